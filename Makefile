@@ -1,0 +1,52 @@
+# Every task of the project. `make demo` and `make test` are the two that a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# An inherited PYTHONDONTWRITEBYTECODE would make every start compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
+# CI: what a test needs is there, or the test fails.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help install demo test check format lock sim fuzz bench docs interop clean
+
+help: ## list the tasks
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv with the package, the sandbox and the test tools
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aws-runas needs Python 3.11 or later; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "making a virtual environment failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## run the main job in the sandbox: credentials, a shell, a forwarded port
+	@$(BIN)/python -m aws_runas.sandbox.demo
+
+test: install ## run the tests
+	@$(PYTEST) -n 2 --dist loadgroup
+
+check: install ## formatting, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: install ## format the sources and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## resolve requirements/dev.in again into versions and hashes
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet pip-tools
+	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/dev.txt requirements/dev.in
+	@rm -rf .venv-lock
+
+sim: install ## 1,000 seeds of a bad network in virtual time
+	@RUNAS_SIM_SEEDS=1000 $(PYTEST) tests/sim
+
+clean: ## remove what the tasks above made
+	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache

@@ -1,0 +1,31 @@
+"""Everything of the outside world that a command may touch, as one object, so that tests hand in their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Streams, variables, home and clock of one run.
+
+    Args:
+        stdin, stdout: binary, as a program's data passes through them; results are written as UTF-8.
+        stderr: text, for people.
+        environ: the variables, never changed.
+        home: where ``.aws`` lies when no variable names the files.
+        now: seconds since the epoch.
+    """
+
+    stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer)
+    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    home: Path = field(default_factory=Path.home)
+    now: Callable[[], float] = time.time

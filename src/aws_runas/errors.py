@@ -1,0 +1,84 @@
+"""The errors that a user can meet.
+
+    AwsRunasError            exit status 1
+    +-- UsageError           2    the command line
+    +-- ConfigError          3    profiles, config files, environment variables
+    +-- CredentialsError     4    keys, MFA, STS
+    +-- TargetError          5    the instance that was named
+    +-- SessionError         6    the SSM session
+    +-- ProgramError         126, 127  the program could not be started
+    +-- Interrupted          130  Ctrl-C
+
+Each one carries a stable ``code`` in kebab case (``profile-not-found``), always written as a literal where the error is
+raised; every code has a row in docs/reference/errors.md, and a contract test keeps that so. No dataclass and no enum
+here: this module is on the fast path.
+"""
+
+
+class AwsRunasError(Exception):
+    """What went wrong, with the value that caused it, and the way out.
+
+    Args:
+        message: one line, lower case, names the offending value; never a secret.
+        code: stable name of this error, a literal in kebab case.
+        hint: what the user can do about it, one line, or None where the message says it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+
+
+class UsageError(AwsRunasError):
+    """The command line cannot be understood."""
+
+    exit_status = 2
+
+
+class ConfigError(AwsRunasError):
+    """A profile, a config file or an environment variable is missing, damaged or contradictory."""
+
+    exit_status = 3
+
+
+class CredentialsError(AwsRunasError):
+    """Credentials could not be had: no keys, a refused MFA code, an STS error."""
+
+    exit_status = 4
+
+
+class TargetError(AwsRunasError):
+    """The target names no instance, several, or one that cannot be reached."""
+
+    exit_status = 5
+
+
+class SessionError(AwsRunasError):
+    """The SSM session could not be opened, or ended with an error."""
+
+    exit_status = 6
+
+
+class ProgramError(AwsRunasError):
+    """The user's program could not be started.
+
+    Args:
+        exit_status: 127 when it was not found, 126 when it cannot be executed.
+    """
+
+    def __init__(self, message: str, *, code: str, exit_status: int, hint: str | None = None) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.exit_status = exit_status
+
+
+class Interrupted(AwsRunasError):  # noqa: N818 - the word for it, as in KeyboardInterrupt
+    """The user pressed Ctrl-C at one of our own prompts."""
+
+    exit_status = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted", code="interrupted")

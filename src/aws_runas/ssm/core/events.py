@@ -1,0 +1,126 @@
+"""What a channel tells its owner, in the past tense. Match on these and end in ``assert_never``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DataKeyRequested:
+    """The agent wants the session encrypted: answer with Channel.provide_data_key or Channel.refuse_data_key (spec 7).
+
+    Args:
+        kms_key_id: as the agent named it.
+        encryption_context: for GenerateDataKey (client) or Decrypt (agent), complete.
+        ciphertext_blob: only for the role AGENT, which has to decrypt it.
+    """
+
+    kms_key_id: str
+    encryption_context: dict[str, str]
+    ciphertext_blob: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """Data may flow. With a handshake: when it completed. Without one (plain shells): at the first output message.
+
+    Args:
+        session_type: ``Port``, ``Standard_Stream``, ``InteractiveCommands``, ``NonInteractiveCommands``.
+        properties: of the document; all values are strings.
+        agent_version: dotted, or "" where the agent never says (no handshake).
+        customer_message: to be shown to the user where not empty.
+        encrypted: with KMS.
+    """
+
+    session_type: str
+    properties: dict[str, str]
+    agent_version: str
+    customer_message: str = ""
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """Bytes of the stream, in order, each once.
+
+    Args:
+        data: decrypted.
+        payload_type: 1 output (or input, for the role AGENT), 11 standard error.
+    """
+
+    data: bytes = field(repr=False)
+    payload_type: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCodeReceived:
+    """The remote command ended with this status."""
+
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeReceived:
+    """The client's terminal has this size (role AGENT only)."""
+
+    columns: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlagReceived:
+    """1 DisconnectToPort, 2 TerminateSession (both to the agent), 3 ConnectToPortError (to the client)."""
+
+    flag: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationPaused:
+    """The other side is away or cannot take more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationResumed:
+    """The other side is there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendingUnblocked:
+    """Channel.send_capacity() was zero and is not any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelClosed:
+    """The service ended the session.
+
+    Args:
+        output: the service's reason, "" at an ordinary end.
+    """
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFailed:
+    """The session cannot go on: a protocol error, a limit, a wrong key. Nothing is delivered after it.
+
+    Args:
+        reason: one line for people.
+    """
+
+    reason: str
+
+
+Event = (
+    DataKeyRequested
+    | SessionStarted
+    | DataReceived
+    | ExitCodeReceived
+    | SizeReceived
+    | FlagReceived
+    | PublicationPaused
+    | PublicationResumed
+    | SendingUnblocked
+    | ChannelClosed
+    | ChannelFailed
+)

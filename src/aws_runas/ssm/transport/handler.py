@@ -1,0 +1,71 @@
+"""What a session is to the data channel below it: callbacks in, a few verbs out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aws_runas.ssm.core.events import SessionStarted
+
+
+class SessionHandler(Protocol):
+    """Called by DataChannel on the event loop; nothing here may block. One handler per session."""
+
+    def session_started(self, event: SessionStarted) -> None:
+        """Data may flow."""
+
+    def data_received(self, data: bytes, payload_type: int) -> None:
+        """Stream bytes, in order; 1 output, 11 standard error."""
+
+    def exit_code_received(self, exit_code: int) -> None:
+        """The remote command ended."""
+
+    def flag_received(self, flag: int) -> None:
+        """3 ConnectToPortError."""
+
+    def writable(self) -> None:
+        """DataChannel.send_capacity() is above zero again."""
+
+    def connection_lost(self, reason: str) -> None:
+        """The connection is gone and being resumed; data is kept."""
+
+    def connection_regained(self, seconds: float) -> None:
+        """Resumed after this long."""
+
+    def session_ended(self, error: Exception | None, output: str) -> None:
+        """Last call. error: None at an ordinary end, else a SessionError; output: the service's text, often empty."""
+
+
+class DataChannel(Protocol):
+    """The verbs of an open session (transport.data_channel implements them)."""
+
+    def send_capacity(self) -> int:
+        """Bytes that write takes now; 0: wait for SessionHandler.writable."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send stream data; at most send_capacity bytes."""
+        ...
+
+    def send_size(self, columns: int, rows: int) -> None:
+        """Tell the terminal's size."""
+        ...
+
+    def send_flag(self, flag: int) -> None:
+        """Send DisconnectToPort or TerminateSession, behind the data written before."""
+        ...
+
+    def pause_reading(self) -> None:
+        """The local side cannot take more: stop reading from the connection."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Undo pause_reading."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until all that was written is acknowledged, or the session has ended."""
+        ...
+
+    async def terminate(self) -> None:
+        """End the session at the service (flag and TerminateSession), then close. Idempotent."""
+        ...
