@@ -1,0 +1,87 @@
+"""What the words of a target say by their spelling alone: its port, and which kinds of name it can be."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from aws_runas.errors import UsageError
+
+_INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}", re.IGNORECASE)
+_ECS = re.compile(r"ecs:.+", re.IGNORECASE)
+_LAST_PORT = 65535  # RFC 9293: sixteen bits
+
+
+def is_instance_id(text: str) -> bool:
+    """Tell an EC2 instance id or an SSM managed-node id: ``i-`` or ``mi-`` and eight or more hex digits."""
+    return _INSTANCE_ID.fullmatch(text) is not None
+
+
+def is_ecs(text: str) -> bool:
+    """Tell an ECS task, ``ecs:cluster/service[/container]`` or ``ecs:cluster_task_runtimeid``."""
+    return _ECS.fullmatch(text) is not None
+
+
+def ip_address(text: str) -> str | None:
+    """Return an IP address in its canonical form, brackets taken off, or None where the text is none."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        return None
+
+
+def split_port(text: str, default: int | None) -> tuple[str, int]:
+    """Take the port off the right end of a target.
+
+    Args:
+        text: ``target:port``, or ``target`` alone where there is a default. An IPv6 address that a port follows
+            stands in brackets; the brackets are taken off.
+        default: the port where none is written (22 for ssh); None where one must be.
+
+    Returns:
+        The target and its port, 1 to 65535.
+
+    Raises:
+        UsageError: no port and no default, or one that is no port number.
+    """
+    target, port = _split(text)
+    if port is None:
+        if default is None:
+            raise UsageError(
+                f"target {text!r} has no port",
+                code="port-missing",
+                hint="write it as target:port, such as i-deadbeef:9000",
+            )
+        port = str(default)
+    if not (port.isascii() and port.isdigit()) or not 1 <= int(port[:6]) <= _LAST_PORT:
+        raise UsageError(
+            f"{port!r} in {text!r} is not a port",
+            code="port-invalid",
+            hint=f"a port is a number from 1 to {_LAST_PORT}",
+        )
+    if not target:
+        raise UsageError(
+            f"no target in {text!r}", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
+        )
+    return target, int(port)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if text.startswith("["):
+        address, bracket, rest = text[1:].partition("]")
+        if not bracket or ip_address(address) is None or (rest and not rest.startswith(":")):
+            raise UsageError(
+                f"{text!r} is not an IPv6 address in brackets",
+                code="address-invalid",
+                hint="write it as [2001:db8::1]:9000",
+            )
+        return address, rest[1:] if rest else None
+    if ip_address(text) is not None:  # without brackets, the last group of an IPv6 address could be meant as a port
+        return text, None
+    target, colon, port = text.rpartition(":")
+    if not colon:
+        return text, None
+    if port.isdigit() or not port or is_instance_id(target):
+        return target, port
+    return text, None  # tag:value, ecs:cluster/service
