@@ -1,0 +1,364 @@
+"""One WebSocket connection on a plain asyncio transport, either end.
+
+`websockets` supplies the protocol without I/O; here are the socket, the one write per turn of the loop, the keep-alive
+and the back-pressure. permessage-deflate is never offered: the service knows none, encrypted payloads do not shrink.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import WebSocketURI
+
+from aws_runas.ssm.transport.address import StreamAddress
+from aws_runas.ssm.transport.framing import frame_encoder
+
+MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
+PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
+PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
+CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
+SLEPT: Final = 10.0  # seconds that the wall clock may run ahead of the monotonic one before we ask who is still there
+
+# Never the library's own loggers: at debug level they print headers and payloads.
+_QUIET = logging.Logger("aws_runas.websocket", logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a connection ended.
+
+    Args:
+        code: of the close frame; 1006 where there was none.
+        reason: its text.
+        error: what broke it, None where the other side closed it in order.
+    """
+
+    code: int
+    reason: str
+    error: Exception | None = None
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return str(self.error) or type(self.error).__name__
+        return f"closed with code {self.code}" + (f" ({self.reason})" if self.reason else "")
+
+
+class HandshakeRefused(Exception):  # noqa: N818 - it is an answer
+    """The server answered the opening request with something else than 101.
+
+    Args:
+        status: HTTP status.
+        body: the beginning of its text.
+    """
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status = status
+        self.body = body
+
+
+class PeerSilent(Exception):  # noqa: N818
+    """A ping was not answered."""
+
+
+class WebSocketOwner(Protocol):
+    """Called on the event loop by the connection; nothing here may block."""
+
+    def messages_received(self, messages: list[bytes | str]) -> None:
+        """All whole messages of one read, fragments put together; str for text frames."""
+
+    def writing_resumed(self) -> None:
+        """``writable`` is true again."""
+
+    def connection_closed(self, closed: Closed) -> None:
+        """Last call; not made when ``opened`` failed."""
+
+
+class WebSocket(asyncio.Protocol):
+    """An asyncio protocol over the sans-IO layer of `websockets`. Make it with client_websocket or server_websocket.
+
+    ``await opened`` before sending. ``send`` queues; what was queued in one turn of the loop goes out in one write, at
+    the latest at the end of that turn.
+    """
+
+    def __init__(
+        self,
+        protocol: ClientProtocol | ServerProtocol,
+        *,
+        owner: WebSocketOwner | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        admit: Callable[[Request], WebSocketOwner | tuple[int, str]] | None = None,
+        ping_interval: float = PING_INTERVAL,
+        pong_timeout: float = PONG_TIMEOUT,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._protocol = protocol
+        self._owner = owner
+        self._headers = headers
+        self._admit = admit
+        self._ping_interval = ping_interval
+        self._pong_timeout = pong_timeout
+        self._encode = frame_encoder(masked=isinstance(protocol, ClientProtocol))
+        self._transport: asyncio.Transport | None = None
+        self._outgoing: list[bytes] = []
+        self._flush_due = False
+        self._fragments: list[bytes] = []
+        self._fragments_are_text = False
+        self._reading_paused = False
+        self._error: Exception | None = None
+        self._closed = False
+        self._last_received = self._pinged_at = self._loop.time()
+        self._ping_answered = True
+        self._clock_offset = time.time() - self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self.writable = True
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+
+    # --- the owner's verbs
+
+    @property
+    def last_received(self) -> float:
+        """Loop time of the last byte from the other side."""
+        return self._last_received
+
+    def send(self, message: bytes | str) -> None:
+        """Queue one message: bytes as a binary frame, str as a text frame. Dropped once the connection is closing."""
+        if self._protocol._state is not State.OPEN:
+            return
+        self._outgoing.append(self._encode(message))
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what was queued, in one call of the transport."""
+        self._flush_due = False
+        if self._outgoing and self._transport is not None:
+            data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+            self._outgoing.clear()
+            self._transport.write(data)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close in order: what was queued, a close frame, the socket; the other side has CLOSE_TIMEOUT to answer."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._collect()
+            self.flush()
+            self._loop.call_later(CLOSE_TIMEOUT, self.abort)
+        elif self._protocol.state is State.CONNECTING:
+            self.abort()
+
+    def abort(self, error: Exception | None = None) -> None:
+        """Drop the connection at once."""
+        if error is not None and self._error is None:
+            self._error = error
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket: the other side will feel it."""
+        if self._transport is not None and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo pause_reading."""
+        if self._transport is not None and self._reading_paused:
+            self._reading_paused = False
+            self._ping_answered = True  # what waits in the socket has not been looked at
+            self._transport.resume_reading()
+
+    def probe(self, timeout: float) -> None:
+        """Ask now whether the other side is there; without a byte from it for timeout seconds it counts as dead."""
+        if self._protocol.state is State.OPEN and not self._reading_paused:
+            self._ping()
+            asked = self._pinged_at
+            self._loop.call_later(timeout, self._judge, asked)
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if isinstance(self._protocol, ClientProtocol):
+            request = self._protocol.connect()
+            for name, value in self._headers:
+                if name.lower() not in request.headers:
+                    request.headers[name] = value
+            self._protocol.send_request(request)
+            self._collect()
+            self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._last_received = self._loop.time()
+        self._ping_answered = True
+        self._protocol.receive_data(data)
+        self._process()
+
+    def eof_received(self) -> bool:
+        self._protocol.receive_eof()
+        self._process()
+        return False
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._owner is not None and not self._closed:
+            self._owner.writing_resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._protocol.receive_eof()
+        if not self.opened.done():
+            refused = self._protocol.handshake_exc
+            if isinstance(refused, InvalidStatus):
+                body = bytes(refused.response.body or b"")[:500].decode("utf-8", "replace")
+                self.opened.set_exception(HandshakeRefused(refused.response.status_code, body))
+            else:
+                fallback = ConnectionError("the connection ended before it was open")
+                self.opened.set_exception(self._error or exc or refused or fallback)
+            self.opened.exception()  # retrieved: nobody may be waiting
+            return
+        if self._closed or self._owner is None:
+            return
+        self._closed = True
+        received = self._protocol.close_rcvd
+        if received is not None and self._error is None:
+            self._owner.connection_closed(Closed(received.code, received.reason))
+        else:
+            error = self._error or exc or self._protocol.parser_exc
+            self._owner.connection_closed(Closed(1006, "", error))
+
+    # --- inside
+
+    def _process(self) -> None:
+        """Sort what the protocol made of the received bytes; answer, deliver, and close where it is over."""
+        messages: list[bytes | str] = []
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame):
+                self._sort_frame(event, messages)
+            elif isinstance(event, Response):
+                if self._protocol.handshake_exc is None:
+                    self._open()
+            else:
+                self._answer_request(event)
+        if messages and self._owner is not None and not self._closed:
+            self._owner.messages_received(messages)
+        if self._protocol.writes:
+            self._collect()
+            self.flush()
+        over = self._protocol.eof_sent or self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None
+        if over and self._transport is not None:
+            self._transport.close()
+
+    def _sort_frame(self, frame: Frame, messages: list[bytes | str]) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.BINARY and frame.fin:
+            messages.append(bytes(frame.data))
+        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            if opcode is not Opcode.CONT:
+                self._fragments_are_text = opcode is Opcode.TEXT
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                whole = b"".join(self._fragments)
+                self._fragments.clear()
+                messages.append(whole.decode("utf-8", "replace") if self._fragments_are_text else whole)
+
+    def _answer_request(self, request: Request) -> None:
+        """Server: let the client in, or not."""
+        protocol = cast(ServerProtocol, self._protocol)
+        answer = self._admit(request) if self._admit is not None else (404, "nothing here\n")
+        if isinstance(answer, tuple):
+            protocol.send_response(protocol.reject(*answer))
+        else:
+            self._owner = answer
+            protocol.send_response(protocol.accept(request))
+        self._collect()
+        self.flush()
+        if self._protocol.state is State.OPEN:
+            self._open()
+
+    def _open(self) -> None:
+        if not self.opened.done():
+            self.opened.set_result(None)
+        self._schedule_keepalive()
+
+    def _collect(self) -> None:
+        """Put what the protocol wants to send (control frames, the handshake) behind what is queued."""
+        self._outgoing += [data for data in self._protocol.data_to_send() if data]
+
+    def _ping(self) -> None:
+        self._protocol.send_ping(b"")
+        self._pinged_at = self._loop.time()
+        self._ping_answered = False
+        self._collect()
+        self.flush()
+
+    def _judge(self, asked: float) -> None:
+        """Has a single byte come since that ping?"""
+        if not self._ping_answered and self._pinged_at <= asked and not self._reading_paused:
+            self.abort(PeerSilent(f"no answer for {self._loop.time() - self._last_received:.0f} s"))
+
+    def _schedule_keepalive(self) -> None:
+        self._timer = self._loop.call_later(min(self._ping_interval, 5.0), self._keepalive)
+
+    def _keepalive(self) -> None:
+        if self._closed or self._protocol.state is not State.OPEN:
+            return
+        now = self._loop.time()
+        offset = time.time() - now
+        slept = offset - self._clock_offset > SLEPT
+        self._clock_offset = offset
+        if slept:
+            self.probe(min(5.0, self._pong_timeout))
+        elif now - self._pinged_at >= self._ping_interval and not self._reading_paused:
+            self.probe(self._pong_timeout)
+        self._schedule_keepalive()
+
+
+def client_websocket(
+    address: StreamAddress,
+    owner: WebSocketOwner,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    ping_interval: float = PING_INTERVAL,
+    pong_timeout: float = PONG_TIMEOUT,
+) -> WebSocket:
+    """The client's end; give it to loop.create_connection (transport.dialling does).
+
+    Args:
+        headers: added to the opening request; Host and the WebSocket's own stay as they are.
+    """
+    path, _, query = address.target.partition("?")
+    uri = WebSocketURI(address.secure, address.host, address.port, path, query)
+    protocol = ClientProtocol(uri, max_size=MAX_MESSAGE, logger=_QUIET)
+    return WebSocket(protocol, owner=owner, headers=headers, ping_interval=ping_interval, pong_timeout=pong_timeout)
+
+
+def server_websocket(
+    admit: Callable[[Request], WebSocketOwner | tuple[int, str]],
+    *,
+    ping_interval: float = PING_INTERVAL,
+    pong_timeout: float = PONG_TIMEOUT,
+) -> WebSocket:
+    """The server's end; give it to loop.create_server as the protocol factory.
+
+    Args:
+        admit: looks at the opening request (path, headers); returns who owns the connection, or HTTP status and text.
+            The owner may keep the WebSocket by closing over it.
+    """
+    protocol = ServerProtocol(max_size=MAX_MESSAGE, logger=_QUIET)
+    return WebSocket(protocol, admit=admit, ping_interval=ping_interval, pong_timeout=pong_timeout)
