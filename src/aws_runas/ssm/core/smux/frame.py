@@ -1,0 +1,119 @@
+"""The frames of smux version 1: eight bytes of header, then data (spec 10).
+
+offset  size
+0       1     version, 1
+1       1     command
+2       2     length of the data, little endian
+4       4     stream id, little endian
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
+
+VERSION: Final = 1
+SYN: Final = 0
+FIN: Final = 1
+PSH: Final = 2
+NOP: Final = 3
+UPD: Final = 4  # version 2 only; in a version 1 session it is as unknown as any other number
+
+HEADER_LENGTH: Final = 8
+MAX_DATA_LENGTH: Final = 0xFFFF
+MAX_STREAM_ID: Final = 0xFFFF_FFFF
+KEEPALIVE: Final = struct.pack("<BBHI", VERSION, NOP, 0, 0)
+
+_HEADER: Final = struct.Struct("<BBHI")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A frame, or the piece of a PSH frame that has arrived so far.
+
+    Args:
+        command: SYN, FIN, PSH or NOP.
+        stream_id: as the peer numbered it, 0 for NOP.
+        data: of a PSH frame; one long frame yields several parts, an empty one yields none.
+    """
+
+    command: int
+    stream_id: int
+    data: bytes = field(default=b"", repr=False)
+
+
+def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
+    """Write one frame.
+
+    Args:
+        command: SYN, FIN, PSH or NOP.
+        stream_id: 0 to 2**32 - 1.
+        data: at most 65,535 bytes, only for PSH.
+
+    Raises:
+        LocalProtocolError: it cannot be written so.
+    """
+    if len(data) > MAX_DATA_LENGTH or (data and command != PSH) or not 0 <= stream_id <= MAX_STREAM_ID:
+        raise LocalProtocolError(f"no such frame: command {command}, stream {stream_id}, {len(data)} bytes")
+    return _HEADER.pack(VERSION, command, len(data), stream_id) + data
+
+
+class FrameDecoder:
+    """Turns a byte stream, cut anywhere, into parts of frames; never holds back data that has arrived."""
+
+    def __init__(self) -> None:
+        self._header = b""  # the beginning of a header whose end has not arrived
+        self._stream_id = 0
+        self._missing = 0  # bytes of the current PSH frame still to come
+
+    def receive(self, data: bytes) -> Iterator[Part]:
+        """Decode the next bytes.
+
+        Args:
+            data: what the stream holds next, cut anywhere.
+
+        Raises:
+            RemoteProtocolError: another version, an unknown command, or data where none belongs. The decoder is of
+                no use afterwards.
+        """
+        position = 0
+        if self._header:
+            data = self._header + data
+            self._header = b""
+        end = len(data)
+        while position < end:
+            if self._missing:
+                piece = data[position : position + self._missing]
+                position += len(piece)
+                self._missing -= len(piece)
+                yield Part(PSH, self._stream_id, piece)
+                continue
+            if end - position < HEADER_LENGTH:
+                self._header = data[position:]
+                self._check_beginning(self._header)
+                return
+            version, command, length, stream_id = _HEADER.unpack_from(data, position)
+            position += HEADER_LENGTH
+            _check(version, command, length)
+            if command == PSH:
+                self._stream_id, self._missing = stream_id, length
+            else:
+                yield Part(command, stream_id)
+
+    @staticmethod
+    def _check_beginning(header: bytes) -> None:
+        """Refuse what can never become a header as early as it shows."""
+        _check(header[0], header[1] if len(header) > 1 else NOP, 0)
+
+
+def _check(version: int, command: int, length: int) -> None:
+    if version != VERSION:
+        raise RemoteProtocolError(f"smux version {version} where {VERSION} was agreed")
+    if command not in (SYN, FIN, PSH, NOP):
+        raise RemoteProtocolError(f"unknown smux command {command}")
+    if length and command != PSH:
+        raise RemoteProtocolError(f"smux command {command} with {length} bytes of data")

@@ -1,0 +1,59 @@
+"""Who sends next: streams take turns, and one that was quiet goes before those that always have more."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from aws_runas.ssm.core.smux.stream import Stream
+
+
+class Schedule:
+    """Turns among streams that want to send.
+
+    A stream that was idle is served ahead of the busy ones, once: a keystroke beside an upload does not wait for a
+    whole round. When it runs dry it still takes one place at the end of the round before it counts as idle again, so
+    that streams which keep coming back with little cannot starve the others (the rule of RFC 8290, section 4.1.2).
+    """
+
+    def __init__(self) -> None:
+        self._fresh: deque[Stream] = deque()
+        self._round: deque[Stream] = deque()
+        self._known: set[Stream] = set()
+
+    def __bool__(self) -> bool:
+        return any(stream.wants_to_send() for stream in self._known)
+
+    def add(self, stream: Stream) -> None:
+        """A stream has something to send; without effect where it has a place already."""
+        if stream not in self._known:
+            self._known.add(stream)
+            self._fresh.append(stream)
+
+    def remove(self, stream: Stream) -> None:
+        """Take a stream out, wherever it stands."""
+        if stream in self._known:
+            self._known.remove(stream)
+            for queue in (self._fresh, self._round):
+                if stream in queue:
+                    queue.remove(stream)
+
+    def next_stream(self) -> Stream | None:
+        """The stream whose turn it is; give it back with done. None when nobody has anything to send."""
+        while self._fresh or self._round:
+            fresh = bool(self._fresh)
+            stream = self._fresh.popleft() if fresh else self._round.popleft()
+            if stream.wants_to_send():
+                return stream
+            if fresh:
+                self._round.append(stream)
+            else:
+                self._known.discard(stream)
+        return None
+
+    def done(self, stream: Stream) -> None:
+        """The stream has had its turn: to the end of the round."""
+        self._round.append(stream)
+
+    def put_back(self, stream: Stream) -> None:
+        """The stream had its turn but no room to use it: it is next again."""
+        self._fresh.appendleft(stream)

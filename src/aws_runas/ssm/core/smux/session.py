@@ -1,0 +1,260 @@
+"""A smux session: streams over one byte stream, without I/O (spec 10).
+
+The owner moves bytes: receive_data with what the channel brings, events to learn what it was, data_to_send with the
+room that the channel has. smux version 1 has no flow control for single streams. What there is instead: a bucket of
+bytes for all of them together. When its readers leave too much undelivered, receiving_allowed turns False, and the
+owner must stop reading from the channel, for everybody.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from aws_runas.ssm.core.smux import frame
+from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
+from aws_runas.ssm.core.smux.events import Event, StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
+from aws_runas.ssm.core.smux.schedule import Schedule
+from aws_runas.ssm.core.smux.stream import Stream
+
+MAX_FRAME_DATA: Final = 32_768  # bytes, spec 10
+RECEIVE_BUFFER: Final = 4 * 1024 * 1024  # bytes undelivered in one session, spec 10
+STREAM_QUEUE: Final = 64 * 1024  # bytes one stream may have waiting; what is behind that stays with its sender
+MAX_STREAMS: Final = 1_024  # open at once; the accept backlog of Amazon's side, spec 10
+FIRST_CLIENT_ID: Final = 3  # 1 is skipped by the official client
+KEEPALIVE_INTERVAL: Final = 10.0  # seconds between NOP frames, where the peer expects them, spec 10
+
+
+class Side(Enum):
+    """Which end of the session this is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class SmuxSession:
+    """One smux session. After RemoteProtocolError nothing may be called any more.
+
+    Args:
+        side: CLIENT opens streams with odd ids from 3; SERVER accepts them.
+        frame_data: bytes of data in one frame at most. Small ones let streams take turns more often.
+        receive_buffer: bytes that all streams together may leave undelivered.
+        stream_queue: bytes that one stream may have waiting to be sent.
+        max_streams: streams open at once; a SYN beyond that is answered with FIN.
+    """
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        frame_data: int = MAX_FRAME_DATA,
+        receive_buffer: int = RECEIVE_BUFFER,
+        stream_queue: int = STREAM_QUEUE,
+        max_streams: int = MAX_STREAMS,
+    ) -> None:
+        self._side = side
+        self._frame_data = frame_data
+        self._tokens = receive_buffer
+        self._stream_queue = stream_queue
+        self._max_streams = max_streams
+        self._next_id = FIRST_CLIENT_ID if side is Side.CLIENT else FIRST_CLIENT_ID - 1
+        self._decoder = frame.FrameDecoder()
+        self._streams: dict[int, Stream] = {}
+        self._schedule = Schedule()
+        self._control = bytearray()  # frames that belong to no stream any more
+        self._events: list[Event] = []
+        self._failed = False
+
+    # receiving
+
+    def receive_data(self, data: bytes) -> None:
+        """Take the next bytes of the session, cut anywhere.
+
+        Raises:
+            RemoteProtocolError: the peer does not speak smux version 1; the session is over.
+            LocalProtocolError: it was over before.
+        """
+        if self._failed:
+            raise LocalProtocolError("this smux session has failed")
+        try:
+            for part in self._decoder.receive(data):
+                if part.command == frame.PSH:
+                    self._receive_stream_data(part.stream_id, part.data)
+                elif part.command == frame.SYN:
+                    self._receive_syn(part.stream_id)
+                elif part.command == frame.FIN:
+                    self._receive_fin(part.stream_id)
+        except RemoteProtocolError:
+            self._failed = True
+            raise
+
+    def events(self) -> list[Event]:
+        """Everything that happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def data_delivered(self, stream_id: int, length: int) -> None:
+        """Bytes of StreamDataReceived have reached their reader: their place is free again.
+
+        Args:
+            stream_id: may be one that is closed or forgotten by now.
+            length: bytes; together never more than were received.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return  # forget() has given its tokens back
+        if length > stream.undelivered:
+            raise LocalProtocolError(f"{length} bytes delivered of stream {stream_id}, {stream.undelivered} received")
+        stream.undelivered -= length
+        self._tokens += length
+        self._forget_if_over(stream)
+
+    def receiving_allowed(self) -> bool:
+        """Whether the owner may go on reading from the channel. False stops every stream of the session."""
+        return self._tokens > 0
+
+    def undelivered(self, stream_id: int) -> int:
+        """Bytes of this stream that wait for their reader."""
+        stream = self._streams.get(stream_id)
+        return stream.undelivered if stream else 0
+
+    # sending
+
+    def open_stream(self) -> int:
+        """Open a stream and return its id; data may be sent at once.
+
+        Raises:
+            LocalProtocolError: all ids are used up, or as many streams are open as may be.
+        """
+        if self._next_id > frame.MAX_STREAM_ID or len(self._streams) >= self._max_streams:
+            raise LocalProtocolError("no stream left in this smux session")
+        stream = Stream(self._next_id, opening=True)
+        self._next_id += 2
+        self._streams[stream.stream_id] = stream
+        self._schedule.add(stream)
+        return stream.stream_id
+
+    def send_capacity(self, stream_id: int) -> int:
+        """Bytes that send_data takes now; 0: wait for StreamUnblocked. 0 for ever once the stream is closed."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.closing:
+            return 0
+        room = max(0, self._stream_queue - stream.queued)
+        stream.blocked = room == 0
+        return room
+
+    def send_data(self, stream_id: int, data: bytes) -> None:
+        """Queue data of a stream; it may exceed send_capacity once, the next time it is held against the sender.
+
+        Raises:
+            LocalProtocolError: the stream is not open for sending.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.closing:
+            raise LocalProtocolError(f"stream {stream_id} is not open for sending")
+        if data:
+            stream.queue(data)
+            self._schedule.add(stream)
+
+    def close_stream(self, stream_id: int) -> None:
+        """Send FIN behind what is queued. Data that the peer still sends is received; idempotent.
+
+        A peer of Amazon's drops what it has not yet sent when it sees our FIN (spec 10): to lose nothing, wait for
+        StreamFinished first.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is not None and not stream.closing:
+            stream.closing = True
+            self._schedule.add(stream)
+
+    def abandon_stream(self, stream_id: int) -> None:
+        """Give a stream up at once: queued data is dropped, FIN goes out, what still arrives is thrown away."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        if not (stream.fin_sent or stream.opening):
+            self._control += frame.encode(frame.FIN, stream_id)
+        stream.discard_queue()
+        self._forget(stream)
+
+    def send_keepalive(self) -> None:
+        """Queue a NOP frame, for peers that close a session they hear nothing from (spec 10)."""
+        if not self._control:
+            self._control += frame.KEEPALIVE
+
+    def data_to_send(self, room: int) -> bytes:
+        """Take the session's next bytes, streams in turn.
+
+        Args:
+            room: bytes to return at most. Less than a frame's header gives nothing.
+        """
+        parts: list[bytes] = []
+        if self._control:
+            length = min(len(self._control), room) // frame.HEADER_LENGTH * frame.HEADER_LENGTH
+            parts.append(bytes(self._control[:length]))
+            del self._control[:length]
+            room -= length
+        while room >= frame.HEADER_LENGTH and (stream := self._schedule.next_stream()):
+            data = stream.next_bytes(room, self._frame_data)
+            if not data:
+                self._schedule.put_back(stream)
+                break
+            parts.append(data)
+            room -= len(data)
+            self._schedule.done(stream)
+            if stream.blocked and stream.queued <= self._stream_queue // 2:
+                stream.blocked = False
+                self._events.append(StreamUnblocked(stream.stream_id))
+            self._forget_if_over(stream)
+        return b"".join(parts)
+
+    def wants_to_send(self) -> bool:
+        """Whether data_to_send would give anything, were there room enough."""
+        return bool(self._control) or bool(self._schedule)
+
+    # inspection
+
+    def open_streams(self) -> int:
+        """Streams that are not closed on both ends, or hold undelivered data."""
+        return len(self._streams)
+
+    def is_open(self, stream_id: int) -> bool:
+        """Whether anything may still happen on this stream."""
+        return stream_id in self._streams
+
+    # frames, one by one
+
+    def _receive_syn(self, stream_id: int) -> None:
+        if stream_id in self._streams:
+            return  # as the official side does
+        if self._side is Side.CLIENT or len(self._streams) >= self._max_streams:
+            self._control += frame.encode(frame.FIN, stream_id)
+            return
+        self._streams[stream_id] = Stream(stream_id)
+        self._events.append(StreamOpened(stream_id))
+
+    def _receive_stream_data(self, stream_id: int, data: bytes) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.fin_received:
+            return  # closed by us, or never open: the official side drops it as well
+        stream.undelivered += len(data)
+        self._tokens -= len(data)
+        self._events.append(StreamDataReceived(stream_id, data))
+
+    def _receive_fin(self, stream_id: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.fin_received:
+            return
+        stream.fin_received = True
+        self._events.append(StreamFinished(stream_id))
+        self._forget_if_over(stream)
+
+    def _forget_if_over(self, stream: Stream) -> None:
+        if stream.fin_received and stream.fin_sent and not stream.undelivered:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        self._tokens += stream.undelivered
+        stream.undelivered = 0
+        self._streams.pop(stream.stream_id, None)
+        self._schedule.remove(stream)
