@@ -1,20 +1,120 @@
-"""From what the user typed to an instance id."""
+"""From what the user typed to an instance id: the resolvers in their order, and what is said when none serves.
+
+Order: instance id; ECS task; ``tag:value``; IP address; address of a DNS name; TXT record of a DNS name; Name tag. The
+spelling decides which of them can apply at all; the others ask nothing of EC2 or of DNS. The first that finds an
+instance decides, and if it finds several the user does.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aws_runas.errors import TargetError
-from aws_runas.targets.spelling import is_ecs, is_instance_id, split_port
+from aws_runas.errors import TargetError, UsageError
+from aws_runas.targets.spelling import ip_address, is_ecs, is_instance_id, split_port
 
 if TYPE_CHECKING:
+    from aws_runas.aws.ec2 import Instance
     from aws_runas.credentials.build import Access
+    from aws_runas.targets.model import Found, Pick
 
 __all__ = ["resolve_target", "split_port"]
 
 
-def resolve_target(text: str, access: Access, *, pick: object = None) -> str:  # noqa: ARG001 - soon
-    """Return the id of the instance that a target names."""
-    if is_instance_id(text) or is_ecs(text):
-        return text.lower() if is_instance_id(text) else text
-    raise TargetError(f"no instance matches {text!r}", code="target-not-found", hint="give an instance id (i-...)")
+def resolve_target(
+    text: str, access: Access, *, pick: Pick | None = None, environ: Mapping[str, str] | None = None
+) -> str:
+    """Return the id of the instance, managed node or ECS task that a target names.
+
+    Args:
+        text: the target without its port. Empty, with a pick: all running instances are offered.
+        access: whose credentials and region ask.
+        pick: asks the user where several match; without it that is an error.
+        environ: variables that say where to ask DNS; those of this process when None.
+
+    Returns:
+        ``i-...`` or ``mi-...``, which is taken as it is without asking anyone, or ``ecs:cluster_task_runtimeid``.
+
+    Raises:
+        TargetError: nothing matches, several do, or the user picked none.
+        AwsRunasError: EC2 or ECS refused the question.
+    """
+    if is_instance_id(text):
+        return text.lower()
+    if is_ecs(text):
+        from aws_runas.targets.ecs import find_task
+
+        return find_task(text, access, pick=pick).target
+    if not text and pick is None:
+        raise UsageError(
+            "no target given", code="target-missing", hint="give an instance id, tag:value, IP, DNS name or Name tag"
+        )
+    tried: list[Found] = []
+    for resolver in _resolvers(text, access, os.environ if environ is None else environ):
+        found = resolver()
+        if len(found.instances) == 1 and text:
+            return found.instances[0].instance_id
+        if found.instances:
+            return _choose(text, found, pick)
+        tried.append(found)
+    raise TargetError(_not_found(text, tried, access), code="target-not-found", hint=_hint(text))
+
+
+def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Callable[[], Found]]:
+    """The ways in which a text can be read, by its spelling, in their order."""
+    from aws_runas.targets.by_address import by_address
+    from aws_runas.targets.by_dns import by_dns_address, by_dns_text, is_dns_name
+    from aws_runas.targets.by_tag import by_name, by_tag, running, tag_pairs
+    from aws_runas.targets.dns import Questions
+
+    if not text:
+        return [lambda: running(access)]
+    ways: list[Callable[[], Found]] = []
+    if ip_address(text):
+        ways.append(lambda: by_address(text, access))
+    elif tag_pairs(text):
+        ways.append(lambda: by_tag(text, access))
+    elif is_dns_name(text):
+        questions = Questions(environ)
+        ways.append(lambda: by_dns_address(text, access, questions))
+        ways.append(lambda: by_dns_text(text, access, questions))
+    ways.append(lambda: by_name(text, access))
+    return ways
+
+
+def _choose(text: str, found: Found, pick: Pick | None) -> str:
+    if pick is not None:
+        chosen = pick(found.instances)
+        if chosen is None:
+            raise TargetError("no instance was picked", code="target-not-picked")
+        return chosen.instance_id
+    raise TargetError(
+        f"{text!r} matches {len(found.instances)} instances by its {found.way}:\n{listing(found.instances)}",
+        code="target-ambiguous",
+        hint="give one of these instance ids, or choose with --pick",
+    )
+
+
+def listing(instances: Sequence[Instance]) -> str:
+    """Lay out instances as a table of id, name, address and zone, a line each."""
+    rows = [
+        (one.instance_id, one.name or "-", one.addresses[0] if one.addresses else "-", one.zone or "-")
+        for one in instances
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _not_found(text: str, tried: Sequence[Found], access: Access) -> str:
+    reasons = "\n".join(f"  {found.way}: {found.reason}" for found in tried)
+    return f"no instance matches {text!r} in {access.region()}; tried in this order:\n{reasons}"
+
+
+def _hint(text: str) -> str:
+    if text.lower().startswith(("i-", "mi-")):
+        return "an instance id is i- or mi- and 8 or more hex digits"
+    return "give an instance id (i-...), or check the region and that the instance is running"

@@ -1,0 +1,50 @@
+"""An IP address, public or private, version 4 or 6: the running instance that has it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aws_runas.aws.ec2 import Instance, describe_instances
+from aws_runas.targets.by_tag import RUNNING
+from aws_runas.targets.model import Found
+from aws_runas.targets.spelling import ip_address
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+
+
+def by_address(text: str, access: Access) -> Found:
+    """Find the running instance that has an address."""
+    address = ip_address(text)
+    if address is None:
+        return Found("IP address", reason="not an IP address")
+    instances = instances_with([address], access)
+    return Found(f"IP address {address}", tuple(instances), "" if instances else "no running instance has it")
+
+
+def instances_with(addresses: Sequence[str], access: Access) -> list[Instance]:
+    """Return the running instances that have any of these addresses.
+
+    EC2 is asked for primary IPv4 addresses by filter, which is one short answer. Secondary and IPv6 addresses have
+    filters of their own, but each only sees one kind; one list of the running instances settles them all.
+
+    Args:
+        addresses: canonical IP addresses.
+        access: whose credentials and region ask.
+    """
+    parsed = [ipaddress.ip_address(address) for address in addresses]
+    four = [str(address) for address in parsed if address.version == 4]
+    public = [str(address) for address in parsed if address.version == 4 and address.is_global]
+    found: dict[str, Instance] = {}
+    # A public address may be the private one of a VPC that uses public ranges; a private one is never public.
+    for name, values in (("ip-address", public), ("private-ip-address", four)):
+        if values and not found:
+            found.update((one.instance_id, one) for one in describe_instances(access, {name: values, **RUNNING}))
+    if not found:
+        wanted = set(parsed)
+        for instance in describe_instances(access, RUNNING):
+            if any(ipaddress.ip_address(address) in wanted for address in instance.addresses):
+                found[instance.instance_id] = instance
+    return [found[instance_id] for instance_id in sorted(found)]

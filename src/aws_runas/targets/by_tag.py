@@ -1,0 +1,49 @@
+"""``tag:value``, and the Name tag: running instances that carry the tag."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_runas.aws.ec2 import describe_instances
+from aws_runas.targets.model import Found
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+
+RUNNING = {"instance-state-name": ["running"]}
+
+
+def tag_pairs(text: str) -> list[tuple[str, str]]:
+    """Split ``tag:value`` where a colon leaves both sides filled.
+
+    Returns:
+        Nothing where the text is no such pair; two readings where the tag or the value itself holds a colon
+        (``env:blue:2``, ``aws:cloudformation:stack-name:web``): split at the first colon, then at the last.
+        No tag key is ``aws``, so those are only split at the last.
+    """
+    first, last = text.partition(":"), text.rpartition(":")
+    readings = [last] if text.startswith("aws:") else [first, last]
+    return list(dict.fromkeys((key, value) for key, _, value in readings if key and value))
+
+
+def by_tag(text: str, access: Access) -> Found:
+    """Find running instances by ``tag:value``."""
+    ways = []
+    for key, value in tag_pairs(text):
+        ways.append(f"tag {key!r} with value {value!r}")
+        instances = describe_instances(access, {f"tag:{key}": [value], **RUNNING})
+        if instances:
+            return Found(ways[-1], tuple(instances))
+    return Found(" or ".join(ways), reason="no running instance has it")
+
+
+def by_name(text: str, access: Access) -> Found:
+    """Find running instances by their Name tag."""
+    instances = describe_instances(access, {"tag:Name": [text], **RUNNING})
+    return Found("Name tag", tuple(instances), "" if instances else "no running instance has it")
+
+
+def running(access: Access) -> Found:
+    """List every running instance, for the user to pick from."""
+    instances = describe_instances(access, RUNNING)
+    return Found("state", tuple(instances), "" if instances else "no instance is running")

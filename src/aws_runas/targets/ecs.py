@@ -1,0 +1,132 @@
+"""Containers of ECS tasks: ``ecs:cluster/service[/container]`` and ``ecs:cluster_task_runtimeid``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_runas.aws import ecs
+from aws_runas.aws.ec2 import Instance
+from aws_runas.errors import TargetError
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+    from aws_runas.ssm.model import StartedSession
+    from aws_runas.targets.model import Pick
+
+SHELL = "/bin/sh"  # every image that has a shell at all has this one
+_HOW = "write it as ecs:cluster/service, ecs:cluster/service/container or ecs:cluster_task_runtimeid"
+
+
+@dataclass(frozen=True, slots=True)
+class EcsTarget:
+    """A container as SSM names it.
+
+    Args:
+        target: ``ecs:cluster_task_runtimeid``.
+        container: the rest of what ECS told; None where the user gave the raw form and nothing was asked.
+    """
+
+    target: str
+    container: ecs.Container | None = None
+
+
+def find_task(text: str, access: Access, *, pick: Pick | None = None) -> EcsTarget:
+    """Find the container that a target names.
+
+    Args:
+        text: ``ecs:cluster/service[/container]``, or the raw form, which is taken as it is without asking anyone.
+        access: whose credentials and region ask.
+        pick: asks the user where several match; without it that is an error.
+
+    Raises:
+        TargetError: none matches, or several do.
+        AwsRunasError: ECS refused the question.
+    """
+    words = text[len("ecs:") :]
+    if "/" not in words:
+        _raw(text)
+        return EcsTarget(f"ecs:{words}")
+    cluster, service, *more = words.split("/")
+    if not cluster or not service or len(more) > 1 or more == [""]:
+        raise TargetError(f"{text!r} names no ECS container", code="ecs-target-invalid", hint=_HOW)
+    containers = ecs.describe_containers(access, cluster, ecs.list_tasks(access, cluster, service))
+    if not containers:
+        raise TargetError(
+            f"service {service!r} in cluster {cluster!r} has no running container in {access.region()}",
+            code="target-not-found",
+            hint="check the cluster, the service and the region",
+        )
+    named = [one for one in containers if not more or one.name == more[0]]
+    if not named:
+        names = ", ".join(sorted({one.name for one in containers}))
+        raise TargetError(
+            f"service {service!r} in cluster {cluster!r} has no running container {more[0]!r}",
+            code="target-not-found",
+            hint=f"its containers are: {names}",
+        )
+    chosen = named[0] if len(named) == 1 else _choose(text, named, pick)
+    return EcsTarget(chosen.target, chosen)
+
+
+def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pick | None = None) -> StartedSession:
+    """Start a program, a shell by default, in the container that a target names, and open a session to it.
+
+    Args:
+        text: either form of an ECS target.
+        access: whose credentials and region ask.
+        command: the program and its arguments, in one string as ECS wants it.
+        pick: asks the user where several containers match.
+
+    Raises:
+        TargetError: no such container, several, or one in which ExecuteCommand is off.
+        AwsRunasError: ECS refused.
+    """
+    found = find_task(text, access, pick=pick)
+    container = found.container or _described(found.target, access)
+    if container.agent != "RUNNING":
+        state = f"is {container.agent}" if container.agent else "is not there"
+        raise TargetError(
+            f"container {container.name!r} of task {container.task_id} takes no commands: its ExecuteCommand agent {state}",
+            code="ecs-execute-command-off",
+            hint="start the task again with --enable-execute-command and a task role that allows ssmmessages",
+        )
+    return ecs.execute_command(access, container, command)
+
+
+def _raw(text: str) -> tuple[str, str, str]:
+    parts = text[len("ecs:") :].rsplit("_", 2)  # a cluster's name may itself hold _
+    if len(parts) != 3 or not all(parts):
+        raise TargetError(f"{text!r} names no ECS container", code="ecs-target-invalid", hint=_HOW)
+    return parts[0], parts[1], parts[2]
+
+
+def _described(target: str, access: Access) -> ecs.Container:
+    cluster, task, runtime_id = _raw(target)
+    for container in ecs.describe_containers(access, cluster, [task]):
+        if container.runtime_id == runtime_id:
+            return container
+    raise TargetError(
+        f"no running container {runtime_id!r} in task {task!r} of cluster {cluster!r}",
+        code="target-not-found",
+        hint="the task may have ended; ecs:cluster/service finds the one that runs now",
+    )
+
+
+def _choose(text: str, containers: list[ecs.Container], pick: Pick | None) -> ecs.Container:
+    from aws_runas.targets.resolve import listing
+
+    rows = [
+        Instance(one.target, f"{one.name}", (one.address,) if one.address else (), one.zone)
+        for one in sorted(containers, key=lambda one: (one.task_arn, one.name))
+    ]
+    if pick is None:
+        raise TargetError(
+            f"{text!r} matches {len(rows)} containers:\n{listing(rows)}",
+            code="target-ambiguous",
+            hint="give one of these targets, add the container's name, or choose with --pick",
+        )
+    chosen = pick(rows)
+    if chosen is None:
+        raise TargetError("no container was picked", code="target-not-picked")
+    return next(one for one in containers if one.target == chosen.instance_id)
