@@ -1,0 +1,43 @@
+"""The container credential endpoint, as a pure function of request and credentials.
+
+Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+"""
+
+from __future__ import annotations
+
+from aws_runas.credentials.model import Credentials
+from aws_runas.serve import replies
+from aws_runas.serve.http import Request, Response
+
+PATH = "/credentials"
+
+
+def wanted_profile(request: Request) -> str | None:
+    """Which profile a request is about: "" for the active one, a name, or None where it asks for no credentials."""
+    if request.path in (PATH, PATH + "/"):
+        return ""
+    if request.path.startswith(PATH + "/"):
+        return request.path.removeprefix(PATH + "/")
+    return None
+
+
+def account_of(role_arn: str | None) -> str | None:
+    """The account number in an ARN."""
+    parts = (role_arn or "").split(":")
+    return parts[4] if len(parts) >= 6 and parts[4] else None
+
+
+def render(credentials: Credentials, *, now: float, role_arn: str | None = None) -> Response:
+    """Credentials as SDKs expect them from a container endpoint.
+
+    Args:
+        credentials: what to serve.
+        now: seconds since the epoch.
+        role_arn: the role they are of, where known.
+    """
+    document = replies.credentials_document(credentials, now=now)
+    if role_arn:
+        document["RoleArn"] = role_arn
+    if account := account_of(role_arn):
+        document["AccountId"] = account
+    return replies.json_response(200, document)

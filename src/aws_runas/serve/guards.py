@@ -1,0 +1,114 @@
+"""Who may ask: each guard stops one attack, named in docs/explanation/security.md, and is a pure function.
+
+A guard returns the refusal, or None to let the request pass.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+from aws_runas.serve import replies
+from aws_runas.serve.http import Request, Response
+
+NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "169.254.169.254"})
+TOKEN_HEADER = "x-awsrunas-token"  # noqa: S105 - the name of a header
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one server lets pass.
+
+    Args:
+        bearer: the token that a container client must send; None where there is none (EC2).
+        page_token: the token that the page sends with every change of state; None where there is no page.
+    """
+
+    bearer: str | None = None
+    page_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Policy(...)"
+
+
+def host(request: Request) -> Response | None:
+    """Refuse a Host that is not ours: a web page whose name was rebound to this machine's address."""
+    value = request.header("host")
+    if request.connection.local == "":  # a unix socket: no browser reaches it, and clients invent a name
+        return None
+    if value is None:  # HTTP/1.0
+        return replies.error(400, "host-missing", "the request names no host")
+    name, port = split_host(value)
+    local = request.connection.local
+    own = NAMES | {f"[{local}]" if ":" in local else local}
+    if name.lower() in own and port in ("", str(request.connection.local_port)):
+        return None
+    return replies.error(421, "host-refused", "this server does not answer to that host name")
+
+
+def split_host(value: str) -> tuple[str, str]:
+    """Split a Host header into name and port, the port "" where there is none."""
+    if value.startswith("["):
+        name, _, rest = value.partition("]")
+        return name + "]", rest.removeprefix(":") if rest.startswith(":") else rest
+    name, colon, port = value.partition(":")
+    return name, port if not colon or port else ":"  # "localhost:" is nobody's spelling
+
+
+def forwarded(request: Request) -> Response | None:
+    """Refuse what a proxy forwards: a misconfigured or coaxed one would hand credentials to whoever asks it."""
+    for name in ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-real-ip", "via"):
+        if request.header(name) is not None:
+            return replies.error(403, "forwarded-refused", "forwarded requests are refused")
+    return None
+
+
+def browser(request: Request) -> Response | None:
+    """Refuse credentials to anything a browser sends, our own page included."""
+    if request.header("origin") is not None or any(name.startswith("sec-fetch-") for name, _ in request.headers):
+        return replies.error(403, "browser-refused", "credentials are not given to web pages")
+    return None
+
+
+def same_origin(request: Request) -> Response | None:
+    """Refuse another site's page: it may neither read what is here nor change it."""
+    origin = request.header("origin")
+    if origin is not None and origin.lower() != f"http://{request.header('host') or ''}".lower():
+        return replies.error(403, "origin-refused", "requests of other origins are refused")
+    if request.header("sec-fetch-site") not in (None, "same-origin", "none"):
+        return replies.error(403, "origin-refused", "requests of other sites are refused")
+    return None
+
+
+def framed(request: Request) -> Response | None:
+    """Refuse to be a frame, an image or a script of another document; a link to the page is fine."""
+    if request.header("sec-fetch-dest") not in (None, "document", "empty"):
+        return replies.error(403, "origin-refused", "the page is shown in a window of its own only")
+    return None
+
+
+def page_token(request: Request, policy: Policy) -> Response | None:
+    """Refuse a change of state without the page's own token, or the bearer token where there is one."""
+    sent = request.header(TOKEN_HEADER)
+    if policy.page_token is not None and sent is not None and _equal(sent, policy.page_token):
+        return None
+    if policy.bearer is not None and request.header("authorization") is not None and bearer(request, policy) is None:
+        return None
+    return replies.error(403, "page-token-missing", f"a change needs the page's token in the header {TOKEN_HEADER}")
+
+
+def bearer(request: Request, policy: Policy) -> Response | None:
+    """Refuse a client without the token: another user of this machine, a container that was not given it."""
+    if policy.bearer is None:
+        return None
+    sent = request.header("authorization") or ""
+    # SDKs send the variable's value as it is; people with curl write Bearer before it.
+    if _equal(sent, policy.bearer) or _equal(sent.removeprefix("Bearer "), policy.bearer):
+        return None
+    return replies.error(
+        401, "token-refused", "the Authorization header holds no valid token", (("WWW-Authenticate", "Bearer"),)
+    )
+
+
+def _equal(sent: str, expected: str) -> bool:
+    return hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), expected.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,265 @@
+"""Requests and responses as values, and the bytes between them: a reader and a writer of HTTP/1.1 that do no I/O.
+
+Only what SDKs, curl and a browser send to a credential server is understood; everything else is refused with a status
+that says so. Strictness is the point: what two parsers read differently is how requests are smuggled.
+
+Source: RFC 9110, RFC 9112.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MAX_HEAD = 16 * 1024  # bytes of request line and headers; SDKs send under 1 KiB, a browser under 4
+MAX_HEADERS = 64  # lines
+MAX_BODY = 4 * 1024  # bytes; the longest body is the ARN of a role
+
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    304: "Not Modified",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+_TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Who asks, and at which of our addresses.
+
+    Args:
+        peer: address of the client; "" on a unix socket.
+        peer_port: its port, 0 on a unix socket.
+        local: our address that it reached; "" on a unix socket.
+        local_port: our port.
+    """
+
+    peer: str = "127.0.0.1"
+    peer_port: int = 0
+    local: str = "127.0.0.1"
+    local_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, whole.
+
+    Args:
+        method: upper case as sent.
+        path: percent-decoded, without query; runs of slashes are one, as SDKs join base and path with two.
+        headers: names in lower case, values stripped, in the order sent.
+        body: at most MAX_BODY bytes.
+        keep_alive: the client can send another request on this connection.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    keep_alive: bool = True
+    connection: Connection = field(default_factory=Connection)
+
+    def header(self, name: str) -> str | None:
+        """Value of a header by its lower-case name, the values joined by commas where it was sent more than once."""
+        values = [value for key, value in self.headers if key == name]
+        return ", ".join(values) if values else None
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.path})"  # headers and body hold tokens and MFA codes
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response.
+
+    Args:
+        status: a key of REASONS.
+        body: whole.
+        content_type: of the body.
+        headers: further ones.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Response({self.status})"  # the body may be credentials
+
+
+class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
+    """Bytes that are no request we understand; the connection ends after the response.
+
+    Args:
+        status: what to answer.
+        reason: one line for the client.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class RequestReader:
+    """Turns the bytes of one connection into requests.
+
+    Call ``receive`` with what arrived, then ``next_request`` until it returns None.
+    """
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self._buffer = bytearray()
+        self._connection = connection or Connection()
+        self._scanned = 0  # the blank line is not before this index, so that slow bytes cost no repeated search
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of a next request has arrived."""
+        return not self._buffer
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the connection."""
+        self._buffer += data
+
+    def next_request(self) -> Request | None:
+        """Return the next whole request, or None until more bytes come.
+
+        Raises:
+            BadRequest: the connection is of no further use.
+        """
+        if not self._scanned and self._buffer[:2] == b"\r\n":
+            del self._buffer[:2]  # RFC 9112 2.2: an empty line before a request is forgiven
+        end = self._buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
+        if end < 0:
+            self._scanned = len(self._buffer)
+            if self._scanned > MAX_HEAD:
+                raise BadRequest(431, f"the headers are longer than {MAX_HEAD} bytes")
+            return None
+        if end > MAX_HEAD:
+            raise BadRequest(431, f"the headers are longer than {MAX_HEAD} bytes")
+        request_line, *lines = bytes(self._buffer[:end]).split(b"\r\n")
+        method, path, minor = _read_request_line(request_line)
+        headers = _read_headers(lines)
+        length = _body_length(headers)
+        if len(self._buffer) < end + 4 + length:
+            self._scanned = end
+            return None
+        body = bytes(self._buffer[end + 4 : end + 4 + length])
+        del self._buffer[: end + 4 + length]
+        self._scanned = 0
+        if minor >= 1 and sum(name == "host" for name, _ in headers) != 1:
+            raise BadRequest(400, "exactly one Host header is needed")
+        options = [value.lower() for name, value in headers if name == "connection"]
+        keep_alive = "close" not in ", ".join(options) if minor >= 1 else "keep-alive" in ", ".join(options)
+        return Request(method, path, tuple(headers), body, keep_alive, self._connection)
+
+
+def _read_request_line(line: bytes) -> tuple[str, str, int]:
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[0] or not _TOKEN.issuperset(parts[0]):
+        raise BadRequest(400, "the request line is not one of HTTP")
+    method, target, version = parts
+    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise BadRequest(505 if version.startswith(b"HTTP/") else 400, "only HTTP/1.1 and 1.0 are spoken here")
+    if not target.startswith(b"/") or any(byte <= 0x20 or byte >= 0x7F for byte in target):
+        raise BadRequest(400, "the request target is not a path")
+    return method.decode("ascii"), decode_path(target.split(b"#")[0].split(b"?")[0]), version[-1] - 0x30
+
+
+def decode_path(raw: bytes) -> str:
+    """Percent-decode a path, and make runs of slashes one.
+
+    Raises:
+        BadRequest: a broken escape, a byte that is not UTF-8, or a control character.
+    """
+    first, *rest = raw.split(b"%")
+    parts = [first]
+    for piece in rest:
+        try:
+            if not piece[:2].isalnum() or len(piece) < 2:
+                raise ValueError
+            parts += [bytes([int(piece[:2], 16)]), piece[2:]]
+        except ValueError:
+            raise BadRequest(400, "a percent sign in the path is followed by no two hex digits") from None
+    try:
+        path = b"".join(parts).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(400, "the path is not UTF-8") from None
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in path):
+        raise BadRequest(400, "the path holds a control character")
+    while "//" in path:
+        path = path.replace("//", "/")
+    return path
+
+
+def _read_headers(lines: list[bytes]) -> list[tuple[str, str]]:
+    if len(lines) > MAX_HEADERS:
+        raise BadRequest(431, f"more than {MAX_HEADERS} headers")
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or not _TOKEN.issuperset(name):  # a folded line or a space before the colon, too
+            raise BadRequest(400, "a header line is not one of HTTP")
+        value = value.strip(b" \t")
+        if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in value):
+            raise BadRequest(400, "a header value holds a control character")
+        headers.append((name.decode("ascii").lower(), value.decode("latin-1")))
+    return headers
+
+
+def _body_length(headers: list[tuple[str, str]]) -> int:
+    if any(name == "transfer-encoding" for name, _ in headers):
+        raise BadRequest(411, "send the body with a Content-Length")
+    if any(name == "expect" for name, _ in headers):
+        raise BadRequest(417, "no expectation is met here")
+    lengths = {value for name, value in headers if name == "content-length"}
+    if not lengths:
+        return 0
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit()):
+        raise BadRequest(400, "the Content-Length is not a number")
+    if len(length) > 9 or int(length) > MAX_BODY:
+        raise BadRequest(413, f"the body is longer than {MAX_BODY} bytes")
+    return int(length)
+
+
+def render(response: Response, *, keep_alive: bool, head: bool = False) -> bytes:
+    """The bytes of a response.
+
+    Args:
+        response: what to say.
+        keep_alive: the connection stays open.
+        head: the request was HEAD; the body is left out, its length is not.
+    """
+    lines = [
+        f"HTTP/1.1 {response.status} {REASONS[response.status]}",
+        f"Content-Type: {response.content_type}",
+        f"Content-Length: {len(response.body)}",
+        # Nothing that this server says is for a cache, another origin, or a guess at its type.
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "Cross-Origin-Resource-Policy: same-origin",
+        "Referrer-Policy: no-referrer",
+        f"Connection: {'keep-alive' if keep_alive else 'close'}",
+        *(f"{name}: {value}" for name, value in response.headers),
+    ]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a response header holds a line break")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if head else response.body)

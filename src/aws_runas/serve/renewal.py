@@ -1,0 +1,175 @@
+"""Credentials of one profile held in memory: renewed before they end, once however many wait for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.errors import AwsRunasError, CredentialsError
+
+Outcome = Credentials | AwsRunasError
+Then = Callable[[Outcome], None]
+
+RENEW_BEFORE = 0.1  # of their life is left: the cache on disk keeps to the same share
+LIFE_ASSUMED = 3600.0  # seconds, where it is not known when they were issued
+RETRY_AFTER = 30.0  # seconds between background attempts that fail while the old ones are still good
+
+
+@dataclass(slots=True)
+class _Job:
+    """One call of the provider, and who waits for it."""
+
+    refresh: bool = False
+    code: str | None = None
+    waiting: list[Then] = field(default_factory=list)
+
+
+class CodeSlot:
+    """Answers a provider's question for an MFA code: with the code that was posted, once, or with an error."""
+
+    def __init__(self) -> None:
+        self._code: str | None = None
+        self._used = False
+
+    def fill(self, code: str | None) -> None:
+        """Put in the code for the next question, or None to have it refused."""
+        self._code, self._used = code, False
+
+    def prompt(self, _message: str = "") -> str:
+        """Answer the provider.
+
+        Raises:
+            CredentialsError: nobody has typed a code, or the one typed was wrong.
+        """
+        code, self._code = self._code, None
+        if code is not None:
+            self._used = True
+            return code
+        if self._used:
+            raise CredentialsError(
+                "AWS refused the MFA code", code="mfa-refused", hint="wait for the next code and type that one"
+            )
+        raise CredentialsError(
+            "an MFA code is needed", code="mfa-required", hint="type it on the server's page, or POST it to /mfa"
+        )
+
+
+class Renewal:
+    """Keeps one profile's credentials good.
+
+    Every ``then`` is called exactly once, from the calling thread when the answer is at hand, else from the thread that
+    asks the provider. All methods may be called from any thread.
+
+    Args:
+        provider: asked in a thread of its own, one question at a time.
+        slot: what the provider's prompt reads; None where no codes are taken.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self, provider: Provider, *, slot: CodeSlot | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._provider = provider
+        self._slot = slot
+        self.now = now
+        self._lock = threading.Lock()
+        self._current: Credentials | None = None
+        self._fetched = 0.0
+        self._error: AwsRunasError | None = None
+        self._retry_at = 0.0
+        self._jobs: list[_Job] = []  # the first is under way
+        self._refresh_wanted = False  # a refresh stopped at the question for a code: the code resumes it
+        self.calls = 0  # of the provider, for tests and measurements
+
+    def current(self) -> Credentials | None:
+        """The credentials in memory, or None when there are none or they have ended."""
+        credentials = self._current
+        return credentials if credentials is not None and self._left(credentials) > 0 else None
+
+    @property
+    def last_error(self) -> AwsRunasError | None:
+        """Why the last renewal failed; None when it did not."""
+        return self._error
+
+    def get(self, then: Then) -> None:
+        """Hand over credentials: from memory where they are good, else when the renewal under way has ended."""
+        with self._lock:
+            credentials = self.current()
+            if credentials is None:
+                self._join(then)
+                return
+            if self._is_due(credentials) and not self._jobs and self.now() >= self._retry_at:
+                self._begin(_Job())
+        then(credentials)
+
+    def renew(self, then: Then, *, code: str | None = None, refresh: bool = False) -> None:
+        """Ask the provider again.
+
+        Args:
+            then: told the new credentials, or why there are none; the old ones stay in use then.
+            code: the MFA code that a person typed.
+            refresh: fetch anew even what the cache holds.
+        """
+        with self._lock:
+            self._begin(_Job(refresh=refresh, code=code, waiting=[then]))
+
+    def _left(self, credentials: Credentials) -> float:
+        return credentials.expiration.timestamp() - self.now() if credentials.expiration else float("inf")
+
+    def _is_due(self, credentials: Credentials) -> bool:
+        if credentials.expiration is None:
+            # A user's own keys: ask again now and then, in case they were rotated.
+            return self.now() - self._fetched > LIFE_ASSUMED
+        life = LIFE_ASSUMED
+        if credentials.issued is not None:
+            life = (credentials.expiration - credentials.issued).total_seconds()
+        return self._left(credentials) <= life * RENEW_BEFORE
+
+    def _join(self, then: Then) -> None:
+        if self._jobs:
+            self._jobs[-1].waiting.append(then)
+        else:
+            self._begin(_Job(waiting=[then]))
+
+    def _begin(self, job: _Job) -> None:
+        self._jobs.append(job)
+        if len(self._jobs) == 1:
+            # Not a daemon of the interpreter's pool: a hanging STS call must not hold up the end of the process.
+            threading.Thread(target=self._work, name="renewal", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs[0]
+            outcome = self._ask(job)
+            with self._lock:
+                if isinstance(outcome, Credentials):
+                    self._current, self._fetched, self._error, self._retry_at = outcome, self.now(), None, 0.0
+                else:
+                    self._error, self._retry_at = outcome, self.now() + RETRY_AFTER
+                del self._jobs[0]
+                more = bool(self._jobs)
+            for then in job.waiting:
+                then(outcome)
+            if not more:
+                return
+
+    def _ask(self, job: _Job) -> Outcome:
+        refresh = job.refresh or (job.code is not None and self._refresh_wanted)
+        if self._slot is not None:
+            self._slot.fill(job.code)
+        self.calls += 1
+        try:
+            credentials = self._provider.credentials(refresh=refresh)
+        except AwsRunasError as error:
+            if error.code in ("mfa-required", "mfa-refused"):
+                self._refresh_wanted = refresh
+            return error
+        except Exception as error:  # whatever it is, those who wait must hear of it
+            return CredentialsError(
+                f"credentials could not be fetched ({type(error).__name__})", code="serve-provider-failed"
+            )
+        self._refresh_wanted = False
+        return credentials

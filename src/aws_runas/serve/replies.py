@@ -1,0 +1,73 @@
+"""How credentials, errors and other answers are written: one place for the words of the wire."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_runas.credentials.model import Credentials
+from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
+from aws_runas.serve.http import Response
+
+AUTHENTICATION_TYPE = "X-AwsRunas-Authentication-Type"
+# SDKs need a time to come back at; keys that do not end get one that they ask again at.
+ENDLESS = 3600  # seconds
+
+# Codes that say a person has to type an MFA code before credentials can be had.
+MFA_CODES = frozenset({"mfa-required", "mfa-refused"})
+
+
+def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """A JSON document as a response."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, body, "application/json", headers)
+
+
+def text(value: str, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """Plain text as a response."""
+    return Response(status, value.encode(), headers=headers)
+
+
+def error(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """An error in the form that SDKs print: a code and a message."""
+    return json_response(status, {"code": code, "message": message}, headers)
+
+
+def failure(cause: AwsRunasError) -> Response:
+    """What to answer when credentials could not be had."""
+    headers: tuple[tuple[str, str], ...] = ()
+    if cause.code in MFA_CODES:
+        status = 401
+        headers = ((AUTHENTICATION_TYPE, "MFA"),)
+    elif cause.code == "profile-not-found":
+        status = 404
+    elif isinstance(cause, (ConfigError, CredentialsError)):
+        status = 500
+    else:
+        status = 503
+    value = {"code": cause.code, "message": cause.message}
+    if cause.hint:
+        value["hint"] = cause.hint
+    return json_response(status, value, headers)
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as AWS writes it: UTC, whole seconds, Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def credentials_document(credentials: Credentials, *, now: float) -> dict[str, Any]:
+    """The keys that IMDS and the container endpoint have in common.
+
+    Args:
+        credentials: what to serve.
+        now: seconds since the epoch, for keys that do not end.
+    """
+    expiration = credentials.expiration or datetime.fromtimestamp(now + ENDLESS, UTC)
+    return {
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key,
+        "Token": credentials.session_token or "",
+        "Expiration": timestamp(expiration),
+    }
