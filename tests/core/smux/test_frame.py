@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
 from tests.core.smux.pair import RECORDED, recorded
 
 PIPES = [(name, sender) for name in RECORDED for sender in ("client", "agent")]

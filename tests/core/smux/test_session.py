@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamUnblocked
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
 from tests.core.smux.pair import Log, Pair, recorded

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
+from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 
 VERSION: Final = 1
 SYN: Final = 0

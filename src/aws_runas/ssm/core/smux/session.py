@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.core.smux.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux.events import Event, StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.schedule import Schedule
 from aws_runas.ssm.core.smux.stream import Stream
