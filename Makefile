@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # An inherited PYTHONDONTWRITEBYTECODE would make every start compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
-# CI: what a test needs is there, or the test fails.
+JS := tests/interop/js
+JS_STAMP := $(JS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help install demo test check format lock sim fuzz bench docs interop clean
@@ -27,8 +28,12 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: install ## run the main job in the sandbox: credentials, a shell, a forwarded port
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
-test: install ## run the tests
+test: install $(if $(shell command -v npm),$(JS_STAMP)) ## run the tests
 	@$(PYTEST) -n 2 --dist loadgroup
+
+# The SDK for JavaScript is a judge of the credential servers; without npm those tests skip and say so.
+$(JS_STAMP): tests/interop/js/package-lock.json
+	@cd $(JS) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed
 
 check: install ## formatting, lint, types
 	@$(BIN)/ruff format --check .
