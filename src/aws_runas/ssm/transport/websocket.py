@@ -28,6 +28,7 @@ MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of t
 PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
 PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
+LINGER: Final = 0.3  # seconds for TLS to say goodbye
 SLEPT: Final = 10.0  # seconds that the wall clock may run ahead of the monotonic one before we ask who is still there
 
 # Never the library's own loggers: at debug level they print headers and payloads.
@@ -132,6 +133,11 @@ class WebSocket(asyncio.Protocol):
         """Loop time of the last byte from the other side."""
         return self._last_received
 
+    @property
+    def is_open(self) -> bool:
+        """The opening request was answered, and nothing ended the connection yet."""
+        return self._protocol.state is State.OPEN and not self._closed
+
     def send(self, message: bytes | str) -> None:
         """Queue one message: bytes as a binary frame, str as a text frame. Dropped once the connection is closing."""
         if self._protocol._state is not State.OPEN:
@@ -149,13 +155,19 @@ class WebSocket(asyncio.Protocol):
             self._outgoing.clear()
             self._transport.write(data)
 
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close in order: what was queued, a close frame, the socket; the other side has CLOSE_TIMEOUT to answer."""
+    def close(self, code: int = 1000, reason: str = "", *, wait: bool = True) -> None:
+        """Close in order: what was queued, a close frame, the socket.
+
+        Args:
+            wait: give the other side CLOSE_TIMEOUT to answer; else drop the socket behind the close frame.
+        """
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
             self._collect()
             self.flush()
-            self._loop.call_later(CLOSE_TIMEOUT, self.abort)
+            if not wait and self._transport is not None:
+                self._transport.close()
+            self._loop.call_later(CLOSE_TIMEOUT if wait else LINGER, self.abort)
         elif self._protocol.state is State.CONNECTING:
             self.abort()
 

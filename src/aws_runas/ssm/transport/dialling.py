@@ -1,0 +1,190 @@
+"""From an address to an open WebSocket: TCP, the proxy's CONNECT, TLS, the opening request."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from aws_runas.errors import ConfigError
+from aws_runas.ssm.transport.address import StreamAddress
+from aws_runas.ssm.transport.proxy import Proxy, proxy_for
+from aws_runas.ssm.transport.websocket import (
+    PING_INTERVAL,
+    PONG_TIMEOUT,
+    WebSocket,
+    WebSocketOwner,
+    client_websocket,
+)
+
+DIAL_TIMEOUT: Final = 20.0  # seconds for everything from the first packet to the answer of the opening request
+MAX_PROXY_ANSWER: Final = 16 * 1024  # bytes of a proxy's answer to CONNECT
+
+
+@dataclass(frozen=True, slots=True)
+class Dialling:
+    """How connections are made.
+
+    Args:
+        stream_host: dialled instead of the host in the StreamUrl, ``host`` or ``host:port`` (an interface endpoint).
+        ca_bundle: file or directory of certificates to trust instead of the system's (AWS_CA_BUNDLE, ca_bundle).
+        environ: where the proxy variables are read.
+        timeout: seconds for one connection to be open.
+        ping_interval, pong_timeout: seconds, see transport.websocket.
+    """
+
+    stream_host: str | None = None
+    ca_bundle: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    timeout: float = DIAL_TIMEOUT
+    ping_interval: float = PING_INTERVAL
+    pong_timeout: float = PONG_TIMEOUT
+
+
+class ProxyRefused(Exception):  # noqa: N818 - it is an answer
+    """The proxy answered CONNECT with something else than success."""
+
+
+def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """Return the context that verifies the service: the system's certificates, or the bundle's and no others.
+
+    Raises:
+        ConfigError: the bundle cannot be read or holds no certificate.
+    """
+    if not ca_bundle:
+        return ssl.create_default_context()
+    try:
+        if os.path.isdir(ca_bundle):
+            return ssl.create_default_context(capath=ca_bundle)
+        return ssl.create_default_context(cafile=ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"cannot use the certificates in {ca_bundle}: {error.strerror or error}",
+            code="ca-bundle-invalid",
+            hint="AWS_CA_BUNDLE (or ca_bundle of the profile) has to name a PEM file",
+        ) from None
+
+
+async def dial(
+    address: StreamAddress,
+    owner: WebSocketOwner,
+    *,
+    headers: Sequence[tuple[str, str]],
+    dialling: Dialling,
+    context: ssl.SSLContext | None,
+) -> WebSocket:
+    """Open a WebSocket to address.
+
+    Args:
+        context: for wss, see tls_context; made once for all connections.
+
+    Raises:
+        HandshakeRefused: the server answered, but not with 101.
+        ProxyRefused, OSError, ssl.SSLError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
+    """
+    loop = asyncio.get_running_loop()
+    tls = context if address.secure else None
+    proxy = proxy_for(address.host, address.port, secure=address.secure, environ=dialling.environ)
+
+    def make() -> WebSocket:
+        return client_websocket(
+            address,
+            owner,
+            headers=headers,
+            ping_interval=dialling.ping_interval,
+            pong_timeout=dialling.pong_timeout,
+        )
+
+    websocket: WebSocket | None = None
+    try:
+        async with asyncio.timeout(dialling.timeout):
+            if proxy is not None:
+                websocket = await _through(proxy, address, make, tls, dialling)
+            else:
+                name = address.host if tls is not None else None
+                _, websocket = await loop.create_connection(
+                    make, address.host, address.port, ssl=tls, server_hostname=name
+                )
+            await websocket.opened
+    except BaseException:
+        if websocket is not None:
+            websocket.abort()
+        raise
+    return websocket
+
+
+async def _through(
+    proxy: Proxy,
+    address: StreamAddress,
+    make: Callable[[], WebSocket],
+    tls: ssl.SSLContext | None,
+    dialling: Dialling,
+) -> WebSocket:
+    """Ask the proxy for a tunnel, and put the WebSocket (in TLS) into it."""
+    loop = asyncio.get_running_loop()
+    outer = tls_context(dialling.ca_bundle) if proxy.secure else None
+    tunnel = _Connect(proxy, address)
+    name = proxy.host if outer is not None else None
+    transport, _ = await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, ssl=outer, server_hostname=name)
+    try:
+        await tunnel.answered
+        websocket = make()
+        if tls is None:
+            transport.set_protocol(websocket)
+            inner: asyncio.BaseTransport = transport
+        else:
+            upgraded = await loop.start_tls(transport, websocket, tls, server_hostname=address.host)
+            if upgraded is None:
+                raise ConnectionError("the connection ended during the TLS handshake")
+            inner = upgraded
+    except BaseException:
+        transport.abort()
+        raise
+    websocket.connection_made(inner)
+    return websocket
+
+
+class _Connect(asyncio.Protocol):
+    """Sends CONNECT and waits for the head of the answer (RFC 9110 section 9.3.6)."""
+
+    def __init__(self, proxy: Proxy, address: StreamAddress) -> None:
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._proxy = proxy
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        authority = f"{host}:{address.port}"
+        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        self._request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if self.answered.done():
+            return
+        head, end, _ = self._answer.partition(b"\r\n\r\n")
+        if not end:
+            if len(self._answer) > MAX_PROXY_ANSWER:
+                self._fail("an endless answer")
+            return
+        status_line = head.split(b"\r\n", 1)[0].decode("latin-1")
+        words = status_line.split(" ", 2)
+        if len(words) >= 2 and words[0].startswith("HTTP/1.") and words[1].startswith("2") and len(words[1]) == 3:
+            self.answered.set_result(None)
+        else:
+            self._fail(" ".join(words[1:]) or status_line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.answered.done():
+            self._fail(str(exc) if exc is not None else "it hung up")
+
+    def _fail(self, answer: str) -> None:
+        where = f"{self._proxy.host}:{self._proxy.port}"
+        self.answered.set_exception(ProxyRefused(f"the proxy {where} would not connect: {answer[:120]}"))
+        self.answered.exception()
