@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import time
@@ -9,6 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+
+class _Closed(io.BytesIO):
+    """Stands in for a standard output that was closed before we started: what is written to it is an error."""
+
+    def write(self, _data: object) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +32,9 @@ class Environment:
         now: seconds since the epoch.
     """
 
-    stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer)
-    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer if sys.stdin else io.BytesIO())
+    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer if sys.stdout else _Closed())
+    stderr: TextIO = field(default_factory=lambda: sys.stderr or io.StringIO())
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
     now: Callable[[], float] = time.time

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_runas.errors import AwsRunasError, UsageError
+
+if TYPE_CHECKING:
+    from aws_runas.cli.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +25,64 @@ class Result:
     status: int = 0
     stdout: str = ""
     stderr: str = ""
+
+
+def emit(result: Result, env: Environment) -> int:
+    """Write an answer out.
+
+    Args:
+        result: the answer.
+        env: its streams.
+
+    Returns:
+        The exit status: the result's own, 1 where standard output could not take all of it.
+    """
+    if result.stderr:
+        _write_error(result.stderr, env)
+    if not result.stdout:
+        return result.status
+    try:
+        env.stdout.write(result.stdout.encode("utf-8", "surrogateescape"))
+        env.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `aws-runas --help-long | head`
+        _silence(env)
+        return result.status or 1
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        _silence(env)
+        _write_error(f"aws-runas: standard output cannot be written: {reason}\n", env)
+        return result.status or 1
+    return result.status
+
+
+def render_error(error: AwsRunasError) -> str:
+    """Word an error for a terminal: one line for the command line's, otherwise a second one for the way out."""
+    text = f"aws-runas: {_printable(error.message)}"
+    if error.hint is None:
+        return f"{text}\n"
+    if isinstance(error, UsageError):
+        return f"{text}; {_printable(error.hint)}\n"
+    return f"{text}\naws-runas: {_printable(error.hint)}\n"
+
+
+def _printable(text: str) -> str:
+    """Escape control characters that a value brought along: an error is not to steer the terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _write_error(text: str, env: Environment) -> None:
+    try:
+        env.stderr.write(text)
+        env.stderr.flush()
+    except (OSError, ValueError):
+        return  # nobody is left to be told
+
+
+def _silence(env: Environment) -> None:
+    """Point a broken standard output at nothing, or the interpreter complains about it at its end."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, env.stdout.fileno())
+        os.close(descriptor)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,64 @@
+"""Which of the positionals is the profile: the rule on AWS_PROFILE, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from aws_runas.errors import UsageError
+
+Names = Collection[str] | Callable[[], Collection[str]]
+
+
+def split_profile(
+    words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None
+) -> tuple[str | None, list[str]]:
+    """Part the profile from what follows.
+
+    With AWS_PROFILE (or AWS_DEFAULT_PROFILE) set the profile is left out, unless the first word is an ARN, or there is
+    one word more than the command takes. Without it the first word is the profile, unless it is plainly a target.
+
+    Args:
+        words: the positionals.
+        names: the known profiles, or a function that finds them; it is called only where that decides.
+        environ: the variables.
+        most: how many words the command takes after the profile; None for any number, as a program has.
+
+    Returns:
+        The profile, None where none was named, and the other words.
+
+    Raises:
+        UsageError: there are too many words.
+    """
+    rest = list(words)
+    if not rest:
+        return None, []
+    first = rest[0]
+    if environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE"):
+        named = is_role_arn(first) or (
+            len(rest) > 1 and rest[1] == "--" and first in _known(names) if most is None else len(rest) > most
+        )
+    else:
+        named = not (most and len(rest) <= most and _is_plainly_a_target(first) and first not in _known(names))
+    profile = rest.pop(0) if named else None
+    if most is not None and len(rest) > most:
+        surplus = rest[most]
+        hint = "flags go before the profile" if surplus.startswith("-") else None
+        raise UsageError(f"unexpected argument {surplus!r}", code="argument-unexpected", hint=hint)
+    return profile, rest
+
+
+def is_role_arn(word: str) -> bool:
+    """Whether a word is an ARN of IAM or STS, in any partition."""
+    return word.startswith("arn:aws") and (":iam::" in word or ":sts::" in word)
+
+
+def _known(names: Names) -> Collection[str]:
+    return names() if callable(names) else names
+
+
+def _is_plainly_a_target(word: str) -> bool:
+    """``i-0123abcd``, ``mi-...``, or something with a port, a tag value or a user: no way to write a profile."""
+    prefix, dash, digits = word.partition("-")
+    if dash and prefix in ("i", "mi") and len(digits) >= 8 and all(digit in "0123456789abcdef" for digit in digits):
+        return True
+    return not is_role_arn(word) and (":" in word or "@" in word)
