@@ -22,15 +22,17 @@ class AwsRunasError(Exception):
         message: one line, lower case, names the offending value; never a secret.
         code: stable name of this error, a literal in kebab case.
         hint: what the user can do about it, one line, or None where the message says it.
+        details: lines that belong under the message, such as the instances that match.
     """
 
     exit_status = 1
 
-    def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.hint = hint
+        self.details = details
 
 
 class UsageError(AwsRunasError):

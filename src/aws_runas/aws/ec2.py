@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.errors import translate
+from aws_runas.errors import TargetError
 
 if TYPE_CHECKING:
     from aws_runas.credentials.build import Access
@@ -47,7 +48,7 @@ def describe_instances(access: Access, filters: Mapping[str, Sequence[str]]) -> 
     """
     wanted = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
     found: dict[str, Instance] = {}
-    with translate("ec2", "DescribeInstances"):
+    with translate("ec2", "DescribeInstances", TargetError):
         pages = access.client("ec2").get_paginator("describe_instances")
         for page in pages.paginate(Filters=wanted, PaginationConfig={"PageSize": PAGE_SIZE}):
             for reservation in page.get("Reservations", []):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.errors import translate
+from aws_runas.errors import TargetError
 from aws_runas.ssm.model import StartedSession
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def list_tasks(access: Access, cluster: str, service: str) -> list[str]:
     Source: AWS API reference, ecs ListTasks.
     """
     arns: list[str] = []
-    with translate("ecs", "ListTasks"):
+    with translate("ecs", "ListTasks", TargetError):
         pages = access.client("ecs").get_paginator("list_tasks")
         for page in pages.paginate(cluster=cluster, serviceName=service, desiredStatus="RUNNING"):
             arns += page.get("taskArns", [])
@@ -73,7 +74,7 @@ def describe_containers(access: Access, cluster: str, tasks: Sequence[str]) -> l
     """
     found: list[Container] = []
     for start in range(0, len(tasks), TASKS_AT_ONCE):
-        with translate("ecs", "DescribeTasks"):
+        with translate("ecs", "DescribeTasks", TargetError):
             reply = access.client("ecs").describe_tasks(
                 cluster=cluster, tasks=list(tasks[start : start + TASKS_AT_ONCE])
             )
@@ -92,7 +93,7 @@ def execute_command(access: Access, container: Container, command: str) -> Start
 
     Source: AWS API reference, ecs ExecuteCommand.
     """
-    with translate("ecs", "ExecuteCommand"):
+    with translate("ecs", "ExecuteCommand", TargetError):
         reply = access.client("ecs").execute_command(
             cluster=container.cluster,
             task=container.task_arn,

@@ -57,7 +57,7 @@ def emit(result: Result, env: Environment) -> int:
 
 def render_error(error: AwsRunasError) -> str:
     """Word an error for a terminal: one line for the command line's, otherwise a second one for the way out."""
-    text = f"aws-runas: {_printable(error.message)}"
+    text = "\n".join([f"aws-runas: {_printable(error.message)}", *(f"  {_printable(line)}" for line in error.details)])
     if error.hint is None:
         return f"{text}\n"
     if isinstance(error, UsageError):

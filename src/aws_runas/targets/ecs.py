@@ -122,8 +122,9 @@ def _choose(text: str, containers: list[ecs.Container], pick: Pick | None) -> ec
     ]
     if pick is None:
         raise TargetError(
-            f"{text!r} matches {len(rows)} containers:\n{listing(rows)}",
+            f"{text!r} matches {len(rows)} containers",
             code="target-ambiguous",
+            details=listing(rows),
             hint="give one of these targets, add the container's name, or choose with --pick",
         )
     chosen = pick(rows)

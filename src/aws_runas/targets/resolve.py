@@ -58,7 +58,12 @@ def resolve_target(
         if found.instances:
             return _choose(text, found, pick)
         tried.append(found)
-    raise TargetError(_not_found(text, tried, access), code="target-not-found", hint=_hint(text))
+    raise TargetError(
+        f"no instance matches {text!r} in {access.region()}; tried in this order:",
+        code="target-not-found",
+        hint=_hint(text),
+        details=tuple(f"{found.way}: {found.reason}" for found in tried),
+    )
 
 
 def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Callable[[], Found]]:
@@ -90,28 +95,23 @@ def _choose(text: str, found: Found, pick: Pick | None) -> str:
             raise TargetError("no instance was picked", code="target-not-picked")
         return chosen.instance_id
     raise TargetError(
-        f"{text!r} matches {len(found.instances)} instances by its {found.way}:\n{listing(found.instances)}",
+        f"{text!r} matches {len(found.instances)} instances by {found.way}",
         code="target-ambiguous",
+        details=listing(found.instances),
         hint="give one of these instance ids, or choose with --pick",
     )
 
 
-def listing(instances: Sequence[Instance]) -> str:
+def listing(instances: Sequence[Instance]) -> tuple[str, ...]:
     """Lay out instances as a table of id, name, address and zone, a line each."""
     rows = [
         (one.instance_id, one.name or "-", one.addresses[0] if one.addresses else "-", one.zone or "-")
         for one in instances
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
-        for row in rows
+    return tuple(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
     )
-
-
-def _not_found(text: str, tried: Sequence[Found], access: Access) -> str:
-    reasons = "\n".join(f"  {found.way}: {found.reason}" for found in tried)
-    return f"no instance matches {text!r} in {access.region()}; tried in this order:\n{reasons}"
 
 
 def _hint(text: str) -> str:

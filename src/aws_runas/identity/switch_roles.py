@@ -1,0 +1,155 @@
+"""The configuration of the browser extension AWS Extend Switch Roles, in the grammar that its parser accepts.
+
+That parser (npm: aesr-config) cuts a line at the first ``;`` or ``#`` wherever it stands, and a value at its second
+``=``; a source profile must be a section with an account id, and a section that nobody refers to must have a role.
+Source: the extension's README, and lib/ini-parser.js and lib/config-loader.js of aesr-config 0.6.0.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_ROLE = re.compile(r"arn:[^:]+:iam::([0-9]{12}):role/(.+)")
+_NOT_IN_NAMES = re.compile(r"[;#\[\]\r\n]")
+_NOT_IN_VALUES = re.compile(r"[;#=\r\n]")
+_SATURATION, _VALUE = 0.65, 0.75  # strong enough to tell apart, dark enough for the console's white text
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRole:
+    """A profile of the config file that has a role.
+
+    Args:
+        name: of the profile.
+        role_arn: its role.
+        region: its region, or None.
+        color: its own ``color``, six hex digits, or None.
+    """
+
+    name: str
+    role_arn: str
+    region: str | None = None
+    color: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One section for a role."""
+
+    name: str
+    role_arn: str
+    account: str
+    source_profile: str
+    color: str
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRoles:
+    """The whole configuration.
+
+    Args:
+        base: name of the section for the account that the user signs in to.
+        base_account: that account.
+        entries: grouped by account, sorted by name within.
+        left_out: roles that the grammar cannot hold.
+    """
+
+    base: str
+    base_account: str
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def switch_roles(
+    roles: Iterable[str], known: Iterable[KnownRole], *, base: str, base_account: str, region: str | None
+) -> SwitchRoles:
+    """Make an entry for every role: named as the config file names it, or after its account and role.
+
+    Args:
+        roles: ARNs.
+        known: the config file's profiles; a role that several of them have gets several entries.
+        base: name of the profile whose keys assume the roles.
+        base_account: the account those keys belong to.
+        region: for the roles that no profile gives one to.
+    """
+    profiles: dict[str, list[KnownRole]] = {}
+    for one in known:
+        profiles.setdefault(one.role_arn, []).append(one)
+    names = _Names()
+    base = names.take(base)
+    entries: list[Entry] = []
+    left_out: list[str] = []
+    wanted = sorted(set(roles), key=_by_account)
+    for arn in [*(one for one in wanted if one in profiles), *(one for one in wanted if one not in profiles)]:
+        match = _ROLE.fullmatch(arn)
+        if match is None or _NOT_IN_VALUES.search(arn):
+            left_out.append(arn)
+            continue
+        account, role = match[1], match[2]
+        plain = KnownRole(f"{account}-{role.rpartition('/')[2]}", arn)
+        for profile in sorted(profiles.get(arn, [plain]), key=lambda one: one.name):
+            entries.append(
+                Entry(
+                    name=names.take(profile.name, f"{account}-{role.replace('/', '-')}"),
+                    role_arn=arn,
+                    account=account,
+                    source_profile=base,
+                    color=profile.color or color_of(account),
+                    region=profile.region or region,
+                )
+            )
+    entries.sort(key=lambda one: (one.account != base_account, one.account, one.name))
+    return SwitchRoles(base, base_account, tuple(entries), tuple(sorted(left_out)))
+
+
+def render(found: SwitchRoles) -> str:
+    """Write the configuration as the extension's options page takes it; "" where there is no role."""
+    if not found.entries:
+        return ""
+    lines = [f"[{found.base}]", f"aws_account_id = {found.base_account}"]
+    account = None
+    for entry in found.entries:
+        if entry.account != account:
+            account = entry.account
+            lines += ["", f"; account {account}"]
+        lines += ["", f"[{entry.name}]", f"role_arn = {entry.role_arn}", f"source_profile = {entry.source_profile}"]
+        lines += [f"region = {entry.region}"] if entry.region else []
+        lines.append(f"color = {entry.color}")
+    return "\n".join(lines) + "\n"
+
+
+def color_of(account: str) -> str:
+    """A color for an account, six hex digits: the same on every machine and whatever other accounts there are."""
+    hue = int.from_bytes(hashlib.sha256(account.encode()).digest()[:2], "big") / 0x10000
+    parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _SATURATION, _VALUE)
+    return "".join(f"{round(255 * part):02x}" for part in parts)
+
+
+def _by_account(arn: str) -> tuple[str, str]:
+    match = _ROLE.fullmatch(arn)
+    return (match[1], match[2]) if match else ("", arn)
+
+
+class _Names:
+    """Section names, each given once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, *wishes: str) -> str:
+        """Take the first wish that is free, or number the last."""
+        cleaned = [_NOT_IN_NAMES.sub("-", re.sub(r"^(?:profile\s+)+", "", wish.strip(), flags=re.I)) for wish in wishes]
+        for wish in cleaned:
+            if wish and wish not in self._taken:
+                self._taken.add(wish)
+                return wish
+        number = 2
+        while f"{cleaned[-1]}-{number}" in self._taken:
+            number += 1
+        self._taken.add(f"{cleaned[-1]}-{number}")
+        return f"{cleaned[-1]}-{number}"

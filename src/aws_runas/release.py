@@ -1,0 +1,156 @@
+"""Is there a newer release: asks the project's release page, and compares as semantic versioning says."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aws_runas.errors import AwsRunasError, ConfigError
+
+RELEASES_URL = "https://github.com/mmorris-gc/aws-runas/releases/latest"  # answers with a redirect to .../tag/vX.Y.Z
+TIMEOUT = 5.0  # seconds for everything: name, connection, answer
+_REDIRECTS = 5
+_MOST = 1 << 20  # bytes read of an answer; an API answer with long release notes stays far below
+_VERSION = re.compile(
+    r"v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?"
+    r"(?:[-.]?(?P<pre>[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?))?(?:\+[0-9A-Za-z.-]+)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that the page tells of.
+
+    Args:
+        version: as it is tagged, without ``v``.
+        url: where it can be had.
+    """
+
+    version: str
+    url: str
+
+
+def page_address(environ: Mapping[str, str]) -> str:
+    """Return the address of the release page; ``RUNAS_RELEASES_URL`` names another, as a mirror or a test has it.
+
+    Raises:
+        ConfigError: it is no http address.
+    """
+    url = environ.get("RUNAS_RELEASES_URL") or RELEASES_URL
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise ConfigError(f"RUNAS_RELEASES_URL={url!r} is no http or https address", code="releases-url-invalid")
+    return url
+
+
+def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
+    """Ask which release is the latest.
+
+    Args:
+        url: the release page: one that redirects to an address ending in the version, as GitHub's does, or one that
+            answers with JSON that has a ``tag_name``.
+        timeout: seconds.
+
+    Raises:
+        AwsRunasError: it could not be found out.
+    """
+    answer: list[Release | str] = []
+
+    def ask() -> None:
+        try:
+            answer.append(_ask(url, time.monotonic() + timeout))
+        except (OSError, ValueError, urllib.error.URLError) as error:
+            reason = getattr(error, "reason", None) or error
+            answer.append(str(reason) or type(error).__name__)
+
+    # A thread, since looking up a name takes no timeout; it is left behind when it takes longer.
+    asking = threading.Thread(target=ask, daemon=True, name="release")
+    asking.start()
+    asking.join(timeout)
+    found = answer[0] if answer else f"no answer within {timeout:g} s"
+    if isinstance(found, Release):
+        return found
+    raise AwsRunasError(
+        f"cannot find out the latest release from {url}: {found}",
+        code="update-unknown",
+        hint="check the network, or look at the page in a browser",
+    )
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Compare two versions by precedence; build metadata does not count.
+
+    Raises:
+        ValueError: one of them is no version.
+    """
+    return _precedence(version) > _precedence(than)
+
+
+def _precedence(version: str) -> tuple[object, ...]:
+    """A key that sorts as semantic versioning 2.0.0, section 11, says; Python's ``1.2.3rc1`` is taken as ``-rc1``."""
+    match = _VERSION.fullmatch(version.strip())
+    if match is None:
+        raise ValueError(f"{version!r} is not a version")
+    numbers = tuple(int(match[part] or 0) for part in ("major", "minor", "patch"))
+    if not match["pre"]:
+        return (*numbers, 1, ())
+    parts = re.findall(r"\d+(?![0-9A-Za-z-])|[0-9A-Za-z-]+", match["pre"])
+    return (*numbers, 0, tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in parts))
+
+
+def _ask(url: str, deadline: float) -> Release:
+    opener = urllib.request.build_opener(_NoRedirect)
+    for _ in range(_REDIRECTS):
+        request = urllib.request.Request(  # noqa: S310 - only http and https get here
+            url, headers={"User-Agent": "aws-runas", "Accept": "application/json, text/html"}
+        )
+        try:
+            with opener.open(request, timeout=max(0.1, deadline - time.monotonic())) as reply:
+                return _from_body(_read(reply.read1, deadline), url)
+        except urllib.error.HTTPError as error:
+            with error:
+                target = error.headers.get("Location")
+                if not 300 <= error.code < 400 or not target:
+                    raise ValueError(f"status {error.code} {error.reason}") from None
+        url = urllib.parse.urljoin(url, target)
+        tag = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2])
+        if _VERSION.fullmatch(tag):
+            return Release(tag.removeprefix("v"), url)
+        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+            raise ValueError(f"it redirects to {url}")
+    raise ValueError("too many redirects")
+
+
+def _read(read: Callable[[int], bytes], deadline: float) -> bytes:
+    body = b""
+    while len(body) < _MOST and time.monotonic() < deadline:
+        part = read(_MOST - len(body))
+        if not part:
+            break
+        body += part
+    return body
+
+
+def _from_body(body: bytes, url: str) -> Release:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        raise ValueError("the answer names no release") from None
+    tag = found.get("tag_name") if isinstance(found, dict) else None
+    if not isinstance(tag, str) or not _VERSION.fullmatch(tag):
+        raise ValueError("the answer names no release")
+    page = found.get("html_url")
+    return Release(tag.removeprefix("v"), page if isinstance(page, str) else url)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Makes redirects errors: where they lead is what we want to know, not what is there."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
