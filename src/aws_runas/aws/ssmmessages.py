@@ -1,0 +1,58 @@
+"""The signature of the data channel's opening request (spec 13.1).
+
+The address holds raw base64 in its query. It is dialled byte for byte, but the service checks the signature over a
+query that was parsed and quoted anew, while botocore signs a query as it stands. So a request with the rebuilt query is
+signed, and only its headers are used.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import botocore.auth
+import botocore.awsrequest
+
+from aws_runas.aws.client import ProviderCredentials
+from aws_runas.credentials.model import Credentials
+
+SERVICE = "ssmmessages"
+
+
+def is_signed(url: str) -> bool:
+    """Does the address carry its own signature?"""
+    return any(name.lower().startswith("x-amz-") for name, _ in _pairs(url))
+
+
+def sign_stream_request(url: str, credentials: Credentials, region: str) -> list[tuple[str, str]]:
+    """Return the headers that sign a GET of this address.
+
+    Args:
+        url: ``wss://...``, as it will be dialled.
+        credentials: to sign with.
+        region: of the service.
+
+    Returns:
+        X-Amz-Date, X-Amz-Security-Token where there is one, and Authorization; [] where the address is signed already.
+    """
+    if is_signed(url):
+        return []
+    parts = urlsplit(url)
+    query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(_pairs(url), key=_quoted))
+    scheme = "https" if parts.scheme in ("wss", "https") else "http"
+    signed_url = f"{scheme}://{parts.netloc}{parts.path or '/'}" + (f"?{query}" if query else "")
+    request = botocore.awsrequest.AWSRequest(method="GET", url=signed_url, headers={"Host": parts.netloc})
+    frozen = ProviderCredentials(lambda: credentials).get_frozen_credentials()
+    botocore.auth.SigV4Auth(frozen, SERVICE, region).add_auth(request)
+    return [(name, value) for name, value in request.headers.items() if name.lower() != "host"]
+
+
+def _pairs(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _quoted(pair: tuple[str, str]) -> tuple[str, str]:
+    return _quote(pair[0]), _quote(pair[1])

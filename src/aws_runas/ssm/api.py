@@ -1,0 +1,221 @@
+"""What we ask of Systems Manager: sessions started, resumed, ended; and the signature of the stream's request.
+
+Replies become values here; errors become ours, and say which permission is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_runas.aws.errors import aws_code, aws_message, translate
+from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
+from aws_runas.ssm.model import StartedSession
+from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+
+# Codes of aws.errors behind which nobody answered, or nobody had time.
+_UNREACHABLE: Final = frozenset(
+    ("endpoint-unreachable", "endpoint-timeout", "proxy-failed", "certificate-untrusted", "throttled")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A session as DescribeSessions shows it.
+
+    Args:
+        session_id, target: as in StartedSession.
+        status: ``Connected``, ``Connecting``, ``Disconnected``, ``Terminated``, ``Terminating``, ``Failed``.
+    """
+
+    session_id: str
+    target: str
+    status: str
+
+
+class SsmApi:
+    """The session calls for one identity. Every method blocks, and may be called from any thread.
+
+    Args:
+        access: credentials, region and clients of the profile.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._lock = threading.Lock()
+        self._ssm: Any = None
+
+    def start_session(
+        self,
+        target: str,
+        document: str | None = None,
+        parameters: Mapping[str, Sequence[str]] | None = None,
+        reason: str | None = None,
+    ) -> StartedSession:
+        """Open a session.
+
+        Args:
+            target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIME``.
+            document: session document, None for the account's standard shell.
+            parameters: of the document.
+            reason: kept in the session's history.
+
+        Raises:
+            TargetError: the target is not connected.
+            SessionError: not permitted, no such document, wrong parameters.
+            CredentialsError: as the provider says.
+        """
+        _, started = self.start_session_raw(target, document, parameters, reason)
+        return started
+
+    def start_session_raw(
+        self,
+        target: str,
+        document: str | None = None,
+        parameters: Mapping[str, Sequence[str]] | None = None,
+        reason: str | None = None,
+    ) -> tuple[dict[str, Any], StartedSession]:
+        """As start_session; also returns the request, which the external plugin wants to see."""
+        request: dict[str, Any] = {"Target": target}
+        if document:
+            request["DocumentName"] = document
+        if parameters:
+            request["Parameters"] = {name: list(values) for name, values in parameters.items()}
+        if reason:
+            request["Reason"] = reason
+        try:
+            with translate("ssm", "StartSession", SessionError):
+                reply = self._client().start_session(**request)
+        except AwsRunasError as error:
+            raise _start_error(error, target, document) from error.__cause__
+        token, url = reply.get("TokenValue"), reply.get("StreamUrl")
+        if not token or not url:
+            raise SessionError("StartSession returned no stream", code="session-without-stream")
+        return request, StartedSession(str(reply["SessionId"]), str(url), str(token), target)
+
+    def resume_session(self, session_id: str) -> tuple[str, str]:
+        """See transport.service.SessionService."""
+        try:
+            with translate("ssm", "ResumeSession", SessionError):
+                reply = self._client().resume_session(SessionId=session_id)
+        except AwsRunasError as error:
+            raise _resume_error(error, session_id) from error.__cause__
+        token = str(reply.get("TokenValue") or "")
+        if not token:
+            raise SessionGone(f"the session {session_id} has timed out at the service", code="session-gone")
+        return token, str(reply.get("StreamUrl") or "")
+
+    def terminate_session(self, session_id: str) -> None:
+        """See transport.service.SessionService."""
+        try:
+            with translate("ssm", "TerminateSession", SessionError):
+                self._client().terminate_session(SessionId=session_id)
+        except AwsRunasError as error:
+            if aws_code(error) != "DoesNotExistException":
+                raise
+
+    def describe_session(self, session_id: str) -> SessionState | None:
+        """Find a session among the active ones, None where it is not.
+
+        Raises:
+            AwsRunasError: the service would not say.
+        """
+        with translate("ssm", "DescribeSessions", SessionError):
+            reply = self._client().describe_sessions(
+                State="Active", Filters=[{"key": "SessionId", "value": session_id}]
+            )
+        for each in reply.get("Sessions", []):
+            if each.get("SessionId") == session_id:
+                return SessionState(session_id, str(each.get("Target", "")), str(each.get("Status", "")))
+        return None
+
+    def session_is_active(self, session_id: str) -> bool | None:
+        """See transport.service.SessionService."""
+        try:
+            return self.describe_session(session_id) is not None
+        except AwsRunasError:
+            return None
+
+    def stream_headers(self, url: str) -> list[tuple[str, str]]:
+        """See transport.service.SessionService."""
+        from aws_runas.aws.ssmmessages import sign_stream_request
+
+        return sign_stream_request(url, self._access.provider.credentials(), self._access.region())
+
+    def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
+        """See transport.service.SessionService."""
+        from aws_runas.ssm.kms import generate_data_key
+
+        return generate_data_key(self._access, kms_key_id, encryption_context)
+
+    def renew_credentials(self) -> None:
+        """See transport.service.SessionService."""
+        try:
+            self._access.provider.credentials(refresh=True)
+        except CredentialsError as error:
+            if error.code in _UNREACHABLE:
+                raise ServiceUnavailable(error.message, code="service-unavailable") from error
+            raise
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._ssm is None:
+                self._ssm = self._access.client("ssm")
+            return self._ssm
+
+
+def _start_error(error: AwsRunasError, target: str, document: str | None) -> AwsRunasError:
+    """StartSession's answer, in words that tell what to do."""
+    code = aws_code(error)
+    words = aws_message(error)
+    if code == "TargetNotConnected":
+        return TargetError(
+            f"{target} is not connected to Systems Manager",
+            code="target-not-connected",
+            hint="is it running, is its SSM agent up and permitted, and is this its region and account?",
+        )
+    if error.code == "access-denied":
+        what = f" with document {document}" if document else ""
+        return SessionError(
+            f"not permitted to start a session on {target}{what}: {words}",
+            code="session-denied",
+            hint="the identity needs ssm:StartSession on the instance and on the document",
+        )
+    if code in ("InvalidDocument", "InvalidDocumentVersion", "InvalidDocumentContent"):
+        return SessionError(
+            f"the session document {document or 'SSM-SessionManagerRunShell'} cannot be used: {words or code}",
+            code="document-invalid",
+            hint="see: aws ssm list-documents --filters Key=DocumentType,Values=Session",
+        )
+    if code in ("ValidationException", "InvalidParameters", "BadRequest"):
+        return SessionError(f"Systems Manager does not accept the session: {words or code}", code="session-invalid")
+    return error
+
+
+def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
+    """Sort ResumeSession's failures into: gone, later, not with these credentials."""
+    words = aws_message(error).lower()
+    if aws_code(error) == "DoesNotExistException" or "terminated" in words or "timed out" in words:
+        return SessionGone(f"the session {session_id} is no more", code="session-gone")
+    if error.code in _UNREACHABLE or _is_server_trouble(error):
+        return ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint)
+    if error.code == "access-denied":
+        return CredentialsRefused(
+            f"not permitted to resume the session {session_id}",
+            code="resume-denied",
+            hint="the identity needs ssm:ResumeSession on its sessions",
+        )
+    if isinstance(error, CredentialsError):
+        return error
+    return CredentialsRefused(error.message, code="resume-refused", hint=error.hint)
+
+
+def _is_server_trouble(error: AwsRunasError) -> bool:
+    """Did AWS answer with a 5xx?"""
+    response = getattr(error.__cause__, "response", None) or {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
