@@ -1,0 +1,146 @@
+"""``aws-runas sandbox [command]``: a small AWS on this machine, for as long as a command or a shell runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.output import Result
+from aws_runas.errors import AwsRunasError, UsageError
+
+if TYPE_CHECKING:
+    from aws_runas.sandbox.options import SandboxOptions
+
+SUMMARY = "Start a small AWS on this machine, and a command or a shell inside it"
+USAGE = "sandbox [flags] [<command> [<args>...]]"
+
+# flag, kind, metavar, help. What each fault does is told in docs/how-to/sandbox.md.
+FAULTS = (
+    ("close-after", "time", "TIME", "close each data channel after TIME, code 1000 'Bye'"),
+    ("new-cell", "switch", "", "another stream address at each resume; the old one is refused"),
+    ("signature", "signature", "RULE", "signed WebSocket requests: optional, required or refused"),
+    ("presign", "switch", "", "put a signature into the stream address"),
+    ("frame-limit", "number", "N", "cut connections that send more than N frames a second for two seconds"),
+    ("pause-undeliverable", "switch", "", "pause_publication for each message that cannot be delivered"),
+    ("publication", "publication", "FORM", "body of publication messages: json, wrong-digest, text or empty"),
+    ("start-after-output", "switch", "", "start_publication only after the first output"),
+    ("no-start", "switch", "", "never send start_publication"),
+    ("away", "time", "TIME", "the agent joins each session only after TIME"),
+    ("loss", "number", "P", "lose each frame with probability P"),
+    ("duplicate", "number", "P", "deliver frames twice with probability P"),
+    ("reorder", "number", "P", "deliver frames late with probability P"),
+    ("delay", "time", "TIME", "each frame is under way for TIME"),
+    ("seed", "integer", "N", "of the random numbers behind loss, duplicate and reorder"),
+    ("end-after", "time", "TIME", "the service ends each session after TIME"),
+    ("end-output", "text", "TEXT", "the reason it gives"),
+    ("start-slow", "time", "TIME", "StartSession takes TIME"),
+    ("start-fails", "text", "CODE", "StartSession answers this error"),
+    ("resume-fails", "text", "CODE", "ResumeSession answers this error"),
+    ("sts-slow", "time", "TIME", "STS takes TIME for each call"),
+    ("reuse-tokens", "switch", "", "a token is good for more than one connection"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What kind of sandbox, and the command to run in it; none: the user's shell."""
+
+    sandbox: SandboxOptions
+    program: tuple[str, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("-p", "--port", metavar="PORT", help="listen on this port; the system picks one by default")
+    parser.add_argument("--region", metavar="REGION", help="region of its profiles, us-east-1 by default")
+    parser.add_argument("--agent-version", metavar="VERSION", help="what the agents say they are, 3.3.0.0 by default")
+    parser.add_argument("--kms", action="store_true", help="encrypt sessions with the sandbox's KMS key")
+    parser.add_argument("--clock-offset", metavar="TIME", help="the service's clock is ahead by TIME (-10m: behind)")
+    parser.add_argument("--clock-speed", metavar="N", help="everything that expires does so N times sooner")
+    for name, kind, metavar, text in FAULTS:
+        if kind == "switch":
+            parser.add_argument(f"--{name}", action="store_true", help=text)
+        else:
+            parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument(
+        "words", nargs="*", metavar="[<command> [<args>...]]", help="what to run; your shell without it"
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
+    """Check the values."""
+    from aws_runas.sandbox.options import Faults, SandboxOptions
+
+    values: dict[str, Any] = {}
+    for name, kind, _, _ in FAULTS:
+        given = getattr(namespace, name.replace("-", "_"))
+        if given is not None and given is not False:
+            values[name.replace("-", "_")] = _value(f"--{name}", kind, given)
+    if values.pop("reuse_tokens", False):
+        values["single_use_tokens"] = False
+    program = namespace.words[1:] if namespace.words[:1] == ["--"] else namespace.words
+    options = SandboxOptions(
+        port=_port(namespace.port),
+        faults=Faults(**values),
+        agent_version=_version(namespace.agent_version or "3.3.0.0"),
+        kms=namespace.kms,
+        clock_offset=_value("--clock-offset", "offset", namespace.clock_offset or "0s"),
+        clock_speed=_value("--clock-speed", "speed", namespace.clock_speed or "1"),
+        region=namespace.region or "us-east-1",
+    )
+    return Options(options, tuple(program))
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Run the command in a new sandbox; its exit status is ours."""
+    if importlib.util.find_spec("moto") is None:
+        raise AwsRunasError(
+            "the sandbox needs packages that are not installed",
+            code="sandbox-not-installed",
+            hint="pip install 'aws-runas[sandbox]'",
+        )
+    from aws_runas.sandbox.command import run_inside
+
+    return Result(run_inside(options.sandbox, options.program, env))
+
+
+def _port(text: str | int | None) -> int:
+    if text is None:
+        return 0
+    if not str(text).isascii() or not str(text).isdigit() or not 1 <= int(text) <= 65535:
+        raise UsageError(f"port {str(text)!r} is not in 1..65535", code="port-invalid")
+    return int(text)
+
+
+def _version(text: str) -> str:
+    if len(text.split(".")) != 4 or not all(part.isascii() and part.isdigit() for part in text.split(".")):
+        raise UsageError(f"--agent-version {text!r} is not like 3.3.0.0", code="sandbox-option-invalid")
+    return text
+
+
+def _value(flag: str, kind: str, given: str | bool) -> Any:
+    from aws_runas.sandbox.options import PUBLICATION_FORMS, SIGNATURE_RULES, parse_time
+
+    if isinstance(given, bool):
+        return given
+    try:
+        if kind in ("time", "offset"):
+            return parse_time(given, negative=kind == "offset")
+        if kind in ("number", "speed"):
+            number = float(given)
+            if not 0 <= number < float("inf") or (kind == "speed" and number == 0):
+                raise ValueError("must be a positive number")
+            return number
+        if kind == "integer":
+            return int(given)
+        allowed = {"signature": SIGNATURE_RULES, "publication": PUBLICATION_FORMS}.get(kind)
+        if allowed is not None and given not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+    except ValueError as problem:
+        why = str(problem) if "must" in str(problem) else "is no number"
+        raise UsageError(f"{flag} {given!r}: {why}", code="sandbox-option-invalid") from None
+    return given

@@ -1,0 +1,113 @@
+"""Running a command, or the user's shell, inside a sandbox of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
+
+from aws_runas.cli.environment import Environment
+from aws_runas.errors import ProgramError
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+GRACE = 2.0  # seconds that the command has between our signals, each harder than the one before
+BANNER = """\
+aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Try:
+  aws-runas sandbox aws sts get-caller-identity
+  aws-runas -o $(sandbox-mfa-code) sandbox-mfa aws sts get-caller-identity
+  aws-runas shell my-profile i-deadbeef
+  aws-runas forward -p 8888 my-profile i-deadbeef:9000
+"""
+
+
+class _Ended(BaseException):
+    """A signal told us to end while the sandbox was not up yet."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_inside(options: SandboxOptions, program: Sequence[str], env: Environment) -> int:
+    """Start a sandbox, run a program in it, end the sandbox.
+
+    Args:
+        program: with its arguments; empty for the user's shell.
+
+    Returns:
+        The program's exit status, 128+n for a signal.
+
+    Raises:
+        AwsRunasError: the sandbox or the program could not be started.
+    """
+    with _raising_signals():
+        try:
+            with start_sandbox(options, base=env.environ) as sandbox:
+                words = list(program) or [env.environ.get("SHELL") or "/bin/sh"]
+                if not program and env.stdin.isatty():
+                    env.stderr.write(BANNER.format(endpoint=sandbox.endpoint))
+                    env.stderr.flush()
+                return _run(words, sandbox)
+        except _Ended as ended:
+            return 128 + ended.number
+
+
+@contextlib.contextmanager
+def _raising_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP become an exception, so that everything is put away on the way out."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise _Ended(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(words: list[str], sandbox: Sandbox) -> int:
+    # The terminal's own signals go to the whole group: the command takes them, we wait for it.
+    ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        process = _start(words, sandbox.environ)
+        sandbox.adopt(process.pid)
+        try:
+            status = process.wait()
+        except _Ended as ended:
+            _end(process, ended.number)
+            raise
+        finally:
+            sandbox.disown(process.pid)
+    finally:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def restore() -> None:
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+
+    try:
+        return subprocess.Popen(words, env=dict(environ), preexec_fn=restore)
+    except FileNotFoundError:
+        raise ProgramError(f"{words[0]}: command not found", code="program-not-found", exit_status=127) from None
+    except OSError as error:
+        text = f"{words[0]}: {(error.strerror or str(error)).lower()}"
+        raise ProgramError(text, code="program-not-executable", exit_status=126) from None
+
+
+def _end(process: subprocess.Popen[bytes], number: int) -> None:
+    """Pass a signal on; a command that does not heed it gets harder ones (an interactive shell heeds only SIGHUP)."""
+    for each in (number, signal.SIGHUP, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(each)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+            return

@@ -1,0 +1,134 @@
+"""The sandbox's own config and credentials files, and the environment that points at them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_runas import files
+from aws_runas.sandbox.population import EXTERNAL_ID, MFA_SERIAL, USER, Population, role_arn
+
+CONFIG = """\
+# Written by `aws-runas sandbox`; gone when it ends.
+[default]
+region = {region}
+
+# The user's own keys.
+[profile {user}]
+region = {region}
+
+# A role without MFA.
+[profile sandbox]
+role_arn = {sandbox}
+source_profile = {user}
+region = {region}
+
+# A role that wants MFA; the program sandbox-mfa-code prints the code.
+[profile sandbox-mfa]
+role_arn = {mfa}
+source_profile = {user}
+mfa_serial = {serial}
+region = {region}
+
+[profile my-profile]
+role_arn = {my_role}
+source_profile = {user}
+region = {region}
+
+# A role that wants an external id.
+[profile sandbox-external]
+role_arn = {external}
+source_profile = {user}
+external_id = {external_id}
+region = {region}
+
+# A role that only the role of profile sandbox may assume.
+[profile sandbox-chained]
+role_arn = {chained}
+source_profile = sandbox
+region = {region}
+
+# A role that may look but open no session.
+[profile sandbox-reader]
+role_arn = {reader}
+source_profile = {user}
+region = {region}
+"""
+
+MFA_PROGRAM = """\
+#!/bin/sh
+# Prints the present code of the sandbox's MFA device (RFC 6238).
+exec '{python}' -IS - <<'END'
+import base64, hashlib, hmac, struct, time
+d = hmac.digest(base64.b32decode("{seed}"), struct.pack(">Q", int(time.time() + {offset}) // 30), hashlib.sha1)
+print("%06d" % ((struct.unpack_from(">I", d, d[-1] & 15)[0] & 0x7FFFFFFF) % 1000000))
+END
+"""
+
+
+def write(directory: Path, population: Population, region: str, offset: float) -> None:
+    """Write the files of a sandbox into its directory: ``config``, ``credentials`` and ``bin/sandbox-mfa-code``."""
+    config = CONFIG.format(
+        region=region,
+        user=USER,
+        serial=MFA_SERIAL,
+        external_id=EXTERNAL_ID,
+        sandbox=role_arn("sandbox"),
+        mfa=role_arn("sandbox-mfa"),
+        my_role=role_arn("my-role"),
+        external=role_arn("sandbox-external"),
+        chained=role_arn("sandbox-chained"),
+        reader=role_arn("sandbox-reader"),
+    )
+    credentials = (
+        f"[{USER}]\naws_access_key_id = {population.access_key_id}\n"
+        f"aws_secret_access_key = {population.secret_access_key}\n"
+    )
+    files.write_atomic(directory / "config", config.encode())
+    files.write_atomic(directory / "credentials", credentials.encode())
+    program = MFA_PROGRAM.format(python=sys.executable, seed=population.mfa_seed, offset=offset)
+    files.make_private_directory(directory / "bin")
+    files.write_atomic(directory / "bin" / "sandbox-mfa-code", program.encode(), mode=0o700)
+
+
+FOREIGN = (
+    "SESSION_TOKEN_DURATION",
+    "CREDENTIALS_DURATION",
+    "MFA_CODE",
+    "MFA_SERIAL",
+    "EXTERNAL_ID",
+    "AWSRUNAS_PROFILE",
+)
+
+
+def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: str) -> dict[str, str]:
+    """Return the variables for programs inside the sandbox: nothing of the caller's AWS is left.
+
+    Args:
+        token: opens the sandbox's own control address, for its tests.
+    """
+    kept = {
+        name: value
+        for name, value in base.items()
+        if not name.startswith(("AWS_", "RUNAS_"))
+        and name not in FOREIGN
+        and name.lower() not in ("http_proxy", "all_proxy")
+    }
+    no_proxy = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
+    return kept | {
+        "AWS_CONFIG_FILE": str(directory / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(directory / "credentials"),
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "PATH": os.pathsep.join(
+            [str(directory / "bin"), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
+        ),
+        "RUNAS_CACHE_DIR": str(directory / "cache"),
+        "RUNAS_SANDBOX": str(directory),
+        "RUNAS_SANDBOX_TOKEN": token,
+    }

@@ -1,0 +1,69 @@
+"""Errors that the sandbox's services answer with, and how each AWS protocol writes them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
+
+
+class ServiceError(Exception):
+    """An AWS error answer.
+
+    Args:
+        code: AWS's name of it.
+        message: as AWS words it.
+        status: of HTTP.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_reply(value: object, status: int = 200, content_type: str = "application/x-amz-json-1.1") -> Reply:
+    """Write a value as JSON."""
+    return Reply(status, json.dumps(value).encode(), {"Content-Type": content_type})
+
+
+def xml_reply(text: str, status: int = 200) -> Reply:
+    """Write an XML answer of the query protocol."""
+    return Reply(status, text.encode(), {"Content-Type": "text/xml"})
+
+
+def render(error: ServiceError, service: str) -> Reply:
+    """Write an error as the protocol of that service does."""
+    request_id = str(uuid.uuid4())
+    if service in ("sts", "iam"):
+        kind = "Receiver" if error.status >= 500 else "Sender"
+        namespace = (
+            "https://sts.amazonaws.com/doc/2011-06-15/"
+            if service == "sts"
+            else "https://iam.amazonaws.com/doc/2010-05-08/"
+        )
+        return xml_reply(
+            f'<ErrorResponse xmlns="{namespace}"><Error><Type>{kind}</Type><Code>{error.code}</Code>'
+            f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+            error.status,
+        )
+    if service == "ec2":
+        return xml_reply(
+            f"<Response><Errors><Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error></Errors>"
+            f"<RequestID>{request_id}</RequestID></Response>",
+            error.status,
+        )
+    reply = json_reply({"__type": error.code, "message": error.message, "Message": error.message}, error.status)
+    reply.headers["x-amzn-ErrorType"] = error.code
+    return reply

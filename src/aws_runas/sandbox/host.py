@@ -1,0 +1,155 @@
+"""The process in which a sandbox lives: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
+
+The first line of standard input is its order (JSON), the first of its standard output says that it is ready (JSON).
+It ends when standard input does, so it never outlives who started it, whatever became of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from aws_runas.sandbox import configuration, http
+from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.control import PREFIX, Control
+from aws_runas.sandbox.gateway import Gateway
+from aws_runas.sandbox.moto import Moto
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.population import MFA_SERIAL, USER, populate_ec2, populate_iam, populate_kms
+from aws_runas.sandbox.principals import TemporaryKeys
+from aws_runas.sandbox.sts import MfaDevices, Sts
+
+WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait a little
+
+
+class Host:
+    """One sandbox, put together.
+
+    Args:
+        directory: private, made by who started us; everything that is written lies in it.
+        token: of the control address.
+    """
+
+    def __init__(self, options: SandboxOptions, directory: Path, token: str) -> None:
+        self.options = options
+        self.directory = directory
+        self.clock = Clock(options.clock_offset, options.clock_speed)
+        self.moto = Moto(options.region)
+        self.population = populate_iam(self.moto)
+        self.keys = TemporaryKeys()
+        self.devices = MfaDevices(self.moto)
+        self.sts = Sts(self.moto, self.keys, self.devices, self.clock)
+        self._rest_ready = threading.Event()
+        self.kms_key = ""
+        self.faults = options.faults
+        self._adopted: set[int] = set()
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
+        self.gateway = Gateway(
+            self.moto, self.sts, self.keys, self.clock, {}, self._wait_for, lambda: self.faults.sts_slow
+        )
+        self.control = Control(token, self._commands())
+
+    def _commands(self) -> dict[str, Any]:
+        return {
+            "calls": lambda _: self.gateway.calls(),
+            "forget-calls": lambda _: self.gateway.forget_calls(),
+            "mfa-code": self._mfa_code,
+            "adopt": lambda order: self._adopted.add(int(order["pid"])),
+            "disown": lambda order: self._adopted.discard(int(order["pid"])),
+        }
+
+    def _mfa_code(self, order: dict[str, Any]) -> str:
+        device = self.devices.find(order.get("user", USER), order.get("serial", MFA_SERIAL))
+        if device is None:
+            raise ValueError("no such device")
+        return device.fresh_code(self.clock.now())
+
+    def populate_rest(self) -> None:
+        """Load what is slow to load; runs beside everything else."""
+        populate_ec2(self.moto)
+        self.kms_key = populate_kms(self.moto)
+        self._rest_ready.set()
+
+    def _wait_for(self, service: str) -> None:
+        if service not in ("sts", "iam"):
+            self._rest_ready.wait(30)
+
+    async def handle(self, request: http.Request) -> Any:
+        """Answer one HTTP request."""
+        loop = asyncio.get_running_loop()
+        if request.path.startswith(PREFIX):
+            return self.control.handle(request)
+        return await loop.run_in_executor(self._workers, self.gateway.handle, request)
+
+    def upgrade(self, _request: http.Request, _data: bytes, transport: asyncio.Transport) -> None:
+        """Hand a WebSocket request to the data channel."""
+        transport.abort()
+
+    async def serve(self) -> dict[str, Any]:
+        """Listen, and return what the starter needs to know."""
+        server = await http.listen(
+            lambda: http.HttpConnection(self.handle, self.upgrade, self.clock.now), self.options.port
+        )
+        port = server.sockets[0].getsockname()[1]
+        configuration.write(self.directory, self.population, self.options.region, self.options.clock_offset)
+        threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
+        return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.population.mfa_seed}
+
+    async def close(self) -> None:
+        """Stop everything, the command too if who started it is gone."""
+        for number in (signal.SIGHUP, signal.SIGKILL):
+            if self._adopted:
+                for pid in self._adopted:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, number)
+                await asyncio.sleep(0.5)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+
+async def _run(order: dict[str, Any]) -> int:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, over.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    directory = Path(order["directory"])
+    host = Host(SandboxOptions.from_json(order["options"]), directory, order["token"])
+    try:
+        try:
+            answer = await host.serve()
+        except OSError as error:
+            answer = {"error": error.strerror or str(error), "errno": error.errno}
+        print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to who started us
+        if "error" in answer:
+            return 1
+        lifeline = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lifeline), sys.stdin)
+        ended = asyncio.ensure_future(lifeline.read())
+        waiting = asyncio.ensure_future(over.wait())
+        await asyncio.wait([ended, waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await host.close()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(directory)
+    return 0
+
+
+def main() -> None:
+    """Run until standard input ends or a signal comes; no thread of moto's may hold the process."""
+    order = json.loads(os.read(0, 1 << 20))
+    status = asyncio.run(_run(order))
+    sys.stdout.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
