@@ -16,7 +16,8 @@ from typing import cast
 Document = Mapping[str, object]
 
 ASSUME_ROLE = "sts:AssumeRole"
-_ANY_ROLE = "arn:*:iam::*:role/*"
+_WORD, _LETTER = "\0", "\1"  # in _ANY_ROLE: any text, and any one character, without a colon
+_ANY_ROLE = f"arn:{_WORD}:iam::{_LETTER * 12}:role/{_WORD}"
 _ROLE = re.compile(r"arn:[^:*?]+:iam::[0-9]{12}:role/[^:*?]+")
 
 
@@ -140,9 +141,9 @@ def overlap(one: str, other: str) -> bool:
             for position in reachable:
                 if position < len(other):
                     there = other[position]
-                    if there == "*":
+                    if there == "*" or (there == _WORD and mark != ":"):
                         after.add(position)
-                    elif there == "?" or mark in ("?", there):
+                    elif there == "?" or mark in ("?", there) or (there == _LETTER and mark != ":"):
                         after.add(position + 1)
         reachable = _past_stars(after, other)
         if not reachable:
@@ -153,7 +154,7 @@ def overlap(one: str, other: str) -> bool:
 def _past_stars(positions: set[int], pattern: str) -> set[int]:
     found = set(positions)
     for position in positions:
-        while position < len(pattern) and pattern[position] == "*":
+        while position < len(pattern) and pattern[position] in ("*", _WORD):
             position += 1
             found.add(position)
     return found
