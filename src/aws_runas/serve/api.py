@@ -1,0 +1,96 @@
+"""The HTTP API that the page and scripts use: which profile is active, MFA codes, refresh, lists.
+
+Described in docs/reference/openapi.yaml. No answer of it holds a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aws_runas.credentials.model import Credentials
+from aws_runas.errors import AwsRunasError
+from aws_runas.serve import replies
+from aws_runas.serve.http import Request, Response
+from aws_runas.serve.profiles import Profile, Profiles
+from aws_runas.serve.renewal import Outcome
+
+Answer = Callable[[Response], None]
+
+METHODS = {
+    "/profile": ("GET", "HEAD", "POST"),
+    "/mfa": ("POST",),
+    "/refresh": ("POST",),
+    "/list-roles": ("GET", "HEAD"),
+    "/list-profiles": ("GET", "HEAD"),
+}
+MAX_NAME = 2048  # characters; the longest role ARN
+BODY_TYPES = ("", "text/plain", "application/x-www-form-urlencoded")
+FORM = BODY_TYPES[2]
+
+
+def handle(request: Request, profiles: Profiles, answer: Answer) -> None:
+    """Answer a request whose path is in METHODS and which passed the guards. May read files and wait for AWS.
+
+    Args:
+        request: method and path are a pair of METHODS.
+        profiles: what is served.
+        answer: called once.
+    """
+    try:
+        if request.path in ("/list-roles", "/list-profiles"):
+            answer(replies.json_response(200, profiles.names(roles=request.path == "/list-roles")))
+        elif request.method != "POST":
+            answer(replies.json_response(200, profiles.active.document()))
+        elif (media_type := _media_type(request)) not in BODY_TYPES:
+            answer(replies.error(415, "media-type-refused", f"send text or a form, not {media_type[:100]}"))
+        elif request.path == "/profile":
+            _switch(request, profiles, answer)
+        elif request.path == "/mfa":
+            _mfa(request, profiles.active, answer)
+        else:
+            profile = profiles.active
+            profile.renewal.renew(lambda outcome: answer(_respond(profile, outcome)), refresh=True)
+    except AwsRunasError as error:
+        answer(replies.failure(error))
+
+
+def _switch(request: Request, profiles: Profiles, answer: Answer) -> None:
+    name = _value(request, "profile")
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        answer(replies.error(400, "profile-missing", "send the name of a profile as the body"))
+        return
+    profile = profiles.switch(name)
+    profile.renewal.get(lambda outcome: answer(_respond(profile, outcome)))
+
+
+def _mfa(request: Request, profile: Profile, answer: Answer) -> None:
+    code = _value(request, "mfa")
+    if not code:
+        answer(replies.error(400, "mfa-missing", "send the MFA code as the form field mfa, or as the body"))
+    elif not (len(code) == 6 and code.isascii() and code.isdigit()):
+        answer(replies.error(401, "mfa-refused", "an MFA code is six digits", ((replies.AUTHENTICATION_TYPE, "MFA"),)))
+    else:
+        profile.renewal.renew(lambda outcome: answer(_respond(profile, outcome)), code=code)
+
+
+def _respond(profile: Profile, outcome: Outcome) -> Response:
+    if isinstance(outcome, Credentials):
+        return replies.json_response(200, profile.document())
+    return replies.failure(outcome)
+
+
+def _media_type(request: Request) -> str:
+    return (request.header("content-type") or "").split(";")[0].strip().lower()
+
+
+def _value(request: Request, field: str) -> str:
+    """The one value of a body: a form with that field, or the whole body as text, however curl -d labels it."""
+    try:
+        body = request.body.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return ""
+    if _media_type(request) == FORM and body.startswith(f"{field}="):
+        from urllib.parse import parse_qs  # 12 ms that only a form costs
+
+        return parse_qs(body, max_num_fields=8).get(field, [""])[0].strip()
+    return body

@@ -1,0 +1,161 @@
+"""The profiles that a server can serve: opened when first asked for, and the one that is active."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aws_runas.credentials.model import Provider
+from aws_runas.errors import AwsRunasError, ConfigError
+from aws_runas.serve import replies
+from aws_runas.serve.renewal import CodeSlot, Renewal
+
+Prompt = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFacts:
+    """What a client may know of a profile.
+
+    Args:
+        name: as it was asked for; a role ARN where that was.
+        role_arn: the role, None for a user's own keys.
+        region: None where none is configured.
+        mfa_serial: the device whose code is asked for.
+        source_profile: where the keys come from.
+    """
+
+    name: str
+    role_arn: str | None = None
+    region: str | None = None
+    mfa_serial: str | None = None
+    source_profile: str | None = None
+
+
+def alias(name: str) -> str:
+    """What IMDS calls a profile: its name, and of a role ARN the last part, since slashes would end the path."""
+    return name.rsplit("/", 1)[-1] if name.startswith("arn:") else name
+
+
+class Catalogue(Protocol):
+    """Reads the user's configuration. Called from any thread."""
+
+    def open(self, name: str, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+        """Resolve a profile and build its provider.
+
+        Raises:
+            AwsRunasError: there is no such profile, or it is incomplete.
+        """
+        ...
+
+    def names(self) -> list[tuple[str, bool]]:
+        """All profiles of the config files in their order, and whether each has a role."""
+        ...
+
+
+class Profile:
+    """A profile that was opened, and its credentials."""
+
+    def __init__(self, facts: ProfileFacts, renewal: Renewal) -> None:
+        self.facts = facts
+        self.renewal = renewal
+
+    def document(self) -> dict[str, Any]:
+        """What GET /profile says of it: never a secret."""
+        facts, credentials, error = self.facts, self.renewal.current(), self.renewal.last_error
+        document: dict[str, Any] = {
+            "name": facts.name,
+            "role_arn": facts.role_arn,
+            "region": facts.region,
+            "mfa_serial": facts.mfa_serial,
+            "source_profile": facts.source_profile,
+            "has_credentials": credentials is not None,
+            "expiration": replies.timestamp(credentials.expiration) if credentials and credentials.expiration else None,
+            "issued": replies.timestamp(credentials.issued) if credentials and credentials.issued else None,
+            "mfa_required": error is not None and error.code in replies.MFA_CODES,
+            "error": None,
+        }
+        if error is not None:
+            document["error"] = {"code": error.code, "message": error.message, "hint": error.hint}
+        return document
+
+
+class Profiles:
+    """Opened profiles by name, and which of them is active. Safe to call from any thread.
+
+    Args:
+        catalogue: where they come from.
+        active: name of the first active one; opened here, so that a mistake shows before anything is served.
+        now: seconds since the epoch.
+
+    Raises:
+        AwsRunasError: the first one cannot be opened.
+    """
+
+    def __init__(self, catalogue: Catalogue, active: str, *, now: Callable[[], float] = time.time) -> None:
+        self._catalogue = catalogue
+        self._now = now
+        self._lock = threading.Lock()
+        self._opened: dict[str, Profile] = {}
+        self._active = self.open(active)
+        self._were_active = {alias(active): self._active}
+
+    @property
+    def active(self) -> Profile:
+        """The profile that clients get who name none."""
+        return self._active
+
+    def opened(self, name: str) -> Profile | None:
+        """A profile that is open already."""
+        return self._opened.get(name)
+
+    def by_alias(self, name: str) -> Profile | None:
+        """The profile that IMDS calls by this name: active, or active once, as clients ask for what they were told."""
+        return self._were_active.get(name)
+
+    def open(self, name: str, *, again: bool = False) -> Profile:
+        """Open a profile; reads files, so not for the server's loop.
+
+        Args:
+            name: a profile or a role ARN.
+            again: read its configuration anew; credentials in memory are kept where it has not changed.
+
+        Raises:
+            AwsRunasError: there is no such profile, or it is incomplete.
+        """
+        with self._lock:
+            known = self._opened.get(name)
+            if known is not None and not again:
+                return known
+            slot = CodeSlot()
+            facts, provider = self._catalogue.open(name, slot.prompt)
+            if known is not None and known.facts == facts:
+                return known
+            profile = Profile(facts, Renewal(provider, slot=slot, now=self._now))
+            self._opened[name] = profile
+            return profile
+
+    def switch(self, name: str) -> Profile:
+        """Make a profile the active one.
+
+        Raises:
+            AwsRunasError: it cannot be opened; the active one stays.
+        """
+        profile = self.open(name, again=True)
+        self._were_active[alias(name)] = self._active = profile
+        return profile
+
+    def names(self, *, roles: bool) -> list[str]:
+        """Names of the profiles with a role, or of those without."""
+        try:
+            listed = self._catalogue.names()
+        except AwsRunasError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"the config files cannot be read ({type(error).__name__})", code="serve-config-unreadable"
+            ) from error
+        return [name for name, has_role in listed if has_role == roles]
