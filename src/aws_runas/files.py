@@ -21,7 +21,12 @@ def make_private_directory(path: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):  # mkdir(parents=True) would leave the parents open to others
+        directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:

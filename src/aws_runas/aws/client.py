@@ -1,0 +1,128 @@
+"""The only door to botocore: clients that sign with our own providers.
+
+botocore's own reading of the environment is not used for region, profile and credentials: those are ours to decide.
+What a profile says of retries, FIPS, dual stack and the like reaches botocore as a profile does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import botocore.config
+import botocore.configprovider
+import botocore.session
+
+from aws_runas import __version__
+from aws_runas.config.profile import Profile
+from aws_runas.credentials.model import Credentials
+
+CONNECT_TIMEOUT = 10  # seconds; botocore's own is 60, too long to look at a dead address
+READ_TIMEOUT = 30  # seconds
+
+Trace = Callable[[str], None]
+
+
+class _Frozen(NamedTuple):
+    """What botocore's signers read."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+    account_id: str | None = None
+
+    def __repr__(self) -> str:
+        return "credentials(...)"
+
+
+class ProviderCredentials:
+    """Credentials in botocore's shape that ask our provider at each signature.
+
+    Args:
+        fetch: gives the credentials to sign with now.
+    """
+
+    method = "aws-runas"
+
+    def __init__(self, fetch: Callable[[], Credentials]) -> None:
+        self._fetch = fetch
+
+    def get_frozen_credentials(self) -> _Frozen:
+        """One consistent set."""
+        found = self._fetch()
+        return _Frozen(found.access_key_id, found.secret_access_key, found.session_token)
+
+    def get_deferred_property(self, property_name: str) -> Callable[[], Any]:
+        """Asked by botocore for the account id, which we do not know."""
+        return lambda: getattr(self.get_frozen_credentials(), property_name)
+
+    @property
+    def access_key(self) -> str:
+        return self.get_frozen_credentials().access_key
+
+    @property
+    def secret_key(self) -> str:
+        return self.get_frozen_credentials().secret_key
+
+    @property
+    def token(self) -> str | None:
+        return self.get_frozen_credentials().token
+
+    @property
+    def account_id(self) -> None:
+        return None
+
+
+class Session(botocore.session.Session):  # type: ignore[misc]
+    """A botocore session that knows one profile: ours."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._ours: dict[str, Any] = {
+            "profiles": {name: dict(section.values) for name, section in profile.sections.items()},
+            "sso_sessions": dict(profile.sso_sessions),
+            "services": dict(profile.services),
+        }
+        super().__init__()
+        constant = botocore.configprovider.ConstantProvider
+        store = self.get_component("config_store")
+        known = profile.section if profile.section in self._ours["profiles"] else None
+        store.set_config_provider("profile", constant(known))
+        store.set_config_provider("region", constant(profile.sts_region))
+        self.user_agent_extra = f"aws-runas/{__version__}"
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        return self._ours
+
+
+class Clients:
+    """Makes clients, each session and model loaded once.
+
+    Args:
+        profile: endpoints and client settings.
+        trace: told of each AWS call, in words without secrets; None for silence.
+    """
+
+    def __init__(self, profile: Profile, trace: Trace | None = None) -> None:
+        self.profile = profile
+        self._session = Session(profile)
+        if trace is not None:
+            from aws_runas.aws.trace import attach
+
+            attach(self._session, trace)
+
+    def client(self, service: str, region: str, fetch: Callable[[], Credentials]) -> Any:
+        """A client of one service.
+
+        Args:
+            service: botocore's name.
+            region: asked there.
+            fetch: gives the credentials to sign with.
+        """
+        self._session._credentials = ProviderCredentials(fetch)
+        return self._session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.profile.endpoint_url(service),
+            config=botocore.config.Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
+        )

@@ -1,0 +1,47 @@
+"""Asks for an MFA code on the terminal itself, so that pipes and redirections do not matter.
+
+The code is shown as it is typed: it is worth nothing after half a minute, and no terminal setting is changed, so none
+can be left behind by Ctrl-C, a kill, or a closed window.
+"""
+
+from __future__ import annotations
+
+import os
+
+from aws_runas.errors import CredentialsError
+
+TERMINAL = "/dev/tty" if os.name == "posix" else "CON"
+MAX_LENGTH = 64  # characters read of an answer
+
+
+def ask_on_terminal(message: str) -> str:
+    """Write a question and read one line.
+
+    Returns:
+        The line without its end.
+
+    Raises:
+        CredentialsError: there is no terminal, or it ended.
+    """
+    try:
+        # one descriptor for each way: a terminal cannot seek, which a read-write text stream would want
+        with (
+            open(TERMINAL if os.name == "posix" else "CONOUT$", "w", encoding="utf-8", errors="replace") as screen,
+            open(TERMINAL if os.name == "posix" else "CONIN$", encoding="utf-8", errors="replace") as keys,
+        ):
+            screen.write(message)
+            screen.flush()
+            line = keys.readline(MAX_LENGTH)
+    except OSError:
+        raise _no_terminal() from None
+    if not line:
+        raise _no_terminal()
+    return line.rstrip("\r\n")
+
+
+def _no_terminal() -> CredentialsError:
+    return CredentialsError(
+        "an MFA code is needed, and there is no terminal to ask for it",
+        code="mfa-no-terminal",
+        hint="give it with -o or MFA_CODE, or let mfa_process print it",
+    )

@@ -1,0 +1,65 @@
+"""Role ARNs and partitions."""
+
+from __future__ import annotations
+
+_FIRST_REGIONS = {  # of each partition, the region that AWS opened first
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+_REGION_PREFIXES = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+
+
+def looks_like_arn(text: str) -> bool:
+    """Whether the user meant an ARN and not the name of a profile."""
+    return text.startswith("arn:")
+
+
+def is_role_arn(text: str) -> bool:
+    """Whether it is the ARN of an IAM role."""
+    parts = text.split(":", 5)
+    if len(parts) != 6:
+        return False
+    arn, partition, service, region, account, resource = parts
+    name = resource.removeprefix("role/")
+    return (
+        arn == "arn"
+        and bool(partition)
+        and service == "iam"
+        and not region
+        and len(account) == 12
+        and account.isascii()
+        and account.isdigit()
+        and resource != name
+        and bool(name)
+        and not name.endswith("/")
+        and not any(character.isspace() for character in resource)
+    )
+
+
+def partition_of(arn: str | None, region: str | None) -> str:
+    """The partition of an ARN, else of a region, else ``aws``."""
+    if arn and looks_like_arn(arn):
+        return arn.split(":")[1] or "aws"
+    for prefix, partition in _REGION_PREFIXES.items():
+        if region and region.startswith(prefix):
+            return partition
+    return "aws"
+
+
+def first_region(partition: str) -> str:
+    """The region that a partition's STS is asked in when none is configured."""
+    return _FIRST_REGIONS.get(partition, _FIRST_REGIONS["aws"])

@@ -1,0 +1,218 @@
+"""The source_profile chain: from the profile that was named down to the credentials it starts from.
+
+The rules are those of the AWS CLI: keys that stand in a source profile win over its role, a profile may name itself as
+its source when it has keys, everything else that comes back to where it was is a cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_runas.config.files import ConfigFiles, ProfileSection
+from aws_runas.config.profile import KeySource, NoSource, ResolverSource, Source
+from aws_runas.errors import ConfigError
+
+_SETTINGS_OF = {
+    "web-identity": ("role_arn", "web_identity_token_file", "role_session_name"),
+    "sso": ("sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"),
+    "login": ("login_session",),
+    "process": ("credential_process",),
+}
+_CREDENTIAL_SOURCES = {
+    "environment": "Environment",
+    "ecscontainer": "EcsContainer",
+    "ec2instancemetadata": "Ec2InstanceMetadata",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The way from a profile to its first credentials.
+
+    Args:
+        links: the profiles passed, the named one first.
+        role_count: how many of them, from the first, assume their role.
+        source: where the first credentials come from.
+    """
+
+    links: tuple[ProfileSection, ...]
+    role_count: int
+    source: Source
+
+
+def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
+    """Follow a profile to its source.
+
+    Args:
+        name: of a profile that exists.
+
+    Raises:
+        ConfigError: a cycle, a source that does not exist, or contradictory settings.
+    """
+    links: list[ProfileSection] = []
+    visited = [name]
+    current = files.profiles[name]
+    while True:
+        links.append(current)
+        own_keys = len(links) > 1 and _has_keys(current)
+        if own_keys or not _assumes_role(current):
+            return Chain(tuple(links), len(links) - 1, own_source(current))
+        source_profile = current.text("source_profile")
+        credential_source = current.text("credential_source")
+        if source_profile and credential_source:
+            raise ConfigError(
+                f"profile {current.name} has both source_profile and credential_source",
+                code="source-contradictory",
+                hint=f"keep one of them in {current.origin('source_profile')}",
+            )
+        if credential_source:
+            return Chain(tuple(links), len(links), _credential_source(current, credential_source, environ))
+        if not source_profile:
+            raise ConfigError(
+                f"profile {current.name} has a role_arn and neither source_profile nor credential_source",
+                code="source-missing",
+                hint="add source_profile = NAME of the profile that holds your keys",
+            )
+        if source_profile not in files.profiles:
+            raise ConfigError(
+                f"source_profile {source_profile} of profile {current.name} does not exist",
+                code="source-profile-not-found",
+                hint=f"mend it in {current.origin('source_profile')}",
+            )
+        if source_profile == current.name and _has_keys(current) and len(links) == 1:
+            return Chain((*links, current), 1, own_source(current))
+        if source_profile in visited:
+            raise ConfigError(
+                "source_profile goes in a circle: " + " -> ".join([*visited, source_profile]),
+                code="source-profile-cycle",
+                hint="end the chain in a profile that holds keys",
+            )
+        visited.append(source_profile)
+        current = files.profiles[source_profile]
+
+
+def own_source(section: ProfileSection) -> Source:
+    """The credentials that a profile itself has, in the AWS CLI's order of preference."""
+    if section.text("web_identity_token_file"):
+        return _web_identity(section)
+    if section.text("sso_session") or section.text("sso_start_url"):
+        return _resolver("sso", section)
+    keys = "aws_access_key_id" in section.values
+    if keys and section.keys_shared:
+        return _keys(section)
+    if section.text("login_session"):
+        return _resolver("login", section)
+    if section.text("credential_process"):
+        return _resolver("process", section)
+    if keys:
+        return _keys(section)
+    return NoSource(
+        f"profile {section.name} has no credentials",
+        "add aws_access_key_id and aws_secret_access_key, source_profile, sso_session or credential_process to it",
+    )
+
+
+def environment_keys(environ: Mapping[str, str]) -> KeySource | None:
+    """Keys in the environment; None when there is no AWS_ACCESS_KEY_ID.
+
+    Raises:
+        ConfigError: the key id is there without its secret.
+    """
+    key_id = environ.get("AWS_ACCESS_KEY_ID", "").strip()
+    if not key_id:
+        return None
+    secret = environ.get("AWS_SECRET_ACCESS_KEY", "").strip()
+    if not secret:
+        raise ConfigError(
+            "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+            code="keys-incomplete",
+            hint="set both, or unset AWS_ACCESS_KEY_ID",
+        )
+    token = environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN") or None
+    expiration = environ.get("AWS_CREDENTIAL_EXPIRATION") or None
+    return KeySource(key_id, secret, token, "the environment", expiration)
+
+
+def environment_source(environ: Mapping[str, str]) -> Source | None:
+    """Any credentials that the environment gives: keys, a web identity, a container's endpoint."""
+    keys = environment_keys(environ)
+    if keys:
+        return keys
+    token_file = environ.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+    if token_file and environ.get("AWS_ROLE_ARN"):
+        names = ("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE")
+        identity = (*((name, environ.get(name, "")) for name in names), ("token", _content(token_file)))
+        return ResolverSource("environment-web-identity", None, identity, "AWS_WEB_IDENTITY_TOKEN_FILE")
+    for name in ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        if environ.get(name):
+            return ResolverSource("EcsContainer", None, ((name, environ[name]),), name)
+    return None
+
+
+def _credential_source(section: ProfileSection, text: str, environ: Mapping[str, str]) -> Source:
+    origin = section.origin("credential_source")
+    kind = _CREDENTIAL_SOURCES.get(text.lower())
+    if kind == "Environment":
+        keys = environment_keys(environ)
+        return keys or NoSource(
+            f"profile {section.name} takes its credentials from the environment, which has none",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if kind == "EcsContainer":
+        names = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        identity = tuple((name, environ.get(name, "")) for name in names)
+        return ResolverSource("EcsContainer", None, identity, origin)
+    if kind == "Ec2InstanceMetadata":
+        endpoint = environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")
+        return ResolverSource("Ec2InstanceMetadata", None, (("endpoint", endpoint),), origin)
+    raise ConfigError(
+        f"credential_source {text} of profile {section.name} is not one that AWS knows",
+        code="credential-source-unknown",
+        hint="write Environment, EcsContainer or Ec2InstanceMetadata",
+    )
+
+
+def _has_keys(section: ProfileSection) -> bool:
+    return "aws_access_key_id" in section.values or "aws_secret_access_key" in section.values
+
+
+def _assumes_role(section: ProfileSection) -> bool:
+    return bool(section.text("role_arn")) and "web_identity_token_file" not in section.values
+
+
+def _keys(section: ProfileSection) -> Source:
+    key_id, secret = section.text("aws_access_key_id"), section.text("aws_secret_access_key")
+    origin = section.origin("aws_access_key_id")
+    if not key_id or not secret:
+        missing = "aws_access_key_id" if not key_id else "aws_secret_access_key"
+        raise ConfigError(f"{origin}: {missing} is missing or empty", code="keys-incomplete", hint="add both keys")
+    token = section.text("aws_security_token") or section.text("aws_session_token")
+    return KeySource(key_id, secret, token, origin)
+
+
+def _resolver(kind: str, section: ProfileSection) -> Source:
+    identity = tuple((key, str(section.values.get(key, ""))) for key in _SETTINGS_OF[kind])
+    origin = next(section.origin(key) for key in _SETTINGS_OF[kind] if section.text(key))
+    return ResolverSource(kind, section.name, identity, origin)  # type: ignore[arg-type]
+
+
+def _web_identity(section: ProfileSection) -> Source:
+    source = _resolver("web-identity", section)
+    if not isinstance(source, ResolverSource) or not section.text("role_arn"):
+        raise ConfigError(
+            f"profile {section.name} has web_identity_token_file and no role_arn",
+            code="source-missing",
+            hint="add the role_arn that the web identity may assume",
+        )
+    token = _content(section.text("web_identity_token_file") or "")
+    return ResolverSource(source.kind, source.profile, (*source.identity, ("token", token)), source.origin)
+
+
+def _content(path: str) -> str:
+    """The token itself, so that a new identity is a new cache entry; it is only ever hashed."""
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,272 @@
+"""The AWS config and credentials files, read as the AWS CLI reads them.
+
+The grammar is configparser's, because the AWS CLI is built on it: what it accepts we accept. Every damage is an error
+that names the file and the line.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+from aws_runas.errors import ConfigError
+
+Section = dict[str, str | dict[str, str]]
+
+KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """One file, parsed.
+
+    Args:
+        path: where it lies.
+        exists: False where there is none, which is no error.
+        sections: by their heading, as written between the brackets.
+        lines: the line number of each (section, key).
+    """
+
+    path: Path
+    exists: bool = False
+    sections: dict[str, Section] = field(default_factory=dict, repr=False)
+    lines: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSection:
+    """What both files say of one profile: the credentials file wins key by key, as in the AWS CLI.
+
+    Access keys are the exception, again as in the AWS CLI: they come whole from one file, never mixed.
+
+    Args:
+        keys_shared: the access keys stand in the credentials file.
+    """
+
+    name: str
+    values: dict[str, str | dict[str, str]]
+    origins: dict[str, str]
+    keys_shared: bool = False
+
+    def __repr__(self) -> str:
+        return f"ProfileSection({self.name!r})"  # the values hold secrets
+
+    def text(self, key: str) -> str | None:
+        """A plain value that is not empty."""
+        value = self.values.get(key)
+        return value.strip() or None if isinstance(value, str) else None
+
+    def origin(self, key: str) -> str:
+        """File, line and section of a key."""
+        return self.origins.get(key, f"profile {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFiles:
+    """Both files together.
+
+    Args:
+        config: ``AWS_CONFIG_FILE`` or ``~/.aws/config``.
+        credentials: ``AWS_SHARED_CREDENTIALS_FILE`` or ``~/.aws/credentials``.
+        profiles: by name.
+        sso_sessions, services: the sections of these kinds, by name.
+    """
+
+    config: ParsedFile
+    credentials: ParsedFile
+    profiles: dict[str, ProfileSection]
+    sso_sessions: dict[str, Section]
+    services: dict[str, Section]
+
+    def profile_names(self) -> list[str]:
+        """Every profile of both files, in the order they are written."""
+        return list(self.profiles)
+
+
+def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
+    """Read both files; a missing one is empty.
+
+    Args:
+        environ: may name them.
+        home: where ``.aws`` lies otherwise.
+
+    Raises:
+        ConfigError: one is damaged, unreadable or a directory.
+    """
+    config = parse_file(config_path(environ, home))
+    credentials = parse_file(credentials_path(environ, home))
+    profiles: dict[str, ProfileSection] = {}
+    sso_sessions: dict[str, Section] = {}
+    services: dict[str, Section] = {}
+    for heading, section in config.sections.items():
+        kind, name = _split_heading(heading)
+        if kind == "profile":
+            profiles[name] = _section(name, config, heading, section)
+        elif kind == "sso-session":
+            sso_sessions[name] = section
+        elif kind == "services":
+            services[name] = section
+    for heading, section in credentials.sections.items():
+        profiles[heading] = _merge(profiles.get(heading), _section(heading, credentials, heading, section))
+    return ConfigFiles(config, credentials, profiles, sso_sessions, services)
+
+
+def config_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the config file lies, or would lie."""
+    return _path(environ, "AWS_CONFIG_FILE", home, home / ".aws" / "config")
+
+
+def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the shared credentials file lies, or would lie."""
+    return _path(environ, "AWS_SHARED_CREDENTIALS_FILE", home, home / ".aws" / "credentials")
+
+
+def parse_file(path: Path) -> ParsedFile:
+    """Parse one file.
+
+    Raises:
+        ConfigError: it cannot be read or parsed; the message names file and line.
+    """
+    text = _read(path)
+    if text is None:
+        return ParsedFile(path)
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_file(io.StringIO(text, newline=None), str(path))
+    except configparser.Error as error:
+        raise _damaged(path, error) from None
+    lines = dict(_line_numbers(text))
+    sections: dict[str, Section] = {}
+    for heading in parser.sections():
+        section: Section = {}
+        for key in parser.options(heading):
+            value = parser.get(heading, key)
+            section[key] = _nested(path, value, lines.get((heading, key))) if value.startswith("\n") else value
+        sections[heading] = section
+    return ParsedFile(path, True, sections, lines)
+
+
+def _path(environ: Mapping[str, str], variable: str, home: Path, default: Path) -> Path:
+    text = environ.get(variable)
+    if not text:
+        return default
+    text = Template(text).safe_substitute(environ)
+    if text == "~" or text.startswith("~/"):
+        return home / text[2:]
+    return Path(text).expanduser() if text.startswith("~") else Path(text)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path} is a directory, not a config file",
+            code="config-file-directory",
+            hint="name a file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE, or remove the directory",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+            code="config-file-unreadable",
+            hint="make it readable for you, for instance with chmod 600",
+        ) from None
+    try:
+        text = content.decode("utf-8-sig")
+        bad = text.find("\0")
+        before = text[: max(bad, 0)].encode()
+    except UnicodeDecodeError as error:
+        bad, before = error.start, content[: error.start]
+    if bad >= 0:
+        raise ConfigError(
+            f"{path}, line {_line(before)}: not UTF-8 text",
+            code="config-file-encoding",
+            hint="save the file as UTF-8",
+        )
+    return text
+
+
+def _damaged(path: Path, error: configparser.Error) -> ConfigError:
+    """Say what is wrong with a file, and where, without showing what it holds: it may be a secret."""
+    line: int | None = getattr(error, "lineno", None)
+    if isinstance(error, configparser.DuplicateSectionError):
+        what = f"section [{error.section}] is there twice"
+    elif isinstance(error, configparser.DuplicateOptionError):
+        what = f"key {error.option} is twice in section [{error.section}]"
+    elif isinstance(error, configparser.MissingSectionHeaderError):
+        what = "a line stands before the first [section]"
+    else:
+        errors = getattr(error, "errors", None)
+        line = errors[0][0] if errors else line
+        what = "neither a [section], nor key = value, nor a comment"
+    where = f"{path}, line {line}" if line else str(path)
+    return ConfigError(f"{where}: {what}", code="config-file-damaged", hint="mend that line")
+
+
+def _nested(path: Path, value: str, line: int | None) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for entry in value.splitlines():
+        if not entry.strip():
+            continue
+        key, equals, content = entry.partition("=")
+        if not equals:
+            raise ConfigError(
+                f"{path}, line {line}: an indented line of this block is not key = value",
+                code="config-file-damaged",
+                hint="mend that block",
+            )
+        values[key.strip()] = content.strip()
+    return values
+
+
+def _split_heading(heading: str) -> tuple[str, str]:
+    if heading == "default":
+        return "profile", heading
+    if not heading.startswith(("profile", "sso-session", "services")):
+        return "", heading
+    try:
+        words = shlex.split(heading)
+    except ValueError:
+        return "", heading
+    # the AWS CLI looks at the prefix only, then at the number of words
+    kind = next(kind for kind in ("profile", "sso-session", "services") if heading.startswith(kind))
+    return (kind, words[1]) if len(words) == 2 else ("", heading)
+
+
+def _section(name: str, parsed: ParsedFile, heading: str, section: Section) -> ProfileSection:
+    origins = {key: f"[{heading}] in {parsed.path}, line {parsed.lines.get((heading, key), '?')}" for key in section}
+    return ProfileSection(name, dict(section), origins)
+
+
+def _merge(config: ProfileSection | None, credentials: ProfileSection) -> ProfileSection:
+    shared = "aws_access_key_id" in credentials.values
+    values = dict(config.values) if config else {}
+    if shared:
+        values = {key: value for key, value in values.items() if key not in KEY_NAMES}
+    origins = (config.origins if config else {}) | credentials.origins
+    return ProfileSection(credentials.name, values | credentials.values, origins, keys_shared=shared)
+
+
+def _line_numbers(text: str) -> Iterator[tuple[tuple[str, str], int]]:
+    """Where each key of each section stands; follows configparser closely enough for messages."""
+    heading = ""
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        if stripped[0] == "[" and "]" in stripped:
+            heading = stripped[1 : stripped.rindex("]")]
+        elif not line[0].isspace():
+            end = min((stripped.index(mark) for mark in "=:" if mark in stripped), default=len(stripped))
+            yield (heading, stripped[:end].strip().lower()), number
+
+
+def _line(before: bytes) -> int:
+    return before.count(b"\n") + 1

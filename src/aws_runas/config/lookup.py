@@ -1,0 +1,117 @@
+"""One setting after another, each from the first place that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_runas.config.durations import SESSION_TOKEN_DEFAULT, SESSION_TOKEN_RANGE, check_range, parse_duration
+from aws_runas.config.files import ProfileSection
+from aws_runas.config.profile import Setting
+from aws_runas.errors import AwsRunasError, ConfigError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Where settings are looked up.
+
+    Args:
+        environ: the variables.
+        links: the profile and its source profiles, in order.
+        default: the ``[default]`` section, asked last.
+    """
+
+    environ: Mapping[str, str]
+    links: tuple[ProfileSection, ...]
+    default: ProfileSection | None
+
+    def places(self) -> list[ProfileSection]:
+        """The sections, the strongest first."""
+        places = list(self.links)
+        if self.default is not None and all(link.name != self.default.name for link in places):
+            places.append(self.default)
+        return places
+
+    def text(
+        self, key: str, *, flag: str | None = None, flag_name: str = "", variable: str | None = None
+    ) -> Setting[str] | None:
+        """A text setting, None where no place has it; empty values count as absent."""
+        if flag:
+            return Setting(flag, f"flag {flag_name}")
+        if variable:
+            value = self.environ.get(variable, "").strip()
+            if value:
+                return Setting(value, variable)
+        for section in self.places():
+            text = section.text(key)
+            if text:
+                return Setting(text, section.origin(key))
+        return None
+
+    def region(self) -> Setting[str] | None:
+        """AWS_REGION before AWS_DEFAULT_REGION before the files."""
+        found = None
+        for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            value = self.environ.get(variable, "").strip()
+            if value and not found:
+                found = Setting(value, variable)
+        found = found or self.text("region")
+        if found and not _is_region(found.value):
+            raise ConfigError(
+                f"region {found.value!r} ({found.origin}) is not the name of a region",
+                code="region-invalid",
+                hint="a region looks like eu-west-1",
+            )
+        return found
+
+    def otp(self, flag: str | None) -> Setting[str] | None:
+        """The MFA code that came with the command."""
+        return self.text("", flag=flag, flag_name="-o", variable="MFA_CODE")
+
+    def session_token_duration(self, flag: int | None) -> Setting[int]:
+        """How long the session token is to live, in seconds."""
+        if flag is not None:
+            return checked(Setting(flag, "flag -d"), SESSION_TOKEN_RANGE, "session token duration")
+        text = self.text("session_token_duration", variable="SESSION_TOKEN_DURATION")
+        if text is None:
+            return Setting(SESSION_TOKEN_DEFAULT, "default")
+        return checked(parsed(text, "session_token_duration"), SESSION_TOKEN_RANGE, "session token duration")
+
+
+def parsed(text: Setting[str], key: str) -> Setting[int]:
+    """Read a duration that stands in a file or in the environment.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        return Setting(parse_duration(text.value), text.origin)
+    except ValueError as error:
+        raise ConfigError(
+            f"{text.origin}: {error}", code="duration-invalid", hint=f"write for instance {key} = 1h30m"
+        ) from None
+
+
+def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Setting[int]:
+    """Hold a duration against AWS's limits.
+
+    Raises:
+        UsageError: it came by flag and lies outside.
+        ConfigError: it came from a file or the environment and lies outside.
+    """
+    try:
+        check_range(setting.value, limits, what)
+    except ValueError as error:
+        raise out_of_range(setting, str(error)) from None
+    return setting
+
+
+def out_of_range(setting: Setting[int], message: str) -> AwsRunasError:
+    """The error for a duration that AWS would refuse, of the kind that fits its origin."""
+    if setting.origin.startswith("flag "):
+        return UsageError(f"{message} ({setting.origin})", code="duration-out-of-range")
+    return ConfigError(f"{message} ({setting.origin})", code="duration-out-of-range")
+
+
+def _is_region(text: str) -> bool:
+    return text.isascii() and all(character.isalnum() or character == "-" for character in text) and len(text) < 64

@@ -1,0 +1,185 @@
+"""A profile as resolved: every setting with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from aws_runas import redact
+from aws_runas.config.arn import first_region, partition_of
+from aws_runas.config.files import ProfileSection, Section
+
+T = TypeVar("T")
+
+DEFAULT_REGION = "us-east-1"  # of STS, where nothing names one
+
+ResolverKind = Literal[
+    "web-identity",
+    "sso",
+    "login",
+    "process",
+    "environment-web-identity",
+    "EcsContainer",
+    "Ec2InstanceMetadata",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """A value and where it came from, for people: ``flag -d``, ``[profile x] in ~/.aws/config, line 3``."""
+
+    value: T
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Access keys that stand in a file or in the environment.
+
+    Args:
+        session_token: set when the keys are temporary already.
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+    origin: str
+    expiration: str | None = None
+
+    def __repr__(self) -> str:
+        return f"KeySource({redact.key_id(self.access_key_id)!r}, {self.origin!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSource:
+    """Credentials that botocore's own resolvers fetch.
+
+    Args:
+        kind: which resolver.
+        profile: the profile that configures it, None for the environment.
+        identity: every setting that decides whose credentials come out, for the cache key.
+    """
+
+    kind: ResolverKind
+    profile: str | None
+    identity: tuple[tuple[str, str], ...]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSource:
+    """There are no credentials; an error once they are asked for.
+
+    Args:
+        message: names the profile.
+        hint: what to add.
+    """
+
+    message: str
+    hint: str
+
+
+Source = KeySource | ResolverSource | NoSource
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One AssumeRole of the chain.
+
+    Args:
+        arn: of the role.
+        profile: whose settings these are, for messages.
+        session_name: as CloudTrail shows it.
+        duration: seconds.
+        policy: inline session policy, JSON text.
+    """
+
+    arn: str
+    profile: str
+    session_name: str
+    duration: Setting[int]
+    external_id: str | None = None
+    source_identity: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive_tags: tuple[str, ...] = ()
+    policy: str | None = None
+    policy_arns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Everything that the user asked for.
+
+    Args:
+        name: the profile, ``default`` when nobody named one, or the role ARN.
+        named: False when nobody named one.
+        section: name of the profile section that gives the client settings; differs from name for an ARN.
+        source: where the first credentials come from.
+        roles: AssumeRole calls in order; empty for a plain user. The last one is what the user asked for.
+        region: None where nothing names one.
+        session: the user wants the session token instead of the role.
+        endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
+    """
+
+    name: str
+    named: bool
+    section: str | None
+    source: Source
+    roles: tuple[Role, ...]
+    region: Setting[str] | None
+    mfa_serial: Setting[str] | None
+    mfa_process: Setting[str] | None
+    session_token_duration: Setting[int]
+    role_duration: Setting[int]
+    session: bool
+    refresh: bool
+    otp: Setting[str] | None = field(repr=False)
+    endpoint_urls: Mapping[str, Setting[str]] = field(default_factory=dict)
+    sections: Mapping[str, ProfileSection] = field(default_factory=dict, repr=False)
+    sso_sessions: Mapping[str, Section] = field(default_factory=dict, repr=False)
+    services: Mapping[str, Section] = field(default_factory=dict, repr=False)
+    source_profile: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def role_arn(self) -> str | None:
+        """The role that the user asked for."""
+        return self.roles[-1].arn if self.roles else None
+
+    @property
+    def partition(self) -> str:
+        """``aws``, ``aws-cn``, ``aws-us-gov``..., by the ARNs of the profile."""
+        arn = self.role_arn or (self.mfa_serial.value if self.mfa_serial else None)
+        return partition_of(arn, self.region.value if self.region else None)
+
+    @property
+    def sts_region(self) -> str:
+        """Where STS is asked: the region, else the first one of the partition."""
+        return self.region.value if self.region else first_region(self.partition)
+
+    def endpoint_url(self, service: str) -> str | None:
+        """The endpoint that the configuration sets for a service.
+
+        Args:
+            service: botocore's name, for instance ``sts`` or ``ec2-instance-connect``.
+        """
+        setting = self.endpoint_urls.get(service.replace("-", "_").lower()) or self.endpoint_urls.get("")
+        return setting.value if setting else None
+
+    def describe(self) -> Iterator[str]:
+        """One line for each setting, with its origin; no secrets."""
+        yield f"profile {self.name}"
+        for role in self.roles:
+            yield f"role {role.arn} for {role.duration.value} s ({role.duration.origin})"
+        for label, setting in (
+            ("region", self.region),
+            ("mfa_serial", self.mfa_serial),
+            ("mfa_process", self.mfa_process),
+            ("session_token_duration", self.session_token_duration),
+        ):
+            yield f"{label} = {setting.value} ({setting.origin})" if setting else f"{label} is not set"
+        for service, setting in self.endpoint_urls.items():
+            yield f"endpoint_url {service or 'of every service'} = {setting.value} ({setting.origin})"
+        if not isinstance(self.source, NoSource):
+            yield f"credentials from {self.source.origin}"

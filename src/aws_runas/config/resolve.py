@@ -1,0 +1,168 @@
+"""From files, flags and environment to a Profile: a flag beats the environment, that beats the profile, that beats its
+source profiles, that beats ``[default]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aws_runas.config import chain as chains
+from aws_runas.config.arn import is_role_arn, looks_like_arn
+from aws_runas.config.endpoints import endpoint_urls
+from aws_runas.config.files import ConfigFiles, ProfileSection, load_files
+from aws_runas.config.lookup import Lookup
+from aws_runas.config.overrides import Overrides, boolean
+from aws_runas.config.profile import KeySource, NoSource, Profile, Setting, Source
+from aws_runas.config.roles import build_roles, role_duration
+from aws_runas.errors import ConfigError
+
+__all__ = ["Overrides", "Profile", "Setting", "load_files", "resolve"]
+
+
+def resolve(files: ConfigFiles, name: str | None, overrides: Overrides, environ: Mapping[str, str]) -> Profile:
+    """Resolve what the user asked for.
+
+    Args:
+        files: from `load_files`.
+        name: a profile, a role ARN, or None when the command line names neither.
+        overrides: the flags.
+        environ: the variables.
+
+    Returns:
+        The profile. That it has no credentials is not an error yet: see `NoSource`.
+
+    Raises:
+        ConfigError: unknown profile, cycle, contradiction, or a value that cannot be parsed.
+    """
+    chosen = profile_variable(environ)
+    if name is None or not looks_like_arn(name):
+        text = name or (chosen.value if chosen else None)
+        if text and looks_like_arn(text):
+            return _resolve_arn(files, text, None, overrides, environ)
+        return _resolve_named(files, text, overrides, environ)
+    source = chosen.value if chosen and not looks_like_arn(chosen.value) else None
+    return _resolve_arn(files, name, source, overrides, environ)
+
+
+def profile_variable(environ: Mapping[str, str]) -> Setting[str] | None:
+    """The profile that the environment names, if it does."""
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        value = environ.get(variable, "").strip()
+        if value:
+            return Setting(value, variable)
+    return None
+
+
+def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, environ: Mapping[str, str]) -> Profile:
+    label = name or "default"
+    section = files.profiles.get(label)
+    if section is None and label != "default":
+        raise _not_found(files, label)
+    keys = chains.environment_keys(environ) if name is None else None
+    chain = None
+    if keys is None and section is not None:
+        chain = chains.follow(files, label, environ)
+    source: Source
+    if chain is None or (label == "default" and not chain.role_count and isinstance(chain.source, NoSource)):
+        source = keys or chains.environment_source(environ) or _no_default(files)
+        links: tuple[ProfileSection, ...] = (section,) if section else ()
+        role_links: tuple[ProfileSection, ...] = ()
+    else:
+        source, links = chain.source, chain.links
+        role_links = links[: chain.role_count]
+    warnings = _both_there(environ, source, label if name else None)
+    return _build(files, label, name is not None, links, role_links, None, source, overrides, environ, warnings)
+
+
+def _resolve_arn(
+    files: ConfigFiles, arn: str, source_name: str | None, overrides: Overrides, environ: Mapping[str, str]
+) -> Profile:
+    if not is_role_arn(arn):
+        raise ConfigError(
+            f"{arn} is not the ARN of an IAM role",
+            code="arn-not-a-role",
+            hint="a role ARN looks like arn:aws:iam::123456789012:role/NAME",
+        )
+    if source_name is not None and source_name not in files.profiles and source_name != "default":
+        raise _not_found(files, source_name)
+    source: Source | None = chains.environment_source(environ) if source_name is None else None
+    section = files.profiles.get(source_name or "default")
+    links: tuple[ProfileSection, ...] = (section,) if section else ()
+    role_links: tuple[ProfileSection, ...] = ()
+    if source is None and section is not None:
+        chain = chains.follow(files, section.name, environ)
+        source, links, role_links = chain.source, chain.links, chain.links[: chain.role_count]
+    if source is None or (isinstance(source, NoSource) and source_name == "default" and not role_links):
+        source = chains.environment_source(environ) or source or _no_default(files)
+    warnings = _both_there(environ, source, source_name)
+    return _build(files, arn, True, links, role_links, arn, source, overrides, environ, warnings)
+
+
+def _build(
+    files: ConfigFiles,
+    name: str,
+    named: bool,
+    links: tuple[ProfileSection, ...],
+    role_links: tuple[ProfileSection, ...],
+    arn: str | None,
+    source: Source,
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    warnings: tuple[str, ...],
+) -> Profile:
+    lookup = Lookup(environ, links, files.profiles.get("default"))
+    duration = role_duration(lookup, overrides, own=None if arn else links[0] if links else None)
+    return Profile(
+        name=name,
+        named=named,
+        section=links[0].name if links else None,
+        source=source,
+        roles=build_roles(role_links, arn, duration, overrides, environ),
+        region=lookup.region(),
+        mfa_serial=lookup.text("mfa_serial", flag=overrides.mfa_serial, flag_name="-M", variable="MFA_SERIAL"),
+        mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
+        session_token_duration=lookup.session_token_duration(overrides.session_token_duration),
+        role_duration=duration,
+        session=overrides.session or boolean(environ, "RUNAS_SESSION_CREDENTIALS"),
+        refresh=overrides.refresh,
+        otp=lookup.otp(overrides.otp),
+        endpoint_urls=endpoint_urls(files, links[0] if links else None, environ),
+        sections=files.profiles,
+        sso_sessions=files.sso_sessions,
+        services=files.services,
+        source_profile=links[-1].name
+        if links and not (isinstance(source, KeySource) and source.origin == "the environment")
+        else None,
+        warnings=warnings,
+    )
+
+
+def _both_there(environ: Mapping[str, str], source: Source, name: str | None) -> tuple[str, ...]:
+    if name is None or not environ.get("AWS_ACCESS_KEY_ID"):
+        return ()
+    if isinstance(source, KeySource) and source.origin == "the environment":
+        return ()
+    return (f"AWS_ACCESS_KEY_ID is set in the environment too; profile {name} is used",)
+
+
+def _no_default(files: ConfigFiles) -> NoSource:
+    if not files.config.exists and not files.credentials.exists:
+        return NoSource(
+            f"no credentials: there is neither {files.config.path} nor {files.credentials.path}",
+            "make one of them, for instance with aws configure, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    return NoSource(
+        "no profile is named, and neither the environment nor profile default has credentials",
+        "name a profile, set AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
+
+
+def _not_found(files: ConfigFiles, name: str) -> ConfigError:
+    import difflib
+
+    near = difflib.get_close_matches(name, files.profile_names(), n=3, cutoff=0.6)
+    lower = [known for known in files.profiles if known.lower() == name.lower() and known not in near]
+    hint = f"the config file is {files.config.path}"
+    if near or lower:
+        hint = f"did you mean {' or '.join([*lower, *near][:3])}?"
+    return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)

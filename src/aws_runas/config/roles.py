@@ -1,0 +1,191 @@
+"""The AssumeRole calls of a profile, with every parameter settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_runas.config.arn import is_role_arn
+from aws_runas.config.durations import CHAINED_ROLE_LIMIT, ROLE_DEFAULT, ROLE_RANGE
+from aws_runas.config.files import ProfileSection
+from aws_runas.config.lookup import Lookup, checked, parsed
+from aws_runas.config.overrides import Overrides
+from aws_runas.config.profile import Role, Setting
+from aws_runas.errors import ConfigError, UsageError
+
+
+def role_duration(lookup: Lookup, overrides: Overrides, own: ProfileSection | None) -> Setting[int]:
+    """How long the role credentials are to live, in seconds.
+
+    Args:
+        own: the profile that has the role; its duration_seconds counts, as in the AWS CLI, and no other profile's.
+    """
+    if overrides.role_duration is not None:
+        return checked(Setting(overrides.role_duration, "flag -a"), ROLE_RANGE, "role duration")
+    text = lookup.text("credentials_duration", variable="CREDENTIALS_DURATION")
+    if text is not None:
+        return checked(parsed(text, "credentials_duration"), ROLE_RANGE, "role duration")
+    return _own_duration(own) or Setting(ROLE_DEFAULT, "default")
+
+
+def build_roles(
+    links: tuple[ProfileSection, ...],
+    arn: str | None,
+    duration: Setting[int],
+    overrides: Overrides,
+    environ: Mapping[str, str],
+) -> tuple[Role, ...]:
+    """The roles in the order in which they are assumed.
+
+    Args:
+        links: the profiles that assume a role, the one that the user named first.
+        arn: a role that the user named by its ARN, assumed last.
+        duration: of the last role.
+    """
+    roles = [_role(link, environ) for link in reversed(links)]
+    if arn is not None:
+        roles.append(Role(arn, arn, _session_name(None, environ), duration))
+    if not roles:
+        return ()
+    return (*roles[:-1], _apply_flags(roles[-1], duration, overrides))
+
+
+def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
+    arn = section.text("role_arn") or ""
+    if not is_role_arn(arn):
+        raise ConfigError(
+            f"role_arn {arn} of profile {section.name} is not the ARN of an IAM role",
+            code="arn-not-a-role",
+            hint=f"mend it in {section.origin('role_arn')}",
+        )
+    duration = _own_credentials_duration(section) or _own_duration(section) or Setting(ROLE_DEFAULT, "default")
+    if duration.value > CHAINED_ROLE_LIMIT:  # only a stepping stone; the last role's own duration is set by the caller
+        duration = Setting(CHAINED_ROLE_LIMIT, f"{duration.origin}, cut to AWS's limit for a source")
+    return Role(
+        arn=arn,
+        profile=section.name,
+        session_name=_session_name(section, environ),
+        duration=duration,
+        external_id=section.text("external_id"),
+        source_identity=section.text("source_identity"),
+        tags=_tags(section),
+        transitive_tags=_words(section.text("transitive_tags")),
+        policy=_policy(section.text("session_policy"), section.origin("session_policy")),
+        policy_arns=_words(section.text("session_policy_arns")),
+    )
+
+
+def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides) -> Role:
+    import dataclasses
+
+    environment: dict[str, object] = {}
+    given = {
+        "external_id": overrides.external_id,
+        "session_name": overrides.role_session_name,
+        "source_identity": overrides.source_identity,
+        "tags": overrides.session_tags,
+        "transitive_tags": overrides.transitive_tags,
+        "policy": _policy(overrides.policy, "flag --policy"),
+        "policy_arns": overrides.policy_arns,
+    }
+    environment.update({key: value for key, value in given.items() if value})
+    changed = dataclasses.replace(role, duration=duration, **environment)  # type: ignore[arg-type]
+    unknown = [key for key in changed.transitive_tags if key not in dict(changed.tags)]
+    if unknown:
+        raise UsageError(
+            f"transitive tag {unknown[0]} is not among the session tags",
+            code="transitive-tag-unknown",
+            hint=f"add it, for instance --session-tag {unknown[0]}=VALUE",
+        )
+    return changed
+
+
+def _own_duration(section: ProfileSection | None) -> Setting[int] | None:
+    text = section.text("duration_seconds") if section else None
+    if section is None or text is None:
+        return None
+    origin = section.origin("duration_seconds")
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(
+            f"{origin}: duration_seconds {text!r} is not a whole number of seconds",
+            code="duration-invalid",
+            hint="write for instance duration_seconds = 3600, or credentials_duration = 1h",
+        )
+    return checked(Setting(int(text), origin), ROLE_RANGE, "role duration")
+
+
+def _own_credentials_duration(section: ProfileSection) -> Setting[int] | None:
+    text = section.text("credentials_duration")
+    if text is None:
+        return None
+    setting = parsed(Setting(text, section.origin("credentials_duration")), "credentials_duration")
+    return checked(setting, ROLE_RANGE, "role duration")
+
+
+def _session_name(section: ProfileSection | None, environ: Mapping[str, str]) -> str:
+    """As configured, else one that names this tool and the user and stays the same, so that the cache holds."""
+    name = section.text("role_session_name") if section else None
+    name = name or environ.get("AWS_ROLE_SESSION_NAME", "").strip()
+    if name:
+        return name
+    user = environ.get("LOGNAME") or environ.get("USER") or environ.get("USERNAME") or ""
+    safe = "".join(
+        character for character in user if character.isascii() and (character.isalnum() or character in "_+=,.@-")
+    )
+    return f"aws-runas-{safe}"[:64].rstrip("-")  # AWS: 2 to 64 of [\w+=,.@-]
+
+
+def _tags(section: ProfileSection) -> tuple[tuple[str, str], ...]:
+    value = section.values.get("session_tags")
+    if isinstance(value, dict):  # an indented block, a tag a line
+        return tuple(value.items())
+    try:
+        return tuple(parse_tag(word) for word in _words(section.text("session_tags")))
+    except ValueError as error:
+        raise ConfigError(
+            f"{section.origin('session_tags')}: {error}",
+            code="session-tag-invalid",
+            hint="write Key=Value, Key2=Value2",
+        ) from None
+
+
+def parse_tag(text: str) -> tuple[str, str]:
+    """Read ``Key=Value``.
+
+    Raises:
+        ValueError: it has no ``=`` or no key; the message can be shown.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"session tag {text!r} is not Key=Value")
+    return key.strip(), value.strip()
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word for word in (part.strip() for part in (text or "").split(",")) if word)
+
+
+def _policy(text: str | None, origin: str) -> str | None:
+    """An inline policy as JSON text; ``file://PATH`` reads it from a file."""
+    if not text:
+        return None
+    if text.startswith("file://"):
+        path = Path(text.removeprefix("file://")).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{origin}: cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}",
+                code="session-policy-unreadable",
+                hint="name a file that holds a policy as JSON",
+            ) from None
+    import json
+
+    try:
+        return json.dumps(json.loads(text), separators=(",", ":"))
+    except ValueError:
+        raise ConfigError(
+            f"{origin}: the session policy is not JSON",
+            code="session-policy-invalid",
+            hint="see file:// to read a file",
+        ) from None

@@ -1,0 +1,227 @@
+"""Composes the providers of a profile: keys, session token, roles, each with its cache."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aws_runas.config.durations import CHAINED_ROLE_LIMIT
+from aws_runas.config.files import load_files
+from aws_runas.config.overrides import Overrides
+from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role
+from aws_runas.config.resolve import resolve
+from aws_runas.credentials.access import Access
+from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
+from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
+from aws_runas.credentials.cached import CachedProvider, MemoryProvider
+from aws_runas.credentials.mfa import MfaCodes, Prompt
+from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
+from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
+from aws_runas.credentials.sts_clients import StsClients
+
+if TYPE_CHECKING:
+    from aws_runas.aws.client import Clients
+
+Say = Callable[[str], None]
+
+_CACHED_SOURCES = frozenset({"sso", "login", "web-identity", "environment-web-identity"})
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def open_access(
+    name: str | None,
+    overrides: Overrides,
+    *,
+    environ: Mapping[str, str],
+    home: Path,
+    prompt: Prompt,
+    now: Callable[[], float],
+    warn: Say,
+    debug: Say = _silent,
+    trace: Say | None = None,
+) -> Access:
+    """Resolve a profile and make its providers; AWS is asked only when credentials are.
+
+    Args:
+        name: profile, role ARN, or None.
+        overrides: the flags.
+        environ, home: where files and settings are.
+        prompt: asks for an MFA code; raises CredentialsError when nobody can be asked.
+        now: seconds since the epoch.
+        warn: takes a line that the user should see.
+        debug: takes a line for ``-v``.
+        trace: takes a line for each AWS call.
+
+    Raises:
+        ConfigError: see `resolve`.
+    """
+    files = load_files(environ, home)
+    profile = resolve(files, name, overrides, environ)
+    for line in profile.describe():
+        debug(line)
+    cache = DiskCache(cache_directory(environ, files.config.path), warn)
+    return compose(profile, cache, prompt=prompt, now=now, debug=debug, trace=trace)
+
+
+def compose(
+    profile: Profile,
+    cache: DiskCache,
+    *,
+    prompt: Prompt,
+    now: Callable[[], float],
+    debug: Say = _silent,
+    trace: Say | None = None,
+) -> Access:
+    """Make the providers of a resolved profile."""
+
+    @functools.cache
+    def clients() -> Clients:
+        from aws_runas.aws.client import Clients
+
+        return Clients(profile, trace)
+
+    parts = _Parts(profile, cache, StsClients(clients, profile.sts_region), _mfa(profile, prompt), now, debug)
+    user = MemoryProvider(parts.source(), now)
+    provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
+    if profile.refresh:
+        provider = _RefreshFirst(provider)
+    return Access(profile, MemoryProvider(provider, now), user, clients)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    profile: Profile
+    cache: DiskCache
+    sts: StsClients
+    mfa: MfaCodes | None
+    now: Callable[[], float]
+    debug: Say
+
+    def source(self) -> Provider:
+        """Where the first credentials come from."""
+        source = self.profile.source
+        if isinstance(source, KeySource):
+            return KeyProvider(source)
+        if isinstance(source, NoSource):
+            return MissingProvider(source)
+        fetched = ResolverProvider(self.profile, source, self.now)
+        if source.kind not in _CACHED_SOURCES:
+            return fetched
+        inputs: dict[str, object] = {
+            "identity": source.identity,
+            "region": self.profile.sts_region,
+            "endpoint": self._endpoint(),
+        }
+        return self._cached(fetched, source.kind, inputs)
+
+    def session(self, user: Provider) -> Provider:
+        """The session token; keys that are temporary already stand for themselves."""
+        source = self.profile.source
+        if isinstance(source, KeySource):
+            return user if source.session_token else self._session_token(user, source.access_key_id)
+        if isinstance(source, ResolverSource) and source.kind == "process":
+            return SessionOrSource(user, lambda keys: self._session_token(user, keys.access_key_id))
+        return user
+
+    def roles(self, user: Provider) -> Provider:
+        """The chain of roles."""
+        first, *others = self.profile.roles
+        last = self.profile.roles[-1]
+        if last.duration.value > CHAINED_ROLE_LIMIT:
+            source = self.profile.source
+            if others:
+                return RefusedProvider(refused_duration(last, "another role"))
+            if (isinstance(source, KeySource) and source.session_token) or (
+                isinstance(source, ResolverSource) and source.kind != "process"
+            ):
+                return RefusedProvider(refused_duration(last, "temporary keys"))
+            return self._role(user, first, [first], self.mfa)
+        provider = self._role(self.session(user), first, [first], None)
+        for position, role in enumerate(others, 2):
+            provider = self._role(provider, role, list(self.profile.roles[:position]), None)
+        return provider
+
+    def _session_token(self, user: Provider, key_id: str) -> Provider:
+        duration = self.profile.session_token_duration.value
+        inner = SessionTokenProvider(user, self.sts, self.mfa, duration, self.now)
+        inputs = {
+            "key": key_id,
+            "mfa": self._mfa_serial(),
+            "duration": duration,
+            "endpoint": self._endpoint(),
+            # a token is good in every region of its partition: the region is no part of the key, so that the roles of
+            # a user share one token, whatever their regions
+            "partition": self.profile.partition,
+        }
+        return self._cached(inner, "session", inputs)
+
+    def _role(self, source: Provider, role: Role, path: list[Role], mfa: MfaCodes | None) -> Provider:
+        inner = AssumeRoleProvider(source, self.sts, role, mfa, self.now)
+        inputs = {
+            "source": self._source_identity(),
+            "mfa": self._mfa_serial(),
+            "roles": [_role_inputs(step) for step in path],
+            "region": self.profile.sts_region,
+            "endpoint": self._endpoint(),
+        }
+        return self._cached(inner, "role", inputs)
+
+    def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> Provider:
+        name = entry_name(kind, inputs)
+        self.debug(f"cache entry of the {kind} credentials: {self.cache.directory / name}")
+        return CachedProvider(inner, self.cache, name, self.now)
+
+    def _endpoint(self) -> str:
+        return self.profile.endpoint_url("sts") or ""
+
+    def _mfa_serial(self) -> str:
+        return self.profile.mfa_serial.value if self.profile.mfa_serial else ""
+
+    def _source_identity(self) -> object:
+        source = self.profile.source
+        if isinstance(source, KeySource):
+            return source.access_key_id
+        return [source.kind, source.identity] if isinstance(source, ResolverSource) else ""
+
+
+class _RefreshFirst:
+    """Passes the first request on as a refresh, for ``-r``."""
+
+    def __init__(self, inner: Provider) -> None:
+        self._inner = inner
+        self._done = False
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:
+        found = self._inner.credentials(refresh=refresh or not self._done)
+        self._done = True
+        return found
+
+
+def _mfa(profile: Profile, prompt: Prompt) -> MfaCodes | None:
+    if profile.mfa_serial is None:
+        return None
+    return MfaCodes(profile.mfa_serial, profile.otp, profile.mfa_process, prompt)
+
+
+def _role_inputs(role: Role) -> list[object]:
+    return [
+        role.arn,
+        role.session_name,
+        role.duration.value,
+        role.external_id,
+        role.source_identity,
+        role.tags,
+        role.transitive_tags,
+        role.policy,
+        role.policy_arns,
+    ]
+
+
+__all__ = ["Access", "compose", "open_access"]

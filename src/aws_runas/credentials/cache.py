@@ -1,0 +1,179 @@
+"""Credentials on disk: one private file per entry, written whole, locked between processes, never fatal.
+
+An entry's name is its kind and a hash of every input that changes the answer, so nothing in a directory listing tells
+whose credentials it holds. docs/reference/cache.md describes the format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aws_runas import files
+from aws_runas.credentials.model import Credentials
+
+VERSION = 1  # of an entry's content
+MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes
+
+Warn = Callable[[str], None]
+
+
+class DiskCache:
+    """The cache directory.
+
+    Args:
+        directory: made when first needed.
+        warn: told once, in words, why the cache is not used.
+    """
+
+    def __init__(self, directory: Path, warn: Warn) -> None:
+        self.directory = directory
+        self._warn = warn
+        self._state: bool | None = None  # None: not looked at yet
+
+    def read(self, name: str) -> Credentials | None:
+        """The credentials of an entry; None when it is missing, damaged, or not ours alone."""
+        try:
+            return decode(read_private(self.directory / name))
+        except (OSError, ValueError):
+            return None
+
+    def write(self, name: str, credentials: Credentials) -> None:
+        """Keep credentials; where that fails, warn and go on."""
+        if not self._usable():
+            return
+        try:
+            files.write_atomic(self.directory / name, encode(credentials))
+        except OSError as error:
+            self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold an entry while it is fetched; where locks cannot be had, warn and go on without."""
+        with contextlib.ExitStack() as stack:
+            if self._usable():
+                try:
+                    stack.enter_context(files.lock(self.directory / f"{name}.lock"))
+                except (OSError, NotImplementedError) as error:
+                    self._disable(f"cannot lock the cache {self.directory}: {_reason(error)}")
+            yield
+
+    def _usable(self) -> bool:
+        if self._state is None:
+            self._state = True
+            try:
+                files.make_private_directory(self.directory)
+                _check_directory(self.directory)
+            except OSError as error:
+                self._disable(f"cannot use the cache {self.directory}: {_reason(error)}")
+        return self._state
+
+    def _disable(self, message: str) -> None:
+        if self._state is not False:
+            self._warn(f"{message}; going on without it")
+        self._state = False
+
+
+def cache_directory(environ: Mapping[str, str], config_path: Path) -> Path:
+    """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file."""
+    text = environ.get("RUNAS_CACHE_DIR")
+    if text:
+        return Path(text).expanduser()
+    beside = config_path.parent if config_path.name else config_path
+    return beside / "aws-runas" / "cache"
+
+
+def entry_name(kind: str, inputs: Mapping[str, object]) -> str:
+    """The file name of an entry.
+
+    Args:
+        kind: ``session``, ``role``, ``sso``...
+        inputs: every value that changes the answer; hashed, so that secrets among them stay secret.
+    """
+    text = json.dumps([VERSION, kind, inputs], sort_keys=True, separators=(",", ":"), default=str)
+    return f"{kind}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:40]}.json"
+
+
+def encode(credentials: Credentials) -> bytes:
+    """An entry's content."""
+    return json.dumps(
+        {
+            "Version": VERSION,
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key,
+            "SessionToken": credentials.session_token,
+            "Expiration": _text(credentials.expiration),
+            "Issued": _text(credentials.issued),
+        },
+        indent=1,
+    ).encode()
+
+
+def decode(content: bytes) -> Credentials:
+    """Read an entry's content.
+
+    Raises:
+        ValueError: it is damaged, or of another version.
+    """
+    found = json.loads(content)
+    if not isinstance(found, dict) or found.get("Version") != VERSION:
+        raise ValueError("not an entry of this version")
+    key_id, secret, token = (found.get(key) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+    if not (isinstance(key_id, str) and isinstance(secret, str) and isinstance(token, str) and key_id and secret):
+        raise ValueError("an entry without keys")
+    expiration, issued = _time(found.get("Expiration")), _time(found.get("Issued"))
+    return Credentials(key_id, secret, token, expiration=expiration, issued=issued)
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that must be this user's alone.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: others own it or may read it, it is no plain file, or it is too large.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
+            raise ValueError("not a cache entry")
+        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+            raise ValueError("not private")
+        return stream.read()
+
+
+def _check_directory(directory: Path) -> None:
+    """Refuse a directory that someone else could swap files in; mend one that is only too open."""
+    status = directory.stat()
+    if not hasattr(os, "geteuid"):
+        return
+    if status.st_uid != os.geteuid():
+        raise PermissionError(0, "it belongs to another user")
+    if status.st_mode & 0o077:
+        directory.chmod(files.DIRECTORY_MODE)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionError(0, "it is not writable")
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _time(text: object) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError("a time is missing")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without zone")
+    return moment
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text[:1].lower() + text[1:]

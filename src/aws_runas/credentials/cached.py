@@ -1,0 +1,71 @@
+"""Providers around providers: kept in memory for this process, and on disk for all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from aws_runas.credentials.cache import DiskCache
+from aws_runas.credentials.freshness import is_usable
+from aws_runas.credentials.model import Credentials, Provider
+
+
+class MemoryProvider:
+    """Keeps what a provider gave until its end is near; many threads ask, one fetches.
+
+    Args:
+        inner: asked when there is nothing good.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, inner: Provider, now: Callable[[], float]) -> None:
+        self._inner = inner
+        self._now = now
+        self._lock = threading.RLock()
+        self._found: Credentials | None = None
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:
+        """What is in memory, else what the inner provider gives."""
+        before = self._found
+        if not refresh and before is not None and is_usable(before, self._now()):
+            return before
+        with self._lock:
+            found = self._found
+            if found is not None and is_usable(found, self._now()) and (not refresh or found is not before):
+                return found
+            self._found = self._inner.credentials(refresh=refresh)
+            return self._found
+
+
+class CachedProvider:
+    """Keeps what a provider gave on disk; many processes ask, one fetches.
+
+    Args:
+        inner: asked when the entry is missing or near its end.
+        cache: where entries lie.
+        name: of the entry, from `entry_name`.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, inner: Provider, cache: DiskCache, name: str, now: Callable[[], float]) -> None:
+        self._inner = inner
+        self._cache = cache
+        self.name = name
+        self._now = now
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:
+        """What is on disk, else what the inner provider gives, fetched under the entry's lock."""
+        found = None if refresh else self._read()
+        if found is not None:
+            return found
+        with self._cache.lock(self.name):
+            found = None if refresh else self._read()
+            if found is None:
+                found = self._inner.credentials(refresh=refresh)
+                if found.session_token and found.expiration:
+                    self._cache.write(self.name, found)
+            return found
+
+    def _read(self) -> Credentials | None:
+        found = self._cache.read(self.name)
+        return found if found is not None and is_usable(found, self._now()) else None

@@ -1,0 +1,102 @@
+"""MFA codes: from the command line, from a program, from a person; a wrong one may be given again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aws_runas.aws.errors import aws_message
+from aws_runas.config.profile import Setting
+from aws_runas.credentials.model import Credentials
+from aws_runas.errors import CredentialsError
+
+ATTEMPTS = 3  # in all, product rule
+CODE_LENGTH = 6  # digits, AWS: TokenCode
+
+Prompt = Callable[[str], str]
+
+
+class MfaCodes:
+    """Gives codes for one device, each at most once.
+
+    Args:
+        serial: the device, and where that setting came from.
+        otp: the code that came with the command, used for the first attempt.
+        process: a command that prints a code, used instead of asking.
+        prompt: asks a person; raises when nobody can be asked.
+    """
+
+    def __init__(
+        self, serial: Setting[str], otp: Setting[str] | None, process: Setting[str] | None, prompt: Prompt
+    ) -> None:
+        self.serial = serial
+        self._otp = otp
+        self._process = process
+        self._prompt = prompt
+
+    def attempt(self, call: Callable[[str], Credentials]) -> Credentials:
+        """Make a call with a code; after a wrong one, again with the next.
+
+        Args:
+            call: makes the STS call with the code that it is given.
+
+        Raises:
+            CredentialsError: the device or the third code was refused, or there is nobody to ask.
+        """
+        refused: CredentialsError | None = None
+        for left in range(ATTEMPTS, 0, -1):
+            code, origin = self._next(refused, left)
+            if len(code) != CODE_LENGTH or not (code.isascii() and code.isdigit()):
+                refused = _not_a_code(origin)
+                continue
+            try:
+                return call(code)
+            except CredentialsError as error:
+                refused = self._judge(error)
+                if refused.code != "mfa-code-refused":
+                    raise refused from error
+        raise refused or _not_a_code("")
+
+    def _next(self, refused: CredentialsError | None, left: int) -> tuple[str, str]:
+        otp, self._otp = self._otp, None
+        if otp is not None:
+            return otp.value.strip(), otp.origin
+        if self._process is not None:
+            process, self._process = self._process, None if refused else self._process
+            if refused is None:
+                from aws_runas.credentials.mfa_process import run
+
+                return run(process), process.origin
+        message = f"MFA code for {self.serial.value}: "
+        if refused is not None:
+            message = f"{refused.message}; {left} {'attempts' if left > 1 else 'attempt'} left. {message}"
+        try:
+            return self._prompt(message).strip(), "the terminal"
+        except CredentialsError as error:
+            if refused is not None and error.code == "mfa-no-terminal":
+                raise refused from None
+            raise
+
+    def _judge(self, error: CredentialsError) -> CredentialsError:
+        """Tell a wrong code from a wrong device: AWS has one error code for both, and says which in its text."""
+        text = aws_message(error).lower()
+        if "multifactorauthentication failed" not in text and "mfa" not in text:
+            return error
+        if "one time pass code" in text or "one time passcode" in text or "tokencode" in text:
+            return CredentialsError(
+                "the MFA code was refused",
+                code="mfa-code-refused",
+                hint="each code is good once and for half a minute: wait for the next one",
+            )
+        return CredentialsError(
+            f"AWS refused the MFA device {self.serial.value} ({self.serial.origin}): {aws_message(error)}",
+            code="mfa-device-refused",
+            hint="aws-runas -m lists the devices of your user",
+        )
+
+
+def _not_a_code(origin: str) -> CredentialsError:
+    return CredentialsError(
+        f"that is not an MFA code{f' ({origin})' if origin else ''}",
+        code="mfa-code-invalid",
+        hint="a code has six digits",
+    )

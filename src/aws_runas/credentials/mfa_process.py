@@ -1,0 +1,54 @@
+"""An MFA code from a program, as ``ykman oath accounts code -s NAME`` or ``op item get NAME --otp`` print it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+
+from aws_runas.config.profile import Setting
+from aws_runas.errors import ConfigError, CredentialsError
+
+TIMEOUT = 120  # seconds: the program may wait for a touch or a fingerprint
+
+
+def run(command: Setting[str]) -> str:
+    """Run the program and read the code.
+
+    Args:
+        command: a command line, split as a shell would, run without a shell.
+
+    Returns:
+        The last word of six digits that it printed.
+
+    Raises:
+        ConfigError: the command line cannot be split.
+        CredentialsError: it could not be started, failed, or printed no code.
+    """
+    try:
+        words = shlex.split(command.value)
+    except ValueError as error:
+        raise ConfigError(
+            f"mfa_process ({command.origin}): {str(error).lower()}", code="mfa-process-invalid", hint="check its quotes"
+        ) from None
+    try:
+        # its stdin and stderr are ours, so that it can ask for a touch or a password
+        done = subprocess.run(words, stdout=subprocess.PIPE, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        raise _failed(command, f"no code after {TIMEOUT} s") from None
+    except OSError as error:
+        raise _failed(command, f"{words[0]}: {error.strerror}") from None
+    if done.returncode:
+        raise _failed(command, f"exit status {done.returncode}")
+    codes = re.findall(r"(?<!\d)\d{6}(?!\d)", done.stdout.decode("utf-8", "replace"))
+    if not codes:
+        raise _failed(command, "it printed no six digits")
+    return str(codes[-1])
+
+
+def _failed(command: Setting[str], reason: str) -> CredentialsError:
+    return CredentialsError(
+        f"mfa_process ({command.origin}) gave no code: {reason}",
+        code="mfa-process-failed",
+        hint="run it by hand to see more, or give a code with -o",
+    )

@@ -1,0 +1,61 @@
+"""Providers of the first credentials: keys that lie ready, and what botocore's resolvers fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource
+from aws_runas.credentials.model import Credentials
+from aws_runas.errors import CredentialsError
+
+
+class KeyProvider:
+    """Keys from a file or the environment."""
+
+    def __init__(self, source: KeySource) -> None:
+        self._found = Credentials(
+            source.access_key_id, source.secret_access_key, source.session_token, expiration=_time(source.expiration)
+        )
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - they cannot be refreshed
+        """The keys as they are."""
+        return self._found
+
+
+class ResolverProvider:
+    """What botocore's resolver of the source gives.
+
+    Args:
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, profile: Profile, source: ResolverSource, now: Callable[[], float]) -> None:
+        self._profile = profile
+        self._source = source
+        self._now = now
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
+        """Fetch them."""
+        from aws_runas.aws import resolvers
+
+        return resolvers.fetch(self._profile, self._source, self._now())
+
+
+class MissingProvider:
+    """Says that there are no credentials."""
+
+    def __init__(self, source: NoSource) -> None:
+        self._source = source
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - nothing to refresh
+        """Raise."""
+        raise CredentialsError(self._source.message, code="credentials-missing", hint=self._source.hint)
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
