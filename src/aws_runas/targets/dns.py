@@ -119,8 +119,8 @@ def _address_and_port(server: str) -> tuple[str, int]:
 
     address, port = server, str(DNS_PORT)
     if server.startswith("["):
-        address, _, rest = server[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        address, bracket, rest = server[1:].partition("]")
+        port = (rest.removeprefix(":") or port) if bracket else ""
     elif server.count(":") == 1:
         address, _, port = server.partition(":")
     try:
