@@ -30,6 +30,7 @@ class SessionStarted:
         agent_version: dotted, or "" where the agent never says (no handshake).
         customer_message: to be shown to the user where not empty.
         encrypted: with KMS.
+        client_version: role AGENT only, "" without a handshake.
     """
 
     session_type: str
@@ -37,6 +38,7 @@ class SessionStarted:
     agent_version: str
     customer_message: str = ""
     encrypted: bool = False
+    client_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,260 @@
+"""One binary message of the data channel: bytes to fields and back (spec 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from struct import Struct
+
+from aws_runas.ssm.core.errors import RemoteProtocolError
+
+INPUT_STREAM_DATA = "input_stream_data"
+OUTPUT_STREAM_DATA = "output_stream_data"
+ACKNOWLEDGE = "acknowledge"
+CHANNEL_CLOSED = "channel_closed"
+START_PUBLICATION = "start_publication"
+PAUSE_PUBLICATION = "pause_publication"
+AGENT_SESSION_STATE = "agent_session_state"
+
+FLAG_SYN = 1
+FLAG_SYN_FIN = 3  # of everything that is not numbered
+
+HEADER_LENGTH = 116  # bytes, both peers; spec 2.1
+SERVICE_HEADER_LENGTH = 112  # bytes, no payload type: the service's own messages; spec 2.1
+MESSAGE_LIMIT = 1024 * 1024  # bytes of one message; limit 11.1
+
+# HeaderLength, MessageType, SchemaVersion, CreatedDate, SequenceNumber, Flags, MessageId, PayloadDigest
+_COMMON = Struct(">I32sIQqQ16s32s")
+# the same, then PayloadType and PayloadLength
+_FULL = Struct(">I32sIQqQ16s32sII")
+_WORD = Struct(">I")
+_DIGEST = slice(80, 112)
+_TYPE = slice(4, 36)
+
+_ACK_TYPE = b"acknowledge".ljust(32)
+_ACK_START = (_WORD.pack(HEADER_LENGTH) + _ACK_TYPE, _WORD.pack(HEADER_LENGTH) + b"acknowledge".ljust(32, b"\0"))
+_ACK_HEAD = {
+    name: b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"' % name.encode()
+    for name in (INPUT_STREAM_DATA, OUTPUT_STREAM_DATA)
+}
+_ACK_MIDDLE = b'","AcknowledgedMessageSequenceNumber":'
+_ACK_TAIL = b',"IsSequentialMessage":true}'
+_ACK_SLICES = [(head, len(head), len(head) + 36, len(head) + 36 + len(_ACK_MIDDLE)) for head in _ACK_HEAD.values()]
+_IDS_IN_BATCH = 64
+_VERSION_4 = bytes((octet & 0x0F) | 0x40 for octet in range(256))
+_VARIANT_1 = bytes((octet & 0x3F) | 0x80 for octet in range(256))
+
+
+@dataclass(slots=True)
+class Message:
+    """The fields of one message.
+
+    Args:
+        message_type: without its padding.
+        sequence_number: signed 64 bits; 0 where messages are not numbered.
+        flags: bit 0 SYN, bit 1 FIN.
+        payload_type: 1 to 12, 0 where it does not matter or is absent.
+        message_id: 16 bytes in their order on the wire, which is not that of the text (spec 2.3).
+        created_date: milliseconds since the epoch.
+        header_length: 116, or 112 for the service's own messages.
+        padding: what fills MessageType up to 32 bytes.
+        digest: as received; encode makes a new one.
+    """
+
+    message_type: str
+    sequence_number: int = 0
+    flags: int = FLAG_SYN_FIN
+    payload_type: int = 0
+    payload: bytes = field(default=b"", repr=False)
+    message_id: bytes = bytes(16)
+    created_date: int = 0
+    schema_version: int = 1
+    header_length: int = HEADER_LENGTH
+    padding: bytes = b" "
+    digest: bytes = field(default=b"", repr=False)
+
+
+def message_type_of(data: bytes) -> str:
+    """The type alone, "" where there is none; enough for publication messages, which nobody validates (spec 6.4)."""
+    name = data[_TYPE].replace(b"\0", b"").strip()
+    try:
+        return name.decode("ascii")
+    except UnicodeDecodeError:
+        return ""
+
+
+def decode_message(data: bytes) -> Message:
+    """Decode and validate a message.
+
+    Raises:
+        RemoteProtocolError: it is none: too short or too long, no type, no date, a wrong digest.
+
+    Source: spec 2.2.
+    """
+    size = len(data)
+    if size > MESSAGE_LIMIT:
+        raise RemoteProtocolError(f"a message of {size} bytes, more than {MESSAGE_LIMIT}")
+    if size < SERVICE_HEADER_LENGTH + 4:
+        raise RemoteProtocolError(f"a message of {size} bytes is too short")
+    header_length, raw_type, schema, created, sequence, flags, message_id, digest = _COMMON.unpack_from(data)
+    if header_length == HEADER_LENGTH and size >= HEADER_LENGTH + 4:
+        (payload_type,) = _WORD.unpack_from(data, 112)
+        payload = data[HEADER_LENGTH + 4 :]
+    elif header_length == SERVICE_HEADER_LENGTH:
+        payload_type = 0
+        payload = data[SERVICE_HEADER_LENGTH + 4 :]
+    else:
+        raise RemoteProtocolError(f"header length {header_length} in a message of {size} bytes")
+    message_type = message_type_of(data)
+    if not message_type:
+        raise RemoteProtocolError("a message without a type")
+    if not created:
+        raise RemoteProtocolError(f"{message_type!r} message without a date")
+    if payload and sha256(payload).digest() != digest:
+        raise RemoteProtocolError(f"{message_type!r} message {sequence} has a wrong digest")
+    padding = b"\0" if b"\0" in raw_type else b" "
+    return Message(
+        message_type,
+        sequence,
+        flags,
+        payload_type,
+        payload,
+        message_id,
+        created,
+        schema,
+        header_length,
+        padding,
+        digest,
+    )
+
+
+def encode_message(message: Message) -> bytes:
+    """The bytes of a message; the digest is computed, message_type is padded."""
+    head = _COMMON.pack(
+        message.header_length,
+        message.message_type.encode("ascii").ljust(32, message.padding),
+        message.schema_version,
+        message.created_date,
+        message.sequence_number,
+        message.flags,
+        message.message_id,
+        sha256(message.payload).digest(),
+    )
+    if message.header_length == HEADER_LENGTH:
+        head += _WORD.pack(message.payload_type)
+    return head + _WORD.pack(len(message.payload)) + message.payload
+
+
+def message_id_text(wire: bytes) -> bytes:
+    """The usual text of a MessageId; the wire has its two halves swapped (spec 2.3)."""
+    digits = wire.hex().encode()
+    return b"%b-%b-%b-%b-%b" % (digits[16:24], digits[24:28], digits[28:32], digits[:4], digits[4:16])
+
+
+class MessageIds:
+    """Version 4 UUIDs in wire order, a batch at a time: asking for 16 random bytes each costs more than the rest."""
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+        self._ids: list[bytes] = []
+
+    def take(self) -> bytes:
+        """A new id, 16 bytes."""
+        if not self._ids:
+            batch = bytearray(self._random_bytes(16 * _IDS_IN_BATCH))
+            batch[14::16] = batch[14::16].translate(_VERSION_4)  # uuid byte 6 lies at wire byte 14
+            batch[0::16] = batch[0::16].translate(_VARIANT_1)  # uuid byte 8 at wire byte 0
+            whole = bytes(batch)
+            self._ids = [whole[at : at + 16] for at in range(0, len(whole), 16)]
+        return self._ids.pop()
+
+    def take_text(self) -> str:
+        """A new id as text, for JSON."""
+        return message_id_text(self.take()).decode()
+
+
+class DataEncoder:
+    """Encodes the numbered messages of one direction: the hot path of an upload.
+
+    Args:
+        message_type: input_stream_data for a client, output_stream_data for an agent.
+    """
+
+    def __init__(self, message_type: str, ids: MessageIds) -> None:
+        self._type = message_type.encode().ljust(32)
+        self._ids = ids
+
+    def encode(self, sequence_number: int, flags: int, payload_type: int, payload: bytes, created_date: int) -> bytes:
+        """One message, ready for the wire."""
+        head = _FULL.pack(
+            HEADER_LENGTH,
+            self._type,
+            1,
+            created_date,
+            sequence_number,
+            flags,
+            self._ids.take(),
+            sha256(payload).digest(),
+            payload_type,
+            len(payload),
+        )
+        return head + payload
+
+
+class AcknowledgeEncoder:
+    """Encodes acknowledgements by formatting bytes: the hot path of a download.
+
+    Args:
+        acknowledged_type: the type of the messages acknowledged.
+    """
+
+    def __init__(self, acknowledged_type: str, ids: MessageIds) -> None:
+        self._form = _ACK_HEAD[acknowledged_type] + b"%b" + _ACK_MIDDLE + b"%d" + _ACK_TAIL
+        self._ids = ids
+
+    def encode(self, sequence_number: int, message_id: bytes, created_date: int) -> bytes:
+        """Acknowledge the message that had this number and this wire id."""
+        payload = self._form % (message_id_text(message_id), sequence_number)
+        head = _FULL.pack(
+            HEADER_LENGTH,
+            _ACK_TYPE,
+            1,
+            created_date,
+            0,
+            FLAG_SYN_FIN,
+            self._ids.take(),
+            sha256(payload).digest(),
+            0,
+            len(payload),
+        )
+        return head + payload
+
+
+def read_plain_acknowledgement(data: bytes) -> int | None:
+    """The number acknowledged by a message in the peers' usual form, None for anything else: go the full way then.
+
+    Accepts nothing that decode_message and decode_acknowledge would not; this is half of an upload's work.
+    """
+    if not data.startswith(_ACK_START) or data[44:48] == b"\0\0\0\0":
+        return None  # not one, or perhaps no date: the full way decides
+    payload = data[HEADER_LENGTH + 4 :]
+    after_head = after_id = number = 0
+    for head, *ends in _ACK_SLICES:
+        if payload.startswith(head):
+            after_head, after_id, number = ends
+            break
+    if not number:
+        return None
+    digits = payload[number : -len(_ACK_TAIL)]
+    if (
+        payload[after_id:number] != _ACK_MIDDLE
+        or not payload.endswith(_ACK_TAIL)
+        or not digits.isdigit()
+        or len(digits) > 18
+        or (len(digits) > 1 and digits.startswith(b"0"))
+        or not payload[after_head:after_id].replace(b"-", b"").isalnum()
+        or sha256(payload).digest() != data[_DIGEST]
+    ):
+        return None
+    return int(digits)

@@ -1,0 +1,50 @@
+"""What a channel may do and, for the role AGENT, what it announces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    """Which end of the channel this is."""
+
+    CLIENT = "client"
+    AGENT = "agent"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """What a channel may do; the defaults are those for the real service (spec 9).
+
+    Args:
+        payload_size: bytes of stream data in one message, 1 to 65,536.
+        frame_rate: frames a second over everything sent, None for no pacing.
+        window_bytes: unacknowledged payload bytes at most, None for no bound but the delivery window's.
+        acknowledge_delay: seconds a CLIENT holds acknowledgements of output back (spec 6.3); an AGENT never does.
+        assume_started_after: CLIENT: seconds of silence on a connection after which a session is taken for one without
+            a handshake, so that input reaches a command that prints nothing; None never assumes (spec 5.7).
+        client_version: what a CLIENT calls itself.
+        agent_version, session_type, properties, kms_key_id, handshake, customer_message: what an AGENT announces.
+    """
+
+    payload_size: int = 1024
+    frame_rate: float | None = 900.0
+    window_bytes: int | None = 256 * 1024
+    acknowledge_delay: float = 0.005
+    assume_started_after: float | None = None
+    client_version: str = "1.2.764.0"
+    agent_version: str = "3.3.0.0"
+    session_type: str = "Standard_Stream"
+    properties: dict[str, str] | None = None
+    kms_key_id: str = ""
+    handshake: bool = True
+    customer_message: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.payload_size <= 65_536:
+            raise ValueError(f"a payload size of {self.payload_size} bytes; 1 to 65536 will do")
+        if self.frame_rate is not None and self.frame_rate < 1:
+            raise ValueError(f"a rate of {self.frame_rate} frames a second; at least 1 is needed")
+        if self.window_bytes is not None and self.window_bytes < self.payload_size:
+            raise ValueError(f"a window of {self.window_bytes} bytes is less than a payload of {self.payload_size}")
