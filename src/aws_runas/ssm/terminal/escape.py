@@ -1,0 +1,93 @@
+"""The tilde after a newline, as ssh has it: the way out of a session that hangs. No I/O here."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from aws_runas.errors import UsageError
+
+DEFAULT: Final = "~"
+NEWLINES: Final = b"\r\n"
+
+
+class Escape(Enum):
+    """What the user asked of us, not of the remote end."""
+
+    LEAVE = "."
+    HELP = "?"
+    SUSPEND = "\x1a"
+
+
+def help_text(escape: bytes) -> str:
+    """The lines that ``~?`` shows."""
+    key = escape.decode("latin-1")
+    return (
+        "supported escapes, after a newline:\n"
+        f" {key}.   leave and end the session\n"
+        f" {key}^Z  suspend aws-runas\n"
+        f" {key}{key}   send {key} itself\n"
+        f" {key}?   this list"
+    )
+
+
+def parse_escape(text: str) -> bytes:
+    """Read ``--escape``: one character, ``^X`` for a control character, ``none``.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if text == "none":
+        return b""
+    if len(text) == 2 and text[0] == "^" and "@" <= text[1].upper() <= "_":
+        return bytes([ord(text[1].upper()) & 0x1F])
+    if len(text) == 1 and text.isascii() and text not in "\r\n":
+        return text.encode()
+    raise UsageError(
+        f"--escape takes one character, ^X or none, not {text!r}", code="escape-invalid", hint="the default is ~"
+    )
+
+
+class EscapeFilter:
+    """Takes what is typed, in any pieces, and parts what is for us from what is for the remote end.
+
+    Args:
+        escape: one byte; empty to pass everything on.
+    """
+
+    def __init__(self, escape: bytes = DEFAULT.encode()) -> None:
+        self.escape = escape
+        self._after_newline = True
+        self._pending = False
+
+    def feed(self, data: bytes) -> list[bytes | Escape]:
+        """Return what was typed, in order."""
+        if not self.escape or (not self._pending and not self._after_newline and self.escape not in data):
+            self._after_newline = data[-1:] in (b"\r", b"\n") if data else self._after_newline
+            return [data] if data else []
+        result: list[bytes | Escape] = []
+        passing = bytearray()
+        for i in range(len(data)):
+            byte = data[i : i + 1]
+            if self._pending:
+                self._pending = False
+                meant = _MEANT.get(byte)
+                if meant is not None:
+                    if passing:
+                        result.append(bytes(passing))
+                        passing.clear()
+                    result.append(meant)
+                    self._after_newline = True
+                    continue
+                passing += self.escape if byte != self.escape else b""
+            elif self._after_newline and byte == self.escape:
+                self._pending = True
+                continue
+            passing += byte
+            self._after_newline = byte in NEWLINES
+        if passing:
+            result.append(bytes(passing))
+        return result
+
+
+_MEANT: Final = {each.value.encode(): each for each in Escape}

@@ -1,0 +1,107 @@
+"""The user's terminal: raw while a session has it, and as it was at every way out."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import termios
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final
+
+_IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6  # places in what tcgetattr returns
+NO_TERMINAL: Final = (300, 100)  # columns, rows; what the official plugin says where output is no terminal (spec 4)
+
+
+def window_size(*descriptors: int) -> tuple[int, int]:
+    """Columns and rows of the first of these that is a terminal with a size."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError, ValueError):
+            columns, rows = os.get_terminal_size(descriptor)
+            if columns > 0 and rows > 0:
+                return columns, rows
+    return NO_TERMINAL
+
+
+class RawTerminal:
+    """Raw mode for one terminal, as a context manager. Leaving it twice does no harm, nor does a terminal that is gone.
+
+    Args:
+        descriptor: of the terminal.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._saved: list[Any] | None = None
+
+    def __enter__(self) -> RawTerminal:
+        self.enter()
+        atexit.register(self.restore)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        atexit.unregister(self.restore)
+        self.restore()
+
+    @property
+    def is_raw(self) -> bool:
+        """Is the terminal in our hands?"""
+        return self._saved is not None
+
+    def enter(self) -> None:
+        """Go to raw mode; what was typed ahead stays."""
+        if self._saved is not None:
+            return
+        try:
+            saved = termios.tcgetattr(self._descriptor)
+        except termios.error:
+            return
+        self._saved = saved
+        attributes: list[Any] = [*saved[:6], list(saved[6])]
+        attributes[_IFLAG] &= ~(
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
+        )
+        # The remote PTY adds carriage returns itself; where a full-screen program told it not to, neither may we.
+        attributes[_OFLAG] &= ~termios.OPOST
+        attributes[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        attributes[_CFLAG] = (attributes[_CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+        attributes[_CC][termios.VMIN], attributes[_CC][termios.VTIME] = 1, 0
+        with _no_stop():
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, attributes)
+
+    def restore(self) -> None:
+        """Put the terminal back as it was found."""
+        saved, self._saved = self._saved, None
+        if saved is not None:
+            with _no_stop(), contextlib.suppress(termios.error, OSError):
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, saved)
+
+
+def suspend_self() -> None:
+    """Stop as at Ctrl-Z; returns when continued."""
+    previous = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    try:
+        os.kill(os.getpid(), signal.SIGTSTP)
+    finally:
+        signal.signal(signal.SIGTSTP, previous)
+
+
+@contextlib.contextmanager
+def _no_stop() -> Iterator[None]:
+    """A process in the background that sets a terminal is stopped by SIGTTOU: not while we clean up."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
