@@ -29,13 +29,14 @@ def make_private_directory(path: Path) -> None:
         directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: bool = True) -> None:
     """Replace a file whole: readers see the old content or the new, never a part.
 
     Args:
         path: the file; a symbolic link is followed, so that the link stays.
         content: everything the file is to hold.
         mode: permission bits, set before the first byte is written.
+        durable: survive a power cut too; a cache need not.
 
     Raises:
         OSError: nothing was changed (full disk, no permission); the temporary file is gone.
@@ -47,7 +48,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
             os.fchmod(stream.fileno(), mode) if hasattr(os, "fchmod") else None
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):

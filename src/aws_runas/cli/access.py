@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.prompt import ask_on_terminal
-from aws_runas.config.overrides import Overrides, boolean
+from aws_runas.config.overrides import Overrides
+from aws_runas.credentials import fast
 from aws_runas.credentials.access import Access
 from aws_runas.credentials.build import open_access
+from aws_runas.credentials.remember import remember
 
 
 def open_access_for(flags: GlobalFlags, profile: str | None, env: Environment) -> Access:
@@ -25,22 +30,23 @@ def open_access_for(flags: GlobalFlags, profile: str | None, env: Environment) -
     def warn(line: str) -> None:
         env.stderr.write(f"aws-runas: warning: {line}\n")
 
-    def debug(line: str) -> None:
-        if verbosity:
-            env.stderr.write(f"aws-runas: debug: {line}\n")
-
-    verbosity = flags.verbose or int(boolean(env.environ, "RUNAS_VERBOSE"))
-    return open_access(
+    debug, trace = _logs(flags.verbose)
+    overrides = overrides_of(flags)
+    before = fast.header(env.environ)
+    access = open_access(
         profile,
-        overrides_of(flags),
+        overrides,
         environ=env.environ,
         home=env.home,
         prompt=ask_on_terminal,
         now=env.now,
         warn=warn,
         debug=debug,
-        trace=debug if verbosity > 1 else None,
+        trace=trace,
     )
+    if replace(overrides, session=False, refresh=False) == Overrides():  # else the flags had a say: not the usual call
+        access.shortcut = lambda found, facts: remember(profile, access.profile, found, env.environ, before, facts)
+    return access
 
 
 def overrides_of(flags: GlobalFlags) -> Overrides:
@@ -60,9 +66,19 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
         session_tags=tags,
         transitive_tags=tuple(value for name, value in flags.extra if name == "transitive-tag"),
         source_identity=extra.get("source-identity"),
-        policy=extra.get("policy"),
-        policy_arns=tuple(value for name, value in flags.extra if name == "policy-arn"),
+        policy=extra.get("session-policy"),
+        policy_arns=tuple(value for name, value in flags.extra if name == "session-policy-arn"),
     )
+
+
+def _logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] | None]:
+    """Where the debug log goes; without -v logging is not even imported."""
+    if not verbosity:
+        return lambda _: None, None
+    import logging
+
+    logger = logging.getLogger("aws_runas.credentials")
+    return logger.debug, logger.debug if verbosity > 1 else None
 
 
 def _pair(text: str) -> tuple[str, str]:

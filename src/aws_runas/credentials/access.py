@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.config.profile import Profile
-from aws_runas.credentials.model import Provider
+from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.errors import ConfigError
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
 
 _WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
+
+Shortcut = Callable[[Credentials, Mapping[str, str]], None]
+
+
+def _no_shortcut(_credentials: Credentials, _facts: Mapping[str, str]) -> None:
+    pass
 
 
 class Access:
@@ -24,11 +30,16 @@ class Access:
         provider: what the user asked for: the role, or the session token.
         user_provider: the user's own keys, or the first source of the chain, for IAM.
         clients: made when first needed.
+
+    Attributes:
+        shortcut: takes the credentials once they are had, and facts of the caller's own, and leaves them for the fast
+            start of next time (`fast.py`); does nothing where that would not be right.
     """
 
     def __init__(
         self, profile: Profile, provider: Provider, user_provider: Provider, clients: Callable[[], Clients]
     ) -> None:
+        self.shortcut: Shortcut = _no_shortcut
         self.profile = profile
         self.provider = provider
         self.user_provider = user_provider

@@ -49,7 +49,7 @@ class DiskCache:
         if not self._usable():
             return
         try:
-            files.write_atomic(self.directory / name, encode(credentials))
+            files.write_atomic(self.directory / name, encode(credentials), durable=False)
         except OSError as error:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
 

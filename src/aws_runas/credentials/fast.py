@@ -1,0 +1,188 @@
+"""The shortcut of the usual call: what the full way found out last time, good as long as nothing has changed.
+
+The full way reads config files, resolves the profile and looks its cache entries up; that needs configparser, hashlib,
+json and dataclasses. This module needs ``os`` and ``time`` only. After each full start `write` leaves one private file
+per profile in the cache directory; `read` gives its credentials back when, and only when, every input that could have
+led elsewhere is the same: the program's version, both config files (path, size, inode, times) and every variable that
+has a say. Anything else is None, which means: go the full way. It is never weaker than the full way: the file must be
+this user's alone, and a tenth of the credentials' life must be left.
+
+The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``), is text: a header that must be equal byte by byte to what
+`header` says of this moment, then ``name value`` lines (`FIELDS`, then facts of the caller's own), then ``end``.
+"""
+
+import os
+import time
+
+from aws_runas import __version__
+
+TYPE_CHECKING = False  # typing itself is too slow to import here; type checkers know this name
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FIELDS = ("since", "until", "profile", "region", "key", "secret", "token", "expiration")
+MAX_SIZE = 256 * 1024  # bytes
+
+_OTHER_VARIABLES = frozenset(
+    (
+        "CREDENTIALS_DURATION",
+        "EXTERNAL_ID",
+        "HOME",
+        "LOGNAME",
+        "MFA_SERIAL",
+        "SESSION_TOKEN_DURATION",
+        "USER",
+        "USERNAME",
+    )
+)
+# With one of these the full way decides; their values are secrets, which have no place in the header.
+_FULL_WAY = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "MFA_CODE",
+    "RUNAS_VERBOSE",
+)
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@+=,")
+_CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
+
+
+def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> dict[str, str] | None:
+    """The credentials of a profile without resolving it.
+
+    Args:
+        name: as typed on the command line, or "" when nothing was.
+        environ: the variables.
+        session: ``-s`` was given.
+
+    Returns:
+        A dict of `FIELDS` and the writer's facts, all str; None: go the full way.
+    """
+    now = time.time()
+    path = file_path(name, environ, session)
+    start = header(environ)
+    if path is None or start is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        try:
+            status = os.fstat(descriptor)
+            # 0o100600: a plain file, 0600, and nothing else
+            if status.st_mode != 0o100600 or status.st_uid != os.geteuid() or status.st_size > MAX_SIZE:
+                return None
+            content = os.read(descriptor, MAX_SIZE).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(descriptor)
+        if not content.startswith(start) or not content.endswith("\nend\n"):
+            return None
+        found = {}
+        for line in content[len(start) : -5].split("\n"):
+            key, _, value = line.partition(" ")
+            found[key] = _unescape(value)
+        if not float(found["since"]) - _CLOCK_TOLERANCE <= now < float(found["until"]):
+            return None
+        return found if all(field in found for field in FIELDS) else None
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
+def header(environ: "Mapping[str, str]") -> str | None:
+    """Every input, as text; None where only the full way can tell.
+
+    Args:
+        environ: the variables.
+    """
+    for name in _FULL_WAY:
+        if environ.get(name):
+            return None
+    files = config_files(environ)
+    if files is None:
+        return None
+    lines = ["aws-runas fast 1 " + __version__]
+    for name in sorted(environ):
+        if name.startswith(("AWS_", "RUNAS_")) or name in _OTHER_VARIABLES:
+            lines.append("env " + name + "=" + _escape(environ[name]))
+    for path in files:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            lines.append("file " + _escape(path) + " none")
+            continue
+        except OSError:
+            return None
+        state = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
+        lines.append("file " + _escape(path) + " " + " ".join(map(str, state)))
+    return "\n".join(lines) + "\n"
+
+
+def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
+    """Paths of config and credentials file; None where a path needs expanding, or there is no home."""
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        return None
+    config = environ.get("AWS_CONFIG_FILE") or home + "/.aws/config"
+    credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or home + "/.aws/credentials"
+    for path in (config, credentials):
+        if path[:1] != "/" or "$" in path:
+            return None
+    return config, credentials
+
+
+def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | None:
+    """Where the file of a profile lies; None where only the full way can tell."""
+    files = config_files(environ)
+    if files is None:
+        return None
+    directory = environ.get("RUNAS_CACHE_DIR")
+    if not directory:
+        directory = files[0].rpartition("/")[0] + "/aws-runas/cache"
+    elif directory[0] != "/":
+        return None
+    safe = "".join([letter if letter in _PLAIN else "%" + letter.encode("utf-8", "replace").hex() for letter in name])
+    if len(safe) > 200:
+        return None
+    return directory + ("/fast-s-" if session else "/fast-r-") + safe
+
+
+def write(
+    name: str, environ: "Mapping[str, str]", before: str | None, fields: dict[str, str], *, session: bool = False
+) -> None:
+    """Leave the file for next time; silently not, where that is not possible.
+
+    Args:
+        name, environ, session: as for `read`.
+        before: `header` as it was before the files were read.
+        fields: `FIELDS` and facts of the caller's own, all str.
+    """
+    path = file_path(name, environ, session)
+    if before is None or path is None or before != header(environ):
+        return
+    now = time.time_ns()
+    for file in config_files(environ) or ():
+        # a change in the very tick of the clock in which the file was read would not show: leave young files alone
+        if os.path.exists(file) and now - os.stat(file).st_ctime_ns < 50_000_000:
+            return
+    lines = [key + " " + _escape(value) for key, value in fields.items()]
+    content = (before + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
+    from pathlib import Path
+
+    from aws_runas import files
+
+    try:
+        files.write_atomic(Path(path), content, durable=False)
+    except OSError:
+        return
+
+
+def _escape(value: str) -> str:
+    if "%" in value or "\n" in value or "\r" in value:
+        value = value.replace("%", "%25").replace("\n", "%0A").replace("\r", "%0D")
+    return value
+
+
+def _unescape(value: str) -> str:
+    if "%" in value:
+        value = value.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
+    return value
