@@ -1,0 +1,176 @@
+"""Credentials as text: shell assignments, the credential_process document, and when they end. Pure functions.
+
+``env`` is for sh and its relatives; ``fish``, ``powershell`` and ``dotenv`` are quoted by their own rules.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+
+from aws_runas.credentials.model import Credentials
+from aws_runas.errors import UsageError
+
+FORMATS = ("env", "json", "fish", "powershell", "dotenv")
+VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWSRUNAS_PROFILE",
+)
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+/=:,@%")
+_QUOTES = "'‘’‚‛"  # PowerShell takes each of these for a single quote
+
+
+def check_format(name: str) -> str:
+    """A format in lower case.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    if name.lower() not in FORMATS:
+        raise UsageError(
+            f"there is no output format {name!r}",
+            code="output-format-unknown",
+            hint=f"choose one of {', '.join(FORMATS)}",
+        )
+    return name.lower()
+
+
+def variables(credentials: Credentials, region: str | None, profile: str) -> dict[str, str]:
+    """The environment variables that hand credentials to a program.
+
+    Args:
+        region: left out where there is none.
+        profile: becomes AWSRUNAS_PROFILE.
+    """
+    found = {
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+    }
+    if credentials.session_token:
+        found["AWS_SESSION_TOKEN"] = found["AWS_SECURITY_TOKEN"] = credentials.session_token
+    if credentials.expiration:
+        found["AWS_CREDENTIAL_EXPIRATION"] = iso(credentials.expiration)
+    if region:
+        found["AWS_REGION"] = found["AWS_DEFAULT_REGION"] = region
+    return found | {"AWSRUNAS_PROFILE": profile}
+
+
+def render(credentials: Credentials, output: str, *, region: str | None, profile: str) -> str:
+    """Credentials in one of the formats.
+
+    Args:
+        output: one of FORMATS.
+    """
+    output = check_format(output)
+    if output == "json":
+        return process_document(credentials)
+    assign = _ASSIGN[output]
+    return "".join(f"{assign(name, value)}\n" for name, value in variables(credentials, region, profile).items())
+
+
+def render_unset(output: str) -> str:
+    """What removes the variables again.
+
+    Raises:
+        UsageError: the format has no way to say so.
+    """
+    output = check_format(output)
+    if output not in _UNSET:
+        raise UsageError(
+            f"--unset is not possible with -O {output}", code="unset-impossible", hint="use -O env, fish or powershell"
+        )
+    return "".join(f"{_UNSET[output](name)}\n" for name in VARIABLES)
+
+
+def process_document(credentials: Credentials) -> str:
+    """The document that a credential_process prints."""
+    document: dict[str, object] = {
+        "Version": 1,
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key,
+    }
+    if credentials.session_token:
+        document["SessionToken"] = credentials.session_token
+    if credentials.expiration:
+        document["Expiration"] = iso(credentials.expiration)
+    return json.dumps(document, indent=2) + "\n"
+
+
+def iso(moment: datetime) -> str:
+    """A time as AWS writes it: ``2026-11-23T07:44:12Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def expiration_text(credentials: Credentials, now: float, zone: tzinfo | None = None) -> str:
+    """When credentials end: local time and in words.
+
+    Args:
+        now: seconds since the epoch.
+        zone: the local one when None.
+    """
+    if credentials.expiration is None:
+        return "credentials do not expire\n"
+    local = credentials.expiration.astimezone(zone)
+    left = credentials.expiration.timestamp() - now
+    words = f"in {in_words(left)}" if left >= 0 else f"{in_words(-left)} ago"
+    verb = "expire" if left >= 0 else "expired"
+    return f"credentials {verb} on {local.strftime('%Y-%m-%d at %H:%M:%S %Z').strip()} ({words})\n"
+
+
+def in_words(seconds: float) -> str:
+    """A span of time: ``1 hour 5 minutes``."""
+    seconds = int(seconds)
+    if seconds < 60:
+        return _count(seconds, "second")
+    days, rest = divmod(seconds // 60, 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    parts = [_count(number, unit) for number, unit in ((days, "day"), (hours, "hour"), (minutes, "minute")) if number]
+    return " ".join(parts[:2])
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def _posix(name: str, value: str) -> str:
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _fish(name: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"set -gx {name} '{escaped}'"
+
+
+def _powershell(name: str, value: str) -> str:
+    escaped = "".join(character * 2 if character in _QUOTES else character for character in value)
+    return f"$Env:{name} = '{escaped}'"
+
+
+def _dotenv(name: str, value: str) -> str:
+    """Plain where it can be, since Docker's --env-file knows no quotes; else as the dotenv libraries read it."""
+    if all(character in _PLAIN for character in value):
+        return f"{name}={value}"
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{escaped}'"
+
+
+_ASSIGN: dict[str, Callable[[str, str], str]] = {
+    "env": _posix,
+    "fish": _fish,
+    "powershell": _powershell,
+    "dotenv": _dotenv,
+}
+_UNSET: dict[str, Callable[[str], str]] = {
+    "env": lambda name: f"unset {name}",
+    "fish": lambda name: f"set -e {name}",
+    "powershell": lambda name: f"Remove-Item -ErrorAction SilentlyContinue Env:{name}",
+}
