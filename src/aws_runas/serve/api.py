@@ -48,7 +48,7 @@ def handle(request: Request, profiles: Profiles, answer: Answer) -> None:
         elif request.path == "/mfa":
             _mfa(request, profiles.active, answer)
         else:
-            profile = profiles.active
+            profile = profiles.switch(profiles.active.facts.name)
             profile.renewal.renew(lambda outcome: answer(_respond(profile, outcome)), refresh=True)
     except AwsRunasError as error:
         answer(replies.failure(error))
@@ -68,7 +68,7 @@ def _mfa(request: Request, profile: Profile, answer: Answer) -> None:
     if not code:
         answer(replies.error(400, "mfa-missing", "send the MFA code as the form field mfa, or as the body"))
     elif not (len(code) == 6 and code.isascii() and code.isdigit()):
-        answer(replies.error(401, "mfa-refused", "an MFA code is six digits", ((replies.AUTHENTICATION_TYPE, "MFA"),)))
+        answer(replies.error(401, "mfa-code-invalid", "a code has six digits", ((replies.AUTHENTICATION_TYPE, "MFA"),)))
     else:
         profile.renewal.renew(lambda outcome: answer(_respond(profile, outcome)), code=code)
 

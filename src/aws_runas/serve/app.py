@@ -155,7 +155,7 @@ class App:
             answer(replies.error(405, "method-not-allowed", "this path does not take that method", allow))
         elif request.path in page.PATHS:
             token, nonce = self._policy.page_token, self._random(16).hex()
-            answer(guards.framed(request) or page.render(token or "", nonce))
+            answer(guards.framed(request) or page.render(token or "", nonce, self._options.kind))
         elif request.method == "POST" and (refusal := guards.page_token(request, self._policy)) is not None:
             answer(refusal)
         elif request.method != "POST" and request.path == "/profile":

@@ -43,8 +43,12 @@ def alias(name: str) -> str:
 class Catalogue(Protocol):
     """Reads the user's configuration. Called from any thread."""
 
-    def open(self, name: str, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
         """Resolve a profile and build its provider.
+
+        Args:
+            name: None for what the command line and the environment name.
+            prompt: answers when an MFA code is needed.
 
         Raises:
             AwsRunasError: there is no such profile, or it is incomplete.
@@ -59,9 +63,10 @@ class Catalogue(Protocol):
 class Profile:
     """A profile that was opened, and its credentials."""
 
-    def __init__(self, facts: ProfileFacts, renewal: Renewal) -> None:
+    def __init__(self, facts: ProfileFacts, renewal: Renewal, slot: CodeSlot) -> None:
         self.facts = facts
         self.renewal = renewal
+        self.slot = slot
 
     def document(self) -> dict[str, Any]:
         """What GET /profile says of it: never a secret."""
@@ -88,20 +93,22 @@ class Profiles:
 
     Args:
         catalogue: where they come from.
-        active: name of the first active one; opened here, so that a mistake shows before anything is served.
+        active: name of the first active one, None for what the environment names; opened here, so that a mistake
+            shows before anything is served.
         now: seconds since the epoch.
 
     Raises:
         AwsRunasError: the first one cannot be opened.
     """
 
-    def __init__(self, catalogue: Catalogue, active: str, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, catalogue: Catalogue, active: str | None, *, now: Callable[[], float] = time.time) -> None:
         self._catalogue = catalogue
         self._now = now
         self._lock = threading.Lock()
         self._opened: dict[str, Profile] = {}
-        self._active = self.open(active)
-        self._were_active = {alias(active): self._active}
+        self._active = self._new(active)
+        self._opened[self._active.facts.name] = self._active
+        self._were_active = {alias(self._active.facts.name): self._active}
 
     @property
     def active(self) -> Profile:
@@ -130,13 +137,17 @@ class Profiles:
             known = self._opened.get(name)
             if known is not None and not again:
                 return known
-            slot = CodeSlot()
-            facts, provider = self._catalogue.open(name, slot.prompt)
-            if known is not None and known.facts == facts:
-                return known
-            profile = Profile(facts, Renewal(provider, slot=slot, now=self._now))
+            profile = self._new(name, known)
             self._opened[name] = profile
             return profile
+
+    def _new(self, name: str | None, known: Profile | None = None) -> Profile:
+        slot = known.slot if known is not None else CodeSlot()
+        facts, provider = self._catalogue.open(name, slot.prompt)
+        if known is not None and known.facts == facts:
+            known.renewal.provider = provider  # keys may have been rotated; what is in memory is good until it ends
+            return known
+        return Profile(facts, Renewal(provider, slot=slot, now=self._now), slot)
 
     def switch(self, name: str) -> Profile:
         """Make a profile the active one.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.errors import AwsRunasError, CredentialsError
+from aws_runas.serve import replies
 
 Outcome = Credentials | AwsRunasError
 Then = Callable[[Outcome], None]
@@ -50,7 +51,9 @@ class CodeSlot:
             return code
         if self._used:
             raise CredentialsError(
-                "AWS refused the MFA code", code="mfa-refused", hint="wait for the next code and type that one"
+                "the MFA code was refused",
+                code="mfa-code-refused",
+                hint="each code is good once: wait for the next one",
             )
         raise CredentialsError(
             "an MFA code is needed", code="mfa-required", hint="type it on the server's page, or POST it to /mfa"
@@ -72,7 +75,7 @@ class Renewal:
     def __init__(
         self, provider: Provider, *, slot: CodeSlot | None = None, now: Callable[[], float] = time.time
     ) -> None:
-        self._provider = provider
+        self.provider = provider
         self._slot = slot
         self.now = now
         self._lock = threading.Lock()
@@ -146,7 +149,11 @@ class Renewal:
             outcome = self._ask(job)
             with self._lock:
                 if isinstance(outcome, Credentials):
-                    self._current, self._fetched, self._error, self._retry_at = outcome, self.now(), None, 0.0
+                    unchanged = outcome == self._current
+                    self._current, self._fetched, self._error = outcome, self.now(), None
+                    self._retry_at = (
+                        self.now() + 1.0 if unchanged else 0.0
+                    )  # the cache thinks them good a moment longer
                 else:
                     self._error, self._retry_at = outcome, self.now() + RETRY_AFTER
                 del self._jobs[0]
@@ -162,9 +169,9 @@ class Renewal:
             self._slot.fill(job.code)
         self.calls += 1
         try:
-            credentials = self._provider.credentials(refresh=refresh)
+            credentials = self.provider.credentials(refresh=refresh)
         except AwsRunasError as error:
-            if error.code in ("mfa-required", "mfa-refused"):
+            if error.code in replies.MFA_CODES:
                 self._refresh_wanted = refresh
             return error
         except Exception as error:  # whatever it is, those who wait must hear of it

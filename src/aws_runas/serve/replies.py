@@ -15,7 +15,7 @@ AUTHENTICATION_TYPE = "X-AwsRunas-Authentication-Type"
 ENDLESS = 3600  # seconds
 
 # Codes that say a person has to type an MFA code before credentials can be had.
-MFA_CODES = frozenset({"mfa-required", "mfa-refused"})
+MFA_CODES = frozenset({"mfa-required", "mfa-code-refused", "mfa-code-invalid"})
 
 
 def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:

@@ -1,0 +1,292 @@
+"""``aws-runas serve ec2|ecs``, ``--ec2`` and ``--ecs``: credentials over HTTP for what cannot be wrapped."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import shlex
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.output import Result
+from aws_runas.cli.positionals import split_profile
+from aws_runas.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from aws_runas.serve.catalogue import ConfigCatalogue
+    from aws_runas.serve.profiles import Profiles
+    from aws_runas.serve.renewal import Outcome
+    from aws_runas.serve.server import Server
+
+SUMMARY = "Serve credentials over HTTP: as EC2 instance metadata, or as a container's credential endpoint"
+USAGE = "serve [<flags>] ec2|ecs [<profile>]"
+WORDS = ("ec2", "ecs")
+
+TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
+URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+DESCRIPTORS = 8192  # open files asked for: more connections than any client of ours opens
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to serve, and where.
+
+    Args:
+        kind: "ec2" or "ecs".
+        profile: name or ARN, None where the command line names none.
+        port: None for the kind's own.
+        bind: another address than loopback, "ecs" only.
+        socket: path of a unix socket to listen on as well, "ecs" only.
+        allow_v1: answer IMDS requests without a session token.
+    """
+
+    kind: str
+    profile: str | None
+    flags: GlobalFlags
+    port: int | None = None
+    bind: str | None = None
+    socket: str | None = None
+    allow_v1: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "-p", "--port", type=_port, metavar="PORT", help="ec2: 127.0.0.1 and this port; ecs: instead of 12319; 0: any"
+    )
+    parser.add_argument("--no-v1", action="store_true", help="ec2: refuse requests without a session token (IMDSv1)")
+    parser.add_argument("--bind", metavar="ADDRESS", help="ecs: listen on this address of the machine, for containers")
+    parser.add_argument("--socket", metavar="PATH", help="ecs: listen on this unix socket as well")
+    parser.add_argument("kind", choices=WORDS, metavar="ec2|ecs", help="which service to be")
+    parser.add_argument("words", nargs="*", metavar="[<profile>]", help="name of profile, or role ARN")
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Check the values.
+
+    Raises:
+        UsageError: flags that do not go together, or too many words.
+    """
+    for name in ("bind", "socket"):
+        if namespace.kind == "ec2" and getattr(namespace, name, None):
+            raise UsageError(
+                f"--{name} goes with serve ecs", code="usage", hint="instance metadata has no token to ask for"
+            )
+    if namespace.kind == "ecs" and getattr(namespace, "no_v1", False):
+        raise UsageError("--no-v1 goes with serve ec2", code="usage")
+
+    def names() -> list[str]:
+        from aws_runas.config.files import load_files
+
+        return load_files(env.environ, env.home).profile_names()
+
+    words = [word for word in namespace.words if word != "--"]
+    profile = words[0] if len(words) == 1 else split_profile(words, names, env.environ, 0)[0]
+    return Options(
+        namespace.kind,
+        profile,
+        flags,
+        namespace.port,
+        getattr(namespace, "bind", None),
+        getattr(namespace, "socket", None),
+        not getattr(namespace, "no_v1", False),
+    )
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Serve until a signal comes.
+
+    Raises:
+        AwsRunasError: the address cannot be had, or the profile does not resolve.
+    """
+    from aws_runas.serve import peer
+    from aws_runas.serve.app import App
+    from aws_runas.serve.app import Options as AppOptions
+    from aws_runas.serve.profiles import Profiles
+    from aws_runas.serve.server import Server
+
+    token = _token(env) if options.kind == "ecs" else None
+    with contextlib.ExitStack() as stack:
+        # Ports, then privileges, then everything else: as the user, alone in the process, nothing served yet.
+        env, listeners = _bind_and_drop(options, env)
+        for listener in listeners:
+            stack.callback(listener.close)
+        _raise_descriptors()
+        profiles = Profiles(_catalogue(options, env), options.profile, now=env.now)
+        app = App(
+            profiles,
+            AppOptions(options.kind, token, options.allow_v1, peer.is_neighbour),
+            log=_log(env) if options.flags.verbose else None,
+            now=env.now,
+        )
+        server = Server(listeners, app.handle)
+        _announce(options, env, listeners, token, profiles)
+        if options.socket is not None:
+            stack.callback(_unlink, options.socket)
+        return Result(_serve(server))
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+
+
+def _token(env: Environment) -> str:
+    token = env.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        return secrets.token_urlsafe(32)
+    if len(token) < 16 or not (token.isascii() and token.isprintable()) or token != token.strip():
+        raise ConfigError(
+            f"{TOKEN_VARIABLE} is no usable token: 16 or more printable ASCII characters without spaces around them",
+            code="serve-token-unusable",
+            hint="unset it, and a random one is made",
+        )
+    return token
+
+
+def _bind_and_drop(options: Options, env: Environment) -> tuple[Environment, list[socket.socket]]:
+    from aws_runas.serve import listeners
+
+    if os.name != "posix":
+        return env, _bind(options)
+    from aws_runas.serve import privileges
+
+    user = privileges.user_behind(env.environ, uid=os.geteuid())
+    needs_root = options.kind == "ec2" and options.port is None
+    if needs_root:
+        privileges.raise_capabilities()
+        bound = [listeners.metadata_address()]
+    else:
+        bound = _bind(options)
+    if needs_root or user is not None:
+        try:
+            privileges.drop(user)
+        except OSError as error:
+            raise ConfigError(
+                f"privileges cannot be given up: {error}", code="serve-privileges-kept", hint="use -p PORT without root"
+            ) from error
+    if user is not None:
+        own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
+        os.environ.update(own)  # what we start and what botocore reads sees the user's, not root's
+        env = replace(env, environ={**env.environ, **own}, home=user.home)
+    if options.socket is not None:
+        bound.append(listeners.unix(options.socket))
+    return env, bound
+
+
+def _bind(options: Options) -> list[socket.socket]:
+    from aws_runas.serve import listeners
+
+    port = options.port
+    if port is None:
+        port = listeners.ECS_PORT if options.kind == "ecs" else 0
+    return [listeners.address(options.bind, port)] if options.bind else listeners.loopback(port)
+
+
+def _raise_descriptors() -> None:
+    """A thousand idle connections are within what this server bears; the usual soft limit is not."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _catalogue(options: Options, env: Environment) -> ConfigCatalogue:
+    from aws_runas.cli.access import overrides_of
+    from aws_runas.serve.catalogue import ConfigCatalogue
+
+    verbosity = options.flags.verbose
+    log = _log(env)
+
+    def warn(line: str) -> None:
+        log(f"warning: {line}")
+
+    def debug(line: str) -> None:
+        if verbosity:
+            log(f"debug: {line}")
+
+    return ConfigCatalogue(
+        options.profile,
+        overrides_of(options.flags),
+        environ=env.environ,
+        home=env.home,
+        now=env.now,
+        warn=warn,
+        debug=debug,
+        trace=debug if verbosity > 1 else None,
+    )
+
+
+def _log(env: Environment) -> Callable[[str], None]:
+    def log(line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a closed terminal ends no server
+            env.stderr.write(f"aws-runas: {line}\n")
+            env.stderr.flush()
+
+    return log
+
+
+def _announce(
+    options: Options, env: Environment, listeners: list[socket.socket], token: str | None, profiles: Profiles
+) -> None:
+    """Say where; then fetch the first credentials, so that the first client need not wait for them."""
+    host, port = listeners[0].getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for by --bind
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    base = f"http://{host}" if port == 80 else f"http://{host}:{port}"
+    log = _log(env)
+    lines = []
+    if options.kind == "ecs":
+        lines = [(URI_VARIABLE, f"{base}/credentials"), (TOKEN_VARIABLE, token or "")]
+    elif options.port is not None:
+        lines = [(ENDPOINT_VARIABLE, f"{base}/")]
+    for name, value in lines:
+        env.stdout.write(f"export {name}={shlex.quote(value)}\n".encode())
+    with contextlib.suppress(BrokenPipeError):
+        env.stdout.flush()
+    log(f"credentials of {profiles.active.facts.name} are served; the page is {base}/")
+    if options.bind:
+        log(f"only {base}/credentials is open to other machines and containers, and only with the token")
+
+    def then(outcome: Outcome) -> None:
+        if isinstance(outcome, Exception):
+            log(f"no credentials yet: {outcome.message}{f'; {outcome.hint}' if outcome.hint else ''}")
+
+    profiles.active.renewal.get(then)
+
+
+def _serve(server: Server) -> int:
+    """Run the server; the exit status of the signal that ended it."""
+    status = 0
+
+    def end(number: int, _: object) -> None:
+        nonlocal status
+        status = 128 + number
+        server.stop()
+
+    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        server.serve_forever()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,83 @@
+"""The user's profiles, as a server opens them: by name, with MFA codes from the page instead of the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aws_runas.config.files import load_files
+from aws_runas.config.overrides import Overrides
+from aws_runas.credentials.build import Say, open_access
+from aws_runas.credentials.model import Provider
+from aws_runas.serve.profiles import ProfileFacts, Prompt
+
+
+class ConfigCatalogue:
+    """Reads the config files anew each time it is asked.
+
+    Args:
+        first: profile or ARN of the command line, None where it names none.
+        overrides: the flags; what is meant for the first profile alone (the code, the external id) goes to that one.
+        environ, home: where files and settings are.
+        now: seconds since the epoch.
+        warn, debug, trace: take lines for people.
+    """
+
+    def __init__(
+        self,
+        first: str | None,
+        overrides: Overrides,
+        *,
+        environ: Mapping[str, str],
+        home: Path,
+        now: Callable[[], float],
+        warn: Say,
+        debug: Say,
+        trace: Say | None = None,
+    ) -> None:
+        self._first = first
+        self._overrides = overrides
+        self._environ = environ
+        self._home = home
+        self._now = now
+        self._warn = warn
+        self._debug = debug
+        self._trace = trace
+        self._is_first = True
+
+    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+        """Resolve a profile and build its provider; see profiles.Catalogue."""
+        overrides, environ = self._overrides, self._environ
+        if not self._is_first:
+            overrides = dataclasses.replace(overrides, otp=None, refresh=False)
+            environ = {key: value for key, value in environ.items() if key != "MFA_CODE"}
+            if name != self._first:
+                overrides = dataclasses.replace(overrides, external_id=None)
+                environ.pop("EXTERNAL_ID", None)
+        self._is_first = False
+        access = open_access(
+            name,
+            overrides,
+            environ=environ,
+            home=self._home,
+            prompt=prompt,
+            now=self._now,
+            warn=self._warn,
+            debug=self._debug,
+            trace=self._trace,
+        )
+        profile = access.profile
+        facts = ProfileFacts(
+            name=profile.name,
+            role_arn=None if profile.session else profile.role_arn,
+            region=profile.region.value if profile.region else None,
+            mfa_serial=profile.mfa_serial.value if profile.mfa_serial else None,
+            source_profile=profile.source_profile,
+        )
+        return facts, access.provider
+
+    def names(self) -> list[tuple[str, bool]]:
+        """All profiles in the files' order, and whether each has a role; see profiles.Catalogue."""
+        files = load_files(self._environ, self._home)
+        return [(name, "role_arn" in files.profiles[name].values) for name in files.profile_names()]

@@ -1,0 +1,131 @@
+"""The sockets that a server listens on, bound before anything else happens."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+from aws_runas.errors import AwsRunasError
+
+ECS_PORT = 12319  # A, W, S: the 1st, 23rd and 19th letter; the original's port
+
+
+def loopback(port: int) -> list[socket.socket]:
+    """Bind a port of 127.0.0.1, and the same of ::1 where that is there: ``localhost`` may be either.
+
+    Args:
+        port: 0 for one the system picks.
+
+    Raises:
+        AwsRunasError: taken, or not permitted.
+    """
+    listeners = [_bind("127.0.0.1", port)]
+    number = listeners[0].getsockname()[1]
+    try:
+        listeners.append(_bind("::1", number))
+    except AwsRunasError as error:
+        # Who holds the port on ::1 would be sent the token of clients that say localhost.
+        if port and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            listeners[0].close()
+            raise
+    return listeners
+
+
+def address(host: str, port: int) -> socket.socket:
+    """Bind a port of any address of this machine.
+
+    Raises:
+        AwsRunasError: it is no address of ours, taken, or not permitted.
+    """
+    return _bind(host, port)
+
+
+def unix(path: str) -> socket.socket:
+    """Bind a unix socket that only this user may open; one that a dead server left is replaced.
+
+    Raises:
+        AwsRunasError: something else is there, somebody answers on it, or it cannot be made.
+    """
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode) and not _answers(path):
+            os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # 0600 from the first moment
+    try:
+        listener.bind(path)
+    except OSError as error:
+        listener.close()
+        raise _refused(path, error) from error
+    finally:
+        os.umask(mask)
+    return listener
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _refused(host, error) from error
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise _refused(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", error) from error
+    return listener
+
+
+def _refused(where: str, error: OSError) -> AwsRunasError:
+    if error.errno == errno.EADDRINUSE:
+        return AwsRunasError(
+            f"{where} is in use already", code="serve-address-taken", hint="another server may run; choose a port by -p"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return AwsRunasError(
+            f"not permitted to listen on {where}", code="serve-not-permitted", hint="ports below 1024 are for root"
+        )
+    return AwsRunasError(
+        f"cannot listen on {where}: {(error.strerror or str(error)).lower()}",
+        code="serve-address-unusable",
+        hint="it must be an address of this machine, and a free port",
+    )
+
+
+def metadata_address() -> socket.socket:
+    """Add 169.254.169.254 to the loopback interface and bind its port 80.
+
+    Raises:
+        AwsRunasError: not permitted, or taken.
+    """
+    from aws_runas.serve import loopback as interface
+
+    where = f"{interface.ADDRESS}:{interface.PORT}"
+    try:
+        return interface.bind()
+    except PermissionError as error:
+        raise AwsRunasError(
+            f"{where} takes root: the address has to be added to this machine",
+            code="serve-not-permitted",
+            hint="use sudo, or -p PORT for 127.0.0.1 and AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        ) from error
+    except OSError as error:
+        raise _refused(where, error) from error
