@@ -57,7 +57,10 @@ def judge(*statements: dict[str, Any], variables: dict[str, str] | None = None) 
         ([statement(), statement("Deny", Action="s3:*", Resource="*")], [ONE, TWO]),
         ([statement(), statement("Deny", Action=None, NotAction="sts:*", Resource="*")], [ONE, TWO]),
         ([statement(), statement("Deny", Action=None, NotAction="s3:*", Resource="*")], []),
-        ([statement(), statement("Deny", Resource=ONE, Condition={"Bool": {"aws:SecureTransport": "false"}})], [ONE, TWO]),
+        (
+            [statement(), statement("Deny", Resource=ONE, Condition={"Bool": {"aws:SecureTransport": "false"}})],
+            [ONE, TWO],
+        ),
         ([statement(), statement("Deny", Resource=None, NotResource=ONE)], [ONE]),
         ([statement(), statement("Deny", Resource=None, NotResource="arn:aws:iam::2*:role/*")], [TWO]),
         ([statement(), statement("Deny", Resource="arn:aws:iam::111111111111:role/ONE")], [ONE, TWO]),

@@ -90,8 +90,20 @@ def server() -> Iterator[str]:
     with upstream(answers=True) as broken:
         for _ in range(5):
             port = _free_port()
-            words = [program, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts"]
-            words += [f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", f"--user={getpass.getuser()}"]
+            words = [
+                program,
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--pid-file=",
+                "--no-resolv",
+                "--no-hosts",
+            ]
+            words += [
+                f"--port={port}",
+                "--listen-address=127.0.0.1",
+                "--bind-interfaces",
+                f"--user={getpass.getuser()}",
+            ]
             words += [f"--server=/broken.test/127.0.0.1#{broken.port}", "--log-facility=-", *RECORDS]
             process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:

@@ -1,0 +1,25 @@
+"""A moto for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import moto.backends
+import pytest
+
+from tests.moto_world import ACCOUNT, REGION, MotoWorld, moto_server
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def world(moto_url: str, tmp_path: Path) -> MotoWorld:
+    world = MotoWorld(moto_url, tmp_path)
+    backend = moto.backends.get_backend("ec2")[ACCOUNT][REGION]
+    backend.reservations.clear()  # a reset would load hundreds of images anew, two seconds each time
+    return world
