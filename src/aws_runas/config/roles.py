@@ -92,7 +92,8 @@ def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides) -> Ro
     changed = dataclasses.replace(role, duration=duration, **environment)  # type: ignore[arg-type]
     unknown = [key for key in changed.transitive_tags if key not in dict(changed.tags)]
     if unknown:
-        raise UsageError(
+        kind = UsageError if overrides.transitive_tags else ConfigError
+        raise kind(
             f"transitive tag {unknown[0]} is not among the session tags",
             code="transitive-tag-unknown",
             hint=f"add it, for instance --session-tag {unknown[0]}=VALUE",

@@ -45,8 +45,9 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
         "x_awsrunas_expiration": iso(credentials.expiration) if credentials.expiration else None,
     }
     try:
-        files.make_private_directory(path.parent)
-        with files.lock(path.with_name(f".{path.name}.aws-runas.lock")):
+        lock = path.parent / "aws-runas" / "credentials.lock"
+        files.make_private_directory(lock.parent)
+        with files.lock(lock):
             parse_file(path)  # a damaged file is not touched
             before, mode = _read(path)
             _replace(path, with_section(before, heading, values), mode)
