@@ -1,6 +1,6 @@
 """Every way out of a session that is not its own end: signals, a closed terminal, a parent that died.
 
-`leaving` is for the main thread. Before the event loop runs, a signal raises Left; `Departure` takes over inside the loop.
+For the main thread. Before the event loop runs, a signal raises Left; inside the loop `Departure` takes over.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ def raise_at_signals() -> None:
             signal.signal(number, _raise)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:
+def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the system's signature
     raise Left(number)
 
 
 class Departure:
     """Watches, inside the event loop, for whatever tells us to go.
+
+    Where SIGHUP is ignored when we start (nohup) the user wants us to outlive terminal and parent.
 
     Args:
         leave: called once, with the signal that says so (SIGHUP for a parent that is gone).

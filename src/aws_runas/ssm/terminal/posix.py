@@ -8,7 +8,6 @@ import os
 import signal
 import termios
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Final
 
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6  # places in what tcgetattr returns
@@ -26,7 +25,7 @@ def window_size(*descriptors: int) -> tuple[int, int]:
 
 
 class RawTerminal:
-    """Raw mode for one terminal, as a context manager. Leaving it twice does no harm, nor does a terminal that is gone.
+    """Raw mode for one terminal, given back at exit at the latest. A terminal that is gone does no harm.
 
     Args:
         descriptor: of the terminal.
@@ -35,17 +34,6 @@ class RawTerminal:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._saved: list[Any] | None = None
-
-    def __enter__(self) -> RawTerminal:
-        self.enter()
-        atexit.register(self.restore)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        atexit.unregister(self.restore)
-        self.restore()
 
     @property
     def is_raw(self) -> bool:
@@ -61,6 +49,7 @@ class RawTerminal:
         except termios.error:
             return
         self._saved = saved
+        atexit.register(self.restore)
         attributes: list[Any] = [*saved[:6], list(saved[6])]
         attributes[_IFLAG] &= ~(
             termios.IGNBRK
@@ -84,6 +73,7 @@ class RawTerminal:
         """Put the terminal back as it was found."""
         saved, self._saved = self._saved, None
         if saved is not None:
+            atexit.unregister(self.restore)
             with _no_stop(), contextlib.suppress(termios.error, OSError):
                 termios.tcsetattr(self._descriptor, termios.TCSADRAIN, saved)
 

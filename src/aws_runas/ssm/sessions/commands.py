@@ -1,0 +1,35 @@
+"""Sessions that run one command: parameters of their documents, and what their end means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from aws_runas.errors import UsageError
+
+NON_INTERACTIVE: Final = "NonInteractiveCommands"
+STANDARD_ERROR: Final = 11  # payload type, spec 4
+
+
+def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
+    """Read ``--parameter NAME=VALUE``; a name given again gets one more value.
+
+    Raises:
+        UsageError: a word is not of that form.
+    """
+    parameters: dict[str, list[str]] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not name or not separator:
+            raise UsageError(
+                f"--parameter takes NAME=VALUE, not {word!r}",
+                code="parameter-invalid",
+                hint="for instance --parameter command='df -h'",
+            )
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+def exit_status(remote: int) -> int:
+    """A remote status as one of ours: a byte, and never 0 for a failure."""
+    return remote if 0 <= remote <= 255 else (remote & 0xFF) or 1

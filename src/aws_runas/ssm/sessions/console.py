@@ -1,0 +1,161 @@
+"""The user's side of a shell: keyboard, screen, lines for people, and the terminal's mode."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from aws_runas.ssm.terminal import windows
+from aws_runas.ssm.terminal.escape import Escape, EscapeFilter, help_text
+from aws_runas.ssm.terminal.streams import InputStream, OutputStream
+
+if sys.platform != "win32":
+    from aws_runas.ssm.terminal import posix
+
+TYPED_LIMIT: Final = 1024 * 1024  # bytes typed ahead of a session that does not take them
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleOptions:
+    """How the user's side behaves.
+
+    Args:
+        quiet: no lines but errors.
+        escape: the byte that begins an escape after a newline; empty for none.
+        stdin, stdout, stderr: descriptors.
+    """
+
+    quiet: bool = False
+    escape: bytes = field(default=b"~")
+    stdin: int = 0
+    stdout: int = 1
+    stderr: int = 2
+
+
+class Console:
+    """Three descriptors and what is known of them. Make it on the event loop.
+
+    Args:
+        typed: gets what is to be sent; b"" at the end of input.
+        congested: True when the screen cannot take more, False when it can again.
+        left: called when the user, or the one who read our output, is gone.
+    """
+
+    def __init__(
+        self,
+        options: ConsoleOptions,
+        *,
+        typed: Callable[[bytes], None],
+        congested: Callable[[bool], None],
+        left: Callable[[str], None],
+    ) -> None:
+        if sys.platform == "win32":
+            raise windows.refuse()
+        self._options = options
+        self._typed = typed
+        self._left = left
+        self.is_terminal = os.isatty(options.stdin)
+        self._terminal = posix.RawTerminal(options.stdin)
+        self._escapes = EscapeFilter(options.escape if self.is_terminal else b"")
+        self._input = InputStream(options.stdin, self._received)
+        self._input_wanted = False
+        self._output = OutputStream(options.stdout, congested, lambda: left("output"))
+        self._errors = OutputStream(options.stderr, congested, lambda: None)
+
+    def close(self) -> None:
+        """Give everything back; what was not written yet is dropped."""
+        self.give_back()
+        self._output.close()
+        self._errors.close()
+
+    # --- keyboard
+
+    def take(self) -> None:
+        """Begin to read; a terminal goes to raw mode."""
+        self._input_wanted = True
+        if self.is_terminal:
+            self._terminal.enter()
+        self._input.start()
+
+    def hold_input(self, hold: bool) -> None:
+        """Take no more input for now. A terminal is read on, since an escape may come."""
+        if self.is_terminal or not self._input_wanted:
+            return
+        if hold:
+            self._input.stop()
+        else:
+            self._input.start()
+
+    def give_back(self) -> None:
+        """Stop reading and put the terminal back as it was."""
+        self._input_wanted = False
+        self._input.stop()
+        self._terminal.restore()
+
+    def suspend(self) -> None:
+        """Be stopped as at Ctrl-Z, with the terminal in order meanwhile."""
+        was_raw = self._terminal.is_raw
+        self._terminal.restore()
+        posix.suspend_self()
+        if was_raw:
+            self._terminal.enter()
+
+    def continued(self) -> None:
+        """After SIGCONT: whoever had the terminal meanwhile may have changed it."""
+        if self._terminal.is_raw:
+            self._terminal.restore()
+            self._terminal.enter()
+
+    def window_size(self) -> tuple[int, int]:
+        """Columns and rows."""
+        return posix.window_size(self._options.stdout, self._options.stdin, self._options.stderr)
+
+    def _received(self, data: bytes) -> None:
+        if not data:
+            if self.is_terminal:
+                self._left("terminal")
+            else:
+                self._typed(b"")
+            return
+        for each in self._escapes.feed(data):
+            if isinstance(each, bytes):
+                self._typed(each)
+            elif each is Escape.HELP:
+                self.say(help_text(self._escapes.escape), always=True)
+            elif each is Escape.SUSPEND:
+                self.suspend()
+            else:
+                self._left("escape")
+
+    # --- screen
+
+    def write(self, data: bytes) -> None:
+        """Bytes of the session's output."""
+        self._output.write(data)
+
+    def write_error(self, data: bytes) -> None:
+        """Bytes of the remote command's standard error."""
+        self._errors.write(data)
+
+    async def drained(self) -> None:
+        """Wait until all output is written."""
+        await asyncio.gather(self._output.drained(), self._errors.drained())
+
+    def say(self, text: str, *, always: bool = False) -> None:
+        """A line for the user on standard error.
+
+        Args:
+            always: even where quiet was asked for.
+        """
+        if self._options.quiet and not always:
+            return
+        # The output's cursor may be anywhere in its line; a raw terminal needs its carriage returns.
+        start, end = ("\r\n", "\r\n") if self._terminal.is_raw else ("", "\n")
+        lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(text.split("\n")))
+        with suppress(OSError):
+            os.write(self._options.stderr, (start + lines + end).encode("utf-8", "replace"))
