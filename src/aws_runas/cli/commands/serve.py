@@ -168,6 +168,7 @@ def _bind_and_drop(options: Options, env: Environment) -> tuple[Environment, lis
     else:
         bound = _bind(options)
     if needs_root or user is not None:
+        _preload()
         try:
             privileges.drop(user)
         except OSError as error:
@@ -190,6 +191,19 @@ def _bind(options: Options) -> list[socket.socket]:
     if port is None:
         port = listeners.ECS_PORT if options.kind == "ecs" else 0
     return [listeners.address(options.bind, port)] if options.bind else listeners.loopback(port)
+
+
+def _preload() -> None:
+    """Load what fetching credentials takes while it can be read: the user may not reach root's installation."""
+    import codecs
+    import importlib
+
+    for name in ("cli.access", "serve.catalogue", "aws.client", "aws.sts", "credentials.mfa_process", "cli.prompt"):
+        importlib.import_module(f"aws_runas.{name}")
+    for name in ("http.client", "email.parser", "filelock", "difflib", "tempfile", "urllib.request"):
+        importlib.import_module(name)
+    for encoding in ("utf-8-sig", "latin-1", "ascii", "idna"):
+        codecs.lookup(encoding)
 
 
 def _raise_descriptors() -> None:
