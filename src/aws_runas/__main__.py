@@ -1,5 +1,6 @@
 """Start: `aws-runas` and `python -m aws_runas`. Nothing is imported that the usual call does not need."""
 
+import os
 import sys
 
 
@@ -14,6 +15,11 @@ def main(words: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else words
     try:
+        from aws_runas.cli import fast
+
+        status = fast.start(words, os.environ)
+        if status is not None:
+            return status
         from aws_runas.cli import app
 
         return app.main(words)

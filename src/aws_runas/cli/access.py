@@ -15,13 +15,16 @@ from aws_runas.credentials.build import open_access
 from aws_runas.credentials.remember import remember
 
 
-def open_access_for(flags: GlobalFlags, profile: str | None, env: Environment) -> Access:
+def open_access_for(
+    flags: GlobalFlags, profile: str | None, env: Environment, *, prompt: Callable[[str], str] = ask_on_terminal
+) -> Access:
     """Resolve the profile that the command line names.
 
     Args:
         flags: the global flags.
         profile: name or role ARN, None when the command line has none.
         env: streams and variables.
+        prompt: asks for an MFA code.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
@@ -38,7 +41,7 @@ def open_access_for(flags: GlobalFlags, profile: str | None, env: Environment) -
         overrides,
         environ=env.environ,
         home=env.home,
-        prompt=ask_on_terminal,
+        prompt=prompt,
         now=env.now,
         warn=warn,
         debug=debug,

@@ -54,6 +54,16 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
     )
 
 
+def understand(words: Sequence[str], env: Environment) -> object:
+    """Read a command line into its command's options, and do nothing.
+
+    Raises:
+        UsageError: it cannot be understood.
+    """
+    parsed = parser.parse(words)
+    return parser.load(parsed.command).read(parsed.namespace, _with_switches(parsed.flags, env), env)
+
+
 def _run(parsed: parser.Parsed, env: Environment) -> Result:
     command = parser.load(parsed.command)
     return command.run(command.read(parsed.namespace, parsed.flags, env), env)

@@ -10,33 +10,11 @@ from typing import Any, NoReturn, Protocol, cast
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import FLAGS, Flag, GlobalFlags
+from aws_runas.cli.names import COMMANDS, SSM, SSM_COMMANDS
 from aws_runas.cli.output import Result
 from aws_runas.cli.scanner import Known, Scanned, scan
 from aws_runas.config.durations import ROLE_RANGE, SESSION_TOKEN_RANGE, check_range, parse_duration
 from aws_runas.errors import UsageError
-
-# What is typed -> the module of cli/commands. A profile of that name is reached by `aws-runas exec NAME` or `-- NAME`.
-COMMANDS = {
-    "exec": "exec",
-    "shell": "shell",
-    "forward": "forward",
-    "fwd": "forward",
-    "ssh": "ssh",
-    "serve": "serve",
-    "srv": "serve",
-    "list": "list",
-    "ls": "list",
-    "whoami": "whoami",
-    "diagnose": "diagnose",
-    "diag": "diagnose",
-    "password": "password",
-    "passwd": "password",
-    "pwd": "password",
-    "pw": "password",
-    "completion": "completion",
-    "sandbox": "sandbox",
-}
-SSM_COMMANDS = ("shell", "forward", "fwd", "ssh")  # `ssm shell` and so on, the 3.x spelling
 
 # Flags that ask a question: they answer it whatever the command was. Flag -> module and the words it is given.
 QUESTIONS = {
@@ -51,6 +29,9 @@ QUESTIONS = {
 }
 
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
+
+
+__all__ = ["COMMANDS", "Command", "Parsed", "Parser", "build_parser", "load", "parse", "port", "questions"]
 
 
 class Command(Protocol):
@@ -213,10 +194,10 @@ def port(text: str) -> int:
 
 def _command(front: Scanned) -> tuple[str, list[str], bool]:
     """Take the command word off the positionals: module, what follows, whether the flags have ended."""
-    if front.ended or not front.rest or (front.rest[0] not in COMMANDS and front.rest[0] != "ssm"):
+    if front.ended or not front.rest or front.rest[0] not in (*COMMANDS, SSM):
         return "exec", front.rest, True
     word, *rest = front.rest
-    if word != "ssm":
+    if word != SSM:
         return COMMANDS[word], rest, False
     inner = scan(rest, _known_globals())
     if inner.ended or not inner.rest or inner.rest[0] not in SSM_COMMANDS:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
 from aws_runas.cli.positionals import split_profile
-from aws_runas.errors import UsageError
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.access import Access
+    from aws_runas.credentials.model import Credentials
 
 SUMMARY = "Run a command with the credentials of a profile or role, or print them when there is none"
 USAGE = "exec [<profile>] [<command> [<args>...]]"
@@ -20,6 +24,7 @@ class Options:
     """What to run as whom.
 
     Args:
+        flags: the global flags.
         profile: its name or a role ARN, None where none was named.
         program: the program and its arguments, empty to print credentials.
     """
@@ -35,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="[<profile>] [<command> [<args>...]]",
-        help="profile or role ARN, then the program to run",
+        help="name of profile, or role ARN; and the command to run",
     )
 
 
@@ -44,14 +49,108 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     profile, program = split_profile(namespace.words, lambda: _names(env), env.environ, None)
     if program and program[0] == "--":
         program = program[1:]
-    if program and not program[0]:
-        raise UsageError("the command is an empty word", code="command-empty")
     return Options(flags, profile, tuple(program))
 
 
-def run(options: Options, env: Environment) -> Result:  # noqa: ARG001 - until it is there
-    """Run the program, or print credentials."""
-    raise UsageError("exec is not available yet", code="not-available-yet")
+def run(options: Options, env: Environment) -> Result:
+    """Run the program, or print credentials.
+
+    Raises:
+        ProgramError: the program cannot be started.
+        ConfigError, CredentialsError: there are no credentials.
+    """
+    if options.program:
+        from aws_runas.run import program
+
+        program.check(options.program, env.environ)  # before anybody is asked for a code
+    elif any(name == "unset" for name, _ in options.flags.extra):
+        from aws_runas.credentials.printing import render_unset
+
+        return Result(stdout=render_unset(_format(options, env)))
+    from aws_runas.cli.access import open_access_for
+
+    prompt = _Prompt()
+    output = _format(options, env)
+    access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
+    credentials = access.provider.credentials()
+    written = _notes(options, access, credentials, env)
+    if not options.program:
+        if options.flags.write_credentials and options.flags.output is None:
+            return Result(stderr=written)
+        from aws_runas.credentials.printing import render
+
+        region = access.profile.region.value if access.profile.region else None
+        return Result(stdout=render(credentials, output, region=region, profile=access.profile.name), stderr=written)
+    if written:
+        env.stderr.write(written)
+        env.stderr.flush()
+    return Result(_run(options, env, access, credentials, prompt))
+
+
+class _Prompt:
+    """Asks on the terminal as long as that is ours."""
+
+    def __init__(self) -> None:
+        self.program_has_terminal = False
+
+    def ask(self, question: str) -> str:
+        if self.program_has_terminal:
+            from aws_runas.cli.endpoint import refuse_to_ask
+
+            return refuse_to_ask(question)
+        from aws_runas.cli.prompt import ask_on_terminal
+
+        return ask_on_terminal(question)
+
+
+def _format(options: Options, env: Environment) -> str:
+    from aws_runas.credentials.printing import check_format
+
+    return check_format(options.flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT") or "env")
+
+
+def _notes(options: Options, access: Access, credentials: Credentials, env: Environment) -> str:
+    """Do what -e and --write-credentials ask for; what they say goes to standard error."""
+    notes = ""
+    if options.flags.expiration:
+        from aws_runas.credentials.printing import expiration_text
+
+        notes += expiration_text(credentials, env.now())
+    if options.flags.write_credentials:
+        from aws_runas.config.files import credentials_path
+        from aws_runas.credentials.shared_file import write_profile
+
+        path = credentials_path(env.environ, env.home)
+        region = access.profile.region.value if access.profile.region else None
+        name = write_profile(path, access.profile.name, credentials, region)
+        notes += f"credentials written to {path} as profile {name}\n"
+    return notes
+
+
+def _run(options: Options, env: Environment, access: Access, credentials: Credentials, prompt: _Prompt) -> int:
+    from aws_runas.config.files import config_path
+    from aws_runas.run import beside, config_copy, environment, program
+
+    path = str(config_path(env.environ, env.home))
+    copied = path if config_copy.is_needed(path) else ""
+    access.shortcut(credentials, {"copy": copied})
+    region = access.profile.region.value if access.profile.region else None
+    variables = environment.base(env.environ, access.profile.name, region)
+    if options.flags.env:
+        from aws_runas.credentials.printing import iso
+
+        expiration = iso(credentials.expiration) if credentials.expiration else ""
+        keys = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+        environment.with_keys(variables, *keys, expiration)
+        program.become(options.program, variables)
+
+    def serve(descriptor: int, token: str) -> None:
+        from aws_runas.cli import endpoint
+
+        prompt.program_has_terminal = True
+        endpoint.serve(access.provider, access.profile.role_arn, descriptor, token)
+
+    return beside.run(options.program, variables, copied or None, serve)
 
 
 def _names(env: Environment) -> list[str]:

@@ -1,0 +1,92 @@
+"""The fast start: ``aws-runas [-E] [-s] [profile] program ...`` with cached credentials, and nothing else.
+
+It knows the usual call and hands everything unusual to the full way by returning None: other flags, command words, role
+ARNs, printing, credentials that are not cached or near their end. What it imports is held down by a contract test; each
+module counts, since the tool stands in front of other programs (docs/reference/performance.md).
+"""
+
+from aws_runas.cli.names import COMMANDS, SSM
+from aws_runas.credentials import fast
+from aws_runas.errors import ProgramError
+from aws_runas.run import environment
+
+TYPE_CHECKING = False  # see run/environment.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FLAGS = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
+SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
+TRUE_WORDS = ("1", "true", "yes", "on")
+COPY_FACT = "copy"  # the config file, where its [default] has credential sources; else ""
+
+
+def start(words: list[str], environ: "Mapping[str, str]") -> int | None:
+    """Run the program, if this is the usual call.
+
+    Args:
+        words: the command line without the program's name.
+        environ: the variables.
+
+    Returns:
+        The exit status; None: go the full way. With -E the program takes this process over and nothing returns.
+    """
+    if environ.get(SWITCH):
+        return None
+    asked = _read(words, environ)
+    if asked is None:
+        return None
+    name, program, in_environment, session = asked
+    found = fast.read(name, environ, session=session)
+    if found is None or COPY_FACT not in found:
+        return None
+    variables = environment.base(environ, found["profile"], found["region"])
+    try:
+        if not in_environment:
+            return _beside(program, variables, found[COPY_FACT], words)
+        from aws_runas.run import program as starting
+
+        environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
+        starting.become(program, variables)
+    except ProgramError:
+        return None  # the full way has the words for it
+
+
+def _read(words: list[str], environ: "Mapping[str, str]") -> tuple[str, list[str], bool, bool] | None:
+    """Profile as typed, program, -E, -s; None where this is not the usual call."""
+    letters = ""
+    index = 0
+    while index < len(words) and words[index][:1] == "-":
+        if words[index] not in FLAGS:
+            return None
+        letters += FLAGS[words[index]]
+        index += 1
+    if index == len(words) or words[index] in COMMANDS or words[index] == SSM:
+        return None
+    name = ""
+    program = words[index:]
+    if environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE"):
+        if program[0].startswith("arn:") or program[1:2] == ["--"]:
+            return None
+    else:
+        name = program.pop(0)
+        if program and program[0] == "--":
+            del program[0]
+    if not program:
+        return None
+    in_environment = "E" in letters or _is_on(environ, "RUNAS_ENV_CREDENTIALS")
+    return name, program, in_environment, "s" in letters or _is_on(environ, "RUNAS_SESSION_CREDENTIALS")
+
+
+def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
+    return name in environ and environ[name].strip().lower() in TRUE_WORDS
+
+
+def _beside(program: list[str], variables: dict[str, str], config_file: str, words: list[str]) -> int:
+    from aws_runas.run import beside
+
+    def serve(descriptor: int, token: str) -> None:
+        from aws_runas.cli import endpoint
+
+        endpoint.serve_command_line(words, descriptor, token)
+
+    return beside.run(program, variables, config_file or None, serve)

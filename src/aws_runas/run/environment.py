@@ -1,0 +1,97 @@
+"""The environment of the user's program. On the fast path: nothing is imported but os."""
+
+import os
+
+TYPE_CHECKING = False  # what typing calls it: a type checker takes it as true, and typing is not imported
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Whatever would give the program another identity than the profile's, or outrank it.
+REMOVED = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_ACCESS_KEY",  # the names that the first Java SDK takes too
+    "AWS_SECRET_KEY",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+
+
+def base(environ: "Mapping[str, str]", profile: str, region: str | None) -> dict[str, str]:
+    """What both modes have in common.
+
+    Args:
+        environ: our own variables; not changed.
+        profile: name or role ARN, for AWSRUNAS_PROFILE.
+        region: the resolved one; None leaves the variables as they are.
+
+    Returns:
+        A new environment.
+    """
+    variables = dict(environ)
+    for name in REMOVED:
+        variables.pop(name, None)
+    _undo_locale_coercion(variables)
+    variables["AWSRUNAS_PROFILE"] = profile
+    if region:
+        variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = region
+    return variables
+
+
+def with_keys(
+    variables: dict[str, str], access_key_id: str, secret_access_key: str, session_token: str | None, expiration: str
+) -> dict[str, str]:
+    """Add credentials, for -E.
+
+    Args:
+        variables: from base; changed and returned.
+        access_key_id, secret_access_key, session_token: the credentials.
+        expiration: when they end, ISO 8601 in UTC; "" when they do not.
+    """
+    variables["AWS_ACCESS_KEY_ID"] = access_key_id
+    variables["AWS_SECRET_ACCESS_KEY"] = secret_access_key
+    if session_token:
+        variables["AWS_SESSION_TOKEN"] = variables["AWS_SECURITY_TOKEN"] = session_token
+    if expiration:
+        variables["AWS_CREDENTIAL_EXPIRATION"] = expiration
+    return variables
+
+
+def with_endpoint(variables: dict[str, str], port: int, token: str, config_file: str | None) -> dict[str, str]:
+    """Add the address of the credential endpoint.
+
+    Args:
+        variables: from base; changed and returned.
+        port: where it listens on 127.0.0.1.
+        token: what it wants to see.
+        config_file: the copy of the config file without credential sources, None where the file is as it should be.
+    """
+    variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://127.0.0.1:{port}/credentials"
+    variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
+    variables["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    if config_file:
+        variables["AWS_CONFIG_FILE"] = config_file
+    return variables
+
+
+def _undo_locale_coercion(variables: dict[str, str]) -> None:
+    """Take back LC_CTYPE where this interpreter set it for itself (PEP 538): the user's shell did not."""
+    if variables.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
+        return
+    try:
+        with open("/proc/self/environ", "rb") as stream:  # as the process was started
+            started_with = stream.read()
+    except OSError:
+        return
+    if b"\0LC_CTYPE=" not in b"\0" + started_with:
+        del variables["LC_CTYPE"]

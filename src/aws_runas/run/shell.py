@@ -1,0 +1,39 @@
+"""Aliases and functions of the user's interactive shell, for a word that names no program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+# The arguments reach the alias as the shell's own positional parameters: none of them is quoted or parsed again.
+_POSIX = (
+    'if type {name} >/dev/null 2>&1; then {name} "$@"; '
+    "else echo \"aws-runas: '{name}' was not found\" >&2; (exit 127); fi"
+)
+_FISH = "if type -q {name}; {name} $argv; else; echo \"aws-runas: '{name}' was not found\" >&2; exit 127; end"
+SHELLS = {"bash": _POSIX, "zsh": _POSIX, "ksh": _POSIX, "mksh": _POSIX, "dash": _POSIX, "sh": _POSIX, "fish": _FISH}
+
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+:@%,")
+RESERVED = frozenset(("if", "then", "else", "elif", "fi", "case", "esac", "for", "while", "until", "do", "done", "in"))
+RESERVED |= {"function", "select", "time", "coproc", "begin", "end", "switch"}
+
+
+def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | None:
+    """Word the call of an alias or a function.
+
+    Args:
+        words: its name and its arguments.
+        variables: where SHELL is.
+
+    Returns:
+        A command that runs it, or says that there is none and ends with 127; None where no shell can be asked.
+    """
+    name = words[0]
+    shell = variables.get("SHELL", "")
+    script = SHELLS.get(os.path.basename(shell))
+    if script is None or not os.access(shell, os.X_OK):
+        return None
+    if not name or name.startswith("-") or name in RESERVED or not PLAIN.issuperset(name):
+        return None  # quoted, it would not be taken for an alias
+    separator = ["--"] if script is _FISH else [shell]
+    return [shell, "-ic", script.format(name=name), *separator, *words[1:]]
