@@ -67,9 +67,10 @@ class Iam:
         reply = self._call("get_policy_version", PolicyArn=policy_arn, VersionId=version)
         return _document(reply["PolicyVersion"]["Document"])
 
-    def mfa_devices(self, user: str) -> list[str]:
-        """Serial numbers (ARNs of virtual devices), sorted. Source: iam ListMFADevices."""
-        return sorted(one["SerialNumber"] for one in self._pages("list_mfa_devices", "MFADevices", UserName=user))
+    def mfa_devices(self, user: str | None) -> list[str]:
+        """Serial numbers (ARNs of virtual devices) of a user, the caller when None, sorted. Source: iam ListMFADevices."""
+        whose = {"UserName": user} if user else {}
+        return sorted(one["SerialNumber"] for one in self._pages("list_mfa_devices", "MFADevices", **whose))
 
     def change_password(self, old: str, new: str) -> None:
         """Change the caller's own console password. Source: iam ChangePassword."""

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.iam import Holder, Iam
 from aws_runas.errors import CredentialsError
 from aws_runas.identity.policy import Judged, assumable_roles
@@ -29,10 +30,12 @@ class Caller:
 
     Args:
         arn: as STS tells it.
+        account: twelve digits.
         holder: who holds its policies in IAM.
     """
 
     arn: str
+    account: str
     holder: Holder
 
 
@@ -45,12 +48,22 @@ def caller_of(arn: str) -> Caller:
     for pattern, kind in ((_USER, "user"), (_ASSUMED, "role")):
         match = pattern.fullmatch(arn)
         if match:
-            return Caller(arn, Holder("user" if kind == "user" else "role", match[1]))
+            return Caller(arn, arn.split(":")[4], Holder("user" if kind == "user" else "role", match[1]))
     raise CredentialsError(
         f"{arn} is no IAM user or role, so it has no policies to read",
         code="caller-not-a-user",
         hint="use a profile with the access keys of an IAM user",
     )
+
+
+def own_roles(access: Access) -> tuple[Caller, Judged]:
+    """Tell who is behind a profile, and which roles they may assume; for a role profile that is its user.
+
+    Args:
+        access: its user's own keys ask.
+    """
+    caller = caller_of(caller_identity(access, user=True).arn)
+    return caller, roles_of(caller, access)
 
 
 def roles_of(caller: Caller, access: Access) -> Judged:

@@ -10,12 +10,17 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_runas.config.files import ProfileSection
 
 _ROLE = re.compile(r"arn:[^:]+:iam::([0-9]{12}):role/(.+)")
 _NOT_IN_NAMES = re.compile(r"[;#\[\]\r\n]")
 _NOT_IN_VALUES = re.compile(r"[;#=\r\n]")
+_COLOR = re.compile(r"[0-9a-f]{6}")
 _SATURATION, _VALUE = 0.65, 0.75  # strong enough to tell apart, dark enough for the console's white text
 
 
@@ -63,6 +68,17 @@ class SwitchRoles:
     base_account: str
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...] = ()
+
+
+def known_roles(sections: Mapping[str, ProfileSection]) -> list[KnownRole]:
+    """Pick the profiles that have a role."""
+    found = []
+    for name, section in sections.items():
+        arn = section.text("role_arn")
+        if arn:
+            color = (section.text("color") or "").removeprefix("#").lower()
+            found.append(KnownRole(name, arn, section.text("region"), color if _COLOR.fullmatch(color) else None))
+    return found
 
 
 def switch_roles(
@@ -126,7 +142,8 @@ def render(found: SwitchRoles) -> str:
 def color_of(account: str) -> str:
     """A color for an account, six hex digits: the same on every machine and whatever other accounts there are."""
     hue = int.from_bytes(hashlib.sha256(account.encode()).digest()[:2], "big") / 0x10000
-    parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _SATURATION, _VALUE)
+    parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _COLOR = re.compile(r"[0-9a-f]{6}")
+_SATURATION, _VALUE)
     return "".join(f"{round(255 * part):02x}" for part in parts)
 
 

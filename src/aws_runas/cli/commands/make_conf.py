@@ -1,0 +1,64 @@
+"""``-c``: a configuration of the browser extension AWS Extend Switch Roles, with every role found."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
+from aws_runas.cli.output import Result
+
+SUMMARY = "Write a configuration of the browser extension AWS Extend Switch Roles for every role you may assume"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Whose roles.
+
+    Args:
+        json: the entries for programs, instead of the extension's own format.
+    """
+
+    flags: GlobalFlags
+    profile: str | None
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the positional."""
+    add_profile(parser)
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Take the profile."""
+    return Options(flags, profile_of(namespace), wants_json(flags, env))
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Find the roles, and write them."""
+    from aws_runas.cli.access import open_access_for
+    from aws_runas.identity.roles import own_roles
+    from aws_runas.identity.switch_roles import known_roles, render, switch_roles
+
+    access = open_access_for(options.flags, options.profile, env)
+    caller, judged = own_roles(access)
+    profile = access.profile
+    found = switch_roles(
+        judged.roles,
+        known_roles(profile.sections),
+        base=profile.source_profile or caller.account,
+        base_account=caller.account,
+        region=profile.region.value if profile.region else None,
+    )
+    notes = [
+        f"aws-runas: left out, since it is a pattern: {pattern.resource} (in {', '.join(pattern.policies)})\n"
+        for pattern in judged.patterns
+    ]
+    notes += [
+        f"aws-runas: left out, since the extension cannot read =, ; or # in it: {arn}\n" for arn in found.left_out
+    ]
+    if not found.entries:
+        notes.append("aws-runas: there is no role to write\n")
+    return Result(stdout=as_json(asdict(found)) if options.json else render(found), stderr="".join(notes))

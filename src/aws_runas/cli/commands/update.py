@@ -1,0 +1,55 @@
+"""``-u``: is there a newer release."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from aws_runas import __version__
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.knowing import add_profile, as_json, wants_json
+from aws_runas.cli.output import Result
+
+SUMMARY = "Tell whether there is a newer release"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to answer.
+
+    Args:
+        json: for programs.
+    """
+
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the positionals of the command that ``-u`` came with."""
+    add_profile(parser)
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
+    """There is nothing to read but the format."""
+    return Options(wants_json(flags, env))
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Ask the release page.
+
+    Raises:
+        AwsRunasError: it could not be found out; exit status 1.
+    """
+    from aws_runas.release import is_newer, latest, page_address
+
+    found = latest(page_address(env.environ))
+    newer = is_newer(found.version, __version__)
+    if options.json:
+        answer = {"version": __version__, "latest": found.version, "newer": newer, "url": found.url}
+        return Result(stdout=as_json(answer))
+    if newer:
+        return Result(stdout=f"aws-runas {found.version} is available, this is {__version__}: {found.url}\n")
+    if is_newer(__version__, found.version):
+        return Result(stdout=f"this is aws-runas {__version__}, newer than the latest release, {found.version}\n")
+    return Result(stdout=f"aws-runas {__version__} is the latest release\n")

@@ -1,0 +1,30 @@
+"""What the commands that only tell something have in common: their one positional, and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Declare the profile, and swallow what follows: with ``-l`` and its like a program may stand there."""
+    parser.add_argument("words", nargs="*", metavar="[<profile>]", help="name of profile, or role ARN")
+
+
+def profile_of(namespace: argparse.Namespace) -> str | None:
+    """The profile on the command line; nothing else can stand there, so AWS_PROFILE does not matter."""
+    words = [word for word in namespace.words if word != "--"]
+    return words[0] if words else None
+
+
+def wants_json(flags: GlobalFlags, env: Environment) -> bool:
+    """Whether programs read the answer."""
+    return (flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT", "")).lower() == "json"
+
+
+def as_json(value: object) -> str:
+    """Write a value for programs: indented, keys in their order, one document and a line end."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
