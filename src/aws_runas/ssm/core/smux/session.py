@@ -214,6 +214,15 @@ class SmuxSession:
 
     # inspection
 
+    def queued(self, stream_id: int) -> int:
+        """Bytes of this stream that wait to be sent."""
+        stream = self._streams.get(stream_id)
+        return stream.queued if stream else 0
+
+    def ids_left(self) -> bool:
+        """Whether open_stream has an id left to give."""
+        return self._next_id <= frame.MAX_STREAM_ID
+
     def open_streams(self) -> int:
         """Streams that are not closed on both ends, or hold undelivered data."""
         return len(self._streams)

@@ -1,0 +1,127 @@
+"""Named tunnels: a TOML file of our own, since other SDKs complain about strange sections in the AWS config.
+
+    [db]
+    profile = "my-profile"
+    target = "i-deadbeef"
+    forwards = ["5432:db.internal:5432", "8888:localhost:9000"]
+
+It is ``aws-runas/tunnels.toml`` beside the AWS config file; RUNAS_TUNNELS_FILE names another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aws_runas.errors import ConfigError
+
+_KEYS: Final = {"profile", "target", "forwards", "bind", "sessions", "reason", "description"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One entry of the file.
+
+    Args:
+        profile: None for whatever profile holds otherwise.
+        target: as on the command line, without a port.
+        forwards: each as the argument of -L.
+        bind: where to listen, None for loopback.
+        sessions: "auto" or a number, None for the default.
+    """
+
+    name: str
+    target: str
+    forwards: tuple[str, ...]
+    profile: str | None = None
+    bind: str | None = None
+    sessions: str | None = None
+    reason: str | None = None
+    description: str = ""
+
+
+def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
+    """Where the file lies, whether it is there or not."""
+    named = environ.get("RUNAS_TUNNELS_FILE")
+    if named:
+        return Path(os.path.expanduser(named))
+    config = environ.get("AWS_CONFIG_FILE")
+    folder = Path(os.path.expanduser(config)).parent if config else home / ".aws"
+    return folder / "aws-runas" / "tunnels.toml"
+
+
+def read_tunnels(path: Path) -> dict[str, Tunnel]:
+    """Read the file; none is an empty one.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, or an entry makes no sense; the message names file and entry.
+    """
+    import tomllib
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", code="tunnels-unreadable") from None
+    try:
+        parsed = tomllib.loads(content.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}", code="tunnels-invalid") from None
+    return {name: _tunnel(name, entry, path) for name, entry in parsed.items()}
+
+
+def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
+    """Look a tunnel up.
+
+    Raises:
+        ConfigError: there is none of that name; the nearest names are suggested.
+    """
+    tunnel = tunnels.get(name)
+    if tunnel is not None:
+        return tunnel
+    near = difflib.get_close_matches(name, tunnels, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else "see: aws-runas forward --list"
+    raise ConfigError(f"no tunnel {name!r} in {path}", code="tunnel-not-found", hint=hint)
+
+
+def _tunnel(name: str, entry: Any, path: Path) -> Tunnel:
+    def wrong(what: str) -> ConfigError:
+        return ConfigError(f"{path}: tunnel {name!r} {what}", code="tunnels-invalid")
+
+    if not isinstance(entry, dict):
+        raise wrong("is not a table; write it as [name] and its keys below")
+    unknown = sorted(set(entry) - _KEYS)
+    if unknown:
+        raise wrong(f"has an unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+    target = entry.get("target")
+    if not isinstance(target, str) or not target:
+        raise wrong("names no target")
+    forwards = entry.get("forwards")
+    if isinstance(forwards, str):
+        forwards = [forwards]
+    if not isinstance(forwards, list) or not forwards or not all(isinstance(each, str) for each in forwards):
+        raise wrong('needs forwards, a list such as ["5432:db.internal:5432"]')
+    sessions = entry.get("sessions")
+    if sessions is not None and (isinstance(sessions, bool) or not isinstance(sessions, int | str)):
+        raise wrong('has sessions that are neither a number nor "auto"')
+    texts: dict[str, str | None] = {}
+    for key in ("profile", "bind", "reason", "description"):
+        value = entry.get(key)
+        if value is not None and not isinstance(value, str):
+            raise wrong(f"has a {key} that is not a string")
+        texts[key] = value or None
+    return Tunnel(
+        name,
+        target,
+        tuple(forwards),
+        profile=texts["profile"],
+        bind=texts["bind"],
+        sessions=None if sessions is None else str(sessions),
+        reason=texts["reason"],
+        description=texts["description"] or "",
+    )

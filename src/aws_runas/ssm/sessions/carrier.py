@@ -1,0 +1,114 @@
+"""What carries the connections of a port session: many at once (mux) or one after the other (port)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aws_runas.ssm.sessions.local import LocalConnection
+
+FAST_DOWNLOAD: Final = 300_000  # bytes a second; an agent at its pace sends 650,000 (spec, measured), less under load
+HALF_CLOSE_WAIT: Final = 10.0  # seconds of silence after which a half-closed connection is closed for good
+AFTER_FIN: Final = 2.0  # seconds that the program may still send after the far side has ended
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierSettings:
+    """How connections are carried.
+
+    Args:
+        frame_data: bytes of data in one smux frame; a message's payload less the header keeps one frame a message.
+        receive_buffer: bytes of all connections of a session together that their programs have not taken.
+        half_close_wait: seconds, see HALF_CLOSE_WAIT.
+    """
+
+    frame_data: int = 1016
+    receive_buffer: int = 4 * 1024 * 1024
+    half_close_wait: float = HALF_CLOSE_WAIT
+
+
+class CarrierReport(Protocol):
+    """What a carrier tells the session it belongs to."""
+
+    def connection_over(self, connection: LocalConnection, reason: str) -> None:
+        """A connection has ended; the carrier does not know it any more."""
+
+    def connection_refused(self, connection: LocalConnection) -> None:
+        """The far side could not connect to its destination; connection_over follows."""
+
+    def became_available(self) -> None:
+        """Another connection can be attached, which was not so before."""
+
+    def carrier_failed(self, reason: str) -> None:
+        """The peer breaks the protocol: the session is of no use any more."""
+
+
+class Carrier(Protocol):
+    """Connections on one session. Called on the event loop."""
+
+    def attach(self, connection: LocalConnection) -> None:
+        """Carry one more connection; only when available."""
+
+    def available(self) -> bool:
+        """Whether attach may be called."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether the session runs at its pace or is held up: another connection would do better elsewhere."""
+        ...
+
+    def connections(self) -> int:
+        """How many connections it carries, those not counted that are closed on our side."""
+        ...
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the session."""
+
+    def writable(self) -> None:
+        """The channel takes data again."""
+
+    def connect_failed(self) -> None:
+        """The far side reports that it could not connect."""
+
+    def tick(self, now: float) -> None:
+        """Called about four times a second, for what depends on time."""
+
+    def ended(self) -> None:
+        """The session is gone: break off every connection."""
+
+
+class Pace:
+    """Tells whether a session runs as fast as it can, from what happened between two ticks."""
+
+    def __init__(self) -> None:
+        self.received = 0  # bytes in all
+        self.held_up = False  # reading stopped, a reader is too slow
+        self._blocked_since: float | None = None
+        self._blocked_for = 0.0
+        self._received_before = 0
+        self._ticked_at: float | None = None
+        self.busy = False
+
+    def blocked(self, now: float) -> None:
+        """There is more to send than the channel takes."""
+        if self._blocked_since is None:
+            self._blocked_since = now
+
+    def unblocked(self, now: float) -> None:
+        """Everything has been given to the channel."""
+        if self._blocked_since is not None:
+            self._blocked_for += now - self._blocked_since
+            self._blocked_since = None
+
+    def tick(self, now: float) -> None:
+        """Judge the time since the last tick."""
+        if self._ticked_at is not None and now > self._ticked_at:
+            if self._blocked_since is not None:
+                self._blocked_for += now - self._blocked_since
+                self._blocked_since = now
+            passed = now - self._ticked_at
+            download = (self.received - self._received_before) / passed
+            self.busy = self._blocked_for > passed / 2 or download > FAST_DOWNLOAD or self.held_up
+        self._blocked_for = 0.0
+        self._received_before = self.received
+        self._ticked_at = now

@@ -1,0 +1,52 @@
+"""What an agent can do, by the version that it reports (spec 6 and 13.8)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_runas.errors import SessionError
+
+PORT_SESSIONS: Final = "2.3.672.0"  # at least: it forwards ports at all
+TERMINATE_FLAG: Final = "2.3.722.0"  # later than: it understands TerminateSession
+MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections share a session (smux)
+REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts than itself
+NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it does without smux keep-alive frames
+
+
+def parse_version(text: str) -> tuple[int, ...] | None:
+    """Read a dotted version; None where it is not numbers and dots."""
+    parts = text.split(".")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return tuple(int(part[:9]) for part in parts)
+
+
+def at_least(version: str, threshold: str) -> bool:
+    """Tell whether a version is the threshold or later; one that cannot be read is not, as with the official client."""
+    parsed, wanted = parse_version(version), parse_version(threshold)
+    return parsed is not None and wanted is not None and len(parsed) == len(wanted) and parsed >= wanted
+
+
+def later_than(version: str, threshold: str) -> bool:
+    """Tell whether a version is later than the threshold."""
+    return at_least(version, threshold) and parse_version(version) != parse_version(threshold)
+
+
+def check_forwarding(agent_version: str, *, remote_host: bool) -> None:
+    """Refuse agents that are too old for what is asked of them.
+
+    Args:
+        agent_version: as the handshake told it.
+        remote_host: a host behind the instance is wanted.
+
+    Raises:
+        SessionError: it is too old.
+    """
+    needed = REMOTE_HOST if remote_host else PORT_SESSIONS
+    if parse_version(agent_version) is not None and not at_least(agent_version, needed):
+        wish = "reach hosts behind the instance" if remote_host else "forward ports"
+        raise SessionError(
+            f"the SSM agent {agent_version} on the target cannot {wish}: it takes {needed} or later",
+            code="agent-too-old",
+            hint="update the agent on the instance (AWS-UpdateSSMAgent)",
+        )
