@@ -68,7 +68,7 @@ class Iam:
         return _document(reply["PolicyVersion"]["Document"])
 
     def mfa_devices(self, user: str | None) -> list[str]:
-        """Serial numbers (ARNs of virtual devices) of a user, the caller when None, sorted. Source: iam ListMFADevices."""
+        """Serial numbers, ARNs of virtual devices, of a user or the caller, sorted. Source: iam ListMFADevices."""
         whose = {"UserName": user} if user else {}
         return sorted(one["SerialNumber"] for one in self._pages("list_mfa_devices", "MFADevices", **whose))
 

@@ -142,8 +142,7 @@ def render(found: SwitchRoles) -> str:
 def color_of(account: str) -> str:
     """A color for an account, six hex digits: the same on every machine and whatever other accounts there are."""
     hue = int.from_bytes(hashlib.sha256(account.encode()).digest()[:2], "big") / 0x10000
-    parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _COLOR = re.compile(r"[0-9a-f]{6}")
-_SATURATION, _VALUE)
+    parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _SATURATION, _VALUE)
     return "".join(f"{round(255 * part):02x}" for part in parts)
 
 
