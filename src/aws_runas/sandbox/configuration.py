@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,9 +68,13 @@ print("%06d" % ((struct.unpack_from(">I", d, d[-1] & 15)[0] & 0x7FFFFFFF) % 1000
 END
 """
 
+HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
+
 
 def write(directory: Path, population: Population, region: str, offset: float) -> None:
-    """Write the files of a sandbox into its directory: ``config``, ``credentials`` and ``bin/sandbox-mfa-code``."""
+    """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``."""
+    home = directory / HOME
+    files.make_private_directory(home / ".aws")
     config = CONFIG.format(
         region=region,
         user=USER,
@@ -86,11 +91,26 @@ def write(directory: Path, population: Population, region: str, offset: float) -
         f"[{USER}]\naws_access_key_id = {population.access_key_id}\n"
         f"aws_secret_access_key = {population.secret_access_key}\n"
     )
-    files.write_atomic(directory / "config", config.encode())
-    files.write_atomic(directory / "credentials", credentials.encode())
+    files.write_atomic(home / ".aws" / "config", config.encode())
+    files.write_atomic(home / ".aws" / "credentials", credentials.encode())
     program = MFA_PROGRAM.format(python=sys.executable, seed=population.mfa_seed, offset=offset)
     files.make_private_directory(directory / "bin")
     files.write_atomic(directory / "bin" / "sandbox-mfa-code", program.encode(), mode=0o700)
+
+
+def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
+    """Let the user's shell be the user's own inside the sandbox too, with a prompt that says where one is.
+
+    Args:
+        base: holds the user's HOME.
+    """
+    real = base.get("HOME", "")
+    if not real:
+        return
+    quoted = shlex.quote(real)
+    for name in (".bashrc", ".zshrc"):
+        text = f'[ -f {quoted}/{name} ] && . {quoted}/{name}\nPS1="(sandbox) $PS1"\n'
+        files.write_atomic(directory / HOME / name, text.encode())
 
 
 FOREIGN = (
@@ -109,6 +129,7 @@ def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: 
     Args:
         token: opens the sandbox's own control address, for its tests.
     """
+    aws = directory / HOME / ".aws"
     kept = {
         name: value
         for name, value in base.items()
@@ -118,17 +139,18 @@ def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: 
     }
     no_proxy = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
     return kept | {
-        "AWS_CONFIG_FILE": str(directory / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(directory / "credentials"),
+        "AWS_CONFIG_FILE": str(aws / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(aws / "credentials"),
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
+        "HOME": str(directory / HOME),
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PATH": os.pathsep.join(
             [str(directory / "bin"), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
         ),
-        "RUNAS_CACHE_DIR": str(directory / "cache"),
+        "RUNAS_CACHE_DIR": str(aws / "aws-runas" / "cache"),
         "RUNAS_SANDBOX": str(directory),
         "RUNAS_SANDBOX_TOKEN": token,
     }

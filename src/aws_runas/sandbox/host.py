@@ -21,13 +21,18 @@ from typing import Any
 from aws_runas.sandbox import configuration, http
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.control import PREFIX, Control
+from aws_runas.sandbox.data_channel import DataChannels
+from aws_runas.sandbox.errors import Reply
 from aws_runas.sandbox.gateway import Gateway
+from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.moto import Moto
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.population import MFA_SERIAL, USER, populate_ec2, populate_iam, populate_kms
-from aws_runas.sandbox.principals import TemporaryKeys
+from aws_runas.sandbox.principals import Key, TemporaryKeys
+from aws_runas.sandbox.ssm_service import SsmService
 from aws_runas.sandbox.sts import MfaDevices, Sts
 
+HELLO_PORT = 9000  # of the instances; on this machine it is one that the system picks
 WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait a little
 
 
@@ -49,13 +54,23 @@ class Host:
         self.devices = MfaDevices(self.moto)
         self.sts = Sts(self.moto, self.keys, self.devices, self.clock)
         self._rest_ready = threading.Event()
-        self.kms_key = ""
         self.faults = options.faults
         self._adopted: set[int] = set()
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
-        self.gateway = Gateway(
-            self.moto, self.sts, self.keys, self.clock, {}, self._wait_for, lambda: self.faults.sts_slow
+        self.instances = Instances(options, directory, self.moto)
+        self.ssm = SsmService(
+            asyncio.get_running_loop(), self.instances, self.clock, options.region, lambda: self.faults, self._authorize
         )
+        self.gateway = Gateway(
+            self.moto,
+            self.sts,
+            self.keys,
+            self.clock,
+            {"ssm": self.ssm.call},
+            self._wait_for,
+            lambda: self.faults.sts_slow,
+        )
+        self.channels = DataChannels(self.ssm, self.gateway)
         self.control = Control(token, self._commands())
 
     def _commands(self) -> dict[str, Any]:
@@ -76,7 +91,7 @@ class Host:
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
         populate_ec2(self.moto)
-        self.kms_key = populate_kms(self.moto)
+        self.instances.kms_key = populate_kms(self.moto)
         self._rest_ready.set()
 
     def _wait_for(self, service: str) -> None:
@@ -88,24 +103,29 @@ class Host:
         loop = asyncio.get_running_loop()
         if request.path.startswith(PREFIX):
             return self.control.handle(request)
+        if request.path.startswith("/v1/data-channel/"):
+            return self.channels.create(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
-    def upgrade(self, _request: http.Request, _data: bytes, transport: asyncio.Transport) -> None:
-        """Hand a WebSocket request to the data channel."""
-        transport.abort()
+    def _authorize(self, action: str, key: Key, resource: str | None) -> None:
+        self.gateway.authorize(action, key, resource)
 
     async def serve(self) -> dict[str, Any]:
         """Listen, and return what the starter needs to know."""
         server = await http.listen(
-            lambda: http.HttpConnection(self.handle, self.upgrade, self.clock.now), self.options.port
+            lambda: http.HttpConnection(self.handle, self.channels.upgrade, self.clock.now), self.options.port
         )
         port = server.sockets[0].getsockname()[1]
+        service = await http.listen(lambda: http.HttpConnection(hello, _no_upgrade, self.clock.now), 0)
+        self.instances.port_map[HELLO_PORT] = service.sockets[0].getsockname()[1]
+        self.ssm.base_url = f"ws://127.0.0.1:{port}"
         configuration.write(self.directory, self.population, self.options.region, self.options.clock_offset)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
         return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.population.mfa_seed}
 
     async def close(self) -> None:
         """Stop everything, the command too if who started it is gone."""
+        self.instances.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
             if self._adopted:
                 for pid in self._adopted:
@@ -115,12 +135,22 @@ class Host:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 
+async def hello(request: http.Request) -> Reply:
+    """What answers on port 9000 of every instance."""
+    text = f"hello from the sandbox: {request.method} {request.path} on port {HELLO_PORT} of the instance\n"
+    return Reply(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
+
+def _no_upgrade(_request: http.Request, _data: bytes, transport: asyncio.Transport) -> None:
+    transport.abort()
+
+
 async def _run(order: dict[str, Any]) -> int:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, over.set)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # not ignored: the agent's shells would inherit that
     directory = Path(order["directory"])
     host = Host(SandboxOptions.from_json(order["options"]), directory, order["token"])
     try:

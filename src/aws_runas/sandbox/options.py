@@ -85,6 +85,7 @@ class SandboxOptions:
         port: of the AWS endpoint on 127.0.0.1; 0 lets the system pick.
         faults: see Faults.
         agent_version: what the agents say they are, and behave like.
+        agent_rate: frames a second that an agent sends at most; official ones manage about 650.
         kms: sessions of shells and commands are encrypted with the sandbox's KMS key.
         clock_offset: seconds by which the service's clock is ahead of this machine's.
         clock_speed: how much faster than ours the service's time runs: lifetimes are divided by it.
@@ -95,6 +96,7 @@ class SandboxOptions:
     port: int = 0
     faults: Faults = field(default_factory=Faults)
     agent_version: str = "3.3.0.0"
+    agent_rate: float | None = None
     kms: bool = False
     clock_offset: float = 0.0
     clock_speed: float = 1.0

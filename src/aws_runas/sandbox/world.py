@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from aws_runas.errors import AwsRunasError
-from aws_runas.sandbox.configuration import environment
+from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
 from aws_runas.sandbox.options import SandboxOptions
 
 END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
@@ -58,8 +58,8 @@ class Sandbox:
         self.mfa_seed = running.mfa_seed
         self.environ = environ
         self.instance_ids = INSTANCE_IDS
-        self.config_file = directory / "config"
-        self.credentials_file = directory / "credentials"
+        self.config_file = directory / HOME / ".aws" / "config"
+        self.credentials_file = directory / HOME / ".aws" / "credentials"
 
     def control(self, command: str, **order: object) -> Any:
         """Ask the sandbox's control address.
@@ -160,7 +160,9 @@ def start_sandbox(options: SandboxOptions | None = None, *, base: Mapping[str, s
         process.wait()
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    environ = environment(os.environ if base is None else base, directory, running.endpoint, token)
+    base = os.environ if base is None else base
+    write_shell_files(directory, base)
+    environ = environment(base, directory, running.endpoint, token)
     return Sandbox(process, directory, running, environ, token)
 
 

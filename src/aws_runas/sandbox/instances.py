@@ -1,0 +1,90 @@
+"""The machines that have an agent: who is connected, what it says of itself, and its corner of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from aws_runas import files
+from aws_runas.sandbox.agent import AgentSession, Machine
+from aws_runas.sandbox.moto import Moto
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.population import INSTANCES, MANAGED_NODE
+from aws_runas.sandbox.session import Session
+
+
+class Instances:
+    """Every instance with an agent.
+
+    Args:
+        directory: of the sandbox; each instance has a home in it.
+        moto: knows which instances run, and the KMS key.
+    """
+
+    def __init__(self, options: SandboxOptions, directory: Path, moto: Moto) -> None:
+        self._options = options
+        self._directory = directory / "instances"
+        self._moto = moto
+        self.kms_key = ""
+        self.port_map: dict[int, int] = {}
+        self._with_agent = {spec.instance_id: spec for spec in INSTANCES if spec.agent}
+        self._stopped = {spec.instance_id for spec in INSTANCES if not spec.running}
+        self._away: set[str] = set()
+        self._sessions: set[AgentSession] = set()
+
+    def is_connected(self, target: str) -> bool:
+        """Whether an agent listens for sessions there."""
+        known = target in self._with_agent or target == MANAGED_NODE or target in self._options.external_agents
+        return (known or target.startswith("ecs:")) and target not in self._away
+
+    def set_away(self, target: str, *, away: bool) -> None:
+        """Disconnect an instance's agent from the service, or let it come back."""
+        (self._away.add if away else self._away.discard)(target)
+
+    def machine(self, target: str) -> Machine:
+        """The instance's corner of this machine, made when first needed."""
+        home = self._directory / target.replace("/", "_").replace(":", "_")
+        files.make_private_directory(home)
+        return Machine(target, home, self._options.agent_version, self._options.agent_rate, self.port_map, self._moto)
+
+    def join(self, session: Session) -> None:
+        """Let the agent of the session's target join it: at once, later, or not at all."""
+        if session.plan.target in self._options.external_agents:
+            return
+        asyncio.get_running_loop().call_later(session.faults.away, self._join, session)
+
+    def _join(self, session: Session) -> None:
+        if session.ended is not None:
+            return
+        kms = self.kms_key if self._options.kms and session.plan.session_type != "Port" else ""
+        agent = AgentSession(session, self.machine(session.plan.target), kms, self._sessions.discard)
+        self._sessions.add(agent)
+        agent.start()
+
+    def stop(self) -> None:
+        """End every session's processes and connections."""
+        for agent in list(self._sessions):
+            agent.stop()
+
+    def information(self, wanted: set[str] | None, now: float) -> list[dict[str, Any]]:
+        """What DescribeInstanceInformation tells."""
+        rows = [(spec.instance_id, spec.private_ip, spec.name, "EC2Instance") for spec in self._with_agent.values()]
+        rows.append((MANAGED_NODE, "192.0.2.40", "office", "ManagedInstance"))
+        return [
+            {
+                "InstanceId": target,
+                "PingStatus": "Online" if target not in self._away else "ConnectionLost",
+                "LastPingDateTime": now,
+                "AgentVersion": self._options.agent_version,
+                "IsLatestVersion": True,
+                "PlatformType": "Linux",
+                "PlatformName": "Debian GNU/Linux",
+                "PlatformVersion": "12",
+                "ResourceType": kind,
+                "IPAddress": address,
+                "ComputerName": name,
+            }
+            for target, address, name, kind in rows
+            if wanted is None or target in wanted
+        ]
