@@ -28,7 +28,7 @@ class SessionFlags:
         quiet: no lines but errors.
         reason: for the session's history at the service.
         rate: frames a second, 0 for no limit.
-        window: unacknowledged bytes.
+        window: unacknowledged bytes, 0 for no limit.
         payload_size: bytes in a message.
         stream_host: dialled instead of the host in the StreamUrl.
     """
@@ -49,16 +49,18 @@ def add_session_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="No messages about the session, errors excepted")
     parser.add_argument("--reason", metavar="TEXT", help="Why this session, for the service's history")
-    parser.add_argument(
-        "--rate", metavar="FRAMES", help="Messages a second to send at most; 0 for no limit (default 900)"
-    )
-    parser.add_argument(
-        "--window", metavar="BYTES", help="Bytes under way without acknowledgement at most (default 262144)"
-    )
-    parser.add_argument("--payload-size", metavar="BYTES", help="Bytes of data in one message (default 1024)")
+    add_channel_flags(parser)
     parser.add_argument(
         "--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)"
     )
+
+
+def add_channel_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of the data channel."""
+    add = parser.add_argument
+    add("--rate", metavar="FRAMES|off", help="Messages a second that one session sends at most (default 900)")
+    add("--window", metavar="BYTES|off", help="Bytes of one session unacknowledged at most (default 262144)")
+    add("--payload-size", metavar="BYTES", help="Bytes of data in one message (default 1024)")
 
 
 def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
@@ -69,12 +71,10 @@ def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
     """
     reason = namespace.reason
     if reason is not None and not 1 <= len(reason) <= REASON_LENGTH:
-        raise UsageError(
-            f"--reason takes 1 to {REASON_LENGTH} characters, not {len(reason)}", code="reason-invalid"
-        )
+        raise UsageError(f"--reason takes 1 to {REASON_LENGTH} characters, not {len(reason)}", code="reason-invalid")
     payload_size = _number("--payload-size", namespace.payload_size, MIN_PAYLOAD, MAX_PAYLOAD)
-    window = _number("--window", namespace.window, 1, 1 << 30)
-    if window is not None and window < (payload_size or 1024):
+    window = _number("--window", namespace.window, 0, 1 << 30)
+    if window and window < (payload_size or 1024):
         raise UsageError(f"--window {window} is less than one message", code="window-invalid")
     return SessionFlags(
         plugin=namespace.plugin,
@@ -99,11 +99,12 @@ def stream_options(flags: SessionFlags, access: Access, env: Environment) -> Str
 
     standard = ChannelSettings()
     unlimited = flags.rate == 0
+    window = flags.window if flags.window is not None else (0 if unlimited else standard.window_bytes)
     return StreamOptions(
         settings=ChannelSettings(
             payload_size=flags.payload_size or standard.payload_size,
             frame_rate=None if unlimited else float(flags.rate or standard.frame_rate or 0),
-            window_bytes=flags.window or (None if unlimited else standard.window_bytes),
+            window_bytes=window or None,
         ),
         dialling=Dialling(
             stream_host=flags.stream_host or env.environ.get("RUNAS_STREAM_HOST") or None,
@@ -115,14 +116,16 @@ def stream_options(flags: SessionFlags, access: Access, env: Environment) -> Str
 
 def ca_bundle(access: Access, env: Environment) -> str | None:
     """The certificates to trust: AWS_CA_BUNDLE, then ``ca_bundle`` of the profile, as botocore reads them."""
-    section = access.profile.sections.get(access.profile.section)
-    from_profile = section.values.get("ca_bundle") if section is not None else None
+    section = access.profile.sections.get(access.profile.section or "")
+    from_profile = section.text("ca_bundle") if section is not None else None
     return env.environ.get("AWS_CA_BUNDLE") or from_profile or env.environ.get("REQUESTS_CA_BUNDLE") or None
 
 
 def _number(name: str, text: str | None, least: int, most: int) -> int | None:
     if text is None:
         return None
+    if text == "off" and least == 0:
+        return 0
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise UsageError(f"{name} takes a whole number from {least} to {most}, not {text!r}", code="number-invalid")
     return int(text)

@@ -153,6 +153,10 @@ class SsmApi:
 
         return generate_data_key(self._access, kms_key_id, encryption_context)
 
+    def endpoint_url(self) -> str:
+        """Where Systems Manager is asked, for the external plugin."""
+        return str(self._client().meta.endpoint_url)
+
     def renew_credentials(self) -> None:
         """See transport.service.SessionService."""
         try:

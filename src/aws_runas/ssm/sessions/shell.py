@@ -13,7 +13,7 @@ from aws_runas.ssm.sessions.commands import NON_INTERACTIVE, STANDARD_ERROR, exi
 from aws_runas.ssm.sessions.console import TYPED_LIMIT, Console, ConsoleOptions
 from aws_runas.ssm.sessions.leaving import Departure
 from aws_runas.ssm.sessions.starting import Starting
-from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
+from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
@@ -250,7 +250,8 @@ async def run_shell(
         opening = asyncio.ensure_future(
             open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
         )
-        await asyncio.wait([opening, told], return_when=asyncio.FIRST_COMPLETED)
+        first: list[asyncio.Future[SessionChannel] | asyncio.Future[int]] = [opening, told]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not opening.done():
             opening.cancel()
             await asyncio.wait([opening])

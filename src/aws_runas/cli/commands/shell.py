@@ -1,0 +1,153 @@
+"""``aws-runas shell``: a shell, or a command's session, on an instance."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.output import Result
+from aws_runas.cli.positionals import split_profile
+from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.errors import UsageError
+from aws_runas.ssm.sessions.commands import parse_parameters
+from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.access import Access
+    from aws_runas.ssm.api import SsmApi
+
+SUMMARY = "Start an SSM shell session to the given target"
+USAGE = "shell [<flags>] [<profile>] [<target>]"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What session to open where.
+
+    Args:
+        profile: its name or a role ARN, None where none was named.
+        target: as it was typed.
+        document: None for the account's standard shell.
+        parameters: of the document.
+        escape: the byte that begins an escape; empty for none.
+    """
+
+    flags: GlobalFlags
+    session: SessionFlags
+    profile: str | None
+    target: str
+    document: str | None = None
+    parameters: dict[str, list[str]] = field(default_factory=dict)
+    escape: bytes = DEFAULT.encode()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own flags and positionals."""
+    add_session_flags(parser)
+    parser.add_argument("--document", metavar="NAME", help="Session document (default: the account's standard shell)")
+    parser.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="Parameter of the document; may be given many times",
+    )
+    parser.add_argument(
+        "--escape", metavar="CHAR", help="Character that begins an escape after a newline, or none (default ~)"
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="[<profile>] [<target>]", help="The EC2 instance to connect via SSM"
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Part the profile from the target."""
+    profile, rest = split_profile(namespace.words, lambda: _names(env), env.environ, 1)
+    if not rest or not rest[0]:
+        raise UsageError(
+            "no target given",
+            code="target-missing",
+            hint="aws-runas shell [profile] target; an instance id, tag:value, IP address, DNS name or Name tag",
+        )
+    parameters = parse_parameters(namespace.parameter)
+    if parameters and not namespace.document:
+        raise UsageError("--parameter needs --document", code="document-missing")
+    return Options(
+        flags,
+        read_session_flags(namespace),
+        profile,
+        rest[0],
+        namespace.document,
+        parameters,
+        parse_escape(namespace.escape if namespace.escape is not None else DEFAULT),
+    )
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Open the session and stay until it ends."""
+    from aws_runas.cli.access import open_access_for
+    from aws_runas.ssm.api import SsmApi
+    from aws_runas.ssm.sessions.leaving import raise_at_signals
+    from aws_runas.targets.resolve import resolve_target
+
+    raise_at_signals()
+    access = open_access_for(options.flags, options.profile, env)
+    access.region()
+    target = resolve_target(options.target, access)
+    api = SsmApi(access)
+    if options.session.plugin:
+        from aws_runas.cli.plugin_session import run_plugin
+
+        status = run_plugin(
+            access,
+            api,
+            target=target,
+            document=options.document,
+            parameters=options.parameters,
+            flags=options.session,
+            env=env,
+        )
+        return Result(status)
+    return Result(_run_native(options, env, access, api, target))
+
+
+def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
+    from aws_runas.ssm.sessions.starting import Starting
+
+    starting = Starting(
+        lambda: api.start_session(target, options.document, options.parameters, options.session.reason),
+        api.terminate_session,
+    )
+    try:
+        # Loaded while StartSession is under way.
+        import asyncio
+
+        from aws_runas.cli.session_flags import stream_options
+        from aws_runas.ssm.sessions.console import ConsoleOptions
+        from aws_runas.ssm.sessions.shell import ShellOptions, run_shell
+
+        stream = stream_options(options.session, access, env)
+        console = ConsoleOptions(
+            options.session.quiet, options.escape, env.stdin.fileno(), env.stdout.fileno(), env.stderr.fileno()
+        )
+    except BaseException:
+        starting.abandon()
+        raise
+    return asyncio.run(
+        run_shell(
+            starting,
+            api,
+            target=options.target if options.target == target else f"{options.target} ({target})",
+            options=ShellOptions(console, runs_shell=options.document is None),
+            stream=stream,
+        )
+    )
+
+
+def _names(env: Environment) -> list[str]:
+    from aws_runas.config.resolve import load_files
+
+    return load_files(env.environ, env.home).profile_names()
