@@ -405,7 +405,7 @@ class Channel:
                 times.append(max(due, self._pacer.ready_at(waiting_then)))
             if waiting:
                 times.append(self._pacer.ready_at(waiting))
-            resend = self._sender.next_timer()
+            resend = self._sender.next_timer(self._now)
             if resend is not None:
                 times.append(resend)
         return min(times) if times else None

@@ -6,6 +6,7 @@ from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 
 STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 11.3
 STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 11.4
+OWED_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 11.5
 
 _NOTHING: tuple[Message, ...] = ()
 
@@ -34,6 +35,8 @@ class Receiver:
     def receive(self, message: Message, now: float) -> tuple[Message, ...] | list[Message]:
         """Take a message; returns those that are next in order, perhaps none."""
         number = message.sequence_number
+        if len(self._owed) >= OWED_ACKNOWLEDGEMENTS:
+            return _NOTHING  # neither taken nor acknowledged, so it comes again
         if number == self.expected:
             self.expected = number + 1
             self._owe(message, now + self._delay)

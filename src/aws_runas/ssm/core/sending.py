@@ -139,13 +139,13 @@ class Sender:
             return 1
         return int(self.open and not self._in_flight and bool(self._pending) and now >= self._probe_at)
 
-    def next_timer(self) -> float | None:
-        """When handle_timer has work."""
+    def next_timer(self, now: float) -> float | None:
+        """When handle_timer has work; what may leave already is not its business, see waiting."""
         at = None
         if self._in_flight and not (self.paused and self._lost):
             oldest = next(iter(self._in_flight.values()))
             at = max(oldest.sent_at + self._timeout(), self._probe_at)
-        elif self.paused and self.open and self._pending and not self._lost:
+        elif self.paused and self.open and self._pending and not self._lost and now < self._probe_at:
             at = self._probe_at
         return at
 

@@ -1,0 +1,194 @@
+"""A model of what Amazon's agent does, quirks included, written from the protocol facts and not from our core.
+
+No digest is checked; input before the handshake is acknowledged and thrown away; a second handshake response blocks the
+reader for ever; data is refused unacknowledged until the handler is ready; a message is stored only after it was
+written, so an early acknowledgement is lost; every 100 ms the oldest message alone is sent again; a pause stores
+without sending; 1,024 bytes a millisecond.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+
+from tests.core import naive
+
+RESEND_INTERVAL = 0.1
+PUMP_INTERVAL = 0.001
+STORED_AFTER = 0.0005  # seconds between writing a message and storing it, at most
+
+
+class Stored:
+    """A message in the agent's outgoing buffer."""
+
+    def __init__(self, frame: bytes, sent_at: float, stored_at: float) -> None:
+        self.frame = frame
+        self.sent_at = sent_at
+        self.stored_at = stored_at
+
+
+class OfficialAgent:
+    """The dialect of our channels, so that it can stand in a simulation.
+
+    Args:
+        download: what its side of the session sends once it has started.
+        session_type: "Port" begins with a handshake, "" with output.
+    """
+
+    def __init__(self, rng: random.Random, download: bytes, session_type: str = "Port") -> None:
+        self._rng = rng
+        self._download = download
+        self._session_type = session_type
+        self.received = bytearray()
+        self.blocked = False
+        self.paused = False
+        self._connected = False
+        self._complete = not session_type
+        self._ready_at = float("inf") if session_type else 0.0
+        self._expected = 0
+        self._stored_inward: dict[int, naive.NaiveMessage] = {}
+        self._next_number = 0
+        self._outgoing: dict[int, Stored] = {}
+        self._frames: list[bytes | str] = []
+        self._began = False
+        self._pump_at: float | None = None
+        self._resend_at: float | None = None
+        self._smoothed, self._variation, self._timeout = 0.1, 0.0, 0.2
+
+    # connections
+    def connect(self, now: float) -> None:
+        """The agent has (again) a connection."""
+        self._connected = True
+        self.paused = False
+        self._resend_at = now + RESEND_INTERVAL
+        if self._began:
+            return
+        self._began = True
+        if not self._session_type:
+            self._pump_at = now + 1.0
+            return
+        properties = {"portNumber": "5432", "type": "LocalPortForwarding"}
+        parameters = {"SessionType": self._session_type, "Properties": properties}
+        actions = [{"ActionType": "SessionType", "ActionParameters": parameters}]
+        self._send({"AgentVersion": "3.3.0.0", "RequestedClientActions": actions}, 5, now)
+
+    def receive_disconnect(self, now: float) -> None:
+        """Frames under way are lost, the buffers stay."""
+        self._connected = False
+        self._frames.clear()
+
+    # sending
+    def _send(self, value: object, payload_type: int, now: float) -> None:
+        payload = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+        number = self._next_number
+        self._next_number += 1
+        frame = naive.build(
+            "output_stream_data",
+            number,
+            payload,
+            payload_type=payload_type,
+            flags=1 if number == 0 else 0,
+            message_id=uuid.UUID(int=self._rng.getrandbits(128), version=4),
+        )
+        if not self.paused and self._connected:
+            self._frames.append(frame)
+        self._outgoing[number] = Stored(frame, now, now + self._rng.random() * STORED_AFTER)
+
+    def messages_to_send(self, now: float) -> list[bytes | str]:
+        """What was written since."""
+        frames, self._frames = self._frames, []
+        return frames if self._connected else []
+
+    def next_timer(self) -> float | None:
+        """Its loops."""
+        times = [t for t in (self._pump_at, self._resend_at if self._outgoing else None) if t is not None]
+        return min(times) if times and self._connected else None
+
+    def handle_timer(self, now: float) -> None:
+        """The pump sends a kilobyte, the resend loop looks at the oldest message."""
+        if not self._connected:
+            return
+        if self._pump_at is not None and now >= self._pump_at:
+            if not self.paused:
+                self._send(self._download[:1024], 1, now)
+                self._download = self._download[1024:]
+            self._pump_at = now + PUMP_INTERVAL if self._download else None
+        if self._resend_at is not None and now >= self._resend_at:
+            self._resend_at = now + RESEND_INTERVAL
+            if self._outgoing and not self.paused:
+                oldest = self._outgoing[min(self._outgoing)]
+                if now - oldest.sent_at > self._timeout:
+                    self._frames.append(oldest.frame)
+                    oldest.sent_at = now
+
+    # receiving
+    def receive_message(self, data: bytes | str, now: float) -> None:
+        """Take a message, as its reader goroutine does."""
+        if self.blocked or isinstance(data, str):
+            return
+        message = naive.parse(data)
+        if message.message_type == "pause_publication":
+            self.paused = True
+        elif message.message_type == "start_publication":
+            self.paused = False
+        elif message.message_type == "acknowledge":
+            self.paused = False
+            self._acknowledged(json.loads(message.payload)["AcknowledgedMessageSequenceNumber"], now)
+        elif message.message_type == "input_stream_data":
+            self.paused = False
+            self._take(message, now)
+
+    def _acknowledged(self, number: int, now: float) -> None:
+        stored = self._outgoing.get(number)
+        if stored is None or now < stored.stored_at:
+            return  # too early: it finds nothing, and the message stays for ever, or until it is acknowledged again
+        del self._outgoing[number]
+        round_trip = now - stored.sent_at
+        self._variation = 0.75 * self._variation + 0.25 * abs(self._smoothed - round_trip)
+        self._smoothed = 0.875 * self._smoothed + 0.125 * round_trip
+        self._timeout = min(1.0, self._smoothed + max(0.01, 4 * self._variation))
+
+    def _take(self, message: naive.NaiveMessage, now: float) -> None:
+        number = message.sequence_number
+        if number > self._expected:
+            self._acknowledge(message)
+            self._stored_inward[number] = message
+        elif number < self._expected:
+            self._acknowledge(message)
+        elif self._process(message, now):
+            self._acknowledge(message)
+            self._expected += 1
+            while (following := self._stored_inward.get(self._expected)) is not None:
+                if not self._process(following, now):
+                    return
+                del self._stored_inward[self._expected]
+                self._expected += 1
+
+    def _acknowledge(self, message: naive.NaiveMessage) -> None:
+        if self._connected:
+            self._frames.append(
+                naive.build_acknowledgement(message, uuid.UUID(int=self._rng.getrandbits(128), version=4))
+            )
+
+    def _process(self, message: naive.NaiveMessage, now: float) -> bool:
+        if message.payload_type == 6:
+            if self._complete:
+                self.blocked = True  # the channel for responses is read once
+                return False
+            self._complete = True
+            self._ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
+            self._send({"HandshakeTimeToComplete": 1_000_000, "CustomerMessage": ""}, 7, now)
+            self._pump_at = now + PUMP_INTERVAL if self._download else None
+            return True
+        if not self._complete:
+            return True  # acknowledged and thrown away
+        if now < self._ready_at:
+            return False  # ErrHandlerNotReady
+        if message.payload_type == 1:
+            self.received += message.payload
+        return True
+
+    def finished(self) -> bool:
+        """Whether it has sent all it had."""
+        return not self._download and self._began
