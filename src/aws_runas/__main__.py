@@ -17,9 +17,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         from aws_runas.cli import fast
 
-        status = fast.start(words, os.environ)
-        if status is not None:
-            return status
+        fast.start(words, os.environ)  # does not return when it could
         from aws_runas.cli import app
 
         return app.main(words)

@@ -9,10 +9,12 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.prompt import ask_on_terminal
 from aws_runas.config.overrides import Overrides
+from aws_runas.config.roles import parse_tag
 from aws_runas.credentials import fast
 from aws_runas.credentials.access import Access
 from aws_runas.credentials.build import open_access
 from aws_runas.credentials.remember import remember
+from aws_runas.errors import UsageError
 
 
 def open_access_for(
@@ -85,5 +87,7 @@ def _logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] 
 
 
 def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key, value
+    try:
+        return parse_tag(text)
+    except ValueError as error:
+        raise UsageError(str(error), code="session-tag-invalid", hint="write --session-tag Team=blue") from None

@@ -1,6 +1,6 @@
 """The fast start: ``aws-runas [-E] [-s] [profile] program ...`` with cached credentials, and nothing else.
 
-It knows the usual call and hands everything unusual to the full way by returning None: other flags, command words, role
+It knows the usual call and leaves everything unusual to the full way: other flags, command words, role
 ARNs, printing, credentials that are not cached or near their end. What it imports is held down by a contract test; each
 module counts, since the tool stands in front of other programs (docs/reference/performance.md).
 """
@@ -13,6 +13,7 @@ from aws_runas.run import environment
 TYPE_CHECKING = False  # see run/environment.py
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
 FLAGS = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
 SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
@@ -20,35 +21,30 @@ TRUE_WORDS = ("1", "true", "yes", "on")
 COPY_FACT = "copy"  # the config file, where its [default] has credential sources; else ""
 
 
-def start(words: list[str], environ: "Mapping[str, str]") -> int | None:
-    """Run the program, if this is the usual call.
+def start(words: list[str], environ: "Mapping[str, str]") -> None:
+    """Run the program and end with its exit status, if this is the usual call; return to go the full way.
 
     Args:
         words: the command line without the program's name.
         environ: the variables.
-
-    Returns:
-        The exit status; None: go the full way. With -E the program takes this process over and nothing returns.
     """
-    if environ.get(SWITCH):
-        return None
-    asked = _read(words, environ)
+    asked = None if environ.get(SWITCH) else _read(words, environ)
     if asked is None:
-        return None
+        return
     name, program, in_environment, session = asked
     found = fast.read(name, environ, session=session)
     if found is None or COPY_FACT not in found:
-        return None
+        return
     variables = environment.base(environ, found["profile"], found["region"])
     try:
         if not in_environment:
-            return _beside(program, variables, found[COPY_FACT], words)
+            _beside(program, variables, found[COPY_FACT], words)
         from aws_runas.run import program as starting
 
         environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
         starting.become(program, variables)
     except ProgramError:
-        return None  # the full way has the words for it
+        return  # the full way has the words for it
 
 
 def _read(words: list[str], environ: "Mapping[str, str]") -> tuple[str, list[str], bool, bool] | None:
@@ -81,7 +77,7 @@ def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
     return name in environ and environ[name].strip().lower() in TRUE_WORDS
 
 
-def _beside(program: list[str], variables: dict[str, str], config_file: str, words: list[str]) -> int:
+def _beside(program: list[str], variables: dict[str, str], config_file: str, words: list[str]) -> "NoReturn":
     from aws_runas.run import beside
 
     def serve(descriptor: int, token: str) -> None:
@@ -89,4 +85,4 @@ def _beside(program: list[str], variables: dict[str, str], config_file: str, wor
 
         endpoint.serve_command_line(words, descriptor, token)
 
-    return beside.run(program, variables, config_file or None, serve)
+    beside.leave(beside.run(program, variables, config_file or None, serve))

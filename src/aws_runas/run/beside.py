@@ -8,6 +8,7 @@ from aws_runas.run import config_copy, environment, program, waiting
 TYPE_CHECKING = False  # see run/environment.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 BACKLOG = 128  # connections that queue while the server's code is loaded
 TOKEN_BYTES = 32
@@ -55,6 +56,15 @@ def run(
         listener.close()
         if copy is not None:
             os.unlink(copy)
+
+
+def leave(status: int) -> "NoReturn":
+    """End this process at once: a server that is still being loaded, or waits for STS, is not waited for.
+
+    Args:
+        status: the program's exit status.
+    """
+    os._exit(status)
 
 
 def _start_thread(serve: "Callable[[int, str], None]", descriptor: int, token: str) -> None:

@@ -36,4 +36,17 @@ def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | N
     if not name or name.startswith("-") or name in RESERVED or not PLAIN.issuperset(name):
         return None  # quoted, it would not be taken for an alias
     separator = ["--"] if script is _FISH else [shell]
-    return [shell, "-ic", script.format(name=name), *separator, *words[1:]]
+    script = script.format(name=name)
+    if os.path.basename(shell) == "bash" and not _has_terminal():
+        # bash complains that it has no terminal to control, though none is wanted
+        script = f"exec 2>&9 9>&-; {script}"
+        return ["/bin/sh", "-c", 'exec "$@" 9>&2 2>/dev/null', "sh", shell, "-ic", script, *separator, *words[1:]]
+    return [shell, "-ic", script, *separator, *words[1:]]
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

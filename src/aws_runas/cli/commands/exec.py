@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
@@ -74,17 +74,16 @@ def run(options: Options, env: Environment) -> Result:
     access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
     credentials = access.provider.credentials()
     written = _notes(options, access, credentials, env)
-    if not options.program:
-        if options.flags.write_credentials and options.flags.output is None:
-            return Result(stderr=written)
-        from aws_runas.credentials.printing import render
-
-        region = access.profile.region.value if access.profile.region else None
-        return Result(stdout=render(credentials, output, region=region, profile=access.profile.name), stderr=written)
-    if written:
+    if options.program:
         env.stderr.write(written)
         env.stderr.flush()
-    return Result(_run(options, env, access, credentials, prompt))
+        _run(options, env, access, credentials, prompt)
+    if options.flags.write_credentials and options.flags.output is None:
+        return Result(stderr=written)
+    from aws_runas.credentials.printing import render
+
+    region = access.profile.region.value if access.profile.region else None
+    return Result(stdout=render(credentials, output, region=region, profile=access.profile.name), stderr=written)
 
 
 class _Prompt:
@@ -127,7 +126,7 @@ def _notes(options: Options, access: Access, credentials: Credentials, env: Envi
     return notes
 
 
-def _run(options: Options, env: Environment, access: Access, credentials: Credentials, prompt: _Prompt) -> int:
+def _run(options: Options, env: Environment, access: Access, credentials: Credentials, prompt: _Prompt) -> NoReturn:
     from aws_runas.config.files import config_path
     from aws_runas.run import beside, config_copy, environment, program
 
@@ -150,7 +149,7 @@ def _run(options: Options, env: Environment, access: Access, credentials: Creden
         prompt.program_has_terminal = True
         endpoint.serve(access.provider, access.profile.role_arn, descriptor, token)
 
-    return beside.run(options.program, variables, copied or None, serve)
+    beside.leave(beside.run(options.program, variables, copied or None, serve))
 
 
 def _names(env: Environment) -> list[str]:
