@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aws_runas.config.arn import is_role_arn
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT, ROLE_DEFAULT, ROLE_RANGE
@@ -47,7 +49,7 @@ def build_roles(
         roles.append(Role(arn, arn, _session_name(None, environ), duration))
     if not roles:
         return ()
-    return (*roles[:-1], _apply_flags(roles[-1], duration, overrides))
+    return (*roles[:-1], _apply_flags(roles[-1], duration, overrides, environ))
 
 
 def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
@@ -75,21 +77,18 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
     )
 
 
-def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides) -> Role:
-    import dataclasses
-
-    environment: dict[str, object] = {}
+def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides, environ: Mapping[str, str]) -> Role:
     given = {
-        "external_id": overrides.external_id,
+        "external_id": overrides.external_id or environ.get("EXTERNAL_ID", "").strip(),
         "session_name": overrides.role_session_name,
         "source_identity": overrides.source_identity,
         "tags": overrides.session_tags,
         "transitive_tags": overrides.transitive_tags,
-        "policy": _policy(overrides.policy, "flag --policy"),
+        "policy": _policy(overrides.policy, "flag --session-policy"),
         "policy_arns": overrides.policy_arns,
     }
-    environment.update({key: value for key, value in given.items() if value})
-    changed = dataclasses.replace(role, duration=duration, **environment)  # type: ignore[arg-type]
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value}
+    changed = dataclasses.replace(role, duration=duration, **changes)
     unknown = [key for key in changed.transitive_tags if key not in dict(changed.tags)]
     if unknown:
         kind = UsageError if overrides.transitive_tags else ConfigError
