@@ -34,6 +34,15 @@ class Totals:
     sessions: int
     resumed: int
 
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(
+            self.connections + other.connections,
+            self.sent + other.sent,
+            self.received + other.received,
+            self.sessions + other.sessions,
+            self.resumed + other.resumed,
+        )
+
 
 class Forwarding:
     """Runs forwards until it is closed. Made on the event loop.
@@ -62,6 +71,15 @@ class Forwarding:
         self._received = 0
         self._resumed = 0
 
+    def bind(self) -> None:
+        """Take every address, without listening yet.
+
+        Raises:
+            SessionError: one is not to be had.
+        """
+        for forward in self._forwards[len(self._listeners) :]:
+            self._listeners.append(bind(forward.local))
+
     async def start(self) -> None:
         """Bind every address, open the first session of every destination, then listen.
 
@@ -69,7 +87,7 @@ class Forwarding:
             AwsRunasError: an address or a destination is not to be had; nothing is left behind.
         """
         try:
-            self._listeners = [bind(forward.local) for forward in self._forwards]
+            self.bind()
             for destination in dict.fromkeys(forward.destination for forward in self._forwards):
                 self._pools[destination] = self._pool(destination)
             await _all(*(pool.start() for pool in self._pools.values()))

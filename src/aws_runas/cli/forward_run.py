@@ -1,0 +1,137 @@
+"""A forward at work: access, sessions, listeners, and every way to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_runas.cli.access import open_access_for
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.forward_plan import ForwardOptions, Plan
+from aws_runas.cli.forward_report import ForwardReport
+from aws_runas.ssm.api import SsmApi
+from aws_runas.ssm.sessions.carrier import CarrierSettings
+from aws_runas.ssm.sessions.destination import Destination, Forward
+from aws_runas.ssm.sessions.forward_session import OpenChannel
+from aws_runas.ssm.sessions.forwarding import Forwarding, ForwardingSettings
+from aws_runas.ssm.sessions.leaving import Departure, raise_at_signals
+from aws_runas.ssm.sessions.listener import is_loopback
+from aws_runas.ssm.sessions.opening import channel_opener
+from aws_runas.ssm.transport.data_channel import StreamOptions
+from aws_runas.ssm.transport.dialling import Dialling
+from aws_runas.targets.resolve import resolve_target
+
+STATUS_INTERVAL = 1.0  # seconds
+UNPACED_FRAMES = 8  # messages that one smux frame may fill where nothing slows us down
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A plan whose target is known."""
+
+    plan: Plan
+    target: str
+    api: SsmApi
+    options: StreamOptions
+
+
+def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
+    """Open everything that was planned, stay until told to leave, undo it.
+
+    Returns:
+        128 and the number of the signal that ended it.
+
+    Raises:
+        AwsRunasError: something cannot be had; nothing is left behind.
+    """
+    raise_at_signals()
+    ways = [_way(plan, options, env) for plan in plans]
+    for plan in plans:
+        for spec in plan.forwards:
+            if not is_loopback(spec.local):
+                env.stderr.write(f"aws-runas: warning: {spec.local} can be reached from other machines\n")
+    report = ForwardReport(
+        env, as_json=options.json, events=options.events, quiet=options.quiet, verbose=bool(options.flags.verbose)
+    )
+    return asyncio.run(_serve(options, ways, report))
+
+
+def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
+    """Everything that may ask the user something, before the event loop has the signals."""
+    access = open_access_for(options.flags, plan.profile, env)
+    access.region()
+    target = resolve_target(plan.target, access, environ=env.environ)
+    # The TLS library and the WebSocket take as long to load as STS to answer.
+    threading.Thread(target=_preload, daemon=True).start()
+    access.provider.credentials()
+    dialling = Dialling(environ=env.environ, ca_bundle=env.environ.get("AWS_CA_BUNDLE"))
+    return _Way(plan, target, SsmApi(access), StreamOptions(settings=options.channel, dialling=dialling))
+
+
+def _preload() -> None:
+    import ssl
+
+    ssl.create_default_context()
+
+
+async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardReport) -> int:
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[int] = loop.create_future()
+    departure = Departure(lambda number: told.set_result(128 + number))
+    groups = [_forwarding(options, way, report) for way in ways]
+    starting = asyncio.ensure_future(_start(groups))
+    status: asyncio.Task[None] | None = None
+    try:
+        first: list[asyncio.Future[None] | asyncio.Future[int]] = [starting, told]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            if report.has_status:
+                status = loop.create_task(_show_status(groups, report))
+        return await told
+    finally:
+        starting.cancel()
+        if status is not None:
+            status.cancel()
+        report.finish()
+        await asyncio.gather(starting, *(group.close() for group in groups), return_exceptions=True)
+        departure.close()
+
+
+async def _start(groups: Sequence[Forwarding]) -> None:
+    for group in groups:
+        group.bind()
+    for group in groups:
+        await group.start()
+
+
+async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> None:
+    while True:
+        report.status(sum((group.totals() for group in groups[1:]), groups[0].totals()))
+        await asyncio.sleep(STATUS_INTERVAL)
+
+
+def _forwarding(options: ForwardOptions, way: _Way, report: ForwardReport) -> Forwarding:
+    forwards = [Forward(spec.local, Destination(way.target, spec.port, spec.host)) for spec in way.plan.forwards]
+
+    def open_channel(destination: Destination) -> OpenChannel:
+        return channel_opener(
+            way.api,
+            destination.target,
+            destination.document,
+            destination.parameters,
+            options=way.options,
+            reason=way.plan.reason,
+        )
+
+    settings = ForwardingSettings(_carrier(options), way.plan.sessions)
+    return Forwarding(forwards, open_channel, report.notify, settings)
+
+
+def _carrier(options: ForwardOptions) -> CarrierSettings:
+    """One frame a message keeps a keystroke from waiting behind a long frame; unpaced, long ones cost less."""
+    size = options.channel.payload_size
+    messages = UNPACED_FRAMES if options.channel.frame_rate is None else 1
+    return CarrierSettings(frame_data=min(32_768, max(1, size * messages - 8)), half_close_wait=options.half_close)
