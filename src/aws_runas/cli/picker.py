@@ -1,0 +1,196 @@
+"""Choosing one instance on the terminal: a list that narrows while one types.
+
+Drawn below the cursor on the terminal itself (/dev/tty) and wiped away afterwards, so pipes do not matter and the
+screen is left as it was. A terminal that cannot move its cursor gets a numbered list.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import shutil
+import signal
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from aws_runas.errors import Interrupted
+from aws_runas.targets.fuzzy import rank
+
+if TYPE_CHECKING:
+    from aws_runas.aws.ec2 import Instance
+    from aws_runas.targets.model import Pick
+
+TERMINAL = "/dev/tty"
+ROWS = 12  # lines of the list shown at once
+ESCAPE_WAIT = 0.05  # seconds in which the rest of a key's sequence follows its ESC
+_KEYS = {
+    "\r": "enter", "\n": "enter", "\t": "down", "\x0e": "down", "\x10": "up", "\x1b[A": "up", "\x1b[B": "down",
+    "\x1bOA": "up", "\x1bOB": "down", "\x1b[5~": "page up", "\x1b[6~": "page down", "\x1b[Z": "up", "\x7f": "backspace",
+    "\x08": "backspace", "\x15": "clear", "\x17": "word", "\x03": "interrupt", "\x04": "cancel", "\x1b": "cancel",
+}  # fmt: skip
+
+
+def picker(environ: Mapping[str, str]) -> Pick | None:
+    """Return what asks the user to choose, or None where there is no terminal to ask on."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return None
+    plain = environ.get("TERM", "dumb") in ("", "dumb")
+    return pick_by_number if plain or os.name != "posix" else pick_by_typing
+
+
+def pick_by_number(instances: Sequence[Instance]) -> Instance | None:
+    """Offer a numbered list and read a number."""
+    with open(TERMINAL, "w", encoding="utf-8", errors="replace") as screen, open(TERMINAL, encoding="utf-8") as keys:
+        for number, row in enumerate(rows_of(instances), 1):
+            screen.write(f"{number:4}  {row}\n")
+        while True:
+            screen.write(f"Which one, 1 to {len(instances)}? ")
+            screen.flush()
+            try:
+                line = keys.readline()
+            except KeyboardInterrupt:
+                raise Interrupted from None
+            if not line.strip():
+                return None
+            if line.strip().isdecimal() and 1 <= int(line) <= len(instances):
+                return instances[int(line) - 1]
+
+
+def pick_by_typing(instances: Sequence[Instance]) -> Instance | None:
+    """Offer a list that narrows while one types; arrows move, Enter chooses, Esc leaves."""
+    descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY)
+    with open(descriptor, "w", encoding="utf-8", errors="replace") as screen, _raw(descriptor):
+        menu = Menu(rows_of(instances))
+        try:
+            for key in _read_keys(descriptor, menu, screen):
+                if key == "interrupt":
+                    raise Interrupted
+                if key == "cancel":
+                    return None
+                if key == "enter":
+                    chosen = menu.chosen()
+                    if chosen is not None:
+                        return instances[chosen]
+                menu.press(key)
+            return None
+        finally:
+            screen.write("\r\x1b[J")
+            screen.flush()
+
+
+def rows_of(instances: Sequence[Instance]) -> list[str]:
+    """Lay out instances for choosing: id, name, addresses and zone, control characters shown as ``?``."""
+    from aws_runas.targets.resolve import listing
+
+    return ["".join(each if each.isprintable() else "?" for each in row) for row in listing(instances)]
+
+
+class Menu:
+    """What is typed, what fits, and which row is marked; no terminal in here.
+
+    Args:
+        rows: every choice as it is shown.
+    """
+
+    def __init__(self, rows: Sequence[str]) -> None:
+        self.rows = rows
+        self.query = ""
+        self.fitting = list(range(len(rows)))
+        self.marked = 0
+
+    def chosen(self) -> int | None:
+        """The position of the marked row, None where nothing fits."""
+        return self.fitting[self.marked] if self.fitting else None
+
+    def press(self, key: str) -> None:
+        """Take a key: a name such as ``up``, or the text it types."""
+        moves = {"up": -1, "down": 1, "page up": -ROWS, "page down": ROWS}
+        if key in moves:
+            self.marked = max(0, min(len(self.fitting) - 1, self.marked + moves[key]))
+            return
+        before = self.query
+        if key == "backspace":
+            self.query = self.query[:-1]
+        elif key == "clear":
+            self.query = ""
+        elif key == "word":
+            self.query = " ".join(self.query.split()[:-1])
+        elif len(key) == 1 and key.isprintable():
+            self.query += key
+        if self.query != before:
+            self.fitting = rank(self.query, self.rows)
+            self.marked = 0
+
+    def lines(self, columns: int, most: int) -> list[str]:
+        """Draw: the prompt, and as many rows as fit around the marked one.
+
+        Args:
+            columns: of the terminal.
+            most: rows of the list.
+        """
+        first = max(0, min(self.marked - most // 2, len(self.fitting) - most))
+        drawn = [clipped(f"> {self.query}", columns)]
+        for position in range(first, min(first + most, len(self.fitting))):
+            row = clipped(self.rows[self.fitting[position]], columns - 2)
+            drawn.append(f"\x1b[7m> {row}\x1b[0m" if position == self.marked else f"  {row}")
+        drawn.append(clipped(f"  {len(self.fitting)} of {len(self.rows)}; type to narrow, Enter, Esc", columns))
+        return drawn
+
+
+def clipped(text: str, columns: int) -> str:
+    """Cut a text to the columns it may take; wide characters take two."""
+    taken = 0
+    for position, each in enumerate(text):
+        taken += 2 if unicodedata.east_asian_width(each) in "WF" else 0 if unicodedata.combining(each) else 1
+        if taken >= columns:
+            return text[:position]
+    return text
+
+
+def _read_keys(descriptor: int, menu: Menu, screen: TextIO) -> Iterator[str]:
+    """Draw before each wait for input; yield the keys, until the terminal goes away."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while True:
+        size = shutil.get_terminal_size()
+        with contextlib.suppress(OSError):
+            size = os.get_terminal_size(descriptor)
+        lines = menu.lines(max(size.columns, 20), max(1, min(ROWS, size.lines - 3)))
+        column = sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in lines[0]) + 1
+        screen.write("\r\x1b[J" + "\r\n".join(lines) + f"\x1b[{len(lines) - 1}A\x1b[{column}G")
+        screen.flush()
+        data = os.read(descriptor, 1024)
+        if not data:
+            return
+        if data.startswith(b"\x1b") and len(data) == 1 and select.select([descriptor], [], [], ESCAPE_WAIT)[0]:
+            data += os.read(descriptor, 1024)
+        text = decoder.decode(data)
+        if text.startswith("\x1b"):
+            yield _KEYS.get(text, "unknown")
+        else:
+            yield from (_KEYS.get(each, each) for each in text)
+
+
+@contextlib.contextmanager
+def _raw(descriptor: int) -> Iterator[None]:
+    """Take single keys without echo; whatever ends us, the terminal gets its settings back."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(descriptor)
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        tty.setraw(descriptor, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
