@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aws_runas import files
 from aws_runas.sandbox.population import EXTERNAL_ID, MFA_SERIAL, USER, Population, role_arn
+from aws_runas.sandbox.principals import ACCOUNT
 
 CONFIG = """\
 # Written by `aws-runas sandbox`; gone when it ends.
@@ -51,6 +52,17 @@ role_arn = {chained}
 source_profile = sandbox
 region = {region}
 
+# The role of profile sandbox by single sign-on; the login has been done.
+[profile sandbox-sso]
+sso_session = sandbox
+sso_account_id = {account}
+sso_role_name = sandbox
+region = {region}
+
+[sso-session sandbox]
+sso_region = {region}
+sso_start_url = https://sandbox.example/start
+
 # A role that may look but open no session.
 [profile sandbox-reader]
 role_arn = {reader}
@@ -78,6 +90,7 @@ def write(directory: Path, population: Population, region: str, offset: float) -
     config = CONFIG.format(
         region=region,
         user=USER,
+        account=ACCOUNT,
         serial=MFA_SERIAL,
         external_id=EXTERNAL_ID,
         sandbox=role_arn("sandbox"),

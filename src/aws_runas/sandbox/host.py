@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -22,10 +23,12 @@ from aws_runas.sandbox import configuration, http
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.control import PREFIX, Control
 from aws_runas.sandbox.data_channel import DataChannels
+from aws_runas.sandbox.ecs import Ecs
 from aws_runas.sandbox.errors import Reply
 from aws_runas.sandbox.gateway import Gateway
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.moto import Moto
+from aws_runas.sandbox.neighbours import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.population import MFA_SERIAL, USER, populate_ec2, populate_iam, populate_kms
 from aws_runas.sandbox.principals import Key, TemporaryKeys
@@ -66,10 +69,17 @@ class Host:
             self.sts,
             self.keys,
             self.clock,
-            {"ssm": self.ssm.call},
+            {
+                "ssm": self.ssm.call,
+                "ecs": Ecs(options.region, self.ssm.open_session).call,
+                "ec2-instance-connect": InstanceConnect(self.instances).call,
+            },
             self._wait_for,
             lambda: self.faults.sts_slow,
         )
+        sso_token = secrets.token_urlsafe(32)
+        self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
+        write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.channels = DataChannels(self.ssm, self.gateway)
         self.control = Control(token, self._commands())
 
@@ -105,6 +115,8 @@ class Host:
             return self.control.handle(request)
         if request.path.startswith("/v1/data-channel/"):
             return self.channels.create(request)
+        if request.path == "/federation/credentials":
+            return self.portal.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
     def _authorize(self, action: str, key: Key, resource: str | None) -> None:
