@@ -127,6 +127,7 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
 
         from aws_runas.cli.session_flags import stream_options
         from aws_runas.ssm.sessions.console import ConsoleOptions
+        from aws_runas.ssm.sessions.leaving import leave_quickly
         from aws_runas.ssm.sessions.shell import ShellOptions, run_shell
 
         stream = stream_options(options.session, access, env)
@@ -136,15 +137,18 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
     except BaseException:
         starting.abandon()
         raise
-    return asyncio.run(
-        run_shell(
-            starting,
-            api,
-            target=options.target if options.target == target else f"{options.target} ({target})",
-            options=ShellOptions(console, runs_shell=options.document is None),
-            stream=stream,
+    try:
+        return asyncio.run(
+            run_shell(
+                starting,
+                api,
+                target=options.target if options.target == target else f"{options.target} ({target})",
+                options=ShellOptions(console, runs_shell=options.document is None),
+                stream=stream,
+            )
         )
-    )
+    finally:
+        leave_quickly()
 
 
 def _names(env: Environment) -> list[str]:
