@@ -12,9 +12,9 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.forward_spec import DEFAULT_BIND, ForwardSpec, parse_forward, parse_local
 from aws_runas.cli.positionals import split_profile
+from aws_runas.cli.session_flags import SessionFlags, read_session_flags
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
 from aws_runas.errors import ConfigError, UsageError
-from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.sessions.carrier import HALF_CLOSE_WAIT
 from aws_runas.ssm.sessions.listener import LocalAddress
 from aws_runas.ssm.sessions.pool import MOST_SESSIONS, PoolSettings
@@ -41,13 +41,10 @@ class ForwardOptions:
     bind: str | None = None
     sessions: str | None = None
     list: bool = False
-    quiet: bool = False
     events: bool = False
     json: bool = False
-    plugin: bool = False
-    reason: str | None = None
     half_close: float = HALF_CLOSE_WAIT
-    channel: ChannelSettings = ChannelSettings()  # noqa: RUF009 - frozen
+    session: SessionFlags = SessionFlags()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +82,11 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
         bind=namespace.bind,
         sessions=namespace.sessions,
         list=namespace.list,
-        quiet=namespace.quiet,
         events=namespace.events,
         json=flags.output == "json",
-        plugin=namespace.plugin,
-        reason=namespace.reason,
         half_close=_seconds(namespace.half_close, HALF_CLOSE_WAIT),
-        channel=channel_settings(namespace),
+        session=read_session_flags(namespace),
     )
-
-
-def channel_settings(namespace: argparse.Namespace) -> ChannelSettings:
-    """Read --rate, --window and --payload-size.
-
-    Raises:
-        UsageError: a value is out of bounds.
-    """
-    settings = ChannelSettings()
-    try:
-        if namespace.payload_size is not None:
-            settings = replace(settings, payload_size=_number(namespace.payload_size, "--payload-size"))
-        if namespace.rate is not None:
-            settings = replace(settings, frame_rate=_number_or_off(namespace.rate, "--rate"))
-        if namespace.window is not None:
-            settings = replace(settings, window_bytes=_number_or_off(namespace.window, "--window"))
-    except ValueError as error:
-        raise UsageError(str(error), code="usage") from None
-    return settings
 
 
 def pool_settings(text: str) -> PoolSettings:
@@ -155,7 +130,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         forwards.insert(0, ForwardSpec(local, "", port))
     elif options.local is not None:
         raise UsageError(f"-p needs a port of {target!r} to lead to", code="port-missing", hint="write target:port")
-    return [Plan(profile, target, tuple(_expanded(each) for each in forwards), sessions, options.reason)]
+    return [Plan(profile, target, tuple(_expanded(each) for each in forwards), sessions, options.session.reason)]
 
 
 def listing(env: Environment) -> str:
@@ -216,7 +191,7 @@ def _tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None) -
         tunnel.target,
         tuple(_expanded(each) for each in forwards),
         sessions,
-        options.reason or tunnel.reason,
+        options.session.reason or tunnel.reason,
     )
 
 
@@ -238,16 +213,6 @@ def _profile_names(env: Environment) -> list[str]:
     from aws_runas.config.files import load_files
 
     return load_files(env.environ, env.home).profile_names()
-
-
-def _number(text: str, flag: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise UsageError(f"{flag} {text!r} is not a number", code="usage")
-    return int(text)
-
-
-def _number_or_off(text: str, flag: str) -> int | None:
-    return None if text == "off" else _number(text, flag)
 
 
 def _seconds(text: str | None, default: float) -> float:

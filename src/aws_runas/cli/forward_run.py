@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.forward_plan import ForwardOptions, Plan
 from aws_runas.cli.forward_report import ForwardReport
+from aws_runas.cli.session_flags import stream_options
+from aws_runas.errors import UsageError
 from aws_runas.ssm.api import SsmApi
+from aws_runas.ssm.core.settings import ChannelSettings
+from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
 from aws_runas.ssm.sessions.carrier import CarrierSettings
 from aws_runas.ssm.sessions.destination import Destination, Forward
 from aws_runas.ssm.sessions.forward_session import OpenChannel
@@ -20,7 +24,6 @@ from aws_runas.ssm.sessions.leaving import Departure, raise_at_signals
 from aws_runas.ssm.sessions.listener import is_loopback
 from aws_runas.ssm.sessions.opening import channel_opener
 from aws_runas.ssm.transport.data_channel import StreamOptions
-from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.targets.resolve import resolve_target
 
 STATUS_INTERVAL = 1.0  # seconds
@@ -53,7 +56,11 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
             if not is_loopback(spec.local):
                 env.stderr.write(f"aws-runas: warning: {spec.local} can be reached from other machines\n")
     report = ForwardReport(
-        env, as_json=options.json, events=options.events, quiet=options.quiet, verbose=bool(options.flags.verbose)
+        env,
+        as_json=options.json,
+        events=options.events,
+        quiet=options.session.quiet,
+        verbose=bool(options.flags.verbose),
     )
     return asyncio.run(_serve(options, ways, report))
 
@@ -66,8 +73,7 @@ def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     # The TLS library and the WebSocket take as long to load as STS to answer.
     threading.Thread(target=_preload, daemon=True).start()
     access.provider.credentials()
-    dialling = Dialling(environ=env.environ, ca_bundle=env.environ.get("AWS_CA_BUNDLE"))
-    return _Way(plan, target, SsmApi(access), StreamOptions(settings=options.channel, dialling=dialling))
+    return _Way(plan, target, SsmApi(access), stream_options(options.session, access, env))
 
 
 def _preload() -> None:
@@ -126,12 +132,48 @@ def _forwarding(options: ForwardOptions, way: _Way, report: ForwardReport) -> Fo
             reason=way.plan.reason,
         )
 
-    settings = ForwardingSettings(_carrier(options), way.plan.sessions)
+    settings = ForwardingSettings(_carrier(way.options.settings, options.half_close), way.plan.sessions)
     return Forwarding(forwards, open_channel, report.notify, settings)
 
 
-def _carrier(options: ForwardOptions) -> CarrierSettings:
+def _carrier(channel: ChannelSettings, half_close: float) -> CarrierSettings:
     """One frame a message keeps a keystroke from waiting behind a long frame; unpaced, long ones cost less."""
-    size = options.channel.payload_size
-    messages = UNPACED_FRAMES if options.channel.frame_rate is None else 1
-    return CarrierSettings(frame_data=min(32_768, max(1, size * messages - 8)), half_close_wait=options.half_close)
+    messages = UNPACED_FRAMES if channel.frame_rate is None else 1
+    return CarrierSettings(
+        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8), half_close_wait=half_close
+    )
+
+
+def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
+    """Let the session-manager-plugin carry the one forward that it can.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        UsageError: it cannot do what is asked.
+        SessionError: there is no plugin, or the session cannot be started.
+    """
+    from aws_runas.cli.plugin_session import run_plugin
+
+    plan = plans[0]
+    spec = plan.forwards[0]
+    if len(plans) > 1 or len(plan.forwards) > 1 or spec.local.path or spec.local.host not in ("127.0.0.1", "localhost"):
+        raise UsageError("--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward")
+    raise_at_signals()
+    access = open_access_for(options.flags, plan.profile, env)
+    access.region()
+    target = resolve_target(plan.target, access, environ=env.environ)
+    destination = Destination(target, spec.port, spec.host)
+    parameters = dict(destination.parameters)
+    if spec.local.port:
+        parameters["localPortNumber"] = [str(spec.local.port)]
+    return run_plugin(
+        access,
+        SsmApi(access),
+        target=target,
+        document=destination.document,
+        parameters=parameters,
+        flags=replace(options.session, reason=plan.reason),
+        env=env,
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
+from aws_runas.cli.session_flags import add_session_flags
 
 if TYPE_CHECKING:
     from aws_runas.cli.forward_plan import ForwardOptions
@@ -31,22 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bind", metavar="ADDRESS", help="listen on this address instead of 127.0.0.1")
     add("--sessions", metavar="N|auto", help="SSM sessions to spread connections over, 1 to 8 (auto: as needed)")
     add("--list", action="store_true", help="list the named tunnels")
-    add("-q", "--quiet", action="store_true", help="no status line, no messages but those of trouble")
     add("--events", action="store_true", help="write what happens as JSON lines on stdout")
     add("--half-close", metavar="SECONDS", help="how long a half-closed connection may be silent before it is closed")
-    add("--reason", metavar="TEXT", help="reason to record for the session")
-    add("--plugin", action="store_true", help="use the session-manager-plugin instead of the built-in client")
-    add_channel_arguments(parser)
+    add_session_flags(parser)
     add("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
     add("more", nargs="*", metavar="[<target>]", help="The EC2 instance id and remote port, separated by ':'")
-
-
-def add_channel_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of the data channel."""
-    add = parser.add_argument
-    add("--rate", metavar="FRAMES|off", help="frames a second that one session sends at most (default 900)")
-    add("--window", metavar="BYTES|off", help="bytes of one session unacknowledged at most (default 262144)")
-    add("--payload-size", metavar="BYTES", help="bytes of data in one message (default 1024)")
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> ForwardOptions:  # noqa: ARG001
@@ -63,6 +53,6 @@ def run(options: ForwardOptions, env: Environment) -> Result:
     if options.list:
         return Result(stdout=forward_plan.listing(env))
     plans = forward_plan.plans(options, env)
-    from aws_runas.cli.forward_run import run_forwards
+    from aws_runas.cli.forward_run import run_forwards, run_with_plugin
 
-    return Result(run_forwards(options, plans, env))
+    return Result(run_with_plugin(options, plans, env) if options.session.plugin else run_forwards(options, plans, env))
