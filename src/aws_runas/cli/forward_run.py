@@ -11,6 +11,7 @@ from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.forward_plan import ForwardOptions, Plan
 from aws_runas.cli.forward_report import ForwardReport
+from aws_runas.cli.picker import picker
 from aws_runas.cli.session_flags import stream_options
 from aws_runas.errors import UsageError
 from aws_runas.ssm.api import SsmApi
@@ -69,7 +70,8 @@ def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     """Everything that may ask the user something, before the event loop has the signals."""
     access = open_access_for(options.flags, plan.profile, env)
     access.region()
-    target = resolve_target(plan.target, access, environ=env.environ)
+    pick = picker(env.environ) if options.session.pick else None
+    target = resolve_target(plan.target, access, pick=pick, environ=env.environ)
     # The TLS library and the WebSocket take as long to load as STS to answer.
     threading.Thread(target=_preload, daemon=True).start()
     access.provider.credentials()
@@ -163,7 +165,8 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
     raise_at_signals()
     access = open_access_for(options.flags, plan.profile, env)
     access.region()
-    target = resolve_target(plan.target, access, environ=env.environ)
+    pick = picker(env.environ) if options.session.pick else None
+    target = resolve_target(plan.target, access, pick=pick, environ=env.environ)
     destination = Destination(target, spec.port, spec.host)
     parameters = dict(destination.parameters)
     if spec.local.port:

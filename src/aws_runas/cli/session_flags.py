@@ -31,6 +31,7 @@ class SessionFlags:
         window: unacknowledged bytes, 0 for no limit.
         payload_size: bytes in a message.
         stream_host: dialled instead of the host in the StreamUrl.
+        pick: have the user choose where several instances match.
     """
 
     plugin: bool = False
@@ -40,6 +41,7 @@ class SessionFlags:
     window: int | None = None
     payload_size: int | None = None
     stream_host: str | None = None
+    pick: bool = False
 
 
 def add_session_flags(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +51,16 @@ def add_session_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="No messages about the session, errors excepted")
     parser.add_argument("--reason", metavar="TEXT", help="Why this session, for the service's history")
+    add_pick_flag(parser)
     add_channel_flags(parser)
     parser.add_argument(
         "--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)"
     )
+
+
+def add_pick_flag(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag of the picker."""
+    parser.add_argument("--pick", action="store_true", help="Choose on the terminal where several instances match")
 
 
 def add_channel_flags(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +92,7 @@ def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
         window=window,
         payload_size=payload_size,
         stream_host=namespace.stream_host,
+        pick=namespace.pick,
     )
 
 

@@ -14,10 +14,12 @@ from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_se
 from aws_runas.errors import UsageError
 from aws_runas.ssm.sessions.commands import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
+from aws_runas.targets.spelling import is_ecs
 
 if TYPE_CHECKING:
     from aws_runas.credentials.access import Access
     from aws_runas.ssm.api import SsmApi
+    from aws_runas.ssm.model import StartedSession
 
 SUMMARY = "Start an SSM shell session to the given target"
 USAGE = "shell [<flags>] [<profile>] [<target>]"
@@ -66,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the target."""
     profile, rest = split_profile(namespace.words, lambda: _names(env), env.environ, 1)
-    if not rest or not rest[0]:
+    if not any(rest) and not namespace.pick:
         raise UsageError(
             "no target given",
             code="target-missing",
@@ -79,7 +81,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         flags,
         read_session_flags(namespace),
         profile,
-        rest[0],
+        rest[0] if rest else "",
         namespace.document,
         parameters,
         parse_escape(namespace.escape if namespace.escape is not None else DEFAULT),
@@ -89,6 +91,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 def run(options: Options, env: Environment) -> Result:
     """Open the session and stay until it ends."""
     from aws_runas.cli.access import open_access_for
+    from aws_runas.cli.picker import picker
     from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.sessions.leaving import raise_at_signals
     from aws_runas.targets.resolve import resolve_target
@@ -96,7 +99,8 @@ def run(options: Options, env: Environment) -> Result:
     raise_at_signals()
     access = open_access_for(options.flags, options.profile, env)
     access.region()
-    target = resolve_target(options.target, access)
+    pick = picker(env.environ) if options.session.pick else None
+    target = resolve_target(options.target, access, pick=pick, environ=env.environ)
     api = SsmApi(access)
     if options.session.plugin:
         from aws_runas.cli.plugin_session import run_plugin
@@ -117,10 +121,7 @@ def run(options: Options, env: Environment) -> Result:
 def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
     from aws_runas.ssm.sessions.starting import Starting
 
-    starting = Starting(
-        lambda: api.start_session(target, options.document, options.parameters, options.session.reason),
-        api.terminate_session,
-    )
+    starting = Starting(lambda: _start(options, access, api, target), api.terminate_session)
     try:
         # Loaded while StartSession is under way.
         import asyncio
@@ -142,13 +143,22 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
             run_shell(
                 starting,
                 api,
-                target=options.target if options.target == target else f"{options.target} ({target})",
+                target=target if options.target in ("", target) else f"{options.target} ({target})",
                 options=ShellOptions(console, runs_shell=options.document is None),
                 stream=stream,
             )
         )
     finally:
         leave_quickly()
+
+
+def _start(options: Options, access: Access, api: SsmApi, target: str) -> StartedSession:
+    """Open the session: an ECS container's shell is started by ECS, unless a document was named."""
+    if is_ecs(target) and options.document is None:
+        from aws_runas.targets.ecs import execute_command
+
+        return execute_command(target, access)
+    return api.start_session(target, options.document, options.parameters, options.session.reason)
 
 
 def _names(env: Environment) -> list[str]:
