@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from aws_runas.errors import CredentialsError
 from aws_runas.serve.endpoint import Endpoint
 
 
-def serve(provider: Provider, role_arn: str | None, descriptor: int, token: str) -> Endpoint:
+def serve(provider: Provider, role_arn: str | None, descriptor: int, token: str) -> None:
     """Answer the program's requests from now on.
 
     Args:
@@ -19,20 +20,20 @@ def serve(provider: Provider, role_arn: str | None, descriptor: int, token: str)
         descriptor: the listening socket, owned by the endpoint from here.
         token: what requests must carry.
     """
-    endpoint = Endpoint(socket.socket(fileno=descriptor), token, provider, role_arn=role_arn)
-    endpoint.start()
-    return endpoint
+    try:
+        Endpoint(socket.socket(fileno=descriptor), token, provider, role_arn=role_arn).start()
+    except (OSError, RuntimeError) as error:  # out of descriptors or threads; the program runs on
+        os.write(2, f"aws-runas: the credential endpoint cannot be started: {error}\n".encode())
 
 
-def serve_command_line(words: Sequence[str], descriptor: int, token: str) -> Endpoint:
+def serve_command_line(words: Sequence[str], role_arn: str | None, descriptor: int, token: str) -> None:
     """Resolve the profile of a command line whose program was started fast, and serve its credentials.
 
     Args:
         words: the command line.
-        descriptor, token: as for serve.
+        role_arn, descriptor, token: as for serve.
     """
-    late = _Late(words)
-    return serve(late, None, descriptor, token)
+    serve(_Late(words), role_arn, descriptor, token)
 
 
 def refuse_to_ask(_question: str) -> str:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 FLAGS = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
 SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
 TRUE_WORDS = ("1", "true", "yes", "on")
-COPY_FACT = "copy"  # the config file, where its [default] has credential sources; else ""
+# What the full way adds to the credentials that it leaves for next time:
+CONFIG = "config"  # the config file, where its [default] has credential sources; else ""
+ROLE = "role"  # the ARN, for the endpoint; else ""
 
 
 def start(words: list[str], environ: "Mapping[str, str]") -> None:
@@ -33,12 +35,12 @@ def start(words: list[str], environ: "Mapping[str, str]") -> None:
         return
     name, program, in_environment, session = asked
     found = fast.read(name, environ, session=session)
-    if found is None or COPY_FACT not in found:
+    if found is None or CONFIG not in found or ROLE not in found:
         return
     variables = environment.base(environ, found["profile"], found["region"])
     try:
         if not in_environment:
-            _beside(program, variables, found[COPY_FACT], words)
+            _beside(program, variables, found, words)
         from aws_runas.run import program as starting
 
         environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
@@ -77,12 +79,12 @@ def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
     return name in environ and environ[name].strip().lower() in TRUE_WORDS
 
 
-def _beside(program: list[str], variables: dict[str, str], config_file: str, words: list[str]) -> "NoReturn":
+def _beside(program: list[str], variables: dict[str, str], found: dict[str, str], words: list[str]) -> "NoReturn":
     from aws_runas.run import beside
 
     def serve(descriptor: int, token: str) -> None:
         from aws_runas.cli import endpoint
 
-        endpoint.serve_command_line(words, descriptor, token)
+        endpoint.serve_command_line(words, found[ROLE] or None, descriptor, token)
 
-    beside.leave(beside.run(program, variables, config_file or None, serve))
+    beside.leave(beside.run(program, variables, found[CONFIG] or None, serve))

@@ -3,6 +3,7 @@
 import _socket
 import os
 
+from aws_runas.errors import ProgramError
 from aws_runas.run import config_copy, environment, program, waiting
 
 TYPE_CHECKING = False  # see run/environment.py
@@ -33,29 +34,42 @@ def run(
         The program's exit status.
 
     Raises:
-        ProgramError: it cannot be started.
-        OSError: there is no free port, or the config file cannot be copied.
+        ProgramError: it cannot be started, or not with an endpoint beside it.
     """
-    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-    copy = None
+    listener = copy = None
     try:
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
         listener.bind(("127.0.0.1", 0))
         listener.listen(BACKLOG)
-        token = os.urandom(TOKEN_BYTES).hex()
         copy = config_copy.make(config_file) if config_file else None
+        token = os.urandom(TOKEN_BYTES).hex()
         environment.with_endpoint(variables, listener.getsockname()[1], token, copy)
-        mask = waiting.block()
-        try:
-            pid = program.spawn(words, variables, mask)
-        except BaseException:
-            waiting.unblock(mask)
-            raise
-        _start_thread(serve, listener.detach(), token)
-        return waiting.wait_for(pid)
+        return _run(words, variables, lambda: serve(listener.detach(), token))
+    except OSError as error:
+        raise ProgramError(
+            f"the credential endpoint of {words[0]!r} cannot be made: {error.strerror}",
+            code="program-start-failed",
+            exit_status=126,
+            hint="with -E no endpoint is needed",
+        ) from error
     finally:
-        listener.close()
+        if listener is not None:
+            listener.close()
         if copy is not None:
-            os.unlink(copy)
+            config_copy.remove(copy)
+
+
+def _run(words: "Sequence[str]", variables: dict[str, str], serve: "Callable[[], None]") -> int:
+    import _thread  # threading costs 5 ms
+
+    mask = waiting.block()
+    try:
+        pid = program.spawn(words, variables, mask)
+    except BaseException:
+        waiting.unblock(mask)
+        raise
+    _thread.start_new_thread(serve, ())
+    return waiting.wait_for(pid)
 
 
 def leave(status: int) -> "NoReturn":
@@ -65,9 +79,3 @@ def leave(status: int) -> "NoReturn":
         status: the program's exit status.
     """
     os._exit(status)
-
-
-def _start_thread(serve: "Callable[[int, str], None]", descriptor: int, token: str) -> None:
-    import _thread  # threading costs 5 ms, which the program's exit status would wait for
-
-    _thread.start_new_thread(serve, (descriptor, token))

@@ -76,6 +76,14 @@ def make(path: str) -> str | None:
     return name
 
 
+def remove(name: str) -> None:
+    """Remove a copy; that it is gone already is nobody's loss."""
+    try:
+        os.unlink(name)
+    except OSError:
+        return
+
+
 def is_needed(path: str) -> bool:
     """Whether the default profile of a config file has credential sources."""
     text = _read(path)

@@ -27,6 +27,7 @@ def block() -> set[int]:
     Returns:
         The signals that were blocked before, for the program.
     """
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # where it is ignored, no child could be waited for
     before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDLED)
     return before
 
@@ -54,7 +55,7 @@ def wait_for(pid: int) -> int:
         elif number == _signal.SIGCONT:
             _continue(pid)
         elif not (from_kernel and number in FROM_TERMINAL and _shares_our_group(pid)):
-            os.kill(pid, number)
+            _send(pid, number)
 
 
 def _next_signal() -> tuple[int, bool]:
@@ -79,11 +80,21 @@ def _look(pid: int) -> int | None:
 
 def _continue(pid: int) -> None:
     """Wake the program, unless the shell woke the whole process group already."""
+    if not hasattr(os, "waitid"):  # macOS, up to Python 3.12
+        _send(pid, _signal.SIGCONT)
+        return
     result = os.waitid(os.P_PID, pid, os.WCONTINUED | os.WNOHANG | os.WNOWAIT)
     if result is None:
-        os.kill(pid, _signal.SIGCONT)
+        _send(pid, _signal.SIGCONT)
     else:
         os.waitid(os.P_PID, pid, os.WCONTINUED | os.WNOHANG)
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except PermissionError:  # sudo and its like run as somebody else
+        return
 
 
 def _shares_our_group(pid: int) -> bool:

@@ -127,12 +127,13 @@ def _notes(options: Options, access: Access, credentials: Credentials, env: Envi
 
 
 def _run(options: Options, env: Environment, access: Access, credentials: Credentials, prompt: _Prompt) -> NoReturn:
+    from aws_runas.cli import fast
     from aws_runas.config.files import config_path
     from aws_runas.run import beside, config_copy, environment, program
 
     path = str(config_path(env.environ, env.home))
     copied = path if config_copy.is_needed(path) else ""
-    access.shortcut(credentials, {"copy": copied})
+    access.shortcut(credentials, {fast.CONFIG: copied, fast.ROLE: access.profile.role_arn or ""})
     region = access.profile.region.value if access.profile.region else None
     variables = environment.base(env.environ, access.profile.name, region)
     if options.flags.env:

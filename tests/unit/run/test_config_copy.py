@@ -1,0 +1,90 @@
+"""The copy of the config file that names no source for the default profile."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from aws_runas.run import config_copy
+
+FULL = """\
+# comment
+[default]
+region = eu-west-1
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile=base
+AWS_Access_Key_Id: AKIAEXAMPLE
+credential_process = /bin/echo one
+    two
+# kept
+s3 =
+  max_concurrent_requests = 20
+sso_session = s
+output = json
+
+[profile base]
+role_arn = arn:aws:iam::123456789012:role/kept
+aws_access_key_id = AKIAKEPT
+"""
+
+
+def test_sources_of_the_default_profile_go_with_what_is_nested_under_them_and_nothing_else_does() -> None:
+    assert (
+        config_copy.without_sources(FULL)
+        == """\
+# comment
+[default]
+region = eu-west-1
+# kept
+s3 =
+  max_concurrent_requests = 20
+output = json
+
+[profile base]
+role_arn = arn:aws:iam::123456789012:role/kept
+aws_access_key_id = AKIAKEPT
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "heading", ["[default]", "[profile default]", "[ default ]", "[profile  default]", "  [default]"]
+)
+def test_each_spelling_of_the_default_section_counts(heading: str) -> None:
+    assert config_copy.without_sources(f"{heading}\nrole_arn = x\n") == f"{heading}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[default]\nregion = x\n", "[profile default2]\nrole_arn = x\n", "[other]\nrole_arn=x\n"]
+)
+def test_a_file_without_such_sources_needs_no_copy(text: str, tmp_path: Path) -> None:
+    assert config_copy.without_sources(text) is None
+    path = tmp_path / "config"
+    path.write_text(text)
+    assert not config_copy.is_needed(str(path))
+    assert config_copy.make(str(path)) is None
+
+
+def test_a_missing_file_needs_no_copy(tmp_path: Path) -> None:
+    assert not config_copy.is_needed(str(tmp_path / "config"))
+    assert config_copy.make(str(tmp_path / "config")) is None
+
+
+def test_a_copy_is_private_and_read_by_botocore_as_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    path = tmp_path / "config"
+    path.write_bytes(b"\xef\xbb\xbf" + FULL.replace("\n", "\r\n").encode())
+    copy = config_copy.make(str(path))
+    assert copy is not None
+    assert stat.S_IMODE(Path(copy).stat().st_mode) == 0o600
+    session = botocore.session.Session()
+    session.set_config_variable("config_file", copy)
+    profiles = session.full_config["profiles"]
+    assert profiles["default"] == {"region": "eu-west-1", "output": "json", "s3": {"max_concurrent_requests": "20"}}
+    assert profiles["base"]["aws_access_key_id"] == "AKIAKEPT"
+    config_copy.remove(copy)
+    config_copy.remove(copy)  # twice is fine
+    assert [each.name for each in tmp_path.iterdir()] == ["config"]
