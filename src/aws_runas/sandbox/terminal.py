@@ -1,0 +1,112 @@
+"""Running a program on a terminal of its own and typing at it, as a person would; for the demonstration."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+
+class TerminalTimeout(Exception):  # noqa: N818
+    """What was waited for did not appear."""
+
+
+class Terminal:
+    """A program on a pseudo-terminal; a context manager that leaves no process behind.
+
+    Args:
+        words: the program and its arguments, looked up in PATH of environ.
+        show: gets every piece of output as it comes; may be replaced.
+        directory: where the program starts; ours when None.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        show: Callable[[str], None],
+        directory: Path | None = None,
+    ) -> None:
+        self.show = show
+        self._seen = ""
+        self._status: int | None = None
+        sys.stdout.flush()
+        self._pid, self._descriptor = pty.fork()
+        if self._pid == 0:
+            try:
+                os.chdir(directory or ".")
+                os.execvpe(words[0], list(words), dict(environ))  # noqa: S606
+            finally:
+                os._exit(127)
+
+    def wait_for(self, text: str, timeout: float = 30) -> str:
+        """Read until text appears, and return what came before it, and it.
+
+        Raises:
+            TerminalTimeout: it did not.
+        """
+        deadline = time.monotonic() + timeout
+        while text not in self._seen:
+            if not self._read(deadline):
+                raise TerminalTimeout(f"{text!r} did not appear; what came: {self._seen!r}")
+        before, _, self._seen = self._seen.partition(text)
+        return before + text
+
+    def keys(self, text: str) -> None:
+        """Type something."""
+        os.write(self._descriptor, text.encode())
+
+    def finish(self, timeout: float = 30) -> int:
+        """Read to the end, and return the exit status, 128+n for a signal.
+
+        Raises:
+            TerminalTimeout: it does not end.
+        """
+        deadline = time.monotonic() + timeout
+        while self._read(deadline):
+            pass
+        while self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                self._status = code if code >= 0 else 128 - code
+            elif time.monotonic() > deadline:
+                raise TerminalTimeout("the program does not end")
+            else:
+                time.sleep(0.005)
+        return self._status
+
+    def _read(self, deadline: float) -> bool:
+        """Take one piece of output; False at the end or when time is up."""
+        ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._descriptor, 65536)
+        except OSError:  # EIO: the program has ended
+            return False
+        text = data.decode("utf-8", "replace").replace("\r\n", "\n")
+        self._seen += text
+        self.show(text)
+        return bool(data)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+        if self._status is None:
+            for number in (signal.SIGHUP, signal.SIGKILL):
+                with contextlib.suppress(OSError):
+                    os.killpg(self._pid, number)
+            with contextlib.suppress(OSError):
+                os.waitpid(self._pid, 0)
