@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aws_runas.ssm.model import StartedSession
 
 SUMMARY = "Start an SSM shell session to the given target"
-USAGE = "shell [<flags>] [<profile>] [<target>]"
+USAGE = "shell [<profile>] [<target>]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--escape", metavar="CHAR", help="Character that begins an escape after a newline, or none (default ~)"
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="[<profile>] [<target>]", help="The EC2 instance to connect via SSM"
-    )
+    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
+    parser.add_argument("more", nargs="*", metavar="[<target>]", help="The EC2 instance to connect via SSM")
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the target."""
-    profile, rest = split_profile(namespace.words, lambda: _names(env), env.environ, 1)
+    words = [] if namespace.first is None else [namespace.first, *namespace.more]
+    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
     if not any(rest) and not namespace.pick:
         raise UsageError(
             "no target given",
