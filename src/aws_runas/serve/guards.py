@@ -49,8 +49,8 @@ def host(request: Request) -> Response | None:
 def split_host(value: str) -> tuple[str, str]:
     """Split a Host header into name and port, the port "" where there is none."""
     if value.startswith("["):
-        name, _, rest = value.partition("]")
-        return name + "]", rest.removeprefix(":") if rest.startswith(":") else rest
+        name, bracket, rest = value.partition("]")
+        return name + bracket, rest[1:] if rest.startswith(":") and rest != ":" else rest
     name, colon, port = value.partition(":")
     return name, port if not colon or port else ":"  # "localhost:" is nobody's spelling
 

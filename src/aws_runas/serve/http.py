@@ -127,6 +127,7 @@ class RequestReader:
     def __init__(self, connection: Connection | None = None) -> None:
         self._buffer = bytearray()
         self._connection = connection or Connection()
+        self._forgave = False
         self._scanned = 0  # the blank line is not before this index, so that slow bytes cost no repeated search
 
     @property
@@ -144,8 +145,9 @@ class RequestReader:
         Raises:
             BadRequest: the connection is of no further use.
         """
-        if not self._scanned and self._buffer[:2] == b"\r\n":
-            del self._buffer[:2]  # RFC 9112 2.2: an empty line before a request is forgiven
+        if not self._forgave and self._buffer[:2] == b"\r\n":
+            del self._buffer[:2]  # RFC 9112 2.2: an empty line before a request is forgiven; one, not a stream of them
+            self._forgave, self._scanned = True, 0
         end = self._buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
             self._scanned = len(self._buffer)
@@ -163,7 +165,7 @@ class RequestReader:
             return None
         body = bytes(self._buffer[end + 4 : end + 4 + length])
         del self._buffer[: end + 4 + length]
-        self._scanned = 0
+        self._forgave, self._scanned = False, 0
         if minor >= 1 and sum(name == "host" for name, _ in headers) != 1:
             raise BadRequest(400, "exactly one Host header is needed")
         options = [value.lower() for name, value in headers if name == "connection"]

@@ -117,7 +117,7 @@ def _read(path: str, facts: ProfileFacts) -> Response | WantCredentials:
         if path.startswith(prefix):
             return WantCredentials(path.removeprefix(prefix), extended)
     leaves = _leaves(facts)
-    value = leaves.get(path)
+    value = leaves.get(path.removesuffix("/"))  # botocore asks for availability-zone/
     if value is not None:
         return value
     folder = path.rstrip("/") + "/" if path else ""
