@@ -14,6 +14,7 @@ import botocore.configprovider
 import botocore.session
 
 from aws_runas import __version__
+from aws_runas.aws.loader import Loader
 from aws_runas.config.profile import Profile
 from aws_runas.credentials.model import Credentials
 
@@ -88,6 +89,7 @@ class Session(botocore.session.Session):  # type: ignore[misc]
         known = profile.section if profile.section in self._ours["profiles"] else None
         store.set_config_provider("profile", constant(known))
         store.set_config_provider("region", constant(profile.sts_region))
+        self.register_component("data_loader", Loader(self.get_config_variable("data_path")))
         self.user_agent_extra = f"aws-runas/{__version__}"
 
     @property

@@ -11,21 +11,12 @@ from collections.abc import Iterator
 
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
+MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
+
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _BAD_KEY = ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 _THROTTLED = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
-
-
-class AwsServiceError(AwsRunasError):
-    """An answer of AWS that has no error of its own here.
-
-    Args:
-        aws_code: AWS's own name of the error.
-    """
-
-    exit_status = 1
-    aws_code = ""
 
 
 @contextlib.contextmanager
@@ -40,17 +31,28 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
     Raises:
         AwsRunasError: the call failed; ``aws_code`` of the cause, if AWS answered, is in ``__cause__``.
     """
-    from botocore import exceptions
+    from botocore import exceptions, parsers
 
     try:
         yield
     except exceptions.ClientError as error:
         answer = error.response.get("Error", {})
-        raise _answered(
-            service, operation, kind, str(answer.get("Code", "")), str(answer.get("Message", ""))
-        ) from error
-    except exceptions.BotoCoreError as error:
+        code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
+        # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
+        cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
+        ours = _answered(service, operation, kind, code, message)
+    except (exceptions.BotoCoreError, parsers.ResponseParserError, OSError) as error:
         raise _failed(service, operation, kind, error) from error
+    else:
+        return
+    raise ours from cause  # outside the except block: the original must not hang on as the context
+
+
+def scrub(message: str) -> str:
+    """AWS's words on one line, without the canonical request that some answers quote: it holds the session token."""
+    for start in ("The Canonical String", "The String-to-Sign"):
+        message = message.partition(start)[0]
+    return " ".join(message.split())[:MESSAGE_LENGTH]
 
 
 def aws_code(error: AwsRunasError) -> str:
@@ -66,7 +68,6 @@ def aws_message(error: AwsRunasError) -> str:
 
 
 def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str, message: str) -> AwsRunasError:
-    message = " ".join(message.split())
     call = f"{service} {operation}"
     if code in _EXPIRED:
         return CredentialsError(
@@ -109,9 +110,21 @@ def _signature(call: str, message: str, code: str) -> CredentialsError:
 
 
 def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exception) -> AwsRunasError:
-    from botocore import exceptions
+    from botocore import exceptions, parsers
 
     call = f"{service} {operation}"
+    if isinstance(error, parsers.ResponseParserError):
+        return kind(
+            f"{call}: what answers there is not AWS",
+            code="endpoint-not-aws",
+            hint="check AWS_ENDPOINT_URL and the proxy",
+        )
+    if isinstance(error, OSError):
+        return ConfigError(
+            f"{call}: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
+            code="client-setup-failed",
+            hint="check AWS_CA_BUNDLE and ca_bundle",
+        )
     url = getattr(error, "kwargs", {}).get("endpoint_url", "")
     if isinstance(error, exceptions.ProxyConnectionError):
         return kind(

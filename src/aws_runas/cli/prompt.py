@@ -33,13 +33,14 @@ def ask_on_terminal(message: str) -> str:
             screen.flush()
             line = keys.readline(MAX_LENGTH)
     except OSError:
-        raise _no_terminal() from None
+        raise no_terminal() from None
     if not line:
-        raise _no_terminal()
+        raise no_terminal()
     return line.rstrip("\r\n")
 
 
-def _no_terminal() -> CredentialsError:
+def no_terminal() -> CredentialsError:
+    """The error for a code that nobody can be asked for."""
     return CredentialsError(
         "an MFA code is needed, and there is no terminal to ask for it",
         code="mfa-no-terminal",

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,8 @@ from aws_runas.credentials.model import Credentials
 
 VERSION = 1  # of an entry's content
 MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes
+KEPT = 3 * 24 * 3600  # seconds after its last change that a file is kept; no credentials live longer than 36 hours
+PATIENCE = 3.0  # seconds of waiting for another process before the user is told
 
 Warn = Callable[[str], None]
 
@@ -50,8 +53,19 @@ class DiskCache:
             return
         try:
             files.write_atomic(self.directory / name, encode(credentials), durable=False)
+            self._prune()
         except OSError as error:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
+
+    def _prune(self) -> None:
+        """Remove what nobody can use any more, so that the directory does not grow for ever."""
+        limit = time.time() - KEPT
+        with os.scandir(self.directory) as found:
+            for entry in found:
+                ours = entry.name.startswith("fast-") or entry.name.endswith((".json", ".json.lock"))
+                if ours and entry.stat(follow_symlinks=False).st_mtime < limit:
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.path)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -59,10 +73,17 @@ class DiskCache:
         with contextlib.ExitStack() as stack:
             if self._usable():
                 try:
-                    stack.enter_context(files.lock(self.directory / f"{name}.lock"))
+                    self._wait(stack, self.directory / f"{name}.lock")
                 except (OSError, NotImplementedError) as error:
                     self._disable(f"cannot lock the cache {self.directory}: {_reason(error)}")
             yield
+
+    def _wait(self, stack: contextlib.ExitStack, path: Path) -> None:
+        try:
+            stack.enter_context(files.lock(path, timeout=PATIENCE))
+        except TimeoutError:
+            self._warn("another aws-runas is fetching these credentials, and perhaps asking for a code; waiting for it")
+            stack.enter_context(files.lock(path))
 
     def _usable(self) -> bool:
         if self._state is None:
