@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from aws_runas.ssm.sessions.local import LocalConnection
 
 FAST_DOWNLOAD: Final = 300_000  # bytes a second; an agent at its pace sends 650,000 (spec, measured), less under load
-HALF_CLOSE_WAIT: Final = 10.0  # seconds of silence after which a half-closed connection is closed for good
+HALF_CLOSE_WAIT: Final = 5.0  # seconds of silence after which a half-closed connection is closed for good
 AFTER_FIN: Final = 2.0  # seconds that the program may still send after the far side has ended
 
 

@@ -1,0 +1,228 @@
+"""A forward that is left running: cuts, sessions that end, agents of other times, sessions added and closed."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_runas.config.overrides import Overrides
+from aws_runas.credentials.build import open_access
+from aws_runas.sandbox.world import Sandbox
+from tests.integration.conftest import MakeSandbox
+from tests.integration.forward.support import (
+    PROFILE,
+    TARGET,
+    Forwarded,
+    echo,
+    forwarding,
+    receive_all,
+    receive_exactly,
+    serving,
+    wait_until,
+)
+from tests.integration.forward.test_listening import answers, failure
+
+
+def terminate_all(sandbox: Sandbox) -> None:
+    """End every session at the service, as an administrator would."""
+    for session_id in active_sessions(sandbox):
+        _client(sandbox).terminate_session(SessionId=session_id)
+
+
+def active_sessions(sandbox: Sandbox) -> list[str]:
+    return [each["SessionId"] for each in _client(sandbox).describe_sessions(State="Active")["Sessions"]]
+
+
+def _client(sandbox: Sandbox) -> Any:
+    access = open_access(
+        "sandbox",
+        Overrides(),
+        environ=sandbox.environ,
+        home=Path(sandbox.environ["HOME"]),
+        prompt=lambda _: "",
+        now=time.time,
+        warn=lambda _: None,
+    )
+    return access.client("ssm")
+
+
+def test_cut_connections_are_resumed_without_losing_or_repeating_a_byte(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(close_after=0.4, new_cell=True)
+    sent = random.Random(7).randbytes(400_000)
+    with serving(echo) as server:
+        with forwarding(sandbox, "--events", PROFILE, f"{TARGET}:{server.port}") as forward:
+            listening = forward.event("listening")
+            with socket.create_connection(("127.0.0.1", listening["port"]), 60) as connection:
+                threading.Thread(target=connection.sendall, args=(sent,), daemon=True).start()
+                received = receive_exactly(connection, len(sent))
+            assert hashlib.sha256(received).digest() == hashlib.sha256(sent).digest()
+            assert forward.event("connection_regained")
+        assert server.accepted == 1
+
+
+def test_session_that_is_gone_is_replaced_behind_the_same_listener(sandbox: Sandbox) -> None:
+    with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
+        with forward.connect() as connection:
+            assert answers(connection)
+            terminate_all(sandbox)
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+        with forward.connect() as connection:
+            assert answers(connection)
+        forward.wait_for_error("is over")
+
+
+def test_idle_session_that_the_service_ended_is_replaced_when_somebody_connects(sandbox: Sandbox) -> None:
+    with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
+        terminate_all(sandbox)
+        forward.wait_for_error("the next connection opens a new one")
+        before = sandbox.count("StartSession")
+        with forward.connect() as connection:
+            assert answers(connection)
+        assert sandbox.count("StartSession") == before + 1
+
+
+def test_connections_wait_while_a_new_session_is_being_opened(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(start_slow=1.0)
+    with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
+        terminate_all(sandbox)
+        forward.wait_for_error("is over")
+        connections = [forward.connect() for _ in range(10)]
+        for connection in connections:
+            with connection:
+                assert answers(connection)
+
+
+def test_agents_without_smux_serve_one_connection_after_the_other(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(agent_version="3.0.196.0")
+    with serving(echo) as server:
+        with forwarding(sandbox, "--sessions", "1", PROFILE, f"{TARGET}:{server.port}") as forward:
+            first, second = forward.connect(), forward.connect()
+            second.sendall(b"later")
+            assert answers(first)
+            assert server.accepted == 1
+            first.close()
+            assert receive_exactly(second, 5) == b"later"
+            second.close()
+            for _ in range(3):
+                with forward.connect() as connection:
+                    assert answers(connection)
+        assert server.accepted == 5
+
+
+def test_agents_without_smux_get_a_session_for_each_connection_where_there_may_be_more(
+    make_sandbox: MakeSandbox,
+) -> None:
+    sandbox = make_sandbox(agent_version="3.0.100.0")
+    with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
+        connections = [forward.connect() for _ in range(3)]
+        for connection in connections:
+            assert answers(connection)
+        for connection in connections:
+            connection.close()
+        assert sandbox.count("StartSession") == 3
+
+
+def test_no_byte_of_one_connection_reaches_the_next(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(agent_version="3.0.196.0")
+
+    def flood(connection: socket.socket) -> None:
+        mark = connection.recv(1)
+        connection.sendall(mark * 200_000)
+
+    with (
+        serving(flood) as server,
+        forwarding(sandbox, "--sessions", "1", PROFILE, f"{TARGET}:{server.port}") as forward,
+    ):
+        for mark in b"abcd":
+            with forward.connect() as connection:
+                connection.sendall(bytes([mark]))
+                assert set(receive_exactly(connection, 10_000)) == {mark}
+
+
+def test_agents_too_old_for_forwarding_get_an_error_that_says_so(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(agent_version="2.3.600.0")
+    result = failure(sandbox, PROFILE, f"{TARGET}:9000")
+    assert result.returncode == 6
+    assert "2.3.600.0" in result.stderr
+    assert "2.3.672.0" in result.stderr
+    assert active_sessions(sandbox) == []
+
+
+def test_agents_too_old_for_other_hosts_get_an_error_that_says_so(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(agent_version="3.1.1373.0")
+    result = failure(sandbox, "-L", "0:db.internal:5432", PROFILE, TARGET)
+    assert result.returncode == 6
+    assert "3.1.1374.0" in result.stderr
+    assert active_sessions(sandbox) == []
+
+
+def test_more_sessions_are_opened_when_connections_queue_behind_a_busy_one(sandbox: Sandbox) -> None:
+    stop = threading.Event()
+
+    def swallow(connection: socket.socket) -> None:
+        receive_all(connection)
+
+    def pour(connection: socket.socket) -> None:
+        try:
+            while not stop.is_set():
+                connection.sendall(bytes(65_536))
+        except OSError:
+            pass
+
+    with serving(swallow) as server:
+        forward = Forwarded(sandbox, "--events", PROFILE, f"{TARGET}:{server.port}")
+        try:
+            port = forward.event("listening")["port"]
+            connections = []
+            for _ in range(3):
+                connections.append(socket.create_connection(("127.0.0.1", port), 30))
+                threading.Thread(target=pour, args=(connections[-1],), daemon=True).start()
+            second = forward.event("session_opened")
+            assert second["sessions"] == 2
+            connections.append(socket.create_connection(("127.0.0.1", port), 30))
+            while forward.event("connection_opened")["session"] != second["session"]:
+                pass
+            stop.set()
+            for connection in connections:
+                connection.close()
+        finally:
+            stop.set()
+            forward.stop()
+
+
+def test_fixed_number_of_sessions_is_opened_and_shared_evenly(sandbox: Sandbox) -> None:
+    with serving(echo) as server:
+        words = ("--events", "--sessions", "3", PROFILE, f"{TARGET}:{server.port}")
+        forward = Forwarded(sandbox, *words)
+        try:
+            port = forward.event("listening")["port"]
+            while forward.event("session_opened")["sessions"] < 3:
+                pass
+            connections = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(6)]
+            used = [forward.event("connection_opened")["session"] for _ in connections]
+            assert sorted(used.count(session) for session in set(used)) == [2, 2, 2]
+            for connection in connections:
+                assert answers(connection)
+                connection.close()
+        finally:
+            forward.stop()
+
+
+def test_failing_replacement_is_reported_and_tried_again(make_sandbox: MakeSandbox) -> None:
+    """The instance goes away and comes back: the forward is there all the time."""
+    sandbox = make_sandbox(end_after=1.5)
+    with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
+        for _ in range(2):
+            with forward.connect() as connection:
+                assert answers(connection)
+                with pytest.raises(ConnectionResetError):
+                    connection.recv(1)
+        wait_until(lambda: forward.errors.count("is over") >= 2, "both ends were told")
