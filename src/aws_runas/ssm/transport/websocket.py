@@ -120,7 +120,6 @@ class WebSocket(asyncio.Protocol):
         self._error: Exception | None = None
         self._closed = False
         self._last_received = self._pinged_at = self._loop.time()
-        self._ping_answered = True
         self._clock_offset = time.time() - self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self.writable = True
@@ -188,7 +187,7 @@ class WebSocket(asyncio.Protocol):
         """Undo pause_reading."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._ping_answered = True  # what waits in the socket has not been looked at
+            self._last_received = self._loop.time()  # what waits in the socket has not been looked at
             self._transport.resume_reading()
 
     def probe(self, timeout: float) -> None:
@@ -213,7 +212,6 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._last_received = self._loop.time()
-        self._ping_answered = True
         self._protocol.receive_data(data)
         self._process()
 
@@ -287,7 +285,7 @@ class WebSocket(asyncio.Protocol):
             if frame.fin:
                 whole = b"".join(self._fragments)
                 self._fragments.clear()
-                messages.append(whole.decode("utf-8", "replace") if self._fragments_are_text else whole)
+                messages.append(_text_of(whole) if self._fragments_are_text else whole)
 
     def _answer_request(self, request: Request) -> None:
         """Server: let the client in, or not."""
@@ -315,13 +313,12 @@ class WebSocket(asyncio.Protocol):
     def _ping(self) -> None:
         self._protocol.send_ping(b"")
         self._pinged_at = self._loop.time()
-        self._ping_answered = False
         self._collect()
         self.flush()
 
     def _judge(self, asked: float) -> None:
         """Has a single byte come since that ping?"""
-        if not self._ping_answered and self._pinged_at <= asked and not self._reading_paused:
+        if self._last_received < asked and not self._reading_paused:
             self.abort(PeerSilent(f"no answer for {self._loop.time() - self._last_received:.0f} s"))
 
     def _schedule_keepalive(self) -> None:
@@ -339,6 +336,14 @@ class WebSocket(asyncio.Protocol):
         elif now - self._pinged_at >= self._ping_interval and not self._reading_paused:
             self.probe(self._pong_timeout)
         self._schedule_keepalive()
+
+
+def _text_of(data: bytes) -> bytes | str:
+    """A text frame's content; bytes that are no UTF-8 stay bytes, as the official programs take them (spec 1)."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def client_websocket(

@@ -1,0 +1,261 @@
+"""Every way in which a connection can be lost, on real sockets: the session goes on, no byte is lost or repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+from websockets.http11 import Request
+
+from aws_runas.errors import CredentialsError, SessionError
+from aws_runas.ssm.core.settings import ChannelSettings
+from aws_runas.ssm.transport.dialling import Dialling
+from aws_runas.ssm.transport.reconnect import ReconnectPolicy
+from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
+from tests.integration.channel.client import SWIFT, ListedService, connect, send_all
+from tests.integration.channel.stream_server import (
+    Connection,
+    StreamServer,
+    channel_closed,
+    put_together,
+)
+
+UNPACED = ChannelSettings(frame_rate=None, window_bytes=None)
+BUSY = ServiceUnavailable("busy", code="service-unavailable")
+
+
+def output(number: int, data: bytes) -> bytes:
+    return put_together("output_stream_data", number, data, flags=0 if number else 1)
+
+
+async def hold(connection: Connection) -> None:
+    await connection.websocket.wait_closed()
+
+
+def cut_first(cut: Callable[[Connection], Awaitable[None] | None]) -> Callable[[Connection], Awaitable[None]]:
+    """A service whose first connection is cut after one output and one input; the second says the rest."""
+    turns = 0
+
+    async def play(connection: Connection) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            await connection.websocket.send(output(0, b"before "))
+            await connection.data()
+            result = cut(connection)
+            if result is not None:
+                await result
+            return
+        await connection.websocket.send(output(1, b"after"))
+        await connection.until_acknowledged({1})
+        await connection.websocket.send(channel_closed())
+        await hold(connection)
+
+    return play
+
+
+async def close_in_order(connection: Connection) -> None:
+    await connection.websocket.close(1000, "Bye")
+
+
+def reset(connection: Connection) -> None:
+    connection.websocket.transport.abort()
+
+
+CUTS = {"close 1000 Bye": close_in_order, "TCP reset": reset}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_a_cut_session_goes_on_with_the_new_token_at_the_new_address(
+    cut: Callable[[Connection], Awaitable[None] | None],
+) -> None:
+    async def run() -> None:
+        async with StreamServer(cut_first(cut), acknowledge=False) as server:
+            service = ListedService(resumes=[("token-1", server.url(extra="+/cell2=="))])
+            channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"kept")
+            await recorder.until(lambda: recorder.ended)
+            first, second = server.connections
+        assert recorder.output == b"before after"
+        assert recorder.error is None
+        assert (len(recorder.lost), recorder.regained) == (1, 1)
+        assert [c.opening["TokenValue"] for c in (first, second)] == ["token-0", "token-1"]
+        assert second.path.endswith("?role=publish_subscribe&cell-number=AAEAATf2ktZ+bs/0f==&n=+/cell2==")
+        assert first.opening["ClientId"] == second.opening["ClientId"]
+        assert first.opening["RequestId"] != second.opening["RequestId"]
+        # What the first connection took without confirming it is sent again, under its old number.
+        assert [(m.number, m.payload) for m in second.everything if m.kind == "input_stream_data"][:1] == [(0, b"kept")]
+        assert "terminate" not in service.calls
+
+    asyncio.run(run())
+
+
+def test_an_empty_address_of_a_resume_keeps_the_old_one() -> None:
+    async def run() -> None:
+        async with StreamServer(cut_first(reset)) as server:
+            channel, recorder = await connect(server.url(extra="first"), ListedService(resumes=[("token-1", "")]))
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+        assert server.connections[1].path == server.connections[0].path
+
+    asyncio.run(run())
+
+
+def test_a_peer_that_falls_silent_is_left_after_a_ping_without_answer() -> None:
+    async def run() -> None:
+        released = asyncio.Event()
+
+        async def stall(connection: Connection) -> None:
+            connection.websocket.transport.pause_reading()  # alive for TCP, dead for everyone else
+            await released.wait()
+
+        async with StreamServer(cut_first(stall)) as server:
+            channel, recorder = await connect(
+                server.url(),
+                ListedService(resumes=[("token-1", "")]),
+                dialling=Dialling(environ={}, ping_interval=0.1, pong_timeout=0.2),
+            )
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+            released.set()
+        assert "no answer" in recorder.lost[0]
+        assert recorder.output == b"before after"
+
+    asyncio.run(run())
+
+
+def test_failures_on_the_way_back_are_overcome() -> None:
+    """Name resolution gone, the service busy, a gateway in trouble, credentials expired: each passes."""
+
+    async def run() -> None:
+        refusals = {1: 503, 2: 403}
+
+        def refuse(number: int, _request: Request) -> int | None:
+            return refusals.get(number)
+
+        async with StreamServer(cut_first(reset), refuse=refuse) as server:
+            nowhere = f"ws://localhost:1/v1/data-channel/me-0123?was={server.port}"
+            service = ListedService(
+                resumes=[BUSY, BUSY, ("token-1", nowhere), ("token-2", server.url()), ("token-3", server.url())]
+            )
+            channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+        assert recorder.output == b"before after"
+        assert service.calls.count("renew") >= 1
+        assert threading.get_ident() not in service.threads, "AWS is asked in threads: the loop never waits for it"
+
+    asyncio.run(run())
+
+
+ENDS = {
+    "the session is gone": (SessionGone("gone", code="session-gone"), "session-gone", 1),
+    "resuming is not permitted": (CredentialsRefused("denied", code="resume-denied"), "resume-denied", 3),
+    "no credentials any more": (CredentialsError("no code", code="mfa-no-terminal"), "mfa-no-terminal", 3),
+}
+
+
+@pytest.mark.parametrize(("error", "code", "attempts"), ENDS.values(), ids=ENDS)
+def test_what_cannot_be_resumed_ends_the_session(error: SessionError, code: str, attempts: int) -> None:
+    async def run() -> None:
+        async with StreamServer(cut_first(reset)) as server:
+            service = ListedService(resumes=[error])
+            channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+        assert getattr(recorder.error, "code", "") == code
+        assert service.calls.count("resume") == attempts
+
+    asyncio.run(run())
+
+
+def test_giving_up_comes_after_the_longest_life_of_a_session() -> None:
+    async def run() -> None:
+        async with StreamServer(cut_first(reset)) as server:
+            service = ListedService(resumes=[BUSY])
+            policy = ReconnectPolicy(first_delay=0.01, longest_delay=0.02, give_up_after=0.2)
+            channel, recorder = await connect(server.url(), service, policy=policy)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+        assert isinstance(recorder.error, ServiceUnavailable)
+        assert service.calls.count("resume") > 3
+
+    asyncio.run(run())
+
+
+def test_a_403_at_the_first_connection_names_the_permission_and_ends_the_session() -> None:
+    async def run() -> None:
+        async with StreamServer(hold, refuse=lambda _n, _r: 403) as server:
+            service = ListedService(resumes=[("token-1", "")])
+            with pytest.raises(SessionError) as caught:
+                await connect(server.url(), service)
+        assert caught.value.code == "stream-forbidden"
+        assert "ssmmessages:OpenDataChannel" in str(caught.value.hint)
+        assert service.calls.count("renew") == 1
+        assert service.calls[-1] == "terminate"
+
+    asyncio.run(run())
+
+
+def test_a_first_connection_that_fails_once_is_tried_again_with_a_token_of_its_own() -> None:
+    async def run() -> None:
+        async with StreamServer(hold, refuse=lambda number, _r: 502 if number == 0 else None) as server:
+            service = ListedService(resumes=[("token-1", "")])
+            channel, _ = await connect(server.url(), service)
+            assert (await server.until_connected()).opening["TokenValue"] == "token-1"
+            await channel.terminate()
+
+    asyncio.run(run())
+
+
+def test_an_upload_through_many_cuts_arrives_whole_and_in_order() -> None:
+    data = bytes(range(256)) * 1200
+
+    async def run() -> None:
+        async def play(connection: Connection) -> None:
+            if len(server.connections) == 1:
+                await connection.websocket.send(output(0, b"$ "))
+            await hold(connection)
+
+        async with StreamServer(play, cut_after=60) as server:
+            service = ListedService(resumes=[("again", "")])
+            channel, recorder = await connect(server.url(), service, settings=UNPACED)
+            await recorder.until(lambda: recorder.started is not None)
+            await send_all(channel, recorder, data)
+            async with asyncio.timeout(20):
+                await channel.drained()
+            await channel.terminate()
+        # The server confirms whatever it reads, so that is what counts as arrived; a number may come twice, as it was.
+        arrived: dict[int, bytes] = {}
+        for message in (m for c in server.connections for m in c.everything if m.kind == "input_stream_data"):
+            assert arrived.setdefault(message.number, message.payload) == message.payload
+        assert b"".join(arrived[number] for number in sorted(arrived)) == data
+        assert len(server.connections) == 5
+        assert recorder.regained == len(recorder.lost)
+
+    asyncio.run(run())
+
+
+def test_leaving_while_the_connection_is_lost_ends_the_session_at_once() -> None:
+    async def run() -> None:
+        async with StreamServer(cut_first(reset)) as server:
+            service = ListedService(resumes=[BUSY])
+            channel, recorder = await connect(server.url(), service, policy=SWIFT)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: bool(recorder.lost))
+            async with asyncio.timeout(2):
+                await asyncio.gather(channel.terminate(), channel.terminate())
+        assert recorder.ended
+        assert recorder.error is None
+        assert service.calls.count("terminate") == 1
+
+    asyncio.run(run())
