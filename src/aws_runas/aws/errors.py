@@ -41,7 +41,7 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
         # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
         cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
         ours = _answered(service, operation, kind, code, message)
-    except (exceptions.BotoCoreError, parsers.ResponseParserError, OSError) as error:
+    except (exceptions.BotoCoreError, parsers.ResponseParserError, KeyError, OSError) as error:
         raise _failed(service, operation, kind, error) from error
     else:
         return
@@ -113,13 +113,13 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
     from botocore import exceptions, parsers
 
     call = f"{service} {operation}"
-    if isinstance(error, parsers.ResponseParserError):
+    if isinstance(error, (parsers.ResponseParserError, KeyError)):  # not XML, or XML without what the reply must have
         return kind(
             f"{call}: what answers there is not AWS",
             code="endpoint-not-aws",
             hint="check AWS_ENDPOINT_URL and the proxy",
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, exceptions.BotoCoreError):  # some of botocore's are both
         return ConfigError(
             f"{call}: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
             code="client-setup-failed",

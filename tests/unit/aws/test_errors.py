@@ -1,0 +1,158 @@
+"""What AWS and the network answer, in our words."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aws_runas.config.resolve import Overrides
+from aws_runas.credentials.build import open_access
+from aws_runas.errors import AwsRunasError
+from tests.sts_server import Sts, running_sts, write_home
+
+
+@pytest.fixture
+def sts() -> Iterator[Sts]:
+    with running_sts() as server:
+        yield server
+
+
+def _fail(
+    environ: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPatch, name: str = "plainrole"
+) -> AwsRunasError:
+    for key in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "AWS_MAX_ATTEMPTS"):
+        monkeypatch.delenv(key, raising=False)
+        monkeypatch.delenv(key.lower(), raising=False)
+        if key in environ:
+            monkeypatch.setenv(key, environ[key])
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    access = open_access(
+        name, Overrides(), environ=environ, home=home, prompt=lambda _: "123456", now=lambda: 1e9, warn=pytest.fail
+    )
+    with pytest.raises(AwsRunasError) as caught:
+        access.provider.credentials()
+    assert "\n" not in caught.value.message
+    text = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    for secret in ("secret-key-of-plain", "secret-made", "token-made", "session-token-in-the-canonical-string"):
+        assert secret not in text
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("aws", "message", "code", "says"),
+    [
+        (
+            "AccessDenied",
+            "User: x is not authorized to perform: sts:GetSessionToken",
+            "access-denied",
+            "sts:GetSessionToken",
+        ),
+        ("ExpiredToken", "The security token included in the request is expired", "credentials-expired", "expired"),
+        (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+            "access-key-unknown",
+            "access key",
+        ),
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20260101T000000Z is now earlier than 20260101T010000Z (20260101T011500Z - 15 min.)",
+            "clock-skew",
+            "clock",
+        ),
+        (
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+            "Access Key. The Canonical String for this request should have been 'x-amz-security-token:"
+            "session-token-in-the-canonical-string'",
+            "signature-wrong",
+            "secret access key",
+        ),
+        ("Throttling", "Rate exceeded", "throttled", "slow down"),
+        ("RegionDisabledException", "STS is not activated in this region", "region-disabled", "not activated"),
+        ("SomethingNew", "in AWS's words", "aws-error", "in AWS's words (SomethingNew)"),
+    ],
+)
+def test_an_answer_of_sts_is_put_into_words(
+    sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aws: str, message: str, code: str, says: str
+) -> None:
+    sts.errors["GetSessionToken"] = (403, aws, message)
+    error = _fail(write_home(tmp_path, sts.url), tmp_path, monkeypatch)
+    assert error.code == code
+    assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "says"),
+    [
+        ("User: u is not authorized to perform: sts:AssumeRole on resource: r", "role-denied", "role/Plain"),
+        (
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            "role-duration-refused",
+            "1h (default)",
+        ),
+    ],
+)
+def test_a_refused_role_is_named(
+    sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, code: str, says: str
+) -> None:
+    aws = "AccessDenied" if code == "role-denied" else "ValidationError"
+    sts.errors["AssumeRole"] = (403, aws, message)
+    error = _fail(write_home(tmp_path, sts.url), tmp_path, monkeypatch)
+    assert (error.code, error.exit_status) == (code, 4)
+    assert says in error.message
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"not xml", b"", b"{}"])
+def test_what_is_not_aws_is_said_to_be_so(
+    sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    sts.body = body
+    assert _fail(write_home(tmp_path, sts.url), tmp_path, monkeypatch).code == "endpoint-not-aws"
+
+
+def _closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def test_a_dead_endpoint_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{_closed_port()}"
+    error = _fail(write_home(tmp_path, url), tmp_path, monkeypatch)
+    assert error.code == "endpoint-unreachable"
+    assert url in error.message
+
+
+def test_a_name_that_does_not_resolve_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = _fail(write_home(tmp_path, "https://sts.nowhere.invalid"), tmp_path, monkeypatch)
+    assert error.code == "endpoint-unreachable"
+    assert "sts.nowhere.invalid" in error.message
+
+
+def test_a_dead_proxy_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
+    environ["HTTPS_PROXY"] = f"http://127.0.0.1:{_closed_port()}"
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert error.code == "proxy-failed"
+    assert "HTTPS_PROXY" in (error.hint or "")
+
+
+def test_plain_http_behind_a_tls_address_is_an_untrusted_certificate(
+    sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = _fail(write_home(tmp_path, sts.url.replace("http:", "https:")), tmp_path, monkeypatch)
+    assert error.code == "certificate-untrusted"
+    assert "AWS_CA_BUNDLE" in (error.hint or "")
+
+
+def test_a_ca_bundle_that_is_not_there_is_named(sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = write_home(tmp_path, sts.url.replace("http:", "https:")) | {"AWS_CA_BUNDLE": "/nowhere/bundle.pem"}
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert "AWS_CA_BUNDLE" in f"{error.message} {error.hint}"
+    assert error.exit_status in (3, 4)

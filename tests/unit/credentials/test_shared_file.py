@@ -1,0 +1,140 @@
+"""--write-credentials: one section changes, nothing else does."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from aws_runas.credentials.model import Credentials
+from aws_runas.credentials.shared_file import write_profile
+from aws_runas.errors import ConfigError
+
+FIRST = Credentials("ASIAFIRST", "s1", "t1", expiration=datetime(2026, 1, 1, tzinfo=UTC))
+SECOND = Credentials("ASIASECOND", "s2", "t2", expiration=datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_a_missing_file_is_made_private(tmp_path: Path) -> None:
+    path = tmp_path / ".aws" / "credentials"
+    assert write_profile(path, "prod", FIRST, "eu-west-1") == "prod-awsrunas"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == (
+        "[prod-awsrunas]\naws_access_key_id = ASIAFIRST\naws_secret_access_key = s1\naws_session_token = t1\n"
+        "region = eu-west-1\nx_awsrunas_expiration = 2026-01-01T00:00:00Z\n"
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_everything_else_stays_as_it_is(tmp_path: Path, end: str, start: str) -> None:
+    path = tmp_path / "credentials"
+    before = start + end.join(
+        [
+            "# mine",
+            "[default]",
+            "aws_access_key_id=AKIA  ",
+            "\taws = continued",
+            "",
+            "[prod-awsrunas]",
+            "; kept",
+            "AWS_ACCESS_KEY_ID : OLD",
+            "aws_secret_access_key=old",
+            "output = json",
+            "",
+            "# of other",
+            "[other]",
+            "x=1",
+        ]
+    )
+    path.write_bytes(before.encode())
+    write_profile(path, "prod", FIRST, None)
+    after = path.read_bytes().decode()
+    kept = [line for line in before.split(end) if "OLD" not in line and "=old" not in line]
+    ours = [
+        "aws_access_key_id = ASIAFIRST",
+        "aws_secret_access_key = s1",
+        "aws_session_token = t1",
+        "x_awsrunas_expiration = 2026-01-01T00:00:00Z",
+    ]
+    position = kept.index("[prod-awsrunas]") + 1
+    assert after.split(end) == [*kept[:position], *ours, *kept[position:]]
+
+
+def test_writing_again_changes_only_the_values(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[user]\naws_access_key_id = AKIA\naws_secret_access_key = s")
+    write_profile(path, "prod", FIRST, "eu-west-1")
+    once = path.read_text()
+    write_profile(path, "prod", FIRST, "eu-west-1")
+    assert path.read_text() == once
+    write_profile(path, "prod", SECOND, "eu-west-1")
+    assert path.read_text() == once.replace("FIRST", "SECOND").replace("s1", "s2").replace("t1", "t2").replace(
+        "01-01T", "01-02T"
+    )
+
+
+def test_mode_and_link_are_kept(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "credentials"
+    real.write_text("")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    write_profile(link, "prod", FIRST, None)
+    assert link.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+
+
+def test_botocore_reads_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "credentials"
+    write_profile(path, "prod", FIRST, "eu-west-1")
+    write_profile(path, "arn:aws:iam::123456789012:role/Admin", SECOND, None)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    session = botocore.session.Session(profile="prod-awsrunas")
+    assert session.get_credentials().get_frozen_credentials().token == "t1"
+    assert session.get_config_variable("region") == "eu-west-1"
+    arn = botocore.session.Session(profile="arn:aws:iam::123456789012:role/Admin-awsrunas")
+    assert arn.get_credentials().get_frozen_credentials().access_key == "ASIASECOND"
+
+
+def test_a_damaged_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[a]\nnonsense\n")
+    with pytest.raises(ConfigError) as caught:
+        write_profile(path, "prod", FIRST, None)
+    assert caught.value.code == "config-file-damaged"
+    assert path.read_text() == "[a]\nnonsense\n"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[a]\nx = 1\n")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ConfigError, match="no space left") as caught:
+        write_profile(path, "prod", FIRST, None)
+    assert caught.value.code == "credentials-file-unwritable"
+    assert path.read_text() == "[a]\nx = 1\n"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["aws-runas", "credentials"]
+
+
+def test_a_name_that_cannot_be_a_section_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name of a section"):
+        write_profile(tmp_path / "credentials", "a]\n[b", FIRST, None)
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    threads = [threading.Thread(target=write_profile, args=(path, f"p{number}", FIRST, None)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text().count("-awsrunas]") == 8
