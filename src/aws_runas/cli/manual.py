@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from aws_runas import __version__
 from aws_runas.cli.help import PROGRAM, SUMMARY, arguments, commands, flags, usage
 from aws_runas.cli.parser import COMMANDS, build_parser, load
 
+DATE = "2026-11-23"  # of the page's last change
+WIDTH = 78  # characters of a source line, mandoc's style
 VARIABLES = (
     ("AWS_PROFILE, AWS_DEFAULT_PROFILE", "the profile; it is then left out on the command line"),
     ("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE", "the files that profiles are read from"),
@@ -41,9 +44,9 @@ def manual() -> str:
     """Compose the page."""
     module = load("exec")
     lines = [
-        f'.TH {PROGRAM.upper()} 1 "" "{PROGRAM} {__version__}" "User Commands"',
+        f'.TH {PROGRAM.upper()} 1 {DATE} "{PROGRAM} {__version__}" "User Commands"',
         ".SH NAME",
-        f"{_text(PROGRAM)} \\- {_text(SUMMARY)}",
+        *_text(f"{PROGRAM} - {SUMMARY}"),
         ".SH SYNOPSIS",
         *_synopsis(
             f"[<flags>] {usage('exec', module, build_parser('exec', module)).removeprefix('exec ')}", first=True
@@ -55,8 +58,10 @@ def manual() -> str:
         described += _command(name, each.SUMMARY, parser)
     lines += [
         ".SH DESCRIPTION",
-        _text("Turns a profile of the AWS config file, or a role ARN, into credentials, and runs a program with them."),
-        _text("Flags end at the first positional or at --: what follows belongs to the program."),
+        *_text(
+            "Turns a profile of the AWS config file, or a role ARN, into credentials, and runs a program with them."
+        ),
+        *_text("Flags end at the first positional or at --: what follows belongs to the program."),
         ".SH OPTIONS",
         *_tagged(flags(build_parser("exec", module))),
         ".SH COMMANDS",
@@ -73,25 +78,29 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[s
     aliases = [alias for alias, module_name in COMMANDS.items() if module_name == name and alias != name]
     also = f" Also spelled {', '.join(aliases)}." if aliases else ""
     return [
-        f".SS {_text(name)}",
-        _text(f"{summary}.{also}"),
+        f".SS {name}",
+        *_text(f"{summary}.{also}"),
         *_tagged(flags(parser, own=True)),
         *_tagged(arguments(parser)),
     ]
 
 
 def _synopsis(rest: str, *, first: bool = False) -> list[str]:
-    return [*([] if first else [".br"]), f".B {_text(PROGRAM)}", _text(rest)]
+    return [*([] if first else [".br"]), f".B {_escape(PROGRAM)}", *_text(rest)]
 
 
 def _tagged(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[str]:
     lines = []
     for left, right in rows:
-        lines += [".TP", f".B {_text(left.strip())}", _text(right or left.strip())]
+        lines += [".TP", f".B {_escape(left.strip())}", *_text(right or left.strip())]
     return lines
 
 
-def _text(text: str) -> str:
-    """Escape what troff would take for its own: backslashes, hyphens, and a dot or quote that begins a line."""
-    escaped = text.replace("\\", "\\e").replace("-", "\\-")
-    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
+def _text(text: str) -> list[str]:
+    """Break text into source lines; none of them begins with what troff would take for a request."""
+    lines = textwrap.wrap(_escape(text), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"\\&{line}" if line.startswith((".", "'")) else line for line in lines]
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\e").replace("-", "\\-")
