@@ -7,13 +7,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aws_runas.aws.agents import agent_version
 from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.forward_plan import ForwardOptions, Plan
 from aws_runas.cli.forward_report import ForwardReport
 from aws_runas.cli.picker import picker
 from aws_runas.cli.session_flags import stream_options
-from aws_runas.errors import UsageError
+from aws_runas.credentials.access import Access
+from aws_runas.errors import SessionError, UsageError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
@@ -24,10 +26,12 @@ from aws_runas.ssm.sessions.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.sessions.leaving import Departure, raise_at_signals
 from aws_runas.ssm.sessions.listener import is_loopback
 from aws_runas.ssm.sessions.opening import channel_opener
+from aws_runas.ssm.sessions.versions import check_forwarding
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.targets.resolve import resolve_target
 
 STATUS_INTERVAL = 1.0  # seconds
+UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")  # how a start may fail
 UNPACED_FRAMES = 8  # messages that one smux frame may fill where nothing slows us down
 
 
@@ -37,6 +41,7 @@ class _Way:
 
     plan: Plan
     target: str
+    access: Access
     api: SsmApi
     options: StreamOptions
 
@@ -63,7 +68,20 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         quiet=options.session.quiet,
         verbose=bool(options.flags.verbose),
     )
-    return asyncio.run(_serve(options, ways, report))
+    try:
+        return asyncio.run(_serve(options, ways, report))
+    except SessionError as error:
+        if error.code in UNEXPLAINED:
+            _explain(ways)
+        raise
+
+
+def _explain(ways: Sequence[_Way]) -> None:
+    """An agent that is too old for port sessions cannot even say so: ask the service how old it is."""
+    for way in ways:
+        version = agent_version(way.access, way.target)
+        for spec in way.plan.forwards:
+            check_forwarding(version, remote_host=Destination(way.target, spec.port, spec.host).remote_host)
 
 
 def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
@@ -75,7 +93,7 @@ def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     # The TLS library and the WebSocket take as long to load as STS to answer.
     threading.Thread(target=_preload, daemon=True).start()
     access.provider.credentials()
-    return _Way(plan, target, SsmApi(access), stream_options(options.session, access, env))
+    return _Way(plan, target, access, SsmApi(access), stream_options(options.session, access, env))
 
 
 def _preload() -> None:

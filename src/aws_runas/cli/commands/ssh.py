@@ -1,0 +1,154 @@
+"""``aws-runas ssh``: a ProxyCommand for ssh, scp, sftp and rsync."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.output import Result
+from aws_runas.cli.positionals import split_profile
+from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.errors import TargetError, UsageError
+from aws_runas.targets.spelling import split_port
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.access import Access
+    from aws_runas.ssm.api import SsmApi
+
+SUMMARY = "Connect standard input and output to sshd on the given target, as a ProxyCommand for ssh"
+USAGE = "ssh [<profile>] [<user>@]<target>[:<port>]"
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where to connect.
+
+    Args:
+        user: "" where none was named.
+        target: as it was typed, without user and port.
+        instance_connect: push a public key first.
+        identities: key files for that, none for those that ssh would offer.
+    """
+
+    flags: GlobalFlags
+    session: SessionFlags
+    profile: str | None
+    user: str
+    target: str
+    port: int
+    instance_connect: bool = False
+    identities: tuple[str, ...] = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own flags and positionals."""
+    add_session_flags(parser)
+    parser.add_argument(
+        "--ec2ic", action="store_true", help="Push your public keys by EC2 Instance Connect before connecting"
+    )
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="Key to push with --ec2ic instead of those that ssh would offer; may be given many times",
+    )
+    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
+    parser.add_argument(
+        "more", nargs="*", metavar="[<user>@]<target>[:<port>]", help="The EC2 instance to connect to; port 22 if none"
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Part profile, user, target and port."""
+    words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
+    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
+    if not rest or not rest[0]:
+        raise UsageError("no target given", code="target-missing", hint="aws-runas ssh [profile] [user@]target[:port]")
+    user, _, where = rest[0].rpartition("@")
+    target, port = split_port(where, SSH_PORT)
+    if namespace.identity and not namespace.ec2ic:
+        raise UsageError("--identity goes with --ec2ic", code="usage")
+    return Options(
+        flags,
+        read_session_flags(namespace),
+        profile,
+        user,
+        target,
+        port,
+        namespace.ec2ic,
+        tuple(namespace.identity),
+    )
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Open the session and carry bytes until either side has ended."""
+    from aws_runas.cli.access import open_access_for
+    from aws_runas.ssm.api import SsmApi
+    from aws_runas.ssm.sessions.leaving import raise_at_signals
+    from aws_runas.targets.resolve import resolve_target
+
+    raise_at_signals()
+    access = open_access_for(options.flags, options.profile, env)
+    access.region()
+    target = resolve_target(options.target, access, environ=env.environ)
+    if options.instance_connect:
+        _push_keys(options, env, access, target)
+    api = SsmApi(access)
+    if options.session.plugin:
+        from aws_runas.cli.plugin_session import run_plugin
+
+        status = run_plugin(
+            access,
+            api,
+            target=target,
+            document="AWS-StartSSHSession",
+            parameters={"portNumber": [str(options.port)]},
+            flags=options.session,
+            env=env,
+        )
+        return Result(status)
+    return Result(_run_native(options, env, access, api, target))
+
+
+def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
+    import asyncio
+
+    from aws_runas.cli.session_flags import stream_options
+    from aws_runas.ssm.sessions.opening import channel_opener
+    from aws_runas.ssm.sessions.ssh import DOCUMENT, run_ssh
+
+    open_channel = channel_opener(
+        api,
+        target,
+        DOCUMENT,
+        {"portNumber": [str(options.port)]},
+        options=stream_options(options.session, access, env),
+        reason=options.session.reason,
+    )
+    return asyncio.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
+
+
+def _push_keys(options: Options, env: Environment, access: Access, target: str) -> None:
+    from aws_runas.aws.instance_connect import push_public_key
+    from aws_runas.cli.ssh_keys import public_keys, ssh_settings
+
+    if not target.startswith("i-"):
+        raise TargetError(
+            f"EC2 Instance Connect knows only EC2 instances, not {target}", code="instance-connect-target"
+        )
+    settings = ssh_settings(options.target, options.user, options.port, env.environ)
+    if not settings.user:
+        raise UsageError("--ec2ic needs a user", code="ssh-user-missing", hint="write it as user@target")
+    for key in public_keys(settings, options.identities, env.environ):
+        push_public_key(access, target, settings.user, key)
+
+
+def _names(env: Environment) -> list[str]:
+    from aws_runas.config.resolve import load_files
+
+    return load_files(env.environ, env.home).profile_names()
