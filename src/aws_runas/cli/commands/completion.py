@@ -1,0 +1,58 @@
+"""``completion``: a script that teaches a shell to complete our command lines."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from dataclasses import dataclass
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.output import Result
+from aws_runas.errors import UsageError
+
+SUMMARY = "Write a completion script for a shell to standard output"
+USAGE = "completion bash|zsh|fish|powershell"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """For which shell; None: the names of the profiles, a line each, which the scripts ask for."""
+
+    shell: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the positional, and the flag that the scripts use."""
+    parser.add_argument("--profiles", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("words", nargs="*", metavar="bash|zsh|fish|powershell", help="the shell")
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
+    """Check the shell.
+
+    Raises:
+        UsageError: none, more than one, or one that there is no script for.
+    """
+    from aws_runas.cli.completion.table import SHELLS
+
+    words = [word for word in namespace.words if word != "--"]
+    if namespace.profiles:
+        return Options(None)
+    if len(words) != 1 or words[0] not in SHELLS:
+        given = f"{words[0]!r} is no shell that there is a script for" if words else "no shell given"
+        raise UsageError(given, code="completion-shell-unknown", hint=f"it is one of {', '.join(SHELLS)}")
+    return Options(words[0])
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Write the script."""
+    if options.shell is None:
+        from aws_runas.cli.profile_names import profile_names
+
+        return Result(stdout="".join(f"{name}\n" for name in profile_names(env.environ)))
+    from aws_runas.cli.completion.table import table
+
+    writer = importlib.import_module(f"aws_runas.cli.completion.{options.shell}")
+    text: str = writer.script(table())
+    return Result(stdout=text)

@@ -1,0 +1,104 @@
+"""What can be typed where, from the same parsers as the help."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from aws_runas.cli.help import commands
+from aws_runas.cli.names import COMMANDS, SSM, SSM_COMMANDS
+from aws_runas.cli.parser import build_parser, load
+
+SHELLS = ("bash", "zsh", "fish", "powershell")
+
+# What stands at each position of a command: "profile", "program" (and everything after it), "nothing" that could be
+# looked up without the network, or the words themselves.
+POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
+    "exec": ("profile", "program"),
+    "shell": ("profile", "nothing"),
+    "forward": ("profile", "nothing"),
+    "ssh": ("profile", "nothing"),
+    "serve": (("ec2", "ecs"), "profile"),
+    "list": (("roles", "mfa"), "profile"),
+    "whoami": ("profile",),
+    "diagnose": ("profile", "nothing"),
+    "password": ("profile",),
+    "completion": (SHELLS,),
+    "sandbox": ("program",),
+}
+VALUES = {
+    "--output": ("env", "json", "fish", "powershell", "dotenv"),
+    "--sessions": ("auto", "1", "2", "4", "8"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag.
+
+    Args:
+        spellings: ``-d``, ``--duration``.
+        takes_value: an argument follows.
+        help: one line.
+        values: what the argument can be, empty where that cannot be said.
+    """
+
+    spellings: tuple[str, ...]
+    takes_value: bool
+    help: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Args:
+        names: how it is typed, aliases last.
+        summary: one line.
+        flags: its own and the global ones.
+        positions: see POSITIONS; "program" takes all that follow, other last ones are not repeated.
+    """
+
+    names: tuple[str, ...]
+    summary: str
+    flags: tuple[Flag, ...]
+    positions: tuple[str | tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Everything.
+
+    Args:
+        flags: before any command.
+        commands: in the order of the help.
+    """
+
+    flags: tuple[Flag, ...]
+    commands: tuple[Command, ...]
+    ssm: str = SSM
+    ssm_commands: tuple[str, ...] = SSM_COMMANDS
+
+
+def table() -> Table:
+    """Read the table off the parsers."""
+    found = []
+    for name, module, parser in commands():
+        names = (name, *(alias for alias, target in COMMANDS.items() if target == name and alias != name))
+        found.append(Command(names, module.SUMMARY, _flags(parser), POSITIONS.get(name, ())))
+    return Table(_flags(build_parser("exec", load("exec"))), tuple(found))
+
+
+def _flags(parser: argparse.ArgumentParser) -> tuple[Flag, ...]:
+    flags = []
+    for action in parser._actions:
+        if not action.option_strings or action.help == argparse.SUPPRESS:
+            continue
+        values = next((VALUES[name] for name in action.option_strings if name in VALUES), ())
+        flags.append(Flag(tuple(action.option_strings), action.nargs != 0, _one_line(action.help), values))
+    return tuple(flags)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split()).rstrip(".")

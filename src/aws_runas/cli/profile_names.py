@@ -1,0 +1,49 @@
+"""The names of the profiles, for completion: a scan over the headings, since a key press cannot wait for a parser."""
+
+import os
+
+TYPE_CHECKING = False  # typing alone would cost a third of the time there is
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def profile_names(environ: "Mapping[str, str]") -> list[str]:
+    """Read the names off both files, in their order, each once; what cannot be read has none.
+
+    Args:
+        environ: may name the files.
+    """
+    found = {}
+    for variable, default in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
+        path = environ.get(variable) or os.path.join("~", ".aws", default)
+        for heading in _headings(os.path.expanduser(os.path.expandvars(path))):
+            name = _name(heading) if default == "config" else heading
+            if name:
+                found[name] = None
+    return list(found)
+
+
+def _headings(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as stream:
+            lines = stream.readlines()
+    except OSError:
+        return []
+    return [line[1 : line.rindex("]")] for line in lines if line[:1] == "[" and "]" in line]
+
+
+def _name(heading: str) -> str:
+    if heading == "default":
+        return heading
+    if not heading.startswith("profile"):
+        return ""
+    if '"' in heading or "'" in heading or "\\" in heading or "#" in heading:
+        import shlex
+
+        try:
+            words = shlex.split(heading)
+        except ValueError:
+            return ""
+    else:
+        words = heading.split()
+    return words[1] if len(words) == 2 else ""
