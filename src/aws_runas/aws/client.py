@@ -6,17 +6,20 @@ What a profile says of retries, FIPS, dual stack and the like reaches botocore a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import botocore.config
 import botocore.configprovider
+import botocore.exceptions
 import botocore.session
 
 from aws_runas import __version__
 from aws_runas.aws.loader import Loader
 from aws_runas.config.profile import Profile
 from aws_runas.credentials.model import Credentials
+from aws_runas.errors import ConfigError
 
 CONNECT_TIMEOUT = 10  # seconds; botocore's own is 60, too long to look at a dead address
 READ_TIMEOUT = 30  # seconds
@@ -107,7 +110,8 @@ class Clients:
 
     def __init__(self, profile: Profile, trace: Trace | None = None) -> None:
         self.profile = profile
-        self._session = Session(profile)
+        with _setting_up("aws"):
+            self._session = Session(profile)
         if trace is not None:
             from aws_runas.aws.trace import attach
 
@@ -120,11 +124,28 @@ class Clients:
             service: botocore's name.
             region: asked there.
             fetch: gives the credentials to sign with.
+
+        Raises:
+            ConfigError: a setting makes no sense.
         """
         self._session._credentials = ProviderCredentials(fetch)
-        return self._session.create_client(
-            service,
-            region_name=region,
-            endpoint_url=self.profile.endpoint_url(service),
-            config=botocore.config.Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
-        )
+        with _setting_up(service):
+            return self._session.create_client(
+                service,
+                region_name=region,
+                endpoint_url=self.profile.endpoint_url(service),
+                config=botocore.config.Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
+            )
+
+
+@contextlib.contextmanager
+def _setting_up(service: str) -> Iterator[None]:
+    """Turn what botocore says of settings into a ConfigError: retry_mode, max_attempts, a region that cannot be."""
+    try:
+        yield
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise ConfigError(
+            f"cannot set up a client for {service}: {' '.join(str(error).split())}",
+            code="client-setup-failed",
+            hint="check the client settings of the profile and the AWS_ variables",
+        ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import io
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -122,7 +123,13 @@ def config_path(environ: Mapping[str, str], home: Path) -> Path:
 
 
 def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the shared credentials file lies, or would lie."""
+    """Where the shared credentials file lies, or would lie.
+
+    A program that we run beside an endpoint has this variable set to the null device, for its SDK's sake; where such a
+    program is a shell in which we are called again, that is no word about us.
+    """
+    if environ.get("AWS_SHARED_CREDENTIALS_FILE") == os.devnull and environ.get("AWSRUNAS_PROFILE"):
+        return home / ".aws" / "credentials"
     return _path(environ, "AWS_SHARED_CREDENTIALS_FILE", home, home / ".aws" / "credentials")
 
 

@@ -8,6 +8,7 @@ from typing import Generic, Literal, TypeVar
 
 from aws_runas import redact
 from aws_runas.config.arn import first_region, partition_of
+from aws_runas.config.durations import format_duration
 from aws_runas.config.files import ProfileSection, Section
 
 T = TypeVar("T")
@@ -171,14 +172,15 @@ class Profile:
         """One line for each setting, with its origin; no secrets."""
         yield f"profile {self.name}"
         for role in self.roles:
-            yield f"role {role.arn} for {role.duration.value} s ({role.duration.origin})"
+            yield f"role {role.arn} for {format_duration(role.duration.value)} ({role.duration.origin})"
         for label, setting in (
             ("region", self.region),
             ("mfa_serial", self.mfa_serial),
             ("mfa_process", self.mfa_process),
-            ("session_token_duration", self.session_token_duration),
         ):
             yield f"{label} = {setting.value} ({setting.origin})" if setting else f"{label} is not set"
+        session = self.session_token_duration
+        yield f"session_token_duration = {format_duration(session.value)} ({session.origin})"
         for service, setting in self.endpoint_urls.items():
             yield f"endpoint_url {service or 'of every service'} = {setting.value} ({setting.origin})"
         if not isinstance(self.source, NoSource):
