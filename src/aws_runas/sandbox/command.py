@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
@@ -13,6 +15,8 @@ from aws_runas.errors import ProgramError
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GRACE = 2.0  # seconds that the command has between our signals, each harder than the one before
 BANNER = """\
 aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Try:
@@ -60,9 +64,11 @@ def _raising_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP become an exception, so that everything is put away on the way out."""
 
     def end(number: int, _frame: FrameType | None) -> None:
+        for each in ENDING:  # once is enough: the way out must not be interrupted
+            signal.signal(each, signal.SIG_IGN)
         raise _Ended(number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, end) for number in ENDING}
     try:
         yield
     finally:
@@ -74,9 +80,11 @@ def _run(words: list[str], sandbox: Sandbox) -> int:
     # The terminal's own signals go to the whole group: the command takes them, we wait for it.
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         process = _start(words, sandbox.environ)
-        sandbox.adopt(process.pid)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+            sandbox.adopt(process.pid)
             status = process.wait()
         except _Ended as ended:
             _end(process, ended.number)
@@ -90,15 +98,22 @@ def _run(words: list[str], sandbox: Sandbox) -> int:
 
 
 def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
     def restore() -> None:
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGHUP)  # should we be killed, it hears so at once
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     try:
         return subprocess.Popen(words, env=dict(environ), preexec_fn=restore)
     except FileNotFoundError:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         raise ProgramError(f"{words[0]}: command not found", code="program-not-found", exit_status=127) from None
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         text = f"{words[0]}: {(error.strerror or str(error)).lower()}"
         raise ProgramError(text, code="program-not-executable", exit_status=126) from None
 

@@ -169,7 +169,7 @@ async def _run(order: dict[str, Any]) -> int:
         try:
             answer = await host.serve()
         except OSError as error:
-            answer = {"error": error.strerror or str(error), "errno": error.errno}
+            answer = {"error": os.strerror(error.errno or 0), "errno": error.errno}
         print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to who started us
         if "error" in answer:
             return 1
