@@ -128,7 +128,7 @@ class Channel:
         else:
             self._opening = [opening.agent_opening(token, request_id, self._connection_id, self._target)]
             self._opening.append(self._session_state(opening.CONNECTED))
-        self._sender.connection_opened()
+        self._sender.flight.connection_opened()
         if isinstance(self._handshake, AgentHandshake):
             self._begin_as_agent(self._handshake, now)
         elif not self._sender.open and self._settings.assume_started_after is not None:
@@ -202,7 +202,7 @@ class Channel:
             self._closed(payloads.decode_channel_closed(message.payload))
 
     def _acknowledged(self, number: int, now: float) -> None:
-        if self._sender.paused:
+        if self._sender.flight.paused:
             self._resume()
         self._sender.acknowledge(number, now)
         if self._assumed and self._assume_at is None:
@@ -240,14 +240,14 @@ class Channel:
 
     # publication
     def _pause(self, now: float) -> None:
-        if not self._sender.paused:
+        if not self._sender.flight.paused:
             self._pacer.slow_down_if_busy(now)
-            self._sender.pause(now)
+            self._sender.flight.pause(now)
             self._events.append(PublicationPaused())
 
     def _resume(self) -> None:
-        if self._sender.paused:
-            self._sender.resume()
+        if self._sender.flight.paused:
+            self._sender.flight.resume()
             self._events.append(PublicationResumed())
 
     # starting
@@ -428,7 +428,7 @@ class Channel:
                 self._settle_assumption()
             elif not self._sender.open:
                 self._assume_started()
-        self._sender.handle_timer(now)
+        self._sender.flight.handle_timer(now)
 
     # inspection
     def unacknowledged(self) -> int:

@@ -39,7 +39,7 @@ class Pacer:
         if self._at is None or now > self._at:
             self._at = now
         # a timer that fires at the very moment must not find 0.9999999 of a token
-        return max(0, int(self._tokens + 1e-6))
+        return max(0, int(self._tokens + 1e-3))
 
     def spend(self, frames: int) -> None:
         """These frames leave, after available was asked."""

@@ -84,7 +84,7 @@ class Receiver:
 
     def acknowledgements_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
         """All acknowledgements once the oldest is due, at most so many."""
-        if self._owed_at is None or now < self._owed_at - 1e-9:
+        if self._owed_at is None or now < self._owed_at:
             return []
         encode = self._encoder.encode
         if len(self._owed) <= most:

@@ -27,7 +27,7 @@ class RoundTripTime:
 
     def sample(self, seconds: float, now: float) -> None:
         """A round trip was measured."""
-        seconds = max(seconds, 0.0)
+        seconds = min(max(seconds, 0.0), TIMEOUT_CEILING)  # a machine that slept is no round trip
         smoothed = self.smoothed
         if smoothed is None:
             self.smoothed = seconds
@@ -36,7 +36,7 @@ class RoundTripTime:
             error = smoothed - seconds
             self.variation = 0.75 * self.variation + 0.25 * (error if error > 0 else -error)
             self.smoothed = smoothed - 0.125 * error
-        self._timeout = self.smoothed + max(MARGIN, 4 * self.variation)
+        self._timeout = max(self.smoothed + max(MARGIN, 4 * self.variation), TIMEOUT_FLOOR)
         if seconds < self.least:
             self.least = seconds
         self._remember_least(seconds, now)
@@ -49,9 +49,14 @@ class RoundTripTime:
         elif seconds < recent[-1][1]:
             recent[-1] = (recent[-1][0], seconds)
 
-    def timeout(self) -> float:
-        """Seconds after which an unacknowledged message is overdue."""
-        return min(max(self._timeout, TIMEOUT_FLOOR) * (1 << self._doublings), TIMEOUT_CEILING)
+    def timeout(self, transmissions: int = 1) -> float:
+        """Seconds after which a message sent so many times is overdue.
+
+        Each of its resends doubles the wait: where round trips have grown beyond the timeout, acknowledgements of
+        resends cannot tell (Karn), and resending everything at the same pace would make them grow for ever.
+        """
+        doublings = max(self._doublings, transmissions - 1)
+        return min(self._timeout * (1 << min(doublings, 10)), TIMEOUT_CEILING)
 
     def back_off(self) -> None:
         """A timeout passed and nothing at all was acknowledged: wait twice as long next time."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 
+from aws_runas.ssm.core.rto import RoundTripTime
+
 FLOOR = 128  # messages: below, jitter in the round trip starves the window; measured 64: 1.4 MB/s at 42 ms
+LEAST = 16  # messages, where so many take longer than SLOW_SECONDS
+SLOW_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
 CEILING = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 9.2)
 QUEUE_SECONDS = 0.006  # of the peer's work that may wait at the peer
+JITTER = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
 ROUNDS = 8  # the best delivery rate of so many rounds counts
 
 
@@ -28,25 +33,27 @@ class DeliveryWindow:
         self._delivered = 0
         self._late = 0
 
-    def acknowledged(self, order: int, next_order: int, round_trip: float | None, least: float, now: float) -> None:
+    def acknowledged(
+        self, order: int, next_order: int, round_trip: float | None, path: RoundTripTime, now: float
+    ) -> None:
         """One message was acknowledged.
 
         Args:
-            order: of its last transmission; next_order: that of the next to be sent.
+            order: of its transmission, 0 where it was sent twice; next_order: that of the next to be sent.
             round_trip: seconds, None where it cannot be known (Karn).
-            least: smallest round trip of late.
+            path: what is known of round trips.
         """
         self._delivered += 1
         if round_trip is not None:
             if round_trip < self._round_least:
                 self._round_least = round_trip
             if self._growing and self.was_full:
-                self._grow(round_trip, least, now)
+                self._grow(round_trip, path, now)
         if order >= self._round_order:
-            self._end_round(next_order, least, now)
+            self._end_round(next_order, path, now)
 
-    def _grow(self, round_trip: float, least: float, now: float) -> None:
-        if round_trip <= least + QUEUE_SECONDS:
+    def _grow(self, round_trip: float, path: RoundTripTime, now: float) -> None:
+        if round_trip <= path.least + QUEUE_SECONDS + JITTER * path.variation:
             self._late = 0
             self.limit = min(self.limit + 1, CEILING)
             return
@@ -56,16 +63,16 @@ class DeliveryWindow:
             elapsed = now - self._round_began
             if elapsed > 0:
                 self._rates.append(self._delivered / elapsed)
-            self._settle(least)
+            self._settle(path)
 
-    def _end_round(self, next_order: int, least: float, now: float) -> None:
+    def _end_round(self, next_order: int, path: RoundTripTime, now: float) -> None:
         elapsed = now - self._round_began
         if self.was_full and elapsed > 0 and self._round_order:
             self._rates.append(self._delivered / elapsed)
             if not self._growing:
-                self._settle(least)
+                self._settle(path)
                 # nothing waits at the peer: the limit is too small, not the path
-                self._growing = self._round_least <= least + QUEUE_SECONDS / 2
+                self._growing = self._round_least <= path.least + QUEUE_SECONDS / 2
         self.was_full = False
         self._late = 0
         self._delivered = 0
@@ -73,6 +80,9 @@ class DeliveryWindow:
         self._round_least = float("inf")
         self._round_order = next_order
 
-    def _settle(self, least: float) -> None:
-        if self._rates and least != float("inf"):
-            self.limit = min(max(int(max(self._rates) * (least + QUEUE_SECONDS)), FLOOR), CEILING)
+    def _settle(self, path: RoundTripTime) -> None:
+        if self._rates and path.smoothed is not None:
+            seconds = path.least + QUEUE_SECONDS + JITTER * path.variation
+            rate = max(self._rates)
+            floor = min(FLOOR, max(int(rate * (path.least + SLOW_SECONDS)), LEAST))
+            self.limit = min(max(int(rate * seconds), floor), CEILING)

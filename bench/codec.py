@@ -1,0 +1,175 @@
+"""What a kilobyte costs: our codec and channel beside a plain implementation with struct, json and uuid.
+
+Run: .venv/bin/python -m bench.codec
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+
+from tests.core import naive
+
+from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.message import (
+    INPUT_STREAM_DATA,
+    OUTPUT_STREAM_DATA,
+    AcknowledgeEncoder,
+    DataEncoder,
+    MessageIds,
+    decode_message,
+    read_plain_acknowledgement,
+)
+
+MESSAGES = 20_000
+PAYLOAD = os.urandom(1024)
+REPEATS = 5
+
+
+def microseconds(work: Callable[[int], None], count: int = MESSAGES) -> float:
+    """Median CPU microseconds of one of `count` pieces of work."""
+    times = []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        work(count)
+        times.append((time.process_time() - began) / count * 1e6)
+    return statistics.median(times)
+
+
+def naive_encode(count: int) -> None:
+    for number in range(count):
+        naive.build("input_stream_data", number, PAYLOAD, payload_type=1, flags=0, message_id=uuid.uuid4())
+
+
+def our_encode(count: int) -> None:
+    encode = DataEncoder(INPUT_STREAM_DATA, MessageIds(os.urandom)).encode
+    for number in range(count):
+        encode(number, 0, 1, PAYLOAD, 1_700_000_000_000)
+
+
+DATA = naive.build("output_stream_data", 7, PAYLOAD, payload_type=1, flags=0)
+DATA_FIELDS = naive.parse(DATA)
+ACKNOWLEDGEMENT = naive.build_acknowledgement(naive.parse(naive.build("input_stream_data", 7, PAYLOAD)))
+
+
+def naive_decode(count: int) -> None:
+    for _ in range(count):
+        message = naive.parse(DATA)
+        if hashlib.sha256(message.payload).digest() != message.digest:
+            raise ValueError
+
+
+def our_decode(count: int) -> None:
+    for _ in range(count):
+        decode_message(DATA)
+
+
+def naive_encode_acknowledgement(count: int) -> None:
+    for _ in range(count):
+        naive.build_acknowledgement(DATA_FIELDS)
+
+
+def our_encode_acknowledgement(count: int) -> None:
+    encode = AcknowledgeEncoder(OUTPUT_STREAM_DATA, MessageIds(os.urandom)).encode
+    for number in range(count):
+        encode(number, DATA[64:80], 1_700_000_000_000)
+
+
+def naive_decode_acknowledgement(count: int) -> None:
+    for _ in range(count):
+        message = naive.parse(ACKNOWLEDGEMENT)
+        if hashlib.sha256(message.payload).digest() != message.digest:
+            raise ValueError
+        naive.parse_acknowledgement(ACKNOWLEDGEMENT)
+
+
+def our_decode_acknowledgement(count: int) -> None:
+    for _ in range(count):
+        read_plain_acknowledgement(ACKNOWLEDGEMENT)
+
+
+def make(role: Role) -> Channel:
+    """A channel that has started, unpaced."""
+    settings = ChannelSettings(frame_rate=None, window_bytes=None, handshake=False)
+    channel = Channel(
+        role,
+        session_id="s",
+        target="t",
+        settings=settings,
+        random_bytes=os.urandom,
+        wall_clock=lambda: time.time_ns() // 1_000_000,
+    )
+    channel.connect("token", 0.0)
+    return channel
+
+
+def upload(count: int) -> None:
+    """The client's half of an upload: cut, encode, store, and take the acknowledgement of each."""
+    channel = make(Role.CLIENT)
+    channel.receive_message(naive.build("output_stream_data", 0, b"# ", payload_type=1, flags=1), 0.0)
+    channel.messages_to_send(1.0)
+    answers = [
+        naive.build_acknowledgement(naive.parse(naive.build("input_stream_data", n, b"", message_id=uuid.UUID(int=n))))
+        for n in range(count)
+    ]
+    took, sent, now, chunk = 0.0, 0, 1.0, PAYLOAD * 32
+    while sent < count:
+        began = time.process_time()
+        now += 0.001
+        channel.send_data(chunk, now)
+        frames = channel.messages_to_send(now)
+        for number in range(sent, sent + 32):
+            channel.receive_message(answers[number], now + 0.0005)
+        channel.events()
+        channel.next_timer()
+        took += time.process_time() - began
+        sent += len(frames)
+    RESULTS["upload"].append(took / sent * 1e6)
+
+
+def download(count: int) -> None:
+    """The client's half of a download: decode, check, deliver, acknowledge."""
+    channel = make(Role.CLIENT)
+    frames = [
+        naive.build("output_stream_data", n, PAYLOAD, payload_type=1, message_id=uuid.UUID(int=n)) for n in range(count)
+    ]
+    now = 1.0
+    began = time.process_time()
+    for first in range(0, count, 32):
+        now += 0.01
+        for frame in frames[first : first + 32]:
+            channel.receive_message(frame, now)
+        channel.events()
+        channel.messages_to_send(now + 0.006)
+        channel.next_timer()
+    RESULTS["download"].append((time.process_time() - began) / count * 1e6)
+
+
+RESULTS: dict[str, list[float]] = {"upload": [], "download": []}
+PAIRS = [
+    ("encode a kilobyte", naive_encode, our_encode),
+    ("decode a kilobyte", naive_decode, our_decode),
+    ("encode an acknowledgement", naive_encode_acknowledgement, our_encode_acknowledgement),
+    ("decode an acknowledgement", naive_decode_acknowledgement, our_decode_acknowledgement),
+]
+
+
+def main() -> None:
+    print(f"{'CPU microseconds a message':32}{'plain':>8}{'ours':>8}{'ratio':>8}")
+    for name, theirs, ours in PAIRS:
+        slow, fast = microseconds(theirs), microseconds(ours)
+        print(f"{name:32}{slow:8.2f}{fast:8.2f}{fast / slow:8.2f}")
+    for _ in range(REPEATS):
+        upload(MESSAGES)
+        download(MESSAGES)
+    for name, values in RESULTS.items():
+        value = statistics.median(values)
+        print(f"{'whole channel, ' + name:32}{'':8}{value:8.2f}{'':8}  {value / 1024:.4f} CPU s per MB")
+
+
+if __name__ == "__main__":
+    main()
