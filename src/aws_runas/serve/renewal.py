@@ -15,6 +15,7 @@ Outcome = Credentials | AwsRunasError
 Then = Callable[[Outcome], None]
 
 RENEW_BEFORE = 0.1  # of their life is left: the cache on disk keeps to the same share
+LAST_MOMENT = (0.02, 5.0)  # share of their life, and seconds at most: too short to be of use on the way to AWS
 LIFE_ASSUMED = 3600.0  # seconds, where it is not known when they were issued
 RETRY_AFTER = 30.0  # seconds between background attempts that fail while the old ones are still good
 
@@ -88,9 +89,12 @@ class Renewal:
         self.calls = 0  # of the provider, for tests and measurements
 
     def current(self) -> Credentials | None:
-        """The credentials in memory, or None when there are none or they have ended."""
+        """The credentials in memory, or None when there are none or they have as good as ended."""
         credentials = self._current
-        return credentials if credentials is not None and self._left(credentials) > 0 else None
+        if credentials is None:
+            return None
+        share, most = LAST_MOMENT
+        return credentials if self._left(credentials) > min(most, share * _life(credentials)) else None
 
     @property
     def last_error(self) -> AwsRunasError | None:
@@ -126,10 +130,7 @@ class Renewal:
         if credentials.expiration is None:
             # A user's own keys: ask again now and then, in case they were rotated.
             return self.now() - self._fetched > LIFE_ASSUMED
-        life = LIFE_ASSUMED
-        if credentials.issued is not None:
-            life = (credentials.expiration - credentials.issued).total_seconds()
-        return self._left(credentials) <= life * RENEW_BEFORE
+        return self._left(credentials) <= _life(credentials) * RENEW_BEFORE
 
     def _join(self, then: Then) -> None:
         if self._jobs:
@@ -180,3 +181,9 @@ class Renewal:
             )
         self._refresh_wanted = False
         return credentials
+
+
+def _life(credentials: Credentials) -> float:
+    if credentials.issued is None or credentials.expiration is None:
+        return LIFE_ASSUMED
+    return (credentials.expiration - credentials.issued).total_seconds()
