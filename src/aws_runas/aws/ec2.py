@@ -25,6 +25,7 @@ class Instance:
         addresses: every address of every interface in canonical form, the primary private one first.
         zone: availability zone, such as ``eu-west-1a``; "" where it is unknown.
         state: ``running``, ``stopped``, ...
+        profile_arn: of its instance profile, "" where it has none.
     """
 
     instance_id: str
@@ -32,6 +33,7 @@ class Instance:
     addresses: tuple[str, ...] = ()
     zone: str = ""
     state: str = "running"
+    profile_arn: str = ""
 
 
 def describe_instances(access: Access, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
@@ -66,6 +68,7 @@ def _instance(reply: Mapping[str, Any]) -> Instance:
         addresses=_addresses(reply),
         zone=reply.get("Placement", {}).get("AvailabilityZone", ""),
         state=reply.get("State", {}).get("Name", ""),
+        profile_arn=reply.get("IamInstanceProfile", {}).get("Arn", ""),
     )
 
 

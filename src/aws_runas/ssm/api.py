@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws.errors import aws_code, aws_message, translate
-from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
+from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
 
@@ -92,6 +92,10 @@ class SsmApi:
             with translate("ssm", "StartSession", SessionError):
                 reply = self._client().start_session(**request)
         except AwsRunasError as error:
+            if aws_code(error) == "TargetNotConnected":
+                from aws_runas.targets.readiness import not_connected
+
+                raise not_connected(target, self._access) from error.__cause__
             raise _start_error(error, target, document) from error.__cause__
         token, url = reply.get("TokenValue"), reply.get("StreamUrl")
         if not token or not url:
@@ -177,12 +181,6 @@ def _start_error(error: AwsRunasError, target: str, document: str | None) -> Aws
     """StartSession's answer, in words that tell what to do."""
     code = aws_code(error)
     words = aws_message(error)
-    if code == "TargetNotConnected":
-        return TargetError(
-            f"{target} is not connected to Systems Manager",
-            code="target-not-connected",
-            hint="is it running, is its SSM agent up and permitted, and is this its region and account?",
-        )
     if error.code == "access-denied":
         what = f" with document {document}" if document else ""
         return SessionError(
