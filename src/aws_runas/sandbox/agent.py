@@ -6,13 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from aws_runas.sandbox.agent_machine import Machine, decrypt, newer_client
 from aws_runas.sandbox.errors import ServiceError
 from aws_runas.sandbox.lines import Frames
-from aws_runas.sandbox.moto import Moto
 from aws_runas.sandbox.session import Session
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
@@ -20,26 +18,6 @@ from aws_runas.ssm.sessions.versions import at_least, later_than
 
 DRAIN = 5.0  # seconds that a session's end waits for the client to acknowledge; official agents wait 2
 HANDSHAKE_ALWAYS = ("Port", "NonInteractiveCommands")
-MUX_CLIENT = "1.1.70"  # at least, spec 6
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """An instance's corner of this machine.
-
-    Args:
-        home: where its shells start.
-        agent_version: decides what it can do.
-        agent_rate: frames a second that the agent sends at most, None for as many as it can.
-        port_map: ports of the instance that are others on this machine.
-    """
-
-    target: str
-    home: Path
-    agent_version: str
-    agent_rate: float | None
-    port_map: dict[int, int]
-    moto: Moto = field(repr=False)
 
 
 class Plugin(Protocol):
@@ -299,27 +277,3 @@ class AgentSession:
         if forwarding and later_than(version, "3.0.196.0") and newer_client(client_version):
             return MuxPortPlugin(self, properties)
         return BasicPortPlugin(self, properties)
-
-
-def newer_client(version: str) -> bool:
-    """Whether the client speaks smux; compared component by component, as agents do."""
-    parts = [int(part) for part in version.split(".") if part.isascii() and part.isdigit()]
-    return parts >= [int(part) for part in MUX_CLIENT.split(".")]
-
-
-def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> bytes:
-    """KMS Decrypt, as the instance's own role may call it.
-
-    Raises:
-        ServiceError: the context, the key or the blob is not right.
-    """
-    from moto.kms.exceptions import InvalidCiphertextException
-
-    kms: Any = moto.kms()
-    try:
-        plaintext, arn = kms.decrypt(ciphertext_blob=blob, encryption_context=context)
-    except InvalidCiphertextException:
-        raise ServiceError("InvalidCiphertextException", "the data key cannot be decrypted") from None
-    if key_id not in (arn, arn.rpartition("/")[2]):
-        raise ServiceError("IncorrectKeyException", "the data key was made with another KMS key")
-    return bytes(plaintext)

@@ -14,8 +14,9 @@ from aws_runas.sandbox.gateway import Gateway
 from aws_runas.sandbox.http import Request
 from aws_runas.sandbox.lines import Frames
 from aws_runas.sandbox.remote_agent import RemoteAgent
-from aws_runas.sandbox.session import Session, read_opening
+from aws_runas.sandbox.session import Session
 from aws_runas.sandbox.ssm_service import SsmService
+from aws_runas.sandbox.tickets import read_opening
 from aws_runas.ssm.transport.websocket import Closed, WebSocket, WebSocketOwner, server_websocket
 
 PATH = re.compile(r"/v1/data-channel/([^/]+)")
@@ -55,7 +56,7 @@ class DataChannels:
         if session.ended is not None:
             return 410, "the session is over\n"
         is_agent = "role=" not in request.query
-        if session.faults.new_cell and not is_agent and not session.serves_cell(request.query):
+        if session.faults.new_cell and not is_agent and not session.tickets.serves_cell(request.query):
             return 404, "this cell does not hold the session\n"
         try:
             self._check_signature(request, session)
@@ -65,6 +66,10 @@ class DataChannels:
 
     def _check_signature(self, request: Request, session: Session) -> None:
         rule = session.faults.signature
+        if session.faults.presign and "role=" in request.query:
+            if not session.tickets.is_presigned(request.query) or "authorization" in request.headers:
+                raise ServiceError("SignatureDoesNotMatch", "the address is signed: use it as it is, and once", 403)
+            return
         signed = signature.read(request)
         if signed is None:
             if rule == "required":
@@ -85,7 +90,7 @@ class DataChannels:
             return Reply(404, b"Session is already terminated")
         body = (
             "<CreateDataChannelOutput><MessageSchemaVersion>1.0</MessageSchemaVersion>"
-            f"<TokenValue>{session.new_agent_token()}</TokenValue></CreateDataChannelOutput>"
+            f"<TokenValue>{session.tickets.new_agent_token()}</TokenValue></CreateDataChannelOutput>"
         )
         return Reply(201, body.encode(), {"Content-Type": "application/xml"})
 
@@ -112,7 +117,7 @@ class Arrival:
         except ValueError:
             self._websocket.close(1003, "the first frame is no opening")
             return
-        role = self._session.redeem(token)
+        role = self._session.tickets.redeem(token)
         if role is None or self._session.ended is not None or (role == "agent") is not is_agent:
             self._websocket.close(1008, "the token is not good")
             return

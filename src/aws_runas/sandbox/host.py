@@ -21,6 +21,7 @@ from typing import Any
 
 from aws_runas.sandbox import configuration, http
 from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.commands import HostCommands
 from aws_runas.sandbox.control import PREFIX, Control
 from aws_runas.sandbox.data_channel import DataChannels
 from aws_runas.sandbox.ecs import Ecs
@@ -30,7 +31,7 @@ from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.moto import Moto
 from aws_runas.sandbox.neighbours import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.population import MFA_SERIAL, USER, populate_ec2, populate_iam, populate_kms
+from aws_runas.sandbox.population import populate_ec2, populate_iam, populate_kms
 from aws_runas.sandbox.principals import Key, TemporaryKeys
 from aws_runas.sandbox.ssm_service import SsmService
 from aws_runas.sandbox.sts import MfaDevices, Sts
@@ -58,7 +59,7 @@ class Host:
         self.sts = Sts(self.moto, self.keys, self.devices, self.clock)
         self._rest_ready = threading.Event()
         self.faults = options.faults
-        self._adopted: set[int] = set()
+        self.adopted: set[int] = set()
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
         self.instances = Instances(options, directory, self.moto)
         self.ssm = SsmService(
@@ -81,22 +82,7 @@ class Host:
         self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.channels = DataChannels(self.ssm, self.gateway)
-        self.control = Control(token, self._commands())
-
-    def _commands(self) -> dict[str, Any]:
-        return {
-            "calls": lambda _: self.gateway.calls(),
-            "forget-calls": lambda _: self.gateway.forget_calls(),
-            "mfa-code": self._mfa_code,
-            "adopt": lambda order: self._adopted.add(int(order["pid"])),
-            "disown": lambda order: self._adopted.discard(int(order["pid"])),
-        }
-
-    def _mfa_code(self, order: dict[str, Any]) -> str:
-        device = self.devices.find(order.get("user", USER), order.get("serial", MFA_SERIAL))
-        if device is None:
-            raise ValueError("no such device")
-        return device.fresh_code(self.clock.now())
+        self.control = Control(token, HostCommands(self).table())
 
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
@@ -139,8 +125,8 @@ class Host:
         """Stop everything, the command too if who started it is gone."""
         self.instances.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
-            if self._adopted:
-                for pid in self._adopted:
+            if self.adopted:
+                for pid in self.adopted:
                     with contextlib.suppress(OSError):
                         os.kill(pid, number)
                 await asyncio.sleep(0.5)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aws_runas import files
-from aws_runas.sandbox.agent import AgentSession, Machine
+from aws_runas.sandbox.agent import AgentSession
+from aws_runas.sandbox.agent_machine import Machine
 from aws_runas.sandbox.moto import Moto
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.population import INSTANCES, MANAGED_NODE

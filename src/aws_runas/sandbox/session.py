@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +12,7 @@ from typing import Protocol
 from aws_runas.sandbox import service_messages
 from aws_runas.sandbox.lines import Frames, Line, RateMeter
 from aws_runas.sandbox.options import Faults
+from aws_runas.sandbox.tickets import Tickets
 from aws_runas.ssm.core.message import AGENT_SESSION_STATE, PAUSE_PUBLICATION, START_PUBLICATION, message_type_of
 from aws_runas.ssm.transport.websocket import WebSocket
 
@@ -81,12 +78,9 @@ class Session:
         self.ended: float | None = None
         self.connections = 0
         self.undelivered = 0
-        self._base_url = base_url
         self._lifetime = lifetime
         self._on_end = on_end
-        self._cell = _new_cell()
-        self._tokens: set[str] = set()
-        self._agent_tokens: set[str] = set()
+        self.tickets = Tickets(session_id, base_url, faults)
         self.client: WebSocket | None = None
         self.agent: AgentLink | None = None
         self._started_client = False
@@ -99,46 +93,6 @@ class Session:
         if faults.end_after is not None:
             self._timers.append(self._loop.call_later(lifetime(faults.end_after), self.end, faults.end_output))
         self._bye: asyncio.TimerHandle | None = None
-
-    # --- tokens and addresses
-
-    @property
-    def stream_url(self) -> str:
-        """Where the client connects; the cell number is raw base64, as the real one's (spec 13.1)."""
-        query = f"role=publish_subscribe&cell-number={self._cell}"
-        return f"{self._base_url}/v1/data-channel/{self.session_id}?{query}"
-
-    def new_token(self) -> str:
-        """A token for one connection of the client."""
-        token = "AAEAA" + secrets.token_urlsafe(96)
-        self._tokens.add(token)
-        return token
-
-    def new_agent_token(self) -> str:
-        """A token for one connection of an agent from outside."""
-        token = "AAEAA" + secrets.token_urlsafe(96)
-        self._agent_tokens.add(token)
-        return token
-
-    def resume(self) -> str:
-        """Another connection is wanted: a new token, and another cell where that is the mood."""
-        if self.faults.new_cell:
-            self._cell = _new_cell()
-        self._tokens.clear()
-        return self.new_token()
-
-    def serves_cell(self, query: str) -> bool:
-        """Whether the address is the present one."""
-        return f"cell-number={self._cell}" in query.split("&")
-
-    def redeem(self, token: str) -> str | None:
-        """Take a token: ``client`` or ``agent``, None when it is not good."""
-        for tokens, role in ((self._tokens, "client"), (self._agent_tokens, "agent")):
-            if token in tokens:
-                if self.faults.single_use_tokens:
-                    tokens.discard(token)
-                return role
-        return None
 
     # --- the client's connection
 
@@ -258,6 +212,14 @@ class Session:
         if self.client is not None:
             self.client.send(service_messages.publication(message_type, self.session_id, self.faults.publication))
 
+    def publish(self, message_type: str, form: str, *, to: str) -> None:
+        """Say start or pause out of turn, to ``client`` or ``agent``."""
+        message = service_messages.publication(message_type, self.session_id, form)
+        if to == "agent" and self.agent is not None:
+            self.agent.receive([message])
+        elif to == "client" and self.client is not None:
+            self.client.send(message)
+
     def _tell_agent(self, message_type: str) -> None:
         if self.agent is not None:
             self.agent.receive([service_messages.publication(message_type, self.session_id, self.faults.publication)])
@@ -287,20 +249,3 @@ class Session:
             self.end("Your session timed out due to inactivity.")
         else:
             self._timers[0] = self._loop.call_later(left, self._check_idle)
-
-
-def _new_cell() -> str:
-    """Raw base64 that has the letters which canonical forms disagree about."""
-    return "AAEAA" + base64.b64encode(os.urandom(33)).decode()[:40] + "+/=="
-
-
-def read_opening(frame: bytes | str) -> tuple[str, bool]:
-    """Read the first frame of a connection: its token, and whether an agent sent it.
-
-    Raises:
-        ValueError: it is no opening.
-    """
-    values = json.loads(frame)
-    if not isinstance(values, dict) or not isinstance(values.get("TokenValue"), str):
-        raise ValueError("no TokenValue")
-    return values["TokenValue"], "ClientInstanceId" in values

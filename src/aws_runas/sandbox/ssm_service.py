@@ -107,7 +107,11 @@ class SsmService:
         )
         self.sessions[session_id] = session
         self._instances.join(session)
-        return {"SessionId": session_id, "TokenValue": session.new_token(), "StreamUrl": session.stream_url}
+        return {
+            "SessionId": session_id,
+            "TokenValue": session.tickets.new_token(),
+            "StreamUrl": session.tickets.stream_url,
+        }
 
     def _ended(self, _session: Session) -> None:
         history = [each for each in self.sessions.values() if each.ended is not None]
@@ -135,8 +139,8 @@ class SsmService:
             return {"SessionId": session.session_id}  # no token: what the official plugin takes for "timed out"
 
         async def resume() -> dict[str, str]:
-            token = session.resume()
-            return {"SessionId": session.session_id, "TokenValue": token, "StreamUrl": session.stream_url}
+            token = session.tickets.resume()
+            return {"SessionId": session.session_id, "TokenValue": token, "StreamUrl": session.tickets.stream_url}
 
         return asyncio.run_coroutine_threadsafe(resume(), self._loop).result()
 

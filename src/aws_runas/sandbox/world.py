@@ -93,6 +93,32 @@ class Sandbox:
         """Let calls start anew."""
         self.control("forget-calls")
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """Every session so far: session_id, target, document, ended, client_connected, connections and so on."""
+        return list(self.control("sessions"))
+
+    def cut(self, session_id: str | None = None, *, abort: bool = False) -> int:
+        """Close the clients' connections with 1000 "Bye", or break them off; returns how many."""
+        order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
+        return int(self.control("cut", **order))
+
+    def end_sessions(self, output: str = "", session_id: str | None = None) -> int:
+        """End sessions as the service does; returns how many."""
+        order = {"output": output} | ({} if session_id is None else {"session_id": session_id})
+        return int(self.control("end", **order))
+
+    def publish(self, kind: str, form: str = "json", *, to: str = "client") -> int:
+        """Send ``start`` or ``pause`` publication in all sessions; returns in how many."""
+        return int(self.control("publish", kind=kind, form=form, to=to))
+
+    def set_faults(self, **faults: object) -> None:
+        """Change faults (fields of options.Faults) for calls and sessions from now on."""
+        self.control("faults", **faults)
+
+    def set_away(self, target: str, *, away: bool) -> None:
+        """Disconnect an instance from the service, or let it come back."""
+        self.control("away", target=target, away=away)
+
     def adopt(self, pid: int) -> None:
         """Let the sandbox end that process (SIGHUP, then SIGKILL) should we die without putting things away."""
         self.control("adopt", pid=pid)
