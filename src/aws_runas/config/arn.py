@@ -40,7 +40,6 @@ def is_role_arn(text: str) -> bool:
         and bool(partition)
         and service == "iam"
         and not region
-        and len(account) == 12
         and account.isascii()
         and account.isdigit()
         and resource != name

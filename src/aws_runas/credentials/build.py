@@ -66,7 +66,7 @@ def open_access(
     profile = resolve(files, name, overrides, environ)
     for line in profile.describe():
         debug(line)
-    cache = DiskCache(cache_directory(environ, files.config.path), warn)
+    cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
     return compose(profile, cache, prompt=prompt, now=now, debug=debug, trace=trace)
 
 

@@ -101,13 +101,19 @@ class DiskCache:
         self._state = False
 
 
-def cache_directory(environ: Mapping[str, str], config_path: Path) -> Path:
-    """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file."""
+def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
+    """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
+
+    A config file that is a device or a pipe, and the copy that run/config_copy.py makes for a program of ours, have no
+    place of their own; then it lies where it would without AWS_CONFIG_FILE.
+    """
     text = environ.get("RUNAS_CACHE_DIR")
     if text:
         return Path(text).expanduser()
-    beside = config_path.parent if config_path.name else config_path
-    return beside / "aws-runas" / "cache"
+    placeless = str(config_path).startswith(("/dev/", "/proc/")) or (
+        "AWSRUNAS_PROFILE" in environ and config_path.name.startswith("aws-runas-config-")
+    )
+    return (home / ".aws" if placeless else config_path.parent) / "aws-runas" / "cache"
 
 
 def entry_name(kind: str, inputs: Mapping[str, object]) -> str:

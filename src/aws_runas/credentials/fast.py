@@ -124,10 +124,8 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
         return None
     config = environ.get("AWS_CONFIG_FILE") or home + "/.aws/config"
     credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or home + "/.aws/credentials"
-    if credentials == os.devnull:  # inside a program of ours: see config/files.py
-        return None
     for path in (config, credentials):
-        if path[:1] != "/" or "$" in path:
+        if path[:1] != "/" or "$" in path or path.startswith(("/dev/", "/proc/")) or "/aws-runas-config-" in path:
             return None
     return config, credentials
 

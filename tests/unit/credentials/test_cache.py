@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.config.resolve import Overrides
-from aws_runas.credentials.cache import DiskCache, decode, encode, entry_name
+from aws_runas.credentials.cache import DiskCache, cache_directory, decode, encode, entry_name
 from aws_runas.credentials.freshness import is_usable, usable_until
 from aws_runas.credentials.model import Credentials
 from tests.unit.credentials.conftest import World
@@ -127,6 +127,16 @@ def test_the_variable_moves_the_cache(world: World, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
 
 
+def test_a_config_file_without_a_place_leaves_the_cache_at_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    at_home = home / ".aws" / "aws-runas" / "cache"
+    assert cache_directory({}, Path("/dev/null"), home) == at_home
+    assert cache_directory({}, Path("/proc/self/fd/3"), home) == at_home
+    copy = Path("/tmp/aws-runas-config-0123")
+    assert cache_directory({"AWSRUNAS_PROFILE": "x"}, copy, home) == at_home
+    assert cache_directory({}, tmp_path / "config", home) == tmp_path / "aws-runas" / "cache"
+
+
 def test_a_file_in_the_caches_place_is_warned_about_once_and_borne(world: World) -> None:
     world.cache.parent.mkdir()
     world.cache.write_text("")
@@ -157,14 +167,6 @@ def test_a_full_disk_is_warned_about_and_borne(world: World, monkeypatch: pytest
     assert len(world.warnings) == 1
     assert "no space left" in world.warnings[0]
     assert not [path for path in world.cache.iterdir() if path.suffix != ".lock"]
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_directory_is_warned_about_and_borne(world: World) -> None:
-    world.cache.mkdir(parents=True)
-    world.cache.chmod(0o500)
-    world.access("plainrole").provider.credentials()
-    assert "not writable" in world.warnings[0]
 
 
 def test_a_directory_that_is_too_open_is_closed(world: World) -> None:
