@@ -1,0 +1,167 @@
+"""``diagnose`` and ``-D``: check what must be right, say what is not and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.flags import GlobalFlags
+from aws_runas.cli.knowing import as_json, wants_json
+from aws_runas.cli.output import Result
+from aws_runas.errors import AwsRunasError
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+    from aws_runas.diagnosis.model import Finding
+
+SUMMARY = "Check profile, credentials, clock and STS, and with a target whether a session can be opened"
+USAGE = "diagnose [<flags>] [<profile>] [<target>]"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to check.
+
+    Args:
+        target: None where none was named.
+        ntp: time server to ask, None for none.
+        json: for programs.
+    """
+
+    flags: GlobalFlags
+    profile: str | None
+    target: str | None
+    ntp: str | None
+    json: bool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags and positionals."""
+    parser.add_argument("--ntp", action="store_true", help="Compare the clock with a time server too (pool.ntp.org)")
+    parser.add_argument("--ntp-server", metavar="SERVER", help="The time server to compare with")
+    parser.add_argument(
+        "words", nargs="*", metavar="[<profile>] [<target>]", help="name of profile, or role ARN; and an instance"
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Part the profile from the target; with -D what follows the profile is a command, unless it is plainly a target."""
+    from aws_runas.cli.positionals import split_profile
+    from aws_runas.targets.spelling import is_ecs, is_instance_id
+
+    words = [word for word in namespace.words if word != "--"]
+    if flags.diagnose:
+        words = words[:1] + [word for word in words[1:2] if is_instance_id(word) or is_ecs(word)]
+    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
+    if rest and rest[0] in _names(env):  # a lone word that is a profile is no target
+        profile, rest = rest[0], []
+    server = getattr(namespace, "ntp_server", None)
+    if server is None and getattr(namespace, "ntp", False):
+        from aws_runas.diagnosis.ntp import SERVER
+
+        server = SERVER
+    return Options(flags, profile, rest[0] if rest else None, server, wants_json(flags, env))
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Run the checks in their order; what builds on a failed one is left out.
+
+    Returns:
+        Exit status 0 where nothing failed, else that of the first failure.
+    """
+    findings = list(_checks(options, env))
+    status = next((one.status for one in findings if one.verdict == "fail"), 0)
+    if options.json:
+        rows = [
+            {"check": one.check, "verdict": one.verdict, "message": one.message, "advice": one.advice or None}
+            for one in findings
+        ]
+        return Result(status, stdout=as_json({"ok": status == 0, "checks": rows}))
+    width = max(len(one.check) for one in findings)
+    lines = [
+        f"{one.verdict:4}  {one.check:{width}}  {_printable(one.message)}"
+        + (f"; {_printable(one.advice)}" * bool(one.advice))
+        for one in findings
+    ]
+    return Result(status, stdout="\n".join(lines) + "\n")
+
+
+def _checks(options: Options, env: Environment) -> Iterator[Finding]:
+    from aws_runas.cli.access import open_access_for
+    from aws_runas.config.files import load_files
+    from aws_runas.diagnosis import local
+
+    access: Access | None = None
+    files = None
+    try:
+        files = load_files(env.environ, env.home)
+        access = open_access_for(options.flags, options.profile, env)
+        yield local.check_profile(access.profile, files)
+    except AwsRunasError as error:
+        yield local.check_profile(error, files)
+    yield local.check_variables(env.environ, access.profile if access else None)
+    if access is not None:
+        region = local.check_region(access.profile, needed=options.target is not None)
+        credentials = local.check_credentials(access.profile)
+        yield region
+        yield credentials
+        if credentials.verdict != "fail":
+            identity = yield from _remote(access, env)
+            if options.target is not None and region.verdict == "ok" and identity:
+                yield from _target(options.target, access, env)
+    if options.ntp is not None:
+        from aws_runas.diagnosis.ntp import check_ntp
+
+        yield check_ntp(options.ntp)
+    if options.target is not None:
+        yield local.check_plugin(env.environ)
+
+
+def _remote(access: Access, env: Environment) -> Generator[Finding, None, bool]:
+    """The checks that ask STS; returns whether the identity is good."""
+    from aws_runas.diagnosis import remote
+
+    answer = remote.ask_sts(access, env.now)
+    endpoint = access.profile.endpoint_url("sts") or f"STS in {access.profile.sts_region}"
+    yield remote.check_clock(answer)
+    yield remote.check_sts(answer, endpoint)
+    if not answer.answered:
+        return False
+    found = remote.check_identity(access, answer)
+    yield found
+    return found.verdict == "ok"
+
+
+def _target(text: str, access: Access, env: Environment) -> Iterator[Finding]:
+    from aws_runas.diagnosis import session
+    from aws_runas.diagnosis.model import fail
+    from aws_runas.targets.resolve import resolve_target
+    from aws_runas.targets.spelling import is_ecs
+
+    try:
+        target = resolve_target(text, access, environ=env.environ)
+    except AwsRunasError as error:
+        yield fail("target", error)
+        return
+    if not is_ecs(target):
+        node = session.ask_node(target, access)
+        known = session.check_known(target, node, access)
+        yield known
+        if node is not None and not isinstance(node, AwsRunasError):
+            yield session.check_agent(node)
+        if known.verdict == "fail":
+            return
+    yield session.check_permission(target, access)
+
+
+def _names(env: Environment) -> list[str]:
+    from aws_runas.cli.profile_names import profile_names
+
+    return profile_names(env.environ)
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

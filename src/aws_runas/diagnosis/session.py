@@ -1,0 +1,70 @@
+"""Checks of a target: is it known to Systems Manager, online, new enough, and may we open a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_runas.aws.ssm import ManagedNode, managed_node
+from aws_runas.diagnosis.model import Finding, fail, ok, warn
+from aws_runas.errors import AwsRunasError, TargetError
+from aws_runas.ssm.sessions.versions import MULTIPLEXING, PORT_SESSIONS, at_least, later_than
+from aws_runas.targets.readiness import why_not_connected, why_offline
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
+
+REASON = "aws-runas diagnose"
+
+
+def ask_node(target: str, access: Access) -> ManagedNode | AwsRunasError | None:
+    """What Systems Manager knows of a target: a node, nothing, or the error that came instead."""
+    try:
+        return managed_node(access, target)
+    except AwsRunasError as error:
+        return error
+
+
+def check_known(target: str, node: ManagedNode | AwsRunasError | None, access: Access) -> Finding:
+    """The instance is registered with Systems Manager and online."""
+    if isinstance(node, AwsRunasError):
+        return warn("target", f"{target}: {node.message}", node.hint or "")
+    if node is None:
+        return fail(
+            "target",
+            TargetError(
+                f"{target} is not known to Systems Manager in {access.region()}",
+                code="target-not-connected",
+                hint=why_not_connected(target, access),
+            ),
+        )
+    if node.ping_status != "Online":
+        state = f"{target} is known to Systems Manager, but {node.ping_status or 'in no state'}"
+        return fail("target", TargetError(state, code="target-not-connected", hint=why_offline(node)))
+    return ok("target", f"{target} is online")
+
+
+def check_agent(node: ManagedNode) -> Finding:
+    """The agent is new enough for shells, forwarding and many connections at once."""
+    version = node.agent_version
+    advice = "update the agent, for instance with the document AWS-UpdateSSMAgent"
+    if not at_least(version, PORT_SESSIONS):
+        return warn("agent", f"{version or 'no version'}: no port forwarding before {PORT_SESSIONS}", advice)
+    if not later_than(version, MULTIPLEXING):
+        return warn("agent", f"{version}: one connection at a time up to {MULTIPLEXING}", advice)
+    return ok("agent", version)
+
+
+def check_permission(target: str, access: Access) -> Finding:
+    """A session may be opened: one is, and ended at once, since no answer of IAM would be as good."""
+    from aws_runas.ssm.api import SsmApi
+
+    api = SsmApi(access)
+    try:
+        started = api.start_session(target, reason=REASON)
+    except AwsRunasError as error:
+        return fail("session", error)
+    try:
+        api.terminate_session(started.session_id)
+    except AwsRunasError as error:
+        return warn("session", f"it opens, but cannot be ended: {error.message}", "allow ssm:TerminateSession")
+    return ok("session", "a session was opened and ended")
