@@ -13,7 +13,14 @@ from aws_runas.sandbox.world import Sandbox
 PLAIN = Config(parameter_validation=False, retries={"max_attempts": 1}, connect_timeout=10, read_timeout=30)
 
 
-def client(sandbox: Sandbox, service: str, *, profile: str | None = None, keys: dict[str, str] | None = None) -> Any:
+def client(
+    sandbox: Sandbox,
+    service: str,
+    *,
+    profile: str | None = None,
+    keys: dict[str, str] | None = None,
+    region: str = "us-east-1",
+) -> Any:
     """A client of a profile's, or of an AWS reply's ``Credentials``."""
     session = botocore.session.Session(
         session_vars={
@@ -29,7 +36,7 @@ def client(sandbox: Sandbox, service: str, *, profile: str | None = None, keys: 
             "aws_secret_access_key": keys["SecretAccessKey"],
             "aws_session_token": keys.get("SessionToken"),
         }
-    return session.create_client(service, region_name="us-east-1", endpoint_url=sandbox.endpoint, config=PLAIN, **more)
+    return session.create_client(service, region_name=region, endpoint_url=sandbox.endpoint, config=PLAIN, **more)
 
 
 def user_client(sandbox: Sandbox, service: str) -> Any:
