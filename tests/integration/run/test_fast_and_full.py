@@ -53,6 +53,11 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-E", "nobody", *PROGRAM], {}, False),
     (["-E", PROFILE], {}, False),
     (["-O", "json", PROFILE], {}, False),
+    (
+        ["-O", "json", PROFILE],
+        {"AWS_PROFILE": "sandbox"},
+        False,
+    ),  # as a credential_process of profile sandbox is called
     ([PROFILE], {"RUNAS_OUTPUT_FORMAT": "fish"}, False),
 ]
 

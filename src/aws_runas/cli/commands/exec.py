@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the program."""
-    profile, program = split_profile(namespace.words, lambda: _names(env), env.environ, None)
+    # -O says that credentials are printed: with one word there is no program. A credential_process is called like that,
+    # and with the AWS_PROFILE that led to it.
+    printed = flags.output is not None and len(namespace.words) == 1 and namespace.words[0] in _names(env)
+    profile, program = split_profile(namespace.words, lambda: _names(env), env.environ, 0 if printed else None)
     if program and program[0] == "--":
         program = program[1:]
     return Options(flags, profile, tuple(program))
