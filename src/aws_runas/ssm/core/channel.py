@@ -30,6 +30,8 @@ QUEUE_AHEAD = 8  # messages accepted beyond what the pacer lets out: what a byte
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 KEPT_LIMIT = 64 * 1024  # bytes sent on the assumption that there is no handshake; limit 11.9
 ASSUMPTION_SETTLED = 5.0  # seconds without a handshake after an acknowledgement: the assumption was right; spec 5.7
+ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
+DATA_CREDIT = 8.0  # data frames that may have been saved up so
 UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 11.2
 
 
@@ -91,6 +93,7 @@ class Channel:
         self._assume_at: float | None = None
         self._assumed = False
         self._now = 0.0
+        self._data_credit = 0.0  # data frames that may go before acknowledgements that wait
 
     def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> ClientHandshake | AgentHandshake:
         send, settings = self._sender.queue_first, self._settings
@@ -379,7 +382,11 @@ class Channel:
         if budget <= 0:
             return messages
         created_date = self._wall_clock()
-        acknowledgements = self._receiver.acknowledgements_to_send(now, budget, created_date)
+        # Acknowledgements go first, but not for ever: a peer that sends at the whole rate would keep data from leaving.
+        ahead = min(int(self._data_credit), budget, self._sender.waiting(now))
+        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - ahead, created_date)
+        earned = len(acknowledgements) / ACKNOWLEDGEMENTS_PER_DATA
+        self._data_credit = min(self._data_credit - ahead + earned, DATA_CREDIT)
         messages += acknowledgements
         if not self._ended:
             messages += self._sender.frames_to_send(now, budget - len(acknowledgements), created_date)
