@@ -1,0 +1,262 @@
+"""A forward through the sandbox beside a plain TCP connection: speed, echo, short requests, and what more sessions add.
+
+    .venv/bin/python -m bench.forward [--quick]
+
+Everything runs on this machine: client, service, agent and both ends of each connection share its processors. Paced
+rows measure what the pace lets through; unpaced ones what client, service and agent cost together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+TARGET = "i-deadbeef"
+CHUNK = 65_536
+AGENT_RATE = 650.0  # frames a second: what an official agent sends (spec, measured)
+
+
+class Server:
+    """Answers by the first byte: U swallow, D send for ever, E echo, anything else is HTTP."""
+
+    def __init__(self) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port: int = self._listening.getsockname()[1]
+        self.swallowed = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listening.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                kind = connection.recv(1)
+                if kind == b"U":
+                    while data := connection.recv(CHUNK):
+                        self.swallowed += len(data)
+                elif kind == b"D":
+                    while True:
+                        connection.sendall(bytes(CHUNK))
+                elif kind == b"E":
+                    while data := connection.recv(CHUNK):
+                        connection.sendall(data)
+                elif kind:
+                    connection.recv(CHUNK)
+                    body = b"x" * 200
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\nConnection: close\r\n\r\n" + body)
+        except OSError:
+            pass
+
+
+@contextmanager
+def forward(sandbox: Sandbox, port: int, *words: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run a forward; yields its local port and its process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "forward", "-q", *words, "my-profile", f"{TARGET}:{port}"],
+        env=sandbox.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().decode()
+        yield int(line.split(" -> ")[0].rpartition(":")[2]), process
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def connect(port: int, kind: bytes) -> socket.socket:
+    """Connect to the server, or to the forward before it."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(kind)
+    return connection
+
+
+def pour(connection: socket.socket, stop: threading.Event) -> None:
+    """Send until told to stop."""
+    try:
+        while not stop.is_set():
+            connection.sendall(bytes(CHUNK))
+    except OSError:
+        pass
+
+
+def upload(server: Server, port: int, seconds: float, connections: int = 1) -> float:
+    """Bytes a second that reach the server."""
+    stop = threading.Event()
+    opened = [connect(port, b"U") for _ in range(connections)]
+    for connection in opened:
+        threading.Thread(target=pour, args=(connection, stop), daemon=True).start()
+    time.sleep(1.0)
+    before, began = server.swallowed, time.perf_counter()
+    time.sleep(seconds)
+    speed = (server.swallowed - before) / (time.perf_counter() - began)
+    stop.set()
+    for connection in opened:
+        connection.close()
+    return speed
+
+
+def download(port: int, seconds: float, connections: int = 1) -> float:
+    """Bytes a second that reach the client."""
+    received = [0] * connections
+    stop = threading.Event()
+
+    def take(number: int, connection: socket.socket) -> None:
+        with connection:
+            while not stop.is_set():
+                received[number] += len(connection.recv(CHUNK))
+
+    threads = [
+        threading.Thread(target=take, args=(number, connect(port, b"D")), daemon=True) for number in range(connections)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(1.0)
+    before, began = sum(received), time.perf_counter()
+    time.sleep(seconds)
+    speed = (sum(received) - before) / (time.perf_counter() - began)
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+    return speed
+
+
+def echo(port: int, count: int) -> tuple[float, float]:
+    """p50 and p99 of a byte there and back, in milliseconds."""
+    times = []
+    with connect(port, b"E") as connection:
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.sendall(b"x")
+            connection.recv(1)
+            times.append((time.perf_counter() - began) * 1000)
+    times.sort()
+    return times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)]
+
+
+def echo_beside_upload(port: int, count: int) -> tuple[float, float]:
+    """The same while another connection of the session uploads as fast as it may."""
+    stop = threading.Event()
+    with connect(port, b"U") as busy:
+        threading.Thread(target=pour, args=(busy, stop), daemon=True).start()
+        time.sleep(1.5)
+        result = echo(port, count)
+        stop.set()
+    return result
+
+
+def requests(port: int, count: int = 200) -> float:
+    """Seconds for short HTTP requests, one after the other, each on a connection of its own."""
+    began = time.perf_counter()
+    for _ in range(count):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        client.request("GET", "/")
+        if len(client.getresponse().read()) != 200:
+            raise AssertionError("a short answer")
+        client.close()
+    return time.perf_counter() - began
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def with_cpu(process: subprocess.Popen[bytes], measure: Callable[[], float], seconds: float) -> tuple[float, float]:
+    """A speed, and CPU seconds of the client per megabyte."""
+    before = cpu_seconds(process.pid)
+    speed = measure()
+    return speed, (cpu_seconds(process.pid) - before) / (speed * (seconds + 1.0) / 1e6)
+
+
+def table(sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None:
+    """Plain TCP, the forward as it is by default, and without its pace."""
+    print("\n| | plain TCP | forward, paced | forward, unpaced |\n|---|---|---|---|")
+    rows: dict[str, list[str]] = {}
+
+    def add(name: str, text: str) -> None:
+        rows.setdefault(name, []).append(text)
+
+    def column(port: int, process: subprocess.Popen[bytes] | None) -> None:
+        p50, p99 = echo(port, echoes)
+        add("echo of one byte, p50 / p99", f"{p50:.2f} / {p99:.2f} ms")
+        add("200 short HTTP requests", f"{statistics.median(requests(port) for _ in range(3)):.2f} s")
+        if process is None:
+            add("upload", f"{upload(server, port, seconds) / 1e6:.0f} MB/s")
+            add("download", f"{download(port, seconds) / 1e6:.0f} MB/s")
+            add("echo beside an upload, p50 / p99", "-")
+            add("client CPU per MB, up / down", "-")
+            return
+        up, up_cpu = with_cpu(process, lambda: upload(server, port, seconds), seconds)
+        down, down_cpu = with_cpu(process, lambda: download(port, seconds), seconds)
+        add("upload", f"{up / 1e6:.2f} MB/s")
+        add("download", f"{down / 1e6:.2f} MB/s")
+        p50, p99 = echo_beside_upload(port, echoes // 2)
+        add("echo beside an upload, p50 / p99", f"{p50:.1f} / {p99:.1f} ms")
+        add("client CPU per MB, up / down", f"{up_cpu:.3f} / {down_cpu:.3f} s")
+
+    column(server.port, None)
+    for pace in ((), ("--rate", "off")):
+        with forward(sandbox, server.port, "--sessions", "1", *pace) as (port, process):
+            column(port, process)
+    for name, cells in rows.items():
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def scaling(sandbox: Sandbox, server: Server, seconds: float) -> None:
+    """The same paced forward with more sessions; two connections for each session."""
+    print("\n| sessions | upload | x | download | x |\n|---|---|---|---|---|")
+    first: tuple[float, float] | None = None
+    for count in (1, 2, 4, 8):
+        with forward(sandbox, server.port, "--sessions", str(count)) as (port, _):
+            time.sleep(1.0)
+            up = upload(server, port, seconds, count * 2)
+            down = download(port, seconds, count * 2)
+        first = first or (up, down)
+        print(
+            f"| {count} | {up / 1e6:.2f} MB/s | {up / first[0]:.1f} | {down / 1e6:.2f} MB/s | {down / first[1]:.1f} |"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="shorter, for a look")
+    quick = parser.parse_args().quick
+    seconds, echoes = (1.5, 200) if quick else (5.0, 1000)
+    server = Server()
+    base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
+    with tempfile.TemporaryDirectory() as home, start_sandbox(base=base | {"HOME": home}) as sandbox:
+        table(sandbox, server, seconds, echoes)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        start_sandbox(SandboxOptions(agent_rate=AGENT_RATE), base=base | {"HOME": home}) as sandbox,
+    ):
+        scaling(sandbox, server, seconds)
+
+
+if __name__ == "__main__":
+    main()
