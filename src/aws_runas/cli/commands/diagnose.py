@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the target; with -D what follows the profile is a command, unless it is plainly a target."""
+    """Part the profile from the target; with -D what follows the profile is a command, unless plainly a target."""
     from aws_runas.cli.positionals import split_profile
     from aws_runas.targets.spelling import is_ecs, is_instance_id
 
