@@ -1,0 +1,175 @@
+"""Is there a newer release: comparison, and a release page on loopback that behaves well, badly or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from aws_runas import __version__
+from aws_runas.errors import AwsRunasError, ConfigError
+from aws_runas.release import RELEASES_URL, is_newer, latest, page_address
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        # the example of semantic versioning 2.0.0, section 11
+        [
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-beta",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1.0.0-rc.1",
+        ],
+        ["1.0.0", "2.0.0", "2.1.0", "2.1.1", "2.1.10", "2.10.0", "10.0.0"],
+        ["3.5.2", "4.0.0.dev1", "4.0.0"],
+        ["4.0.0rc1", "4.0.0"],
+        ["v3.9", "4.0"],
+    ],
+)
+def test_versions_are_ordered_by_precedence(chain: list[str]) -> None:
+    for at, one in enumerate(chain):
+        assert not is_newer(one, one)
+        for later in chain[at + 1 :]:
+            assert is_newer(later, one)
+            assert not is_newer(one, later)
+
+
+def test_build_metadata_and_the_letter_v_do_not_count() -> None:
+    assert not is_newer("v1.0.0+build.5", "1.0.0")
+    assert not is_newer("1.0.0", "v1.0.0+build.5")
+
+
+@pytest.mark.parametrize("text", ["", "latest", "1", "1.2.3.4.5.", "1.0.0 beta"])
+def test_what_is_no_version_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a version"):
+        is_newer(text, "1.0.0")
+
+
+@contextlib.contextmanager
+def page(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answers.get(self.path, (404, {}, b""))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+def redirect(to: str) -> tuple[int, dict[str, str], bytes]:
+    return 302, {"Location": to}, b""
+
+
+def test_a_redirect_to_the_tag_tells_the_release() -> None:
+    with page({"/latest": redirect("/tag/v9.1.0")}) as url:
+        found = latest(f"{url}/latest")
+        assert (found.version, found.url) == ("9.1.0", f"{url}/tag/v9.1.0")
+
+
+def test_other_redirects_are_followed() -> None:
+    with page({"/old": redirect("/latest"), "/latest": redirect("/tag/9.1.0")}) as url:
+        assert latest(f"{url}/old").version == "9.1.0"
+
+
+def test_an_answer_in_json_tells_the_release() -> None:
+    body = json.dumps({"tag_name": "v9.2.0-rc.1", "html_url": "https://example.com/9"}).encode()
+    with page({"/api": (200, {"Content-Type": "application/json"}, body)}) as url:
+        found = latest(f"{url}/api")
+        assert (found.version, found.url) == ("9.2.0-rc.1", "https://example.com/9")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((200, {}, b"<html>"), "names no release"),
+        ((200, {}, b"[]"), "names no release"),
+        ((200, {}, b'{"tag_name": "nightly"}'), "names no release"),
+        ((404, {}, b""), "status 404"),
+        ((500, {}, b""), "status 500"),
+        ((302, {}, b""), "status 302"),
+        (redirect("/x"), "too many redirects"),
+        (redirect("file:///etc/passwd"), "redirects to file:"),
+    ],
+)
+def test_what_tells_no_release_is_an_error_that_says_why(
+    answer: tuple[int, dict[str, str], bytes], reason: str
+) -> None:
+    with page({"/x": answer}) as url, pytest.raises(AwsRunasError, match=reason) as raised:
+        latest(f"{url}/x")
+    assert (raised.value.code, raised.value.exit_status) == ("update-unknown", 1)
+
+
+def test_a_page_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(AwsRunasError) as raised:
+            latest(url, timeout=0.2)
+    assert raised.value.code == "update-unknown"
+
+
+def test_the_address_stands_in_one_place_and_can_be_overridden() -> None:
+    assert page_address({}) == RELEASES_URL
+    assert page_address({"RUNAS_RELEASES_URL": "https://mirror.example/x"}) == "https://mirror.example/x"
+    with pytest.raises(ConfigError):
+        page_address({"RUNAS_RELEASES_URL": "file:///etc/passwd"})
+
+
+def asked(url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aws_runas", *words],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "RUNAS_RELEASES_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [("99.0.0", "99.0.0 is available"), (__version__, "is the latest"), ("0.1.0", "newer than")]
+)
+def test_the_flag_exits_0_whether_there_is_one_or_not(version: str, words: str) -> None:
+    with page({"/latest": redirect(f"/tag/v{version}")}) as url:
+        found = asked(f"{url}/latest", "-u")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert words in found.stdout
+
+
+def test_the_flag_answers_programs_in_json() -> None:
+    with page({"/latest": redirect("/tag/v99.0.0")}) as url:
+        found = asked(f"{url}/latest", "-u", "-O", "json")
+        assert json.loads(found.stdout) == {
+            "version": __version__, "latest": "99.0.0", "newer": True, "url": f"{url}/tag/v99.0.0",
+        }  # fmt: skip
+
+
+def test_offline_the_flag_says_so_and_exits_1() -> None:
+    found = asked("http://127.0.0.1:9/latest", "--update")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "cannot find out the latest release" in found.stderr
