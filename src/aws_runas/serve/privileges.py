@@ -70,9 +70,9 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
 def raise_capabilities() -> None:
     """Make effective what is permitted of what binding takes, for an interpreter that was given capabilities."""
     if sys.platform.startswith("linux") and os.getuid() != 0:
-        _, permitted, inheritable = _capabilities()
+        effective, permitted, inheritable = _capabilities()
         wanted = permitted & (1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_ADMIN)
-        _set_capabilities(wanted, permitted, inheritable)
+        _set_capabilities(effective | wanted, permitted, inheritable)
 
 
 def drop(user: User | None) -> None:

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -83,6 +83,11 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     if namespace.kind == "ecs" and getattr(namespace, "no_v1", False):
         raise UsageError("--no-v1 goes with serve ec2", code="usage")
 
+    try:
+        port = _port(namespace.port)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"-p: {error}", code="port-invalid") from None
+
     def names() -> list[str]:
         from aws_runas.config.files import load_files
 
@@ -94,7 +99,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         namespace.kind,
         profile,
         flags,
-        namespace.port,
+        port,
         getattr(namespace, "bind", None),
         getattr(namespace, "socket", None),
         not getattr(namespace, "no_v1", False),
@@ -128,13 +133,18 @@ def run(options: Options, env: Environment) -> Result:
             now=env.now,
         )
         server = Server(listeners, app.handle)
+        ended = stack.enter_context(_until_signal(server))
         _announce(options, env, listeners, token, profiles)
         if options.socket is not None:
             stack.callback(_unlink, options.socket)
-        return Result(_serve(server))
+        server.serve_forever()
+        return Result(128 + ended[0] if ended else 0)
 
 
-def _port(text: str) -> int:
+def _port(text: str | int | None) -> int | None:
+    """Read a port, 0 for any; what --ec2 and --ecs bring along was read already, or not at all."""
+    if text is None or isinstance(text, int):
+        return text
     if text.isascii() and text.isdigit() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
@@ -267,9 +277,8 @@ def _announce(
         lines = [(URI_VARIABLE, f"{base}/credentials"), (TOKEN_VARIABLE, token or "")]
     elif options.port is not None:
         lines = [(ENDPOINT_VARIABLE, f"{base}/")]
-    for name, value in lines:
-        env.stdout.write(f"export {name}={shlex.quote(value)}\n".encode())
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError, ValueError):  # who has read enough of them ends no server
+        env.stdout.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines).encode())
         env.stdout.flush()
     log(f"credentials of {profiles.active.facts.name} are served; the page is {base}/")
     if options.bind:
@@ -282,23 +291,22 @@ def _announce(
     profiles.active.renewal.get(then)
 
 
-def _serve(server: Server) -> int:
-    """Run the server; the exit status of the signal that ended it."""
-    status = 0
+@contextlib.contextmanager
+def _until_signal(server: Server) -> Iterator[list[int]]:
+    """Let signals end the server; the first one that did is in the list."""
+    ended: list[int] = []
 
     def end(number: int, _: object) -> None:
-        nonlocal status
-        status = 128 + number
+        ended.append(number)
         server.stop()
 
     numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
     before = {number: signal.signal(number, end) for number in numbers}
     try:
-        server.serve_forever()
+        yield ended
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return status
 
 
 def _unlink(path: str) -> None:
