@@ -56,6 +56,7 @@ class Flight:
         self._probes = 0
         self._probe_at = NEVER
         self._patient_until = NEVER
+        self._answered = False  # a probe was; what is overdue after the patience is lost
         self._starting_number: int | None = None
         self.overdue = 0  # resends because of a timeout
         self.overtaken = 0  # resends because of later acknowledgements
@@ -118,6 +119,7 @@ class Flight:
             # The peer was only late, or it lost much. Give what is on its way a moment to show which.
             self._heard()
             self._patient_until = now + self._timeout()
+            self._answered = True
         if number == self._starting_number:
             self._starting_number = None
         if message.transmissions > 1:
@@ -185,7 +187,8 @@ class Flight:
             return
         # No acknowledgements of late: the peer is busy or away, and repeating everything would not help it. Ask with a
         # few; the answer tells which, and a late acknowledgement of something sent once stretches the timeout itself.
-        silent = now - self._acknowledged_at > QUIET
+        silent = now - self._acknowledged_at > QUIET and not self._answered
+        self._answered = False
         most = len(self._in_flight)
         if self.paused:
             most = 1
@@ -248,6 +251,7 @@ class Flight:
     def _heard(self) -> None:
         self._probes = 0
         self._probe_at = self._patient_until = NEVER
+        self._answered = False
         self.round_trip.forget_back_off()
 
     def expect_unready_peer(self, number: int) -> None:

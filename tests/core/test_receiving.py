@@ -1,0 +1,196 @@
+"""What a client does with what arrives: order, duplicates, acknowledgements, damage."""
+
+from __future__ import annotations
+
+import pytest
+
+from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.events import (
+    ChannelClosed,
+    ChannelFailed,
+    DataReceived,
+    Event,
+    ExitCodeReceived,
+    FlagReceived,
+    SessionStarted,
+)
+from aws_runas.ssm.core.receiving import STORED_MESSAGES
+from tests.core import naive
+from tests.core.frames import acknowledged, handshake_complete, handshake_request, output
+from tests.core.pair import make_channel
+
+START = 50.0
+
+
+def plain_client(settings: ChannelSettings | None = None) -> Channel:
+    channel = make_channel(Role.CLIENT, settings or ChannelSettings())
+    channel.connect("token", START)
+    channel.messages_to_send(START)
+    return channel
+
+
+def received(events: list[Event]) -> bytes:
+    return b"".join(event.data for event in events if isinstance(event, DataReceived))
+
+
+def test_session_without_handshake_starts_at_the_first_output() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, b"$ "), START)
+    assert channel.events() == [SessionStarted("Standard_Stream", {}, ""), DataReceived(b"$ ")]
+
+
+def test_receiver_delivers_each_byte_once_and_in_order() -> None:
+    channel = plain_client()
+    for number in (0, 2, 1, 1, 4, 0, 3):
+        channel.receive_message(output(number, b"%d" % number), START)
+    assert received(channel.events()) == b"01234"
+
+
+def test_acknowledgements_of_output_wait_a_little_and_leave_together() -> None:
+    channel = plain_client()
+    for number in range(3):
+        channel.receive_message(output(number, b"x"), START + number * 0.001)
+    assert channel.messages_to_send(START + 0.004) == []
+    due = channel.next_timer()
+    assert due == pytest.approx(START + 0.005)
+    channel.handle_timer(START + 0.005)
+    assert acknowledged(channel.messages_to_send(START + 0.005)) == [0, 1, 2]
+    assert channel.messages_to_send(START + 1) == []
+
+
+def test_handshake_is_acknowledged_at_once() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, handshake_request(), 5), START)
+    assert acknowledged(channel.messages_to_send(START)) == [0]
+
+
+def test_receiver_acks_duplicate_below_expected_at_once() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, b"x"), START)
+    assert acknowledged(channel.messages_to_send(START + 0.01)) == [0]
+    channel.receive_message(output(0, b"x"), START + 0.2)
+    assert acknowledged(channel.messages_to_send(START + 0.2)) == [0]
+    assert received(channel.events()) == b"x"
+
+
+def test_acknowledgement_names_the_message_that_came() -> None:
+    channel = plain_client()
+    frame = output(0, b"x")
+    channel.receive_message(frame, START)
+    answer = channel.messages_to_send(START + 0.01)[0]
+    assert isinstance(answer, bytes)
+    assert str(naive.parse(frame).message_id).encode() in answer
+
+
+def test_message_out_of_order_is_acknowledged_and_kept() -> None:
+    channel = plain_client()
+    channel.receive_message(output(1, b"b"), START)
+    assert acknowledged(channel.messages_to_send(START + 0.01)) == [1]
+    assert channel.events() == []
+    channel.receive_message(output(0, b"a"), START)
+    assert received(channel.events()) == b"ab"
+
+
+def test_what_cannot_be_kept_is_not_acknowledged() -> None:
+    channel = plain_client(ChannelSettings(frame_rate=None))
+    for number in range(1, STORED_MESSAGES + 2):
+        channel.receive_message(output(number, b"."), START)
+    numbers = acknowledged(channel.messages_to_send(START + 1))
+    assert numbers[-1] == STORED_MESSAGES
+    assert len(numbers) == STORED_MESSAGES
+    channel.receive_message(output(0, b"."), START)
+    channel.receive_message(output(STORED_MESSAGES + 1, b"."), START)
+    assert len(received(channel.events())) == STORED_MESSAGES + 2
+
+
+def test_damaged_message_is_neither_acknowledged_nor_counted_and_may_come_again() -> None:
+    channel = plain_client()
+    good = output(0, b"good")
+    channel.receive_message(good[:-1] + b"x", START)
+    assert channel.messages_to_send(START + 1) == []
+    channel.receive_message(good, START + 1)
+    assert received(channel.events()) == b"good"
+
+
+def test_endless_damage_ends_the_session_with_a_reason() -> None:
+    channel = plain_client()
+    damaged = output(0, b"good")[:-1] + b"x"
+    for _ in range(100):
+        channel.receive_message(damaged, START)
+    (failed,) = channel.events()
+    assert isinstance(failed, ChannelFailed)
+    assert "wrong digest" in failed.reason
+    assert channel.next_timer() is None
+
+
+def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, b"x"), START)
+    channel.receive_message(output(1, b"?", 99), START)
+    channel.receive_message(naive.build("input_stream_data", 2, b"mine", payload_type=1), START)
+    channel.receive_message(naive.build("agent_job", 2, b"mine"), START)
+    channel.receive_message(output(2, b"y"), START)
+    assert received(channel.events()) == b"xy"
+
+
+def test_text_frame_is_taken_for_a_binary_one() -> None:
+    channel = plain_client()
+    frame = naive.build("channel_closed", 0, b'{"Output":""}', created_date=1)
+    while any(octet > 127 for octet in frame):
+        frame = naive.build("channel_closed", 0, b'{"Output":""}' + b" " * len(frame), created_date=1)[:0] or frame
+        break
+    channel.receive_message(frame.decode("latin-1"), START)
+    channel.receive_message("no message at all", START)
+    assert not [event for event in channel.events() if isinstance(event, ChannelFailed)]
+
+
+def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, b"out"), START)
+    channel.receive_message(output(1, b"err", 11), START)
+    channel.receive_message(output(2, b"EXIT_CODE: 3", 12), START)
+    channel.receive_message(output(3, b"\0\0\0\3", 10), START)
+    assert channel.events()[1:] == [
+        DataReceived(b"out", 1),
+        DataReceived(b"err", 11),
+        ExitCodeReceived(3),
+        FlagReceived(3),
+    ]
+
+
+def test_service_closes_with_its_own_header() -> None:
+    channel = plain_client()
+    body = b'{"MessageType":"channel_closed","Output":"bye"}'
+    channel.receive_message(naive.build("channel_closed", 0, body, header_length=112, padding=b"\0"), START)
+    assert channel.events() == [ChannelClosed("bye")]
+    channel.receive_message(output(0, b"late"), START)
+    assert channel.events() == []
+    assert channel.send_capacity() == 0
+    channel.send_data(b"late", START)
+
+
+def test_close_while_output_is_missing_is_an_error() -> None:
+    channel = plain_client()
+    channel.receive_message(output(1, b"b"), START)
+    channel.receive_message(naive.build("channel_closed", 0, b'{"Output":"bye"}', header_length=112), START)
+    (failed,) = channel.events()
+    assert isinstance(failed, ChannelFailed)
+    assert "missing" in failed.reason
+    assert "bye" in failed.reason
+
+
+def test_late_copy_of_the_handshake_request_is_acknowledged_but_answered_once() -> None:
+    channel = plain_client()
+    request = output(0, handshake_request(), 5)
+    sent = []
+    for _ in range(3):
+        channel.receive_message(request, START)
+        sent += channel.messages_to_send(START)
+    channel.receive_message(output(1, handshake_request(), 5), START)
+    sent += channel.messages_to_send(START)
+    assert acknowledged(sent) == [0, 0, 0, 1]
+    assert len([f for f in sent if isinstance(f, bytes) and naive.parse(f).payload_type == 6]) == 1
+    channel.receive_message(output(2, handshake_complete("hello"), 7), START)
+    (started,) = channel.events()
+    assert isinstance(started, SessionStarted)
+    assert (started.session_type, started.agent_version, started.customer_message) == ("Port", "3.3.0.0", "hello")
