@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aws_runas.config.files import ConfigFiles, ProfileSection
-from aws_runas.config.overrides import boolean
 from aws_runas.config.profile import Setting
 from aws_runas.errors import ConfigError
 
@@ -58,10 +57,10 @@ def _services(files: ConfigFiles, section: ProfileSection) -> dict[str, Setting[
 
 
 def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool:
-    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
-        return boolean(environ, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
-    text = section.text("ignore_configured_endpoint_urls") if section else None
-    return boolean({"": text or ""}, "")
+    text = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+    if not text and section is not None:
+        text = section.text("ignore_configured_endpoint_urls")
+    return (text or "").lower() == "true"  # AWS's own variable and key: no other word counts
 
 
 def _checked(url: str, origin: str) -> Setting[str]:

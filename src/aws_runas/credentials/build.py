@@ -66,6 +66,7 @@ def open_access(
     profile = resolve(files, name, overrides, environ)
     for line in profile.describe():
         debug(line)
+    debug(f"cache {cache_directory(environ, files.config.path, home)}")
     cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
     return compose(profile, cache, prompt=prompt, now=now, debug=debug, trace=trace)
 
@@ -174,9 +175,7 @@ class _Parts:
         return self._cached(inner, "role", inputs)
 
     def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> Provider:
-        name = entry_name(kind, inputs)
-        self.debug(f"cache entry of the {kind} credentials: {self.cache.directory / name}")
-        return CachedProvider(inner, self.cache, name, self.now)
+        return CachedProvider(inner, self.cache, entry_name(kind, inputs), self.now, self.debug)
 
     def _endpoint(self) -> str:
         return self.profile.endpoint_url("sts") or ""

@@ -45,27 +45,42 @@ class CachedProvider:
         cache: where entries lie.
         name: of the entry, from `entry_name`.
         now: seconds since the epoch.
+        debug: told what was found.
     """
 
-    def __init__(self, inner: Provider, cache: DiskCache, name: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        inner: Provider,
+        cache: DiskCache,
+        name: str,
+        now: Callable[[], float],
+        debug: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._inner = inner
         self._cache = cache
         self.name = name
         self._now = now
+        self._debug = debug
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
         """What is on disk, else what the inner provider gives, fetched under the entry's lock."""
-        found = None if refresh else self._read()
+        found, reason = (None, "new ones are asked for") if refresh else self._read()
+        self._debug(f"{self.name}: {reason}")
         if found is not None:
             return found
         with self._cache.lock(self.name):
-            found = None if refresh else self._read()
+            found, reason = (None, "") if refresh else self._read()
             if found is None:
                 found = self._inner.credentials(refresh=refresh)
                 if found.session_token and found.expiration:
                     self._cache.write(self.name, found)
             return found
 
-    def _read(self) -> Credentials | None:
+    def _read(self) -> tuple[Credentials | None, str]:
+        """The entry, if it can be used, and the reason for people."""
         found = self._cache.read(self.name)
-        return found if found is not None and is_usable(found, self._now()) else None
+        if found is None:
+            return None, "no entry in the cache"
+        if not is_usable(found, self._now()):
+            return None, f"the entry in the cache ends {found.expiration}, too soon to be used"
+        return found, f"from the cache, good until {found.expiration}"

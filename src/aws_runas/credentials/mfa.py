@@ -59,7 +59,7 @@ class MfaCodes:
     def _next(self, refused: CredentialsError | None, left: int) -> tuple[str, str]:
         otp, self._otp = self._otp, None
         if otp is not None:
-            return otp.value.strip(), otp.origin
+            return _joined(otp.value), otp.origin
         if self._process is not None:
             process, self._process = self._process, None if refused else self._process
             if refused is None:
@@ -70,7 +70,7 @@ class MfaCodes:
         if refused is not None:
             message = f"{refused.message}; {left} {'attempts' if left > 1 else 'attempt'} left. {message}"
         try:
-            return self._prompt(message).strip(), "the terminal"
+            return _joined(self._prompt(message)), "the terminal"
         except CredentialsError as error:
             if refused is not None and error.code == "mfa-no-terminal":
                 raise refused from None
@@ -92,6 +92,11 @@ class MfaCodes:
             code="mfa-device-refused",
             hint="aws-runas -m lists the devices of your user",
         )
+
+
+def _joined(text: str) -> str:
+    """A code without the spaces that some apps show in its middle."""
+    return "".join(text.split())
 
 
 def _not_a_code(origin: str) -> CredentialsError:

@@ -23,6 +23,11 @@ def test_a_wrong_code_may_be_typed_again(world: World) -> None:
     assert "1 attempt left" in world.questions[2]
 
 
+def test_a_code_may_be_typed_with_the_space_that_apps_show(world: World) -> None:
+    world.answers = [" 123 456 "]
+    world.access("role").provider.credentials()
+
+
 def test_three_wrong_codes_are_the_end(world: World) -> None:
     world.answers = ["000000", "000001", "000002", "123456"]
     with pytest.raises(CredentialsError) as caught:
