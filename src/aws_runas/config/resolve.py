@@ -94,6 +94,11 @@ def _resolve_arn(
         source, links, role_links = chain.source, chain.links, chain.links[: chain.role_count]
     if source is None or (isinstance(source, NoSource) and source_name == "default" and not role_links):
         source = chains.environment_source(environ) or source or _no_default(files)
+    if isinstance(source, NoSource) and source_name is None:
+        source = NoSource(
+            f"there is nothing to assume {arn} with: neither the environment nor profile default has credentials",
+            "set AWS_PROFILE to the profile that holds your keys",
+        )
     warnings = _both_there(environ, source, source_name)
     return _build(files, arn, True, links, role_links, arn, source, overrides, environ, warnings)
 

@@ -169,12 +169,13 @@ def _policy(text: str | None, origin: str) -> str | None:
     """An inline policy as JSON text; ``file://PATH`` reads it from a file."""
     if not text:
         return None
+    kind = UsageError if origin.startswith("flag ") else ConfigError
     if text.startswith("file://"):
         path = Path(text.removeprefix("file://")).expanduser()
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
+            raise kind(
                 f"{origin}: cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}",
                 code="session-policy-unreadable",
                 hint="name a file that holds a policy as JSON",
