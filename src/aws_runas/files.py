@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
     Raises:
         OSError: nothing was changed (full disk, no permission); the temporary file is gone.
     """
+    import tempfile  # it brings random and shutil along, which a start that only reads need not pay for
+
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
