@@ -27,6 +27,7 @@ from aws_runas.sandbox.world import Sandbox, start_sandbox
 
 TARGET = "i-deadbeef"
 CHUNK = 65_536
+SESSIONS = (1, 2, 4, 8)
 AGENT_RATE = 650.0  # frames a second: what an official agent sends (spec, measured)
 
 
@@ -226,19 +227,27 @@ def table(sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def scaling(sandbox: Sandbox, server: Server, seconds: float) -> None:
-    """The same paced forward with more sessions; two connections for each session."""
+def scaling(server: Server, base: dict[str, str], seconds: float) -> None:
+    """The same paced forward with more sessions, two connections for each; down, the agent has a pace too."""
+    speeds: dict[str, list[float]] = {"up": [], "down": []}
+    for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
+        with (
+            tempfile.TemporaryDirectory() as home,
+            start_sandbox(SandboxOptions(agent_rate=agent_rate), base=base | {"HOME": home}) as sandbox,
+        ):
+            for count in SESSIONS:
+                with forward(sandbox, server.port, "--sessions", str(count)) as (port, _):
+                    time.sleep(1.0)
+                    connections = count * 2
+                    speeds[way].append(
+                        upload(server, port, seconds, connections)
+                        if way == "up"
+                        else download(port, seconds, connections)
+                    )
     print("\n| sessions | upload | x | download | x |\n|---|---|---|---|---|")
-    first: tuple[float, float] | None = None
-    for count in (1, 2, 4, 8):
-        with forward(sandbox, server.port, "--sessions", str(count)) as (port, _):
-            time.sleep(1.0)
-            up = upload(server, port, seconds, count * 2)
-            down = download(port, seconds, count * 2)
-        first = first or (up, down)
-        print(
-            f"| {count} | {up / 1e6:.2f} MB/s | {up / first[0]:.1f} | {down / 1e6:.2f} MB/s | {down / first[1]:.1f} |"
-        )
+    for count, up, down in zip(SESSIONS, speeds["up"], speeds["down"], strict=True):
+        ratios = up / speeds["up"][0], down / speeds["down"][0]
+        print(f"| {count} | {up / 1e6:.2f} MB/s | {ratios[0]:.1f} | {down / 1e6:.2f} MB/s | {ratios[1]:.1f} |")
 
 
 def main() -> None:
@@ -251,11 +260,7 @@ def main() -> None:
     base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
     with tempfile.TemporaryDirectory() as home, start_sandbox(base=base | {"HOME": home}) as sandbox:
         table(sandbox, server, seconds, echoes)
-    with (
-        tempfile.TemporaryDirectory() as home,
-        start_sandbox(SandboxOptions(agent_rate=AGENT_RATE), base=base | {"HOME": home}) as sandbox,
-    ):
-        scaling(sandbox, server, seconds)
+    scaling(server, base, seconds)
 
 
 if __name__ == "__main__":
