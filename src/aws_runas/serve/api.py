@@ -55,7 +55,7 @@ def handle(request: Request, profiles: Profiles, answer: Answer) -> None:
 
 def _switch(request: Request, profiles: Profiles, answer: Answer) -> None:
     name = _value(request, "profile")
-    if not name or len(name) > MAX_NAME or not name.isprintable():
+    if not name or len(name) > MAX_NAME or any(character < " " or character == "\x7f" for character in name):
         answer(replies.error(400, "profile-missing", "send the name of a profile as the body"))
         return
     profile = profiles.switch(name)

@@ -90,9 +90,9 @@ def framed(request: Request) -> Response | None:
 def page_token(request: Request, policy: Policy) -> Response | None:
     """Refuse a change of state without the page's own token, or the bearer token where there is one."""
     sent = request.header(TOKEN_HEADER)
-    if policy.page_token is not None and sent is not None and _equal(sent, policy.page_token):
-        return None
-    if policy.bearer is not None and request.header("authorization") is not None and bearer(request, policy) is None:
+    if sent is None and policy.bearer is not None and request.header("authorization") is not None:
+        return bearer(request, policy)
+    if sent is not None and policy.page_token is not None and _equal(sent, policy.page_token):
         return None
     return replies.error(403, "page-token-missing", f"a change needs the page's token in the header {TOKEN_HEADER}")
 
