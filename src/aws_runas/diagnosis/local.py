@@ -24,7 +24,7 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
         return fail("profile", profile)
     if isinstance(profile.source, NoSource) and profile.roles:
         return fail(
-            "profile", ConfigError(profile.source.message, code="credentials-missing", hint=profile.source.hint)
+            "profile", ConfigError(profile.source.message, code="source-missing", hint=profile.source.hint)
         )
     steps = [profile.name if profile.named else f"{profile.name} (no other was named)"]
     if profile.source_profile and profile.source_profile != profile.name:
