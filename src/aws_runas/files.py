@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+LOCK_POLL = 0.05  # seconds, while a wait has an end
 
 
 def make_private_directory(path: Path) -> None:
@@ -70,6 +72,14 @@ def lock(path: Path, *, timeout: float = -1) -> Iterator[None]:
         TimeoutError: another process held it for longer than timeout.
         OSError: the lock file cannot be opened.
     """
+    if os.name == "posix":
+        descriptor = _flock(path, None if timeout < 0 else time.monotonic() + timeout)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+        return
+
     import filelock
 
     try:
@@ -77,3 +87,47 @@ def lock(path: Path, *, timeout: float = -1) -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise TimeoutError(str(path)) from error
+
+
+def _flock(path: Path, deadline: float | None) -> int:
+    """Open a file and lock it; the lock ends when the descriptor is closed.
+
+    The system wakes one waiter the moment the lock is free, and says so where a file system has no locks: filelock
+    polls, and would poll for ever there.
+    """
+    import fcntl
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
+        try:
+            if deadline is None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            else:
+                _flock_until(descriptor, deadline)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # somebody removed the file while we waited: lock the one that is there now
+
+
+def _flock_until(descriptor: int, deadline: float) -> None:
+    import fcntl
+
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError("locked by another process") from None
+            time.sleep(LOCK_POLL)
+        else:
+            return
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -143,10 +143,13 @@ def parse_file(path: Path) -> ParsedFile:
     if text is None:
         return ParsedFile(path)
     parser = configparser.RawConfigParser()
+    damage = None
     try:
         parser.read_file(io.StringIO(text, newline=None), str(path))
     except configparser.Error as error:
-        raise _damaged(path, error) from None
+        damage = _damaged(path, error)
+    if damage is not None:
+        raise damage  # out here, since configparser's error quotes the line and must not hang on as the context
     lines = dict(_line_numbers(text))
     sections: dict[str, Section] = {}
     for heading in parser.sections():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,10 +144,12 @@ class _Parts:
                 isinstance(source, ResolverSource) and source.kind != "process"
             ):
                 return RefusedProvider(refused_duration(last, "temporary keys"))
-            return self._role(user, first, [first], self.mfa)
-        provider = self._role(self.session(user), first, [first], None)
-        for position, role in enumerate(others, 2):
-            provider = self._role(provider, role, list(self.profile.roles[:position]), None)
+            return self._role(user, first, self.mfa, self._source_identity())
+        provider = self._role(self.session(user), first, None, self._source_identity())
+        for role in others:
+            provider = self._role(provider, role, None, provider.name)
+        # each role's provider asks the one before it: two frames a role, in a chain of any length
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(others)))
         return provider
 
     def _session_token(self, user: Provider, key_id: str) -> Provider:
@@ -163,18 +166,18 @@ class _Parts:
         }
         return self._cached(inner, "session", inputs)
 
-    def _role(self, source: Provider, role: Role, path: list[Role], mfa: MfaCodes | None) -> Provider:
+    def _role(self, source: Provider, role: Role, mfa: MfaCodes | None, before: object) -> CachedProvider:
         inner = AssumeRoleProvider(source, self.sts, role, mfa, self.now)
         inputs = {
-            "source": self._source_identity(),
+            "source": before,  # of the chain, or the entry of the role before
             "mfa": self._mfa_serial(),
-            "roles": [_role_inputs(step) for step in path],
+            "role": _role_inputs(role),
             "region": self.profile.sts_region,
             "endpoint": self._endpoint(),
         }
         return self._cached(inner, "role", inputs)
 
-    def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> Provider:
+    def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> CachedProvider:
         return CachedProvider(inner, self.cache, entry_name(kind, inputs), self.now, self.debug)
 
     def _endpoint(self) -> str:

@@ -1,0 +1,62 @@
+"""Where config files are looked for, and what is said of those that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aws_runas.config.files import config_path, credentials_path, load_files, parse_file
+from aws_runas.errors import ConfigError
+
+
+def test_files_lie_at_home_unless_variables_say_otherwise(tmp_path: Path) -> None:
+    assert config_path({}, tmp_path) == tmp_path / ".aws" / "config"
+    assert credentials_path({"AWS_SHARED_CREDENTIALS_FILE": ""}, tmp_path) == tmp_path / ".aws" / "credentials"
+    assert config_path({"AWS_CONFIG_FILE": "~/mine"}, tmp_path) == tmp_path / "mine"
+    assert config_path({"AWS_CONFIG_FILE": "$D/x", "D": "/etc"}, tmp_path) == Path("/etc/x")
+    assert credentials_path({"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}, tmp_path) == Path("/dev/null")
+
+
+def test_missing_files_are_empty(tmp_path: Path) -> None:
+    assert load_files({"AWS_CONFIG_FILE": str(tmp_path / "a" / "b")}, tmp_path).profile_names() == []
+
+
+def test_a_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".aws" / "config").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="is a directory") as caught:
+        load_files({}, tmp_path)
+    assert str(tmp_path / ".aws" / "config") in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match="cannot read") as caught:
+        parse_file(loop)
+    assert caught.value.code == "config-file-unreadable"
+
+
+def test_an_error_shows_nothing_of_the_line_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[a]\naws_secret_access_key my-secret\n")
+    with pytest.raises(ConfigError) as caught:
+        parse_file(path)
+    assert "line 2" in caught.value.message
+    assert "my-secret" not in f"{caught.value.message}{caught.value.hint}{caught.value.__context__!r}"
+
+
+def test_profiles_are_listed_in_the_order_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile z]\n[default]\n[sso-session s]\n[profile a]\n[plugins]\n")
+    (tmp_path / ".aws" / "credentials").write_text("[b]\n[a]\n")
+    assert load_files({}, tmp_path).profile_names() == ["z", "default", "a", "b"]
+
+
+def test_settings_know_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("# one\n\n[profile a]\nregion = x\nnested =\n  k = v\n  region = inner\nOutput : json\n")
+    parsed = parse_file(path)
+    assert parsed.lines[("profile a", "region")] == 4
+    assert parsed.lines[("profile a", "output")] == 8
+    assert parsed.sections["profile a"]["nested"] == {"k": "v", "region": "inner"}
