@@ -195,7 +195,7 @@ def _modules(environ: dict[str, str], *words: str) -> set[str]:
     script = (
         "import sys; from aws_runas import __main__ as m; import os\n"
         "def report(*_, **__):\n    sys.stdout.write(' '.join(sys.modules)); sys.stdout.flush(); os._exit(0)\n"
-        "os.execve = os.posix_spawn = report\n"
+        "os.execve = os.posix_spawn = os.write = report\n"
         f"m.main({list(words)!r})"
     )
     ran = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, check=True)
@@ -205,6 +205,10 @@ def _modules(environ: dict[str, str], *words: str) -> set[str]:
 
 def test_the_fast_start_imports_these_modules_and_no_other(environ: dict[str, str]) -> None:
     assert _modules(environ, "-E", "p", "true") <= FAST
+
+
+def test_printing_fast_imports_one_module_more(environ: dict[str, str]) -> None:
+    assert _modules(environ, "-O", "json", "p") <= FAST | {"aws_runas.cli.fast_print"}
 
 
 def test_the_default_mode_starts_the_program_before_the_server_is_loaded(environ: dict[str, str]) -> None:

@@ -51,14 +51,23 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-E", "sandbox-chained", *PROGRAM], {}, True),
     (["-E", "sandbox-user", *PROGRAM], {}, True),
     (["-E", "nobody", *PROGRAM], {}, False),
-    (["-E", PROFILE], {}, False),
-    (["-O", "json", PROFILE], {}, False),
-    (
-        ["-O", "json", PROFILE],
-        {"AWS_PROFILE": "sandbox"},
-        False,
-    ),  # as a credential_process of profile sandbox is called
+    (["-E", PROFILE], {}, True),
+    ([PROFILE], {}, True),
+    ([], {"AWS_PROFILE": PROFILE}, True),
+    (["-s"], {"AWS_PROFILE": PROFILE}, True),
+    (["-O", "json", PROFILE], {}, True),
+    (["-O", "JSON", "-s", PROFILE, "--"], {}, True),
+    (["-O", "json"], {"AWS_PROFILE": PROFILE}, True),
+    (["-O", "json", PROFILE], {"AWS_PROFILE": "sandbox"}, True),  # as a credential_process of profile sandbox
+    (["-O", "json", "true"], {"AWS_PROFILE": PROFILE}, False),
+    (["-O", "json", PROFILE, *PROGRAM], {}, True),
+    (["-O", "xml", PROFILE], {}, False),
+    (["-O", "fish", PROFILE], {}, False),
     ([PROFILE], {"RUNAS_OUTPUT_FORMAT": "fish"}, False),
+    ([PROFILE], {"RUNAS_OUTPUT_FORMAT": "json"}, True),
+    (["-O", "env", PROFILE], {"RUNAS_OUTPUT_FORMAT": "json"}, True),
+    (["--unset", PROFILE], {}, False),
+    (["-V"], {}, False),
 ]
 
 

@@ -76,11 +76,12 @@ def run(options: Options, env: Environment) -> Result:
     output = _format(options, env)
     access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
     credentials = access.provider.credentials()
+    config_file = _leave_for_next_time(access, credentials, env)
     written = _notes(options, access, credentials, env)
     if options.program:
         env.stderr.write(written)
         env.stderr.flush()
-        _run(options, env, access, credentials, prompt)
+        _run(options, env, access, credentials, prompt, config_file)
     if options.flags.write_credentials and options.flags.output is None:
         return Result(stderr=written)
     from aws_runas.credentials.printing import render
@@ -129,14 +130,28 @@ def _notes(options: Options, access: Access, credentials: Credentials, env: Envi
     return notes
 
 
-def _run(options: Options, env: Environment, access: Access, credentials: Credentials, prompt: _Prompt) -> NoReturn:
+def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
+    """Leave what the fast start needs; return the config file if programs beside an endpoint need a copy of it."""
     from aws_runas.cli import fast
     from aws_runas.config.files import config_path
-    from aws_runas.run import beside, config_copy, environment, program
+    from aws_runas.run import config_copy
 
     path = str(config_path(env.environ, env.home))
     copied = path if config_copy.is_needed(path) else ""
     access.shortcut(credentials, {fast.CONFIG: copied, fast.ROLE: access.profile.role_arn or ""})
+    return copied or None
+
+
+def _run(
+    options: Options,
+    env: Environment,
+    access: Access,
+    credentials: Credentials,
+    prompt: _Prompt,
+    config_file: str | None,
+) -> NoReturn:
+    from aws_runas.run import beside, environment, program
+
     region = access.profile.region.value if access.profile.region else None
     variables = environment.base(env.environ, access.profile.name, region)
     if options.flags.env:
@@ -153,7 +168,7 @@ def _run(options: Options, env: Environment, access: Access, credentials: Creden
         prompt.program_has_terminal = True
         endpoint.serve(access.provider, access.profile.role_arn, descriptor, token)
 
-    beside.leave(beside.run(options.program, variables, copied or None, serve))
+    beside.leave(beside.run(options.program, variables, config_file, serve))
 
 
 def _names(env: Environment) -> list[str]:

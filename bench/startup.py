@@ -1,0 +1,146 @@
+"""How long aws-runas stands in front of a program: ``.venv/bin/python -m bench.startup``.
+
+Each row of a table is one command, run to its end; the rows of a table are run in turn, so that a busy machine is busy
+for all of them, and medians are compared. Everything runs in the sandbox: STS answers from loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+AWS_RUNAS = str(BIN / "aws-runas")
+PEERS = ROOT / ".bench-venv"  # where the tools lie that ours is measured beside
+PROFILE = "my-profile"
+MFA_PROFILE = "sandbox-mfa"
+BOTOCORE = f"""
+import botocore.session
+botocore.session.Session(profile={PROFILE!r}).get_credentials().get_frozen_credentials()
+"""
+
+Row = tuple[str, list[str], Callable[[], None]]
+
+
+def _nothing() -> None:
+    pass
+
+
+def _run(command: list[str], environ: dict[str, str]) -> float:
+    """Milliseconds from start to end."""
+    with open(os.devnull, "wb") as null:
+        files = [(os.POSIX_SPAWN_DUP2, null.fileno(), 1), (os.POSIX_SPAWN_DUP2, null.fileno(), 2)]
+        begun = time.perf_counter()
+        pid = os.posix_spawn(command[0], command, environ, file_actions=files)
+        _, status = os.waitpid(pid, 0)
+        took = (time.perf_counter() - begun) * 1000
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return took
+
+
+def _start_of_program(command: list[str], environ: dict[str, str]) -> float:
+    """Milliseconds until the program, which prints the time, has started."""
+    begun = time.time_ns()
+    ran = subprocess.run([*command, "/bin/date", "+%s%N"], env=environ, capture_output=True, check=True)
+    return (int(ran.stdout) - begun) / 1e6
+
+
+def _table(
+    title: str, rows: Sequence[Row], environ: dict[str, str], rounds: int, measure: Callable[..., float]
+) -> None:
+    """Measure and print; ratios are to the first row."""
+    times: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+    for number in range(rounds + 1):
+        for name, command, prepare in rows:
+            prepare()
+            took = measure(command, environ)
+            if number:  # the first round warms the disk cache
+                times[name].append(took)
+    base = statistics.median(times[rows[0][0]])
+    print(f"\n{title}\n\n| | median ms | ratio | fastest ms |\n|---|---|---|---|")
+    for name, found in times.items():
+        median = statistics.median(found)
+        print(f"| {name} | {median:.1f} | {median / base:.2f} | {min(found):.1f} |")
+
+
+def _peers(environ: dict[str, str], sandbox: Sandbox) -> list[Row]:
+    """awsume with a cached session, in a virtual environment of its own, and version 2 of the AWS CLI, where it is."""
+    awsume = str(PEERS / "bin" / "awsumepy")
+    if not os.path.exists(awsume):
+        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
+        pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        subprocess.run([*pip, "awsume"], check=True)
+    first = [awsume, MFA_PROFILE, "--mfa-token", sandbox.mfa_code()]
+    ran = subprocess.run(first, env=environ, capture_output=True, check=False)
+    if not ran.stdout.startswith(b"Awsume"):
+        raise SystemExit(f"awsume does not work here: {ran.stderr.decode()[-500:]}")
+    rows: list[Row] = [("`awsumepy`, session cached", [awsume, MFA_PROFILE], _nothing)]
+    aws = shutil.which("aws", path="/usr/local/bin:/usr/bin")
+    export = [aws or "", "configure", "export-credentials", "--format", "env"]
+    keys = ["env", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=example", *export]
+    if aws is None or subprocess.run(keys, env=environ, capture_output=True, check=False).returncode:
+        print("\nversion 2 of the AWS CLI is not here: on Debian, apt-get install awscli")
+        return rows
+    # with keys in the environment it need not even read a cache
+    return [*rows, ("`aws configure export-credentials`", ["/usr/bin/" + keys[0], *keys[1:]], _nothing)]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--no-peers", action="store_true", help="leave awsume and the AWS CLI out")
+    options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start compiles its modules again
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {options.rounds} interleaved runs")
+    with tempfile.TemporaryDirectory() as home, start_sandbox() as sandbox:
+        cache = Path(home) / "cache"
+        environ = sandbox.environ | {"HOME": home, "RUNAS_CACHE_DIR": str(cache)}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        for mode in ("-E", "-s"):
+            _run([AWS_RUNAS, mode, PROFILE, "true"], environ)
+        python = [sys.executable, "-c", "pass"]
+        ours = [AWS_RUNAS, "-E", PROFILE, "true"]
+        rows: list[Row] = [
+            ("`python -c pass`", python, _nothing),
+            ("`aws-runas -E profile true`", ours, _nothing),
+            ("`aws-runas profile true`", [AWS_RUNAS, PROFILE, "true"], _nothing),
+            ("`aws-runas -O json profile`", [AWS_RUNAS, "-O", "json", PROFILE], _nothing),
+        ]
+        _table("Cached credentials", rows, environ, options.rounds, _run)
+        if not options.no_peers:
+            peers = _peers(environ, sandbox)
+            rounds = max(5, options.rounds // 3)
+            _table("Cached credentials, beside others", [rows[1], *peers], environ, rounds, _run)
+
+        def forget() -> None:
+            shutil.rmtree(cache, ignore_errors=True)
+
+        cold: list[Row] = [
+            ("botocore: assume the role", [sys.executable, "-c", BOTOCORE], _nothing),
+            ("`aws-runas -E profile true`", ours, forget),
+        ]
+        _table("Nothing cached, STS on loopback", cold, environ, max(5, options.rounds // 2), _run)
+        starts: list[Row] = [
+            ("with `-E`", [AWS_RUNAS, "-E", PROFILE], _nothing),
+            ("with the endpoint", [AWS_RUNAS, PROFILE], _nothing),
+        ]
+        _run(ours, environ)
+        _table("Until the program starts", starts, environ, options.rounds, _start_of_program)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Printing cached credentials fast, as a credential_process is asked to: no json, no shlex, no argparse.
+
+Only where every value is so plain that json and sh need no quoting for it; a test holds this against the full way.
+"""
+
+import os
+
+TYPE_CHECKING = False  # see run/environment.py
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+/=:,@%")
+
+
+def text(found: dict[str, str], output: str) -> str | None:
+    """Word the credentials.
+
+    Args:
+        found: from credentials.fast.
+        output: the format.
+
+    Returns:
+        What the full way would print; None where only that can tell.
+    """
+    keys = {"AccessKeyId": found["key"], "SecretAccessKey": found["secret"], "SessionToken": found["token"]}
+    if not all(PLAIN.issuperset(value) and value for value in (*keys.values(), found["profile"], found["expiration"])):
+        return None
+    if output == "json":
+        lines = [f'  "{name}": "{value}"' for name, value in (keys | {"Expiration": found["expiration"]}).items()]
+        return "{\n" + ",\n".join(['  "Version": 1', *lines]) + "\n}\n"
+    if output != "env" or not PLAIN.issuperset(found["region"]):
+        return None
+    values = {
+        "AWS_ACCESS_KEY_ID": found["key"],
+        "AWS_SECRET_ACCESS_KEY": found["secret"],
+        "AWS_SESSION_TOKEN": found["token"],
+        "AWS_SECURITY_TOKEN": found["token"],
+        "AWS_CREDENTIAL_EXPIRATION": found["expiration"],
+    }
+    if found["region"]:
+        values["AWS_REGION"] = values["AWS_DEFAULT_REGION"] = found["region"]
+    values["AWSRUNAS_PROFILE"] = found["profile"]
+    return "".join([f"export {name}={value}\n" for name, value in values.items()])
+
+
+def write(content: str) -> "NoReturn":
+    """Write to standard output and end.
+
+    Raises:
+        OSError: nothing was written.
+    """
+    data = content.encode()
+    data = data[os.write(1, data) :]
+    while data:
+        try:
+            data = data[os.write(1, data) :]
+        except OSError:
+            os._exit(1)  # half is out: no second try
+    os._exit(0)
