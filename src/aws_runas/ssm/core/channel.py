@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.ssm.core.starting import Start, is_unready, make_handshake
+
 from aws_runas.ssm.core import message as wire
 from aws_runas.ssm.core import opening, payloads
-from aws_runas.ssm.core.agent_handshake import AgentHandshake, Announcement
+from aws_runas.ssm.core.agent_handshake import AgentHandshake
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import (
     ChannelClosed,
@@ -18,8 +20,8 @@ from aws_runas.ssm.core.events import (
     SessionStarted,
 )
 from aws_runas.ssm.core.handshake import ClientHandshake
-from aws_runas.ssm.core.inbox import PLAIN_SESSION_TYPE, Inbox
-from aws_runas.ssm.core.pacing import Pacer
+from aws_runas.ssm.core.inbox import Inbox
+from aws_runas.ssm.core.pacing import DataShare, Pacer
 from aws_runas.ssm.core.receiving import Receiver
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.settings import ChannelSettings, Role
@@ -28,10 +30,6 @@ __all__ = ["Channel", "ChannelSettings", "Role"]
 
 QUEUE_AHEAD = 8  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 9 ms
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
-KEPT_LIMIT = 64 * 1024  # bytes sent on the assumption that there is no handshake; limit 11.9
-ASSUMPTION_SETTLED = 5.0  # seconds without a handshake after an acknowledgement: the assumption was right; spec 5.7
-ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
-DATA_CREDIT = 8.0  # data frames that may have been saved up so
 UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 11.2
 
 
@@ -82,40 +80,24 @@ class Channel:
         delay = settings.acknowledge_delay if is_client else 0.0
         self._receiver = Receiver(wire.AcknowledgeEncoder(inward, self._ids), delay)
         self._events: list[Event] = []
-        self._handshake: ClientHandshake | AgentHandshake = self._make_handshake(random_bytes)
+        self._handshake = make_handshake(
+            role,
+            settings,
+            session_id=session_id,
+            target=target,
+            random_bytes=random_bytes,
+            send=self._sender.queue_first,
+            emit=self._emit,
+        )
         self._inbox = Inbox(role, self._handshake, self._emit, expects_handshake=settings.handshake)
+        self._start = Start(self._sender, self._inbox, self._emit, settings.assume_started_after)
         self._opening: list[bytes | str] = []
         self._connected = False
         self._ended = False
         self._blocked = False
         self._unreadable = 0
-        self._size: bytes | None = None
-        self._assume_at: float | None = None
-        self._assumed = False
+        self._share = DataShare()
         self._now = 0.0
-        self._data_credit = 0.0  # data frames that may go before acknowledgements that wait
-
-    def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> ClientHandshake | AgentHandshake:
-        send, settings = self._sender.queue_first, self._settings
-        if self._is_client:
-            return ClientHandshake(
-                session_id=self._session_id,
-                target=self._target,
-                client_version=settings.client_version,
-                random_bytes=random_bytes,
-                send=send,
-                emit=self._emit,
-            )
-        announcement = Announcement(
-            settings.agent_version,
-            settings.session_type,
-            settings.properties,
-            settings.kms_key_id,
-            settings.customer_message,
-            self._session_id,
-            self._target,
-        )
-        return AgentHandshake(announcement, random_bytes=random_bytes, send=send, emit=self._emit)
 
     # connections
     def connect(self, token: str, now: float) -> None:
@@ -124,24 +106,17 @@ class Channel:
         if self._ended:
             return
         self._connected = True
-        request_id = self._ids.take_text()
-        if self._is_client:
-            version = self._settings.client_version
-            self._opening = [opening.client_opening(token, request_id, self._connection_id, version)]
-        else:
-            self._opening = [opening.agent_opening(token, request_id, self._connection_id, self._target)]
-            self._opening.append(self._session_state(opening.CONNECTED))
         self._sender.flight.connection_opened()
-        if isinstance(self._handshake, AgentHandshake):
-            self._begin_as_agent(self._handshake, now)
-        elif not self._sender.open and self._settings.assume_started_after is not None:
-            self._assume_at = now + self._settings.assume_started_after
-
-    def _begin_as_agent(self, handshake: AgentHandshake, now: float) -> None:
-        if self._settings.handshake:
-            handshake.begin(now)
+        request_id, settings = self._ids.take_text(), self._settings
+        if isinstance(self._handshake, ClientHandshake):
+            self._opening = [opening.client_opening(token, request_id, self._connection_id, settings.client_version)]
+            self._start.peer_may_be_there(now)
+            return
+        self._opening = [opening.agent_opening(token, request_id, self._connection_id, self._target)]
+        self._opening.append(self._session_state(opening.CONNECTED))
+        if settings.handshake:
+            self._handshake.begin(now)
         elif not self._sender.open:
-            settings = self._settings
             self._emit(SessionStarted(settings.session_type, dict(settings.properties or {}), settings.agent_version))
 
     def _session_state(self, state: str) -> bytes:
@@ -179,6 +154,7 @@ class Channel:
             return
         if message_type == wire.START_PUBLICATION:
             self._resume()
+            self._start.peer_may_be_there(now)
             return
         try:
             message = wire.decode_message(data)
@@ -198,8 +174,7 @@ class Channel:
             for ready in self._receiver.receive(message, now):
                 if ready.payload_type in payloads.HANDSHAKE_TYPES:
                     self._receiver.hurry(now)
-                if self._assumed:
-                    self._judge_assumption(ready.payload_type)
+                self._start.heard(ready.payload_type)
                 self._inbox.take(ready, now)
         elif message_type == wire.CHANNEL_CLOSED:
             self._closed(payloads.decode_channel_closed(message.payload))
@@ -208,8 +183,7 @@ class Channel:
         if self._sender.flight.paused:
             self._resume()
         self._sender.acknowledge(number, now)
-        if self._assumed and self._assume_at is None:
-            self._assume_at = now + ASSUMPTION_SETTLED
+        self._start.acknowledged(now)
 
     def _closed(self, output: str) -> None:
         if self._receiver.has_gap:
@@ -227,11 +201,8 @@ class Channel:
             return
         if isinstance(event, ChannelFailed):
             self._ended = True
-        if isinstance(event, SessionStarted):
-            self._start()
-            if self._assumed:
-                self._settle_assumption()
-                return
+        if isinstance(event, SessionStarted) and not self._start.started(unready=is_unready(self._handshake)):
+            return
         self._events.append(event)
 
     def events(self) -> list[Event]:
@@ -253,41 +224,6 @@ class Channel:
             self._sender.flight.resume()
             self._events.append(PublicationResumed())
 
-    # starting
-    def _start(self) -> None:
-        sender = self._sender
-        sender.open = True
-        if isinstance(self._handshake, ClientHandshake) and self._handshake.done:
-            sender.expect_unready_peer()
-        if self._size is not None:
-            sender.queue_control(payloads.SIZE, self._size, first=True)
-
-    def _assume_started(self) -> None:
-        """Nobody said anything: a command without handshake and without output. Send, but keep what is sent: should a
-        handshake come after all, the agent has thrown it away (spec 5.7)."""
-        self._sender.keep()
-        self._inbox.assume_started()
-        self._emit(SessionStarted(PLAIN_SESSION_TYPE, {}, ""))
-        self._assumed = True
-
-    def _judge_assumption(self, payload_type: int) -> None:
-        """The agent speaks at last."""
-        if payload_type == payloads.HANDSHAKE_REQUEST:
-            self._sender.open = False
-            self._sender.queue_kept_again()
-            self._inbox.expect_handshake()
-        elif payload_type not in payloads.HANDSHAKE_TYPES:
-            self._settle_assumption()
-            if self._size is not None:
-                self._sender.queue_control(
-                    payloads.SIZE, self._size
-                )  # the first may have come before the agent's start
-
-    def _settle_assumption(self) -> None:
-        self._assumed = False
-        self._assume_at = None
-        self._sender.forget_kept()
-
     # sending
     def send_capacity(self) -> int:
         """Bytes that send_data takes now; 0: wait for SendingUnblocked. Whole payloads or nothing."""
@@ -307,9 +243,8 @@ class Channel:
         if self._pacer.limited:
             ahead = self._pacer.available(self._now) + QUEUE_AHEAD
             capacity = min(capacity, ahead * size - sender.pending_bytes)
-        if self._assumed:
-            capacity = min(capacity, KEPT_LIMIT - sender.kept_bytes - sender.pending_bytes)
-        return capacity
+        assumed = self._start.capacity()
+        return capacity if assumed is None else min(capacity, assumed)
 
     def send_data(self, data: bytes, now: float, payload_type: int = payloads.OUTPUT) -> None:
         """Queue stream data, cut into messages. Raises LocalProtocolError beyond send_capacity."""
@@ -318,17 +253,16 @@ class Channel:
             raise LocalProtocolError(f"payload type {payload_type} is no stream data")
         if self._ended:
             return
-        capacity = self._capacity()
+        capacity = max(self._capacity(), 0)
         if len(data) > capacity:
-            raise LocalProtocolError(f"{len(data)} bytes where {max(capacity, 0)} may be sent")
+            raise LocalProtocolError(f"{len(data)} bytes where {capacity} may be sent")
         self._sender.queue_data(payload_type, data)
 
     def send_size(self, columns: int, rows: int, now: float) -> None:
         """Tell the agent the terminal's size; before the session has started the last one waits."""
         self._now = now
-        self._size = payloads.encode_size(columns, rows)
-        if self._sender.open and not self._ended:
-            self._sender.queue_control(payloads.SIZE, self._size)
+        if not self._ended:
+            self._start.set_size(payloads.encode_size(columns, rows))
 
     def send_flag(self, flag: int, now: float) -> None:
         """Send 1 DisconnectToPort, 2 TerminateSession or, as agent, 3 ConnectToPortError; behind earlier data."""
@@ -382,11 +316,9 @@ class Channel:
         if budget <= 0:
             return messages
         created_date = self._wall_clock()
-        # Acknowledgements go first, but not for ever: a peer that sends at the whole rate would keep data from leaving.
-        ahead = min(int(self._data_credit), budget, self._sender.waiting(now))
-        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - ahead, created_date)
-        earned = len(acknowledgements) / ACKNOWLEDGEMENTS_PER_DATA
-        self._data_credit = min(self._data_credit - ahead + earned, DATA_CREDIT)
+        reserved = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
+        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
+        self._share.acknowledged(len(acknowledgements))
         messages += acknowledgements
         if not self._ended:
             messages += self._sender.frames_to_send(now, budget - len(acknowledgements), created_date)
@@ -403,8 +335,8 @@ class Channel:
         if isinstance(self._handshake, AgentHandshake) and self._handshake.deadline is not None:
             times.append(self._handshake.deadline)
         if self._connected:
-            if self._assume_at is not None:
-                times.append(self._assume_at)
+            if self._start.deadline is not None:
+                times.append(self._start.deadline)
             waiting = self._sender.waiting(self._now) + len(self._opening)
             due = self._receiver.due_at()
             if due is not None:
@@ -429,12 +361,7 @@ class Channel:
                 self._fail(str(error))
         if not self._connected:
             return
-        if self._assume_at is not None and now >= self._assume_at:
-            self._assume_at = None
-            if self._assumed:
-                self._settle_assumption()
-            elif not self._sender.open:
-                self._assume_started()
+        self._start.handle_timer(now)
         self._sender.flight.handle_timer(now)
 
     # inspection

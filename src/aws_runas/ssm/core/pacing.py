@@ -7,6 +7,8 @@ BATCH = 4  # frames to wait for when more are waiting: 225 wake-ups a second ins
 FLOOR_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
 SLOW_DOWN_INTERVAL = 1.0  # seconds: the service may send a pause for every message of one burst
 RISE_SECONDS = 60.0  # from nothing to the configured rate
+ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
+DATA_CREDIT = 8.0  # data frames that may have been saved up so
 
 
 class Pacer:
@@ -59,3 +61,20 @@ class Pacer:
             return
         self._slowed_at = now
         self.rate = max(self.rate / 2, self._most * FLOOR_SHARE)
+
+
+class DataShare:
+    """Acknowledgements go first, but not for ever: a peer that sends at the whole rate would keep data from leaving."""
+
+    def __init__(self) -> None:
+        self._credit = 0.0
+
+    def take(self, waiting: int) -> int:
+        """Frames of the budget that are kept for so many that are no acknowledgements."""
+        share = min(int(self._credit), waiting)
+        self._credit -= share
+        return share
+
+    def acknowledged(self, count: int) -> None:
+        """So many acknowledgements went out."""
+        self._credit = min(self._credit + count / ACKNOWLEDGEMENTS_PER_DATA, DATA_CREDIT)
