@@ -50,6 +50,15 @@ class SsmApi:
         self._lock = threading.Lock()
         self._ssm: Any = None
 
+    def prepare(self) -> None:
+        """Do what comes before the first call: credentials, for which a code may be asked, and the client.
+
+        Raises:
+            AwsRunasError: as the provider says.
+        """
+        self._access.provider.credentials()
+        self._client()
+
     def start_session(
         self,
         target: str,

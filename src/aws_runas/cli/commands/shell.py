@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aws_runas.credentials.access import Access
     from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.model import StartedSession
+    from aws_runas.ssm.sessions.shell import ShellSession
 
 SUMMARY = "Start an SSM shell session to the given target"
 USAGE = "shell [<profile>] [<target>]"
@@ -97,7 +98,8 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.targets.resolve import resolve_target
 
     raise_at_signals()
-    access = open_access_for(options.flags, options.profile, env)
+    prompt = _Prompt()
+    access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
     access.region()
     pick = picker(env.environ) if options.session.pick else None
     target = resolve_target(options.target, access, pick=pick, environ=env.environ)
@@ -115,12 +117,33 @@ def run(options: Options, env: Environment) -> Result:
             env=env,
         )
         return Result(status)
-    return Result(_run_native(options, env, access, api, target))
+    return Result(_run_native(options, env, access, api, target, prompt))
 
 
-def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
+class _Prompt:
+    """Asks for an MFA code on the terminal; a session that has the terminal lends it."""
+
+    def __init__(self) -> None:
+        self.session: ShellSession | None = None
+
+    def opened(self, session: ShellSession) -> None:
+        """From now on the terminal is the session's."""
+        self.session = session
+
+    def ask(self, question: str) -> str:
+        """Called in whatever thread wants credentials."""
+        from aws_runas.cli.prompt import ask_on_terminal
+
+        if self.session is None or not self.session.console.is_terminal:
+            return ask_on_terminal(question)
+        with self.session.console.lent():
+            return ask_on_terminal(question)
+
+
+def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str, prompt: _Prompt) -> int:
     from aws_runas.ssm.sessions.starting import Starting
 
+    api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
     starting = Starting(lambda: _start(options, access, api, target), api.terminate_session)
     try:
         # Loaded while StartSession is under way.
@@ -146,6 +169,7 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
                 target=target if options.target in ("", target) else f"{options.target} ({target})",
                 options=ShellOptions(console, runs_shell=options.document is None),
                 stream=stream,
+                opened=prompt.opened,
             )
         )
     finally:

@@ -23,7 +23,7 @@ def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
         if not name or not separator:
             raise UsageError(
                 f"--parameter takes NAME=VALUE, not {word!r}",
-                code="parameter-invalid",
+                code="document-parameter-invalid",
                 hint="for instance --parameter command='df -h'",
             )
         parameters.setdefault(name, []).append(value)

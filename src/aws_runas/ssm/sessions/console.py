@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +57,7 @@ class Console:
     ) -> None:
         if sys.platform == "win32":
             raise windows.refuse()
+        self._loop = asyncio.get_running_loop()
         self._options = options
         self._typed = typed
         self._left = left
@@ -96,6 +98,27 @@ class Console:
         self._input_wanted = False
         self._input.stop()
         self._terminal.restore()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Call from another thread, which wants to ask the user something: the terminal is in order meanwhile."""
+        given = threading.Event()
+
+        def give() -> None:
+            self._input.stop()
+            self._terminal.restore()
+            given.set()
+
+        def take_back() -> None:
+            if self._input_wanted:
+                self.take()
+
+        self._loop.call_soon_threadsafe(give)
+        given.wait()
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(take_back)
 
     def suspend(self) -> None:
         """Be stopped as at Ctrl-Z, with the terminal in order meanwhile."""
