@@ -22,7 +22,7 @@ from aws_runas.credentials.model import Credentials
 VERSION = 1  # of an entry's content
 MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes
 KEPT = 3 * 24 * 3600  # seconds after its last change that a file is kept; no credentials live longer than 36 hours
-PATIENCE = 3.0  # seconds of waiting for another process before the user is told
+PATIENCE = 20.0  # seconds of waiting for another process before the user is told: most people type a code sooner
 
 Warn = Callable[[str], None]
 
@@ -82,7 +82,7 @@ class DiskCache:
         try:
             stack.enter_context(files.lock(path, timeout=PATIENCE))
         except TimeoutError:
-            self._warn("another aws-runas is fetching these credentials, and perhaps asking for a code; waiting for it")
+            self._warn("another aws-runas is fetching these credentials; waiting for it")
             stack.enter_context(files.lock(path))
 
     def _usable(self) -> bool:

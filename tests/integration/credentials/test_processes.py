@@ -75,6 +75,20 @@ def test_fifty_processes_on_a_cold_cache_ask_aws_and_the_person_once(
     assert json.loads(answers.pop())["AccessKeyId"].startswith("ASIAROLE")
 
 
+def test_processes_for_several_roles_of_one_user_share_the_code(
+    sts: Sts, environ: dict[str, str], tmp_path: Path
+) -> None:
+    names = ("role", "other", "chained", "user", "role", "other")
+    runs = [f"{' '.join(COMMAND)} -O json {name} > {tmp_path}/out.{i} &" for i, name in enumerate(names)]
+    child = pexpect.spawn("/bin/sh", ["-c", " ".join([*runs, "wait"])], env=environ, timeout=90, encoding="utf-8")
+    child.expect("MFA code for [^ ]*: ")
+    child.sendline("123456")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert sorted(sts.actions()) == ["AssumeRole"] * 3 + ["GetSessionToken"]
+    assert all(json.loads((tmp_path / f"out.{i}").read_text()) for i in range(len(names)))
+
+
 def test_a_killed_holder_of_the_lock_does_not_block_the_others(sts: Sts, environ: dict[str, str]) -> None:
     sts.gate.clear()  # the first process hangs in its call, holding the locks
     first = _start(environ, "-O", "json", "plainrole")
