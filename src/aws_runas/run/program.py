@@ -102,6 +102,10 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
     if "/" in name:
         if not os.path.exists(name):
             raise ProgramError(f"{name!r} was not found", code="program-not-found", exit_status=127)
+        if os.path.isdir(name):
+            raise ProgramError(f"{name!r} is a directory", code="program-not-executable", exit_status=126)
+        if not os.access(name, os.X_OK):
+            raise ProgramError(f"{name!r} is not executable", code="program-not-executable", exit_status=126)
         return name
     refused = None
     for folder in variables.get("PATH", os.defpath).split(":") if name else ():
@@ -116,7 +120,7 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
 
 
 def _cannot(path: str, error: OSError) -> ProgramError:
-    reason = "is a directory" if os.path.isdir(path) else f"cannot be executed: {error.strerror}"
+    reason = f"cannot be executed: {error.strerror}"
     if error.errno == 2 and os.path.exists(path):
         reason = "cannot be executed: the interpreter in its first line was not found"
     return ProgramError(f"{path!r} {reason}", code="program-not-executable", exit_status=126)
