@@ -84,7 +84,8 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
     if code in ("SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidSignatureException"):
         return _signature(call, message, code)
     if code in _DENIED:
-        return kind(f"{call}: access denied: {message}", code="access-denied", hint="ask for the permission it names")
+        hint = f"the identity needs the permission {service}:{operation}"  # EC2's own words often do not name it
+        return kind(f"{call}: access denied: {message}", code="access-denied", hint=hint)
     if code in _THROTTLED:
         return kind(f"{call}: AWS asks to slow down ({code})", code="throttled", hint="try again in a moment")
     if code == "RegionDisabledException":
