@@ -38,13 +38,19 @@ class DiskCache:
     def __init__(self, directory: Path, warn: Warn) -> None:
         self.directory = directory
         self._warn = warn
+        self._told: set[str] = set()
         self._state: bool | None = None  # None: not looked at yet
 
     def read(self, name: str) -> Credentials | None:
         """The credentials of an entry; None when it is missing, damaged, or not ours alone."""
         try:
             return decode(read_private(self.directory / name))
-        except (OSError, ValueError):
+        except OSError:  # missing, most of the time; what is wrong with the directory shows when something is written
+            return None
+        except ValueError as error:
+            if name not in self._told:
+                self._told.add(name)
+                self._warn(f"cache entry {self.directory / name} is not used: {error}")
             return None
 
     def write(self, name: str, credentials: Credentials) -> None:
@@ -146,14 +152,17 @@ def decode(content: bytes) -> Credentials:
     """Read an entry's content.
 
     Raises:
-        ValueError: it is damaged, or of another version.
+        ValueError: it is damaged; the message says nothing of what it holds.
     """
-    found = json.loads(content)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
     if not isinstance(found, dict) or found.get("Version") != VERSION:
-        raise ValueError("not an entry of this version")
+        raise ValueError("it is damaged")
     key_id, secret, token = (found.get(key) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
     if not (isinstance(key_id, str) and isinstance(secret, str) and isinstance(token, str) and key_id and secret):
-        raise ValueError("an entry without keys")
+        raise ValueError("it has no keys")
     expiration, issued = _time(found.get("Expiration")), _time(found.get("Issued"))
     return Credentials(key_id, secret, token, expiration=expiration, issued=issued)
 
@@ -169,9 +178,9 @@ def read_private(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
-            raise ValueError("not a cache entry")
+            raise ValueError("it is no plain file of a credible size")
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
-            raise ValueError("not private")
+            raise ValueError("others own it or may read it")
         return stream.read()
 
 
@@ -193,11 +202,12 @@ def _text(moment: datetime | None) -> str | None:
 
 
 def _time(text: object) -> datetime:
-    if not isinstance(text, str):
-        raise ValueError("a time is missing")
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time without zone")
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("it has no end")
     return moment
 
 

@@ -80,6 +80,7 @@ def test_one_access_renews_without_being_told(world: World) -> None:
         b'{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": "2099-01-01"}',
         b"\xff\xfe\x00",
         b"{" * 100_000,
+        b"[" * 60_000,
     ],
 )
 def test_a_damaged_entry_is_a_miss(world: World, content: bytes) -> None:
@@ -88,6 +89,12 @@ def test_a_damaged_entry_is_a_miss(world: World, content: bytes) -> None:
         path.write_bytes(content)
     world.access("plainrole").provider.credentials()
     assert world.sts.actions() == ["GetSessionToken", "AssumeRole"] * 2
+    assert {warning.partition(":")[0].rpartition("/")[2] for warning in world.warnings} == {
+        f"{path.name} is not used" for path in [*world.entries("role"), *world.entries("session")]
+    }
+    assert len(world.warnings) == 2
+    world.warnings.clear()
+    world.access("plainrole").provider.credentials()
     assert world.warnings == []
 
 
