@@ -157,7 +157,7 @@ class Channel:
             self._start.peer_may_be_there(now)
             return
         try:
-            message = wire.decode_message(data)
+            message = wire.decode_message(data, check_digest=self._is_client)
             if message_type == wire.ACKNOWLEDGE:
                 self._acknowledged(payloads.decode_acknowledge(message.payload), now)
                 return
