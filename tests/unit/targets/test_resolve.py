@@ -291,3 +291,24 @@ def test_all_pages_are_read(world: MotoWorld, fleet: Fleet, dns: Names, monkeypa
         resolve_target("web", world.access())
     assert len(raised.value.details) == 11
     assert world.calls == [DESCRIBE] * 3
+
+
+def test_a_missing_permission_of_ec2_is_named_though_ec2_does_not_name_it(world: MotoWorld) -> None:
+    body = (
+        "<Response><Errors><Error><Code>UnauthorizedOperation</Code>"
+        "<Message>You are not authorized to perform this operation.</Message></Error></Errors></Response>"
+    )
+    access = world.access()
+    access.client("ec2").meta.events.register("before-send", lambda **_: _answer(403, body))
+    with pytest.raises(TargetError) as raised:
+        resolve_target("role:db", access)
+    assert (raised.value.code, raised.value.exit_status) == ("access-denied", 5)
+    assert raised.value.hint == "the identity needs the permission ec2:DescribeInstances"
+
+
+def _answer(status: int, body: str) -> Any:
+    from botocore.awsrequest import AWSResponse
+
+    answer = AWSResponse("http://127.0.0.1", status, {}, None)
+    answer._content = body.encode()
+    return answer
