@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from aws_runas import files
@@ -72,40 +74,51 @@ def with_section(text: str, heading: str, values: dict[str, str | None]) -> str:
         The content with these lines changed and no other.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines(keepends=True)
-    start, end = _find(lines, heading)
+    lines = list(io.StringIO(text, newline=""))  # splitlines would also part at form feeds and the like
+    parts = list(_parts(lines))
     body = [f"{key} = {value}{newline}" for key, value in values.items() if value is not None]
-    if start < 0:
-        if lines and not lines[-1].endswith(("\n", "\r")):
-            lines[-1] += newline
+    start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
+    if start is None:
         if lines and lines[-1].strip():
-            lines.append(newline)
+            lines = [*lines[:-1], _ended(lines[-1], newline), newline]
         return "".join([*lines, f"[{heading}]{newline}", *body])
-    kept = [line for line in lines[start + 1 : end] if _key(line) not in values]
-    if not lines[start].endswith(("\n", "\r")):
-        lines[start] += newline
-    return "".join([*lines[: start + 1], *body, *kept, *lines[end:]])
+    end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
+    kept = [index for index in range(start + 1, end) if parts[index][0] == "other" or parts[index][1] not in values]
+    # behind the last key, where no line of the section can become a continuation of ours
+    behind = max((index for index in kept if parts[index][0] == "key"), default=start)
+    section = [lines[start], *(lines[index] for index in kept if index <= behind)]
+    section[-1] = _ended(section[-1], newline)
+    rest = [lines[index] for index in kept if index > behind]
+    return "".join([*lines[:start], *section, *body, *rest, *lines[end:]])
 
 
-def _find(lines: list[str], heading: str) -> tuple[int, int]:
-    """Index of a section's heading and of the line after its last, -1 when there is none."""
-    start = -1
-    for index, line in enumerate(lines):
-        stripped = line.strip().removeprefix("\ufeff")
-        if not stripped.startswith("[") or "]" not in stripped or line[0] in " \t":
+def _parts(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """What each line is, by configparser's rules.
+
+    Yields:
+        ``heading`` and its name, ``key`` and the key that the line is of, or continues, or ``other``.
+    """
+    key, indent = "", 0
+    for number, line in enumerate(lines):
+        text = (line.removeprefix("\ufeff") if number == 0 else line).rstrip()
+        content = text.lstrip()
+        if not content or content[0] in "#;":
+            yield "other", ""
             continue
-        if start >= 0:
-            return start, index
-        if stripped[1 : stripped.rindex("]")] == heading:
-            start = index
-    return start, len(lines)
+        here = len(text) - len(content)
+        if not (key and here > indent):
+            indent = here
+            if content[0] == "[" and "]" in content[2:]:
+                key = ""
+                yield "heading", content[1 : content.rindex("]")]
+                continue
+            ends = [content.index(mark) for mark in "=:" if mark in content]
+            key = content[: min(ends, default=len(content))].strip().lower()
+        yield "key", key
 
 
-def _key(line: str) -> str:
-    if not line.strip() or line[0] in "#; \t":
-        return ""
-    ends = [line.index(mark) for mark in "=:" if mark in line]
-    return line[: min(ends)].strip().lower() if ends else ""
+def _ended(line: str, newline: str) -> str:
+    return line if line.endswith(("\n", "\r")) else line + newline
 
 
 def _read(path: Path) -> tuple[str, int]:

@@ -61,7 +61,7 @@ def test_everything_else_stays_as_it_is(tmp_path: Path, end: str, start: str) ->
         "aws_session_token = t1",
         "x_awsrunas_expiration = 2026-01-01T00:00:00Z",
     ]
-    position = kept.index("[prod-awsrunas]") + 1
+    position = kept.index("output = json") + 1
     assert after.split(end) == [*kept[:position], *ours, *kept[position:]]
 
 
