@@ -11,6 +11,8 @@ from aws_runas.ssm.core.events import ChannelClosed, ChannelFailed, DataReceived
 from tests.core import naive
 from tests.core.pair import PORT, Frame, make_channel
 
+HANDSHAKE_PATIENCE = 13.0  # it begins at 10, and the agent gives up 15 seconds later
+
 
 class Conversation(RuleBasedStateMachine):
     """Frames lie in two bags until a rule delivers, repeats, reorders or loses them. The oracle is two byte strings."""
@@ -82,6 +84,8 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 0.01, 0.1, 1.0]))
     def wait(self, seconds: float) -> None:
+        if self.started != set(Role) and self.now > HANDSHAKE_PATIENCE:
+            return
         self.now += seconds
         for channel in self.channels.values():
             channel.handle_timer(self.now)
