@@ -44,7 +44,7 @@ def in_sources() -> set[str]:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "translate":
-                words = [one.value for one in node.args[:2] if isinstance(one, ast.Constant)]
+                words = [str(one.value) for one in node.args[:2] if isinstance(one, ast.Constant)]
                 if len(words) == 2:
                     found.add(f"{words[0]}:{words[1]}")
     documented = " ".join(method.__doc__ or "" for method in vars(Iam).values() if callable(method))

@@ -13,7 +13,7 @@ def profile_names(environ: "Mapping[str, str]") -> list[str]:
     Args:
         environ: may name the files.
     """
-    found = {}
+    found: dict[str, None] = {}
     for variable, default in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
         path = environ.get(variable) or os.path.join("~", ".aws", default)
         for heading in _headings(os.path.expanduser(os.path.expandvars(path))):

@@ -104,7 +104,7 @@ def test_a_value_with_a_colon_is_found(world: MotoWorld, fleet: Fleet) -> None:
 
 
 def test_a_tag_that_holds_a_colon_is_found(world: MotoWorld, fleet: Fleet) -> None:
-    (wanted,) = fleet.start(**{"team:env": "prod"})
+    (wanted,) = fleet.start(None, count=1, **{"team:env": "prod"})
     assert resolve_target("team:env:prod", world.access()) == wanted
 
 

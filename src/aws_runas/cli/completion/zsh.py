@@ -28,11 +28,11 @@ _aws-runas_profiles() {
 }
 
 _aws-runas() {
-  local -a flags valued positions commands
+  local -a flags valued positions verbs
   local -A values
   local command word ended kind expl
   integer position=2 count=1
-  commands=(
+  verbs=( # not "commands": that is what zsh keeps the programs of PATH in
 @COMMANDS@
   )
   _aws-runas_table ''
@@ -80,7 +80,7 @@ _aws-runas() {
       _wanted commands expl command compadd -- @SSM@
       return
     fi
-    _describe -t commands command commands
+    _describe -t commands command verbs
     count=1
     positions=(profile program)
     [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE ]] && positions=(program)
