@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aws_runas.aws.agents import agent_version
@@ -32,6 +33,7 @@ from aws_runas.targets.resolve import resolve_target
 
 STATUS_INTERVAL = 1.0  # seconds
 UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")  # how a start may fail
+DESCRIPTORS = 16_384  # open files asked for: eight sessions of 1,024 connections, and room
 UNPACED_FRAMES = 8  # messages that one smux frame may fill where nothing slows us down
 
 
@@ -56,6 +58,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         AwsRunasError: something cannot be had; nothing is left behind.
     """
     raise_at_signals()
+    allow_descriptors()
     ways = [_way(plan, options, env) for plan in plans]
     for plan in plans:
         for spec in plan.forwards:
@@ -94,6 +97,19 @@ def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     threading.Thread(target=_preload, daemon=True).start()
     access.provider.credentials()
     return _Way(plan, target, access, SsmApi(access), stream_options(options.session, access, env))
+
+
+def allow_descriptors() -> None:
+    """Raise the soft limit of open files: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _preload() -> None:

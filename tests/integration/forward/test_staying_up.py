@@ -226,3 +226,34 @@ def test_failing_replacement_is_reported_and_tried_again(make_sandbox: MakeSandb
                 with pytest.raises(ConnectionResetError):
                     connection.recv(1)
         wait_until(lambda: forward.errors.count("is over") >= 2, "both ends were told")
+
+
+def test_stalled_reader_holds_up_only_its_own_session(sandbox: Sandbox) -> None:
+    """Beyond the 4 MiB of its session everything on it stands; the next connection goes to another one."""
+
+    def send_or_echo(connection: socket.socket) -> None:
+        if connection.recv(1) == b"D":
+            connection.sendall(bytes(20_000_000))
+        else:
+            echo(connection)
+
+    with serving(send_or_echo) as server:
+        forward = Forwarded(sandbox, "--events", "--rate", "off", PROFILE, f"{TARGET}:{server.port}")
+        try:
+            port = forward.event("listening")["port"]
+            with socket.create_connection(("127.0.0.1", port), 30) as stalled:
+                stalled.sendall(b"D")  # and reads nothing
+                first = forward.event("connection_opened")["session"]
+                others = []
+                while True:  # until the stall shows
+                    others.append(socket.create_connection(("127.0.0.1", port), 30))
+                    if forward.event("connection_opened")["session"] != first:
+                        break
+                    time.sleep(0.1)
+                others[-1].sendall(b"E")
+                assert answers(others[-1])
+                assert len(receive_exactly(stalled, 20_000_000)) == 20_000_000
+                for connection in others:
+                    connection.close()
+        finally:
+            forward.stop()

@@ -120,8 +120,8 @@ class Forwarding:
         pool = self._pools[destination]
 
         def accept(connection: LocalConnection) -> None:
-            pool.place(connection, listener.local)
             self._connections[connection.number] = connection
+            pool.place(connection, listener.local)
 
         return accept
 

@@ -51,6 +51,7 @@ class MuxCarrier:
         self._smux = SmuxSession(Side.CLIENT, frame_data=settings.frame_data, receive_buffer=settings.receive_buffer)
         self._by_stream: dict[int, _Carried] = {}
         self._by_connection: dict[LocalConnection, _Carried] = {}
+        self._leaving: set[_Carried] = set()  # their programs have gone, their streams not yet
         self._refusals = 0  # ConnectToPortError flags whose FIN has not come
         self._rest = b""  # taken from the streams, beyond what the channel took
         self._pump_due = False
@@ -140,6 +141,7 @@ class MuxCarrier:
         if carried is None:
             return
         carried.local_gone = True
+        self._leaving.add(carried)
         if connection.half_closed_at is not None:
             self._send_fin(carried)  # behind what it had sent
         else:
@@ -223,6 +225,7 @@ class MuxCarrier:
     def _forget_if_over(self, carried: _Carried) -> None:
         if carried.local_gone and not self._smux.is_open(carried.stream_id):
             self._by_stream.pop(carried.stream_id, None)
+            self._leaving.discard(carried)
 
     def _resume_reading(self) -> None:
         if self._reading_paused and self._smux.receiving_allowed():
@@ -250,6 +253,6 @@ class MuxCarrier:
         else:
             if self._rest or self._smux.wants_to_send():
                 self._pace.blocked(time.monotonic())
-        for carried in [c for c in self._by_stream.values() if c.local_gone]:
+        for carried in list(self._leaving):
             self._forget_if_over(carried)
         self._handle_events()

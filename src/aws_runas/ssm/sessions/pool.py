@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aws_runas.errors import AwsRunasError
-from aws_runas.ssm.sessions.forward_events import Notify, SessionNotOpened, SessionOpened, SessionOver
+from aws_runas.ssm.sessions.forward_events import LocalClosed, Notify, SessionNotOpened, SessionOpened, SessionOver
 from aws_runas.ssm.sessions.forward_session import ForwardSession
 from aws_runas.ssm.sessions.local import LocalConnection
 
@@ -96,9 +96,8 @@ class SessionPool:
             self._ticker.cancel()
         for task in self._opening:
             task.cancel()
-        for waiting in self._waiting:
-            waiting.connection.reset()
-        self._waiting.clear()
+        while self._waiting:
+            self._turn_away(self._waiting.popleft())
         sessions, self._sessions = self._sessions, []
         ending = [asyncio.ensure_future(session.close()) for session in sessions]
         ending += [*self._opening, *self._closing]
@@ -216,12 +215,19 @@ class SessionPool:
         for session in list(self._sessions):
             session.tick(now)
         while self._waiting and not self._sessions and now - self._waiting[0].since > WAIT_FOR_SESSION:
-            self._waiting.popleft().connection.reset()
+            self._turn_away(self._waiting.popleft())
         if self._waiting:
             self._serve()
         if self._settings.grow:
             self._grow_when_crowded(now)
             self._close_idle(now)
+
+    def _turn_away(self, waiting: _Waiting) -> None:
+        """No session for this connection."""
+        connection = waiting.connection
+        connection.reset()
+        seconds = time.monotonic() - waiting.since
+        self._notify(LocalClosed(connection.number, 0, 0, seconds, "no session could be opened"))
 
     def _grow_when_crowded(self, now: float) -> None:
         """Several connections share a session that runs at its pace, and no other is free: have one for the next."""

@@ -56,6 +56,7 @@ class Connection:
     """Stands in for a local connection."""
 
     def __init__(self) -> None:
+        self.number = 1
         self.was_reset = False
 
     def reset(self) -> None:
