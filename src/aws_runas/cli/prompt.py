@@ -21,7 +21,7 @@ def ask_on_terminal(message: str) -> str:
         The line without its end.
 
     Raises:
-        CredentialsError: there is no terminal, or it ended.
+        CredentialsError: there is no terminal, or nothing was typed.
     """
     try:
         # one descriptor for each way: a terminal cannot seek, which a read-write text stream would want
@@ -32,10 +32,12 @@ def ask_on_terminal(message: str) -> str:
             screen.write(message)
             screen.flush()
             line = keys.readline(MAX_LENGTH)
+            if not line:  # Ctrl-D
+                screen.write("\n")
     except OSError:
         raise no_terminal() from None
     if not line:
-        raise no_terminal()
+        raise CredentialsError("no MFA code was typed", code="mfa-code-missing", hint="run it again and type the code")
     return line.rstrip("\r\n")
 
 

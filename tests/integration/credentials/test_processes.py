@@ -132,6 +132,16 @@ def test_a_wrong_code_is_asked_again_three_times_in_all(sts: Sts, environ: dict[
     assert len(sts.calls) == 3
 
 
+def test_ctrl_d_at_the_prompt_says_so(environ: dict[str, str]) -> None:
+    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "role"], env=environ, timeout=60, encoding="utf-8")
+    child.expect("MFA code for [^ ]*: ")
+    child.sendeof()
+    child.expect("no MFA code was typed")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 4
+
+
 def test_interrupt_at_the_prompt_is_status_130_and_leaves_the_terminal_as_it_was(environ: dict[str, str]) -> None:
     shell = pexpect.spawn("/bin/sh", env=environ | {"PS1": "ready> "}, timeout=60, encoding="utf-8")
     shell.expect("ready> ")

@@ -123,7 +123,7 @@ def test_a_code_by_flag_beats_the_program(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [("exit 3", "exit status 3"), ("echo no code here", "no six digits"), ("echo 1234567", "no six digits")],
+    [("cat; exit 3", "exit status 3"), ("echo no code here", "no six digits"), ("echo 1234567", "no six digits")],
 )
 def test_a_program_without_a_code_is_an_error(world: World, tmp_path: Path, body: str, words: str) -> None:
     program = _program(tmp_path / "p", body)
@@ -135,6 +135,12 @@ def test_a_program_without_a_code_is_an_error(world: World, tmp_path: Path, body
 def test_a_program_that_is_not_there_is_an_error(world: World) -> None:
     with pytest.raises(CredentialsError, match="/nowhere/program"):
         world.access("role", Overrides(mfa_process="/nowhere/program")).provider.credentials()
+
+
+@pytest.mark.parametrize("command", ["''", "' '", "/etc", "a\0b"])
+def test_a_program_that_is_none_is_an_error(world: World, command: str) -> None:
+    with pytest.raises(CredentialsError, match="gave no code"):
+        world.access("role", Overrides(mfa_process=command)).provider.credentials()
 
 
 def test_a_program_with_an_open_quote_is_an_error(world: World) -> None:
