@@ -51,7 +51,11 @@ lock: ## resolve requirements/dev.in again into versions and hashes
 	@rm -rf .venv-lock
 
 sim: install ## 1,000 seeds of a bad network in virtual time
-	@RUNAS_SIM_SEEDS=1000 $(PYTEST) tests/sim
+	@RUNAS_SIM_SEEDS=1000 $(PYTEST) -n 2 tests/sim
+
+fuzz: install ## feed the protocol's decoders and both channels with what a fuzzer makes of recorded sessions
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	@$(BIN)/python -m tests.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60)
 
 clean: ## remove what the tasks above made
 	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache
