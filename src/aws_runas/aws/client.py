@@ -7,6 +7,7 @@ What a profile says of retries, FIPS, dual stack and the like reaches botocore a
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -110,6 +111,7 @@ class Clients:
 
     def __init__(self, profile: Profile, trace: Trace | None = None) -> None:
         self.profile = profile
+        self._lock = threading.Lock()
         with _setting_up("aws"):
             self._session = Session(profile)
         if trace is not None:
@@ -128,8 +130,8 @@ class Clients:
         Raises:
             ConfigError: a setting makes no sense.
         """
-        self._session._credentials = ProviderCredentials(fetch)
-        with _setting_up(service):
+        with self._lock, _setting_up(service):  # the session hands its credentials to the client that it makes next
+            self._session._credentials = ProviderCredentials(fetch)
             return self._session.create_client(
                 service,
                 region_name=region,
