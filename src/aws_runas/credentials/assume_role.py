@@ -76,7 +76,7 @@ class AssumeRoleProvider:
             return CredentialsError(
                 f"not allowed to assume {self._role.arn}: {message}",
                 code="role-denied",
-                hint="the role's trust policy, its conditions (external id, MFA, tags) and your own policy must allow it",
+                hint="the role's trust policy, its conditions (external id, MFA, tags) and your policy must allow it",
             )
         if "DurationSeconds" in message:
             wanted = format_duration(self._role.duration.value)
