@@ -96,14 +96,23 @@ class Profiles:
         active: name of the first active one, None for what the environment names; opened here, so that a mistake
             shows before anything is served.
         now: seconds since the epoch.
+        notice: told the profile and the reason when a renewal fails in another way than the last time.
 
     Raises:
         AwsRunasError: the first one cannot be opened.
     """
 
-    def __init__(self, catalogue: Catalogue, active: str | None, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        active: str | None,
+        *,
+        now: Callable[[], float] = time.time,
+        notice: Callable[[str, AwsRunasError], None] | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._now = now
+        self._notice = notice
         self._lock = threading.Lock()
         self._opened: dict[str, Profile] = {}
         self._active = self._new(active)
@@ -147,7 +156,9 @@ class Profiles:
         if known is not None and known.facts == facts:
             known.renewal.provider = provider  # keys may have been rotated; what is in memory is good until it ends
             return known
-        return Profile(facts, Renewal(provider, slot=slot, now=self._now), slot)
+        notice = self._notice
+        failed = None if notice is None else lambda error: notice(facts.name, error)
+        return Profile(facts, Renewal(provider, slot=slot, now=self._now, failed=failed), slot)
 
     def switch(self, name: str) -> Profile:
         """Make a profile the active one.

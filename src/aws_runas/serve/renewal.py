@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -71,13 +72,20 @@ class Renewal:
         provider: asked in a thread of its own, one question at a time.
         slot: what the provider's prompt reads; None where no codes are taken.
         now: seconds since the epoch.
+        failed: told why, when a renewal fails in another way than the one before it.
     """
 
     def __init__(
-        self, provider: Provider, *, slot: CodeSlot | None = None, now: Callable[[], float] = time.time
+        self,
+        provider: Provider,
+        *,
+        slot: CodeSlot | None = None,
+        now: Callable[[], float] = time.time,
+        failed: Callable[[AwsRunasError], None] | None = None,
     ) -> None:
         self.provider = provider
         self._slot = slot
+        self._failed = failed
         self.now = now
         self._lock = threading.Lock()
         self._current: Credentials | None = None
@@ -148,6 +156,8 @@ class Renewal:
         while True:
             job = self._jobs[0]
             outcome = self._ask(job)
+            if isinstance(outcome, AwsRunasError):
+                self._tell(outcome)
             with self._lock:
                 if isinstance(outcome, Credentials):
                     unchanged = outcome == self._current
@@ -160,9 +170,15 @@ class Renewal:
                 del self._jobs[0]
                 more = bool(self._jobs)
             for then in job.waiting:
-                then(outcome)
+                with contextlib.suppress(Exception):  # one that cannot take its answer keeps none from the others
+                    then(outcome)
             if not more:
                 return
+
+    def _tell(self, error: AwsRunasError) -> None:
+        if self._failed is not None and (self._error is None or self._error.code != error.code):
+            with contextlib.suppress(Exception):
+                self._failed(error)
 
     def _ask(self, job: _Job) -> Outcome:
         refresh = job.refresh or (job.code is not None and self._refresh_wanted)

@@ -17,12 +17,11 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
 from aws_runas.cli.positionals import split_profile
-from aws_runas.errors import ConfigError, UsageError
+from aws_runas.errors import AwsRunasError, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from aws_runas.serve.catalogue import ConfigCatalogue
     from aws_runas.serve.profiles import Profiles
-    from aws_runas.serve.renewal import Outcome
     from aws_runas.serve.server import Server
 
 SUMMARY = "Serve credentials over HTTP: as EC2 instance metadata, or as a container's credential endpoint"
@@ -125,10 +124,12 @@ def run(options: Options, env: Environment) -> Result:
         for listener in listeners:
             stack.callback(listener.close)
         _raise_descriptors()
-        profiles = Profiles(_catalogue(options, env), options.profile, now=env.now)
+        users = peer.Users()
+        stack.callback(users.close)
+        profiles = Profiles(_catalogue(options, env), options.profile, now=env.now, notice=_notice(env))
         app = App(
             profiles,
-            AppOptions(options.kind, token, options.allow_v1, peer.is_neighbour),
+            AppOptions(options.kind, token, options.allow_v1, users.is_neighbour),
             log=_log(env) if options.flags.verbose else None,
             now=env.now,
         )
@@ -284,11 +285,15 @@ def _announce(
     if options.bind:
         log(f"only {base}/credentials is open to other machines and containers, and only with the token")
 
-    def then(outcome: Outcome) -> None:
-        if isinstance(outcome, Exception):
-            log(f"no credentials yet: {outcome.message}{f'; {outcome.hint}' if outcome.hint else ''}")
+    profiles.active.renewal.get(lambda _: None)
 
-    profiles.active.renewal.get(then)
+
+def _notice(env: Environment) -> Callable[[str, AwsRunasError], None]:
+    def notice(name: str, error: AwsRunasError) -> None:
+        log(f"no new credentials for {name}: {error.message}{f'; {error.hint}' if error.hint else ''}")
+
+    log = _log(env)
+    return notice
 
 
 @contextlib.contextmanager
