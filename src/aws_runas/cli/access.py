@@ -13,6 +13,8 @@ from aws_runas.config.roles import parse_tag
 from aws_runas.credentials import fast
 from aws_runas.credentials.access import Access
 from aws_runas.credentials.build import open_access
+from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.credentials.printing import expiration_text
 from aws_runas.credentials.remember import remember
 from aws_runas.errors import UsageError
 
@@ -51,7 +53,26 @@ def open_access_for(
     )
     if replace(overrides, session=False, refresh=False) == Overrides():  # else the flags had a say: not the usual call
         access.shortcut = lambda found, facts: remember(profile, access.profile, found, env.environ, before, facts)
+    if flags.expiration:
+        access.provider = _Announced(access.provider, env)
     return access
+
+
+class _Announced:
+    """Says when the first credentials end, for -e, whatever the command is."""
+
+    def __init__(self, inner: Provider, env: Environment) -> None:
+        self._inner = inner
+        self._env = env
+        self._said = False
+
+    def credentials(self, *, refresh: bool = False) -> Credentials:
+        found = self._inner.credentials(refresh=refresh)
+        if not self._said:
+            self._said = True
+            self._env.stderr.write(expiration_text(found, self._env.now()))
+            self._env.stderr.flush()
+        return found
 
 
 def overrides_of(flags: GlobalFlags) -> Overrides:

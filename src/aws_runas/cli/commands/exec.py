@@ -77,7 +77,7 @@ def run(options: Options, env: Environment) -> Result:
     access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
     credentials = access.provider.credentials()
     config_file = _leave_for_next_time(access, credentials, env)
-    written = _notes(options, access, credentials, env)
+    written = _write_credentials(access, credentials, env) if options.flags.write_credentials else ""
     if options.program:
         env.stderr.write(written)
         env.stderr.flush()
@@ -112,22 +112,15 @@ def _format(options: Options, env: Environment) -> str:
     return check_format(options.flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT") or "env")
 
 
-def _notes(options: Options, access: Access, credentials: Credentials, env: Environment) -> str:
-    """Do what -e and --write-credentials ask for; what they say goes to standard error."""
-    notes = ""
-    if options.flags.expiration:
-        from aws_runas.credentials.printing import expiration_text
+def _write_credentials(access: Access, credentials: Credentials, env: Environment) -> str:
+    """Do what --write-credentials asks for; return what there is to say of it."""
+    from aws_runas.config.files import credentials_path
+    from aws_runas.credentials.shared_file import write_profile
 
-        notes += expiration_text(credentials, env.now())
-    if options.flags.write_credentials:
-        from aws_runas.config.files import credentials_path
-        from aws_runas.credentials.shared_file import write_profile
-
-        path = credentials_path(env.environ, env.home)
-        region = access.profile.region.value if access.profile.region else None
-        name = write_profile(path, access.profile.name, credentials, region)
-        notes += f"credentials written to {path} as profile {name}\n"
-    return notes
+    path = credentials_path(env.environ, env.home)
+    region = access.profile.region.value if access.profile.region else None
+    name = write_profile(path, access.profile.name, credentials, region)
+    return f"credentials written to {path} as profile {name}\n"
 
 
 def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
