@@ -1,0 +1,186 @@
+"""The data channel over loopback, beside a model of the official plugin's policy in the same run.
+
+    .venv/bin/python -m bench.channel [--quick]
+
+Every measurement is a client process of its own against the sandbox (service and agent in one process, the far end in
+another): its CPU seconds are the client's alone. Delay and loss are the sandbox's, for each relayed frame. Ours and the
+model take turns; medians of the runs are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import select
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aws_runas.sandbox.options import Faults, SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+MB = 1_000_000
+OFFICIAL_AGENT_RATE = 650.0  # frames a second: its 1 ms sleep, as measured of the real one
+NETWORKS = {
+    "0 ms": Faults(),
+    "20 ms one way": Faults(delay=0.02),
+    "1 % loss": Faults(loss=0.01, seed=7),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        what: upload, download, echo or beside.
+        amount: bytes, or echoes, for ours and for the model.
+        words: more arguments for ours.
+    """
+
+    name: str
+    what: str
+    amount: tuple[int, int]
+    words: tuple[str, ...] = ()
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    agent_rate: float | None = None
+
+
+ROWS = (
+    Row("upload, paced", "upload", (2 * MB, MB)),
+    Row("upload, unpaced", "upload", (20 * MB, MB), ("rate=off",)),
+    Row("download, agent at its official pace", "download", (2 * MB, 2 * MB), agent_rate=OFFICIAL_AGENT_RATE),
+    Row("download, unpaced, agent without pace", "download", (20 * MB, 20 * MB), ("rate=off",), ("0 ms",)),
+    Row("1-byte echo, idle session", "echo", (100, 100)),
+    Row("1-byte echo beside an upload, paced", "beside", (60, 60)),
+    Row("1-byte echo beside an upload, unpaced", "beside", (60, 60), ("rate=off",)),
+)
+
+
+@contextmanager
+def far_end() -> Iterator[str]:
+    """What listens behind the agent; yields its port."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.far_end"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def client(sandbox: Sandbox, *words: str) -> dict[str, Any]:
+    """Run one client process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.channel_client", *words],
+        env=sandbox.environ,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=200,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def shown(row: Row, amount: int, results: list[dict[str, Any]]) -> tuple[str, str]:
+    """What a cell says: speed or latency, and CPU per MB."""
+    if any("failed" in result for result in results):
+        return "never", ""
+    if row.what in ("upload", "download"):
+        speed = statistics.median(amount / MB / result["seconds"] for result in results)
+        cpu = statistics.median(result["cpu"] / (amount / MB) for result in results)
+        return f"{speed:.2f} MB/s", f"{cpu:.3f}"
+    times = sorted(one for result in results for one in result["times"])
+    return f"{times[len(times) // 2] * 1e3:.1f} / {times[int(len(times) * 0.99)] * 1e3:.1f} ms", ""
+
+
+def streams(runs: int) -> None:
+    """The table of speeds and latencies."""
+    print("| | network | ours | model of the plugin | CPU s per MB, ours | model |")
+    print("|---|---|---|---|---|---|")
+    with far_end() as port:
+        for rate in dict.fromkeys(row.agent_rate for row in ROWS):
+            for network, faults in NETWORKS.items():
+                with start_sandbox(SandboxOptions(faults=faults, agent_rate=rate)) as sandbox:
+                    for row in ROWS:
+                        if row.agent_rate == rate and network in row.networks:
+                            line(row, network, sandbox, port, runs)
+
+
+def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> None:
+    """Measure and print one row on one network."""
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for _ in range(runs):
+        ours.append(client(sandbox, "ours", row.what, port, str(row.amount[0]), *row.words))
+        if not theirs or "failed" not in theirs[-1]:
+            theirs.append(client(sandbox, "model", row.what, port, str(row.amount[1])))
+    our_speed, our_cpu = shown(row, row.amount[0], ours)
+    speed, cpu = shown(row, row.amount[1], theirs)
+    print(f"| {row.name} | {network} | {our_speed} | {speed} | {our_cpu} | {cpu} |", flush=True)
+
+
+def shells(runs: int) -> None:
+    """From the start of the process to the first prompt, from `exit` to its end."""
+    starts, ends, bare = [], [], []
+    with start_sandbox() as sandbox:
+        for _ in range(runs):
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "pass"], check=True)
+            bare.append(time.perf_counter() - begun)
+            start, end = one_shell(sandbox)
+            starts.append(start)
+            ends.append(end)
+    print(
+        f"start to the first prompt: {statistics.median(starts):.3f} s (a bare Python: {statistics.median(bare):.3f} s)"
+    )
+    print(f"exit until the process is gone: {statistics.median(ends):.3f} s")
+
+
+def one_shell(sandbox: Sandbox) -> tuple[float, float]:
+    """Open a shell on a terminal, and leave it."""
+    here, there = os.openpty()
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "shell", "-q", "my-profile", "i-deadbeef"],
+        env=sandbox.environ,
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        start_new_session=True,
+    )
+    os.close(there)
+    seen = b""
+    while not re.search(rb"[#$] $", seen):
+        select.select([here], [], [], 30)
+        seen += os.read(here, 4096)
+    start = time.perf_counter() - begun
+    time.sleep(0.3)
+    begun = time.perf_counter()
+    os.write(here, b"exit\r")
+    process.wait()
+    end = time.perf_counter() - begun
+    os.close(here)
+    return start, end
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one run of each instead of three")
+    runs = 1 if parser.parse_args().quick else 3
+    streams(runs)
+    print()
+    shells(2 * runs + 1)
+
+
+if __name__ == "__main__":
+    main()
