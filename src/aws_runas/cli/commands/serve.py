@@ -31,7 +31,6 @@ WORDS = ("ec2", "ecs")
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
-DESCRIPTORS = 8192  # open files asked for: more connections than any client of ours opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def run(options: Options, env: Environment) -> Result:
     Raises:
         AwsRunasError: the address cannot be had, or the profile does not resolve.
     """
-    from aws_runas.serve import peer
+    from aws_runas.serve import peer, startup
     from aws_runas.serve.app import App
     from aws_runas.serve.app import Options as AppOptions
     from aws_runas.serve.profiles import Profiles
@@ -120,10 +119,12 @@ def run(options: Options, env: Environment) -> Result:
     token = _token(env) if options.kind == "ecs" else None
     with contextlib.ExitStack() as stack:
         # Ports, then privileges, then everything else: as the user, alone in the process, nothing served yet.
-        env, listeners = _bind_and_drop(options, env)
+        started = startup.start(
+            startup.Where(options.kind, options.port, options.bind, options.socket), env.environ, env.home
+        )
+        env, listeners = replace(env, environ=started.environ, home=started.home), started.listeners
         for listener in listeners:
             stack.callback(listener.close)
-        _raise_descriptors()
         users = peer.Users()
         stack.callback(users.close)
         profiles = Profiles(_catalogue(options, env), options.profile, now=env.now, notice=_notice(env))
@@ -162,70 +163,6 @@ def _token(env: Environment) -> str:
             hint="unset it, and a random one is made",
         )
     return token
-
-
-def _bind_and_drop(options: Options, env: Environment) -> tuple[Environment, list[socket.socket]]:
-    from aws_runas.serve import listeners
-
-    if os.name != "posix":
-        return env, _bind(options)
-    from aws_runas.serve import privileges
-
-    user = privileges.user_behind(env.environ, uid=os.geteuid())
-    needs_root = options.kind == "ec2" and options.port is None
-    if needs_root:
-        privileges.raise_capabilities()
-        bound = [listeners.metadata_address()]
-    else:
-        bound = _bind(options)
-    if needs_root or user is not None:
-        _preload()
-        try:
-            privileges.drop(user)
-        except OSError as error:
-            raise ConfigError(
-                f"privileges cannot be given up: {error}", code="serve-privileges-kept", hint="use -p PORT without root"
-            ) from error
-    if user is not None:
-        own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
-        os.environ.update(own)  # what we start and what botocore reads sees the user's, not root's
-        env = replace(env, environ={**env.environ, **own}, home=user.home)
-    if options.socket is not None:
-        bound.append(listeners.unix(options.socket))
-    return env, bound
-
-
-def _bind(options: Options) -> list[socket.socket]:
-    from aws_runas.serve import listeners
-
-    port = options.port
-    if port is None:
-        port = listeners.ECS_PORT if options.kind == "ecs" else 0
-    return [listeners.address(options.bind, port)] if options.bind else listeners.loopback(port)
-
-
-def _preload() -> None:
-    """Load what fetching credentials takes while it can be read: the user may not reach root's installation."""
-    import codecs
-    import importlib
-
-    for name in ("cli.access", "serve.catalogue", "aws.client", "aws.sts", "credentials.mfa_process", "cli.prompt"):
-        importlib.import_module(f"aws_runas.{name}")
-    for name in ("http.client", "email.parser", "filelock", "difflib", "tempfile", "urllib.request"):
-        importlib.import_module(name)
-    for encoding in ("utf-8-sig", "latin-1", "ascii", "idna"):
-        codecs.lookup(encoding)
-
-
-def _raise_descriptors() -> None:
-    """A thousand idle connections are within what this server bears; the usual soft limit is not."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-        if soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _catalogue(options: Options, env: Environment) -> ConfigCatalogue:

@@ -1,0 +1,115 @@
+"""The first steps of a server, in the order that safety wants: ports, then privileges, then everything else."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import importlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_runas.errors import ConfigError
+from aws_runas.serve import listeners
+
+DESCRIPTORS = 8192  # open files asked for: more connections than any client of ours opens
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where to listen.
+
+    Args:
+        kind: "ec2" or "ecs".
+        port: None for the kind's own, 0 for any.
+        bind: another address than loopback.
+        socket: path of a unix socket to listen on as well.
+    """
+
+    kind: str
+    port: int | None = None
+    bind: str | None = None
+    socket: str | None = None
+
+    @property
+    def needs_root(self) -> bool:
+        """Instance metadata at its own address."""
+        return self.kind == "ec2" and self.port is None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the server goes on with.
+
+    Args:
+        listeners: bound, the caller's to close.
+        environ, home: of the user that the process is now.
+    """
+
+    listeners: list[socket.socket]
+    environ: Mapping[str, str]
+    home: Path
+
+
+def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
+    """Bind, and become the user behind sudo; call it before there is a second thread.
+
+    Raises:
+        AwsRunasError: an address cannot be had, or privileges cannot be given up.
+    """
+    if os.name != "posix":
+        return Started(_bind(where), environ, home)
+    from aws_runas.serve import privileges
+
+    user = privileges.user_behind(environ, uid=os.geteuid())
+    if where.needs_root:
+        privileges.raise_capabilities()
+        bound = [listeners.metadata_address()]
+    else:
+        bound = _bind(where)
+    if where.needs_root or user is not None:
+        _preload()
+        try:
+            privileges.drop(user)
+        except OSError as error:
+            raise ConfigError(
+                f"privileges cannot be given up: {error}", code="serve-privileges-kept", hint="use -p PORT without root"
+            ) from error
+    if user is not None:
+        own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
+        os.environ.update(own)  # what we start and what botocore reads sees the user's, not root's
+        environ, home = {**environ, **own}, user.home
+    if where.socket is not None:
+        bound.append(listeners.unix(where.socket))
+    _raise_descriptors()
+    return Started(bound, environ, home)
+
+
+def _bind(where: Where) -> list[socket.socket]:
+    port = where.port
+    if port is None:
+        port = listeners.ECS_PORT if where.kind == "ecs" else 0
+    return [listeners.address(where.bind, port)] if where.bind else listeners.loopback(port)
+
+
+def _preload() -> None:
+    """Load what fetching credentials takes while it can be read: the user may not reach root's installation."""
+    for name in ("serve.catalogue", "aws.client", "aws.sts", "credentials.mfa_process"):
+        importlib.import_module(f"aws_runas.{name}")
+    for name in ("http.client", "email.parser", "filelock", "difflib", "tempfile", "urllib.request"):
+        importlib.import_module(name)
+    for encoding in ("utf-8-sig", "latin-1", "ascii", "idna"):
+        codecs.lookup(encoding)
+
+
+def _raise_descriptors() -> None:
+    """A thousand idle connections are within what this server bears; the usual soft limit is not."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
