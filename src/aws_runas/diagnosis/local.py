@@ -23,9 +23,7 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
     if isinstance(profile, AwsRunasError):
         return fail("profile", profile)
     if isinstance(profile.source, NoSource) and profile.roles:
-        return fail(
-            "profile", ConfigError(profile.source.message, code="source-missing", hint=profile.source.hint)
-        )
+        return fail("profile", ConfigError(profile.source.message, code="source-missing", hint=profile.source.hint))
     steps = [profile.name if profile.named else f"{profile.name} (no other was named)"]
     if profile.source_profile and profile.source_profile != profile.name:
         steps.append(f"source profile {profile.source_profile}")

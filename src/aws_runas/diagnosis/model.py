@@ -41,4 +41,5 @@ def warn(check: str, message: str, advice: str) -> Finding:
 
 def fail(check: str, error: AwsRunasError, advice: str = "") -> Finding:
     """It will not work: an error of ours says why."""
-    return Finding(check, "fail", error.message.rstrip(":"), error.hint or advice, error.exit_status)
+    message = " ".join([error.message, ", ".join(error.details)]).strip()
+    return Finding(check, "fail", message, error.hint or advice, error.exit_status)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import dns.exception
 import dns.flags
 import dns.message
 import dns.query
@@ -21,7 +17,7 @@ import pytest
 from aws_runas.errors import ConfigError
 from aws_runas.targets.by_dns import ids_in
 from aws_runas.targets.dns import NoAnswer, Questions
-from tests import requires
+from tests.name_server import dnsmasq
 
 LONG = [f"filler number {number:02} " + "x" * 200 for number in range(8)]  # 1.7 kB: no UDP answer holds that
 RECORDS = [
@@ -86,51 +82,11 @@ def upstream(*, answers: bool) -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Address and port of a dnsmasq with our records; what it forwards gets SERVFAIL."""
-    program = requires.program("dnsmasq", package="dnsmasq-base")
-    with upstream(answers=True) as broken:
-        for _ in range(5):
-            port = _free_port()
-            words = [
-                program,
-                "--keep-in-foreground",
-                "--conf-file=/dev/null",
-                "--pid-file=",
-                "--no-resolv",
-                "--no-hosts",
-            ]
-            words += [
-                f"--port={port}",
-                "--listen-address=127.0.0.1",
-                "--bind-interfaces",
-                f"--user={getpass.getuser()}",
-            ]
-            words += [f"--server=/broken.test/127.0.0.1#{broken.port}", "--log-facility=-", *RECORDS]
-            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                if _answers(process, port):
-                    yield f"127.0.0.1:{port}"
-                    return
-            finally:
-                process.terminate()
-                process.wait(10)
-        pytest.fail("dnsmasq did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        return port
-
-
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + 10
-    question = dns.message.make_query("web.example.test", "A")
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(dns.exception.Timeout, OSError):
-            dns.query.udp(question, "127.0.0.1", timeout=0.2, port=port)
-            return True
-    return False
+    with (
+        upstream(answers=True) as broken,
+        dnsmasq([f"--server=/broken.test/127.0.0.1#{broken.port}", *RECORDS]) as address,
+    ):
+        yield address
 
 
 @pytest.fixture

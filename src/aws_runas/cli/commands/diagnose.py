@@ -56,7 +56,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     if flags.diagnose:
         words = words[:1] + [word for word in words[1:2] if is_instance_id(word) or is_ecs(word)]
     profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
-    if rest and rest[0] in _names(env):  # a lone word that is a profile is no target
+    if profile is None and rest and rest[0] in _names(env):  # a lone word that is a profile is no target
         profile, rest = rest[0], []
     server = getattr(namespace, "ntp_server", None)
     if server is None and getattr(namespace, "ntp", False):
