@@ -32,9 +32,11 @@ class Machine:
 
 
 def newer_client(version: str) -> bool:
-    """Whether the client speaks smux; compared component by component, as agents do."""
-    parts = [int(part) for part in version.split(".") if part.isascii() and part.isdigit()]
-    return parts >= [int(part) for part in MUX_CLIENT.split(".")]
+    """Whether the client speaks smux; component by component, numbers as numbers and words as words, as agents do."""
+    for have, want in zip(version.split("."), MUX_CLIENT.split("."), strict=False):
+        if have != want:
+            return int(have) > int(want) if have.isascii() and have.isdigit() else have > want
+    return version.count(".") >= MUX_CLIENT.count(".")
 
 
 def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> bytes:

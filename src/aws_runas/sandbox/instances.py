@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from aws_runas.sandbox.moto import Moto
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.population import INSTANCES, MANAGED_NODE
 from aws_runas.sandbox.session import Session
+
+CLIENT_COMES_FIRST = 1.0  # seconds that an agent waits for the client before it joins a session
 
 
 class Instances:
@@ -33,6 +36,7 @@ class Instances:
         self._stopped = {spec.instance_id for spec in INSTANCES if not spec.running}
         self._away: set[str] = set()
         self._sessions: set[AgentSession] = set()
+        self._joining: set[asyncio.Task[None]] = set()
 
     def is_connected(self, target: str) -> bool:
         """Whether an agent listens for sessions there."""
@@ -53,9 +57,16 @@ class Instances:
         """Let the agent of the session's target join it: at once, later, or not at all."""
         if session.plan.target in self._options.external_agents:
             return
-        asyncio.get_running_loop().call_later(session.faults.away, self._join, session)
+        task = asyncio.get_running_loop().create_task(self._join(session))
+        self._joining.add(task)
+        task.add_done_callback(self._joining.discard)
 
-    def _join(self, session: Session) -> None:
+    async def _join(self, session: Session) -> None:
+        # The service keeps nothing for a client that is not there yet, and a real agent takes about a second to come.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(session.client_was_here.wait(), CLIENT_COMES_FIRST)
+        if session.faults.away:
+            await asyncio.sleep(session.faults.away)
         if session.ended is not None:
             return
         kms = self.kms_key if self._options.kms and session.plan.session_type != "Port" else ""

@@ -61,7 +61,7 @@ def publication(message_type: str, session_id: str, form: str) -> bytes:
         "SchemaVersion": 1,
         "SessionId": session_id,
     }
-    payload = {"text": b"publication", "empty": b""}.get(form, _dump(values))
+    payload = {"text": message_type.encode(), "empty": b""}.get(form, _dump(values))
     message = bytearray(_encode(message_type, payload, created, message_id))
     if form == "wrong-digest":  # and the length in the other byte order, as one observer saw
         message[DIGEST] = hashlib.sha256(os.urandom(8)).digest()

@@ -82,6 +82,7 @@ class Session:
         self._on_end = on_end
         self.tickets = Tickets(session_id, base_url, faults)
         self.client: WebSocket | None = None
+        self.client_was_here = asyncio.Event()
         self.agent: AgentLink | None = None
         self._started_client = False
         random = Random(f"{faults.seed} {plan.target}")  # noqa: S311 - faults, not secrets
@@ -102,6 +103,7 @@ class Session:
             self.client.close(1000, "Bye")
         self.client = websocket
         self.connections += 1
+        self.client_was_here.set()
         self._last_input = self._loop.time()
         self._tell_client(PAUSE_PUBLICATION if self.agent is None else START_PUBLICATION)
         if self.agent is not None:
