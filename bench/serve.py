@@ -25,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from aws_runas.credentials.model import Credentials
 from aws_runas.serve.app import App, Options
 from aws_runas.serve.endpoint import Endpoint
+from aws_runas.serve.peer import Users
 from aws_runas.serve.profiles import ProfileFacts, Profiles, Prompt
 from aws_runas.serve.renewal import Renewal
 from aws_runas.serve.server import Server
@@ -60,7 +61,8 @@ def _serve_container(listener: socket.socket) -> None:
 
 
 def _serve_metadata(listener: socket.socket) -> None:
-    Server([listener], App(Profiles(_Catalogue(), "bench"), Options("ec2", allow_v1=False)).handle).serve_forever()
+    options = Options("ec2", allow_v1=False, is_neighbour=Users().is_neighbour)
+    Server([listener], App(Profiles(_Catalogue(), "bench"), options).handle).serve_forever()
 
 
 def _serve_endpoint(listener: socket.socket) -> None:
@@ -164,7 +166,7 @@ ROWS: tuple[Row, ...] = (
         lambda port: _request("/credentials", port, f"Authorization: {TOKEN}\r\n"),
     ),
     (
-        "serve ec2, IMDSv2 with its token",
+        "serve ec2, IMDSv2 with its token, user asked of the kernel",
         _serve_metadata,
         lambda port: _request(ROLE, port, f"X-aws-ec2-metadata-token: {_token(port)}\r\n"),
     ),
