@@ -37,6 +37,9 @@ REASONS = {
 }
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# Looked for by bytes.translate: a loop over each byte of each header took half the time of a request.
+_CONTROL = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
+_NOT_IN_TARGET = bytes([*range(0x21), *range(0x7F, 0x100)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def _read_request_line(line: bytes) -> tuple[str, str, int]:
     method, target, version = parts
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise BadRequest(505 if version.startswith(b"HTTP/") else 400, "only HTTP/1.1 and 1.0 are spoken here")
-    if not target.startswith(b"/") or any(byte <= 0x20 or byte >= 0x7F for byte in target):
+    if not target.startswith(b"/") or target.translate(None, _NOT_IN_TARGET) != target:
         raise BadRequest(400, "the request target is not a path")
     return method.decode("ascii"), decode_path(target.split(b"#")[0].split(b"?")[0]), version[-1] - 0x30
 
@@ -220,7 +223,7 @@ def _read_headers(lines: list[bytes]) -> list[tuple[str, str]]:
         if not colon or not name or not _TOKEN.issuperset(name):  # a folded line or a space before the colon, too
             raise BadRequest(400, "a header line is not one of HTTP")
         value = value.strip(b" \t")
-        if any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in value):
+        if value.translate(None, _CONTROL) != value:
             raise BadRequest(400, "a header value holds a control character")
         headers.append((name.decode("ascii").lower(), value.decode("latin-1")))
     return headers
