@@ -25,6 +25,7 @@ from aws_runas.ssm.sessions.port import PortCarrier
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
+SHORT_CUT: Final = 1.0  # seconds; the hourly cut is mended faster, and no reason for another session
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
@@ -56,8 +57,8 @@ class ForwardSession:
         self.session_id = ""
         self.agent_version = ""
         self.idle_since = time.monotonic()
-        self.connected = True
         self.over = False
+        self._lost_at: float | None = None  # its connection was cut then, and is being resumed
         self._owner = owner
         self._notify = notify
         self._settings = settings
@@ -108,7 +109,8 @@ class ForwardSession:
 
     def busy(self) -> bool:
         """Whether another connection would do better on another session."""
-        return self._carrier is not None and (not self.connected or self._carrier.busy())
+        away = self._lost_at is not None and time.monotonic() - self._lost_at > SHORT_CUT
+        return self._carrier is not None and (away or self._carrier.busy())
 
     def connections(self) -> int:
         """How many it carries."""
@@ -155,11 +157,11 @@ class ForwardSession:
             self._carrier.writable()
 
     def connection_lost(self, reason: str) -> None:
-        self.connected = False
+        self._lost_at = time.monotonic()
         self._notify(ConnectionLost(self.session_id, reason))
 
     def connection_regained(self, seconds: float) -> None:
-        self.connected = True
+        self._lost_at = None
         self._notify(ConnectionRegained(self.session_id, seconds))
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
