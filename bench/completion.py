@@ -1,0 +1,41 @@
+"""What a press of the completion key costs: `aws-runas completion --profiles` beside a Python that does nothing.
+
+python -m bench.completion [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROFILES = 200
+
+
+def timed(words: list[str], environ: dict[str, str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(words, env=environ, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 21
+    program = str(Path(sys.executable).with_name("aws-runas"))
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config")
+        config.write_text("".join(f"[profile p{number}]\nregion = eu-west-1\n" for number in range(PROFILES)))
+        environ = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": str(config), "HOME": folder}
+        ours, bare = [], []
+        for _ in range(rounds):
+            ours.append(timed([program, "completion", "--profiles"], environ))
+            bare.append(timed([sys.executable, "-c", "pass"], environ))
+    one, other = statistics.median(ours), statistics.median(bare)
+    print(f"{PROFILES} profiles, medians of {rounds}: ours {one * 1000:.0f} ms, bare Python {other * 1000:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
