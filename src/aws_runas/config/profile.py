@@ -173,6 +173,9 @@ class Profile:
         yield f"profile {self.name}"
         for role in self.roles:
             yield f"role {role.arn} for {format_duration(role.duration.value)} ({role.duration.origin})"
+            extras = {"an external id": role.external_id, "tags": role.tags, "a session policy": role.policy}
+            words = "".join(f", with {what}" for what, value in extras.items() if value)
+            yield f"role session name {role.session_name}{words} (profile {role.profile})"
         for label, setting in (
             ("region", self.region),
             ("mfa_serial", self.mfa_serial),

@@ -43,8 +43,17 @@ class MfaCodes:
             CredentialsError: the device or the third code was refused, or there is nobody to ask.
         """
         refused: CredentialsError | None = None
+        process = self._process
         for left in range(ATTEMPTS, 0, -1):
-            code, origin = self._next(refused, left)
+            if self._otp is not None:
+                (code, origin), self._otp = (self._otp.value, self._otp.origin), None
+            elif process is not None:
+                from aws_runas.credentials.mfa_process import run
+
+                (code, origin), process = (run(process), process.origin), None
+            else:
+                code, origin = self._ask(refused, left), "the terminal"
+            code = "".join(code.split())  # some apps show a space in its middle
             if len(code) != CODE_LENGTH or not (code.isascii() and code.isdigit()):
                 refused = _not_a_code(origin)
                 continue
@@ -53,24 +62,15 @@ class MfaCodes:
             except CredentialsError as error:
                 refused = self._judge(error)
                 if refused.code != "mfa-code-refused":
-                    raise refused from error
+                    raise refused from error.__cause__
         raise refused or _not_a_code("")
 
-    def _next(self, refused: CredentialsError | None, left: int) -> tuple[str, str]:
-        otp, self._otp = self._otp, None
-        if otp is not None:
-            return _joined(otp.value), otp.origin
-        if self._process is not None:
-            process, self._process = self._process, None if refused else self._process
-            if refused is None:
-                from aws_runas.credentials.mfa_process import run
-
-                return run(process), process.origin
+    def _ask(self, refused: CredentialsError | None, left: int) -> str:
         message = f"MFA code for {self.serial.value}: "
         if refused is not None:
             message = f"{refused.message}; {left} {'attempts' if left > 1 else 'attempt'} left. {message}"
         try:
-            return _joined(self._prompt(message)), "the terminal"
+            return self._prompt(message)
         except CredentialsError as error:
             if refused is not None and error.code == "mfa-no-terminal":
                 raise refused from None
@@ -79,7 +79,7 @@ class MfaCodes:
     def _judge(self, error: CredentialsError) -> CredentialsError:
         """Tell a wrong code from a wrong device: AWS has one error code for both, and says which in its text."""
         text = aws_message(error).lower()
-        if "multifactorauthentication failed" not in text and "mfa" not in text:
+        if not any(word in text for word in ("multifactorauthentication failed", "serialnumber", "tokencode")):
             return error
         if "one time pass code" in text or "one time passcode" in text or "tokencode" in text:
             return CredentialsError(
@@ -92,11 +92,6 @@ class MfaCodes:
             code="mfa-device-refused",
             hint="aws-runas -m lists the devices of your user",
         )
-
-
-def _joined(text: str) -> str:
-    """A code without the spaces that some apps show in its middle."""
-    return "".join(text.split())
 
 
 def _not_a_code(origin: str) -> CredentialsError:

@@ -137,6 +137,25 @@ def test_a_program_that_is_not_there_is_an_error(world: World) -> None:
         world.access("role", Overrides(mfa_process="/nowhere/program")).provider.credentials()
 
 
+def test_after_a_stale_code_by_variable_the_program_is_run_and_then_the_person_asked(
+    world: World, tmp_path: Path
+) -> None:
+    program = _program(tmp_path / "p", "echo 111111")
+    world.answers = ["123456"]
+    world.access("role", Overrides(mfa_process=program), MFA_CODE="000000").provider.credentials()
+    assert [call.parameters.get("TokenCode") for call in world.sts.calls] == ["000000", "111111", "123456", None]
+
+
+def test_a_refused_role_whose_name_has_mfa_in_it_is_no_refused_device(world_with: Callable[[str], World]) -> None:
+    world = world_with(f"[profile m]\nrole_arn = {ROLE}mfa-admin\nsource_profile = user\n")
+    world.answers = ["123456"]
+    message = f"User: u is not authorized to perform: sts:AssumeRole on resource: {ROLE}mfa-admin"
+    world.sts.errors["AssumeRole"] = (403, "AccessDenied", message)
+    with pytest.raises(CredentialsError) as caught:
+        world.access("m", Overrides(role_duration=7200)).provider.credentials()
+    assert caught.value.code == "role-denied"
+
+
 @pytest.mark.parametrize("command", ["''", "' '", "/etc", "a\0b"])
 def test_a_program_that_is_none_is_an_error(world: World, command: str) -> None:
     with pytest.raises(CredentialsError, match="gave no code"):
