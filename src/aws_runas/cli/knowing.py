@@ -21,8 +21,17 @@ def profile_of(namespace: argparse.Namespace) -> str | None:
 
 
 def wants_json(flags: GlobalFlags, env: Environment) -> bool:
-    """Whether programs read the answer."""
-    return (flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT", "")).lower() == "json"
+    """Whether programs read the answer; the formats of credentials other than json are text here.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    named = flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT")
+    if not named:
+        return False
+    from aws_runas.credentials.printing import check_format
+
+    return check_format(named) == "json"
 
 
 def as_json(value: object) -> str:
