@@ -69,7 +69,7 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     while index < len(words) and words[index][:1] == "-":
         if words[index] in SWITCHES:
             letters += SWITCHES[words[index]]
-        elif words[index] == "-O" and index + 1 < len(words):
+        elif words[index] == "-O" and words[index + 1 : index + 2] in (["json"], ["env"]):
             index += 1
             call.output = words[index]
         else:
@@ -100,7 +100,7 @@ def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
 def _print(found: dict[str, str], output: str) -> None:
     from aws_runas.cli import fast_print
 
-    content = fast_print.text(found, output.lower())
+    content = fast_print.text(found, output)
     if content is not None:
         try:
             fast_print.write(content)

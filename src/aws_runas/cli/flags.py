@@ -16,7 +16,7 @@ class Flag(NamedTuple):
         short: its letter, or "".
         long: its long name without the dashes.
         field: where its value goes in GlobalFlags; "extra" for those kept by long name.
-        kind: "switch", "count", "text", "many", "session-duration", "role-duration" or "port".
+        kind: "switch", "count", "text", "many", "session-duration", "role-duration", "format" or "port".
         metavar: how help calls the argument.
         help: one line.
     """
@@ -84,7 +84,7 @@ FLAGS = (
     Flag("", "ecs", "ecs", "switch", "", "Run as container credential service to provide role credentials"),
     Flag("p", "port", "port", "port", "PORT", "The port of the service that --ec2 or --ecs starts"),
     Flag("E", "env", "env", "switch", "", "Pass credentials to program as environment variables"),
-    Flag("O", "output", "output", "text", "FORMAT", "Print credentials as env, json, fish, powershell or dotenv"),
+    Flag("O", "output", "output", "format", "FORMAT", "Print credentials as env, json, fish, powershell or dotenv"),
     Flag("w", "whoami", "whoami", "switch", "", "Print the caller identity of the credentials"),
     Flag("X", "external-id", "external_id", "text", "ID", "External ID to use with the role"),
     Flag(

@@ -242,8 +242,15 @@ def _duration(limits: tuple[int, int], what: str) -> Callable[[str], int]:
     return read
 
 
+def _format(text: str) -> str:
+    from aws_runas.credentials.printing import check_format
+
+    return check_format(text)
+
+
 _TYPES: dict[str, Callable[[str], object]] = {
     "session-duration": _duration(SESSION_TOKEN_RANGE, "a session token lifetime"),
     "role-duration": _duration(ROLE_RANGE, "a role credential lifetime"),
+    "format": _format,
     "port": port,
 }

@@ -62,7 +62,7 @@ def test_global_flags_count_before_and_after_the_command_word() -> None:
 def test_each_global_flag_is_accepted_after_the_command_word(command: str, flag: object) -> None:
     spelling = f"--{flag.long}"  # type: ignore[attr-defined]
     kind = flag.kind  # type: ignore[attr-defined]
-    value = {"session-duration": "1h", "role-duration": "1h", "port": "80"}.get(kind, "value")
+    value = {"session-duration": "1h", "role-duration": "1h", "port": "80", "format": "json"}.get(kind, "value")
     words = [spelling] if kind in ("switch", "count") else [spelling, value]
     after = parser.parse([command, *words, "prof", "target"])
     before = parser.parse([*words, command, "prof", "target"])

@@ -73,7 +73,7 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.cli.access import open_access_for
 
     prompt = _Prompt()
-    output = _format(options, env)
+    output = "" if options.program else _format(options, env)
     access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
     credentials = access.provider.credentials()
     config_file = _leave_for_next_time(access, credentials, env)
