@@ -45,7 +45,7 @@ class OfficialAgent:
         self.paused = False
         self._connected = False
         self._complete = not session_type
-        self._ready_at = float("inf") if session_type else 0.0
+        self.ready_at = float("inf") if session_type else 0.0
         self._expected = 0
         self._stored_inward: dict[int, naive.NaiveMessage] = {}
         self._next_number = 0
@@ -177,13 +177,13 @@ class OfficialAgent:
                 self.blocked = True  # the channel for responses is read once
                 return False
             self._complete = True
-            self._ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
+            self.ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
             self._send({"HandshakeTimeToComplete": 1_000_000, "CustomerMessage": ""}, 7, now)
             self._pump_at = now + PUMP_INTERVAL if self._download else None
             return True
         if not self._complete:
             return True  # acknowledged and thrown away
-        if now < self._ready_at:
+        if now < self.ready_at:
             return False  # ErrHandlerNotReady
         if message.payload_type == 1:
             self.received += message.payload
@@ -192,3 +192,7 @@ class OfficialAgent:
     def finished(self) -> bool:
         """Whether it has sent all it had."""
         return not self._download and self._began
+
+    def unacknowledged(self) -> int:
+        """Messages in its outgoing buffer."""
+        return len(self._outgoing)

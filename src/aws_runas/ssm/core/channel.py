@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aws_runas.ssm.core.starting import Start, is_unready, make_handshake
-
 from aws_runas.ssm.core import message as wire
 from aws_runas.ssm.core import opening, payloads
 from aws_runas.ssm.core.agent_handshake import AgentHandshake
@@ -25,6 +23,7 @@ from aws_runas.ssm.core.pacing import DataShare, Pacer
 from aws_runas.ssm.core.receiving import Receiver
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.settings import ChannelSettings, Role
+from aws_runas.ssm.core.starting import Start, is_unready, make_handshake
 
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
@@ -340,7 +339,7 @@ class Channel:
             waiting = self._sender.waiting(self._now) + len(self._opening)
             due = self._receiver.due_at()
             if due is not None:
-                waiting_then = waiting + self._receiver.owed()
+                waiting_then = max(waiting + self._receiver.owed(), 1)
                 times.append(max(due, self._pacer.ready_at(waiting_then)))
             if waiting:
                 times.append(self._pacer.ready_at(waiting))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 
 STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 11.3
 STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 11.4
 OWED_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 11.5
+SETTLE = (
+    0.002  # seconds: an acknowledgement sooner than 0.5 ms meets an agent that has not stored the message; spec 6.3
+)
 
 _NOTHING: tuple[Message, ...] = ()
 
@@ -21,11 +26,13 @@ class Receiver:
     def __init__(self, encoder: AcknowledgeEncoder, delay: float) -> None:
         self._encoder = encoder
         self._delay = delay
+        self._settle = min(SETTLE, delay)
         self.expected = 0
         self._stored: dict[int, Message] = {}
         self._stored_bytes = 0
-        self._owed: dict[int, bytes] = {}  # number -> wire id
-        self._owed_at: float | None = None
+        self._urgent: deque[tuple[int, bytes]] = deque()  # number and wire id
+        self._urgent_since = 0.0
+        self._owed: deque[tuple[int, bytes, float]] = deque()  # number, wire id, arrival
 
     @property
     def has_gap(self) -> bool:
@@ -35,24 +42,22 @@ class Receiver:
     def receive(self, message: Message, now: float) -> tuple[Message, ...] | list[Message]:
         """Take a message; returns those that are next in order, perhaps none."""
         number = message.sequence_number
-        if len(self._owed) >= OWED_ACKNOWLEDGEMENTS:
+        if len(self._owed) + len(self._urgent) >= OWED_ACKNOWLEDGEMENTS:
             return _NOTHING  # neither taken nor acknowledged, so it comes again
         if number == self.expected:
             self.expected = number + 1
-            self._owe(message, now + self._delay)
+            self._owed.append((number, message.message_id, now))
             if self._stored:
                 return self._drain(message)
             return (message,)
-        if number < self.expected:
-            if number >= 0:
-                self._owe(message, now)  # its acknowledgement was lost, or too early: again, at once (spec 6.2)
+        if number < self.expected or number in self._stored:
+            if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 6.2)
+                self._owe_at_once(number, message.message_id, now)
             return _NOTHING
-        if number in self._stored:
-            self._owe(message, now + self._delay)
-        elif len(self._stored) < STORED_MESSAGES and self._stored_bytes + len(message.payload) <= STORED_BYTES:
+        if len(self._stored) < STORED_MESSAGES and self._stored_bytes + len(message.payload) <= STORED_BYTES:
             self._stored[number] = message
             self._stored_bytes += len(message.payload)
-            self._owe(message, now + self._delay)
+            self._owed.append((number, message.message_id, now))
         # else: no room; not acknowledged, so it comes again
         return _NOTHING
 
@@ -64,33 +69,38 @@ class Receiver:
             ready.append(following)
         return ready
 
-    def _owe(self, message: Message, due: float) -> None:
-        self._owed[message.sequence_number] = message.message_id
-        if self._owed_at is None or due < self._owed_at:
-            self._owed_at = due
+    def _owe_at_once(self, number: int, message_id: bytes, now: float) -> None:
+        if not self._urgent:
+            self._urgent_since = now
+        self._urgent.append((number, message_id))
 
     def hurry(self, now: float) -> None:
         """Acknowledge at once what is owed: it is of the handshake."""
-        if self._owed:
-            self._owed_at = now
+        while self._owed:
+            number, message_id, _ = self._owed.popleft()
+            self._owe_at_once(number, message_id, now)
 
     def due_at(self) -> float | None:
         """When acknowledgements want to leave."""
-        return self._owed_at
+        if self._urgent:
+            return self._urgent_since
+        return self._owed[0][2] + self._delay if self._owed else None
 
     def owed(self) -> int:
         """How many acknowledgements are owed."""
-        return len(self._owed)
+        return len(self._owed) + len(self._urgent)
 
     def acknowledgements_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
-        """All acknowledgements once the oldest is due, at most so many."""
-        if self._owed_at is None or now < self._owed_at:
-            return []
+        """What is due, at most so many: once the oldest has waited long enough, all that have settled."""
         encode = self._encoder.encode
-        if len(self._owed) <= most:
-            frames = [encode(number, message_id, created_date) for number, message_id in self._owed.items()]
-            self._owed.clear()
-            self._owed_at = None
-            return frames
-        numbers = list(self._owed)[:most]
-        return [encode(number, self._owed.pop(number), created_date) for number in numbers]
+        frames: list[bytes] = []
+        while self._urgent and len(frames) < most:
+            number, message_id = self._urgent.popleft()
+            frames.append(encode(number, message_id, created_date))
+        owed = self._owed
+        if owed and now >= owed[0][2] + self._delay:
+            settled = now - self._settle
+            while owed and len(frames) < most and owed[0][2] <= settled:
+                number, message_id, _ = owed.popleft()
+                frames.append(encode(number, message_id, created_date))
+        return frames

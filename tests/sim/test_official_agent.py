@@ -1,0 +1,73 @@
+"""How long things take against the model of the official agent; virtual time, so the same on every machine."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from aws_runas.ssm.core.channel import ChannelSettings, Role
+from tests.core.pair import make_channel
+from tests.sim.official_agent import OfficialAgent
+from tests.sim.scenario import PROPERTIES
+from tests.sim.world import ChannelNode, Link, World
+
+PORT = ChannelSettings(session_type="Port", properties=PROPERTIES)
+UNPACED = ChannelSettings(session_type="Port", properties=PROPERTIES, frame_rate=None, window_bytes=None)
+
+
+def meet(
+    seed: int,
+    *,
+    up: int = 0,
+    down: int = 0,
+    settings: ChannelSettings = PORT,
+    latency: float = 0.0001,
+    drop: float = 0.0,
+) -> tuple[World, ChannelNode, OfficialAgent]:
+    rng = random.Random(seed)
+    client = ChannelNode(make_channel(Role.CLIENT, settings, seed), rng.randbytes(up))
+    agent = OfficialAgent(random.Random(seed + 1), rng.randbytes(down))
+    world = World(rng, client, agent, Link(latency=latency, drop=drop), Link(latency=latency, drop=drop))
+    world.pauses = False
+    world.connect("client")
+    world.connect("agent")
+    return world, client, agent
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_acknowledgements_never_meet_an_agent_that_has_not_stored_the_message(seed: int) -> None:
+    world, client, agent = meet(seed, down=500_000)
+    began = world.now
+    assert world.run(60, lambda: len(client.received) == 500_000)
+    assert world.run(60, lambda: not agent.unacknowledged())
+    assert world.now - began < 0.6  # one that comes too early costs a tenth of a second each
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_per_cent_loss_costs_a_download_what_the_agent_s_resend_loop_takes(seed: int) -> None:
+    world, client, _ = meet(seed, down=500_000, drop=0.01)
+    began = world.now
+    assert world.run(60, lambda: len(client.received) == 500_000)
+    assert world.now - began < 2.0
+
+
+@pytest.mark.parametrize(("drop", "limit"), [(0.01, 1.0), (0.05, 1.0)])
+def test_lost_upload_is_recovered_in_a_fraction_of_a_second(drop: float, limit: float) -> None:
+    world, client, agent = meet(1, up=4_000_000, settings=UNPACED, drop=drop)
+    world.run(60, lambda: client.started)
+    began = world.now
+    assert world.run(60, lambda: len(agent.received) == 4_000_000)
+    assert world.now - began < limit
+
+
+def test_agent_that_is_not_ready_is_asked_again_within_milliseconds() -> None:
+    waits = []
+    for seed in range(10):
+        world, client, agent = meet(seed, up=1)
+        world.run(60, lambda client=client: client.started)  # type: ignore[misc]
+        began = world.now
+        assert world.run(60, lambda agent=agent: bool(agent.received))  # type: ignore[misc]
+        waits.append(world.now - max(began, agent.ready_at))
+    assert max(waits) < 0.2  # it may be 300 ms late, and is asked ever less often
+    assert sorted(waits)[5] < 0.02
