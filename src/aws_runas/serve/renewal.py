@@ -132,7 +132,8 @@ class Renewal:
             self._begin(_Job(refresh=refresh, code=code, waiting=[then]))
 
     def _left(self, credentials: Credentials) -> float:
-        return credentials.expiration.timestamp() - self.now() if credentials.expiration else float("inf")
+        # to the whole second, as clients are told it: what they take for ended is not handed out again
+        return int(credentials.expiration.timestamp()) - self.now() if credentials.expiration else float("inf")
 
     def _is_due(self, credentials: Credentials) -> bool:
         if credentials.expiration is None:
