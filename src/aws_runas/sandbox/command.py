@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GRACE = 2.0  # seconds that the command has between our signals, each harder than the one before
 BANNER = """\
 aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Try:
-  aws-runas sandbox aws sts get-caller-identity
+  aws-runas my-profile aws sts get-caller-identity
   aws-runas -o $(sandbox-mfa-code) sandbox-mfa aws sts get-caller-identity
   aws-runas shell my-profile i-deadbeef
   aws-runas forward -p 8888 my-profile i-deadbeef:9000

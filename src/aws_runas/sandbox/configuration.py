@@ -39,6 +39,14 @@ role_arn = {my_role}
 source_profile = {user}
 region = {region}
 
+# The same, and the code is asked of the program.
+[profile sandbox-mfa-auto]
+role_arn = {mfa}
+source_profile = {user}
+mfa_serial = {serial}
+mfa_process = sandbox-mfa-code
+region = {region}
+
 # A role that wants an external id.
 [profile sandbox-external]
 role_arn = {external}
@@ -72,19 +80,27 @@ region = {region}
 
 MFA_PROGRAM = """\
 #!/bin/sh
-# Prints the present code of the sandbox's MFA device (RFC 6238).
+# Prints a code of the sandbox's MFA device: the present one, or, when that was used, the next that nobody has used.
 exec '{python}' -IS - <<'END'
-import base64, hashlib, hmac, struct, time
-d = hmac.digest(base64.b32decode("{seed}"), struct.pack(">Q", int(time.time() + {offset}) // 30), hashlib.sha1)
-print("%06d" % ((struct.unpack_from(">I", d, d[-1] & 15)[0] & 0x7FFFFFFF) % 1000000))
+import socket
+with socket.create_connection(("127.0.0.1", {port}), 10) as connection:
+    connection.sendall(b"POST /_sandbox/mfa-code HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n"
+                       b"Authorization: Bearer {token}\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    answer = b"".join(iter(lambda: connection.recv(4096), b""))
+print(answer.rpartition(b"\\r\\n\\r\\n")[2].strip(b'"').decode())
 END
 """
+
 
 HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
 
 
-def write(directory: Path, population: Population, region: str, offset: float) -> None:
-    """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``."""
+def write(directory: Path, population: Population, region: str, port: int, token: str) -> None:
+    """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
+
+    Args:
+        port, token: of the control address.
+    """
     home = directory / HOME
     files.make_private_directory(home / ".aws")
     config = CONFIG.format(
@@ -106,7 +122,7 @@ def write(directory: Path, population: Population, region: str, offset: float) -
     )
     files.write_atomic(home / ".aws" / "config", config.encode())
     files.write_atomic(home / ".aws" / "credentials", credentials.encode())
-    program = MFA_PROGRAM.format(python=sys.executable, seed=population.mfa_seed, offset=offset)
+    program = MFA_PROGRAM.format(python=sys.executable, port=port, token=token)
     files.make_private_directory(directory / "bin")
     files.write_atomic(directory / "bin" / "sandbox-mfa-code", program.encode(), mode=0o700)
 
@@ -122,7 +138,10 @@ def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
         return
     quoted = shlex.quote(real)
     for name in (".bashrc", ".zshrc"):
-        text = f'[ -f {quoted}/{name} ] && . {quoted}/{name}\nPS1="(sandbox) $PS1"\n'
+        text = (  # the user's file finds the user's own HOME
+            f"sandbox_home=$HOME; HOME={quoted}\n[ -f {quoted}/{name} ] && . {quoted}/{name}\n"
+            'HOME=$sandbox_home; unset sandbox_home\nPS1="(sandbox) $PS1"\n'
+        )
         files.write_atomic(directory / HOME / name, text.encode())
 
 

@@ -82,6 +82,7 @@ class Host:
         self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.channels = DataChannels(self.ssm, self.gateway)
+        self._token = token
         self.control = Control(token, HostCommands(self).table())
 
     def populate_rest(self) -> None:
@@ -117,7 +118,7 @@ class Host:
         service = await http.listen(lambda: http.HttpConnection(hello, _no_upgrade, self.clock.now), 0)
         self.instances.port_map[HELLO_PORT] = service.sockets[0].getsockname()[1]
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
-        configuration.write(self.directory, self.population, self.options.region, self.options.clock_offset)
+        configuration.write(self.directory, self.population, self.options.region, port, self._token)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
         return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.population.mfa_seed}
 

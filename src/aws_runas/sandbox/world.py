@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO, Any, cast
 
 from aws_runas.errors import AwsRunasError
 from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
+from aws_runas.sandbox.control_client import ask
 from aws_runas.sandbox.options import SandboxOptions
 
 END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
@@ -67,14 +67,7 @@ class Sandbox:
         Raises:
             OSError: it answered with an error, or not at all.
         """
-        request = urllib.request.Request(  # noqa: S310 - our own loopback address
-            f"{self.endpoint}/_sandbox/{command}",
-            data=json.dumps(order).encode(),
-            headers={"Authorization": f"Bearer {self._token}"},
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as reply:
-            return json.load(reply)
+        return ask(self.endpoint, self._token, command, **order)
 
     def mfa_code(self) -> str:
         """Return a code that nobody was given yet and that will be accepted once."""

@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--port", metavar="PORT", help="listen on this port; the system picks one by default")
     parser.add_argument("--region", metavar="REGION", help="region of its profiles, us-east-1 by default")
     parser.add_argument("--agent-version", metavar="VERSION", help="what the agents say they are, 3.3.0.0 by default")
+    parser.add_argument(
+        "--agent-rate", metavar="N", help="messages a second that an agent sends at most; no limit without"
+    )
+    parser.add_argument(
+        "--external-agent", metavar="ID", action="append", default=[], help="an instance whose agent connects by itself"
+    )
     parser.add_argument("--kms", action="store_true", help="encrypt sessions with the sandbox's KMS key")
     parser.add_argument("--clock-offset", metavar="TIME", help="the service's clock is ahead by TIME (-10m: behind)")
     parser.add_argument("--clock-speed", metavar="N", help="everything that expires does so N times sooner")
@@ -87,6 +93,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         port=_port(namespace.port),
         faults=Faults(**values),
         agent_version=_version(namespace.agent_version or "3.3.0.0"),
+        agent_rate=_rate(namespace.agent_rate),
+        external_agents=tuple(namespace.external_agent),
         kms=namespace.kms,
         clock_offset=_value("--clock-offset", "offset", namespace.clock_offset or "0s"),
         clock_speed=_value("--clock-speed", "speed", namespace.clock_speed or "1"),
@@ -96,7 +104,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Run the command in a new sandbox; its exit status is ours."""
+    """Run the command in a new sandbox; its exit status is ours. ``otp``, inside one, prints an MFA code of it."""
+    if options.program == ("otp",):
+        return Result(stdout=_otp(env))
     if importlib.util.find_spec("moto") is None:
         raise AwsRunasError(
             "the sandbox needs packages that are not installed",
@@ -108,12 +118,34 @@ def run(options: Options, env: Environment) -> Result:
     return Result(run_inside(options.sandbox, options.program, env))
 
 
+def _otp(env: Environment) -> str:
+    endpoint, token = env.environ.get("AWS_ENDPOINT_URL"), env.environ.get("RUNAS_SANDBOX_TOKEN")
+    if not endpoint or not token:
+        raise UsageError(
+            "otp prints an MFA code of the sandbox around it, and there is none",
+            code="sandbox-not-around",
+            hint="run it in the shell that aws-runas sandbox opens",
+        )
+    from aws_runas.sandbox.control_client import ask
+
+    return f"{ask(endpoint, token, 'mfa-code')}\n"
+
+
 def _port(text: str | int | None) -> int:
     if text is None:
         return 0
     if not str(text).isascii() or not str(text).isdigit() or not 1 <= int(text) <= 65535:
         raise UsageError(f"port {str(text)!r} is not in 1..65535", code="port-invalid")
     return int(text)
+
+
+def _rate(text: str | None) -> float | None:
+    if text is None:
+        return None
+    rate = float(_value("--agent-rate", "number", text))
+    if rate < 1:
+        raise UsageError(f"--agent-rate {text!r}: must be at least 1", code="sandbox-option-invalid")
+    return rate
 
 
 def _version(text: str) -> str:

@@ -1,0 +1,30 @@
+"""``make demo``: the first thing that a newcomer sees."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+
+def test_demo_shows_the_main_job_and_ends_well() -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "aws_runas.sandbox.demo"],
+        env=kept | {"AWS_PROFILE": "foreign"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=100,
+        check=False,
+    )
+    shown = done.stdout.decode()
+    assert done.returncode == 0, shown
+    for line in (
+        "$ aws-runas sandbox-mfa python whoami.py",
+        "I am arn:aws:sts::123456789012:assumed-role/sandbox-mfa/",
+        "$ aws-runas shell sandbox i-deadbeef",
+        "six times seven is 42",
+        "hello from the sandbox",
+    ):
+        assert line in shown
+    assert "\x1b" not in shown
