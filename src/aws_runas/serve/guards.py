@@ -64,8 +64,18 @@ def forwarded(request: Request) -> Response | None:
 
 
 def browser(request: Request) -> Response | None:
-    """Refuse credentials to anything a browser sends, our own page included."""
-    if request.header("origin") is not None or any(name.startswith("sec-fetch-") for name, _ in request.headers):
+    """Refuse credentials to anything a browser sends, our own page included.
+
+    Sec-Fetch headers go to loopback only, not to http://169.254.169.254, and an image or script of another page carries
+    no Origin: what is left there is how a browser calls itself, and where it says it comes from.
+    """
+    agent = request.header("user-agent") or ""
+    if (
+        request.header("origin") is not None
+        or request.header("referer") is not None
+        or any(name.startswith("sec-fetch-") for name, _ in request.headers)
+        or (agent.startswith("Mozilla/") and "PowerShell" not in agent)  # whose cmdlets call themselves so, too
+    ):
         return replies.error(403, "browser-refused", "credentials are not given to web pages")
     return None
 

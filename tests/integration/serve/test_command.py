@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
@@ -186,6 +188,20 @@ def test_what_cannot_be_served_ends_with_a_line_that_names_it(
     assert text in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stdout == b""
+
+
+def test_a_thousand_idle_connections_do_not_stop_an_sdk(sandbox: Sandbox) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("this machine does not allow the open files")
+    with Command(["serve", "ecs", "-p", "0", "sandbox"], sandbox.environ) as server, contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for number in range(1200):
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            if number % 2:
+                idle.sendall(b"GET /credentials HT")  # and never a byte more
+        assert server.fetch("/credentials", headers=_bearer(server)).status == 200
 
 
 def test_verbose_tells_of_requests_and_of_no_secret(sandbox: Sandbox) -> None:

@@ -148,6 +148,17 @@ def test_other_users_of_the_machine_are_refused_and_root_is_not(namespace: Names
         assert "ASIAMADEUP" not in stranger
 
 
+def test_what_is_answered_there_does_not_leave_the_machine(namespace: Namespace) -> None:
+    code = (
+        "import socket; from aws_runas.serve import loopback\n"
+        "with loopback.bind() as listener:\n"
+        "    listener.listen()\n"
+        "    with socket.create_connection(listener.getsockname()), listener.accept()[0] as answering:\n"
+        "        print(answering.getsockopt(socket.IPPROTO_IP, socket.IP_TTL))"
+    )
+    assert namespace.run(sys.executable, "-c", code).strip() == "1"
+
+
 def test_botocore_finds_it_without_being_told(namespace: Namespace, environ: dict[str, str]) -> None:
     with _serve(namespace, environ, "--no-v1"):
         code = (

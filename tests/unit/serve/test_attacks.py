@@ -89,6 +89,8 @@ def test_what_a_proxy_forwards_gets_nothing(ecs: Served, ec2: Served, header: st
         {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
         {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
         {"Sec-Fetch-Dest": "iframe"},
+        {"Referer": "http://evil.example/"},  # an image or a script, where browsers send no Sec-Fetch
+        {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
     ],
 )
 def test_a_browser_gets_no_credentials(ecs: Served, ec2: Served, headers: dict[str, str]) -> None:
@@ -101,6 +103,19 @@ def test_a_browser_gets_no_credentials(ecs: Served, ec2: Served, headers: dict[s
         reply = served.fetch(path, headers=more | given)
         assert reply.status == 403
         assert SECRET not in reply.text
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux",
+        "aws-sdk-js/3.1169.0",
+        "curl/8.5.0",
+        "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.22621.1",
+    ],
+)
+def test_what_is_no_browser_gets_credentials(ecs: Served, agent: str) -> None:
+    assert ecs.fetch("/credentials", headers=BEARER | {"User-Agent": agent}).status == 200
 
 
 @pytest.mark.parametrize(
