@@ -19,6 +19,7 @@ from aws_runas.errors import ConfigError
 
 Section = dict[str, str | dict[str, str]]
 
+COPY_OF = "# aws-runas: copy of "  # how run/config_copy.py begins a copy
 KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token")
 
 
@@ -118,8 +119,15 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
 
 
 def config_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the config file lies, or would lie."""
-    return _path(environ, "AWS_CONFIG_FILE", home, home / ".aws" / "config")
+    """Where the config file lies, or would lie.
+
+    A program that we run may have a copy of it (run/config_copy.py), which lacks the sources of its default profile and
+    says in its first line what it is a copy of; called again in there, we go by the original.
+    """
+    path = _path(environ, "AWS_CONFIG_FILE", home, home / ".aws" / "config")
+    if "AWSRUNAS_PROFILE" in environ and path.name.startswith("aws-runas-config-"):
+        return _original(path) or path
+    return path
 
 
 def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
@@ -169,6 +177,15 @@ def _path(environ: Mapping[str, str], variable: str, home: Path, default: Path) 
     if text == "~" or text.startswith("~/"):
         return home / text[2:]
     return Path(text).expanduser() if text.startswith("~") else Path(text)
+
+
+def _original(copy: Path) -> Path | None:
+    try:
+        with copy.open(encoding="utf-8", errors="surrogateescape") as stream:
+            line = stream.readline()
+    except OSError:
+        return None
+    return Path(line.removeprefix(COPY_OF).rstrip("\n")) if line.startswith(COPY_OF) else None
 
 
 def _read(path: Path) -> str | None:

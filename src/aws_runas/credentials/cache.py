@@ -110,15 +110,12 @@ class DiskCache:
 def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
     """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
 
-    A config file that is a device or a pipe, and the copy that run/config_copy.py makes for a program of ours, have no
-    place of their own; then it lies where it would without AWS_CONFIG_FILE.
+    A config file that is a device or a pipe has no place of its own; then it lies where it would without AWS_CONFIG_FILE.
     """
     text = environ.get("RUNAS_CACHE_DIR")
     if text:
         return Path(text).expanduser()
-    placeless = str(config_path).startswith(("/dev/", "/proc/")) or (
-        "AWSRUNAS_PROFILE" in environ and config_path.name.startswith("aws-runas-config-")
-    )
+    placeless = str(config_path).startswith(("/dev/", "/proc/"))
     return (home / ".aws" if placeless else config_path.parent) / "aws-runas" / "cache"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from aws_runas.config.files import config_path, credentials_path, load_files, parse_file
 from aws_runas.errors import ConfigError
+from aws_runas.run import config_copy
 
 
 def test_files_lie_at_home_unless_variables_say_otherwise(tmp_path: Path) -> None:
@@ -16,6 +17,19 @@ def test_files_lie_at_home_unless_variables_say_otherwise(tmp_path: Path) -> Non
     assert config_path({"AWS_CONFIG_FILE": "~/mine"}, tmp_path) == tmp_path / "mine"
     assert config_path({"AWS_CONFIG_FILE": "$D/x", "D": "/etc"}, tmp_path) == Path("/etc/x")
     assert credentials_path({"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}, tmp_path) == Path("/dev/null")
+
+
+def test_in_a_program_of_ours_the_copy_of_the_config_leads_to_the_original(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = tmp_path / "my config"
+    original.write_text("[default]\nrole_arn = x\n")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    copy = config_copy.make(str(original))
+    assert copy is not None
+    assert config_path({"AWS_CONFIG_FILE": copy, "AWSRUNAS_PROFILE": "x"}, tmp_path) == original
+    assert config_path({"AWS_CONFIG_FILE": copy}, tmp_path) == Path(copy)
+    assert list(parse_file(Path(copy)).sections) == ["default"]
 
 
 def test_missing_files_are_empty(tmp_path: Path) -> None:
