@@ -110,7 +110,8 @@ class DiskCache:
 def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
     """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
 
-    A config file that is a device or a pipe has no place of its own; then it lies where it would without AWS_CONFIG_FILE.
+    A config file that is a device or a pipe has no place of its own; then the cache lies where it would without
+    AWS_CONFIG_FILE.
     """
     text = environ.get("RUNAS_CACHE_DIR")
     if text:
