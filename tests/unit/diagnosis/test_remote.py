@@ -148,9 +148,9 @@ def test_the_clock_is_judged_by_a_time_server(offset: float, verdict: str, words
     assert words in found.message
 
 
-@pytest.mark.parametrize("reply", [b"short", packet(0, stratum=0), packet(0, mode=3)])
-def test_what_is_no_time_server_is_warned_of(reply: bytes) -> None:
-    with time_server(lambda: reply) as server:
+@pytest.mark.parametrize(("length", "stratum", "mode"), [(5, 2, 4), (48, 0, 4), (48, 2, 3)])
+def test_what_is_no_time_server_is_warned_of(length: int, stratum: int, mode: int) -> None:
+    with time_server(lambda: packet(0, stratum=stratum, mode=mode)[:length]) as server:
         assert check_ntp(server).verdict == "warn"
 
 
