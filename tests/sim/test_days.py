@@ -15,7 +15,7 @@ PORT = ChannelSettings(session_type="Port", properties=PROPERTIES)
 
 
 def hourly_closes(world: World) -> None:
-    """The service closes each side's connection after an hour; each comes back when it can (spec 10.3)."""
+    """The service closes each side's connection after an hour; each comes back when it can (spec 13.3)."""
     for hour in range(1, 24):
         world.at(world.now + hour * HOUR, lambda: world.cut("client", 0.4))
         world.at(world.now + hour * HOUR + 90, lambda: world.cut("agent", 0.3))

@@ -29,7 +29,7 @@ __all__ = ["Channel", "ChannelSettings", "Role"]
 
 QUEUE_AHEAD = 8  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 9 ms
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
-UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 11.2
+UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 15.2
 
 
 class Channel:

@@ -1,4 +1,4 @@
-"""AES-256-GCM as the two ends of a KMS-encrypted session use it (spec 8)."""
+"""AES-256-GCM as the two ends of a KMS-encrypted session use it (spec 7)."""
 
 from __future__ import annotations
 

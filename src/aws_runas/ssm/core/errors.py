@@ -2,7 +2,7 @@
 
 ProtocolError
 +-- LocalProtocolError    we were about to break it: a bug of the caller
-+-- RemoteProtocolError   the peer broke it, or wants more than the limits of spec 11 allow
++-- RemoteProtocolError   the peer broke it, or wants more than the limits of spec 15 allow
 """
 
 from __future__ import annotations

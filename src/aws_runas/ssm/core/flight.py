@@ -1,4 +1,4 @@
-"""Messages on their way: which of them are acknowledged, overdue or overtaken, and go out again (spec 7.4 to 7.6)."""
+"""Messages on their way: which of them are acknowledged, overdue or overtaken, and go out again (spec 8.6 to 8.8)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import OrderedDict
 
 from aws_runas.ssm.core.rto import RoundTripTime
 
-FAST_RESEND_AFTER = 3  # later transmissions; spec 7.5
+FAST_RESEND_AFTER = 3  # later transmissions; spec 8.7
 FAST_RESEND_AFTER_MOST = 4096  # where reordering can drive it: the whole window; timeouts alone then
 REORDER_FORGOTTEN = 32  # times its own number of acknowledgements without reordering halve it again
-PROBES = (2, 8, 32)  # messages of the first timeouts in a row without any acknowledgement, then all; spec 7.4
+PROBES = (2, 8, 32)  # messages of the first timeouts in a row without any acknowledgement, then all; spec 8.6
 QUIET = 0.01  # seconds without an acknowledgement that make a peer silent
 STARTING_MARGIN = 0.01  # seconds above a round trip, for data that an agent may not have been ready for; spec 5.6
 REMEMBERED_RESENDS = 8192  # acknowledged resends watched for a second acknowledgement
@@ -74,7 +74,7 @@ class Flight:
     # sending
     def add(self, number: int, frame: bytes, size: int, now: float) -> None:
         """A message is sent for the first time: stored before it is written, so that its acknowledgement cannot come
-        too early (spec 7.1)."""
+        too early (spec 8.1)."""
         self._in_flight[number] = Outgoing(number, frame, size, self.next_order, now)
         self.next_order += 1
         self.bytes += size
@@ -153,7 +153,7 @@ class Flight:
             self.overtaken += 1
 
     def _acknowledged_again(self, number: int, now: float) -> None:
-        """A second acknowledgement of a resend: both arrived, so it was needless (spec 7.6)."""
+        """A second acknowledgement of a resend: both arrived, so it was needless (spec 8.8)."""
         first = self._resent.pop(number, None)
         if first is not None:
             round_trip, reordering = first
@@ -180,7 +180,7 @@ class Flight:
         return None
 
     def handle_timer(self, now: float) -> None:
-        """Move what is overdue among the lost (spec 7.4)."""
+        """Move what is overdue among the lost (spec 8.6)."""
         if not self._in_flight or now < max(self._probe_at, self._patient_until) or (self.paused and self._lost):
             return
         if now < self._due(next(iter(self._in_flight.values()))):

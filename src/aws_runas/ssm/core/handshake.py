@@ -117,7 +117,7 @@ class ClientHandshake:
         context = dict(self._context)
         challenge = payloads.text_parameter(action.parameters, "Challenge")
         if challenge:
-            context[CONTEXT_CHALLENGE] = challenge  # the base64 text itself; spec 8.2
+            context[CONTEXT_CHALLENGE] = challenge  # the base64 text itself; spec 7.2
             self._acknowledge_challenge = True
         return DataKeyRequested(payloads.text_parameter(action.parameters, "KMSKeyId"), context)
 

@@ -22,7 +22,7 @@ FLAG_SYN_FIN = 3  # of everything that is not numbered
 
 HEADER_LENGTH = 116  # bytes, both peers; spec 2.1
 SERVICE_HEADER_LENGTH = 112  # bytes, no payload type: the service's own messages; spec 2.1
-MESSAGE_LIMIT = 1024 * 1024  # bytes of one message; limit 11.1
+MESSAGE_LIMIT = 1024 * 1024  # bytes of one message; limit 15.1
 
 # HeaderLength, MessageType, SchemaVersion, CreatedDate, SequenceNumber, Flags, MessageId, PayloadDigest
 _COMMON = Struct(">I32sIQqQ16s32s")
@@ -76,7 +76,7 @@ class Message:
 
 
 def message_type_of(data: bytes) -> str:
-    """The type alone, "" where there is none; enough for publication messages, which nobody validates (spec 6.4)."""
+    """The type alone, "" where there is none; enough for publication messages, which nobody validates (spec 8.4)."""
     name = data[_TYPE].replace(b"\0", b"").strip()
     try:
         return name.decode("ascii")

@@ -1,4 +1,4 @@
-"""How many frames a second may leave: a token bucket over everything that is sent (spec 9.1)."""
+"""How many frames a second may leave: a token bucket over everything that is sent (spec 14.1)."""
 
 from __future__ import annotations
 

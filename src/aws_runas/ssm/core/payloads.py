@@ -22,7 +22,7 @@ STDERR = 11
 EXIT_CODE = 12
 
 DATA_TYPES = frozenset((OUTPUT, STDERR))
-ENCRYPTED_TYPES = frozenset((OUTPUT, STDERR, EXIT_CODE))  # once the session is encrypted; spec 8.4
+ENCRYPTED_TYPES = frozenset((OUTPUT, STDERR, EXIT_CODE))  # once the session is encrypted; spec 7.4
 HANDSHAKE_TYPES = frozenset(
     (HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, HANDSHAKE_COMPLETE, CHALLENGE_REQUEST, CHALLENGE_RESPONSE)
 )
@@ -37,8 +37,8 @@ STATUS_SUCCESS = 1
 STATUS_FAILED = 2
 STATUS_UNSUPPORTED = 3
 
-_TEXT_LIMIT = 16 * 1024  # characters of a text shown to people; limit 11.7
-_ACTIONS_LIMIT = 64  # actions of one handshake; limit 11.8
+_TEXT_LIMIT = 16 * 1024  # characters of a text shown to people; limit 15.7
+_ACTIONS_LIMIT = 64  # actions of one handshake; limit 15.8
 _SIZE_LIMIT = 0xFFFF  # columns or rows: what a terminal's unsigned short can hold
 _FLAG = Struct(">I")
 _EXIT_CODE_PREFIX = "EXIT_CODE: "

@@ -1,4 +1,4 @@
-"""The receiving half of a channel: order, duplicates, and acknowledgements held back a little (spec 6)."""
+"""The receiving half of a channel: order, duplicates, and acknowledgements held back a little (spec 8)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import deque
 
 from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 
-STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 11.3
-STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 11.4
-OWED_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 11.5
+STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 15.3
+STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
+OWED_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
 SETTLE = (
-    0.002  # seconds: an acknowledgement sooner than 0.5 ms meets an agent that has not stored the message; spec 6.3
+    0.002  # seconds: an acknowledgement sooner than 0.5 ms meets an agent that has not stored the message; spec 8.3
 )
 
 _NOTHING: tuple[Message, ...] = ()
@@ -20,7 +20,7 @@ class Receiver:
     """Puts numbered messages in order and owes acknowledgements for them.
 
     Args:
-        delay: seconds to hold acknowledgements of data back (spec 6.3).
+        delay: seconds to hold acknowledgements of data back (spec 8.3).
     """
 
     def __init__(self, encoder: AcknowledgeEncoder, delay: float) -> None:
@@ -51,7 +51,7 @@ class Receiver:
                 return self._drain(message)
             return (message,)
         if number < self.expected or number in self._stored:
-            if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 6.2)
+            if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 8.2)
                 self._owe_at_once(number, message.message_id, now)
             return _NOTHING
         if len(self._stored) < STORED_MESSAGES and self._stored_bytes + len(message.payload) <= STORED_BYTES:

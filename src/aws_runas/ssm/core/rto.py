@@ -1,4 +1,4 @@
-"""How long to wait for an acknowledgement before sending again (spec 7.3)."""
+"""How long to wait for an acknowledgement before sending again (spec 8.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sending half of a channel: queues, numbering and the window (spec 7)."""
+"""The sending half of a channel: queues, numbering and the window (spec 8)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aws_runas.ssm.core.message import FLAG_SYN, DataEncoder
 from aws_runas.ssm.core.payloads import DATA_TYPES, ENCRYPTED_TYPES, SIZE
 from aws_runas.ssm.core.window import DeliveryWindow
 
-CONTROL_LIMIT = 1024  # flags, sizes and exit codes waiting; limit 11.6
-SPAN = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 11.10
+CONTROL_LIMIT = 1024  # flags, sizes and exit codes waiting; limit 15.6
+SPAN = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 15.10
 
 
 class Sender:

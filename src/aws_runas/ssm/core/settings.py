@@ -15,13 +15,13 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """What a channel may do; the defaults are those for the real service (spec 9).
+    """What a channel may do; the defaults are those for the real service (spec 14).
 
     Args:
         payload_size: bytes of stream data in one message, 1 to 65,536.
         frame_rate: frames a second over everything sent, None for no pacing.
         window_bytes: unacknowledged payload bytes at most, None for no bound but the delivery window's.
-        acknowledge_delay: seconds a CLIENT holds acknowledgements of output back (spec 6.3); an AGENT never does.
+        acknowledge_delay: seconds a CLIENT holds acknowledgements of output back (spec 8.3); an AGENT never does.
         assume_started_after: CLIENT: seconds of silence on a connection after which a session is taken for one without
             a handshake, so that input reaches a command that prints nothing; None never assumes (spec 5.7).
         client_version: what a CLIENT calls itself.

@@ -12,7 +12,7 @@ from aws_runas.ssm.core.inbox import PLAIN_SESSION_TYPE, Inbox
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.settings import ChannelSettings, Role
 
-KEPT_LIMIT = 64 * 1024  # bytes sent on the assumption that there is no handshake; limit 11.9
+KEPT_LIMIT = 64 * 1024  # bytes sent on the assumption that there is no handshake; limit 15.9
 SETTLED_AFTER = 5.0  # seconds without a handshake after an acknowledgement: the assumption was right; spec 5.7
 
 

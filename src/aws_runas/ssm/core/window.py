@@ -9,7 +9,7 @@ from aws_runas.ssm.core.rto import RoundTripTime
 FLOOR = 128  # messages: below, jitter in the round trip starves the window; measured 64: 1.4 MB/s at 42 ms
 LEAST = 16  # messages, where so many take longer than SLOW_SECONDS
 SLOW_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
-CEILING = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 9.2)
+CEILING = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 14.2)
 QUEUE_SECONDS = 0.006  # of the peer's work that may wait at the peer
 JITTER = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
 ROUNDS = 8  # the best delivery rate of so many rounds counts
