@@ -48,6 +48,20 @@ class StsAnswer:
         return date_of(self.error) if self.error is not None else None
 
 
+def check_source(access: Access, found: Finding) -> Finding:
+    """Credentials that others give (SSO, a process, a web identity) are given.
+
+    Args:
+        access: whose first credentials.
+        found: what is known of them without asking; returned where they come.
+    """
+    try:
+        access.user_provider.credentials()
+    except AwsRunasError as error:
+        return fail(found.check, error)
+    return found
+
+
 def ask_sts(access: Access, now: Callable[[], float]) -> StsAnswer:
     """Ask with the user's own keys, which takes no MFA code.
 

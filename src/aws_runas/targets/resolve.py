@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aws_runas.errors import TargetError, UsageError
+from aws_runas.errors import AwsRunasError, TargetError, UsageError
 from aws_runas.targets.spelling import ip_address, is_ecs, is_instance_id, split_port
 
 if TYPE_CHECKING:
@@ -51,13 +51,22 @@ def resolve_target(
             "no target given", code="target-missing", hint="give an instance id, tag:value, IP, DNS name or Name tag"
         )
     tried: list[Found] = []
+    denied: AwsRunasError | None = None
     for resolver in _resolvers(text, access, os.environ if environ is None else environ):
-        found = resolver()
+        try:
+            found = resolver()
+        except AwsRunasError as error:
+            if error.code != "access-denied":
+                raise
+            denied = denied or error  # who may not ask EC2 can still name an instance by a TXT record
+            continue
         if len(found.instances) == 1 and text:
             return found.instances[0].instance_id
         if found.instances:
             return _choose(text, found, pick)
         tried.append(found)
+    if denied is not None:
+        raise denied
     raise TargetError(
         f"no instance matches {text!r} in {access.region()}; tried in this order:",
         code="target-not-found",

@@ -15,6 +15,7 @@ import pytest
 from aws_runas.aws.caller import CallerIdentity
 from aws_runas.aws.ssm import ManagedNode
 from aws_runas.diagnosis import remote
+from aws_runas.diagnosis.local import check_credentials
 from aws_runas.diagnosis.ntp import check_ntp
 from aws_runas.diagnosis.remote import StsAnswer
 from aws_runas.diagnosis.session import check_agent, check_known
@@ -62,6 +63,21 @@ def test_sts_that_answers_is_ok_and_so_are_clock_and_identity(world: MotoWorld) 
     found = remote.check_identity(access, got)
     assert found.verdict == "ok"
     assert found.message.startswith("arn:aws:")
+
+
+@pytest.mark.parametrize(("program", "verdict"), [("false", "fail"), ("good", "ok")])
+def test_a_source_that_gives_nothing_fails_before_sts_is_asked(world: MotoWorld, program: str, verdict: str) -> None:
+    answer = '{"Version": 1, "AccessKeyId": "AKIA1", "SecretAccessKey": "x"}'
+    script = world.home / "good"
+    script.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    script.chmod(0o755)
+    (world.home / ".aws").mkdir()
+    process = script if program == "good" else program
+    (world.home / ".aws" / "config").write_text(f"[profile p]\ncredential_process = {process}\n")
+    access = world.access("p")
+    found = remote.check_source(access, check_credentials(access.profile))
+    assert (found.check, found.verdict) == ("credentials", verdict)
+    assert world.calls == []
 
 
 def test_a_clock_that_is_wrong_is_found_out_by_a_real_answer(world: MotoWorld) -> None:

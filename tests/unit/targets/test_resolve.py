@@ -306,6 +306,20 @@ def test_a_missing_permission_of_ec2_is_named_though_ec2_does_not_name_it(world:
     assert raised.value.hint == "the identity needs the permission ec2:DescribeInstances"
 
 
+def test_who_may_not_ask_ec2_can_still_use_a_text_record(world: MotoWorld, dns: Names) -> None:
+    access = world.access()
+    body = (
+        "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>"
+    )
+    access.client("ec2").meta.events.register("before-send", lambda **_: _answer(403, body))
+    dns._addresses["web.example.com"] = ["10.0.0.1"]
+    with pytest.raises(TargetError) as raised:
+        resolve_target("web.example.com", access)
+    assert raised.value.code == "access-denied"
+    dns._texts["web.example.com"] = [("i-deadbeef",)]
+    assert resolve_target("web.example.com", access) == "i-deadbeef"
+
+
 def _answer(status: int, body: str) -> Any:
     from botocore.awsrequest import AWSResponse
 

@@ -107,6 +107,10 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
         region = local.check_region(access.profile, needed=options.target is not None)
         credentials = local.check_credentials(access.profile)
         yield region
+        if credentials.verdict == "ok":
+            from aws_runas.diagnosis.remote import check_source
+
+            credentials = check_source(access, credentials)
         yield credentials
         if credentials.verdict != "fail":
             identity = yield from _remote(access, env)
