@@ -47,10 +47,8 @@ def _without_version_2(port: int) -> Iterator[str]:
 def _served(kind: str, sandbox: Sandbox, profile: str = "sandbox") -> Iterator[tuple[Command, dict[str, str]]]:
     """A server, and the variables of a client of it."""
     words = ["ecs"] if kind == "container" else ["ec2", "--no-v1"] if kind == "imds v2" else ["ec2"]
-    lines = 2 if kind == "container" else 1
-    with Command(["serve", *words, "-p", "0", profile], sandbox.environ, lines=lines) as server:
+    with Command(["serve", *words, "-p", "0", profile], sandbox.environ) as server:
         environ = sandbox.environ | server.variables
-        environ["AWS_EC2_METADATA_DISABLED"] = "false"
         if kind == "imds v1":
             with _without_version_2(server.port) as address:
                 yield server, environ | {ENDPOINT: address}

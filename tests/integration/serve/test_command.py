@@ -44,15 +44,18 @@ def test_the_flags_of_the_original_start_the_same_servers(sandbox: Sandbox) -> N
     port = _free_port()
     with Command(["--ecs", "-p", str(port), "my-profile"], sandbox.environ) as server:
         assert server.variables[URI] == f"http://127.0.0.1:{port}/credentials"
-    with Command(["--ec2", "-p", str(port), "my-profile"], sandbox.environ, lines=1) as server:
-        assert server.variables == {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/"}
+    with Command(["--ec2", "-p", str(port), "my-profile"], sandbox.environ) as server:
+        assert server.variables == {
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/",
+            "AWS_EC2_METADATA_DISABLED": "false",  # the sandbox turns it off for its programs
+        }
         assert server.fetch(ROLE).text == "my-profile"
         assert server.fetch(ROLE + "my-profile").json()["Code"] == "Success"
 
 
 def test_the_profile_may_come_from_the_environment(sandbox: Sandbox) -> None:
     environ = sandbox.environ | {"AWS_PROFILE": "my-profile"}
-    with Command(["serve", "ec2", "-p", "0"], environ, lines=1) as server:
+    with Command(["serve", "ec2", "-p", "0"], environ) as server:
         assert server.fetch(ROLE).text == "my-profile"
 
 

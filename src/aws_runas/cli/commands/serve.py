@@ -30,6 +30,7 @@ WORDS = ("ec2", "ecs")
 
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
@@ -215,6 +216,8 @@ def _announce(
         lines = [(URI_VARIABLE, f"{base}/credentials"), (TOKEN_VARIABLE, token or "")]
     elif options.port is not None:
         lines = [(ENDPOINT_VARIABLE, f"{base}/")]
+    if options.kind == "ec2" and env.environ.get(DISABLED_VARIABLE, "").lower() == "true":
+        lines.append((DISABLED_VARIABLE, "false"))  # set here, so likely where the client runs, too
     with contextlib.suppress(OSError, ValueError):  # who has read enough of them ends no server
         env.stdout.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines).encode())
         env.stdout.flush()
