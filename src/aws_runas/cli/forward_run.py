@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aws_runas.aws.agents import agent_version
 from aws_runas.cli.access import open_access_for
@@ -122,6 +123,7 @@ async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardR
     loop = asyncio.get_running_loop()
     told: asyncio.Future[int] = loop.create_future()
     departure = Departure(lambda number: told.set_result(128 + number))
+    loop.set_exception_handler(lambda _, context: report.message(_one_line(context)))
     groups = [_forwarding(options, way, report) for way in ways]
     starting = asyncio.ensure_future(_start(groups))
     status: asyncio.Task[None] | None = None
@@ -140,6 +142,12 @@ async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardR
         report.finish()
         await asyncio.gather(starting, *(group.close() for group in groups), return_exceptions=True)
         departure.close()
+
+
+def _one_line(context: dict[str, Any]) -> str:
+    """What the event loop complains of, such as too many open files."""
+    error = context.get("exception")
+    return f"{context.get('message', 'trouble')}: {error}" if error else str(context.get("message", "trouble"))
 
 
 async def _start(groups: Sequence[Forwarding]) -> None:

@@ -176,6 +176,37 @@ def test_taken_port_names_the_process_that_holds_it(sandbox: Sandbox) -> None:
     assert sandbox.count("StartSession") == before, "no session is opened for a port that cannot be had"
 
 
+def test_same_port_twice_is_an_error_and_no_traceback(sandbox: Sandbox) -> None:
+    port = free_port()
+    result = failure(sandbox, "-L", f"{port}:localhost:1", "-L", f"{port}:localhost:2", PROFILE, TARGET)
+    assert result.returncode == 6
+    assert f"127.0.0.1:{port} is in use already" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_connections_wait_when_files_run_out_and_one_line_says_so(sandbox: Sandbox) -> None:
+    port = free_port()
+    with serving(echo) as server:
+        command = f"ulimit -n 64; exec {sys.executable} -m aws_runas forward -p {port} {PROFILE} {TARGET}:{server.port}"
+        process = subprocess.Popen(
+            ["sh", "-c", command],
+            env=sandbox.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"listening on ")
+        connections = [socket.create_connection(("127.0.0.1", port), DEADLINE) for _ in range(100)]
+        for connection in connections:
+            with connection:
+                assert answers(connection)
+        process.terminate()
+        _, errors = process.communicate(timeout=DEADLINE)
+    assert errors == b"aws-runas: connections have to wait: [Errno 24] Too many open files\n"
+
+
 def test_what_is_wrong_shows_at_once(sandbox: Sandbox) -> None:
     result = failure(sandbox, PROFILE, "i-00000000:9000")
     assert result.returncode == 5

@@ -93,7 +93,7 @@ class Forwarding:
             await _all(*(pool.start() for pool in self._pools.values()))
             numbers = itertools.count(1)
             for forward, listener in zip(self._forwards, self._listeners, strict=True):
-                await listener.start(self._acceptor(listener, forward.destination), lambda: next(numbers))
+                listener.start(self._acceptor(listener, forward.destination), lambda: next(numbers))
                 self._notify(_listening(listener, forward.destination))
         except BaseException:
             await self.close()

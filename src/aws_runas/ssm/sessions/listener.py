@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from aws_runas.errors import SessionError
@@ -19,6 +19,9 @@ from aws_runas.ssm.sessions.local import READ_SIZE, LocalConnection
 
 BACKLOG: Final = 1024
 SOCKET_MODE: Final = 0o600
+AT_ONCE: Final = 64  # connections accepted in one turn of the loop
+ACCEPT_AGAIN: Final = 0.5  # seconds after which accepting is tried again, where files had run out
+COMPLAIN_AGAIN: Final = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +47,88 @@ def join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@dataclass(slots=True)
 class Listener:
-    """Sockets bound to one address; nothing is accepted before ``start``."""
+    """Sockets bound to one address; nothing is accepted before ``start``.
 
-    address: LocalAddress
-    sockets: list[socket.socket]
-    _servers: list[asyncio.Server] = field(default_factory=list)
-    _identity: tuple[int, int] | None = None  # of the unix socket's file
+    Args:
+        identity: device and inode of the unix socket's file, to know it again.
+    """
+
+    def __init__(
+        self, address: LocalAddress, sockets: list[socket.socket], identity: tuple[int, int] | None = None
+    ) -> None:
+        self.address = address
+        self._sockets = sockets
+        self._identity = identity
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._complained_at = float("-inf")
+        self._closed = False
 
     @property
     def local(self) -> str:
         """As a client writes it, with the port that the system picked."""
         return str(self.address)
 
-    async def start(self, accept: Callable[[LocalConnection], None], numbers: Callable[[], int]) -> None:
+    def start(self, accept: Callable[[LocalConnection], None], numbers: Callable[[], int]) -> None:
         """Begin to listen.
 
         Args:
             accept: gets each connection.
             numbers: gives each connection its number.
+
+        Raises:
+            SessionError: somebody else was faster.
         """
-        loop = asyncio.get_running_loop()
         buffer = bytearray(READ_SIZE)
 
         def make() -> asyncio.BaseProtocol:
             return _Accepted(numbers(), buffer, accept)
 
-        for each in self.sockets:
-            if self.address.path:
-                server = await loop.create_unix_server(make, sock=each, backlog=BACKLOG)
-            else:
-                server = await loop.create_server(make, sock=each, backlog=BACKLOG)
-            self._servers.append(server)
-        self.sockets = []
+        for each in self._sockets:
+            try:
+                each.listen(BACKLOG)
+            except OSError as error:  # two may bind the same port as long as neither listens
+                raise _cannot_bind(self.address, error) from error
+            self._watch(each, make)
 
     def close(self) -> None:
         """Stop listening and remove the unix socket, where it is still ours."""
-        for server in self._servers:
-            server.close()
-        for each in self.sockets:
-            each.close()
+        self._closed = True
+        for each in self._sockets:
+            if each.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(each)
+                each.close()
         if self._identity is not None:
             with contextlib.suppress(OSError):
                 status = os.lstat(self.address.path)
                 if (status.st_dev, status.st_ino) == self._identity:
                     os.unlink(self.address.path)
+
+    # asyncio.Server would do, but for the day when files run out: it then complains a thousand times a second.
+    def _watch(self, listening: socket.socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+        if not self._closed:
+            asyncio.get_running_loop().add_reader(listening, self._accept_some, listening, make)
+
+    def _accept_some(self, listening: socket.socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(AT_ONCE):
+            try:
+                connected, _address = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                loop.remove_reader(listening)
+                loop.call_later(ACCEPT_AGAIN, self._watch, listening, make)
+                if loop.time() - self._complained_at > COMPLAIN_AGAIN:
+                    self._complained_at = loop.time()
+                    loop.call_exception_handler({"message": "connections have to wait", "exception": error})
+                return
+            connected.setblocking(False)
+            task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(make, connected))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
 
 class _Accepted(LocalConnection):
@@ -165,7 +204,7 @@ def _bind_path(address: LocalAddress) -> Listener:
     finally:
         os.umask(mask)
     status = os.lstat(path)
-    return Listener(address, [one], _identity=(status.st_dev, status.st_ino))
+    return Listener(address, [one], (status.st_dev, status.st_ino))
 
 
 def _remove_stale(path: str) -> None:

@@ -101,7 +101,7 @@ class World:
 def play(story: Callable[[World], Awaitable[None]], **settings: int) -> World:
     async def run() -> World:
         world = World(**settings)
-        await world.listener.start(world._accept, lambda: len(world.accepted) + 1)
+        world.listener.start(world._accept, lambda: len(world.accepted) + 1)
         try:
             await story(world)
         finally:
