@@ -80,6 +80,7 @@ class AgentSession:
         self._turn_due = False
         self._ending: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._absence: asyncio.TimerHandle | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -90,7 +91,25 @@ class AgentSession:
             return
         self.session.agent_connected(self)
         self._channel.connect("in-process", self._loop.time())
+        if self.session.faults.leave_after is not None:
+            self._absence = self._loop.call_later(
+                self.session.faults.leave_after, self.leave, self.session.faults.away or 1.0
+            )
         self._turn()
+
+    def leave(self, seconds: float) -> None:
+        """Lose the connection to the service, and have it again after so long; what was sent meanwhile is lost."""
+        if self._stopped or self.session.agent is not self:
+            return
+        self._channel.receive_disconnect(self._loop.time())
+        self.session.agent_gone(self)
+        self._absence = self._loop.call_later(seconds, self._come_back)
+
+    def _come_back(self) -> None:
+        if not self._stopped and self.session.ended is None:
+            self.session.agent_connected(self)
+            self._channel.connect("in-process", self._loop.time())
+            self._turn()
 
     # --- AgentLink
 
@@ -111,7 +130,7 @@ class AgentSession:
         if self._stopped:
             return
         self._stopped = True
-        for timer in (self._timer, self._deadline):
+        for timer in (self._timer, self._deadline, self._absence):
             if timer is not None:
                 timer.cancel()
         if self._plugin is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.sandbox.agent import AgentSession
 from aws_runas.sandbox.control import Command
 from aws_runas.sandbox.options import PUBLICATION_FORMS
 from aws_runas.sandbox.population import MFA_SERIAL, USER
@@ -33,6 +34,7 @@ class HostCommands:
             "sessions": lambda _: [described(each) for each in self._host.ssm.sessions.values()],
             "cut": self._cut,
             "end": self._end,
+            "agent-leaves": self._agent_leaves,
             "publish": self._publish,
             "faults": self._faults,
             "away": lambda order: self._host.instances.set_away(order["target"], away=bool(order["away"])),
@@ -61,6 +63,12 @@ class HostCommands:
         for session in chosen:
             session.end(order.get("output", ""))
         return len(chosen)
+
+    def _agent_leaves(self, order: dict[str, Any]) -> int:
+        agents = [each.agent for each in self._chosen(order) if isinstance(each.agent, AgentSession)]
+        for agent in agents:
+            agent.leave(float(order["seconds"]))
+        return len(agents)
 
     def _publish(self, order: dict[str, Any]) -> int:
         kind = {"start": START_PUBLICATION, "pause": PAUSE_PUBLICATION}[order["kind"]]

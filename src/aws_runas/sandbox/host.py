@@ -63,7 +63,13 @@ class Host:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
         self.instances = Instances(options, directory, self.moto)
         self.ssm = SsmService(
-            asyncio.get_running_loop(), self.instances, self.clock, options.region, lambda: self.faults, self._authorize
+            asyncio.get_running_loop(),
+            self.instances,
+            self.clock,
+            options.region,
+            lambda: self.faults,
+            self._authorize,
+            self._wait_for if options.kms else lambda _: None,
         )
         self.gateway = Gateway(
             self.moto,

@@ -44,6 +44,7 @@ class Faults:
         start_after_output: send start_publication only after the first output; "never" is ``no_start``.
         no_start: never send start_publication.
         away: the agent is away (not connected) for so long after the session has started.
+        leave_after: the agent leaves so long after it has joined, for a second or as long as away says, and comes back.
         loss, duplicate, reorder: probability of each for a relayed frame, both ways.
         delay: seconds that each relayed frame is under way.
         seed: of the random numbers behind the probabilities.
@@ -63,6 +64,7 @@ class Faults:
     start_after_output: bool = False
     no_start: bool = False
     away: float = 0.0
+    leave_after: float | None = None
     loss: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0

@@ -30,6 +30,7 @@ class SsmService:
         loop: sessions live on it; the API is called from other threads.
         faults: asked for at each call, as they may be changed.
         authorize: refuses what the caller's policies do not allow.
+        wait_for: blocks until what a service needs is loaded; agents want a KMS key.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SsmService:
         region: str,
         faults: Callable[[], Faults],
         authorize: Authorize,
+        wait_for: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._instances = instances
@@ -47,6 +49,7 @@ class SsmService:
         self._region = region
         self._faults = faults
         self._authorize = authorize
+        self._wait_for = wait_for
         self.base_url = ""
         self.sessions: dict[str, Session] = {}
         self._actions: dict[str, Callable[[dict[str, Any], Key], Any]] = {
@@ -96,7 +99,8 @@ class SsmService:
         return f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance/{target}"
 
     def open_session(self, plan: Plan, key: Key) -> dict[str, str]:
-        """Make a session and let the agent join it; called from any thread."""
+        """Make a session and let the agent join it; called from any thread but the loop's."""
+        self._wait_for("kms")
         return asyncio.run_coroutine_threadsafe(self._open(plan, key), self._loop).result()
 
     async def _open(self, plan: Plan, key: Key) -> dict[str, str]:

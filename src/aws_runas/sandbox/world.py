@@ -95,6 +95,10 @@ class Sandbox:
         order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
         return int(self.control("cut", **order))
 
+    def agents_leave(self, seconds: float) -> int:
+        """Let the agents of all sessions be away for so long; returns how many."""
+        return int(self.control("agent-leaves", seconds=seconds))
+
     def end_sessions(self, output: str = "", session_id: str | None = None) -> int:
         """End sessions as the service does; returns how many."""
         order = {"output": output} | ({} if session_id is None else {"session_id": session_id})

@@ -30,6 +30,7 @@ FAULTS = (
     ("start-after-output", "switch", "", "start_publication only after the first output"),
     ("no-start", "switch", "", "never send start_publication"),
     ("away", "time", "TIME", "the agent joins each session only after TIME"),
+    ("leave-after", "time", "TIME", "the agent leaves each session after TIME, for a second or as long as --away says"),
     ("loss", "number", "P", "lose each frame with probability P"),
     ("duplicate", "number", "P", "deliver frames twice with probability P"),
     ("reorder", "number", "P", "deliver frames late with probability P"),
