@@ -7,6 +7,7 @@ import json
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
+from aws_runas.errors import UsageError
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +15,23 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="[<profile>]", help="name of profile, or role ARN")
 
 
-def profile_of(namespace: argparse.Namespace) -> str | None:
-    """The profile on the command line; nothing else can stand there, so AWS_PROFILE does not matter."""
+def profile_of(namespace: argparse.Namespace, *, alone: bool) -> str | None:
+    """The profile on the command line; nothing else can stand there, so AWS_PROFILE does not matter.
+
+    Args:
+        namespace: of add_profile.
+        alone: the command was typed as such, so nothing may follow; after a flag such as ``-l`` a program may.
+
+    Raises:
+        UsageError: something follows.
+    """
     words = [word for word in namespace.words if word != "--"]
+    if alone and len(words) > 1:
+        raise UsageError(
+            f"unexpected argument {words[1]!r}",
+            code="argument-unexpected",
+            hint="flags go before the profile" if words[1].startswith("-") else None,
+        )
     return words[0] if words else None
 
 

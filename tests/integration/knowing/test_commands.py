@@ -123,6 +123,33 @@ def test_the_switch_roles_configuration_carries_name_region_and_source(ann: Ann)
     assert ann.run("--make-conf", "admin").stdout.count("role_arn") == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("whoami", "ann", "-O", "json"), "unexpected argument '-O'; flags go before the profile"),
+        (("list", "roles", "ann", "more"), "unexpected argument 'more'"),
+        (("password", "ann", "secret"), "unexpected argument 'secret'"),
+        (("diagnose", "ann", "--ntp"), "unexpected argument '--ntp'; flags go before the profile"),
+        (("list",), "nothing was named to list; aws-runas list roles, or aws-runas list mfa"),
+        (("list", "users"), "'users' cannot be listed; aws-runas list roles, or aws-runas list mfa"),
+        (
+            ("-w", "-O", "yaml", "ann"),
+            "there is no output format 'yaml'; choose one of env, json, fish, powershell, dotenv",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(world: MotoWorld, words: tuple[str, ...], message: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "aws_runas", *words],
+        env={"PATH": os.environ["PATH"], **world.environ()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (2, "", f"aws-runas: {message}\n")
+
+
 def test_several_questions_are_answered_in_one_go(ann: Ann) -> None:
     found = ann.run("-lm", "ann")
     assert found.stdout == f"{ADMIN}\n{READER}\n{ann.serial}\n"

@@ -11,7 +11,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.knowing import as_json, wants_json
 from aws_runas.cli.output import Result
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, UsageError
 
 if TYPE_CHECKING:
     from aws_runas.credentials.build import Access
@@ -58,6 +58,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
     if profile is None and rest and rest[0] in _names(env):  # a lone word that is a profile is no target
         profile, rest = rest[0], []
+    if rest and rest[0].startswith("-"):
+        hint = "flags go before the profile"
+        raise UsageError(f"unexpected argument {rest[0]!r}", code="argument-unexpected", hint=hint)
     server = getattr(namespace, "ntp_server", None)
     if server is None and getattr(namespace, "ntp", False):
         from aws_runas.diagnosis.ntp import SERVER

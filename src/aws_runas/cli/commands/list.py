@@ -9,6 +9,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
 from aws_runas.cli.output import Result
+from aws_runas.errors import UsageError
 
 SUMMARY = "List the roles that you may assume, or your MFA devices"
 USAGE = "list [<flags>] roles|mfa [<profile>]"
@@ -32,13 +33,25 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positionals."""
-    parser.add_argument("what", choices=WORDS, metavar="roles|mfa", help="what to list")
+    parser.add_argument("what", nargs="?", metavar="roles|mfa", help="what to list")
     add_profile(parser)
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Take what and whose."""
-    return Options(namespace.what, flags, profile_of(namespace), wants_json(flags, env))
+    """Take what and whose.
+
+    Raises:
+        UsageError: it is not said what to list.
+    """
+    if namespace.what not in WORDS:
+        given = f"{namespace.what!r} cannot be listed" if namespace.what else "nothing was named to list"
+        raise UsageError(given, code="usage", hint="aws-runas list roles, or aws-runas list mfa")
+    return Options(
+        namespace.what,
+        flags,
+        profile_of(namespace, alone=not (flags.list_roles or flags.list_mfa)),
+        wants_json(flags, env),
+    )
 
 
 def run(options: Options, env: Environment) -> Result:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Take the profile."""
-    return Options(flags, profile_of(namespace), wants_json(flags, env))
+    return Options(flags, profile_of(namespace, alone=not flags.make_conf), wants_json(flags, env))
 
 
 def run(options: Options, env: Environment) -> Result:

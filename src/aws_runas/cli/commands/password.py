@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
     """Take the profile."""
-    return Options(flags, profile_of(namespace))
+    return Options(flags, profile_of(namespace, alone=True))
 
 
 def run(options: Options, env: Environment) -> Result:
