@@ -33,7 +33,7 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positionals."""
-    parser.add_argument("what", nargs="?", metavar="roles|mfa", help="what to list")
+    parser.add_argument("what", nargs="?", metavar="<roles|mfa>", help="what to list")
     add_profile(parser)
 
 
