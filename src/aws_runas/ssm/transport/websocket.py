@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -23,67 +21,27 @@ from websockets.uri import WebSocketURI
 
 from aws_runas.ssm.transport.address import StreamAddress
 from aws_runas.ssm.transport.framing import frame_encoder
+from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive
+from aws_runas.ssm.transport.owner import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
+
+__all__ = [
+    "PING_INTERVAL",
+    "PONG_TIMEOUT",
+    "Closed",
+    "HandshakeRefused",
+    "PeerSilent",
+    "WebSocket",
+    "WebSocketOwner",
+    "client_websocket",
+    "server_websocket",
+]
 
 MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
-PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
-PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
 LINGER: Final = 0.3  # seconds for TLS to say goodbye
-SLEPT: Final = 10.0  # seconds that the wall clock may run ahead of the monotonic one before we ask who is still there
 
 # Never the library's own loggers: at debug level they print headers and payloads.
 _QUIET = logging.Logger("aws_runas.websocket", logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """How a connection ended.
-
-    Args:
-        code: of the close frame; 1006 where there was none.
-        reason: its text.
-        error: what broke it, None where the other side closed it in order.
-    """
-
-    code: int
-    reason: str
-    error: Exception | None = None
-
-    def __str__(self) -> str:
-        if self.error is not None:
-            return str(self.error) or type(self.error).__name__
-        return f"closed with code {self.code}" + (f" ({self.reason})" if self.reason else "")
-
-
-class HandshakeRefused(Exception):  # noqa: N818 - it is an answer
-    """The server answered the opening request with something else than 101.
-
-    Args:
-        status: HTTP status.
-        body: the beginning of its text.
-    """
-
-    def __init__(self, status: int, body: str) -> None:
-        super().__init__(f"HTTP status {status}")
-        self.status = status
-        self.body = body
-
-
-class PeerSilent(Exception):  # noqa: N818
-    """A ping was not answered."""
-
-
-class WebSocketOwner(Protocol):
-    """Called on the event loop by the connection; nothing here may block."""
-
-    def messages_received(self, messages: list[bytes | str]) -> None:
-        """All whole messages of one read, fragments put together; str for text frames."""
-
-    def writing_resumed(self) -> None:
-        """``writable`` is true again."""
-
-    def connection_closed(self, closed: Closed) -> None:
-        """Last call; not made when ``opened`` failed."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -108,8 +66,7 @@ class WebSocket(asyncio.Protocol):
         self._owner = owner
         self._headers = headers
         self._admit = admit
-        self._ping_interval = ping_interval
-        self._pong_timeout = pong_timeout
+        self._keepalive = KeepAlive(self, self._loop, ping_interval, pong_timeout)
         self._encode = frame_encoder(masked=isinstance(protocol, ClientProtocol))
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
@@ -119,9 +76,6 @@ class WebSocket(asyncio.Protocol):
         self._reading_paused = False
         self._error: Exception | None = None
         self._closed = False
-        self._last_received = self._pinged_at = self._loop.time()
-        self._clock_offset = time.time() - self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
         self.writable = True
         self.opened: asyncio.Future[None] = self._loop.create_future()
 
@@ -130,7 +84,7 @@ class WebSocket(asyncio.Protocol):
     @property
     def last_received(self) -> float:
         """Loop time of the last byte from the other side."""
-        return self._last_received
+        return self._keepalive.last_received
 
     @property
     def is_open(self) -> bool:
@@ -187,15 +141,26 @@ class WebSocket(asyncio.Protocol):
         """Undo pause_reading."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._last_received = self._loop.time()  # what waits in the socket has not been looked at
+            self._keepalive.heard()  # what waits in the socket has not been looked at
             self._transport.resume_reading()
 
     def probe(self, timeout: float) -> None:
         """Ask now whether the other side is there; without a byte from it for timeout seconds it counts as dead."""
-        if self._protocol.state is State.OPEN and not self._reading_paused:
-            self._ping()
-            asked = self._pinged_at
-            self._loop.call_later(timeout, self._judge, asked)
+        self._keepalive.probe(timeout)
+
+    @property
+    def is_listening(self) -> bool:
+        """Is what arrives looked at? Not while reading is paused."""
+        return not self._reading_paused
+
+    def ping(self) -> bool:
+        """Send a ping; for the keep-alive."""
+        if self._protocol.state is not State.OPEN:
+            return False
+        self._protocol.send_ping(b"")
+        self._collect()
+        self.flush()
+        return True
 
     # --- asyncio.Protocol
 
@@ -211,7 +176,7 @@ class WebSocket(asyncio.Protocol):
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        self._last_received = self._loop.time()
+        self._keepalive.heard()
         self._protocol.receive_data(data)
         self._process()
 
@@ -229,8 +194,7 @@ class WebSocket(asyncio.Protocol):
             self._owner.writing_resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._keepalive.stop()
         self._protocol.receive_eof()
         if not self.opened.done():
             refused = self._protocol.handshake_exc
@@ -304,38 +268,11 @@ class WebSocket(asyncio.Protocol):
     def _open(self) -> None:
         if not self.opened.done():
             self.opened.set_result(None)
-        self._schedule_keepalive()
+        self._keepalive.start()
 
     def _collect(self) -> None:
         """Put what the protocol wants to send (control frames, the handshake) behind what is queued."""
         self._outgoing += [data for data in self._protocol.data_to_send() if data]
-
-    def _ping(self) -> None:
-        self._protocol.send_ping(b"")
-        self._pinged_at = self._loop.time()
-        self._collect()
-        self.flush()
-
-    def _judge(self, asked: float) -> None:
-        """Has a single byte come since that ping?"""
-        if self._last_received < asked and not self._reading_paused:
-            self.abort(PeerSilent(f"no answer for {self._loop.time() - self._last_received:.0f} s"))
-
-    def _schedule_keepalive(self) -> None:
-        self._timer = self._loop.call_later(min(self._ping_interval, 5.0), self._keepalive)
-
-    def _keepalive(self) -> None:
-        if self._closed or self._protocol.state is not State.OPEN:
-            return
-        now = self._loop.time()
-        offset = time.time() - now
-        slept = offset - self._clock_offset > SLEPT
-        self._clock_offset = offset
-        if slept:
-            self.probe(min(5.0, self._pong_timeout))
-        elif now - self._pinged_at >= self._ping_interval and not self._reading_paused:
-            self.probe(self._pong_timeout)
-        self._schedule_keepalive()
 
 
 def _text_of(data: bytes) -> bytes | str:
