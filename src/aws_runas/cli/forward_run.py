@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aws_runas.aws.agents import agent_version
 from aws_runas.cli.access import open_access_for
+from aws_runas.cli.agent_age import blame_age
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.forward_plan import ForwardOptions, Plan
 from aws_runas.cli.forward_report import ForwardReport
@@ -28,12 +27,10 @@ from aws_runas.ssm.sessions.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.sessions.leaving import Departure, raise_at_signals
 from aws_runas.ssm.sessions.listener import is_loopback
 from aws_runas.ssm.sessions.opening import channel_opener
-from aws_runas.ssm.sessions.versions import check_forwarding
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.targets.resolve import resolve_target
 
 STATUS_INTERVAL = 1.0  # seconds
-UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")  # how a start may fail
 DESCRIPTORS = 16_384  # open files asked for: eight sessions of 1,024 connections, and room
 UNPACED_FRAMES = 8  # messages that one smux frame may fill where nothing slows us down
 
@@ -75,17 +72,11 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     try:
         return asyncio.run(_serve(options, ways, report))
     except SessionError as error:
-        if error.code in UNEXPLAINED:
-            _explain(ways)
+        for way in ways:
+            for spec in way.plan.forwards:
+                destination = Destination(way.target, spec.port, spec.host)
+                blame_age(error, way.access, way.target, remote_host=destination.remote_host)
         raise
-
-
-def _explain(ways: Sequence[_Way]) -> None:
-    """An agent that is too old for port sessions cannot even say so: ask the service how old it is."""
-    for way in ways:
-        version = agent_version(way.access, way.target)
-        for spec in way.plan.forwards:
-            check_forwarding(version, remote_host=Destination(way.target, spec.port, spec.host).remote_host)
 
 
 def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
@@ -94,8 +85,6 @@ def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     access.region()
     pick = picker(env.environ) if options.session.pick else None
     target = resolve_target(plan.target, access, pick=pick, environ=env.environ)
-    # The TLS library and the WebSocket take as long to load as STS to answer.
-    threading.Thread(target=_preload, daemon=True).start()
     access.provider.credentials()
     return _Way(plan, target, access, SsmApi(access), stream_options(options.session, access, env))
 
@@ -111,12 +100,6 @@ def allow_descriptors() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _preload() -> None:
-    import ssl
-
-    ssl.create_default_context()
 
 
 async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardReport) -> int:

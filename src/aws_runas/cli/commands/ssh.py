@@ -11,7 +11,7 @@ from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
 from aws_runas.cli.positionals import split_profile
 from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_session_flags
-from aws_runas.errors import TargetError, UsageError
+from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.targets.spelling import split_port
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def run(options: Options, env: Environment) -> Result:
 def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
     import asyncio
 
+    from aws_runas.cli.agent_age import blame_age
     from aws_runas.cli.session_flags import stream_options
     from aws_runas.ssm.sessions.opening import channel_opener
     from aws_runas.ssm.sessions.ssh import DOCUMENT, run_ssh
@@ -130,7 +131,11 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
         options=stream_options(options.session, access, env),
         reason=options.session.reason,
     )
-    return asyncio.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
+    try:
+        return asyncio.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
+    except SessionError as error:
+        blame_age(error, access, target)
+        raise
 
 
 def _push_keys(options: Options, env: Environment, access: Access, target: str) -> None:
