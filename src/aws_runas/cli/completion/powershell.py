@@ -59,7 +59,10 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
             if ($row.Valued -ccontains $word) {
                 $index++
                 if ($index -ge $typed.Count) {
-                    if ($row.Values[$word]) { & $offer $row.Values[$word] 'ParameterValue' }
+                    foreach ($known in $row.Values) {
+                        $flag, $values = $known -split '=', 2
+                        if ($flag -ceq $word) { & $offer ($values -split ',') 'ParameterValue' }
+                    }
                     return
                 }
             }
@@ -113,11 +116,11 @@ def script(found: Table) -> str:
 def _row(name: str, flags: tuple[Flag, ...], positions: tuple[str | tuple[str, ...], ...]) -> str:
     described = [f"{spelling}\t{flag.help}" for flag in flags for spelling in flag.spellings]
     valued = [spelling for flag in flags if flag.takes_value for spelling in flag.spellings]
-    values = [f"{_quoted(one)} = @({_list(flag.values)})" for flag in flags if flag.values for one in flag.spellings]
+    values = [f"{one}={','.join(flag.values)}" for flag in flags if flag.values for one in flag.spellings]
     kinds = [one if isinstance(one, str) else ",".join(one) for one in positions]
     return (
         f"        {_quoted(name)} = @{{ Flags = @({_list(described)}); Valued = @({_list(valued)}); "
-        f"Values = @{{ {'; '.join(values)} }}; Positions = @({_list(kinds)}) }}"
+        f"Values = @({_list(values)}); Positions = @({_list(kinds)}) }}"
     )
 
 
