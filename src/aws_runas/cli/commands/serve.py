@@ -9,6 +9,7 @@ import secrets
 import shlex
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ WORDS = ("ec2", "ecs")
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
+FIRST_WAIT = 2.0  # seconds that the announcement waits for the first credentials; clients may connect all the while
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
@@ -137,6 +139,7 @@ def run(options: Options, env: Environment) -> Result:
         )
         server = Server(listeners, app.handle)
         ended = stack.enter_context(_until_signal(server))
+        _fetch_first(profiles)
         _announce(options, env, listeners, token, profiles)
         if options.socket is not None:
             stack.callback(_unlink, options.socket)
@@ -201,10 +204,17 @@ def _log(env: Environment) -> Callable[[str], None]:
     return log
 
 
+def _fetch_first(profiles: Profiles) -> None:
+    """Have credentials at hand when the first client asks: SDKs give a metadata service one second, and one try."""
+    fetched = threading.Event()
+    profiles.active.renewal.get(lambda _: fetched.set())
+    fetched.wait(FIRST_WAIT)
+
+
 def _announce(
     options: Options, env: Environment, listeners: list[socket.socket], token: str | None, profiles: Profiles
 ) -> None:
-    """Say where; then fetch the first credentials, so that the first client need not wait for them."""
+    """Say where."""
     host, port = listeners[0].getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for by --bind
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
@@ -224,8 +234,6 @@ def _announce(
     log(f"credentials of {profiles.active.facts.name} are served; the page is {base}/")
     if options.bind:
         log(f"only {base}/credentials is open to other machines and containers, and only with the token")
-
-    profiles.active.renewal.get(lambda _: None)
 
 
 def _notice(env: Environment) -> Callable[[str, AwsRunasError], None]:
