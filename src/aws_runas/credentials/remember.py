@@ -47,6 +47,8 @@ def _is_cached(profile: Profile) -> bool:
     """Whether the full way would find these credentials on disk, with nothing looked at but files and variables."""
     source = profile.source
     role = bool(profile.roles) and not profile.session
+    if role and any(each.policy for each in profile.roles):
+        return False  # it may have come from a file of its own, whose change must count
     if isinstance(source, KeySource):
         return role or source.session_token is None
     if isinstance(source, ResolverSource):

@@ -201,9 +201,11 @@ def test_a_source_that_files_and_variables_do_not_settle_leaves_no_shortcut(tmp_
         f"[profile web]\nrole_arn = {ROLE}W\nweb_identity_token_file = {tmp_path}/token\n"
         "[profile process]\ncredential_process = false\n"
         "[profile temporary]\naws_access_key_id = ASIA\naws_secret_access_key = s\naws_session_token = t\n"
-        f"[profile machine]\nrole_arn = {ROLE}M\ncredential_source = Ec2InstanceMetadata\n",
+        f"[profile machine]\nrole_arn = {ROLE}M\ncredential_source = Ec2InstanceMetadata\n"
+        f"[profile less]\nrole_arn = {ROLE}L\nsource_profile = plain\nsession_policy = file://{tmp_path}/policy\n",
     )
-    for name in ("web", "process", "temporary", "machine"):
+    (tmp_path / "policy").write_text("{}")
+    for name in ("web", "process", "temporary", "machine", "less"):
         home.remember(name)
         assert home.read(name) is None
 
