@@ -192,6 +192,8 @@ class Flight:
         most = len(self._in_flight)
         if self.paused:
             most = 1
+        elif silent and self._starting_number is not None:
+            most = PROBES[0]  # not ready is all that it is: more would be dropped as well
         elif silent and self._probes < len(PROBES):
             most = PROBES[self._probes]
         if silent or self.paused:
