@@ -210,6 +210,17 @@ def test_a_source_that_files_and_variables_do_not_settle_leaves_no_shortcut(tmp_
         assert home.read(name) is None
 
 
+def test_nothing_is_left_in_a_directory_that_is_not_ours_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.file().parent.chmod(0o750)
+    home.remember()
+    assert not home.file().exists()
+    home.file().parent.chmod(0o700)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    home.remember()
+    assert not home.file().exists()
+
+
 def test_a_read_only_cache_is_no_error(home: Home) -> None:
     home.file().parent.rmdir()
     home.file().parent.write_text("")
