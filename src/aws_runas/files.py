@@ -100,6 +100,7 @@ def _flock(path: Path, deadline: float | None) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
         try:
+            os.utime(descriptor)  # in use: whoever clears old files away sees it
             if deadline is None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             else:

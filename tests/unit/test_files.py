@@ -108,6 +108,14 @@ def test_a_lock_file_removed_meanwhile_is_locked_anew(tmp_path: Path) -> None:
     thread.join()
 
 
+def test_a_lock_file_in_use_is_not_old(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("")
+    os.utime(path, (0, 0))
+    with files.lock(path):
+        assert path.stat().st_mtime > 0
+
+
 def test_a_lock_that_cannot_be_had_is_an_error_and_no_wait(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
