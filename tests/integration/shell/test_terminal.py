@@ -205,3 +205,23 @@ def test_a_lost_and_regained_connection_is_told_and_quiet_is_quiet(make_sandbox:
     assert b"aws-runas" not in quiet.see("over-42")
     quiet.type("exit\r")
     assert quiet.end() == 0
+
+
+def test_a_code_that_resuming_needs_is_asked_for_on_the_terminal_in_order(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    terminal = Terminal(sandbox, "shell", "sandbox-mfa", "i-deadbeef")
+    terminal.see("code")
+    terminal.type(sandbox.mfa_code() + "\r")
+    terminal.prompt()
+    sandbox.set_faults(resume_fails="ExpiredTokenException")  # as when the credentials have ended
+    sandbox.cut(abort=True)
+    terminal.see("code")
+    assert not terminal.is_raw()
+    sandbox.set_faults(resume_fails="")
+    terminal.type(sandbox.mfa_code() + "\r")
+    terminal.see("connection regained")
+    eventually(terminal.is_raw)
+    terminal.type("\recho still-$((6*7))\r")
+    terminal.see("still-42")
+    terminal.type("exit\r")
+    assert terminal.end() == 0
