@@ -10,24 +10,28 @@ from botocore import credentials as resolvers
 from botocore import exceptions
 
 from aws_runas.aws.client import Session
+from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
 from aws_runas.credentials.model import Credentials
 from aws_runas.errors import CredentialsError
 
 
-def fetch(profile: Profile, source: ResolverSource, now: float) -> Credentials:
+def fetch(
+    profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None = None
+) -> Credentials:
     """Have botocore fetch credentials.
 
     Args:
         profile: gives the config files' content and the region.
         source: which resolver, configured by which profile section.
         now: seconds since the epoch, becomes ``issued``.
+        trace: told of each AWS call; None for silence.
 
     Raises:
         CredentialsError: it could not; the message says which source.
     """
     try:
-        return _fetch(profile, source, now)
+        return _fetch(profile, source, now, trace)
     except exceptions.ClientError as error:
         answer = error.response.get("Error", {})
         reason = f"{answer.get('Message') or 'failed'} ({answer.get('Code')})"
@@ -36,8 +40,10 @@ def fetch(profile: Profile, source: ResolverSource, now: float) -> Credentials:
         raise _failure(source, " ".join(str(error).split())) from error
 
 
-def _fetch(profile: Profile, source: ResolverSource, now: float) -> Credentials:
+def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None) -> Credentials:
     session = Session(profile)
+    if trace is not None:
+        attach(session, trace)
     found = _provider(session, profile, source).load()
     if found is None:
         raise _failure(source, "it has none")

@@ -89,7 +89,7 @@ def compose(
 
         return Clients(profile, trace)
 
-    parts = _Parts(profile, cache, StsClients(clients, profile.sts_region), _mfa(profile, prompt), now, debug)
+    parts = _Parts(profile, cache, StsClients(clients, profile.sts_region), _mfa(profile, prompt), now, debug, trace)
     user = MemoryProvider(parts.source(), now)
     provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
     if profile.refresh:
@@ -105,6 +105,7 @@ class _Parts:
     mfa: MfaCodes | None
     now: Callable[[], float]
     debug: Say
+    trace: Say | None
 
     def source(self) -> Provider:
         """Where the first credentials come from."""
@@ -113,7 +114,7 @@ class _Parts:
             return KeyProvider(source)
         if isinstance(source, NoSource):
             return MissingProvider(source)
-        fetched = ResolverProvider(self.profile, source, self.now)
+        fetched = ResolverProvider(self.profile, source, self.now, self.trace)
         if source.kind not in _CACHED_SOURCES:
             return fetched
         inputs: dict[str, object] = {

@@ -28,18 +28,26 @@ class ResolverProvider:
 
     Args:
         now: seconds since the epoch.
+        trace: told of each AWS call; None for silence.
     """
 
-    def __init__(self, profile: Profile, source: ResolverSource, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        source: ResolverSource,
+        now: Callable[[], float],
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
         self._profile = profile
         self._source = source
         self._now = now
+        self._trace = trace
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
         """Fetch them."""
         from aws_runas.aws import resolvers
 
-        return resolvers.fetch(self._profile, self._source, self._now())
+        return resolvers.fetch(self._profile, self._source, self._now(), self._trace)
 
 
 class MissingProvider:

@@ -108,7 +108,10 @@ def test_sso_credentials_skip_the_session_token_and_are_cached(sts: Sts, tmp_pat
         assert _key(_run(environ, "dev")) == "ASIASSO"
         assert _key(_run(environ, "dev")) == "ASIASSO"
         assert _key(_run(environ, "over")).startswith("ASIAROLE")
-    assert [path for path, _ in asked] == ["/federation/credentials"]
+        traced = _run(environ, "-v", "-v", "-r", "dev")
+    assert [path for path, _ in asked] == ["/federation/credentials"] * 2
+    assert "calling sso GetRoleCredentials" in traced.stderr
+    assert "sso-token" not in traced.stderr
     assert asked[0][1]["x-amz-sso_bearer_token"] == "sso-token"
     assert sts.actions() == ["AssumeRole"]
     assert sts.calls[0].key_id == "ASIASSO"
