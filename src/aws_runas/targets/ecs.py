@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from aws_runas.aws import ecs
 from aws_runas.aws.ec2 import Instance
-from aws_runas.errors import TargetError
+from aws_runas.aws.errors import aws_code
+from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:
     from aws_runas.credentials.build import Access
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from aws_runas.targets.model import Pick
 
 SHELL = "/bin/sh"  # every image that has a shell at all has this one
+_NOT_THERE = ("ClusterNotFoundException", "ServiceNotFoundException")
 _HOW = "write it as ecs:cluster/service, ecs:cluster/service/container or ecs:cluster_task_runtimeid"
 
 
@@ -50,7 +52,18 @@ def find_task(text: str, access: Access, *, pick: Pick | None = None) -> EcsTarg
     cluster, service, *more = words.split("/")
     if not cluster or not service or len(more) > 1 or more == [""]:
         raise TargetError(f"{text!r} names no ECS container", code="ecs-target-invalid", hint=_HOW)
-    containers = ecs.describe_containers(access, cluster, ecs.list_tasks(access, cluster, service))
+    try:
+        tasks = ecs.list_tasks(access, cluster, service)
+    except AwsRunasError as error:
+        if aws_code(error) not in _NOT_THERE:
+            raise
+        what = f"cluster {cluster!r}" if aws_code(error) == _NOT_THERE[0] else f"service {service!r} in {cluster!r}"
+        raise TargetError(
+            f"there is no ECS {what} in {access.region()}",
+            code="target-not-found",
+            hint="check name, region and account",
+        ) from error
+    containers = ecs.describe_containers(access, cluster, tasks)
     if not containers:
         raise TargetError(
             f"service {service!r} in cluster {cluster!r} has no running container in {access.region()}",

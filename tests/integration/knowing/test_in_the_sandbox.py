@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 
+from aws_runas.sandbox.ecs import TASK
 from aws_runas.sandbox.population import INSTANCES
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox, RunAs
@@ -46,6 +47,17 @@ def test_a_shell_opens_whatever_the_target_is_called(
     sandbox: Sandbox, runas: RunAs, dns: dict[str, str], target: str
 ) -> None:
     found = runas(sandbox, "shell", "my-profile", target, input=b"echo he''re\nexit\n", **dns)
+    assert found.returncode == 0, found.stderr
+    assert b"here" in found.stdout
+
+
+@pytest.mark.parametrize("target", ["ecs:sandbox/web/app", f"ecs:sandbox_{TASK}_"])
+def test_a_shell_opens_in_a_container_by_execute_command(sandbox: Sandbox, runas: RunAs, target: str) -> None:
+    if target.endswith("_"):
+        listed = runas(sandbox, "shell", "my-profile", "ecs:sandbox/web").stderr.decode().splitlines()
+        assert "matches 2 containers" in listed[0]
+        target = next(word for line in listed for word in line.split() if word.startswith(target))
+    found = runas(sandbox, "shell", "-q", "my-profile", target, input=b"echo he''re\nexit\n")
     assert found.returncode == 0, found.stderr
     assert b"here" in found.stdout
 

@@ -182,3 +182,37 @@ def test_the_devices_of_the_user_are_listed_sorted(world: MotoWorld, ann: User) 
             AuthenticationCode2="654321",
         )
     assert mfa_devices(world.access(environ=ann.environ(world))) == sorted(serials)
+
+
+def test_where_a_role_is_the_first_source_its_own_policies_are_read(world: MotoWorld, ann: User) -> None:
+    trust = document("*").replace('"Resource": ["*"]', '"Principal": {"AWS": "*"}')
+    own = ann.iam.create_role(RoleName="sso", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    ann.iam.put_role_policy(RoleName="sso", PolicyName="inline", PolicyDocument=document(role("a")))
+    ann.iam.attach_role_policy(RoleName="sso", PolicyArn=ann.managed("attached", document(role("b"))))
+    got = world.client("sts").assume_role(RoleArn=own, RoleSessionName="session")["Credentials"]
+    environ = world.environ(
+        AWS_ACCESS_KEY_ID=got["AccessKeyId"],
+        AWS_SECRET_ACCESS_KEY=got["SecretAccessKey"],
+        AWS_SESSION_TOKEN=got["SessionToken"],
+    )
+    caller, found = own_roles(world.access(environ=environ))
+    assert (caller.holder.kind, caller.holder.name) == ("role", "sso")
+    assert found.roles == (role("a"), role("b"))
+    with pytest.raises(CredentialsError, match="roles have no MFA devices"):
+        mfa_devices(world.access(environ=environ))
+
+
+def test_a_refused_call_is_an_error_and_not_a_shorter_list(world: MotoWorld, ann: User) -> None:
+    ann.inline("p", document(role("a")))
+    access = world.access(environ=ann.environ(world))
+
+    def refuse(model: Any, **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        if model.name != "ListAttachedUserPolicies":
+            return None
+        answer = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return type("Http", (), {"status_code": 403})(), answer
+
+    access.user_client("iam").meta.events.register("before-call", refuse)
+    with pytest.raises(CredentialsError) as raised:
+        own_roles(access)
+    assert raised.value.hint == "the identity needs the permission iam:ListAttachedUserPolicies"

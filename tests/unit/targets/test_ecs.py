@@ -158,6 +158,22 @@ def test_a_task_that_has_ended_is_told_of(tmp_path: Path) -> None:
     assert raised.value.code == "target-not-found"
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ClusterNotFoundException", "there is no ECS cluster 'my_prod' in eu-west-1"),
+        ("ServiceNotFoundException", "there is no ECS service 'site' in 'my_prod' in eu-west-1"),
+    ],
+)
+def test_what_does_not_exist_is_named(tmp_path: Path, code: str, message: str) -> None:
+    with (
+        scripted_aws(ListTasks=[(400, {"__type": code, "message": "not found"})]) as world,
+        pytest.raises(TargetError) as raised,
+    ):
+        resolve_target(f"ecs:{CLUSTER}/site", access(world, tmp_path))
+    assert (raised.value.code, raised.value.message) == ("target-not-found", message)
+
+
 def test_throttling_is_waited_out(tmp_path: Path) -> None:
     throttled = (400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
     answers = {"ListTasks": [throttled, listed(FIRST)], "DescribeTasks": [tasks((FIRST, [container(FIRST, "web")]))]}
