@@ -19,6 +19,7 @@ from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.pause import PauseWatch
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy
 from aws_runas.ssm.transport.resumer import Resumer
 from aws_runas.ssm.transport.service import SessionService
@@ -27,7 +28,6 @@ from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
 TERMINATE_SESSION: Final = 2  # flag, spec 4
 SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
-PAUSE_LASTS: Final = 45.0  # seconds paused with nothing coming in: resume, then ask the service (spec 13.4)
 TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
 
 
@@ -97,8 +97,7 @@ class SessionChannel:
         self._reading_paused = False
         self._session_type = ""
         self._probed_at = 0.0
-        self._pause_timer: asyncio.TimerHandle | None = None
-        self._pauses_in_vain = 0
+        self._pause = PauseWatch(self._loop, self._paused_for_long, lambda: self._spawn(self._ask_whether_active()))
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
@@ -183,8 +182,7 @@ class SessionChannel:
         now = self._loop.time()
         for message in messages:
             self._channel.receive_message(message, now)
-        if self._pause_timer is not None:
-            self._watch_pause(True)
+        self._pause.heard()
         self._resumer.succeeded()
         self._turn()
 
@@ -265,6 +263,7 @@ class SessionChannel:
             return
         match event:
             case events.DataReceived():
+                self._pause.alive()
                 handler.data_received(event.data, event.payload_type)
             case events.SendingUnblocked():
                 handler.writable()
@@ -278,9 +277,9 @@ class SessionChannel:
             case events.DataKeyRequested():
                 self._spawn(self._provide_data_key(event))
             case events.PublicationPaused():
-                self._watch_pause(True)
+                self._pause.begin()
             case events.PublicationResumed():
-                self._watch_pause(False)
+                self._pause.end()
             case events.ChannelClosed():
                 self._end(_reason_of(event.output), event.output)
             case events.ChannelFailed():
@@ -324,32 +323,16 @@ class SessionChannel:
         if self._handler is not None and not self.ended.done():
             self._handler.connection_regained(self._loop.time() - lost_at)
 
-    def _watch_pause(self, paused: bool) -> None:
-        """A pause that lasts with nothing coming in is no pause (spec 13.4)."""
-        if self._pause_timer is not None:
-            self._pause_timer.cancel()
-            self._pause_timer = None
-        if paused:
-            self._pause_timer = self._loop.call_later(PAUSE_LASTS, self._pause_lasted)
-        else:
-            self._pauses_in_vain = 0
-
-    def _pause_lasted(self) -> None:
-        self._pause_timer = None
-        if self._websocket is None or self.ended.done():
-            return
-        self._pauses_in_vain += 1
-        if self._pauses_in_vain == 1:
+    def _paused_for_long(self) -> None:
+        if self._websocket is not None:
             self._websocket.abort(ConnectionError("the other side has been away for long"))
-        else:
-            self._spawn(self._ask_whether_active())
 
     async def _ask_whether_active(self) -> None:
         active = await in_thread(self._service.session_is_active, self.started.session_id)
         if active is False:
             self._fail(SessionError("the service has ended the session", code="session-gone"))
         elif not self.ended.done():
-            self._watch_pause(True)
+            self._pause.begin()
 
     # --- the end
 
@@ -376,9 +359,9 @@ class SessionChannel:
             self._handler.session_ended(error, output)
 
     def _finish(self) -> None:
-        for timer in (self._timer, self._pause_timer):
-            if timer is not None:
-                timer.cancel()
+        self._pause.end()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._websocket is not None:
             self._websocket.close(wait=False)
             self._websocket = None
