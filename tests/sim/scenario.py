@@ -11,6 +11,7 @@ from tests.sim.official_agent import OfficialAgent
 from tests.sim.world import ChannelNode, Link, World
 
 PROPERTIES = {"portNumber": "5432", "type": "LocalPortForwarding"}
+REBOOTED = "the instance was restarted"
 SLOWEST = 1800.0  # virtual seconds: the official agent resends one message each 100 ms at best
 
 
@@ -22,6 +23,8 @@ class Outcome:
     in_time: bool
     uploaded: bool
     downloaded: bool
+    uploaded_so_far: bool
+    downloaded_so_far: bool
     seconds: float
     client: ChannelNode
     notes: list[str] = field(default_factory=list)
@@ -68,6 +71,7 @@ def build(seed: int) -> tuple[World, ChannelNode, OfficialAgent | ChannelNode, b
     world = World(rng, client, agent, to_agent, to_client, frame_limit=1000 if paced else None)
     world.pauses = rng.random() < 0.7
     add_faults(world, rng)
+    add_reboot(world, random.Random(-seed))
     return world, client, agent, upload, download
 
 
@@ -81,6 +85,14 @@ def add_faults(world: World, rng: random.Random) -> None:
         fault = rng.choice(("cut", "cut", "stall", "pause", "pause for good"))
         length = rng.choice((0.01, 0.3, 2.0, 30.0))
         world.at(when, lambda fault=fault, side=side, length=length: begin(world, fault, side, length))  # type: ignore[misc]
+
+
+def add_reboot(world: World, rng: random.Random) -> None:
+    """In one of twenty worlds the instance reboots: its agent is gone, and some time later the service notices."""
+    if rng.random() < 0.05:
+        when = world.now + rng.random() * 5
+        world.at(when, lambda: world.lose_agent())
+        world.at(when + rng.choice((0.1, 20.0)), lambda: world.close(REBOOTED))
 
 
 def begin(world: World, fault: str, side: str, length: float) -> None:
@@ -122,6 +134,8 @@ def play(seed: int) -> Outcome:
         in_time,
         bytes(agent.received) == upload,
         bytes(client.received) == download,
+        upload.startswith(agent.received),
+        download.startswith(client.received),
         world.now - began,
         client,
         [type(agent).__name__, str(world.to_agent), str(world.to_client), f"{world.frames_from_client} frames"],

@@ -137,6 +137,7 @@ class World:
     _farewell: bytes = b""
     _epoch: dict[str, int] = field(default_factory=lambda: {"client": 0, "agent": 0})
     over: bool = False
+    agent_lost: bool = False
     frames_from_client: int = 0
     steps: int = 0
     most_in_a_second: int = 0
@@ -154,7 +155,7 @@ class World:
     # connections
     def connect(self, name: str) -> None:
         """A party's connection to the service stands."""
-        if self.connected[name]:
+        if self.connected[name] or (name == "agent" and self.agent_lost):
             return
         self.connected[name] = True
         self._epoch[name] += 1
@@ -186,6 +187,14 @@ class World:
         if self.connected["client"]:
             self._deliver("client", frame, self.now + 0.01)
         self._farewell = frame
+
+    def lose_agent(self) -> None:
+        """Its connection is gone and will not come back."""
+        if self.connected["agent"]:
+            self.agent.receive_disconnect(self.now)
+        self.connected["agent"] = False
+        self._epoch["agent"] += 1
+        self.agent_lost = True
 
     def tell(self, name: str, message_type: str) -> None:
         """The service says something of its own, in one of the forms that were seen."""
