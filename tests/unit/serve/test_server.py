@@ -6,8 +6,10 @@ import contextlib
 import http.client
 import resource
 import socket
+import struct
 import threading
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -205,3 +207,69 @@ def test_a_unix_socket_is_served_too(tmp_path: object) -> None:
     server.stop()
     thread.join(DEADLINE)
     assert seen[0].connection.local == ""
+
+
+def test_rude_clients_of_every_kind_leave_nothing_behind() -> None:
+    """Cut, reset, flood, dribble and ask ahead, in an order that a seed decides; a plain client is served all along."""
+    kept: list[Answer] = []
+    is_over = threading.Event()
+
+    def handler(request: Request, answer: Answer) -> None:
+        if request.path == "/later" and not is_over.is_set():
+            kept.append(answer)
+        else:
+            answer(Response(200, b"hello" * (1 if request.path == "/" else 20_000)))
+
+    random = Random(20260801)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server([listener], handler, limits=Limits(connections=40))
+    thread = threading.Thread(target=server.serve_forever)
+    port = listener.getsockname()[1]
+    thread.start()
+    sockets: list[socket.socket] = []
+    try:
+        for step in range(400):
+            _misbehave(random, port, sockets)
+            if kept and random.random() < 0.3:
+                kept.pop(random.randrange(len(kept)))(Response(200, b"late"))
+            if step % 20 == 0:
+                assert fetch(port, "/").body == b"hello"
+        for sock in sockets:
+            sock.close()
+        is_over.set()
+        for answer in kept:
+            answer(Response(200, b"late"))
+        assert fetch(port, "/").body == b"hello"
+        eventually(lambda: not server._clients, "an end of all connections")
+    finally:
+        server.stop()
+        thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def _misbehave(random: Random, port: int, sockets: list[socket.socket]) -> None:
+    action = random.choice(["open", "open", "part", "ahead", "later", "big", "junk", "reset", "close", "half", "read"])
+    if action == "open" or not sockets:
+        sock = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+        sockets.append(sock)
+        return
+    sock = random.choice(sockets)
+    with contextlib.suppress(OSError):
+        if action == "part":
+            sock.sendall(REQUEST[: random.randrange(len(REQUEST))])
+        elif action == "ahead":
+            sock.sendall(REQUEST * random.randrange(1, 50))
+        elif action in ("later", "big"):
+            sock.sendall(REQUEST.replace(b"/ ", f"/{action} ".encode(), 1) * random.randrange(1, 4))
+        elif action == "junk":
+            sock.sendall(random.randbytes(random.randrange(1, 3000)))
+        elif action == "half":
+            sock.shutdown(socket.SHUT_WR)
+        elif action == "read":
+            sock.setblocking(False)
+            sock.recv(random.randrange(1, 100_000))
+        else:
+            if action == "reset":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+            sockets.remove(sock)
