@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from aws_runas.ssm.sessions.local import LocalConnection
 
 FAST_DOWNLOAD: Final = 300_000  # bytes a second; an agent at its pace sends 650,000 (spec, measured), less under load
+MEASURE: Final = 0.05  # seconds over which a download is measured
+BLOCKED: Final = 0.03  # seconds with more to send than the channel takes: longer than any burst that it lets through
 HALF_CLOSE_WAIT: Final = 5.0  # seconds of silence after which a half-closed connection is closed for good
 AFTER_FIN: Final = 2.0  # seconds that the program may still send after the far side has ended
 
@@ -58,7 +60,11 @@ class Carrier(Protocol):
         ...
 
     def connections(self) -> int:
-        """How many connections it carries, those not counted that are closed on our side."""
+        """How many connections it carries."""
+        ...
+
+    def active(self) -> int:
+        """How many of them are open both ways, and may yet do anything."""
         ...
 
     def data_received(self, data: bytes) -> None:
@@ -78,37 +84,35 @@ class Carrier(Protocol):
 
 
 class Pace:
-    """Tells whether a session runs as fast as it can, from what happened between two ticks."""
+    """Tells whether a session runs as fast as it can, at this moment."""
 
     def __init__(self) -> None:
-        self.received = 0  # bytes in all
         self.held_up = False  # reading stopped, a reader is too slow
         self._blocked_since: float | None = None
-        self._blocked_for = 0.0
-        self._received_before = 0
-        self._ticked_at: float | None = None
-        self.busy = False
+        self._received = 0  # bytes since _measured_from
+        self._measured_from = 0.0
+        self._download = 0.0  # bytes a second
 
     def blocked(self, now: float) -> None:
         """There is more to send than the channel takes."""
         if self._blocked_since is None:
             self._blocked_since = now
 
-    def unblocked(self, now: float) -> None:
+    def unblocked(self) -> None:
         """Everything has been given to the channel."""
-        if self._blocked_since is not None:
-            self._blocked_for += now - self._blocked_since
-            self._blocked_since = None
+        self._blocked_since = None
 
-    def tick(self, now: float) -> None:
-        """Judge the time since the last tick."""
-        if self._ticked_at is not None and now > self._ticked_at:
-            if self._blocked_since is not None:
-                self._blocked_for += now - self._blocked_since
-                self._blocked_since = now
-            passed = now - self._ticked_at
-            download = (self.received - self._received_before) / passed
-            self.busy = self._blocked_for > passed / 2 or download > FAST_DOWNLOAD or self.held_up
-        self._blocked_for = 0.0
-        self._received_before = self.received
-        self._ticked_at = now
+    def received(self, length: int, now: float) -> None:
+        """So many bytes came in."""
+        self._received += length
+        passed = now - self._measured_from
+        if passed >= MEASURE:
+            self._download = self._received / passed if passed < 2 * MEASURE else 0.0
+            self._received = 0
+            self._measured_from = now
+
+    def busy(self, now: float) -> bool:
+        """Whether another connection would have to share what there is."""
+        if self.held_up or (self._blocked_since is not None and now - self._blocked_since >= BLOCKED):
+            return True
+        return self._download > FAST_DOWNLOAD and now - self._measured_from < 2 * MEASURE

@@ -57,6 +57,7 @@ class ForwardSession:
         self.session_id = ""
         self.agent_version = ""
         self.idle_since = time.monotonic()
+        self.occupied_since = 0.0  # monotonic: when it last got a connection that it does not share
         self.over = False
         self._lost_at: float | None = None  # its connection was cut then, and is being resumed
         self._owner = owner
@@ -100,6 +101,8 @@ class ForwardSession:
     def attach(self, connection: LocalConnection, local: str) -> None:
         """Carry one more connection; only when available."""
         if self._carrier is not None:
+            if not self._carrier.active():
+                self.occupied_since = time.monotonic()
             self._notify(LocalOpened(connection.number, connection.peer, local, self.session_id))
             self._carrier.attach(connection)
 
@@ -111,6 +114,10 @@ class ForwardSession:
         """Whether another connection would do better on another session."""
         away = self._lost_at is not None and time.monotonic() - self._lost_at > SHORT_CUT
         return self._carrier is not None and (away or self._carrier.busy())
+
+    def active(self) -> int:
+        """How many connections may yet do anything."""
+        return self._carrier.active() if self._carrier is not None else 0
 
     def connections(self) -> int:
         """How many it carries."""

@@ -72,13 +72,19 @@ class MuxCarrier:
         return not self._over and self._smux.open_streams() < MAX_STREAMS and self._smux.ids_left()
 
     def busy(self) -> bool:
-        return self._pace.busy or self._pace.held_up
+        return self._pace.busy(time.monotonic())
 
     def connections(self) -> int:
         return len(self._by_connection)
 
+    def active(self) -> int:
+        return sum(
+            carried.far_end_at is None and connection.half_closed_at is None
+            for connection, carried in self._by_connection.items()
+        )
+
     def data_received(self, data: bytes) -> None:
-        self._pace.received += len(data)
+        self._pace.received(len(data), time.monotonic())
         try:
             self._smux.receive_data(data)
         except RemoteProtocolError as error:
@@ -96,7 +102,6 @@ class MuxCarrier:
         self._refusals += 1
 
     def tick(self, now: float) -> None:
-        self._pace.tick(now)
         if self._keepalive and now - self._kept_alive_at >= KEEPALIVE_INTERVAL:
             self._kept_alive_at = now
             self._smux.send_keepalive()
@@ -246,7 +251,7 @@ class MuxCarrier:
             if not self._rest:
                 self._rest = self._smux.data_to_send(min(max(room, 64), BATCH))
                 if not self._rest:
-                    self._pace.unblocked(time.monotonic())
+                    self._pace.unblocked()
                     break
             data, self._rest = self._rest[:room], self._rest[room:]
             self._channel.write(data)

@@ -20,6 +20,8 @@ from aws_runas.ssm.sessions.local import LocalConnection
 
 TICK: Final = 0.25  # seconds
 MOST_SESSIONS: Final = 8
+SETTLE: Final = 0.1  # seconds that a connection waits to see whether the one before it fills the session
+LOOK: Final = 0.02  # seconds between two looks while a connection waits
 PATIENCE: Final = 2.0  # seconds that a connection waits for a session of its own where others are busy
 WAIT_FOR_SESSION: Final = 60.0  # seconds that it waits where there is none at all
 IDLE_SESSION: Final = 60.0  # seconds without a connection, after which a session beyond the first is closed
@@ -74,6 +76,7 @@ class SessionPool:
         self._failures = 0
         self._not_before = 0.0  # monotonic: no attempt to open before
         self._ticker: asyncio.Task[None] | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._over = False
 
     async def start(self) -> None:
@@ -96,6 +99,8 @@ class SessionPool:
             self._ticker.cancel()
         for task in self._opening:
             task.cancel()
+        if self._look is not None:
+            self._look.cancel()
         while self._waiting:
             self._turn_away(self._waiting.popleft())
         sessions, self._sessions = self._sessions, []
@@ -142,10 +147,31 @@ class SessionPool:
             if session is None:
                 self._need_one(now)
                 return
-            if session.busy() and now - first.since < self._settings.patience and self._grow(now):
+            if self._settings.grow and self._hold(session, now - first.since, now):
+                self._look_again()
                 return
             self._waiting.popleft()
             session.attach(first.connection, first.local)
+
+    def _hold(self, session: ForwardSession, waited: float, now: float) -> bool:
+        """Whether a connection does better to wait than to go to the best session there is.
+
+        One that comes right after the first on a session waits for what that one does: of eight transfers that begin
+        together, seven would else be on the session that the first fills.
+        """
+        if waited >= self._settings.patience:
+            return False
+        if not session.busy():
+            return session.active() > 0 and now - session.occupied_since < SETTLE
+        return waited < SETTLE or self._grow(now)
+
+    def _look_again(self) -> None:
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(LOOK, self._looked)
+
+    def _looked(self) -> None:
+        self._look = None
+        self._serve()
 
     def _best(self) -> ForwardSession | None:
         able = [session for session in self._sessions if session.available()]
@@ -159,12 +185,14 @@ class SessionPool:
             self._open_one()
 
     def _grow(self, now: float) -> bool:
-        """Open another session where that is allowed; whether one is on its way."""
+        """Open more sessions where that is allowed; whether one is on its way."""
         if self._opening:
             return True
-        if now < self._not_before or len(self._sessions) >= self._settings.most:
+        room = self._settings.most - len(self._sessions)
+        if now < self._not_before or room <= 0:
             return False
-        self._open_one()
+        for _ in range(min(room, len(self._sessions), max(1, len(self._waiting)))):  # at most twice as many
+            self._open_one()
         return True
 
     def _open_one(self) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import Final
 
-from aws_runas.ssm.sessions.carrier import CarrierReport, CarrierSettings, Pace
+from aws_runas.ssm.sessions.carrier import CarrierReport, CarrierSettings
 from aws_runas.ssm.sessions.closing import was_closed_whole
 from aws_runas.ssm.sessions.local import LocalConnection
 from aws_runas.ssm.transport.handler import DataChannel
@@ -40,7 +40,6 @@ class PortCarrier:
         self._reading_paused = False
         self._disconnect_due = False
         self._over = False
-        self._pace = Pace()
 
     # Carrier
 
@@ -57,6 +56,9 @@ class PortCarrier:
 
     def connections(self) -> int:
         return int(self._connection is not None)
+
+    def active(self) -> int:
+        return self.connections()
 
     def data_received(self, data: bytes) -> None:
         self._last_received = time.monotonic()
@@ -80,7 +82,6 @@ class PortCarrier:
             connection.reset()
 
     def tick(self, now: float) -> None:
-        self._pace.tick(now)
         connection = self._connection
         if connection is None:
             return

@@ -27,18 +27,26 @@ class StandIn:
     is_able: bool = True
     over: bool = False
     closed: bool = False
+    occupied_since: float = 0.0
+    fills_up: bool = False  # a single connection keeps it busy
+
     idle_since: float = field(default_factory=time.monotonic)
 
     def attach(self, connection: LocalConnection, local: str) -> None:
+        if not self.carried:
+            self.occupied_since = time.monotonic()
         self.carried.append(connection)
 
     def available(self) -> bool:
         return self.is_able and not self.over
 
     def busy(self) -> bool:
-        return self.is_busy
+        return self.is_busy or (self.fills_up and bool(self.carried))
 
     def connections(self) -> int:
+        return len(self.carried)
+
+    def active(self) -> int:
         return len(self.carried)
 
     def tick(self, now: float) -> None:
@@ -70,6 +78,7 @@ class World:
         self.sessions: list[StandIn] = []
         self.events: list[ForwardEvent] = []
         self.failures = 0
+        self.fill_up = False
         self.pool = SessionPool(self._open, self.events.append, settings)
 
     async def _open(self, pool: SessionPool) -> ForwardSession:
@@ -77,7 +86,7 @@ class World:
         if self.failures:
             self.failures -= 1
             raise SessionError("not now", code="session-denied")
-        self.sessions.append(StandIn(f"s{len(self.sessions) + 1}", pool))
+        self.sessions.append(StandIn(f"s{len(self.sessions) + 1}", pool, fills_up=self.fill_up))
         return cast(ForwardSession, self.sessions[-1])
 
     def connect(self) -> Connection:
@@ -108,6 +117,7 @@ def test_one_session_is_enough_while_it_is_not_busy() -> None:
     async def story(world: World) -> None:
         for _ in range(50):
             world.connect()
+        await world.until(lambda: len(world.sessions[0].carried) == 50)
         await asyncio.sleep(0.6)
 
     world = play(PoolSettings(), story)
@@ -135,6 +145,27 @@ def test_connection_that_finds_all_busy_goes_to_a_new_session() -> None:
     assert [len(session.carried) for session in world.sessions] == [1, 1]
 
 
+def test_transfers_that_begin_together_spread_over_as_many_sessions() -> None:
+    async def story(world: World) -> None:
+        world.fill_up = True
+        world.sessions[0].fills_up = True
+        for _ in range(8):
+            world.connect()
+        await world.until(lambda: sum(len(session.carried) for session in world.sessions) == 8)
+
+    world = play(PoolSettings(patience=8.0), story)
+    assert [len(session.carried) for session in world.sessions] == [1] * 8
+
+
+def test_connections_that_begin_together_and_do_little_share_one_session() -> None:
+    async def story(world: World) -> None:
+        for _ in range(50):
+            world.connect()
+        await world.until(lambda: len(world.sessions[0].carried) == 50)
+
+    assert len(play(PoolSettings(), story).sessions) == 1
+
+
 def test_no_more_sessions_than_allowed() -> None:
     async def story(world: World) -> None:
         for number in range(6):
@@ -154,7 +185,7 @@ def test_connection_does_not_wait_for_ever_for_a_session_of_its_own() -> None:
         world.connect()
         await world.until(lambda: bool(world.sessions[0].carried))
 
-    world = play(PoolSettings(patience=0.1), story)
+    world = play(PoolSettings(patience=0.5), story)
     assert [type(event) for event in world.events] == [SessionOpened, SessionNotOpened]
 
 
