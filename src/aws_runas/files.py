@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
     import tempfile  # it brings random and shutil along, which a start that only reads need not pay for
 
     path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a plain file", str(path))  # /dev/null, say, which must stay what it is
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:

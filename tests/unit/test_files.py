@@ -31,6 +31,13 @@ def test_a_file_is_replaced_whole_and_a_link_stays(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
 
 
+def test_what_is_no_plain_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a plain file"):
+        files.write_atomic(tmp_path / "pipe", b"")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

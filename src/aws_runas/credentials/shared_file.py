@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -47,6 +48,8 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
         "x_awsrunas_expiration": iso(credentials.expiration) if credentials.expiration else None,
     }
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "not a plain file")
         lock = path.parent / "aws-runas" / "credentials.lock"
         files.make_private_directory(lock.parent)
         with files.lock(lock):

@@ -101,6 +101,15 @@ def test_botocore_reads_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert arn.get_credentials().get_frozen_credentials().access_key == "ASIASECOND"
 
 
+def test_what_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "null"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="not a plain file"):
+        write_profile(path, "prod", FIRST, None)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["null"]
+
+
 def test_a_damaged_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "credentials"
     path.write_text("[a]\nnonsense\n")
