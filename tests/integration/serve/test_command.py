@@ -78,7 +78,14 @@ def test_a_token_of_the_environment_is_used(sandbox: Sandbox) -> None:
         assert server.fetch("/credentials", headers={"Authorization": mine}).status == 200
 
 
-@pytest.mark.parametrize("token", ["short", "sixteen characters\n", " sixteen characters", "sixteen charactér"])
+def test_a_short_token_is_used_with_a_warning(sandbox: Sandbox) -> None:
+    with Command(["serve", "ecs", "-p", "0", "sandbox"], sandbox.environ | {TOKEN: "secret"}) as server:
+        assert b"can be guessed" in server.said
+        assert b"secret" not in server.said
+        assert server.fetch("/credentials", headers={"Authorization": "secret"}).status == 200
+
+
+@pytest.mark.parametrize("token", ["sixteen characters\n", "tab\tinside", " sixteen characters", "sixteen charactér"])
 def test_a_token_that_is_no_use_is_refused(token: str, sandbox: Sandbox, runas: RunAs) -> None:
     done = runas(sandbox, "serve", "ecs", "-p", "0", "sandbox", **{TOKEN: token})
     assert done.returncode == 3

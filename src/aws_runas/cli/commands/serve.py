@@ -32,6 +32,7 @@ WORDS = ("ec2", "ecs")
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
+SHORT_TOKEN = 16  # characters
 FIRST_WAIT = 2.0  # seconds that the announcement waits for the first credentials; clients may connect all the while
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
@@ -160,11 +161,15 @@ def _token(env: Environment) -> str:
     token = env.environ.get(TOKEN_VARIABLE, "")
     if not token:
         return secrets.token_urlsafe(32)
-    if len(token) < 16 or not (token.isascii() and token.isprintable()) or token != token.strip():
+    if not (token.isascii() and token.isprintable()) or token != token.strip():
         raise ConfigError(
-            f"{TOKEN_VARIABLE} is no usable token: 16 or more printable ASCII characters without spaces around them",
+            f"{TOKEN_VARIABLE} is no usable token: it takes printable ASCII characters, no space around them",
             code="serve-token-unusable",
             hint="unset it, and a random one is made",
+        )
+    if len(token) < SHORT_TOKEN:
+        _log(env)(
+            f"warning: {TOKEN_VARIABLE} has {len(token)} characters, which can be guessed; unset it for a random one"
         )
     return token
 
