@@ -25,6 +25,8 @@ VARIABLES = (
     ("RUNAS_VERBOSE", "1, true, yes or on: like --verbose"),
     ("RUNAS_OUTPUT_FORMAT", "like --output"),
     ("RUNAS_CACHE_DIR", "where credentials are kept"),
+    ("RUNAS_DNS_SERVER, RUNAS_RESOLV_CONF", "where names of targets are looked up, instead of /etc/resolv.conf"),
+    ("RUNAS_RELEASES_URL", "the release page that --update asks"),
 )
 STATUSES = (
     ("0", "success"),
