@@ -78,6 +78,7 @@ class AgentSession:
         self._plugin: Plugin | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turn_due = False
+        self._held = False  # the plugin waits for the client's connection to take more
         self._ending: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._absence: asyncio.TimerHandle | None = None
@@ -142,6 +143,7 @@ class AgentSession:
     def capacity(self) -> int:
         """Bytes that write takes now; 0: wait for Plugin.writable."""
         if not self.session.client_writable():
+            self._held = True
             return 0
         return 0 if self._ending is not None else self._channel.send_capacity()
 
@@ -213,6 +215,9 @@ class AgentSession:
             if self._stopped:
                 return
         self._hand_over(data)
+        if self._held and self._plugin is not None and self.session.client_writable():
+            self._held = False
+            self._plugin.writable()
         self._send()
         if self._ending is not None and not self._channel.unacknowledged():
             self._end()

@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self._flush()
+        self._written(0)
 
     def resume_reading(self) -> None:
         """More may come."""

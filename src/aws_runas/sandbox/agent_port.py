@@ -48,7 +48,7 @@ class MuxPortPlugin:
             self._agent.finish(str(problem))
             return
         self._handle_events()
-        if not self._smux.receiving_allowed() and not self._paused:
+        if not self._smux.receiving_allowed():
             self._paused = True
             self._agent.pause_reading()
 

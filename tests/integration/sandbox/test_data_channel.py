@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -22,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from aws_runas.sandbox.population import role_arn
 from aws_runas.sandbox.service_messages import publication
 from aws_runas.sandbox.world import Sandbox
-from aws_runas.ssm.core.message import decode_message, message_type_of
+from aws_runas.ssm.core.message import Message, decode_message, encode_message, message_type_of
 
 from .clients import client, refusal, user_client
 
@@ -334,3 +335,59 @@ def test_control_address_wants_its_token(sandbox: Sandbox) -> None:
         urllib.request.urlopen(sandbox.endpoint + "/_sandbox/mfa-code", timeout=TIMEOUT)
     with caught.value as answer:
         assert answer.code == 401
+
+
+def test_agent_from_outside_joins_with_a_token_of_its_own(make_sandbox: Any, dial: Dial) -> None:
+    sandbox = make_sandbox(external_agents=("i-deadbeef",))
+    reply = start(sandbox)
+    connection = dial(reply["StreamUrl"])
+    connection.send(opening(reply["TokenValue"]))
+    assert message_type_of(connection.recv(timeout=TIMEOUT)) == "pause_publication"  # type: ignore[arg-type]
+    address = f"{sandbox.endpoint}/v1/data-channel/{reply['SessionId']}"
+    with urllib.request.urlopen(urllib.request.Request(address, b"{}"), timeout=TIMEOUT) as answer:
+        assert answer.status == 201
+        token = answer.read().decode().partition("<TokenValue>")[2].partition("</TokenValue>")[0]
+    agent = dial(address.replace("http", "ws", 1))
+    agent.send(json.dumps(json.loads(opening(token)) | {"ClientInstanceId": "i-deadbeef"}))
+    assert message_type_of(connection.recv(timeout=TIMEOUT)) == "start_publication"  # type: ignore[arg-type]
+    assert message_type_of(agent.recv(timeout=TIMEOUT)) == "start_publication"  # type: ignore[arg-type]
+    said = encode_message(Message("output_stream_data", flags=1, payload_type=1, payload=b"# ", created_date=1))
+    agent.send(said)
+    assert connection.recv(timeout=TIMEOUT) == said
+    connection.send(b"typed")
+    assert agent.recv(timeout=TIMEOUT) == b"typed"
+    sandbox.end_sessions()
+    frames_until(agent, "channel_closed")
+
+
+def test_tokens_do_not_serve_the_other_side(sandbox: Sandbox, dial: Dial) -> None:
+    reply = start(sandbox)
+    connection = dial(reply["StreamUrl"])
+    connection.send(json.dumps(json.loads(opening(reply["TokenValue"])) | {"ClientInstanceId": "i-deadbeef"}))
+    with pytest.raises(ConnectionClosed):
+        connection.recv(timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(300) + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\n: no name\r\n\r\n",
+        b"GET /v1/data-channel/x HTTP/1.1\r\nUpgrade: websocket\r\n\r\n",
+        b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSSM.StartSession\r\nContent-Length: 3\r\n\r\n{[}",
+        b"POST / HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Credential=x\r\nContent-Length: 0\r\n\r\n",
+        b"GET /" + b"a" * 100_000,
+    ],
+)
+def test_garbage_at_the_door_is_refused_and_nobody_else_notices(sandbox: Sandbox, garbage: bytes) -> None:
+    address = ("127.0.0.1", int(sandbox.endpoint.rpartition(":")[2]))
+    with socket.create_connection(address, TIMEOUT) as connection, suppress(ConnectionError):
+        connection.sendall(garbage)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+        assert answer == b"" or answer.split()[1] in (b"400", b"403", b"404")
+    assert user_client(sandbox, "sts").get_caller_identity()["Account"] == "123456789012"
