@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
@@ -156,7 +156,7 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
 
         stream = stream_options(options.session, access, env)
         console = ConsoleOptions(
-            options.session.quiet, options.escape, env.stdin.fileno(), env.stdout.fileno(), env.stderr.fileno()
+            options.session.quiet, options.escape, *(_descriptor(each) for each in (env.stdin, env.stdout, env.stderr))
         )
     except BaseException:
         starting.abandon()
@@ -183,6 +183,16 @@ def _start(options: Options, access: Access, api: SsmApi, target: str) -> Starte
 
         return execute_command(target, access)
     return api.start_session(target, options.document, options.parameters, options.session.reason)
+
+
+def _descriptor(stream: IO[bytes] | IO[str]) -> int:
+    """Of a standard stream; where there is none (``<&-``), of nothing."""
+    import os
+
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # closed, or no file at all
+        return os.open(os.devnull, os.O_RDWR)
 
 
 def _names(env: Environment) -> list[str]:
