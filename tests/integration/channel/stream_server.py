@@ -8,11 +8,13 @@ import ssl
 import struct
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import TracebackType
 
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 OUTPUT, SIZE, STANDARD_ERROR, EXIT_CODE = 1, 3, 11, 12
@@ -185,7 +187,8 @@ class StreamServer:
                 connection.heard.set()
                 continue
             if self._acknowledge:
-                await connection.websocket.send(acknowledgement(message))
+                with suppress(ConnectionClosed):
+                    await connection.websocket.send(acknowledgement(message))
             connection.received.put_nowait(message)
             if connection.received.qsize() == self._cut_after and len(self.connections) < 5:
                 connection.websocket.transport.abort()

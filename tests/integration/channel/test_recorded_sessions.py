@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from aws_runas.errors import SessionError
 from tests.integration.channel.client import ListedService, connect
 from tests.integration.channel.stream_server import OUTPUT, SIZE, STANDARD_ERROR, Connection, StreamServer, take_apart
 
@@ -217,3 +219,34 @@ def test_base64_of_a_recorded_kms_key_reaches_the_agent() -> None:
     )
     action = response["ProcessedClientActions"][1]
     assert base64.b64decode(action["ActionResult"]["KMSCipherTextKey"]) == recording.key[1]
+
+
+def test_a_kms_key_that_may_not_be_used_ends_the_session_and_the_agent_is_told() -> None:
+    async def run() -> None:
+        recording = Recording("shell-kms")
+        answers = []
+
+        async def agent(connection: Connection) -> None:
+            await connection.websocket.send(recording.steps[next(_handshake_request(recording))][1])
+            answers.append(await connection.data())
+            await connection.websocket.wait_closed()
+
+        def refuse(key_id: str, context: dict[str, str]) -> tuple[bytes, bytes]:
+            raise SessionError(f"not permitted to use {key_id}", code="data-key-denied")
+
+        service = ListedService(key=refuse, resumes=[("never", "")])
+        async with StreamServer(agent) as server:
+            _, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.ended)
+            await server.connections[0].websocket.wait_closed()
+        assert getattr(recorder.error, "code", "") == "data-key-denied"
+        response = json.loads(answers[0].payload)
+        assert [action["ActionStatus"] for action in response["ProcessedClientActions"]] == [1, 2]
+
+    asyncio.run(run())
+
+
+def _handshake_request(recording: Recording) -> Iterator[int]:
+    for position, (who, data) in enumerate(recording.steps):
+        if who == "agent" and take_apart(data).payload_type == 5:
+            yield position

@@ -302,7 +302,6 @@ class SessionChannel:
         except AwsRunasError as error:
             if not self.ended.done():
                 self._channel.refuse_data_key(error.message, self._loop.time())
-                self._turn()
                 self._fail(error)
             return
         if not self.ended.done():
@@ -363,6 +362,8 @@ class SessionChannel:
         if self._timer is not None:
             self._timer.cancel()
         if self._websocket is not None:
+            for message in self._channel.messages_to_send(self._loop.time()):  # what the peer should still hear
+                self._websocket.send(message)
             self._websocket.close(wait=False)
             self._websocket = None
         self.ended.set_result(None)
