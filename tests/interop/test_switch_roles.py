@@ -67,6 +67,14 @@ def test_what_the_readme_allows_is_read_as_meant(case: str) -> None:
     }
 
 
+def test_the_alias_of_the_base_account_is_read_as_meant() -> None:
+    arn = "arn:aws:iam::123456789012:role/a"
+    found = switch_roles([arn], (), base="main", base_account=HOME, region=None, base_alias="my-company")
+    (answer,) = parsed([render(found)])
+    (base,) = answer["profiles"]["complexes"]
+    assert (base["aws_account_id"], base["aws_account_alias"]) == (HOME, "my-company")
+
+
 def test_two_hundred_configurations_of_odd_names_are_read_as_meant() -> None:
     generator = random.Random(7)
     letters = string.ascii_letters + string.digits + "_+=,.@-" + ";#[] /'\"é"

@@ -72,6 +72,10 @@ class Iam:
         whose = {"UserName": user} if user else {}
         return sorted(one["SerialNumber"] for one in self._pages("list_mfa_devices", "MFADevices", **whose))
 
+    def account_alias(self) -> str | None:
+        """The alias of the account, None where it has none. Source: iam ListAccountAliases."""
+        return next(iter(self._pages("list_account_aliases", "AccountAliases")), None)
+
     def change_password(self, old: str, new: str) -> None:
         """Change the caller's own console password. Source: iam ChangePassword."""
         self._call("change_password", OldPassword=old, NewPassword=new)

@@ -60,6 +60,7 @@ class SwitchRoles:
     Args:
         base: name of the section for the account that the user signs in to.
         base_account: that account.
+        base_alias: its alias, which the console shows in place of the number; None where it has none.
         entries: grouped by account, sorted by name within.
         left_out: roles that the grammar cannot hold.
     """
@@ -68,6 +69,7 @@ class SwitchRoles:
     base_account: str
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...] = ()
+    base_alias: str | None = None
 
 
 def known_roles(sections: Mapping[str, ProfileSection]) -> list[KnownRole]:
@@ -82,7 +84,13 @@ def known_roles(sections: Mapping[str, ProfileSection]) -> list[KnownRole]:
 
 
 def switch_roles(
-    roles: Iterable[str], known: Iterable[KnownRole], *, base: str, base_account: str, region: str | None
+    roles: Iterable[str],
+    known: Iterable[KnownRole],
+    *,
+    base: str,
+    base_account: str,
+    region: str | None,
+    base_alias: str | None = None,
 ) -> SwitchRoles:
     """Make an entry for every role: named as the config file names it, or after its account and role.
 
@@ -92,6 +100,7 @@ def switch_roles(
         base: name of the profile whose keys assume the roles.
         base_account: the account those keys belong to.
         region: for the roles that no profile gives one to.
+        base_alias: alias of that account; without it the extension shows nothing where the console shows the alias.
     """
     profiles: dict[str, list[KnownRole]] = {}
     for one in known:
@@ -120,7 +129,7 @@ def switch_roles(
                 )
             )
     entries.sort(key=lambda one: (one.account != base_account, one.account, one.name))
-    return SwitchRoles(base, base_account, tuple(entries), tuple(sorted(left_out)))
+    return SwitchRoles(base, base_account, tuple(entries), tuple(sorted(left_out)), base_alias)
 
 
 def render(found: SwitchRoles) -> str:
@@ -128,6 +137,7 @@ def render(found: SwitchRoles) -> str:
     if not found.entries:
         return ""
     lines = [f"[{found.base}]", f"aws_account_id = {found.base_account}"]
+    lines += [f"aws_account_alias = {found.base_alias}"] if found.base_alias else []
     account = None
     for entry in found.entries:
         if entry.account != account:

@@ -132,6 +132,14 @@ def test_the_switch_roles_configuration_carries_name_region_and_source(ann: Ann)
     assert ann.run("--make-conf", "admin").stdout.count("role_arn") == 2
 
 
+def test_the_alias_of_the_account_is_written(ann: Ann) -> None:
+    ann.iam.create_account_alias(AccountAlias="my-company")
+    try:
+        assert f"[ann]\naws_account_id = {ACCOUNT}\naws_account_alias = my-company\n" in ann.run("-c", "ann").stdout
+    finally:
+        ann.iam.delete_account_alias(AccountAlias="my-company")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

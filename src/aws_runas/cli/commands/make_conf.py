@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
 from aws_runas.cli.output import Result
+from aws_runas.errors import AwsRunasError
+
+if TYPE_CHECKING:
+    from aws_runas.credentials.build import Access
 
 SUMMARY = "Write a configuration of the browser extension AWS Extend Switch Roles for every role you may assume"
 
@@ -51,6 +56,7 @@ def run(options: Options, env: Environment) -> Result:
         base=profile.source_profile or caller.account,
         base_account=caller.account,
         region=profile.region.value if profile.region else None,
+        base_alias=_alias(access) if judged.roles else None,
     )
     notes = [
         f"aws-runas: left out, since it is a pattern: {pattern.resource} (in {', '.join(pattern.policies)})\n"
@@ -62,3 +68,13 @@ def run(options: Options, env: Environment) -> Result:
     if not found.entries:
         notes.append("aws-runas: there is no role to write\n")
     return Result(stdout=as_json(asdict(found)) if options.json else render(found), stderr="".join(notes))
+
+
+def _alias(access: Access) -> str | None:
+    """The account's alias, where this user may ask for it: it helps, and nothing fails without."""
+    from aws_runas.aws.iam import Iam
+
+    try:
+        return Iam(access).account_alias()
+    except AwsRunasError:
+        return None
