@@ -107,7 +107,7 @@ class Pace:
         self._received += length
         passed = now - self._measured_from
         if passed >= MEASURE:
-            self._download = self._received / passed if passed < 2 * MEASURE else 0.0
+            self._download = self._received / passed
             self._received = 0
             self._measured_from = now
 
@@ -115,4 +115,4 @@ class Pace:
         """Whether another connection would have to share what there is."""
         if self.held_up or (self._blocked_since is not None and now - self._blocked_since >= BLOCKED):
             return True
-        return self._download > FAST_DOWNLOAD and now - self._measured_from < 2 * MEASURE
+        return self._download > FAST_DOWNLOAD and now - self._measured_from < 4 * MEASURE
