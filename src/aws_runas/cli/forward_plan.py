@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from aws_runas.cli.environment import Environment
@@ -133,13 +134,15 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
     return [Plan(profile, target, tuple(_expanded(each) for each in forwards), sessions, options.session.reason)]
 
 
-def listing(env: Environment) -> str:
-    """The named tunnels, a line each: name, profile, target, forwards, description.
+def listing(env: Environment, *, as_json: bool = False) -> str:
+    """The named tunnels, a line each: name, profile, target, forwards, description; or a JSON list of objects.
 
     Raises:
         ConfigError: the file is damaged.
     """
     tunnels = read_tunnels(tunnels_path(env.environ, env.home))
+    if as_json:
+        return json.dumps([asdict(tunnel) for tunnel in tunnels.values()], ensure_ascii=False, indent=2) + "\n"
     lines = []
     for tunnel in tunnels.values():
         fields = [tunnel.name, tunnel.profile or "-", tunnel.target, " ".join(tunnel.forwards), tunnel.description]

@@ -257,6 +257,8 @@ def test_named_tunnels_open_by_name_and_are_listed(sandbox: Sandbox, tmp_path: P
         listed = failure(sandbox, "--list", environ=environ)
         assert listed.returncode == 0
         assert [line.split("\t")[0] for line in listed.stdout.splitlines()] == ["db", "web"]
+        as_json = json.loads(failure(sandbox, "--list", "-O", "json", environ=environ).stdout)
+        assert [tunnel["name"] for tunnel in as_json] == ["db", "web"]
         unknown = failure(sandbox, "dbx", environ=environ)
         assert unknown.returncode == 2
         assert "did you mean db" in unknown.stderr

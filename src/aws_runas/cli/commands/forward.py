@@ -51,7 +51,7 @@ def run(options: ForwardOptions, env: Environment) -> Result:
     from aws_runas.cli import forward_plan
 
     if options.list:
-        return Result(stdout=forward_plan.listing(env))
+        return Result(stdout=forward_plan.listing(env, as_json=options.json))
     plans = forward_plan.plans(options, env)
     from aws_runas.cli.forward_run import run_forwards, run_with_plugin
 
