@@ -127,6 +127,7 @@ class Flight:
             if len(self._resent) > REMEMBERED_RESENDS:
                 self._resent.popitem(last=False)
             return 0, None
+        self._answered = False  # it was late, not lost, and so may the others be
         round_trip = now - message.sent_at
         self.round_trip.sample(round_trip, now)
         self._judge_order(message.order)

@@ -10,6 +10,8 @@ FLOOR = 128  # messages: below, jitter in the round trip starves the window; mea
 LEAST = 16  # messages, where so many take longer than SLOW_SECONDS
 SLOW_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
 CEILING = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 14.2)
+MEASURE_INTERVAL = 10.0  # seconds of a full window after which the smallest round trip is measured anew
+MEASURE_ROUNDS = 2  # that take: one to drain, one to measure
 QUEUE_SECONDS = 0.006  # of the peer's work that may wait at the peer
 JITTER = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
 ROUNDS = 8  # the best delivery rate of so many rounds counts
@@ -32,6 +34,9 @@ class DeliveryWindow:
         self._round_least = float("inf")
         self._delivered = 0
         self._late = 0
+        self._measured_at: float | None = None
+        self._measuring = 0  # rounds left
+        self._limit_before = FLOOR
 
     def acknowledged(
         self, order: int, next_order: int, round_trip: float | None, path: RoundTripTime, now: float
@@ -67,12 +72,22 @@ class DeliveryWindow:
 
     def _end_round(self, next_order: int, path: RoundTripTime, now: float) -> None:
         elapsed = now - self._round_began
-        if self.was_full and elapsed > 0 and self._round_order:
+        if self._measuring:
+            self._measuring -= 1
+            if not self._measuring:
+                self._measured_at = now
+                self.limit = self._limit_before
+        elif self.was_full and elapsed > 0 and self._round_order:
             self._rates.append(self._delivered / elapsed)
             if not self._growing:
                 self._settle(path)
                 # nothing waits at the peer: the limit is too small, not the path
                 self._growing = self._round_least <= path.least + QUEUE_SECONDS / 2
+                if self._measured_at is None:
+                    self._measured_at = now
+                elif now - self._measured_at > MEASURE_INTERVAL:
+                    # in a window that is always full, no round trip is the smallest: without this it creeps up
+                    self._measuring, self._limit_before, self.limit = MEASURE_ROUNDS, self.limit, LEAST
         self.was_full = False
         self._late = 0
         self._delivered = 0
