@@ -185,8 +185,8 @@ def _policy(text: str | None, origin: str) -> str | None:
     try:
         return json.dumps(json.loads(text), separators=(",", ":"))
     except ValueError:
-        raise ConfigError(
+        raise kind(
             f"{origin}: the session policy is not JSON",
             code="session-policy-invalid",
-            hint="see file:// to read a file",
+            hint="name a file with file://PATH, or quote the JSON",
         ) from None
