@@ -174,7 +174,6 @@ def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: 
         "AWS_CONFIG_FILE": str(aws / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(aws / "credentials"),
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_PAGER": "",
         "HOME": str(directory / HOME),
         "NO_PROXY": no_proxy,

@@ -112,6 +112,11 @@ class Ecs:
         }
 
 
+def targets() -> list[str]:
+    """The containers as targets of sessions."""
+    return [f"ecs:{CLUSTER}_{TASK}_{runtime_id(name)}" for name in CONTAINERS]
+
+
 def runtime_id(container: str) -> str:
     """What ECS calls a container of the task."""
     return f"{TASK}-{1234567890 + CONTAINERS.index(container)}"

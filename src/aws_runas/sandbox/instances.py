@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aws_runas import files
+from aws_runas.sandbox import ecs
 from aws_runas.sandbox.agent import AgentSession
 from aws_runas.sandbox.agent_machine import Machine
 from aws_runas.sandbox.moto import Moto
@@ -41,7 +42,7 @@ class Instances:
     def is_connected(self, target: str) -> bool:
         """Whether an agent listens for sessions there."""
         known = target in self._with_agent or target == MANAGED_NODE or target in self._options.external_agents
-        return (known or target.startswith("ecs:")) and target not in self._away
+        return (known or target in ecs.targets()) and target not in self._away
 
     def set_away(self, target: str, *, away: bool) -> None:
         """Disconnect an instance's agent from the service, or let it come back."""

@@ -17,6 +17,7 @@ from aws_runas.ssm.core.message import AGENT_SESSION_STATE, PAUSE_PUBLICATION, S
 from aws_runas.ssm.transport.websocket import WebSocket
 
 IDLE_TIMEOUT = 1200.0  # seconds, spec 13.5
+NEVER_USED = "Your session timed out due to inactivity."
 TERMINATING = b'"Terminating"'
 
 
@@ -90,9 +91,7 @@ class Session:
         self._to_client = Line(faults, random, self._deliver_to_client)
         self._rate = RateMeter(faults.frame_limit) if faults.frame_limit else None
         self._last_input = self._loop.time()
-        self._timers = [self._loop.call_later(lifetime(IDLE_TIMEOUT), self._check_idle)]
-        if faults.end_after is not None:
-            self._timers.append(self._loop.call_later(lifetime(faults.end_after), self.end, faults.end_output))
+        self._timers = [self._loop.call_later(IDLE_TIMEOUT, self.end, NEVER_USED)]
         self._bye: asyncio.TimerHandle | None = None
 
     # --- the client's connection
@@ -103,13 +102,23 @@ class Session:
             self.client.close(1000, "Bye")
         self.client = websocket
         self.connections += 1
-        self.client_was_here.set()
+        if not self.client_was_here.is_set():
+            self.client_was_here.set()
+            self._start_timers()
         self._last_input = self._loop.time()
         self._tell_client(PAUSE_PUBLICATION if self.agent is None else START_PUBLICATION)
         if self.agent is not None:
             self._tell_agent(START_PUBLICATION)
         if self.faults.close_after is not None:
             self._bye = self._loop.call_later(self._lifetime(self.faults.close_after), self.cut)
+
+    def _start_timers(self) -> None:
+        """What is counted from the client's first connection on."""
+        self._timers.pop().cancel()
+        self._timers.append(self._loop.call_later(self._lifetime(IDLE_TIMEOUT), self._check_idle))
+        end_after = self.faults.end_after
+        if end_after is not None:
+            self._timers.append(self._loop.call_later(self._lifetime(end_after), self.end, self.faults.end_output))
 
     def client_gone(self, websocket: WebSocket) -> None:
         """The client's connection has ended; the session goes on."""
@@ -248,6 +257,6 @@ class Session:
     def _check_idle(self) -> None:
         left = self._last_input + self._lifetime(IDLE_TIMEOUT) - self._loop.time()
         if left <= 0:
-            self.end("Your session timed out due to inactivity.")
+            self.end(NEVER_USED)
         else:
             self._timers[0] = self._loop.call_later(left, self._check_idle)
