@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
+from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import PROFILE, TARGET, echo, forwarding, serving, wait_until
 from tests.integration.forward.test_listening import answers
 from tests.integration.forward.test_staying_up import active_sessions
@@ -44,8 +45,8 @@ def test_signal_while_connections_are_open_breaks_them_off(sandbox: Sandbox) -> 
             connection.recv(1)
 
 
-def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: object) -> None:
-    sandbox = make_sandbox(start_slow=2.0)  # type: ignore[operator]
+def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(start_slow=1.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "aws_runas", "forward", PROFILE, f"{TARGET}:9000"],
         env=sandbox.environ,
@@ -109,3 +110,21 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_ssh_that_is_hung_up_while_its_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(start_slow=1.0)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "ssh", PROFILE, f"{TARGET}:9000"],
+        env=sandbox.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_until(lambda: sandbox.count("StartSession") == 1, "StartSession is under way")
+    process.send_signal(signal.SIGHUP)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 129
+    assert (output, errors.count(b"Traceback")) == (b"", 0)
+    assert active_sessions(sandbox) == []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUMMARY = "Connect standard input and output to sshd on the given target, as a ProxyCommand for ssh"
 USAGE = "ssh [<profile>] [<user>@]<target>[:<port>]"
 SSH_PORT = 22
+DOCUMENT = "AWS-StartSSHSession"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def run(options: Options, env: Environment) -> Result:
             access,
             api,
             target=target,
-            document="AWS-StartSSHSession",
+            document=DOCUMENT,
             parameters={"portNumber": [str(options.port)]},
             flags=options.session,
             env=env,
@@ -116,25 +117,32 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
-    import asyncio
+    from aws_runas.ssm.sessions.starting import Starting
 
-    from aws_runas.cli.agent_age import blame_age
-    from aws_runas.cli.session_flags import stream_options
-    from aws_runas.ssm.sessions.opening import channel_opener
-    from aws_runas.ssm.sessions.ssh import DOCUMENT, run_ssh
-
-    open_channel = channel_opener(
-        api,
-        target,
-        DOCUMENT,
-        {"portNumber": [str(options.port)]},
-        options=stream_options(options.session, access, env),
-        reason=options.session.reason,
+    parameters = {"portNumber": [str(options.port)]}
+    starting = Starting(
+        lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
     )
+    try:
+        # Loaded while StartSession is under way.
+        import asyncio
+
+        from aws_runas.cli.agent_age import blame_age
+        from aws_runas.cli.session_flags import stream_options
+        from aws_runas.ssm.sessions.opening import started_opener
+        from aws_runas.ssm.sessions.ssh import run_ssh
+
+        open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
+    except BaseException:
+        starting.abandon()
+        raise
     try:
         return asyncio.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
     except SessionError as error:
         blame_age(error, access, target)
+        raise
+    except BaseException:  # a signal before the loop had it in hand
+        starting.abandon()
         raise
 
 

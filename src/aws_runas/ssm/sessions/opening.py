@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.sessions.forward_session import OpenChannel
+from aws_runas.ssm.sessions.starting import Starting
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.service import SessionService
@@ -45,6 +46,21 @@ def channel_opener(
 
     async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
         started = await _start(service, target, document, parameters, reason)
+        await open_data_channel(started, make_handler, service=service, options=options)
+        return started.session_id
+
+    return open_channel
+
+
+def started_opener(starting: Starting, service: SessionService, *, options: StreamOptions) -> OpenChannel:
+    """The same for one session, whose StartSession is under way already."""
+
+    async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
+        try:
+            started = await in_thread(starting.result)
+        except asyncio.CancelledError:
+            await in_thread(starting.abandon)
+            raise
         await open_data_channel(started, make_handler, service=service, options=options)
         return started.session_id
 

@@ -15,7 +15,6 @@ from aws_runas.ssm.sessions.leaving import Departure
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
-DOCUMENT: Final = "AWS-StartSSHSession"
 QUEUE: Final = 64 * 1024  # bytes of input waiting for the channel
 LAST_OUTPUT: Final = 10.0  # seconds for a slow reader to take what came before the end
 
