@@ -6,7 +6,7 @@ import ast
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ from aws_runas.errors import AwsRunasError
 from aws_runas.identity.mfa import mfa_devices
 from aws_runas.identity.roles import own_roles
 from aws_runas.targets.resolve import resolve_target
-from tests.moto_world import ACCOUNT, MotoWorld, moto_server, reset
+from tests.moto_fixtures import moto_url, world
+from tests.moto_world import ACCOUNT, MotoWorld
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
@@ -61,17 +62,12 @@ def test_every_call_of_the_sources_is_on_the_page_and_no_other() -> None:
     assert listed == in_sources()
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+__all__ = ["moto_url", "world"]
 
 
 @pytest.fixture
-def world(url: str, tmp_path: Path) -> MotoWorld:
+def populated(world: MotoWorld) -> MotoWorld:
     """A user with every kind of policy."""
-    reset(url)
-    world = MotoWorld(url, tmp_path)
     iam = world.client("iam")
     iam.create_user(UserName="ann")
     iam.create_group(GroupName="team")
@@ -87,7 +83,8 @@ def world(url: str, tmp_path: Path) -> MotoWorld:
 
 
 @pytest.fixture
-def access(world: MotoWorld) -> Access:
+def access(populated: MotoWorld) -> Access:
+    world = populated
     key = world.client("iam").create_access_key(UserName="ann")["AccessKey"]
     environ = world.environ(AWS_ACCESS_KEY_ID=key["AccessKeyId"], AWS_SECRET_ACCESS_KEY=key["SecretAccessKey"])
     del environ["AWS_SESSION_TOKEN"]

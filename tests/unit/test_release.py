@@ -8,15 +8,14 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from aws_runas import __version__
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.release import RELEASES_URL, is_newer, latest, page_address
+from tests.loopback import Quiet, serving
 
 
 @pytest.mark.parametrize(
@@ -59,27 +58,13 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 
 @contextlib.contextmanager
 def page(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             status, headers, body = answers.get(self.path, (404, {}, b""))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(status, body, **headers)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(10)
+    with serving(Handler) as url:
+        yield url
 
 
 def redirect(to: str) -> tuple[int, dict[str, str], bytes]:
@@ -99,7 +84,7 @@ def test_other_redirects_are_followed() -> None:
 
 def test_an_answer_in_json_tells_the_release() -> None:
     body = json.dumps({"tag_name": "v9.2.0-rc.1", "html_url": "https://example.com/9"}).encode()
-    with page({"/api": (200, {"Content-Type": "application/json"}, body)}) as url:
+    with page({"/api": (200, {"Content_Type": "application/json"}, body)}) as url:
         found = latest(f"{url}/api")
         assert (found.version, found.url) == ("9.2.0-rc.1", "https://example.com/9")
 

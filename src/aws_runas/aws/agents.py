@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_runas.aws.errors import translate
-from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.aws.ssm import managed_node
+from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:
     from aws_runas.credentials.access import Access
@@ -20,11 +20,7 @@ def agent_version(access: Access, instance_id: str) -> str:
     if not instance_id.startswith(("i-", "mi-")):
         return ""
     try:
-        with translate("ssm", "DescribeInstanceInformation", SessionError):
-            reply = access.client("ssm").describe_instance_information(
-                Filters=[{"Key": "InstanceIds", "Values": [instance_id]}]
-            )
+        node = managed_node(access, instance_id)
     except AwsRunasError:
         return ""
-    found = reply.get("InstanceInformationList") or [{}]
-    return str(found[0].get("AgentVersion") or "")
+    return node.agent_version if node is not None else ""

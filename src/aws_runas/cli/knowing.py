@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
 from aws_runas.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about one profile.
+
+    Args:
+        json: the answer is for programs.
+    """
+
+    flags: GlobalFlags
+    profile: str | None
+    json: bool
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +47,11 @@ def profile_of(namespace: argparse.Namespace, *, alone: bool) -> str | None:
             hint="flags go before the profile" if words[1].startswith("-") else None,
         )
     return words[0] if words else None
+
+
+def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment, *, alone: bool) -> Question:
+    """Read what these commands have in common; see `profile_of` and `wants_json`."""
+    return Question(flags, profile_of(namespace, alone=alone), wants_json(flags, env))
 
 
 def wants_json(flags: GlobalFlags, env: Environment) -> bool:

@@ -1,22 +1,5 @@
 """A moto for the tests of this folder."""
 
-from __future__ import annotations
+from tests.moto_fixtures import moto_url, world
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.moto_world import MotoWorld, moto_server, reset
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture
-def world(moto_url: str, tmp_path: Path) -> MotoWorld:
-    reset(moto_url)
-    return MotoWorld(moto_url, tmp_path)
+__all__ = ["moto_url", "world"]

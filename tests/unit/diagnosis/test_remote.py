@@ -20,6 +20,7 @@ from aws_runas.diagnosis.ntp import check_ntp
 from aws_runas.diagnosis.remote import StsAnswer
 from aws_runas.diagnosis.session import check_agent, check_known
 from aws_runas.errors import TargetError
+from tests.loopback import Quiet, serving
 from tests.moto_world import MotoWorld
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -94,7 +95,7 @@ def test_sts_that_cannot_be_reached_fails(world: MotoWorld) -> None:
 
 
 def test_a_refused_identity_fails_but_sts_is_reached(world: MotoWorld) -> None:
-    with _refusing() as url:
+    with serving(Refusing) as url:
         got = remote.ask_sts(world.access(environ=world.environ(AWS_ENDPOINT_URL=url)), time.time)
     assert remote.check_sts(got, url).verdict == "ok"
     assert remote.check_clock(got).verdict == "ok"
@@ -102,32 +103,15 @@ def test_a_refused_identity_fails_but_sts_is_reached(world: MotoWorld) -> None:
     assert (found.verdict, found.status) == ("fail", 4)
 
 
-@contextlib.contextmanager
-def _refusing() -> Iterator[str]:
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+class Refusing(Quiet):
+    """An STS that knows no key."""
 
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = (
-                b"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code>"
-                b"<Message>no</Message></Error></ErrorResponse>"
-            )
-            self.send_response(403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(10)
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        self.answer(
+            403,
+            b"<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code>"
+            b"<Message>no</Message></Error></ErrorResponse>",
+        )
 
 
 @contextlib.contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import moto.backends
 import pytest
 
-from tests.moto_world import ACCOUNT, REGION, MotoWorld, moto_server
+from tests.moto_fixtures import moto_url
+from tests.moto_world import ACCOUNT, REGION, MotoWorld
 
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+__all__ = ["moto_url", "world"]
 
 
 @pytest.fixture

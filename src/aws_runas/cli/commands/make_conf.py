@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
+from aws_runas.cli.knowing import Question, add_profile, as_json, read_question
 from aws_runas.cli.output import Result
 from aws_runas.errors import AwsRunasError
 
@@ -18,30 +18,17 @@ if TYPE_CHECKING:
 SUMMARY = "Write a configuration of the browser extension AWS Extend Switch Roles for every role you may assume"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Whose roles.
-
-    Args:
-        json: the entries for programs, instead of the extension's own format.
-    """
-
-    flags: GlobalFlags
-    profile: str | None
-    json: bool
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positional."""
     add_profile(parser)
 
 
-def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
     """Take the profile."""
-    return Options(flags, profile_of(namespace, alone=not flags.make_conf), wants_json(flags, env))
+    return read_question(namespace, flags, env, alone=not flags.make_conf)
 
 
-def run(options: Options, env: Environment) -> Result:
+def run(options: Question, env: Environment) -> Result:
     """Find the roles, and write them."""
     from aws_runas.cli.access import open_access_for
     from aws_runas.identity.roles import own_roles

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
+from aws_runas.cli.knowing import Question, add_profile, as_json, read_question
 from aws_runas.cli.output import Result
 
 SUMMARY = "Print the identity of the credentials: account, ARN and user id"
 USAGE = "whoami [<profile>]"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Whose identity.
-
-    Args:
-        json: for programs.
-    """
-
-    flags: GlobalFlags
-    profile: str | None
-    json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile(parser)
 
 
-def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
     """Take the profile."""
-    return Options(flags, profile_of(namespace, alone=not flags.whoami), wants_json(flags, env))
+    return read_question(namespace, flags, env, alone=not flags.whoami)
 
 
-def run(options: Options, env: Environment) -> Result:
+def run(options: Question, env: Environment) -> Result:
     """Ask STS."""
     from aws_runas.aws.caller import caller_identity
     from aws_runas.cli.access import open_access_for
