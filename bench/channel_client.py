@@ -25,7 +25,7 @@ from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, 
 from bench.plugin_model import PluginModel
 
 TARGET = "i-deadbeef"
-DEADLINE = 120.0  # seconds
+DEADLINE = 40.0  # seconds
 
 
 class Ours:
