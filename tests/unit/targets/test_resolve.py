@@ -108,6 +108,12 @@ def test_a_tag_that_holds_a_colon_is_found(world: MotoWorld, fleet: Fleet) -> No
     assert resolve_target("team:env:prod", world.access()) == wanted
 
 
+def test_a_wildcard_in_a_value_is_left_to_ec2(world: MotoWorld, fleet: Fleet) -> None:
+    (wanted,) = fleet.start("web-blue-1")
+    fleet.start("db-blue-1")
+    assert resolve_target("Name:web-*", world.access()) == wanted
+
+
 def test_a_name_tag_names_a_running_instance(world: MotoWorld, fleet: Fleet, dns: Names) -> None:
     (stopped,) = fleet.start("web")
     fleet.stop(stopped)
