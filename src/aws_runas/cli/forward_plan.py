@@ -16,9 +16,8 @@ from aws_runas.cli.positionals import split_profile
 from aws_runas.cli.session_flags import SessionFlags, read_session_flags
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
 from aws_runas.errors import ConfigError, UsageError
-from aws_runas.ssm.sessions.carrier import HALF_CLOSE_WAIT
-from aws_runas.ssm.sessions.listener import LocalAddress
-from aws_runas.ssm.sessions.pool import MOST_SESSIONS, PoolSettings
+from aws_runas.ssm.sessions.address import LocalAddress
+from aws_runas.ssm.sessions.forward_settings import HALF_CLOSE_WAIT, MOST_SESSIONS, PoolSettings
 from aws_runas.targets.spelling import split_port
 
 AUTO = "auto"

@@ -20,12 +20,12 @@ from aws_runas.errors import SessionError, UsageError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
-from aws_runas.ssm.sessions.carrier import CarrierSettings
+from aws_runas.ssm.sessions.address import is_loopback
 from aws_runas.ssm.sessions.destination import Destination, Forward
 from aws_runas.ssm.sessions.forward_session import OpenChannel
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings
 from aws_runas.ssm.sessions.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.sessions.leaving import Departure, raise_at_signals
-from aws_runas.ssm.sessions.listener import is_loopback
 from aws_runas.ssm.sessions.opening import channel_opener
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.targets.resolve import resolve_target

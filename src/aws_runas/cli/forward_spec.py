@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aws_runas.errors import UsageError
-from aws_runas.ssm.sessions.listener import LocalAddress
+from aws_runas.ssm.sessions.address import LocalAddress
 
 DEFAULT_BIND = "127.0.0.1"
 LAST_PORT = 65535

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from aws_runas.ssm.sessions.local import LocalConnection
@@ -10,23 +9,7 @@ from aws_runas.ssm.sessions.local import LocalConnection
 FAST_DOWNLOAD: Final = 300_000  # bytes a second; an agent at its pace sends 650,000 (spec, measured), less under load
 MEASURE: Final = 0.05  # seconds over which a download is measured
 BLOCKED: Final = 0.03  # seconds with more to send than the channel takes: longer than any burst that it lets through
-HALF_CLOSE_WAIT: Final = 5.0  # seconds of silence after which a half-closed connection is closed for good
 AFTER_FIN: Final = 2.0  # seconds that the program may still send after the far side has ended
-
-
-@dataclass(frozen=True, slots=True)
-class CarrierSettings:
-    """How connections are carried.
-
-    Args:
-        frame_data: bytes of data in one smux frame; a message's payload less the header keeps one frame a message.
-        receive_buffer: bytes of all connections of a session together that their programs have not taken.
-        half_close_wait: seconds, see HALF_CLOSE_WAIT.
-    """
-
-    frame_data: int = 1016
-    receive_buffer: int = 4 * 1024 * 1024
-    half_close_wait: float = HALF_CLOSE_WAIT
 
 
 class CarrierReport(Protocol):

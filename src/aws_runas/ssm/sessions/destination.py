@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from aws_runas.ssm.sessions.listener import LocalAddress, join
+from aws_runas.ssm.sessions.address import LocalAddress, join
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 REMOTE_HOST_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.sessions import versions
-from aws_runas.ssm.sessions.carrier import Carrier, CarrierSettings
+from aws_runas.ssm.sessions.carrier import Carrier
 from aws_runas.ssm.sessions.forward_events import (
     ConnectionLost,
     ConnectionRegained,
@@ -19,6 +19,7 @@ from aws_runas.ssm.sessions.forward_events import (
     Notify,
     RemoteRefused,
 )
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings
 from aws_runas.ssm.sessions.local import LocalConnection
 from aws_runas.ssm.sessions.mux import MuxCarrier
 from aws_runas.ssm.sessions.port import PortCarrier

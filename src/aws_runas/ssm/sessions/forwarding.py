@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from aws_runas.ssm.sessions.carrier import CarrierSettings
 from aws_runas.ssm.sessions.destination import Destination, Forward
 from aws_runas.ssm.sessions.forward_events import ConnectionRegained, ForwardEvent, Listening, LocalClosed, Notify
 from aws_runas.ssm.sessions.forward_session import ForwardSession, OpenChannel
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings, PoolSettings
 from aws_runas.ssm.sessions.listener import Listener, bind
 from aws_runas.ssm.sessions.local import LocalConnection
-from aws_runas.ssm.sessions.pool import PoolSettings, SessionPool
+from aws_runas.ssm.sessions.pool import SessionPool
 
 
 @dataclass(frozen=True, slots=True)

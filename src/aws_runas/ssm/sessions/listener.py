@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from aws_runas.errors import SessionError
+from aws_runas.ssm.sessions.address import LocalAddress
 from aws_runas.ssm.sessions.holder import who_holds
 from aws_runas.ssm.sessions.local import READ_SIZE, LocalConnection
 
@@ -22,29 +21,6 @@ SOCKET_MODE: Final = 0o600
 AT_ONCE: Final = 64  # connections accepted in one turn of the loop
 ACCEPT_AGAIN: Final = 0.5  # seconds after which accepting is tried again, where files had run out
 COMPLAIN_AGAIN: Final = 30.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class LocalAddress:
-    """Where to listen.
-
-    Args:
-        host: an address or a name; all its addresses are used.
-        port: 0 for one that the system picks.
-        path: of a unix socket, instead of both.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        return self.path or join(self.host, self.port)
-
-
-def join(host: str, port: int) -> str:
-    """Write host and port as one, IPv6 addresses in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Listener:
@@ -163,16 +139,6 @@ def bind(address: LocalAddress) -> Listener:
             each.close()
         raise _cannot_bind(address, error) from error
     return Listener(LocalAddress(address.host, port), sockets)
-
-
-def is_loopback(address: LocalAddress) -> bool:
-    """Whether only programs of this machine can connect."""
-    if address.path or address.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int] | tuple[str, int, int, int]]]:

@@ -10,8 +10,9 @@ from typing import Final, assert_never
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import KEEPALIVE_INTERVAL, MAX_STREAMS, Side, SmuxSession
-from aws_runas.ssm.sessions.carrier import AFTER_FIN, CarrierReport, CarrierSettings, Pace
+from aws_runas.ssm.sessions.carrier import AFTER_FIN, CarrierReport, Pace
 from aws_runas.ssm.sessions.closing import was_closed_whole
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings
 from aws_runas.ssm.sessions.local import LocalConnection
 from aws_runas.ssm.transport.handler import DataChannel
 

@@ -16,34 +16,15 @@ from typing import Final
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.sessions.forward_events import LocalClosed, Notify, SessionNotOpened, SessionOpened, SessionOver
 from aws_runas.ssm.sessions.forward_session import ForwardSession
+from aws_runas.ssm.sessions.forward_settings import PoolSettings
 from aws_runas.ssm.sessions.local import LocalConnection
 
 TICK: Final = 0.25  # seconds
-MOST_SESSIONS: Final = 8
 SETTLE: Final = 0.1  # seconds that a connection waits to see whether the one before it fills the session
 LOOK: Final = 0.02  # seconds between two looks while a connection waits
-PATIENCE: Final = 2.0  # seconds that a connection waits for a session of its own where others are busy
 WAIT_FOR_SESSION: Final = 60.0  # seconds that it waits where there is none at all
-IDLE_SESSION: Final = 60.0  # seconds without a connection, after which a session beyond the first is closed
 RETRY: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before another attempt to open one
 GROW_AGAIN: Final = 60.0  # seconds before trying again to open one that is not strictly needed
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """How many sessions.
-
-    Args:
-        most: sessions at once.
-        grow: begin with one and open more when connections queue behind a busy one; else all from the beginning.
-        idle: seconds, see IDLE_SESSION.
-        patience: seconds, see PATIENCE.
-    """
-
-    most: int = MOST_SESSIONS
-    grow: bool = True
-    idle: float = IDLE_SESSION
-    patience: float = PATIENCE
 
 
 @dataclass(slots=True)

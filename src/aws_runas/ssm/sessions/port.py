@@ -11,8 +11,9 @@ import time
 from collections import deque
 from typing import Final
 
-from aws_runas.ssm.sessions.carrier import CarrierReport, CarrierSettings
+from aws_runas.ssm.sessions.carrier import CarrierReport
 from aws_runas.ssm.sessions.closing import was_closed_whole
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings
 from aws_runas.ssm.sessions.local import LocalConnection
 from aws_runas.ssm.transport.handler import DataChannel
 

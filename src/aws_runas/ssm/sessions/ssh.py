@@ -9,8 +9,8 @@ from typing import Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.sessions.carrier import HALF_CLOSE_WAIT
 from aws_runas.ssm.sessions.forward_session import START_TIMEOUT, OpenChannel
+from aws_runas.ssm.sessions.forward_settings import HALF_CLOSE_WAIT
 from aws_runas.ssm.sessions.leaving import Departure
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler

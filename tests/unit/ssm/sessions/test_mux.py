@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.sessions.carrier import CarrierSettings
-from aws_runas.ssm.sessions.listener import LocalAddress, bind
+from aws_runas.ssm.sessions.address import LocalAddress
+from aws_runas.ssm.sessions.forward_settings import CarrierSettings
+from aws_runas.ssm.sessions.listener import bind
 from aws_runas.ssm.sessions.local import LocalConnection
 from aws_runas.ssm.sessions.mux import MuxCarrier
 

@@ -11,8 +11,9 @@ from typing import Any, cast
 from aws_runas.errors import SessionError
 from aws_runas.ssm.sessions.forward_events import ForwardEvent, SessionNotOpened, SessionOpened, SessionOver
 from aws_runas.ssm.sessions.forward_session import ForwardSession
+from aws_runas.ssm.sessions.forward_settings import PoolSettings
 from aws_runas.ssm.sessions.local import LocalConnection
-from aws_runas.ssm.sessions.pool import PoolSettings, SessionPool
+from aws_runas.ssm.sessions.pool import SessionPool
 
 
 @dataclass(eq=False)
