@@ -164,7 +164,7 @@ def test_same_seed_and_trace_make_the_same_bytes(
     assert sent[0] == sent[1]
 
 
-def test_a_hundred_thousand_random_frames_leave_a_channel_that_holds_little() -> None:
+def test_twenty_thousand_damaged_frames_leave_a_channel_that_works() -> None:
     rng = random.Random(7)
     rig = Rig(Role.CLIENT, ChannelSettings())
     rig.do("connect", None)

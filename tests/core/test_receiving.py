@@ -12,6 +12,7 @@ from aws_runas.ssm.core.events import (
     Event,
     ExitCodeReceived,
     FlagReceived,
+    PublicationPaused,
     SessionStarted,
 )
 from aws_runas.ssm.core.receiving import STORED_MESSAGES
@@ -144,13 +145,11 @@ def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
 
 def test_text_frame_is_taken_for_a_binary_one() -> None:
     channel = plain_client()
-    frame = naive.build("channel_closed", 0, b'{"Output":""}', created_date=1)
-    while any(octet > 127 for octet in frame):
-        frame = naive.build("channel_closed", 0, b'{"Output":""}' + b" " * len(frame), created_date=1)[:0] or frame
-        break
-    channel.receive_message(frame.decode("latin-1"), START)
-    channel.receive_message("no message at all", START)
-    assert not [event for event in channel.events() if isinstance(event, ChannelFailed)]
+    frame = naive.build("pause_publication", 0, b"{}", header_length=112, created_date=1)[:40]
+    channel.receive_message(frame.decode("ascii"), START)
+    assert channel.events() == [PublicationPaused()]
+    channel.receive_message("no message at all \ud800", START)
+    assert channel.events() == []
 
 
 def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
