@@ -217,13 +217,10 @@ class Command:
     Args:
         words: of the command line, after ``serve``.
         environ: all its variables.
-        lines: how many lines of standard output to wait for.
         prefix: of the command, for instance ``["ip", "netns", "exec", ...]``.
     """
 
-    def __init__(
-        self, words: list[str], environ: Mapping[str, str], *, lines: int = 2, prefix: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, words: list[str], environ: Mapping[str, str], *, prefix: tuple[str, ...] = ()) -> None:
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "aws_runas", *words],
             env=dict(environ),
@@ -235,11 +232,13 @@ class Command:
         self.variables: dict[str, str] = {}
         self.said = b""
         try:
-            printed = self._read(self.process.stdout, lambda text: text.count(b"\n") >= lines) if lines else b""
+            self.said = self._read(self.process.stderr, lambda text: b"are served" in text and text.endswith(b"\n"))
+            assert self.process.stdout is not None
+            readable, _, _ = select.select([self.process.stdout], [], [], 0)  # the variables were printed before
+            printed = os.read(self.process.stdout.fileno(), 65536) if readable else b""
             for line in printed.decode().splitlines():
                 name, _, value = line.removeprefix("export ").partition("=")
                 self.variables[name] = value
-            self.said = self._read(self.process.stderr, lambda text: b"are served" in text and text.endswith(b"\n"))
         except BaseException:
             self.close()
             raise

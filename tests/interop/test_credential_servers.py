@@ -18,7 +18,7 @@ from aws_runas.sandbox.world import Sandbox
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.server import Answer
 from tests.interop import javascript
-from tests.serving import Command, Reply, fetch, running
+from tests.serving import Command, Reply, eventually, fetch, running
 
 HERE = Path(__file__).parent
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
@@ -122,6 +122,7 @@ def test_the_region_of_the_instance_reaches_the_aws_cli(sandbox: Sandbox) -> Non
 def test_a_hundred_at_once_cost_one_call_of_sts(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(sts_slow=0.5)  # long enough for all hundred to be waiting
     with _served("container", sandbox) as (server, environ):
+        eventually(lambda: server.fetch("/profile").json()["has_credentials"], "the first credentials")
         sandbox.forget_calls()
         uri = environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"] + "/my-profile"  # nobody has asked for that one yet
         token = {"Authorization": environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}

@@ -67,6 +67,21 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
     return User(entry.pw_uid, int(gid) if gid.isdigit() else entry.pw_gid, entry.pw_name, Path(entry.pw_dir))
 
 
+def owner_of(path: Path) -> User | None:
+    """The user whose file or directory this is; None where it is root's, nobody's by name, or not there.
+
+    Args:
+        path: the config file: root without sudo that is given a user's configuration is to act as that user.
+    """
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(path.stat().st_uid)
+    except (OSError, KeyError):
+        return None
+    return User(entry.pw_uid, entry.pw_gid, entry.pw_name, Path(entry.pw_dir)) if entry.pw_uid else None
+
+
 def raise_capabilities() -> None:
     """Make effective what is permitted of what binding takes, for an interpreter that was given capabilities."""
     if sys.platform.startswith("linux") and os.getuid() != 0:

@@ -64,6 +64,8 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
     from aws_runas.serve import privileges
 
     user = privileges.user_behind(environ, uid=os.geteuid())
+    if user is None and os.geteuid() == 0:
+        user = privileges.owner_of(Path(environ.get("AWS_CONFIG_FILE") or home / ".aws"))
     if where.needs_root:
         privileges.raise_capabilities()
         bound = [listeners.metadata_address()]

@@ -45,12 +45,15 @@ def test_the_flags_of_the_original_start_the_same_servers(sandbox: Sandbox) -> N
     with Command(["--ecs", "-p", str(port), "my-profile"], sandbox.environ) as server:
         assert server.variables[URI] == f"http://127.0.0.1:{port}/credentials"
     with Command(["--ec2", "-p", str(port), "my-profile"], sandbox.environ) as server:
-        assert server.variables == {
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/",
-            "AWS_EC2_METADATA_DISABLED": "false",  # the sandbox turns it off for its programs
-        }
+        assert server.variables == {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/"}
         assert server.fetch(ROLE).text == "my-profile"
         assert server.fetch(ROLE + "my-profile").json()["Code"] == "Success"
+
+
+def test_metadata_that_is_turned_off_here_is_turned_on_for_clients(sandbox: Sandbox) -> None:
+    environ = sandbox.environ | {"AWS_EC2_METADATA_DISABLED": "true"}
+    with Command(["serve", "ec2", "-p", "0", "sandbox"], environ) as server:
+        assert server.variables["AWS_EC2_METADATA_DISABLED"] == "false"
 
 
 def test_the_profile_may_come_from_the_environment(sandbox: Sandbox) -> None:

@@ -86,7 +86,7 @@ def _environ(home: Path) -> dict[str, str]:
 
 
 def _serve(namespace: Namespace, environ: dict[str, str], *words: str) -> Command:
-    return Command(["serve", "ec2", *words, "temporary"], environ, lines=0, prefix=namespace.prefix)
+    return Command(["serve", "ec2", *words, "temporary"], environ, prefix=namespace.prefix)
 
 
 def _key_of_botocore(where: Namespace, environ: dict[str, str], variables: dict[str, str] | None = None) -> str:
@@ -184,6 +184,15 @@ def test_root_without_sudo_keeps_its_name_and_no_capability(namespace: Namespace
         assert namespace.run("curl", "-s", ROLE) == "temporary"
 
 
+def test_root_without_sudo_becomes_the_user_whose_configuration_it_is_given(
+    namespace: Namespace, environ: dict[str, str]
+) -> None:
+    own = {name: value for name, value in environ.items() if not name.startswith("SUDO_")}
+    with _serve(namespace, own) as server:
+        assert f"Uid:\t{USER}\t" in Path(f"/proc/{server.process.pid}/status").read_text()
+        assert "ASIAMADEUP" in namespace.run("curl", "-s", ROLE + "temporary")
+
+
 def test_a_capability_is_enough(namespace: Namespace, environ: dict[str, str]) -> None:
     own = {name: value for name, value in environ.items() if not name.startswith("SUDO_")}
     own["HOME"] = str(Path(own["AWS_CONFIG_FILE"]).parent.parent)
@@ -191,7 +200,7 @@ def test_a_capability_is_enough(namespace: Namespace, environ: dict[str, str]) -
     # The interpreter of the tests may lie where only root may look, so reading goes along; all of it is given up alike.
     become = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", f"--inh-caps={caps},+dac_read_search",
               f"--ambient-caps={caps},+dac_read_search"]  # fmt: skip
-    server = Command(["serve", "ec2", "temporary"], own, lines=0, prefix=(*namespace.prefix, *become))
+    server = Command(["serve", "ec2", "temporary"], own, prefix=(*namespace.prefix, *become))
     with server:
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"Uid:\t{USER}\t" in status
