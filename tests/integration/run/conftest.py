@@ -18,15 +18,22 @@ PROFILE = "my-profile"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture
-def environ(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="session")
+def warm(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables of a shell in the sandbox, with a home and a cache of its own that is warm."""
-    found = dict(sandbox.environ) | {"HOME": str(tmp_path), "RUNAS_CACHE_DIR": str(tmp_path / "cache")}
+    home = tmp_path_factory.mktemp("home")
+    found = dict(sandbox.environ) | {"HOME": str(home), "RUNAS_CACHE_DIR": str(home / "cache")}
     for _ in range(20):  # a config file that is younger than the clock's tick is not trusted
         subprocess.run([*AWS_RUNAS, "-E", PROFILE, "true"], env=found, check=True, timeout=60)
         if shortcut.read(PROFILE, found) is not None:
             return found
     raise AssertionError("there is no shortcut for the fast start")
+
+
+@pytest.fixture
+def environ(warm: dict[str, str]) -> dict[str, str]:
+    """The variables of the warm shell, to be changed as the test likes."""
+    return dict(warm)
 
 
 @pytest.fixture(params=["fast", "full"])

@@ -25,11 +25,12 @@ WORDS = ["a b", "it's", 'd"q', "", "$HOME", "*", "back\\slash", "-n", "--", "!x"
 
 
 @pytest.fixture(params=["bash", "zsh", "fish"])
-def with_shell(request: pytest.FixtureRequest, each_way: dict[str, str], tmp_path: Path) -> dict[str, str]:
+def with_shell(request: pytest.FixtureRequest, each_way: dict[str, str]) -> dict[str, str]:
     """The variables of somebody whose shell has an alias and a function."""
-    (tmp_path / ".bashrc").write_text(POSIX)
-    (tmp_path / ".zshrc").write_text(POSIX)
-    fish = tmp_path / ".config" / "fish"
+    home = Path(each_way["HOME"])
+    (home / ".bashrc").write_text(POSIX)
+    (home / ".zshrc").write_text(POSIX)
+    fish = home / ".config" / "fish"
     fish.mkdir(parents=True, exist_ok=True)
     (fish / "config.fish").write_text(FISH)
     outside = {name: value for name, value in each_way.items() if not name.startswith("XDG_")}

@@ -92,7 +92,8 @@ def _took_the_fast_start(words: list[str], environ: dict[str, str]) -> bool:
 @pytest.mark.parametrize(("words", "variables", "is_fast"), TABLE, ids=[" ".join(row[0])[:30] for row in TABLE])
 def test_both_ways_agree(words: list[str], variables: dict[str, str], is_fast: bool, environ: dict[str, str]) -> None:
     environ |= variables
-    run(words, environ)  # fills the cache for these inputs
+    if is_fast:
+        run(words, environ)  # fills the cache for these inputs
     quick = run(words, environ)
     full = run(words, environ | {fast.SWITCH: "1"})
     assert quick.returncode == full.returncode
@@ -133,8 +134,9 @@ def test_a_changed_config_file_is_seen_at_once(environ: dict[str, str], tmp_path
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "bytes", "mode", "directory"])
-def test_a_damaged_shortcut_is_a_miss(environ: dict[str, str], damage: str, tmp_path: Path) -> None:
-    path = tmp_path / "cache" / f"fast-r-{PROFILE}"
+def test_a_damaged_shortcut_is_a_miss(environ: dict[str, str], damage: str) -> None:
+    run(["-E", PROFILE, "true"], environ)
+    path = Path(environ["RUNAS_CACHE_DIR"]) / f"fast-r-{PROFILE}"
     content = path.read_bytes()
     if damage == "mode":
         path.chmod(0o644)
@@ -145,3 +147,5 @@ def test_a_damaged_shortcut_is_a_miss(environ: dict[str, str], damage: str, tmp_
         path.write_bytes({"empty": b"", "half": content[: len(content) // 2], "bytes": bytes(range(256)) * 8}[damage])
     ran = run(["-E", PROFILE, "printenv", "AWSRUNAS_PROFILE"], environ)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{PROFILE}\n".encode(), b"")
+    if path.is_dir():
+        path.rmdir()
