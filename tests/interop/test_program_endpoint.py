@@ -1,4 +1,4 @@
-"""Real SDKs as programs run in the default mode: they find the endpoint, and get new credentials as the old ones end."""
+"""Real SDKs as programs run in the default mode: they find the endpoint, and new credentials as the old ones end."""
 
 from __future__ import annotations
 
