@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Final, cast
 from aws_runas.errors import ConfigError
 from aws_runas.ssm.transport.address import StreamAddress
 from aws_runas.ssm.transport.proxy import Proxy, proxy_for
+from aws_runas.ssm.transport.threads import in_thread
 from aws_runas.ssm.transport.websocket import (
     PING_INTERVAL,
     PONG_TIMEOUT,
@@ -21,6 +23,7 @@ from aws_runas.ssm.transport.websocket import (
 )
 
 DIAL_TIMEOUT: Final = 20.0  # seconds for everything from the first packet to the answer of the opening request
+ADDRESS_TIMEOUT: Final = 4.0  # seconds for one address of several
 MAX_PROXY_ANSWER: Final = 16 * 1024  # bytes of a proxy's answer to CONNECT
 
 
@@ -85,7 +88,6 @@ async def dial(
         HandshakeRefused: the server answered, but not with 101.
         ProxyRefused, OSError, ssl.SSLError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
     """
-    loop = asyncio.get_running_loop()
     tls = context if address.secure else None
     proxy = proxy_for(address.host, address.port, secure=address.secure, environ=dialling.environ)
 
@@ -104,16 +106,40 @@ async def dial(
             if proxy is not None:
                 websocket = await _through(proxy, address, make, tls, dialling)
             else:
-                name = address.host if tls is not None else None
-                _, websocket = await loop.create_connection(
-                    make, address.host, address.port, ssl=tls, server_hostname=name
-                )
+                _, made = await _connect(make, address.host, address.port, tls)
+                websocket = cast(WebSocket, made)
             await websocket.opened
     except BaseException:
         if websocket is not None:
             websocket.abort()
         raise
     return websocket
+
+
+async def _connect(
+    make: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.Transport, asyncio.Protocol]:
+    """Connect to the first address of host that answers.
+
+    The name is looked up in a thread of ours: asyncio's own are waited for at the end of the program, and a resolver
+    that hangs would keep the user who wants to leave.
+    """
+    loop = asyncio.get_running_loop()
+    found = await in_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for number, ip in enumerate(addresses):
+        is_last = number == len(addresses) - 1
+        try:
+            async with asyncio.timeout(None if is_last else ADDRESS_TIMEOUT):
+                return await loop.create_connection(
+                    make, ip, port, ssl=tls, server_hostname=host if tls is not None else None
+                )
+        except ssl.SSLError:
+            raise
+        except OSError:  # a time-out is one too
+            if is_last:
+                raise
+    raise OSError(f"{host} has no address")
 
 
 async def _through(
@@ -127,8 +153,7 @@ async def _through(
     loop = asyncio.get_running_loop()
     outer = tls_context(dialling.ca_bundle) if proxy.secure else None
     tunnel = _Connect(proxy, address)
-    name = proxy.host if outer is not None else None
-    transport, _ = await loop.create_connection(lambda: tunnel, proxy.host, proxy.port, ssl=outer, server_hostname=name)
+    transport, _ = await _connect(lambda: tunnel, proxy.host, proxy.port, outer)
     try:
         await tunnel.answered
         websocket = make()
