@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,11 @@ class Host:
 
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
-        populate_ec2(self.moto)
-        self.instances.kms_key = populate_kms(self.moto)
-        self._rest_ready.set()
+        try:
+            populate_ec2(self.moto)
+            self.instances.kms_key = populate_kms(self.moto)
+        finally:
+            self._rest_ready.set()
 
     def _wait_for(self, service: str) -> None:
         if service not in ("sts", "iam"):
@@ -150,6 +153,15 @@ def _no_upgrade(_request: http.Request, _data: bytes, transport: asyncio.Transpo
     transport.abort()
 
 
+def remove(directory: Path) -> None:
+    """Remove the sandbox's files; what an agent's process is just writing takes a second look."""
+    for _ in range(10):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        time.sleep(0.05)
+
+
 async def _run(order: dict[str, Any]) -> int:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
@@ -173,8 +185,7 @@ async def _run(order: dict[str, Any]) -> int:
         await asyncio.wait([ended, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
         await host.close()
-        with contextlib.suppress(OSError):
-            shutil.rmtree(directory)
+        remove(directory)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -203,10 +202,3 @@ async def listen(factory: Callable[[], HttpConnection], port: int) -> asyncio.Se
         OSError: the port is taken.
     """
     return await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port, backlog=512)
-
-
-async def close_server(server: asyncio.Server) -> None:
-    """Stop listening."""
-    server.close()
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(server.wait_closed(), 0.2)

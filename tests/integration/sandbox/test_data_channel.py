@@ -26,6 +26,7 @@ from aws_runas.sandbox.world import Sandbox
 from aws_runas.ssm.core.message import Message, decode_message, encode_message, message_type_of
 
 from .clients import client, refusal, user_client
+from .conftest import Faulty
 
 TIMEOUT = 20.0  # seconds
 PORT_80 = {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["9000"]}}
@@ -159,8 +160,8 @@ def test_session_that_is_over_is_gone_and_cannot_be_resumed(sandbox: Sandbox, di
     assert "TokenValue" not in resumed
 
 
-def test_each_canonical_form_of_the_signature_is_let_in(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(signature="required")
+def test_each_canonical_form_of_the_signature_is_let_in(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(signature="required")
     url, keys = start(sandbox)["StreamUrl"], session_keys(sandbox)
     assert "+" in url
     assert "/" in urlsplit(url).query
@@ -168,8 +169,8 @@ def test_each_canonical_form_of_the_signature_is_let_in(make_sandbox: Any, dial:
         dial(url, **signed(url, form, keys))
 
 
-def test_wrong_and_missing_signatures_are_forbidden(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(signature="required")
+def test_wrong_and_missing_signatures_are_forbidden(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(signature="required")
     url, keys = start(sandbox)["StreamUrl"], session_keys(sandbox)
     assert status_of(dial, url) == 403
     assert status_of(dial, url, **signed(url, "plugin", keys | {"SecretAccessKey": "x"})) == 403
@@ -178,23 +179,23 @@ def test_wrong_and_missing_signatures_are_forbidden(make_sandbox: Any, dial: Dia
     assert status_of(dial, url, **signed(url + "x", "plugin", keys)) == 403
 
 
-def test_signature_of_somebody_without_the_permission_is_forbidden(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox()
+def test_signature_of_somebody_without_the_permission_is_forbidden(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play()
     url = start(sandbox)["StreamUrl"]
     role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("sandbox-reader"), RoleSessionName="me")
     assert status_of(dial, url, **signed(url, "plugin", role["Credentials"])) == 403
     dial(url)
 
 
-def test_signature_may_not_be_served_at_all(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(signature="refused")
+def test_signature_may_not_be_served_at_all(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(signature="refused")
     url = start(sandbox)["StreamUrl"]
     assert status_of(dial, url, **signed(url, "plugin", session_keys(sandbox))) == 403
     dial(url)
 
 
-def test_presigned_address_is_used_as_it_is(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(presign=True)
+def test_presigned_address_is_used_as_it_is(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(presign=True)
     url = start(sandbox)["StreamUrl"]
     assert "X-Amz-Signature=" in url
     dial(url)
@@ -202,8 +203,8 @@ def test_presigned_address_is_used_as_it_is(make_sandbox: Any, dial: Dial) -> No
     assert status_of(dial, url, **signed(url, "plugin", session_keys(sandbox))) == 403
 
 
-def test_new_cell_refuses_the_old_address(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(new_cell=True)
+def test_new_cell_refuses_the_old_address(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(new_cell=True)
     reply = start(sandbox)
     dial(reply["StreamUrl"])
     resumed = user_client(sandbox, "ssm").resume_session(SessionId=reply["SessionId"])
@@ -212,8 +213,8 @@ def test_new_cell_refuses_the_old_address(make_sandbox: Any, dial: Dial) -> None
     dial(resumed["StreamUrl"])
 
 
-def test_connection_is_closed_with_bye_and_the_session_goes_on(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(close_after=0.2)
+def test_connection_is_closed_with_bye_and_the_session_goes_on(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(close_after=0.2)
     reply = start(sandbox)
     connection = dial(reply["StreamUrl"])
     connection.send(opening(reply["TokenValue"]))
@@ -221,11 +222,11 @@ def test_connection_is_closed_with_bye_and_the_session_goes_on(make_sandbox: Any
         frames_until(connection, "never")
     assert caught.value.rcvd is not None
     assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1000, "Bye")
-    assert not sandbox.sessions()[0]["ended"]
+    assert not sandbox.sessions()[-1]["ended"]
 
 
-def test_service_ends_a_session_with_its_reason(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(end_after=0.2, end_output="the instance is going away")
+def test_service_ends_a_session_with_its_reason(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(end_after=0.2, end_output="the instance is going away")
     reply = start(sandbox)
     connection = dial(reply["StreamUrl"])
     connection.send(opening(reply["TokenValue"]))
@@ -233,8 +234,8 @@ def test_service_ends_a_session_with_its_reason(make_sandbox: Any, dial: Dial) -
     assert json.loads(closed.payload)["Output"] == "the instance is going away"
 
 
-def test_agent_that_is_away_is_a_pause_until_it_comes(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(away=0.5, pause_undeliverable=True)
+def test_agent_that_is_away_is_a_pause_until_it_comes(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(away=0.5, pause_undeliverable=True)
     reply = start(sandbox)
     connection = dial(reply["StreamUrl"])
     connection.send(opening(reply["TokenValue"]))
@@ -244,15 +245,15 @@ def test_agent_that_is_away_is_a_pause_until_it_comes(make_sandbox: Any, dial: D
     assert frames[-2] == "start_publication"
 
 
-def test_too_many_frames_end_the_connection(make_sandbox: Any, dial: Dial) -> None:
-    sandbox = make_sandbox(frame_limit=1000)
+def test_too_many_frames_end_the_connection(faulty: Faulty, dial: Dial) -> None:
+    sandbox = faulty.play(frame_limit=1000)
     reply = start(sandbox)
     connection = dial(reply["StreamUrl"])
     connection.send(opening(reply["TokenValue"]))
     frames_until(connection, "output_stream_data")
     with pytest.raises(ConnectionClosed):
         send_many(connection, 100_000)
-    assert not sandbox.sessions()[0]["ended"]
+    assert not sandbox.sessions()[-1]["ended"]
 
 
 @pytest.mark.parametrize(
@@ -284,8 +285,8 @@ def test_instance_of_another_region_is_not_connected(sandbox: Sandbox) -> None:
     assert elsewhere.describe_instance_information()["InstanceInformationList"] == []
 
 
-def test_start_session_that_fails_or_is_forbidden_says_so(make_sandbox: Any) -> None:
-    sandbox = make_sandbox(start_fails="ThrottlingException")
+def test_start_session_that_fails_or_is_forbidden_says_so(faulty: Faulty) -> None:
+    sandbox = faulty.play(start_fails="ThrottlingException")
     with pytest.raises(ClientError, match="ThrottlingException"):
         start(sandbox)
     sandbox.set_faults(start_fails="")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aws_runas.sandbox.options import Faults
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox, RunAs
 from tests.integration.forward.support import Forwarded, echo, forwarding, receive_exactly, serving, wait_until
+
+from .conftest import Faulty
 
 SIZE = 100_000  # bytes each way
 FAULTS: dict[str, dict[str, Any]] = {
@@ -41,23 +40,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "the agent goes away and comes back": {"leave_after": 0.3, "away": 0.5, "pause_undeliverable": True},
     "tokens that may be used again": {"single_use_tokens": False, "close_after": 0.5},
 }
-
-
-class Faulty:
-    """One sandbox for them all: sessions keep the faults that were set when they began."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-
-    def play(self, **faults: Any) -> Sandbox:
-        self.sandbox.set_faults(**(asdict(Faults()) | faults))
-        return self.sandbox
-
-
-@pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    with start_sandbox(base={"PATH": os.environ["PATH"]}) as sandbox:
-        yield Faulty(sandbox)
 
 
 def goes_through_and_back(forward: Forwarded, size: int = SIZE) -> None:
