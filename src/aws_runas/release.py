@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from aws_runas.errors import AwsRunasError, ConfigError
 
-RELEASES_URL = "https://github.com/mmorris-gc/aws-runas/releases/latest"  # answers with a redirect to .../tag/vX.Y.Z
+RELEASES_URL = "https://github.com/mmmorris1975/aws-runas/releases/latest"  # answers with a redirect to .../tag/vX.Y.Z
 TIMEOUT = 5.0  # seconds for everything: name, connection, answer
 _REDIRECTS = 5
 _MOST = 1 << 20  # bytes read of an answer; an API answer with long release notes stays far below
