@@ -10,7 +10,7 @@ JS := tests/interop/js
 JS_STAMP := $(JS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test check format lock sim fuzz bench docs interop clean
+.PHONY: help install demo test check format lock sim fuzz bench docs clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,14 @@ sim: install ## 1,000 seeds of a bad network in virtual time
 fuzz: install ## feed the protocol's decoders and both channels with what a fuzzer makes of recorded sessions
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	@$(BIN)/python -m tests.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60)
+
+bench: install ## measure everything, each beside a peer in the same run; BENCH=startup for one
+	@set -e; for name in $(or $(BENCH),startup codec channel forward serve identity completion); do \
+		echo "== bench.$$name"; $(BIN)/python -m bench.$$name; \
+	done
+
+docs: install ## write the tables of docs/reference/cli.md from the program's own
+	@$(BIN)/python -m tests.contract.cli_reference
 
 clean: ## remove what the tasks above made
 	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache
