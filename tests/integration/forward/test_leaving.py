@@ -26,9 +26,9 @@ def test_signal_ends_the_session_at_the_service_and_removes_the_socket(
         before = set(active_sessions(sandbox))
         words = ("-p", str(path), "-L", f"0:localhost:{server.port}", PROFILE, f"{TARGET}:{server.port}")
         with forwarding(sandbox, *words, lines=2) as forward:
-            assert set(active_sessions(sandbox)) > before
+            assert not set(active_sessions(sandbox)) <= before
             assert forward.stop(number) == 128 + number
-            assert set(active_sessions(sandbox)) == before
+            assert set(active_sessions(sandbox)) <= before
             assert not path.exists()
             assert "Traceback" not in forward.errors
 
@@ -85,7 +85,7 @@ def test_parent_that_dies_takes_the_forward_along(sandbox: Sandbox, tmp_path: Pa
         parent.wait()
         parent.stdout.close()
         wait_until(lambda: not _is_running(child), "the forward has ended")
-        assert set(active_sessions(sandbox)) == before
+        assert set(active_sessions(sandbox)) <= before
         assert not path.exists()
 
 

@@ -37,6 +37,7 @@ def request_of(folder: Path) -> dict[str, object]:
 def test_plugin_is_given_the_port_document_and_the_local_port(
     sandbox: Sandbox, plugin: dict[str, str], tmp_path: Path
 ) -> None:
+    before = set(active_sessions(sandbox))
     result = failure(sandbox, "--plugin", "-p", "8765", PROFILE, f"{TARGET}:9000", environ=plugin)
     assert (result.returncode, result.stderr) == (0, "")
     assert request_of(tmp_path) == {
@@ -44,7 +45,7 @@ def test_plugin_is_given_the_port_document_and_the_local_port(
         "DocumentName": "AWS-StartPortForwardingSession",
         "Parameters": {"portNumber": ["9000"], "localPortNumber": ["8765"]},
     }
-    assert active_sessions(sandbox) == []
+    assert set(active_sessions(sandbox)) <= before
 
 
 def test_plugin_reaches_hosts_behind_the_instance(sandbox: Sandbox, plugin: dict[str, str], tmp_path: Path) -> None:
