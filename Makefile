@@ -10,7 +10,7 @@ JS := tests/interop/js
 JS_STAMP := $(JS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test check format lock sim fuzz bench docs clean
+.PHONY: help install demo test check format lock interop sim fuzz bench docs clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,11 @@ lock: ## resolve requirements/dev.in again into versions and hashes
 		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/dev.txt requirements/dev.in
 	@rm -rf .venv-lock
 
+interop: install ## clients that need a Python of their own: make interop PYTHON=python3.12
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "pyssm-client needs Python 3.12 or later; name one with: make interop PYTHON=python3.12" >&2; exit 1; }
+	@test -x .interop-venv/bin/pyssm || { $(PYTHON) -m venv .interop-venv && .interop-venv/bin/pip install --quiet pyssm-client==0.2.0; }
+	@PATH="$$PATH:$(CURDIR)/.interop-venv/bin" $(PYTEST) -m pyssm tests/interop
+
 sim: install ## 1,000 seeds of a bad network in virtual time
 	@RUNAS_SIM_SEEDS=1000 $(PYTEST) -n 2 tests/sim
 
@@ -66,4 +71,4 @@ docs: install ## write the tables of docs/reference/cli.md from the program's ow
 	@$(BIN)/python -m tests.contract.cli_reference
 
 clean: ## remove what the tasks above made
-	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache
+	@rm -rf $(VENV) .venv-lock .bench-venv .interop-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache

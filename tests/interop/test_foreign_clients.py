@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
+from tests import requires
 from tests.integration.sandbox.clients import user_client
 
 from . import javascript
@@ -78,10 +79,11 @@ def test_aws_cli_tells_who_it_is(sandbox: Sandbox) -> None:
 def pyssm() -> str:
     found = shutil.which("pyssm")
     if found is None:
-        pytest.skip("needs pyssm in PATH (pip install pyssm-client, Python 3.12 or later)")
+        requires.missing("needs pyssm in PATH; `make interop` brings it")
     return found
 
 
+@pytest.mark.pyssm
 def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
     done = subprocess.run(
         [pyssm, "exec", "--target", "i-deadbeef", "--command", "echo $((6*7)); exit 3", "--profile", "sandbox",
@@ -92,6 +94,7 @@ def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
     assert done.returncode == 3
 
 
+@pytest.mark.pyssm
 def test_pyssm_forwards_a_port(sandbox: Sandbox, pyssm: str) -> None:
     process = subprocess.Popen(
         [pyssm, "port-forward", "--target", "i-deadbeef", "--remote-port", "9000", "--profile", "sandbox",
