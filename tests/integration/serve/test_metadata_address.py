@@ -243,10 +243,13 @@ def test_a_container_reaches_a_bound_address_with_the_token_and_nothing_else(
 ) -> None:
     """The recipe of docs/how-to/serve.md: the host's end of the container network is 169.254.170.2."""
     host, name = namespace, "runas-test"
-    inner = subprocess.Popen([*host.prefix, "unshare", "-n", "cat"], stdin=subprocess.PIPE)
+    inner = subprocess.Popen([*host.prefix, "unshare", "-n", "sh", "-c", "echo up && exec cat"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert inner.stdin is not None
+    assert inner.stdout is not None
     try:
+        assert inner.stdout.readline() == b"up\n"
         container = Namespace(inner.pid)
-        eventually(lambda: os.readlink(f"/proc/{inner.pid}/ns/net") != os.readlink(f"/proc/{host.pid}/ns/net"), "it")
         host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(inner.pid))
         host.run("ip", "addr", "add", "169.254.170.2/24", "dev", name)
         host.run("ip", "link", "set", name, "up")
@@ -265,6 +268,6 @@ def test_a_container_reaches_a_bound_address_with_the_token_and_nothing_else(
                 assert "user-refused" in container.run("curl", "-s", f"{server.base}{path}")
             assert "page-token" in host.run("curl", "-s", server.base, user=USER)
     finally:
-        assert inner.stdin is not None
         inner.stdin.close()
+        inner.stdout.close()
         inner.wait(20)
