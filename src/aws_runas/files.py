@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,23 +64,25 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, timeout: float = -1) -> Iterator[None]:
+def lock(path: Path, *, timeout: float = -1, unless: Callable[[], bool] | None = None) -> Iterator[None]:
     """Hold an exclusive lock between processes; the system drops it when the holder dies.
 
     Args:
         path: the lock file, made 0600 when missing and left in place.
         timeout: seconds to wait, negative for as long as it takes.
+        unless: asked while a wait that has an end lasts; where it says True, the block runs without the lock.
 
     Raises:
         TimeoutError: another process held it for longer than timeout.
         OSError: the lock file cannot be opened.
     """
     if os.name == "posix":
-        descriptor = _flock(path, None if timeout < 0 else time.monotonic() + timeout)
+        descriptor = _flock(path, None if timeout < 0 else time.monotonic() + timeout, unless or (lambda: False))
         try:
             yield
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
         return
 
     import filelock
@@ -92,8 +94,8 @@ def lock(path: Path, *, timeout: float = -1) -> Iterator[None]:
         raise TimeoutError(str(path)) from error
 
 
-def _flock(path: Path, deadline: float | None) -> int:
-    """Open a file and lock it; the lock ends when the descriptor is closed.
+def _flock(path: Path, deadline: float | None, unless: Callable[[], bool]) -> int | None:
+    """Open a file and lock it; the lock ends when the descriptor is closed. None: `unless` said True.
 
     The system wakes one waiter the moment the lock is free, and says so where a file system has no locks: filelock
     polls, and would poll for ever there.
@@ -106,8 +108,9 @@ def _flock(path: Path, deadline: float | None) -> int:
             os.utime(descriptor)  # in use: whoever clears old files away sees it
             if deadline is None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            else:
-                _flock_until(descriptor, deadline)
+            elif not _flock_until(descriptor, deadline, unless):
+                os.close(descriptor)
+                return None
             if _is_at(path, descriptor):
                 return descriptor
         except BaseException:
@@ -116,7 +119,7 @@ def _flock(path: Path, deadline: float | None) -> int:
         os.close(descriptor)  # somebody removed the file while we waited: lock the one that is there now
 
 
-def _flock_until(descriptor: int, deadline: float) -> None:
+def _flock_until(descriptor: int, deadline: float, unless: Callable[[], bool]) -> bool:
     import fcntl
 
     while True:
@@ -125,9 +128,11 @@ def _flock_until(descriptor: int, deadline: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise TimeoutError("locked by another process") from None
+            if unless():
+                return False
             time.sleep(LOCK_POLL)
         else:
-            return
+            return True
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -80,6 +80,23 @@ def test_a_wait_with_an_end_ends(tmp_path: Path) -> None:
         pass
 
 
+def test_a_wait_ends_when_the_lock_is_not_wanted_any_more(tmp_path: Path) -> None:
+    answers = iter([False, False, True])
+    with files.lock(tmp_path / "lock"), files.lock(tmp_path / "lock", timeout=60, unless=lambda: next(answers)):
+        with pytest.raises(TimeoutError), files.lock(tmp_path / "lock", timeout=0):
+            pytest.fail("it is still held")
+        assert next(answers, None) is None
+
+
+def test_a_lock_that_is_free_is_taken_without_asking(tmp_path: Path) -> None:
+    with (
+        files.lock(tmp_path / "lock", timeout=60, unless=lambda: pytest.fail("asked")),
+        pytest.raises(TimeoutError),
+        files.lock(tmp_path / "lock", timeout=0),
+    ):
+        pytest.fail("both hold it")
+
+
 def test_the_lock_of_a_process_that_dies_is_free(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from aws_runas import files\n"

@@ -74,19 +74,25 @@ class DiskCache:
                         os.unlink(entry.path)
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Hold an entry while it is fetched; where locks cannot be had, warn and go on without."""
+    def lock(self, name: str, unless: Callable[[], bool]) -> Iterator[None]:
+        """Hold an entry while it is fetched; where locks cannot be had, warn and go on without.
+
+        Args:
+            name: of the entry.
+            unless: asked now and then while another process holds it; where it says True, the lock is not wanted any
+                more. So many that wait need not pass through the lock one after another.
+        """
         with contextlib.ExitStack() as stack:
             if self._usable():
                 try:
-                    self._wait(stack, self.directory / f"{name}.lock")
+                    self._wait(stack, self.directory / f"{name}.lock", unless)
                 except (OSError, NotImplementedError) as error:
                     self._disable(f"cannot lock the cache {self.directory}: {_reason(error)}")
             yield
 
-    def _wait(self, stack: contextlib.ExitStack, path: Path) -> None:
+    def _wait(self, stack: contextlib.ExitStack, path: Path, unless: Callable[[], bool]) -> None:
         try:
-            stack.enter_context(files.lock(path, timeout=PATIENCE))
+            stack.enter_context(files.lock(path, timeout=PATIENCE, unless=unless))
         except TimeoutError:
             self._warn("another aws-runas is fetching these credentials; waiting for it")
             stack.enter_context(files.lock(path))

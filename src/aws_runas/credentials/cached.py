@@ -68,12 +68,20 @@ class CachedProvider:
         self._debug(f"{self.name}: {reason}")
         if found is not None:
             return found
-        with self._cache.lock(self.name):
-            found, reason = (None, "") if refresh else self._read()
-            if found is None:
-                found = self._inner.credentials(refresh=refresh)
-                if found.session_token and found.expiration:
-                    self._cache.write(self.name, found)
+        fetched: list[Credentials] = []
+
+        def another_did() -> bool:
+            entry = None if refresh else self._read()[0]
+            if entry is not None:
+                fetched.append(entry)
+            return entry is not None
+
+        with self._cache.lock(self.name, another_did):
+            if fetched or another_did():
+                return fetched[0]
+            found = self._inner.credentials(refresh=refresh)
+            if found.session_token and found.expiration:
+                self._cache.write(self.name, found)
             return found
 
     def _read(self) -> tuple[Credentials | None, str]:

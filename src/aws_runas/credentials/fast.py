@@ -45,6 +45,8 @@ _FULL_WAY = (
     "MFA_CODE",
     "RUNAS_VERBOSE",
 )
+# The same for whatever else is named like a secret (AWS_BEARER_TOKEN_BEDROCK), but for addresses and paths.
+_LIKE_SECRETS = ("KEY", "PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@+=,")
 _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
@@ -102,7 +104,11 @@ def header(environ: "Mapping[str, str]") -> str | None:
         return None
     lines = ["aws-runas fast 1 " + __version__]
     for name in sorted(environ):
-        if name.startswith(("AWS_", "RUNAS_")) or name in _OTHER_VARIABLES:
+        # the sandbox's own variables have no say, and one of them is a secret
+        ours = name.startswith(("AWS_", "RUNAS_")) and not name.startswith("RUNAS_SANDBOX")
+        if ours and environ[name] and _is_secret(name):
+            return None
+        if ours or name in _OTHER_VARIABLES:
             lines.append("env " + name + "=" + _escape(environ[name]))
     for path in files:
         try:
@@ -115,6 +121,13 @@ def header(environ: "Mapping[str, str]") -> str | None:
         state = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
         lines.append("file " + _escape(path) + " " + " ".join(map(str, state)))
     return "\n".join(lines) + "\n"
+
+
+def _is_secret(name: str) -> bool:
+    for word in _LIKE_SECRETS:
+        if word in name:
+            return not name.startswith("AWS_ENDPOINT_URL_") and not name.endswith("_FILE")
+    return False
 
 
 def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.cache import DiskCache, cache_directory, decode, encode, entry_name
+from aws_runas.credentials.cached import CachedProvider
 from aws_runas.credentials.freshness import is_usable, usable_until
 from aws_runas.credentials.model import Credentials
 from tests.unit.credentials.conftest import World
@@ -249,3 +251,20 @@ def test_what_a_process_gives_is_not_kept_on_disk(world_with: Callable[[str], Wo
     world = world_with(f"[profile process]\ncredential_process = echo '{document}'\n")
     world.access("process").provider.credentials()
     assert not world.cache.exists()
+
+
+def test_a_process_that_waits_sees_the_entry_before_the_lock_is_free(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path / "cache", pytest.fail)
+    provider = CachedProvider(Refusing(), cache, "role-x.json", lambda: _at(1))
+    found: list[Credentials] = []
+    with cache.lock("role-x.json", lambda: False):  # as the process that fetches does
+        waiting = threading.Thread(target=lambda: found.append(provider.credentials()))
+        waiting.start()
+        cache.write("role-x.json", HOUR)
+        waiting.join(30)
+        assert found == [HOUR]
+
+
+class Refusing:
+    def credentials(self, *, refresh: bool = False) -> Credentials:
+        raise AssertionError(f"asked, refresh={refresh}")

@@ -188,6 +188,21 @@ def test_no_secret_of_the_environment_is_written(home: Home) -> None:
         assert list(home.file().parent.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_KEY", "RUNAS_PASSWORD", "AWS_API_KEY"])
+def test_what_is_named_like_a_secret_is_not_written_either(home: Home, name: str) -> None:
+    home.remember(environ={name: "my-secret"})
+    assert not home.file().exists()
+    home.remember()
+    assert home.read(environ={name: "my-secret"}) is None
+    assert home.read(environ={name: ""}) is None
+
+
+def test_addresses_and_paths_are_no_secrets(home: Home) -> None:
+    harmless = {"AWS_ENDPOINT_URL_KEYSPACES": "http://127.0.0.1:2", "AWS_WEB_IDENTITY_TOKEN_FILE": "/none"}
+    home.remember(environ=harmless)
+    assert home.read(environ=harmless) is not None
+
+
 def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home) -> None:
     (home.path / ".aws" / "config").write_text((home.path / ".aws" / "config").read_text())
     home.remember()
