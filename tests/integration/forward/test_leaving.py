@@ -46,7 +46,7 @@ def test_signal_while_connections_are_open_breaks_them_off(sandbox: Sandbox) -> 
 
 
 def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox(start_slow=1.0)
+    sandbox = make_sandbox(start_slow=2.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "aws_runas", "forward", PROFILE, f"{TARGET}:9000"],
         env=sandbox.environ,
@@ -55,7 +55,7 @@ def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    wait_until(lambda: sandbox.count("StartSession") == 1, "StartSession is under way")
+    wait_until(lambda: sandbox.count("AssumeRole") == 1, "StartSession comes next, and takes its time")
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 143
@@ -113,7 +113,7 @@ def _is_running(pid: int) -> bool:
 
 
 def test_ssh_that_is_hung_up_while_its_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox(start_slow=1.0)
+    sandbox = make_sandbox(start_slow=2.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "aws_runas", "ssh", PROFILE, f"{TARGET}:9000"],
         env=sandbox.environ,
@@ -122,7 +122,7 @@ def test_ssh_that_is_hung_up_while_its_session_is_being_opened_leaves_none(make_
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    wait_until(lambda: sandbox.count("StartSession") == 1, "StartSession is under way")
+    wait_until(lambda: sandbox.count("AssumeRole") == 1, "StartSession comes next, and takes its time")
     process.send_signal(signal.SIGHUP)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 129
