@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 
 class _Closed(io.BytesIO):
@@ -18,6 +18,30 @@ class _Closed(io.BytesIO):
 
     def write(self, _data: object) -> int:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+class _Remarks(io.FileIO):
+    """Standard error that bears not being heard: a full disk or a reader that left is no reason to stop the work."""
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while left:
+                left = left[super().write(left) or len(left) :]
+        except OSError:
+            pass
+        return size
+
+
+def _stderr() -> TextIO:
+    stream = sys.stderr
+    if stream is None:
+        return io.StringIO()
+    if stream is not sys.__stderr__ or not isinstance(stream, io.TextIOWrapper):
+        return stream
+    remarks = cast(BinaryIO, _Remarks(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(remarks, stream.encoding, stream.errors, write_through=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +58,7 @@ class Environment:
 
     stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer if sys.stdin else io.BytesIO())
     stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer if sys.stdout else _Closed())
-    stderr: TextIO = field(default_factory=lambda: sys.stderr or io.StringIO())
+    stderr: TextIO = field(default_factory=_stderr)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
     now: Callable[[], float] = time.time

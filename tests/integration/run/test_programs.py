@@ -227,3 +227,15 @@ def test_the_dashes_after_the_profile_are_dropped(each_way: dict[str, str]) -> N
     assert run([PROFILE, "--", "echo", "--", "x"], each_way).stdout == b"-- x\n"
     assert run(["--", PROFILE, "echo", "x"], each_way).stdout == b"x\n"
     assert run(["exec", "-E", PROFILE, "echo", "x"], each_way).stdout == b"x\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_remarks_that_cannot_be_written_do_not_keep_a_program_from_running(environ: dict[str, str]) -> None:
+    with open("/dev/full", "wb") as full:
+        for flags in (["-e"], ["-e", "-E"], ["-v", "-v"]):
+            ran = run(
+                [*flags, PROFILE, "echo", "ran"], environ, capture_output=False, stdout=subprocess.PIPE, stderr=full
+            )
+            assert (ran.returncode, ran.stdout) == (0, b"ran\n")
+        ran = run(["no-such-profile", "true"], environ, capture_output=False, stderr=full)
+        assert ran.returncode == 3
