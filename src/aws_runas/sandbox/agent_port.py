@@ -229,6 +229,7 @@ class BasicPortPlugin:
         if flag == DISCONNECT_TO_PORT and self._connection is not None:
             connection, self._connection = self._connection, None
             connection.finish()
+            self._outgoing.clear()  # of the connection that is over
 
     def size(self, columns: int, rows: int) -> None:
         """There is no terminal."""
