@@ -19,9 +19,7 @@ from aws_runas.ssm.transport.handler import DataChannel
 
 DISCONNECT_TO_PORT: Final = 1  # flag, spec 4
 QUEUE: Final = 64 * 1024  # bytes of the connection waiting for the channel
-LATE_BYTES: Final = (
-    0.05  # seconds after the agent knows of the end, in which bytes of the old connection may still come
-)
+LATE_BYTES: Final = 0.2  # seconds of silence after a disconnect, before the next connection: late bytes are dropped
 
 
 class PortCarrier:
