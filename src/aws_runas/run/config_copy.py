@@ -32,15 +32,19 @@ def without_sources(text: str) -> str | None:
         The same text less those lines and what is nested under them; None where there are none.
     """
     kept = []
-    in_default = dropping = changed = False
+    in_default = in_setting = dropping = changed = False
+    indent = 0
     for line in text.splitlines(keepends=True):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            name = stripped[1:].partition("]")[0].split()
-            in_default, dropping = name in (["default"], ["profile", "default"]), False
-        elif in_default and stripped and not stripped.startswith(("#", ";")):
-            if not line[0].isspace():
-                dropping = _name(stripped) in SOURCES
+        content = line.strip()
+        if content and content[0] not in "#;":
+            here = len(line) - len(line.lstrip())
+            if not in_setting or here <= indent:  # else nested under the setting before, or its next line
+                indent = here
+                in_setting = content[0] != "[" or "]" not in content
+                if not in_setting:
+                    name = content[1:].rpartition("]")[0].replace('"', "").replace("'", "").split()
+                    in_default = name in (["default"], ["profile", "default"])
+                dropping = in_setting and in_default and _name(content) in SOURCES
             if dropping:
                 changed = True
                 continue

@@ -51,7 +51,8 @@ aws_access_key_id = AKIAKEPT
 
 
 @pytest.mark.parametrize(
-    "heading", ["[default]", "[profile default]", "[ default ]", "[profile  default]", "  [default]"]
+    "heading",
+    ["[default]", "[profile default]", "[ default ]", "[profile  default]", "  [default]", '[profile "default"]'],
 )
 def test_each_spelling_of_the_default_section_counts(heading: str) -> None:
     assert config_copy.without_sources(f"{heading}\nrole_arn = x\n") == f"{heading}\n"
@@ -88,3 +89,26 @@ def test_a_copy_is_private_and_read_by_botocore_as_meant(tmp_path: Path, monkeyp
     config_copy.remove(copy)
     config_copy.remove(copy)  # twice is fine
     assert [each.name for each in tmp_path.iterdir()] == ["config"]
+
+
+def test_an_indented_section_loses_its_sources_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """[default]
+  region = eu-west-1
+  credential_process = /bin/echo one
+     two
+  # remark
+  s3 =
+    role_arn = nested, and no source
+  aws_access_key_id = AKIA
+  [profile base]
+  role_arn = kept
+"""
+    copy = config_copy.without_sources(text)
+    assert copy is not None
+    (tmp_path / "config").write_text(copy)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    profiles = botocore.session.Session().full_config["profiles"]
+    assert profiles == {
+        "default": {"region": "eu-west-1", "s3": {"role_arn": "nested, and no source"}},
+        "base": {"role_arn": "kept"},
+    }
