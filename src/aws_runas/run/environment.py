@@ -17,6 +17,7 @@ REMOVED = (
     "AWS_CREDENTIAL_EXPIRATION",
     "AWS_ACCESS_KEY",  # the names that the first Java SDK takes too
     "AWS_SECRET_KEY",
+    "AWS_CREDENTIAL_FILE",  # the old EC2 tools'; botocore asks it before the endpoint
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",
     "AWS_WEB_IDENTITY_TOKEN_FILE",

@@ -18,6 +18,7 @@ AROUND = {
     "AWS_CREDENTIAL_EXPIRATION": "old",
     "AWS_ACCESS_KEY": "old",
     "AWS_SECRET_KEY": "old",
+    "AWS_CREDENTIAL_FILE": "/old",
     "AWS_ROLE_ARN": "old",
     "AWS_ROLE_SESSION_NAME": "old",
     "AWS_WEB_IDENTITY_TOKEN_FILE": "old",
