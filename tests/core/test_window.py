@@ -54,6 +54,19 @@ def test_window_grows_to_what_a_long_path_holds() -> None:
     assert Flow(rate=20_000, least=0.05).run(5) >= 20_000 * 0.05
 
 
+def test_window_grows_where_all_acknowledgements_of_a_round_come_in_one_read() -> None:
+    window, path = DeliveryWindow(), RoundTripTime()
+    now, order = 10.0, 0
+    for _ in range(8):
+        burst, window.was_full = window.limit, True  # all that may leave leaves at once
+        now += 0.04
+        for number in range(order, order + burst):
+            path.sample(0.04, now)
+            window.acknowledged(number, order + burst, 0.04, path, now)
+        order += burst
+    assert window.limit > 10 * FLOOR
+
+
 def test_window_leaves_little_waiting_at_the_peer_of_a_short_path() -> None:
     limit = Flow(rate=20_000, least=0.0005).run(5)
     assert limit / 20_000 < 0.025
