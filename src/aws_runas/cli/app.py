@@ -9,6 +9,7 @@ from aws_runas.cli import parser
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.flags import GlobalFlags, variable_is_on
 from aws_runas.cli.output import Result, emit, render_error
+from aws_runas.cli.positionals import is_profile_set
 from aws_runas.errors import AwsRunasError, Interrupted
 
 
@@ -85,5 +86,4 @@ def _words_of_questions(parsed: parser.Parsed, env: Environment) -> tuple[str, .
         return parsed.positionals
     inner = getattr(parser.load(parsed.command), "WORDS", ())
     words = tuple(word for word in parsed.positionals if word not in inner)
-    named = env.environ.get("AWS_PROFILE") or env.environ.get("AWS_DEFAULT_PROFILE")
-    return words[:1] if len(words) > 1 or not named else ()
+    return words[:1] if len(words) > 1 or not is_profile_set(env.environ) else ()

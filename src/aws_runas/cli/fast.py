@@ -79,7 +79,9 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     first = call.program[0] if call.program else ""
     if first in COMMANDS or first == SSM:
         return None
-    if environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE"):
+    if first == "" and call.program:
+        return None
+    if environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
         if first.startswith("arn:") or call.program[1:2] == ["--"]:
             return None
         if call.output and len(call.program) == 1:  # the profile, if it is one: then the full way has left its name

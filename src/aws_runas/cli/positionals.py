@@ -27,24 +27,31 @@ def split_profile(
         The profile, None where none was named, and the other words.
 
     Raises:
-        UsageError: there are too many words.
+        UsageError: there are too many words, or the profile is an empty one.
     """
     rest = list(words)
     if not rest:
         return None, []
     first = rest[0]
-    if environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE"):
+    if is_profile_set(environ):
         named = is_role_arn(first) or (
             len(rest) > 1 and rest[1] == "--" and first in _known(names) if most is None else len(rest) > most
         )
     else:
         named = not (most and len(rest) <= most and _is_plainly_a_target(first) and first not in _known(names))
     profile = rest.pop(0) if named else None
+    if profile == "":  # "$NAME" of a script, say, that was never set: not a word for the default profile
+        raise UsageError("the profile's name is empty", code="profile-empty", hint="leave the word out for default")
     if most is not None and len(rest) > most:
         surplus = rest[most]
         hint = "flags go before the profile" if surplus.startswith("-") else None
         raise UsageError(f"unexpected argument {surplus!r}", code="argument-unexpected", hint=hint)
     return profile, rest
+
+
+def is_profile_set(environ: Mapping[str, str]) -> bool:
+    """Whether a variable names the profile."""
+    return bool(environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip())
 
 
 def is_role_arn(word: str) -> bool:

@@ -45,21 +45,23 @@ def check_variables(environ: Mapping[str, str], profile: Profile | None) -> Find
         )
     if token and not key:
         return _contradiction("AWS_SESSION_TOKEN is set without AWS_ACCESS_KEY_ID", "unset AWS_SESSION_TOKEN")
-    for first, second in _PAIRS:
-        if environ.get(first) and environ.get(second) and environ[first] != environ[second]:
-            return warn(
-                "variables",
-                f"{first} is {environ[first]} and {second} is {environ[second]}; {first} counts",
-                f"unset {second}",
-            )
+    found = [
+        (f"{first} is {environ[first]} and {second} is {environ[second]}; {first} counts", f"unset {second}")
+        for first, second in _PAIRS
+        if environ.get(first) and environ.get(second) and environ[first] != environ[second]
+    ]
     for line in profile.warnings if profile else ():
-        return warn("variables", line, "unset AWS_ACCESS_KEY_ID if other programs are to use the profile as well")
+        found.append((line, "unset AWS_ACCESS_KEY_ID if other programs are to use the profile as well"))
     if environ.get("AWSRUNAS_PROFILE"):
-        return warn(
-            "variables",
-            f"this is inside a program that aws-runas runs as {environ['AWSRUNAS_PROFILE']}",
-            "leave that program to start with your own settings",
+        found.append(
+            (
+                f"this is inside a program that aws-runas runs as {environ['AWSRUNAS_PROFILE']}",
+                "leave that program to start with your own settings",
+            )
         )
+    if found:
+        lines, advice = zip(*found, strict=True)
+        return warn("variables", "; ".join(lines), "; ".join(advice))
     return ok("variables", "no contradictions")
 
 

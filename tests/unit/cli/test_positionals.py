@@ -77,3 +77,17 @@ def test_names_are_looked_up_only_where_they_decide() -> None:
 
     assert split_profile(["dev", "ls"], names, {}, None) == ("dev", ["ls"])
     assert split_profile(["ls", "-l"], names, {"AWS_PROFILE": "prod"}, None) == (None, ["ls", "-l"])
+
+
+@pytest.mark.parametrize("most", [None, 0, 1])
+def test_an_empty_word_is_no_profile(most: int | None) -> None:
+    with pytest.raises(UsageError) as raised:
+        split_profile(["", "true"][: 1 if most == 0 else 2], NAMES, {}, most)
+    assert raised.value.code == "profile-empty"
+
+
+def test_a_variable_of_spaces_names_no_profile() -> None:
+    assert split_profile(["dev", "ls"], NAMES, {"AWS_PROFILE": " ", "AWS_DEFAULT_PROFILE": "\t"}, None) == (
+        "dev",
+        ["ls"],
+    )

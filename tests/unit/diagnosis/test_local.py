@@ -97,6 +97,19 @@ def test_keys_in_the_environment_beside_a_named_profile_are_warned_of(tmp_path: 
     assert "profile keys is used" in found.message
 
 
+def test_one_surprise_does_not_hide_another(tmp_path: Path) -> None:
+    environ = {
+        "AWS_PROFILE": "keys",
+        "AWS_DEFAULT_PROFILE": "other",
+        "AWS_ACCESS_KEY_ID": "AKIAOTHER",
+        "AWS_SECRET_ACCESS_KEY": "s",
+    }
+    found = check_variables(environ, profile(tmp_path, "keys", **environ))
+    assert found.verdict == "warn"
+    assert "AWS_DEFAULT_PROFILE is other" in found.message
+    assert "AWS_ACCESS_KEY_ID is set in the environment too" in found.message
+
+
 def test_a_region_is_ok_and_its_origin_told(tmp_path: Path) -> None:
     found = check_region(profile(tmp_path, "keys"), needed=True)
     assert found.verdict == "ok"
