@@ -60,15 +60,15 @@ class Pump:
                 [self.connection], [self.connection] if self._pending else [], [], DEADLINE
             )
             assert reading or writing, "nothing happens any more"
-            if writing:
-                self._pending = self._pending[self.connection.send(self._pending) :]
-            if reading:
-                try:
-                    data = self.connection.recv(65536)
-                except ConnectionResetError:  # it left with our last FIN unread
-                    return
-                if not data:
-                    return
+            try:
+                if writing:
+                    self._pending = self._pending[self.connection.send(self._pending) :]
+                data = self.connection.recv(65536) if reading else None
+            except (ConnectionResetError, BrokenPipeError):  # it left with our last FIN unread
+                return
+            if data == b"":
+                return
+            if data:
                 self.session.receive_data(data)
             for event in self.session.events():
                 if isinstance(event, StreamOpened | StreamDataReceived | StreamFinished):
