@@ -259,3 +259,26 @@ def test_leaving_while_the_connection_is_lost_ends_the_session_at_once() -> None
         assert service.calls.count("terminate") == 1
 
     asyncio.run(run())
+
+
+def test_leaving_after_a_failure_waits_until_the_service_knows_of_the_end() -> None:
+    told = threading.Event()
+
+    class Slow(ListedService):
+        def terminate_session(self, session_id: str) -> None:
+            told.wait(10)
+            super().terminate_session(session_id)
+
+    async def run() -> None:
+        async with StreamServer(cut_first(reset)) as server:
+            service = Slow(resumes=[SessionGone("over", code="session-gone")])
+            channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.ended)
+            leaving = asyncio.create_task(channel.terminate())
+            done, _ = await asyncio.wait([leaving], timeout=0.1)
+            assert not done
+            told.set()
+            await leaving
+        assert service.calls.count("terminate") == 1
+
+    asyncio.run(run())

@@ -100,6 +100,7 @@ class SessionChannel:
         self._pause = PauseWatch(self._loop, self._paused_for_long, lambda: self._spawn(self._ask_whether_active()))
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
+        self._failing: asyncio.Task[None] | None = None  # ending at the service what failed here
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when the session is over, for whatever reason; never an exception."""
 
@@ -163,6 +164,8 @@ class SessionChannel:
                     self._reconnecting.cancel()
                 await self._terminate_at_service()
                 self._end(None, "")
+            elif self._failing is not None:
+                await self._failing
         finally:
             self._terminating.set_result(None)
 
@@ -347,7 +350,7 @@ class SessionChannel:
         """The session cannot go on: end it on our side, then at the service."""
         if self.ended.done():
             return
-        self._spawn(self._terminate_at_service())
+        self._failing = self._loop.create_task(self._terminate_at_service())
         self._end(error, "")
 
     def _end(self, error: Exception | None, output: str) -> None:
