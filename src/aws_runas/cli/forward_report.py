@@ -106,9 +106,9 @@ class ForwardReport:
                 return f"session {event.session} opened, agent {event.agent_version}"
             case happened.SessionOver() if self._verbose:
                 return f"session {event.session} closed"
-            case happened.ConnectionLost() if self._verbose:
-                return f"session {event.session}: connection lost ({event.reason}), resuming"
-            case happened.ConnectionRegained() if self._verbose:
+            case happened.ConnectionLost() if not self._quiet:
+                return f"session {event.session}: connection lost ({event.reason}); resuming"
+            case happened.ConnectionRegained() if not self._quiet:
                 return f"session {event.session}: resumed after {event.seconds:.1f} s"
             case happened.LocalOpened() if self._verbose:
                 return f"connection {event.connection} from {event.peer}"
