@@ -273,6 +273,8 @@ def test_leaving_after_a_failure_waits_until_the_service_knows_of_the_end() -> N
         async with StreamServer(cut_first(reset)) as server:
             service = Slow(resumes=[SessionGone("over", code="session-gone")])
             channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
             await recorder.until(lambda: recorder.ended)
             leaving = asyncio.create_task(channel.terminate())
             done, _ = await asyncio.wait([leaving], timeout=0.1)
