@@ -44,7 +44,13 @@ def run(
         copy = config_copy.make(config_file) if config_file else None
         token = os.urandom(TOKEN_BYTES).hex()
         environment.with_endpoint(variables, listener.getsockname()[1], token, copy)
-        return _run(words, variables, lambda: serve(listener.detach(), token))
+
+        def serve_if_it_runs() -> None:
+            descriptor = listener.detach()
+            if descriptor >= 0:  # else the program has ended already, and the listener is closed
+                serve(descriptor, token)
+
+        return _run(words, variables, serve_if_it_runs)
     except OSError as error:
         raise ProgramError(
             f"the credential endpoint of {words[0]!r} cannot be made: {error.strerror}",

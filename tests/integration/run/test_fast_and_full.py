@@ -31,7 +31,11 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_DEFAULT_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE, "AWS_DEFAULT_PROFILE": "nobody"}, True),
-    (["-E", PROFILE, *PROGRAM], {"AWS_PROFILE": "sandbox"}, True),  # the shell says that it is no program
+    (
+        ["-E", PROFILE, *PROGRAM],
+        {"AWS_PROFILE": "sandbox", "SHELL": "/bin/bash"},
+        True,
+    ),  # it says that this is no program
     (["-E", PROFILE, "--", *PROGRAM], {"AWS_PROFILE": "sandbox"}, False),
     (["-E", ARN, *PROGRAM], {"AWS_PROFILE": "sandbox-user"}, False),
     (["-E", PROFILE, *PROGRAM], {"AWS_REGION": "eu-west-1"}, True),

@@ -60,7 +60,8 @@ def test_ctrl_c_ctrl_z_and_ctrl_backslash_reach_the_remote_program(sandbox: Sand
     terminal = Terminal(sandbox, "shell", "-q", "my-profile", "i-deadbeef")
     terminal.prompt()
     for key in (b"\x03", b"\x1c"):
-        terminal.type("echo begun; sleep 60\r")
+        # exec: a shell that is just about to start sleep may survive the key
+        terminal.type("sh -c 'echo begun; exec sleep 60'\r")
         terminal.see("\r\nbegun\r\n")
         terminal.type(key)
         terminal.prompt()
