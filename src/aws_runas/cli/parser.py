@@ -125,13 +125,7 @@ def questions(parsed: Parsed, words: Sequence[str]) -> list[Parsed]:
 
 def load(command: str) -> Command:
     """Import the module of a command, and nothing of the others."""
-    name = f"aws_runas.cli.commands.{command}"
-    try:
-        return cast(Command, importlib.import_module(name))
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise UsageError(f"{command} is not available yet", code="not-available-yet") from None
+    return cast(Command, importlib.import_module(f"aws_runas.cli.commands.{command}"))
 
 
 def build_parser(command: str, module: Command) -> Parser:
