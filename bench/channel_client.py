@@ -15,12 +15,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.settings import ChannelSettings
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from bench.plugin_model import PluginModel
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.moto_world import MotoWorld
+from tests.support.moto_world import MotoWorld
 
 from aws_runas.identity.roles import own_roles
 

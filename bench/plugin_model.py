@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from hashlib import sha256
 
-from aws_runas.ssm.model import StartedSession
+from aws_runas.aws.session import StartedSession
 from aws_runas.ssm.transport.address import parse_stream_url
 from aws_runas.ssm.transport.websocket import Closed, WebSocket, client_websocket
 

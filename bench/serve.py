@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.serve.app import App, Options
 from aws_runas.serve.endpoint import Endpoint
 from aws_runas.serve.peer import Users

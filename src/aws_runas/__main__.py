@@ -16,11 +16,11 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     try:
         if words == ["completion", "--profiles"]:  # asked at each press of the completion key
-            from aws_runas.cli.profile_names import profile_names
+            from aws_runas.fast.profile_names import profile_names
 
             sys.stdout.write("".join(f"{name}\n" for name in profile_names(os.environ)))
             return 0
-        from aws_runas.cli import fast
+        from aws_runas.fast import start as fast
 
         fast.start(words, os.environ)  # does not return when it could
         from aws_runas.cli import app

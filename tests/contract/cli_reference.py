@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_runas.cli import help as help_pages
-from aws_runas.cli.flags import FLAGS
-from aws_runas.cli.names import COMMANDS
+from aws_runas.cli.parsing import help as help_pages
+from aws_runas.cli.parsing.flags import FLAGS
+from aws_runas.fast.names import COMMANDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 MARK = "<!-- Below this line everything is written by `python -m tests.contract.cli_reference`. -->"

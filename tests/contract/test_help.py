@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.cli import help as help_pages
-from aws_runas.cli.names import COMMANDS
-from tests import requires
+from aws_runas.cli.parsing import help as help_pages
+from aws_runas.fast.names import COMMANDS
 from tests.contract import cli_reference
+from tests.support import requires
 
 FOLDER = Path(__file__).parent
 
@@ -69,7 +69,7 @@ def test_the_long_help_holds_the_flags_of_each_command() -> None:
 @pytest.mark.parametrize("command", sorted(set(COMMANDS.values())))
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_command_has_help_before_and_after_its_name(command: str, flag: str) -> None:
-    from aws_runas.cli import parser
+    from aws_runas.cli.parsing import parser
 
     assert parser.parse([command, flag]).help == parser.parse([flag, command]).help == "short"
     assert help_pages.page("short", command).startswith(f"usage: aws-runas [<flags>] {command}")

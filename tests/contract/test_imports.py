@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.cli import fast as start
-from aws_runas.credentials import fast
+from aws_runas.fast import shortcut as fast
+from aws_runas.fast import start
 
 SOURCE = Path(__file__).parents[2] / "src" / "aws_runas"
 MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in sorted(SOURCE.rglob("*.py"))}
 
 # What each room may import of ours, besides itself. Errors, files, redact and the two models, plain values, are
 # everybody's.
-COMMON = ("errors", "files", "redact", "credentials.model", "ssm.model")
+COMMON = ("errors", "files", "redact", "aws.credentials", "aws.session", "fast.names")
 CREDENTIALS = ("credentials", "aws", "config")
 ALLOWED = {
     "config": (),
@@ -32,7 +32,7 @@ ALLOWED = {
     "serve": (*CREDENTIALS, "identity"),
     "ssm": (*CREDENTIALS, "targets"),
     "ssm.core": (),
-    "ssm.transport": ("ssm.core", "ssm.model"),
+    "ssm.transport": ("ssm.core",),
 }
 BOTOCORE = ("aws.", "ssm.api", "ssm.kms", "sandbox.")
 PRINTING = ("cli.", "sandbox.", "__main__")
@@ -145,11 +145,10 @@ def test_nothing_below_the_command_line_prints() -> None:
 FAST = {
     "aws_runas",
     "aws_runas.__main__",
-    "aws_runas.cli",
-    "aws_runas.cli.fast",
-    "aws_runas.cli.names",
-    "aws_runas.credentials",
-    "aws_runas.credentials.fast",
+    "aws_runas.fast",
+    "aws_runas.fast.start",
+    "aws_runas.fast.names",
+    "aws_runas.fast.shortcut",
     "aws_runas.errors",
     "aws_runas.run",
     "aws_runas.run.environment",
@@ -158,7 +157,7 @@ FAST = {
     "time",
 }
 FAST_BESIDE = FAST | {
-    "aws_runas.run.beside",
+    "aws_runas.run.endpoint_mode",
     "aws_runas.run.config_copy",
     "aws_runas.run.waiting",
     "_socket",
@@ -208,7 +207,7 @@ def test_the_fast_start_imports_these_modules_and_no_other(environ: dict[str, st
 
 
 def test_printing_fast_imports_one_module_more(environ: dict[str, str]) -> None:
-    assert _modules(environ, "-O", "json", "p") <= FAST | {"aws_runas.cli.fast_print"}
+    assert _modules(environ, "-O", "json", "p") <= FAST | {"aws_runas.fast.print"}
 
 
 def test_the_default_mode_starts_the_program_before_the_server_is_loaded(environ: dict[str, str]) -> None:

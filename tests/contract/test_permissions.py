@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from aws_runas.aws.access import Access
 from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.iam import Iam
-from aws_runas.credentials.access import Access
 from aws_runas.errors import AwsRunasError
 from aws_runas.identity.mfa import mfa_devices
 from aws_runas.identity.roles import own_roles
 from aws_runas.targets.resolve import resolve_target
-from tests.moto_fixtures import moto_url, world
-from tests.moto_world import ACCOUNT, MotoWorld
+from tests.support.moto_fixtures import moto_url, world
+from tests.support.moto_world import ACCOUNT, MotoWorld
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"

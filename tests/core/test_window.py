@@ -7,11 +7,11 @@ from bench.path import Path, Upload
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.errors import LocalProtocolError
-from aws_runas.ssm.core.pacing import BURST, DataShare, Pacer
 from aws_runas.ssm.core.receiving import OWED_ACKNOWLEDGEMENTS, STORED_BYTES
-from aws_runas.ssm.core.rto import TIMEOUT_CEILING, RoundTripTime
+from aws_runas.ssm.core.recovery.pacing import BURST, DataShare, Pacer
+from aws_runas.ssm.core.recovery.rto import TIMEOUT_CEILING, RoundTripTime
+from aws_runas.ssm.core.recovery.window import CEILING, FLOOR, LEAST, DeliveryWindow
 from aws_runas.ssm.core.sending import SPAN
-from aws_runas.ssm.core.window import CEILING, FLOOR, LEAST, DeliveryWindow
 from tests.core import naive
 from tests.core.frames import acknowledged, acknowledgement, numbers, output
 from tests.core.pair import PLAIN, make_channel

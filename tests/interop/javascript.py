@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from aws_runas import files
-from tests import requires
+from tests.support import requires
 
 FOLDER = Path(__file__).parent / "js"
 

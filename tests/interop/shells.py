@@ -12,7 +12,7 @@ from typing import Any
 
 import pexpect
 
-from tests import requires
+from tests.support import requires
 
 PROMPT = "READY> "
 WIDTH = 20_000  # columns: a line with every candidate in it must not wrap

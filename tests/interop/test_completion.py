@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.cli.completion.table import POSITIONS, SHELLS, table
-from aws_runas.cli.names import COMMANDS
+from aws_runas.fast.names import COMMANDS
 from tests.interop import shells
 
 CONFIG = """

@@ -18,7 +18,7 @@ from aws_runas.sandbox.world import Sandbox
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.server import Answer
 from tests.interop import javascript
-from tests.serving import Command, Reply, eventually, fetch, running
+from tests.support.serving import Command, Reply, eventually, fetch, running
 
 HERE = Path(__file__).parent
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests import requires
 from tests.integration.sandbox.clients import user_client
+from tests.support import requires
 
 from . import javascript
 

@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 
 from aws_runas.serve import api, page
-from tests.serving import TOKEN, Served, serving
+from tests.support.serving import TOKEN, Served, serving
 
 SCHEMA = schemathesis.openapi.from_path(Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml")
 BOUND = settings(

@@ -11,7 +11,7 @@ import pytest
 from aws_runas.sandbox.world import Sandbox
 from aws_runas.serve.http import Response
 from tests.interop.webdriver import DOWN, ENTER, TAB, Browser
-from tests.serving import Command, FakeCatalogue, FakeProvider, running, serving
+from tests.support.serving import Command, FakeCatalogue, FakeProvider, running, serving
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 KEEP = bool(os.environ.get("RUNAS_SCREENSHOTS"))  # make the pictures of the docs anew

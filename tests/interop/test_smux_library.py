@@ -14,7 +14,7 @@ import pytest
 
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
-from tests import requires
+from tests.support import requires
 
 LIBRARY = Path("/usr/share/gocode/src/github.com/xtaci/smux")
 DEADLINE = 60.0  # seconds

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests import requires
+from tests.support import requires
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key that WebDriver wraps element ids in
 DEADLINE = 20.0  # seconds

@@ -15,7 +15,7 @@ import pytest
 from aws_runas import __version__
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.release import RELEASES_URL, is_newer, latest, page_address
-from tests.loopback import Quiet, serving
+from tests.support.loopback import Quiet, serving
 
 
 @pytest.mark.parametrize(

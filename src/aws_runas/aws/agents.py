@@ -8,7 +8,7 @@ from aws_runas.aws.ssm import managed_node
 from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.access import Access
+    from aws_runas.aws.access import Access
 
 
 def agent_version(access: Access, instance_id: str) -> str:

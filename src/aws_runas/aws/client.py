@@ -17,9 +17,9 @@ import botocore.exceptions
 import botocore.session
 
 from aws_runas import __version__
+from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.loader import Loader
 from aws_runas.config.profile import Profile
-from aws_runas.credentials.model import Credentials
 from aws_runas.errors import ConfigError
 
 CONNECT_TIMEOUT = 10  # seconds; botocore's own is 60, too long to look at a dead address

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.errors import translate
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import TargetError
-from aws_runas.ssm.model import StartedSession
 
 if TYPE_CHECKING:
     from aws_runas.credentials.build import Access

@@ -8,7 +8,7 @@ from aws_runas.aws.errors import translate
 from aws_runas.errors import SessionError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.access import Access
+    from aws_runas.aws.access import Access
 
 
 def push_public_key(access: Access, instance_id: str, user: str, key: str) -> None:

@@ -10,9 +10,9 @@ from botocore import credentials as resolvers
 from botocore import exceptions
 
 from aws_runas.aws.client import Session
+from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
-from aws_runas.credentials.model import Credentials
 from aws_runas.errors import CredentialsError
 
 

@@ -13,7 +13,7 @@ import botocore.auth
 import botocore.awsrequest
 
 from aws_runas.aws.client import ProviderCredentials
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 
 SERVICE = "ssmmessages"
 

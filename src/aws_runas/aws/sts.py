@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.errors import translate
 from aws_runas.config.profile import Role
-from aws_runas.credentials.model import Credentials
 
 
 def get_session_token(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from aws_runas.aws.access import Access
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.prompt import ask_on_terminal
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.shortcut import remember
+from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import parse_tag
-from aws_runas.credentials import fast
-from aws_runas.credentials.access import Access
 from aws_runas.credentials.build import open_access
-from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.credentials.printing import expiration_text
-from aws_runas.credentials.remember import remember
 from aws_runas.errors import UsageError
+from aws_runas.fast import shortcut as fast
 
 
 def open_access_for(

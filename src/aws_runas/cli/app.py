@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aws_runas.cli import parser
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags, variable_is_on
 from aws_runas.cli.output import Result, emit, render_error
-from aws_runas.cli.positionals import is_profile_set
+from aws_runas.cli.parsing import parser
+from aws_runas.cli.parsing.flags import GlobalFlags, variable_is_on
+from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.errors import AwsRunasError, Interrupted
 
 
@@ -36,7 +36,7 @@ def main(words: Sequence[str], env: Environment | None = None) -> int:
 def _answer(words: Sequence[str], env: Environment) -> Result:
     parsed = parser.parse(words)
     if parsed.help:
-        from aws_runas.cli import help as help_pages
+        from aws_runas.cli.parsing import help as help_pages
 
         return Result(stdout=help_pages.page(parsed.help, parsed.command))
     parsed = replace(parsed, flags=_with_switches(parsed.flags, env))

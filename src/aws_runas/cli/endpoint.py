@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 
-from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.errors import CredentialsError
 from aws_runas.serve.endpoint import Endpoint
 

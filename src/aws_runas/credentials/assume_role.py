@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.aws.errors import aws_code, aws_message
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT, format_duration
 from aws_runas.config.lookup import out_of_range
 from aws_runas.config.profile import Role
 from aws_runas.credentials.mfa import MfaCodes
-from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.credentials.sts_clients import StsClients
 from aws_runas.errors import CredentialsError
 

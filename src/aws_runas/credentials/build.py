@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aws_runas.aws.access import Access
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
 from aws_runas.config.files import load_files
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role
 from aws_runas.config.resolve import resolve
-from aws_runas.credentials.access import Access
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
 from aws_runas.credentials.mfa import MfaCodes, Prompt
-from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
 from aws_runas.credentials.sts_clients import StsClients

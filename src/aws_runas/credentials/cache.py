@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 
 VERSION = 1  # of an entry's content
 MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.credentials.cache import DiskCache
 from aws_runas.credentials.freshness import is_usable
-from aws_runas.credentials.model import Credentials, Provider
 
 
 class MemoryProvider:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 
 RESERVE = 0.1  # of the life, product rule
 CLOCK_TOLERANCE = 300  # seconds; AWS itself bears five minutes

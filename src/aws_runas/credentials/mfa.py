@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.errors import aws_message
 from aws_runas.config.profile import Setting
-from aws_runas.credentials.model import Credentials
 from aws_runas.errors import CredentialsError
 
 ATTEMPTS = 3  # in all, product rule

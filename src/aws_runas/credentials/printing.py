@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import UsageError
 
 FORMATS = ("env", "json", "fish", "powershell", "dotenv")

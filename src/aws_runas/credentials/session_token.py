@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.credentials.mfa import MfaCodes
-from aws_runas.credentials.model import Credentials, Provider
 from aws_runas.credentials.sts_clients import StsClients
 
 

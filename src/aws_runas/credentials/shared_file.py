@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aws_runas import files
+from aws_runas.aws.credentials import Credentials
 from aws_runas.config.files import parse_file
-from aws_runas.credentials.model import Credentials
 from aws_runas.credentials.printing import iso
 from aws_runas.errors import ConfigError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from aws_runas.aws.credentials import Credentials
 from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource
-from aws_runas.credentials.model import Credentials
 from aws_runas.errors import CredentialsError
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from aws_runas.sandbox.agent import AgentSession
-from aws_runas.sandbox.control import Command
+from aws_runas.sandbox.agent.session import AgentSession
+from aws_runas.sandbox.fixtures import MFA_SERIAL, USER
 from aws_runas.sandbox.options import PUBLICATION_FORMS
-from aws_runas.sandbox.population import MFA_SERIAL, USER
-from aws_runas.sandbox.session import Session
+from aws_runas.sandbox.services.control import Command
+from aws_runas.sandbox.services.session import Session
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION, START_PUBLICATION
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.population import EXTERNAL_ID, MFA_SERIAL, USER, Population, role_arn
-from aws_runas.sandbox.principals import ACCOUNT
+from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, Population, role_arn
+from aws_runas.sandbox.services.principals import ACCOUNT
 
 CONFIG = """\
 # Written by `aws-runas sandbox`; gone when it ends.

@@ -20,22 +20,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aws_runas.sandbox import configuration, http
+from aws_runas.sandbox import configuration
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.commands import HostCommands
-from aws_runas.sandbox.control import PREFIX, Control
-from aws_runas.sandbox.data_channel import DataChannels
-from aws_runas.sandbox.ecs import Ecs
-from aws_runas.sandbox.errors import Reply
-from aws_runas.sandbox.gateway import Gateway
+from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms
 from aws_runas.sandbox.instances import Instances
-from aws_runas.sandbox.moto import Moto
-from aws_runas.sandbox.neighbours import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.population import populate_ec2, populate_iam, populate_kms
-from aws_runas.sandbox.principals import Key, TemporaryKeys
-from aws_runas.sandbox.ssm_service import SsmService
-from aws_runas.sandbox.sts import MfaDevices, Sts
+from aws_runas.sandbox.services import http
+from aws_runas.sandbox.services.control import PREFIX, Control
+from aws_runas.sandbox.services.data_channel import DataChannels
+from aws_runas.sandbox.services.ecs import Ecs
+from aws_runas.sandbox.services.errors import Reply
+from aws_runas.sandbox.services.gateway import Gateway
+from aws_runas.sandbox.services.moto import Moto
+from aws_runas.sandbox.services.principals import Key, TemporaryKeys
+from aws_runas.sandbox.services.ssm import SsmService
+from aws_runas.sandbox.services.sso_portal import InstanceConnect, SsoPortal, write_sso_token
+from aws_runas.sandbox.services.sts import MfaDevices, Sts
 
 HELLO_PORT = 9000  # of the instances; on this machine it is one that the system picks
 WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait a little

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aws_runas import files
-from aws_runas.sandbox import ecs
-from aws_runas.sandbox.agent import AgentSession
-from aws_runas.sandbox.agent_machine import Machine
-from aws_runas.sandbox.moto import Moto
+from aws_runas.sandbox.agent.machine import Machine
+from aws_runas.sandbox.agent.session import AgentSession
+from aws_runas.sandbox.fixtures import INSTANCES, MANAGED_NODE
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.population import INSTANCES, MANAGED_NODE
-from aws_runas.sandbox.session import Session
+from aws_runas.sandbox.services import ecs
+from aws_runas.sandbox.services.moto import Moto
+from aws_runas.sandbox.services.session import Session
 
 CLIENT_COMES_FIRST = 1.0  # seconds that an agent waits for the client before it joins a session
 

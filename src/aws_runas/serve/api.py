@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError
 from aws_runas.serve import replies
 from aws_runas.serve.http import Request, Response

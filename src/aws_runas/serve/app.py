@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError
 from aws_runas.serve import api, ecs, guards, imds, page, replies
 from aws_runas.serve.http import Request, Response

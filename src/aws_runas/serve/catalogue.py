@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from aws_runas.aws.credentials import Provider
 from aws_runas.config.files import load_files
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import Say, open_access
-from aws_runas.credentials.model import Provider
 from aws_runas.serve.profiles import ProfileFacts, Prompt
 
 

@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-creden
 
 from __future__ import annotations
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.serve import replies
 from aws_runas.serve.http import Request, Response
 

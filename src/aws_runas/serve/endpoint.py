@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
-from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.serve import ecs, guards, replies
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.renewal import Outcome, Renewal

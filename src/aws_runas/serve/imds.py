@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.serve import replies
 from aws_runas.serve.ecs import account_of
 from aws_runas.serve.http import Request, Response

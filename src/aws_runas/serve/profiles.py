@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aws_runas.credentials.model import Provider
+from aws_runas.aws.credentials import Provider
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.serve import replies
 from aws_runas.serve.renewal import CodeSlot, Renewal

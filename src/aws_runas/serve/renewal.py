@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aws_runas.credentials.model import Credentials, Provider
+from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.serve import replies
 

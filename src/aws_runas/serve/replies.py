@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 from aws_runas.serve.http import Response
 

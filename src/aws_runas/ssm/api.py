@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws.errors import aws_code, aws_message, translate
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
 
 if TYPE_CHECKING:

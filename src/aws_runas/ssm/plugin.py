@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import SessionError
-from aws_runas.ssm.model import StartedSession
 
 PROGRAM: Final = "session-manager-plugin"
 Version = tuple[int, int, int, int]

@@ -11,8 +11,8 @@ from aws_runas.aws.errors import aws_code
 from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:
+    from aws_runas.aws.session import StartedSession
     from aws_runas.credentials.build import Access
-    from aws_runas.ssm.model import StartedSession
     from aws_runas.targets.model import Pick
 
 SHELL = "/bin/sh"  # every image that has a shell at all has this one

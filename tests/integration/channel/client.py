@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.settings import ChannelSettings
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.sts_server import Sts, running_sts, write_home
+from tests.support.sts_server import Sts, running_sts, write_home
 
 
 @pytest.fixture

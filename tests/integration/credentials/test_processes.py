@@ -15,8 +15,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests import requires
-from tests.sts_server import Sts, running_sts, write_home
+from tests.support import requires
+from tests.support.sts_server import Sts, running_sts, write_home
 
 COMMAND = [sys.executable, "-m", "aws_runas"]
 MANY = 50

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.credentials import fast, printing
-from aws_runas.credentials.model import Credentials
-from tests.sts_server import Sts, running_sts, write_home
+from aws_runas.aws.credentials import Credentials
+from aws_runas.credentials import printing
+from aws_runas.fast import shortcut as fast
+from tests.support.sts_server import Sts, running_sts, write_home
 
 SECRETS = ("secret-key-of-user", "secret-key-of-plain", "secret-made", "token-made", "731905", "000000", "ext-secret")
 

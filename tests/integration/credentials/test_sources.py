@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sts_server import ROLE, Sts, running_sts, write_home
+from tests.support.sts_server import ROLE, Sts, running_sts, write_home
 
 LATER = "2099-01-01T00:00:00Z"
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests import requires
 from tests.integration.forward.support import DEADLINE, PROFILE, TARGET, forwarding, wait_until
+from tests.support import requires
 
 UNPACED = ("--rate", "off")
 

@@ -19,9 +19,9 @@ import pexpect
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests import requires
 from tests.integration.forward.support import DEADLINE, TARGET, echo, receive_exactly, serving, wait_until
 from tests.integration.forward.test_staying_up import active_sessions
+from tests.support import requires
 
 PROXY = f"{shlex.quote(sys.executable)} -m aws_runas ssh --rate off my-profile %r@%h:%p"
 
@@ -250,7 +250,7 @@ def test_keys_of_the_agent_and_of_identity_files_are_pushed(sandbox: Sandbox, ss
         wait_until(agent.exists, "the agent is there")
         environ = {**os.environ, "SSH_AUTH_SOCK": str(agent), "HOME": str(home)}
         subprocess.run(["ssh-add", "-q", str(tmp_path / "held")], env=environ, check=True)
-        from aws_runas.cli.ssh_keys import public_keys, ssh_settings
+        from aws_runas.cli.session.ssh_keys import public_keys, ssh_settings
 
         settings = ssh_settings(TARGET, "admin", 22, environ)
         assert settings.user == "admin"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.cli import fast
-from aws_runas.credentials import fast as shortcut
+from aws_runas.fast import shortcut
+from aws_runas.fast import start as fast
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS
 

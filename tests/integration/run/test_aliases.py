@@ -8,9 +8,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests import requires
 from tests.integration.conftest import AWS_RUNAS
 from tests.integration.run.conftest import PROFILE, run
+from tests.support import requires
 
 POSIX = """
 case $- in *i*) ;; *) return;; esac

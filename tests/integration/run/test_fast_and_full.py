@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.cli import fast
+from aws_runas.fast import start as fast
 from tests.integration.run.conftest import PROFILE, run
 
 SHOW = "import os, sys; print(sys.argv[1:]); [print(f'{n}={v}') for n, v in sorted(os.environ.items())]"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests import requires
 from tests.integration.conftest import AWS_RUNAS
 from tests.integration.run.conftest import PROFILE, children_of, is_alive, run
+from tests.support import requires
 
 # Says each signal that it gets, and ends after USR2.
 LISTENER = """

@@ -20,8 +20,8 @@ from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from aws_runas.sandbox.population import role_arn
-from aws_runas.sandbox.service_messages import publication
+from aws_runas.sandbox.fixtures import role_arn
+from aws_runas.sandbox.services.service_messages import publication
 from aws_runas.sandbox.world import Sandbox
 from aws_runas.ssm.core.message import Message, decode_message, encode_message, message_type_of
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws_runas.sandbox.population import EXTERNAL_ID, MFA_SERIAL, role_arn
-from aws_runas.sandbox.totp import code_at
+from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, role_arn
+from aws_runas.sandbox.services.totp import code_at
 from aws_runas.sandbox.world import Sandbox
 
 from .clients import client, refusal, user_client

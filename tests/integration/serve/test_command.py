@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests.serving import Command, eventually, fetch
+from tests.support.serving import Command, eventually, fetch
 
 TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"

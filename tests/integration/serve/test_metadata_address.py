@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests import requires
-from tests.serving import Command, eventually
+from tests.support import requires
+from tests.support.serving import Command, eventually
 
 ROLE = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
 USER = 65534  # nobody: not root, and everywhere

@@ -12,7 +12,7 @@ import pytest
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError
-from tests.sts_server import Sts, running_sts, write_home
+from tests.support.sts_server import Sts, running_sts, write_home
 
 
 @pytest.fixture

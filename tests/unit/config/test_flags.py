@@ -8,7 +8,7 @@ import pytest
 
 from aws_runas.config.resolve import Overrides, load_files, resolve
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
-from tests.sts_server import write_home
+from tests.support.sts_server import write_home
 
 
 def _error(home: Path, overrides: Overrides, more: str = "", name: str = "plainrole") -> AwsRunasError:

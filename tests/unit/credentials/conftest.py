@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.cli.prompt import no_terminal
+from aws_runas.aws.access import Access
+from aws_runas.cli.terminal.prompt import no_terminal
 from aws_runas.config.resolve import Overrides
-from aws_runas.credentials.access import Access
 from aws_runas.credentials.build import open_access
-from tests.sts_server import Sts, running_sts, write_home
+from tests.support.sts_server import Sts, running_sts, write_home
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from aws_runas.config.resolve import Overrides
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, UsageError
-from tests.sts_server import MFA, ROLE
+from tests.support.sts_server import MFA, ROLE
 from tests.unit.credentials.conftest import World
 
 

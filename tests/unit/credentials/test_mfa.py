@@ -10,7 +10,7 @@ import pytest
 
 from aws_runas.config.resolve import Overrides
 from aws_runas.errors import ConfigError, CredentialsError
-from tests.sts_server import ROLE
+from tests.support.sts_server import ROLE
 from tests.unit.credentials.conftest import World
 
 

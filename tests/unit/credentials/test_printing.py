@@ -12,10 +12,10 @@ import botocore.session
 import dotenv
 import pytest
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.credentials.printing import VARIABLES, expiration_text, in_words, render, render_unset, variables
 from aws_runas.errors import UsageError
-from tests import requires
+from tests.support import requires
 
 END = datetime(2026, 11, 23, 7, 44, 12, tzinfo=UTC)
 PLAIN = Credentials("ASIAKEY", "wJalr/XUtn+FEMI=", "IQoJb3//==", expiration=END, issued=END - timedelta(hours=1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.credentials.shared_file import write_profile
 from aws_runas.errors import ConfigError
 

@@ -20,8 +20,8 @@ from aws_runas.diagnosis.ntp import check_ntp
 from aws_runas.diagnosis.remote import StsAnswer
 from aws_runas.diagnosis.session import check_agent, check_known
 from aws_runas.errors import TargetError
-from tests.loopback import Quiet, serving
-from tests.moto_world import MotoWorld
+from tests.support.loopback import Quiet, serving
+from tests.support.moto_world import MotoWorld
 
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

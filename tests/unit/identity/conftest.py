@@ -1,5 +1,5 @@
 """A moto for the tests of this folder."""
 
-from tests.moto_fixtures import moto_url, world
+from tests.support.moto_fixtures import moto_url, world
 
 __all__ = ["moto_url", "world"]

@@ -12,7 +12,7 @@ import pytest
 from aws_runas.errors import CredentialsError
 from aws_runas.identity.mfa import mfa_devices
 from aws_runas.identity.roles import caller_of, own_roles
-from tests.moto_world import ACCOUNT, MotoWorld
+from tests.support.moto_world import ACCOUNT, MotoWorld
 
 
 def role(name: str, account: str = "111111111111") -> str:

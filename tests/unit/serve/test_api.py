@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import GOOD_CODE, TOKEN, WRONG_CODE, FakeProvider, Served, serving
+from tests.support.serving import GOOD_CODE, TOKEN, WRONG_CODE, FakeProvider, Served, serving
 
 BEARER = {"Authorization": TOKEN}
 MFA = "x-awsrunas-authentication-type"
@@ -136,7 +136,7 @@ def test_another_profile_is_served_without_a_switch(ecs: Served) -> None:
 def test_keys_without_an_end_get_one_to_come_back_at(ecs: Served) -> None:
     class Keys(FakeProvider):
         def credentials(self, *, refresh: bool = False):  # type: ignore[no-untyped-def]
-            from aws_runas.credentials.model import Credentials
+            from aws_runas.aws.credentials import Credentials
 
             return Credentials("AKIAEXAMPLE", "made-up")
 

@@ -8,7 +8,7 @@ import pytest
 
 from aws_runas.serve import guards
 from aws_runas.serve.http import Connection, Request
-from tests.serving import TOKEN, Served, fetch, raw, serving
+from tests.support.serving import TOKEN, Served, fetch, raw, serving
 
 BEARER = {"Authorization": TOKEN}
 SECRET = "made-up-secret"

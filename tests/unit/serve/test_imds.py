@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from aws_runas.serve.imds import Tokens
-from tests.serving import FakeCatalogue, Served, serving
+from tests.support.serving import FakeCatalogue, Served, serving
 
 TOKEN, TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
 ROLE = "/latest/meta-data/iam/security-credentials/"

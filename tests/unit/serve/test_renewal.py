@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aws_runas.credentials.model import Credentials
+from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.serve.renewal import CodeSlot, Outcome, Renewal
-from tests.serving import DEADLINE, GOOD_CODE, WRONG_CODE, FakeProvider, eventually
+from tests.support.serving import DEADLINE, GOOD_CODE, WRONG_CODE, FakeProvider, eventually
 
 
 class Clock:
@@ -32,7 +32,7 @@ class TimedProvider(FakeProvider):
         self.clock = clock
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        from tests.serving import credentials
+        from tests.support.serving import credentials
 
         super().credentials(refresh=refresh)
         return credentials(self.calls, life=self.life, now=self.clock())

@@ -15,7 +15,7 @@ import pytest
 
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.server import Answer, Limits, Server
-from tests.serving import DEADLINE, eventually, fetch, raw, running
+from tests.support.serving import DEADLINE, eventually, fetch, raw, running
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import SessionError
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.plugin import RESPONSE_VARIABLE, Plugin, find_plugin, parse_version
 
 STARTED = StartedSession("me-0123", "wss://h/x?y=z", "the-token", "i-deadbeef")

@@ -7,8 +7,8 @@ from pathlib import Path
 import moto.backends
 import pytest
 
-from tests.moto_fixtures import moto_url
-from tests.moto_world import ACCOUNT, REGION, MotoWorld
+from tests.support.moto_fixtures import moto_url
+from tests.support.moto_world import ACCOUNT, REGION, MotoWorld
 
 __all__ = ["moto_url", "world"]
 

@@ -17,7 +17,7 @@ import pytest
 from aws_runas.errors import ConfigError
 from aws_runas.targets.by_dns import ids_in
 from aws_runas.targets.dns import NoAnswer, Questions
-from tests.name_server import dnsmasq
+from tests.support.name_server import dnsmasq
 
 LONG = [f"filler number {number:02} " + "x" * 200 for number in range(8)]  # 1.7 kB: no UDP answer holds that
 RECORDS = [

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from aws_runas.credentials.access import Access
+from aws_runas.aws.access import Access
 from aws_runas.errors import TargetError
 from aws_runas.targets.ecs import execute_command
 from aws_runas.targets.resolve import resolve_target
-from tests.moto_world import MotoWorld
-from tests.scripted_aws import Answer, ScriptedAws, scripted_aws
+from tests.support.moto_world import MotoWorld
+from tests.support.scripted_aws import Answer, ScriptedAws, scripted_aws
 
 CLUSTER = "my_prod"
 ARN = f"arn:aws:ecs:eu-west-1:123456789012:task/{CLUSTER}"

@@ -10,8 +10,8 @@ import pytest
 from aws_runas.errors import TargetError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.targets.readiness import not_connected
-from tests.moto_world import REGION, MotoWorld
-from tests.scripted_aws import Answer, ScriptedAws, scripted_aws
+from tests.support.moto_world import REGION, MotoWorld
+from tests.support.scripted_aws import Answer, ScriptedAws, scripted_aws
 
 NOT_CONNECTED: Answer = (400, {"__type": "TargetNotConnected", "message": "i-x is not connected."})
 

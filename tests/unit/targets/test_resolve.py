@@ -12,7 +12,7 @@ from aws_runas.aws.ec2 import Instance
 from aws_runas.errors import TargetError, UsageError
 from aws_runas.targets.dns import NoAnswer
 from aws_runas.targets.resolve import resolve_target
-from tests.moto_world import ACCOUNT, REGION, MotoWorld
+from tests.support.moto_world import ACCOUNT, REGION, MotoWorld
 
 DESCRIBE = "ec2 DescribeInstances"
 

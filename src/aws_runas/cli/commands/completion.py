@@ -7,8 +7,8 @@ import importlib
 from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.errors import UsageError
 
 SUMMARY = "Write a completion script for a shell to standard output"
@@ -48,7 +48,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 def run(options: Options, env: Environment) -> Result:
     """Write the script."""
     if options.shell is None:
-        from aws_runas.cli.profile_names import profile_names
+        from aws_runas.fast.profile_names import profile_names
 
         return Result(stdout="".join(f"{name}\n" for name in profile_names(env.environ)))
     from aws_runas.cli.completion.table import table

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import as_json, wants_json
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.questions import as_json, wants_json
 from aws_runas.errors import AwsRunasError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the target; with -D what follows the profile is a command, unless plainly a target."""
-    from aws_runas.cli.positionals import split_profile
+    from aws_runas.cli.parsing.positionals import split_profile
     from aws_runas.targets.spelling import is_ecs, is_instance_id
 
     words = [word for word in namespace.words if word != "--"]
@@ -165,7 +165,7 @@ def _target(text: str, access: Access, env: Environment) -> Iterator[Finding]:
 
 
 def _names(env: Environment) -> list[str]:
-    from aws_runas.cli.profile_names import profile_names
+    from aws_runas.fast.profile_names import profile_names
 
     return profile_names(env.environ)
 

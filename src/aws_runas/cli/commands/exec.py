@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
-from aws_runas.cli.positionals import split_profile
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import split_profile
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.access import Access
-    from aws_runas.credentials.model import Credentials
+    from aws_runas.aws.access import Access
+    from aws_runas.aws.credentials import Credentials
 
 SUMMARY = "Run a command with the credentials of a profile or role, or print them when there is none"
 USAGE = "exec [<profile>] [<command> [<args>...]]"
@@ -101,7 +101,7 @@ class _Prompt:
             from aws_runas.cli.endpoint import refuse_to_ask
 
             return refuse_to_ask(question)
-        from aws_runas.cli.prompt import ask_on_terminal
+        from aws_runas.cli.terminal.prompt import ask_on_terminal
 
         return ask_on_terminal(question)
 
@@ -125,8 +125,8 @@ def _write_credentials(access: Access, credentials: Credentials, env: Environmen
 
 def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
     """Leave what the fast start needs; return the config file if programs beside an endpoint need a copy of it."""
-    from aws_runas.cli import fast
     from aws_runas.config.files import config_path
+    from aws_runas.fast import start as fast
     from aws_runas.run import config_copy
 
     path = str(config_path(env.environ, env.home))
@@ -143,7 +143,8 @@ def _run(
     prompt: _Prompt,
     config_file: str | None,
 ) -> NoReturn:
-    from aws_runas.run import beside, environment, program
+    from aws_runas.run import endpoint_mode as beside
+    from aws_runas.run import environment, program
 
     region = access.profile.region.value if access.profile.region else None
     variables = environment.base(env.environ, access.profile.name, region)

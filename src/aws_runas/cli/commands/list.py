@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import add_profile, as_json, profile_of, wants_json
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.questions import add_profile, as_json, profile_of, wants_json
 from aws_runas.errors import UsageError
 
 SUMMARY = "List the roles that you may assume, or your MFA devices"

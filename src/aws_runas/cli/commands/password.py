@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import add_profile, profile_of
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.questions import add_profile, profile_of
 from aws_runas.errors import CredentialsError
 
 SUMMARY = "Change the console password of the IAM user behind a profile, asked for on the terminal"
@@ -42,7 +42,7 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.aws.caller import caller_identity
     from aws_runas.aws.iam import Iam
     from aws_runas.cli.access import open_access_for
-    from aws_runas.cli.secrets import ask_secret
+    from aws_runas.cli.terminal.secrets import ask_secret
     from aws_runas.identity.roles import caller_of
 
     access = open_access_for(options.flags, options.profile, env)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.errors import AwsRunasError, UsageError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
-from aws_runas.cli.positionals import split_profile
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
 
 if TYPE_CHECKING:

@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
-from aws_runas.cli.positionals import split_profile
-from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.cli.session.flags import SessionFlags, add_session_flags, read_session_flags
 from aws_runas.errors import UsageError
-from aws_runas.ssm.sessions.commands import parse_parameters
+from aws_runas.ssm.shell.commands import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
 from aws_runas.targets.spelling import is_ecs
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.access import Access
+    from aws_runas.aws.access import Access
+    from aws_runas.aws.session import StartedSession
     from aws_runas.ssm.api import SsmApi
-    from aws_runas.ssm.model import StartedSession
-    from aws_runas.ssm.sessions.shell import ShellSession
+    from aws_runas.ssm.shell.session import ShellSession
 
 SUMMARY = "Start an SSM shell session to the given target"
 USAGE = "shell [<profile>] [<target>]"
@@ -92,9 +92,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 def run(options: Options, env: Environment) -> Result:
     """Open the session and stay until it ends."""
     from aws_runas.cli.access import open_access_for
-    from aws_runas.cli.picker import picker
+    from aws_runas.cli.terminal.picker import picker
     from aws_runas.ssm.api import SsmApi
-    from aws_runas.ssm.sessions.leaving import raise_at_signals
+    from aws_runas.ssm.shutdown import raise_at_signals
     from aws_runas.targets.resolve import resolve_target
 
     raise_at_signals()
@@ -105,7 +105,7 @@ def run(options: Options, env: Environment) -> Result:
     target = resolve_target(options.target, access, pick=pick, environ=env.environ)
     api = SsmApi(access)
     if options.session.plugin:
-        from aws_runas.cli.plugin_session import run_plugin
+        from aws_runas.cli.session.plugin import run_plugin
 
         status = run_plugin(
             access,
@@ -132,7 +132,7 @@ class _Prompt:
 
     def ask(self, question: str) -> str:
         """Called in whatever thread wants credentials."""
-        from aws_runas.cli.prompt import ask_on_terminal
+        from aws_runas.cli.terminal.prompt import ask_on_terminal
 
         if self.session is None or not self.session.console.is_terminal:
             return ask_on_terminal(question)
@@ -141,7 +141,7 @@ class _Prompt:
 
 
 def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str, prompt: _Prompt) -> int:
-    from aws_runas.ssm.sessions.starting import Starting
+    from aws_runas.ssm.starting import Starting
 
     api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
     starting = Starting(lambda: _start(options, access, api, target), api.terminate_session)
@@ -149,10 +149,10 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
         # Loaded while StartSession is under way.
         import asyncio
 
-        from aws_runas.cli.session_flags import stream_options
-        from aws_runas.ssm.sessions.console import ConsoleOptions
-        from aws_runas.ssm.sessions.leaving import leave_quickly
-        from aws_runas.ssm.sessions.shell import ShellOptions, run_shell
+        from aws_runas.cli.session.flags import stream_options
+        from aws_runas.ssm.shell.console import ConsoleOptions
+        from aws_runas.ssm.shell.session import ShellOptions, run_shell
+        from aws_runas.ssm.shutdown import leave_quickly
 
         stream = stream_options(options.session, access, env)
         console = ConsoleOptions(

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
 from aws_runas.cli.output import Result
-from aws_runas.cli.positionals import split_profile
-from aws_runas.cli.session_flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.cli.session.flags import SessionFlags, add_session_flags, read_session_flags
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.targets.spelling import split_port
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.access import Access
+    from aws_runas.aws.access import Access
     from aws_runas.ssm.api import SsmApi
 
 SUMMARY = "Connect standard input and output to sshd on the given target, as a ProxyCommand for ssh"
@@ -90,7 +90,7 @@ def run(options: Options, env: Environment) -> Result:
     """Open the session and carry bytes until either side has ended."""
     from aws_runas.cli.access import open_access_for
     from aws_runas.ssm.api import SsmApi
-    from aws_runas.ssm.sessions.leaving import raise_at_signals
+    from aws_runas.ssm.shutdown import raise_at_signals
     from aws_runas.targets.resolve import resolve_target
 
     raise_at_signals()
@@ -101,7 +101,7 @@ def run(options: Options, env: Environment) -> Result:
         _push_keys(options, env, access, target)
     api = SsmApi(access)
     if options.session.plugin:
-        from aws_runas.cli.plugin_session import run_plugin
+        from aws_runas.cli.session.plugin import run_plugin
 
         status = run_plugin(
             access,
@@ -117,7 +117,7 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
-    from aws_runas.ssm.sessions.starting import Starting
+    from aws_runas.ssm.starting import Starting
 
     parameters = {"portNumber": [str(options.port)]}
     starting = Starting(
@@ -127,10 +127,10 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
         # Loaded while StartSession is under way.
         import asyncio
 
-        from aws_runas.cli.agent_age import blame_age
-        from aws_runas.cli.session_flags import stream_options
-        from aws_runas.ssm.sessions.opening import started_opener
-        from aws_runas.ssm.sessions.ssh import run_ssh
+        from aws_runas.cli.session.agent_version import blame_age
+        from aws_runas.cli.session.flags import stream_options
+        from aws_runas.ssm.opening import started_opener
+        from aws_runas.ssm.proxy_command import run_ssh
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
     except BaseException:
@@ -148,7 +148,7 @@ def _run_native(options: Options, env: Environment, access: Access, api: SsmApi,
 
 def _push_keys(options: Options, env: Environment, access: Access, target: str) -> None:
     from aws_runas.aws.instance_connect import push_public_key
-    from aws_runas.cli.ssh_keys import public_keys, ssh_settings
+    from aws_runas.cli.session.ssh_keys import public_keys, ssh_settings
 
     if not target.startswith("i-"):
         raise TargetError(

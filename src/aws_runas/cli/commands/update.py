@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from aws_runas import __version__
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import add_profile, as_json, wants_json
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.questions import add_profile, as_json, wants_json
 
 SUMMARY = "Tell whether there is a newer release"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.flags import GlobalFlags
-from aws_runas.cli.knowing import Question, add_profile, as_json, read_question
 from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.questions import Question, add_profile, as_json, read_question
 
 SUMMARY = "Print the identity of the credentials: account, ARN and user id"
 USAGE = "whoami [<profile>]"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from aws_runas.cli.help import commands
-from aws_runas.cli.names import COMMANDS, SSM, SSM_COMMANDS
-from aws_runas.cli.parser import build_parser, load
+from aws_runas.cli.parsing.help import commands
+from aws_runas.cli.parsing.parser import build_parser, load
+from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aws_runas.ssm.core import message as wire
 from aws_runas.ssm.core import opening, payloads
 from aws_runas.ssm.core.agent_handshake import AgentHandshake
+from aws_runas.ssm.core.dispatch import Inbox
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import (
     ChannelClosed,
@@ -18,9 +19,8 @@ from aws_runas.ssm.core.events import (
     SessionStarted,
 )
 from aws_runas.ssm.core.handshake import ClientHandshake
-from aws_runas.ssm.core.inbox import Inbox
-from aws_runas.ssm.core.pacing import DataShare, Pacer
 from aws_runas.ssm.core.receiving import Receiver
+from aws_runas.ssm.core.recovery.pacing import DataShare, Pacer
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.settings import ChannelSettings, Role
 from aws_runas.ssm.core.starting import Start, is_unready, make_handshake

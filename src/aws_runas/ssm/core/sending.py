@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable
 
 from aws_runas.ssm.core.errors import LocalProtocolError
-from aws_runas.ssm.core.flight import Flight
 from aws_runas.ssm.core.message import FLAG_SYN, DataEncoder
 from aws_runas.ssm.core.payloads import DATA_TYPES, ENCRYPTED_TYPES, SIZE
-from aws_runas.ssm.core.window import DeliveryWindow
+from aws_runas.ssm.core.recovery.flight import Flight
+from aws_runas.ssm.core.recovery.window import DeliveryWindow
 
 CONTROL_LIMIT = 1024  # flags, sizes and exit codes waiting; limit 15.6
 SPAN = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 15.10

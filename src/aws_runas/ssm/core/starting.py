@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from aws_runas.ssm.core import payloads
 from aws_runas.ssm.core.agent_handshake import AgentHandshake, Announcement
+from aws_runas.ssm.core.dispatch import PLAIN_SESSION_TYPE, Inbox
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.handshake import ClientHandshake, Emit, Send
-from aws_runas.ssm.core.inbox import PLAIN_SESSION_TYPE, Inbox
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.settings import ChannelSettings, Role
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.pause import PauseWatch

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from websockets.exceptions import InvalidHandshake
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
-from aws_runas.ssm.model import StartedSession
 from aws_runas.ssm.transport.address import parse_stream_url
 from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, dial, tls_context
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy

@@ -1,0 +1,86 @@
+"""What a command gets: the profile, its credentials, and AWS clients that use them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aws_runas.aws.credentials import Credentials, Provider
+from aws_runas.config.profile import Profile
+from aws_runas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aws_runas.aws.client import Clients
+
+_WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
+
+Shortcut = Callable[[Credentials, Mapping[str, str]], None]
+
+
+def _no_shortcut(_credentials: Credentials, _facts: Mapping[str, str]) -> None:
+    pass
+
+
+class Access:
+    """A profile at work.
+
+    Args:
+        profile: as resolved.
+        provider: what the user asked for: the role, or the session token.
+        user_provider: the user's own keys, or the first source of the chain, for IAM.
+        clients: made when first needed.
+
+    Attributes:
+        shortcut: takes the credentials once they are had, and facts of the caller's own, and leaves them for the fast
+            start of next time (`fast.py`); does nothing where that would not be right.
+    """
+
+    def __init__(
+        self, profile: Profile, provider: Provider, user_provider: Provider, clients: Callable[[], Clients]
+    ) -> None:
+        self.shortcut: Shortcut = _no_shortcut
+        self.profile = profile
+        self.provider = provider
+        self.user_provider = user_provider
+        self._clients = clients
+        self._made: dict[tuple[str, bool], Any] = {}
+        self._lock = threading.Lock()
+
+    def region(self) -> str:
+        """The region of the profile.
+
+        Raises:
+            ConfigError: none is set.
+        """
+        if self.profile.region is None:
+            raise ConfigError(
+                f"no region is set for {self.profile.name}",
+                code="region-missing",
+                hint="set AWS_REGION, or region = NAME in the profile",
+            )
+        return self.profile.region.value
+
+    def client(self, service: str) -> Any:
+        """A botocore client that signs with what the user asked for; renewed without the caller's doing.
+
+        Args:
+            service: botocore's name, for instance ``ec2``.
+
+        Raises:
+            ConfigError: the service needs a region and none is set.
+        """
+        return self._client(service, user=False)
+
+    def user_client(self, service: str) -> Any:
+        """Like `client`, signed with the user's own keys."""
+        return self._client(service, user=True)
+
+    def _client(self, service: str, *, user: bool) -> Any:
+        region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
+        provider = self.user_provider if user else self.provider
+        with self._lock:
+            key = (service, user)
+            if key not in self._made:
+                self._made[key] = self._clients().client(service, region, provider.credentials)
+            return self._made[key]

@@ -1,0 +1,176 @@
+"""What a forward shows: the line when it listens, messages, the status line of a terminal, events as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final, assert_never
+
+from aws_runas.cli.environment import Environment
+from aws_runas.ssm.forward import events as happened
+from aws_runas.ssm.forward.forwarding import Totals
+
+CLEAR_LINE: Final = "\r\x1b[K"
+_EVENT_NAMES: Final = {
+    happened.Listening: "listening",
+    happened.SessionOpened: "session_opened",
+    happened.SessionOver: "session_over",
+    happened.SessionNotOpened: "session_not_opened",
+    happened.ConnectionLost: "connection_lost",
+    happened.ConnectionRegained: "connection_regained",
+    happened.LocalOpened: "connection_opened",
+    happened.LocalClosed: "connection_closed",
+    happened.RemoteRefused: "connection_refused",
+}
+
+
+class ForwardReport:
+    """Writes for people on stderr and for programs on stdout.
+
+    Args:
+        as_json: the listening line as JSON.
+        events: every event as a JSON line on stdout, the listening line among them.
+        quiet: no status line, no messages but those of trouble.
+    """
+
+    def __init__(self, env: Environment, *, as_json: bool, events: bool, quiet: bool, verbose: bool) -> None:
+        self._env = env
+        self._as_json = as_json
+        self._events = events
+        self._quiet = quiet
+        self._verbose = verbose
+        self._has_status = not quiet and not verbose and env.stderr.isatty()
+        self._shown = ""
+        self._last: tuple[float, Totals] | None = None
+        self.stdout_closed: Callable[[], None] = lambda: None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether there is a status line to keep up."""
+        return self._has_status
+
+    def notify(self, event: happened.ForwardEvent) -> None:
+        """Show an event."""
+        if self._events:
+            self._write_json({"event": _EVENT_NAMES[type(event)], "time": _timestamp(self._env.now()), **asdict(event)})
+        elif isinstance(event, happened.Listening):
+            self._write_listening(event)
+        line = self._line(event)
+        if line:
+            self.message(line)
+
+    def message(self, text: str) -> None:
+        """A line for people."""
+        self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {text}\n")
+        self._shown = ""
+
+    def status(self, totals: Totals) -> None:
+        """Keep the status line up; called about once a second."""
+        now = time.monotonic()
+        up = down = 0.0
+        if self._last is not None and now > self._last[0]:
+            passed = now - self._last[0]
+            up = (totals.sent - self._last[1].sent) / passed
+            down = (totals.received - self._last[1].received) / passed
+        self._last = (now, totals)
+        text = (
+            f"{_count(totals.connections, 'connection')} · up {_rate(up)} · down {_rate(down)} · "
+            f"{_count(totals.sessions, 'session')} · resumed {_count(totals.resumed, 'time')}"
+        )[: self._width()]
+        if text != self._shown:
+            self._error(f"{CLEAR_LINE}{text}")
+            self._shown = text
+
+    def finish(self) -> None:
+        """Take the status line away."""
+        if self._shown:
+            self._error(CLEAR_LINE)
+            self._shown = ""
+        self._has_status = False
+
+    def _line(self, event: happened.ForwardEvent) -> str:
+        """The message for people, "" where there is none."""
+        match event:
+            case happened.RemoteRefused():
+                return f"connection {event.connection}: nothing accepts connections at {event.destination}"
+            case happened.SessionOver() if event.reason:
+                again = "" if event.sessions else "; the next connection opens a new one"
+                return f"session {event.session} is over: {event.reason}{again}"
+            case happened.SessionNotOpened():
+                again = "" if event.retry_in is None else f"; trying again in {event.retry_in:.0f} s"
+                return f"no new session: {event.reason}{again}"
+            case happened.SessionOpened() if self._verbose:
+                return f"session {event.session} opened, agent {event.agent_version}"
+            case happened.SessionOver() if self._verbose:
+                return f"session {event.session} closed"
+            case happened.ConnectionLost() if not self._quiet:
+                return f"session {event.session}: connection lost ({event.reason}); resuming"
+            case happened.ConnectionRegained() if not self._quiet:
+                return f"session {event.session}: resumed after {event.seconds:.1f} s"
+            case happened.LocalOpened() if self._verbose:
+                return f"connection {event.connection} from {event.peer}"
+            case happened.LocalClosed() if self._verbose:
+                why = f": {event.reason}" if event.reason else ""
+                return f"connection {event.connection} closed, {event.sent} bytes up, {event.received} down{why}"
+            case (
+                happened.Listening()
+                | happened.SessionOpened()
+                | happened.SessionOver()
+                | happened.ConnectionLost()
+                | happened.ConnectionRegained()
+                | happened.LocalOpened()
+                | happened.LocalClosed()
+            ):
+                return ""
+            case _:
+                assert_never(event)
+
+    def _write_listening(self, event: happened.Listening) -> None:
+        if self._as_json:
+            self._write_json(asdict(event))
+        else:
+            self._write(f"listening on {event.local} -> {event.destination}\n")
+
+    def _write_json(self, value: dict[str, object]) -> None:
+        self._write(json.dumps(value, ensure_ascii=False) + "\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._env.stdout.write(text.encode("utf-8", "surrogateescape"))
+            self._env.stdout.flush()
+        except (OSError, ValueError):
+            self.stdout_closed()
+
+    def _error(self, text: str) -> None:
+        try:
+            self._env.stderr.write(text)
+            self._env.stderr.flush()
+        except (OSError, ValueError):  # nobody looks any more
+            self._has_status = False
+
+    def _width(self) -> int:
+        try:
+            return max(20, os.get_terminal_size(self._env.stderr.fileno()).columns - 1)
+        except (OSError, ValueError):
+            return 79
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _rate(bytes_a_second: float) -> str:
+    if bytes_a_second >= 1e6:
+        return f"{bytes_a_second / 1e6:.1f} MB/s"
+    if bytes_a_second >= 1e3:
+        return f"{bytes_a_second / 1e3:.0f} kB/s"
+    return f"{bytes_a_second:.0f} B/s"
+
+
+def _timestamp(seconds: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,106 @@
+"""How forwards are written: ``-p``, ``-L [bind:]port:host:hostport`` and ``target:port``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_runas.errors import UsageError
+from aws_runas.ssm.forward.address import LocalAddress
+
+DEFAULT_BIND = "127.0.0.1"
+LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardSpec:
+    """One forward, without its target.
+
+    Args:
+        local: where to listen.
+        host: behind the instance, "" for the instance itself.
+        port: at the far side.
+    """
+
+    local: LocalAddress
+    host: str
+    port: int
+
+
+def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
+    """Read the argument of -L.
+
+    Args:
+        text: ``[bind:]port:host:hostport`` or ``/path/of/socket:host:hostport``; IPv6 addresses in brackets. A local
+            port of 0 is one that the system picks.
+        bind: the address to listen on where the text names none.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    if text.startswith(("/", "./", "~")):
+        path, _, rest = text.partition(":")
+        parts = _split(rest, text)
+        if len(parts) != 2:
+            raise _not_a_forward(text)
+        return ForwardSpec(LocalAddress(path=path), parts[0], _port(parts[1], text))
+    parts = _split(text, text)
+    if len(parts) == 3:
+        parts = [bind, *parts]
+    if len(parts) != 4:
+        raise _not_a_forward(text)
+    host, port, far_host, far_port = parts
+    local = LocalAddress(_bind_host(host), _port(port, text, lowest=0))
+    return ForwardSpec(local, far_host, _port(far_port, text))
+
+
+def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
+    """Read the argument of -p: a port, 0 for any, or the path of a unix socket.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if "/" in text or text.startswith("~"):
+        return LocalAddress(path=text)
+    return LocalAddress(_bind_host(bind), _port(text, text, lowest=0))
+
+
+def _bind_host(host: str) -> str:
+    if host == "*":
+        return "0.0.0.0"  # noqa: S104 - asked for in so many words
+    return host.removeprefix("[").removesuffix("]")
+
+
+def _split(text: str, whole: str) -> list[str]:
+    """Cut at colons outside brackets; the brackets are taken off."""
+    parts: list[str] = []
+    while True:
+        if text.startswith("["):
+            inside, bracket, rest = text[1:].partition("]")
+            if not bracket or (rest and not rest.startswith(":")):
+                raise _not_a_forward(whole)
+            parts.append(inside)
+            if not rest:
+                return parts
+            text = rest[1:]
+            continue
+        part, colon, text = text.partition(":")
+        parts.append(part)
+        if not colon:
+            return parts
+
+
+def _port(text: str, whole: str, lowest: int = 1) -> int:
+    if not (text.isascii() and text.isdigit()) or not lowest <= int(text[:6]) <= LAST_PORT:
+        where = f" in {whole!r}" if whole != text else ""
+        raise UsageError(
+            f"{text!r}{where} is not a port", code="port-invalid", hint=f"a port is a number from 1 to {LAST_PORT}"
+        )
+    return int(text)
+
+
+def _not_a_forward(text: str) -> UsageError:
+    return UsageError(
+        f"{text!r} is not a forward",
+        code="forward-invalid",
+        hint="write it as [bind:]port:host:hostport, such as 5432:db.internal:5432",
+    )

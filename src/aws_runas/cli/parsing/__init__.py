@@ -1,0 +1,1 @@
+"""Command line -> command, flags and positionals; help."""

@@ -1,0 +1,108 @@
+"""The manual page, in the man macros of troff, made from the same tables as the help."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from aws_runas import __version__
+from aws_runas.cli.parsing.help import PROGRAM, SUMMARY, arguments, commands, flags, usage
+from aws_runas.cli.parsing.parser import COMMANDS, build_parser, load
+
+DATE = "2026-11-23"  # of the page's last change
+WIDTH = 78  # characters of a source line, mandoc's style
+VARIABLES = (
+    ("AWS_PROFILE, AWS_DEFAULT_PROFILE", "the profile; it is then left out on the command line"),
+    ("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE", "the files that profiles are read from"),
+    ("AWS_REGION, AWS_DEFAULT_REGION", "the region"),
+    ("AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>", "where services are asked"),
+    ("SESSION_TOKEN_DURATION", "lifetime of the session token, like --duration"),
+    ("CREDENTIALS_DURATION", "lifetime of the role credentials, like --role-duration"),
+    ("MFA_CODE, MFA_SERIAL", "the MFA code and device, like --otp and --mfa-arn"),
+    ("EXTERNAL_ID", "like --external-id"),
+    ("RUNAS_ENV_CREDENTIALS", "1, true, yes or on: like --env"),
+    ("RUNAS_SESSION_CREDENTIALS", "1, true, yes or on: like --session"),
+    ("RUNAS_VERBOSE", "1, true, yes or on: like --verbose"),
+    ("RUNAS_OUTPUT_FORMAT", "like --output"),
+    ("RUNAS_CACHE_DIR", "where credentials are kept"),
+    ("RUNAS_DNS_SERVER, RUNAS_RESOLV_CONF", "where names of targets are looked up, instead of /etc/resolv.conf"),
+    ("RUNAS_RELEASES_URL", "the release page that --update asks"),
+)
+STATUSES = (
+    ("0", "success"),
+    ("2", "the command line cannot be understood"),
+    ("3", "a profile, a config file or a variable is missing or damaged"),
+    ("4", "credentials could not be had"),
+    ("5", "the target of a session was not found"),
+    ("6", "the session failed"),
+    ("126", "the program cannot be executed"),
+    ("127", "the program was not found"),
+    ("128+n", "the program was killed by signal n"),
+    ("130", "interrupted"),
+)
+
+
+def manual() -> str:
+    """Compose the page."""
+    module = load("exec")
+    lines = [
+        f'.TH {PROGRAM.upper()} 1 {DATE} "{PROGRAM} {__version__}" "User Commands"',
+        ".SH NAME",
+        *_text(f"{PROGRAM} - {SUMMARY}"),
+        ".SH SYNOPSIS",
+        *_synopsis(
+            f"[<flags>] {usage('exec', module, build_parser('exec', module)).removeprefix('exec ')}", first=True
+        ),
+    ]
+    described: list[str] = []
+    for name, each, parser in commands():
+        lines += _synopsis(f"[<flags>] {usage(name, each, parser)}")
+        described += _command(name, each.SUMMARY, parser)
+    lines += [
+        ".SH DESCRIPTION",
+        *_text(
+            "Turns a profile of the AWS config file, or a role ARN, into credentials, and runs a program with them."
+        ),
+        *_text("Flags end at the first positional or at --: what follows belongs to the program."),
+        ".SH OPTIONS",
+        *_tagged(flags(build_parser("exec", module))),
+        ".SH COMMANDS",
+        *described,
+        ".SH ENVIRONMENT",
+        *_tagged(VARIABLES),
+        ".SH EXIT STATUS",
+        *_tagged(STATUSES),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[str]:
+    aliases = [alias for alias, module_name in COMMANDS.items() if module_name == name and alias != name]
+    also = f" Also spelled {', '.join(aliases)}." if aliases else ""
+    return [
+        f".SS {name}",
+        *_text(f"{summary}.{also}"),
+        *_tagged(flags(parser, own=True)),
+        *_tagged(arguments(parser)),
+    ]
+
+
+def _synopsis(rest: str, *, first: bool = False) -> list[str]:
+    return [*([] if first else [".br"]), f".B {_escape(PROGRAM)}", *_text(rest)]
+
+
+def _tagged(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[str]:
+    lines = []
+    for left, right in rows:
+        lines += [".TP", f".B {_escape(left.strip())}", *_text(right or left.strip())]
+    return lines
+
+
+def _text(text: str) -> list[str]:
+    """Break text into source lines; none of them begins with what troff would take for a request."""
+    lines = textwrap.wrap(_escape(text), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"\\&{line}" if line.startswith((".", "'")) else line for line in lines]
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\e").replace("-", "\\-")

@@ -1,0 +1,140 @@
+"""Flags that shell, forward and ssh share: how a session's stream behaves, and who carries it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aws_runas.cli.environment import Environment
+from aws_runas.errors import UsageError
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+    from aws_runas.ssm.transport.data_channel import StreamOptions
+
+MAX_PAYLOAD: Final = 32 * 1024  # bytes; the largest that anyone saw the service take (spec 13.2)
+MIN_PAYLOAD: Final = 64
+MAX_RATE: Final = 1_000_000
+REASON_LENGTH: Final = 256  # characters, AWS API reference, StartSession
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFlags:
+    """What was asked for; None where nothing was.
+
+    Args:
+        plugin: the external session-manager-plugin instead of our own client.
+        quiet: no lines but errors.
+        reason: for the session's history at the service.
+        rate: frames a second, 0 for no limit.
+        window: unacknowledged bytes, 0 for no limit.
+        payload_size: bytes in a message.
+        stream_host: dialled instead of the host in the StreamUrl.
+        pick: have the user choose where several instances match.
+    """
+
+    plugin: bool = False
+    quiet: bool = False
+    reason: str | None = None
+    rate: int | None = None
+    window: int | None = None
+    payload_size: int | None = None
+    stream_host: str | None = None
+    pick: bool = False
+
+
+def add_session_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    parser.add_argument(
+        "--plugin", action="store_true", help="Use the external session-manager-plugin instead of the native client"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="No messages about the session, errors excepted")
+    parser.add_argument("--reason", metavar="TEXT", help="Why this session, for the service's history")
+    add_pick_flag(parser)
+    add_channel_flags(parser)
+    parser.add_argument(
+        "--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)"
+    )
+
+
+def add_pick_flag(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag of the picker."""
+    parser.add_argument("--pick", action="store_true", help="Choose on the terminal where several instances match")
+
+
+def add_channel_flags(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of the data channel."""
+    add = parser.add_argument
+    add("--rate", metavar="FRAMES|off", help="Messages a second that one session sends at most (default 900)")
+    add("--window", metavar="BYTES|off", help="Bytes of one session unacknowledged at most (default 262144)")
+    add("--payload-size", metavar="BYTES", help="Bytes of data in one message (default 1024)")
+
+
+def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
+    """Judge what was parsed.
+
+    Raises:
+        UsageError: a value makes no sense.
+    """
+    reason = namespace.reason
+    if reason is not None and not 1 <= len(reason) <= REASON_LENGTH:
+        raise UsageError(f"--reason takes 1 to {REASON_LENGTH} characters, not {len(reason)}", code="reason-invalid")
+    payload_size = _number("--payload-size", namespace.payload_size, MIN_PAYLOAD, MAX_PAYLOAD)
+    window = _number("--window", namespace.window, 0, 1 << 30)
+    if window and window < (payload_size or 1024):
+        raise UsageError(f"--window {window} is less than one message", code="window-invalid")
+    return SessionFlags(
+        plugin=namespace.plugin,
+        quiet=namespace.quiet,
+        reason=reason,
+        rate=_number("--rate", namespace.rate, 0, MAX_RATE),
+        window=window,
+        payload_size=payload_size,
+        stream_host=namespace.stream_host,
+        pick=namespace.pick,
+    )
+
+
+def stream_options(flags: SessionFlags, access: Access, env: Environment) -> StreamOptions:
+    """Put flags, profile and environment together for transport.data_channel.
+
+    Raises:
+        ConfigError: the certificates named by AWS_CA_BUNDLE cannot be used.
+    """
+    from aws_runas.ssm.core.settings import ChannelSettings
+    from aws_runas.ssm.transport.data_channel import StreamOptions
+    from aws_runas.ssm.transport.dialling import Dialling
+
+    standard = ChannelSettings()
+    unlimited = flags.rate == 0
+    window = flags.window if flags.window is not None else (0 if unlimited else standard.window_bytes)
+    return StreamOptions(
+        settings=ChannelSettings(
+            payload_size=flags.payload_size or standard.payload_size,
+            frame_rate=None if unlimited else float(flags.rate or standard.frame_rate or 0),
+            window_bytes=window or None,
+        ),
+        dialling=Dialling(
+            stream_host=flags.stream_host or env.environ.get("RUNAS_STREAM_HOST") or None,
+            ca_bundle=ca_bundle(access, env),
+            environ=env.environ,
+        ),
+    )
+
+
+def ca_bundle(access: Access, env: Environment) -> str | None:
+    """The certificates to trust: AWS_CA_BUNDLE, then ``ca_bundle`` of the profile, as botocore reads them."""
+    section = access.profile.sections.get(access.profile.section or "")
+    from_profile = section.text("ca_bundle") if section is not None else None
+    return env.environ.get("AWS_CA_BUNDLE") or from_profile or env.environ.get("REQUESTS_CA_BUNDLE") or None
+
+
+def _number(name: str, text: str | None, least: int, most: int) -> int | None:
+    if text is None:
+        return None
+    if text == "off" and least == 0:
+        return 0
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise UsageError(f"{name} takes a whole number from {least} to {most}, not {text!r}", code="number-invalid")
+    return int(text)

@@ -1,0 +1,56 @@
+"""Leaves the shortcut file of `fast.py` behind once the full way has found credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aws_runas.aws.credentials import Credentials
+from aws_runas.config.profile import KeySource, Profile, ResolverSource
+from aws_runas.credentials.freshness import usable_until
+from aws_runas.fast import shortcut as fast
+
+
+def remember(
+    name: str | None,
+    profile: Profile,
+    credentials: Credentials,
+    environ: Mapping[str, str],
+    before: str | None,
+    facts: Mapping[str, str] | None = None,
+) -> None:
+    """Write the shortcut, if the credentials are of a kind that the cache keeps.
+
+    Call it only where no flag but ``-s``, ``-r``, ``-E`` and the like had a say in the credentials.
+
+    Args:
+        name: the profile as typed, None when nothing was.
+        before: `fast.header` from before the files were read.
+        facts: more that a fast start needs, by names that are not in `fast.FIELDS`.
+    """
+    until = usable_until(credentials)
+    if until is None or credentials.issued is None or credentials.expiration is None or not _is_cached(profile):
+        return
+    fields = {
+        "since": str(int(credentials.issued.timestamp())),
+        "until": str(int(until)),
+        "profile": profile.name,
+        "region": profile.region.value if profile.region else "",
+        "key": credentials.access_key_id,
+        "secret": credentials.secret_access_key,
+        "token": credentials.session_token or "",
+        "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
+
+
+def _is_cached(profile: Profile) -> bool:
+    """Whether the full way would find these credentials on disk, with nothing looked at but files and variables."""
+    source = profile.source
+    role = bool(profile.roles) and not profile.session
+    if role and any(each.policy for each in profile.roles):
+        return False  # it may have come from a file of its own, whose change must count
+    if isinstance(source, KeySource):
+        return role or source.session_token is None
+    if isinstance(source, ResolverSource):
+        return source.kind in ("sso", "login") or (source.kind == "process" and role)
+    return False

@@ -1,0 +1,1 @@
+"""Prompts and the picker on the terminal."""

@@ -1,0 +1,1 @@
+"""The cached path: what runs when everything is known already."""

@@ -1,0 +1,121 @@
+"""The fast start: ``aws-runas [-E] [-s] [-O FORMAT] [profile] [program ...]`` with cached credentials, no more.
+
+It knows the usual call and leaves everything unusual to the full way: other flags, command words, role ARNs,
+credentials that are not cached or near their end. What it imports is held down by a contract test; each module counts,
+since the tool stands in front of other programs (docs/reference/performance.md).
+"""
+
+from aws_runas.errors import ProgramError
+from aws_runas.fast import shortcut as fast
+from aws_runas.fast.names import COMMANDS, SSM
+from aws_runas.run import environment
+
+TYPE_CHECKING = False  # see run/environment.py
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+SWITCHES = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
+SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
+TRUE_WORDS = ("1", "true", "yes", "on")
+# What the full way adds to the credentials that it leaves for next time:
+CONFIG = "config"  # the config file, where its [default] has credential sources; else ""
+ROLE = "role"  # the ARN, for the endpoint; else ""
+
+
+class _Call:
+    """A command line, read: profile as typed, program, and what the flags and variables say."""
+
+    name = ""
+    program: "list[str]"
+    in_environment = False
+    session = False
+    output = ""  # the argument of -O
+
+
+def start(words: list[str], environ: "Mapping[str, str]") -> None:
+    """Run the program and end with its exit status, if this is the usual call; return to go the full way.
+
+    Args:
+        words: the command line without the program's name.
+        environ: the variables.
+    """
+    call = None if environ.get(SWITCH) else _read(words, environ)
+    if call is None:
+        return
+    found = fast.read(call.name, environ, session=call.session)
+    if found is None or CONFIG not in found or ROLE not in found:
+        return
+    if not call.program:
+        _print(found, call.output or environ.get("RUNAS_OUTPUT_FORMAT") or "env")
+        return
+    variables = environment.base(environ, found["profile"], found["region"])
+    try:
+        if not call.in_environment:
+            _beside(call.program, variables, found, words)
+        from aws_runas.run import program as starting
+
+        environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
+        starting.become(call.program, variables)
+    except ProgramError:
+        return  # the full way has the words for it
+
+
+def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
+    """Understand the usual call; None where this is another."""
+    call = _Call()
+    letters = ""
+    index = 0
+    while index < len(words) and words[index][:1] == "-":
+        if words[index] in SWITCHES:
+            letters += SWITCHES[words[index]]
+        elif words[index] == "-O" and words[index + 1 : index + 2] in (["json"], ["env"]):
+            index += 1
+            call.output = words[index]
+        else:
+            return None
+        index += 1
+    call.program = words[index:]
+    first = call.program[0] if call.program else ""
+    if first in COMMANDS or first == SSM:
+        return None
+    if first == "" and call.program:
+        return None
+    if environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
+        if first.startswith("arn:") or call.program[1:2] == ["--"]:
+            return None
+        if call.output and len(call.program) == 1:  # the profile, if it is one: then the full way has left its name
+            call.name = call.program.pop()
+    elif call.program:
+        call.name = call.program.pop(0)
+        if call.program[:1] == ["--"]:
+            del call.program[0]
+    call.in_environment = "E" in letters or _is_on(environ, "RUNAS_ENV_CREDENTIALS")
+    call.session = "s" in letters or _is_on(environ, "RUNAS_SESSION_CREDENTIALS")
+    return call
+
+
+def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
+    return name in environ and environ[name].strip().lower() in TRUE_WORDS
+
+
+def _print(found: dict[str, str], output: str) -> None:
+    from aws_runas.fast import print as fast_print
+
+    content = fast_print.text(found, output)
+    if content is not None:
+        try:
+            fast_print.write(content)
+        except OSError:
+            return  # the full way has the words for it
+
+
+def _beside(program: list[str], variables: dict[str, str], found: dict[str, str], words: list[str]) -> "NoReturn":
+    from aws_runas.run import endpoint_mode as beside
+
+    def serve(descriptor: int, token: str) -> None:
+        from aws_runas.cli import endpoint
+
+        endpoint.serve_command_line(words, found[ROLE] or None, descriptor, token)
+
+    beside.leave(beside.run(program, variables, found[CONFIG] or None, serve))

@@ -1,0 +1,243 @@
+"""Port sessions: one connection after the other (basic), or many at once over smux (spec 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, assert_never
+
+from aws_runas.sandbox.agent.connection import Connection
+from aws_runas.ssm.core.errors import RemoteProtocolError
+from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
+from aws_runas.ssm.core.smux.session import Side, SmuxSession
+
+if TYPE_CHECKING:
+    from aws_runas.sandbox.agent.session import AgentSession
+
+CONNECT_TO_PORT_ERROR, DISCONNECT_TO_PORT = 3, 1  # flags, spec 4
+FRAME_DATA = 32768  # bytes in a smux frame, as official agents
+
+
+def destination(agent: AgentSession, properties: dict[str, str]) -> tuple[str, int]:
+    """Where on this machine, or behind it, the instance's port is."""
+    host, port = properties.get("host") or "localhost", int(properties.get("portNumber") or 80)
+    if host in ("localhost", "127.0.0.1", "::1"):
+        port = agent.machine.port_map.get(port, port)
+    return host, port
+
+
+class MuxPortPlugin:
+    """Many connections. Implements agent.Plugin."""
+
+    def __init__(self, agent: AgentSession, properties: dict[str, str]) -> None:
+        self._agent = agent
+        self._destination = destination(agent, properties)
+        self._smux = SmuxSession(Side.SERVER, frame_data=FRAME_DATA)
+        self._connections: dict[int, Connection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._paused = False
+
+    def start(self) -> None:
+        """Wait for streams."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the smux session."""
+        try:
+            self._smux.receive_data(data)
+        except RemoteProtocolError as problem:
+            self._agent.finish(str(problem))
+            return
+        self._handle_events()
+        if not self._smux.receiving_allowed():
+            self._paused = True
+            self._agent.pause_reading()
+
+    def _handle_events(self) -> None:
+        parts: dict[int, list[bytes]] = {}
+        for event in self._smux.events():
+            match event:
+                case StreamOpened(stream_id):
+                    self._open(stream_id)
+                case StreamDataReceived(stream_id, data):
+                    parts.setdefault(stream_id, []).append(data)
+                case StreamFinished(stream_id):
+                    self._deliver(stream_id, parts.pop(stream_id, []))
+                    if stream_id in self._connections:
+                        self._connections[stream_id].finish()
+                case StreamUnblocked(stream_id):
+                    if stream_id in self._connections:
+                        self._connections[stream_id].resume_reading()
+                case _:
+                    assert_never(event)
+        for stream_id, data_parts in parts.items():
+            self._deliver(stream_id, data_parts)
+        self.writable()
+
+    def _deliver(self, stream_id: int, parts: list[bytes]) -> None:
+        if parts and stream_id in self._connections:
+            self._connections[stream_id].write(b"".join(parts))
+
+    def _open(self, stream_id: int) -> None:
+        connection = Connection(
+            received=lambda data: self._received(stream_id, data),
+            written=lambda length: self._written(stream_id, length),
+            lost=lambda: self._lost(stream_id),
+        )
+        self._connections[stream_id] = connection
+        task = asyncio.get_running_loop().create_task(self._connect(stream_id, connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, stream_id: int, connection: Connection) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: connection, *self._destination)
+        except OSError:
+            self._agent.send_flag(CONNECT_TO_PORT_ERROR)
+            self._connections.pop(stream_id, None)
+            self._smux.data_delivered(stream_id, self._smux.undelivered(stream_id))
+            self._smux.close_stream(stream_id)
+            self.writable()
+
+    def _received(self, stream_id: int, data: bytes) -> bool:
+        """Data of the local end; returns whether more may come."""
+        if not self._smux.is_open(stream_id):
+            return True
+        with contextlib.suppress(Exception):  # closing: what comes then has no way to go
+            self._smux.send_data(stream_id, data)
+        self.writable()
+        return self._smux.send_capacity(stream_id) > 0
+
+    def _written(self, stream_id: int, length: int) -> None:
+        self._smux.data_delivered(stream_id, length)
+        if self._paused and self._smux.receiving_allowed():
+            self._paused = False
+            self._agent.resume_reading()
+
+    def _lost(self, stream_id: int) -> None:
+        if self._connections.pop(stream_id, None) is not None:
+            self._smux.data_delivered(stream_id, self._smux.undelivered(stream_id))
+            self._smux.close_stream(stream_id)
+            self.writable()
+
+    def writable(self) -> None:
+        """Send as much as the channel takes."""
+        while self._smux.wants_to_send() and (room := self._agent.capacity()):
+            data = self._smux.data_to_send(room)
+            if not data:
+                break
+            self._agent.write(data)
+        for event in self._smux.events():
+            if isinstance(event, StreamUnblocked) and event.stream_id in self._connections:
+                self._connections[event.stream_id].resume_reading()
+
+    def size(self, columns: int, rows: int) -> None:
+        """There is no terminal."""
+
+    def flag(self, flag: int) -> None:
+        """Nothing to disconnect from: streams end by FIN."""
+
+    def stop(self) -> None:
+        """Close every connection."""
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.abort()
+        for task in list(self._tasks):
+            task.cancel()
+
+
+class BasicPortPlugin:
+    """One connection at a time; also what carries ssh. Implements agent.Plugin."""
+
+    def __init__(self, agent: AgentSession, properties: dict[str, str]) -> None:
+        self._agent = agent
+        self._destination = destination(agent, properties)
+        self._forwarding = properties.get("type") == "LocalPortForwarding"
+        self._connection: Connection | None = None
+        self._early = bytearray()
+        self._outgoing = bytearray()
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+
+    def start(self) -> None:
+        """Connect at once: a closed port ends the session with a reason."""
+        self._dial(first=True)
+
+    def _dial(self, *, first: bool) -> None:
+        connection = Connection(received=self._received, written=self._written, lost=lambda: self._lost(connection))
+        self._connection = connection
+        self._task = asyncio.get_running_loop().create_task(self._connect(connection, first))
+
+    async def _connect(self, connection: Connection, first: bool) -> None:
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: connection, *self._destination)
+        except OSError as error:
+            self._connection = None
+            host, port = self._destination
+            reason = (error.strerror or str(error)).lower()
+            text = f"Unable to connect to specified port: dial tcp {host}:{port}: connect: {reason}"
+            if first or not self._forwarding:
+                self._agent.finish(text)
+            else:
+                self._agent.send_flag(CONNECT_TO_PORT_ERROR)
+            return
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            connection.write(early)
+
+    def receive(self, data: bytes) -> None:
+        """Bytes for the connection; after a disconnect they ask for a new one."""
+        if self._connection is None:
+            if self._over:
+                return
+            self._early += data
+            self._dial(first=False)
+        elif not self._connection.connected:
+            self._early += data
+        else:
+            self._connection.write(data)
+            if self._connection.waiting() > 1 << 20:
+                self._agent.pause_reading()
+
+    def _written(self, _length: int) -> None:
+        self._agent.resume_reading()
+
+    def _received(self, data: bytes) -> bool:
+        self._outgoing += data
+        self.writable()
+        return not self._outgoing
+
+    def writable(self) -> None:
+        """Send as much as the channel takes."""
+        while self._outgoing and (room := self._agent.capacity()):
+            self._agent.write(bytes(self._outgoing[:room]))
+            del self._outgoing[:room]
+        if not self._outgoing:
+            if self._connection is not None:
+                self._connection.resume_reading()
+            if self._over:
+                self._agent.finish()
+
+    def _lost(self, connection: Connection) -> None:
+        if self._connection is not connection:
+            return
+        self._connection = None
+        self._over = not self._forwarding
+        self.writable()
+
+    def flag(self, flag: int) -> None:
+        """DisconnectToPort: the client's program has closed its connection."""
+        if flag == DISCONNECT_TO_PORT and self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.finish()
+            self._outgoing.clear()  # of the connection that is over
+
+    def size(self, columns: int, rows: int) -> None:
+        """There is no terminal."""
+
+    def stop(self) -> None:
+        """Close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.abort()

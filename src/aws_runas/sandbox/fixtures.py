@@ -1,0 +1,189 @@
+"""Who and what lives in the sandbox: one user with an MFA device, roles of every kind, instances, a KMS key.
+
+Everything here is fixed, so that documentation and tests can name it; only keys and seeds are new in each sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from aws_runas.sandbox.services.moto import Moto
+from aws_runas.sandbox.services.policy import account_root
+from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, new_identifier
+
+USER = "sandbox-user"
+MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
+EXTERNAL_ID = "sandbox-external-id"
+KMS_ALIAS = "alias/sandbox"
+HOUR = 3600
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """A role: its trust policy's condition, longest session, and what it allows."""
+
+    name: str
+    condition: dict[str, Any] = field(default_factory=dict)
+    longest: int = 12 * HOUR
+    principal: str = ""
+    permissions: dict[str, Any] = field(default_factory=lambda: EVERYTHING)
+
+
+def role_arn(name: str) -> str:
+    """The ARN of one of our roles."""
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
+READING: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:Describe*", "iam:Get*", "iam:List*", "sts:GetCallerIdentity"],
+            "Resource": "*",
+        }
+    ],
+}
+ROLES = (
+    RoleSpec("sandbox"),
+    RoleSpec("sandbox-mfa", {"Bool": {"aws:MultiFactorAuthPresent": "true"}}),
+    RoleSpec("my-role"),
+    RoleSpec("sandbox-external", {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}),
+    RoleSpec("sandbox-short", longest=HOUR),
+    RoleSpec("sandbox-chained", principal=role_arn("sandbox")),
+    RoleSpec("sandbox-reader", permissions=READING),
+    RoleSpec("deploy-test"),
+)
+ASSUMABLE = tuple(role.name for role in ROLES if role.name not in ("sandbox-chained", "deploy-test"))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """An instance.
+
+    Args:
+        agent: it has an SSM agent that is online.
+    """
+
+    instance_id: str
+    name: str
+    private_ip: str
+    public_ip: str | None = None
+    running: bool = True
+    agent: bool = True
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+INSTANCES = (
+    InstanceSpec("i-deadbeef", "web", "10.0.0.10", "203.0.113.10", tags={"Env": "test", "Role": "web"}),
+    InstanceSpec(
+        "i-0123456789abcdef0", "bastion", "10.0.0.11", "203.0.113.11", tags={"Env": "test", "Role": "bastion"}
+    ),
+    InstanceSpec("i-0aaaaaaaaaaaaaaa1", "worker", "10.0.0.21", tags={"Env": "prod", "Role": "worker"}),
+    InstanceSpec("i-0aaaaaaaaaaaaaaa2", "worker", "10.0.0.22", tags={"Env": "prod", "Role": "worker"}),
+    InstanceSpec("i-0bbbbbbbbbbbbbbb1", "stopped", "10.0.0.31", running=False, agent=False, tags={"Env": "test"}),
+    InstanceSpec("i-0ccccccccccccccc1", "no-agent", "10.0.0.32", agent=False, tags={"Env": "test"}),
+)
+MANAGED_NODE = "mi-0123456789abcdef0"  # a machine of one's own, known to SSM and not to EC2
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What was made anew: the user's keys and the MFA device's seed."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    mfa_seed: str = field(repr=False)
+
+
+def populate_iam(moto: Moto) -> Population:
+    """Make the user, its MFA device and keys, the group and the roles."""
+    iam = moto.iam
+    iam.create_user(moto.region, USER).id = new_identifier("AIDA")
+    key = iam.create_access_key(USER)
+    device = iam.create_virtual_mfa_device(USER, "/")
+    device.base32_string_seed = "".join(secrets.choice(ALPHABET) for _ in range(32))
+    iam.enable_mfa_device(USER, device.serial_number, "000000", "000000")
+    for spec in ROLES:
+        _make_role(moto, spec)
+    actions = [*READING["Statement"][0]["Action"], "ssm:*", "ssmmessages:*", "kms:*", "ecs:*", "ec2-instance-connect:*"]
+    actions.append("iam:ChangePassword")
+    own = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    iam.put_user_policy(USER, "reading", json.dumps({"Version": "2012-10-17", "Statement": [own]}))
+    assume = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]}
+    roles = {**assume, "Resource": [role_arn(name) for name in ASSUMABLE]}
+    policy = iam.create_policy(
+        "", "/", json.dumps({"Version": "2012-10-17", "Statement": [roles]}), "assume-sandbox-roles", []
+    )
+    iam.attach_user_policy(policy.arn, USER)
+    iam.create_group("developers")
+    deploy = {**assume, "Resource": [role_arn("deploy-test"), "arn:aws:iam::*:role/deploy-*"]}
+    iam.put_group_policy("developers", "deploy", json.dumps({"Version": "2012-10-17", "Statement": [deploy]}))
+    iam.add_user_to_group("developers", USER)
+    return Population(key.access_key_id, key.secret_access_key, device.base32_string_seed)
+
+
+def _make_role(moto: Moto, spec: RoleSpec) -> None:
+    trust: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"AWS": spec.principal or account_root()},
+        "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+    }
+    federated = {
+        "Effect": "Allow",
+        "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/sandbox.example"},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+    }
+    if spec.condition:
+        trust["Condition"] = spec.condition
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust, federated]})
+    moto.iam.create_role(spec.name, document, "/", None, "", [], str(spec.longest))
+    moto.iam.put_role_policy(spec.name, "permissions", json.dumps(spec.permissions))
+
+
+def populate_ec2(moto: Moto) -> None:
+    """Make the instances."""
+    from moto.ec2.models import instances
+
+    models: Any = instances
+    ec2 = moto.ec2()
+    original = models.random_instance_id
+    try:
+        for spec in INSTANCES:
+            models.random_instance_id = partial(str, spec.instance_id)
+            _make_instance(ec2, spec)
+    finally:
+        models.random_instance_id = original
+
+
+def _make_instance(ec2: Any, spec: InstanceSpec) -> None:
+    reservation = ec2.run_instances(
+        "ami-12c6146b",
+        1,
+        None,
+        [],
+        instance_type="t3.micro",
+        is_instance_type_default=False,
+        private_ip=spec.private_ip,
+        associate_public_ip=spec.public_ip is not None,
+        tags={"instance": {"Name": spec.name, **spec.tags}},
+    )
+    instance = reservation.instances[0]
+    interface = instance.nics[0]
+    interface.private_ip_address = spec.private_ip
+    interface.public_ip = spec.public_ip
+    if not spec.running:
+        instance.stop()
+
+
+def populate_kms(moto: Moto) -> str:
+    """Make the key that encrypted sessions use, and return its ARN."""
+    kms = moto.kms()
+    key = kms.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "sandbox sessions", [])
+    kms.create_alias(key.id, KMS_ALIAS)
+    return str(key.arn)

@@ -1,0 +1,93 @@
+"""The session documents that the sandbox knows, and what they make of their parameters.
+
+Source: AWS, "Session document schema" and the documents AWS-StartSSHSession, AWS-StartPortForwardingSession,
+AWS-StartPortForwardingSessionToRemoteHost, AWS-StartInteractiveCommand, AWS-StartNonInteractiveCommand.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.session import Plan
+
+PORT = re.compile(r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])")
+LOCAL_PORT = re.compile(rf"(0|{PORT.pattern})")
+HOST = re.compile(r"[^,$^&(!;'\"<>`{}\[\]|#=\s]{3,}")
+ANYTHING = re.compile(r"(?s).+")
+FLAG = re.compile(r"true|false", re.IGNORECASE)
+PREFIX = re.compile(r"[0-9a-zA-Z\r\n_:-]{0,30}")
+SHELL = "SSM-SessionManagerRunShell"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Args: pattern: what a value must be; default: None where one must be given."""
+
+    pattern: re.Pattern[str]
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document: the type of its sessions, its parameters, and properties that are always told to the client."""
+
+    session_type: str
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
+
+
+_OUTPUT = {
+    "separateOutputStream": Parameter(FLAG, "false"),
+    "stdoutSeparatorPrefix": Parameter(PREFIX, ""),
+    "stderrSeparatorPrefix": Parameter(PREFIX, ""),
+}
+_FORWARDING = {"type": "LocalPortForwarding"}
+_LOCAL = Parameter(LOCAL_PORT, "0")
+DOCUMENTS = {
+    SHELL: Document("Standard_Stream"),
+    "AWS-StartSSHSession": Document("Port", {"portNumber": Parameter(PORT, "22")}),
+    "AWS-StartPortForwardingSession": Document(
+        "Port", {"portNumber": Parameter(PORT, "80"), "localPortNumber": _LOCAL}, _FORWARDING
+    ),
+    "AWS-StartPortForwardingSessionToRemoteHost": Document(
+        "Port",
+        {"host": Parameter(HOST, "localhost"), "portNumber": Parameter(PORT, "80"), "localPortNumber": _LOCAL},
+        _FORWARDING,
+    ),
+    "AWS-StartInteractiveCommand": Document("InteractiveCommands", {"command": Parameter(ANYTHING)}),
+    "AWS-StartNonInteractiveCommand": Document("NonInteractiveCommands", {"command": Parameter(ANYTHING), **_OUTPUT}),
+}
+
+
+def plan(target: str, name: str | None, parameters: dict[str, Any], reason: str) -> Plan:
+    """Judge a StartSession request's document and parameters.
+
+    Raises:
+        ServiceError: InvalidDocument, or InvalidParameters in AWS's manner.
+    """
+    document = DOCUMENTS.get(name or SHELL)
+    if document is None:
+        raise ServiceError("InvalidDocument", f"Document with name {name} does not exist.")
+    for given, values in parameters.items():
+        wanted = document.parameters.get(given)
+        if wanted is None:
+            raise ServiceError("InvalidParameters", f"Parameter {given} is not defined in document {name}.")
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values) or not values:
+            raise ServiceError("SerializationException", f"Parameters: {given} is no list of strings")
+        for value in values:
+            if not wanted.pattern.fullmatch(value):
+                text = f"Parameter {given} has value {value} not matching {wanted.pattern.pattern}."
+                raise ServiceError("InvalidParameters", text)
+    complete = dict(parameters)
+    for missing, wanted in document.parameters.items():
+        if missing not in complete:
+            if wanted.default is None:
+                raise ServiceError("InvalidParameters", f"Parameter {missing} is required by document {name}.")
+            complete[missing] = [wanted.default]
+    properties = None
+    if document.session_type == "Port":
+        properties = {given: values[0] for given, values in complete.items()} | document.fixed
+    return Plan(target, name or SHELL, document.session_type, properties, complete, reason)

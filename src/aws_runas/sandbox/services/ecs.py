@@ -1,0 +1,122 @@
+"""A small ECS: one cluster, one service, one task with two containers that can be entered (ExecuteCommand).
+
+Source: Amazon ECS API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.principals import ACCOUNT, Key
+from aws_runas.sandbox.services.session import Plan
+
+CLUSTER, SERVICE, CONTAINERS = "sandbox", "web", ("app", "sidecar")
+TASK = "0123456789abcdef0123456789abcdef"
+OpenSession = Callable[[Plan, Key], dict[str, str]]
+
+
+class Ecs:
+    """The service.
+
+    Args:
+        open_session: makes an SSM session.
+    """
+
+    def __init__(self, region: str, open_session: OpenSession) -> None:
+        self._arn = f"arn:aws:ecs:{region}:{ACCOUNT}"
+        self._open_session = open_session
+        self._actions: dict[str, Callable[[dict[str, Any], Key], Any]] = {
+            "ListClusters": lambda *_: {"clusterArns": [f"{self._arn}:cluster/{CLUSTER}"]},
+            "ListServices": self._list_services,
+            "ListTasks": self._list_tasks,
+            "DescribeTasks": self._describe_tasks,
+            "ExecuteCommand": self._execute_command,
+        }
+
+    def call(self, action: str, values: dict[str, Any], key: Key, _region: str) -> Reply:
+        """Answer one call."""
+        handler = self._actions.get(action)
+        if handler is None:
+            raise ServiceError("InvalidAction", f"the sandbox's ECS has no {action}")
+        return json_reply(handler(values, key))
+
+    def _check_cluster(self, values: dict[str, Any]) -> None:
+        if str(values.get("cluster") or "default").rpartition("/")[2] != CLUSTER:
+            raise ServiceError("ClusterNotFoundException", "Cluster not found.")
+
+    def _list_services(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+        self._check_cluster(values)
+        return {"serviceArns": [f"{self._arn}:service/{CLUSTER}/{SERVICE}"]}
+
+    def _list_tasks(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+        self._check_cluster(values)
+        service = values.get("serviceName")
+        if service is not None and str(service).rpartition("/")[2] != SERVICE:
+            raise ServiceError("ServiceNotFoundException", "Service not found.")
+        return {"taskArns": [self._task_arn()] if values.get("desiredStatus", "RUNNING") == "RUNNING" else []}
+
+    def _task_arn(self) -> str:
+        return f"{self._arn}:task/{CLUSTER}/{TASK}"
+
+    def _describe_tasks(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+        self._check_cluster(values)
+        wanted = [str(each).rpartition("/")[2] for each in values.get("tasks") or []]
+        missing = [{"arn": each, "reason": "MISSING"} for each in wanted if each != TASK]
+        return {"tasks": [self._task()] if TASK in wanted else [], "failures": missing}
+
+    def _task(self) -> dict[str, Any]:
+        containers = [
+            {
+                "containerArn": f"{self._arn}:container/{CLUSTER}/{TASK}/{name}",
+                "taskArn": self._task_arn(),
+                "name": name,
+                "runtimeId": runtime_id(name),
+                "lastStatus": "RUNNING",
+                "managedAgents": [{"name": "ExecuteCommandAgent", "lastStatus": "RUNNING"}],
+            }
+            for name in CONTAINERS
+        ]
+        return {
+            "taskArn": self._task_arn(),
+            "clusterArn": f"{self._arn}:cluster/{CLUSTER}",
+            "group": f"service:{SERVICE}",
+            "lastStatus": "RUNNING",
+            "desiredStatus": "RUNNING",
+            "enableExecuteCommand": True,
+            "launchType": "FARGATE",
+            "containers": containers,
+        }
+
+    def _execute_command(self, values: dict[str, Any], key: Key) -> dict[str, Any]:
+        self._check_cluster(values)
+        if str(values.get("task", "")).rpartition("/")[2] != TASK:
+            raise ServiceError("InvalidParameterException", "The specified task was not found.")
+        name = values.get("container") or CONTAINERS[0]
+        if name not in CONTAINERS:
+            raise ServiceError("InvalidParameterException", "The specified container was not found in the task.")
+        if values.get("interactive") is not True:
+            raise ServiceError("InvalidParameterException", "Interactive is the only mode supported currently.")
+        target = f"ecs:{CLUSTER}_{TASK}_{runtime_id(name)}"
+        parameters = {"command": [str(values.get("command") or "/bin/sh")]}
+        opened = self._open_session(Plan(target, "", "InteractiveCommands", None, parameters), key)
+        session = {"sessionId": opened["SessionId"], "tokenValue": opened["TokenValue"]}
+        return {
+            "clusterArn": f"{self._arn}:cluster/{CLUSTER}",
+            "taskArn": self._task_arn(),
+            "containerArn": f"{self._arn}:container/{CLUSTER}/{TASK}/{name}",
+            "containerName": name,
+            "interactive": True,
+            "session": {**session, "streamUrl": opened["StreamUrl"]},
+        }
+
+
+def targets() -> list[str]:
+    """The containers as targets of sessions."""
+    return [f"ecs:{CLUSTER}_{TASK}_{runtime_id(name)}" for name in CONTAINERS]
+
+
+def runtime_id(container: str) -> str:
+    """What ECS calls a container of the task."""
+    return f"{TASK}-{1234567890 + CONTAINERS.index(container)}"

@@ -1,0 +1,151 @@
+"""The parts of AWS that moto plays: IAM, EC2, KMS, and whatever else a user's program asks for. In this process.
+
+The only module that knows moto. It is loaded service by service: EC2 costs as much as all the others together.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aws_runas.sandbox.services.errors import Reply
+from aws_runas.sandbox.services.http import Request
+from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal
+
+# moto would ask the network for nothing, but its defaults should not depend on the caller's variables either.
+for _name in [name for name in os.environ if name.startswith("MOTO_")]:
+    del os.environ[_name]
+
+
+class Moto:
+    """moto's backends and its WSGI applications."""
+
+    def __init__(self, region: str) -> None:
+        from moto.iam.models import iam_backends
+
+        self.region = region
+        self.iam: Any = iam_backends[ACCOUNT]["aws"]
+        self._application: Any = None
+        self._lock = threading.Lock()
+
+    def ec2(self) -> Any:
+        """The EC2 backend of our region."""
+        from moto.ec2.models import ec2_backends
+
+        return ec2_backends[ACCOUNT][self.region]
+
+    def kms(self) -> Any:
+        """The KMS backend of our region."""
+        from moto.kms.models import kms_backends
+
+        return kms_backends[ACCOUNT][self.region]
+
+    def user_key(self, access_key_id: str) -> Key | None:
+        """Find a user's own active key."""
+        for user in list(self.iam.users.values()):
+            for key in user.access_keys:
+                if key.access_key_id == access_key_id and key.status == "Active":
+                    principal = Principal(user.arn, user.id, user_name=user.name)
+                    return Key(access_key_id, key.secret_access_key, principal)
+        return None
+
+    def mfa_seed(self, user_name: str, serial_number: str) -> str | None:
+        """The seed of a virtual MFA device that is enabled for that user."""
+        user = self.iam.users.get(user_name)
+        device = self.iam.virtual_mfa_devices.get(serial_number)
+        if user is None or device is None or serial_number not in user.mfa_devices:
+            return None
+        return str(device.base32_string_seed)
+
+    def role(self, arn: str) -> Any:
+        """moto's role of that ARN, or None."""
+        return next((role for role in list(self.iam.roles.values()) if role.arn == arn), None)
+
+    def identity_policies(self, principal: Principal) -> list[Any]:
+        """Texts of every policy of a user (own, attached, of groups) or a role."""
+        if principal.role_name is not None:
+            holder = next((role for role in list(self.iam.roles.values()) if role.name == principal.role_name), None)
+            holders = [] if holder is None else [holder]
+        else:
+            user = self.iam.users.get(principal.user_name)
+            holders = [] if user is None else [user, *self._groups(user)]
+        texts: list[Any] = []
+        for holder in holders:
+            texts += list(holder.policies.values())
+            versions = [version for policy in list(holder.managed_policies.values()) for version in policy.versions]
+            texts += [version.document for version in versions if version.is_default]
+        return texts
+
+    def _groups(self, user: Any) -> list[Any]:
+        return [group for group in list(self.iam.groups.values()) if user in group.users]
+
+    def call(self, request: Request, key: Key) -> Reply:
+        """Let moto answer a request whose signature was good.
+
+        Args:
+            key: the caller's; a user's session is shown to moto as the user's own key.
+        """
+        application = self._load()
+        environ = self._environ(request, self._shown_key(key))
+        answer: dict[str, Any] = {}
+
+        def start_response(
+            status: str, headers: list[tuple[str, str]], _exc_info: object = None
+        ) -> Callable[[bytes], None]:
+            answer.update(status=int(status.split()[0]), headers=dict(headers))
+            return lambda _: None
+
+        parts: Iterable[bytes] = application(environ, start_response)
+        body = b"".join(parts)
+        close = getattr(parts, "close", None)
+        if close is not None:
+            close()
+        dropped = ("content-length", "connection", "date", "server", "transfer-encoding")
+        headers = {name: value for name, value in answer["headers"].items() if name.lower() not in dropped}
+        return Reply(
+            answer["status"], body, {k: v for k, v in headers.items() if not k.lower().startswith("access-control")}
+        )
+
+    def _load(self) -> Any:
+        with self._lock:
+            if self._application is None:
+                from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+                self._application = DomainDispatcherApplication(create_backend_app)
+            return self._application
+
+    def _shown_key(self, key: Key) -> str:
+        user = self.iam.users.get(key.principal.user_name) if key.temporary else None
+        return user.access_keys[0].access_key_id if user is not None and user.access_keys else key.access_key_id
+
+    def _environ(self, request: Request, access_key_id: str) -> dict[str, Any]:
+        headers = dict(request.headers)
+        scheme, _, rest = headers.get("authorization", "").partition("Credential=")
+        if rest:
+            headers["authorization"] = f"{scheme}Credential={access_key_id}/{rest.partition('/')[2]}"
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(request.body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "CONTENT_TYPE": headers.get("content-type", ""),
+            "CONTENT_LENGTH": str(len(request.body)),
+        }
+        for name, value in headers.items():
+            if name not in ("content-type", "content-length"):
+                environ["HTTP_" + name.upper().replace("-", "_")] = value
+        return environ

@@ -1,0 +1,124 @@
+"""Judging IAM policies: enough of the language for trust policies, identity policies and session policies.
+
+Source: AWS, "Policy evaluation logic" and "IAM JSON policy elements reference".
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aws_runas.sandbox.services.principals import ACCOUNT
+
+Statement = Mapping[str, Any]
+
+
+def statements(document: str | Mapping[str, Any]) -> list[Statement]:
+    """Return the statements of a policy text; a single one need not be in a list."""
+    policy = json.loads(document) if isinstance(document, str) else document
+    found = policy.get("Statement", [])
+    return [found] if isinstance(found, dict) else list(found)
+
+
+def _list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(item) for item in value or []]
+
+
+def matches(pattern: str, value: str) -> bool:
+    """``*`` and ``?`` as AWS means them; brackets are plain characters."""
+    return re.fullmatch(fnmatch.translate(pattern.replace("[", "[[]")), value) is not None
+
+
+def _names(statement: Statement, element: str, value: str, *, fold: bool) -> bool:
+    """Does the element (Action, Resource), or its Not form, cover the value?"""
+    value = value.lower() if fold else value
+    for name, wanted in ((element, True), (f"Not{element}", False)):
+        if name in statement:
+            patterns = [item.lower() if fold else item for item in _list(statement[name])]
+            return any(matches(pattern, value) for pattern in patterns) is wanted
+    return element == "Resource"  # a trust policy has none
+
+
+def _principal(statement: Statement, principals: Iterable[str]) -> bool:
+    wanted = statement.get("Principal")
+    if wanted is None:
+        return True
+    if wanted == "*":
+        return True
+    values = [item for kind in ("AWS", "Federated", "Service") for item in _list(wanted.get(kind))]
+    return any(value == "*" or value in principals for value in values)
+
+
+def _condition(operator: str, wanted: list[str], actual: str | None) -> bool:
+    if_exists = operator.endswith("IfExists")
+    operator = operator.removesuffix("IfExists")
+    if operator == "Null":
+        return (actual is None) is (wanted[0].lower() == "true")
+    if actual is None:
+        return if_exists or operator.startswith(("StringNot", "ArnNot"))
+    comparisons = {
+        "Bool": lambda: actual.lower() in [item.lower() for item in wanted],
+        "StringEquals": lambda: actual in wanted,
+        "ArnEquals": lambda: any(matches(item, actual) for item in wanted),
+        "StringNotEquals": lambda: actual not in wanted,
+        "StringLike": lambda: any(matches(item, actual) for item in wanted),
+        "ArnLike": lambda: any(matches(item, actual) for item in wanted),
+        "StringNotLike": lambda: not any(matches(item, actual) for item in wanted),
+        "NumericLessThan": lambda: float(actual) < float(wanted[0]),
+        "NumericLessThanEquals": lambda: float(actual) <= float(wanted[0]),
+    }
+    judge = comparisons.get(operator)
+    return judge is not None and judge()
+
+
+def _conditions(statement: Statement, context: Mapping[str, str]) -> bool:
+    lowered = {name.lower(): value for name, value in context.items()}
+    return all(
+        _condition(operator, _list(wanted) if not isinstance(wanted, bool) else [str(wanted)], lowered.get(key.lower()))
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, wanted in keys.items()
+    )
+
+
+def evaluate(
+    documents: Iterable[str | Mapping[str, Any]],
+    action: str,
+    resource: str | None,
+    context: Mapping[str, str],
+    principals: Iterable[str] = (),
+) -> bool | None:
+    """Judge policies together.
+
+    Args:
+        action: ``service:Operation``.
+        resource: an ARN; None where any will do.
+        context: condition keys and their values.
+        principals: every name that the caller goes by, for resource policies.
+
+    Returns:
+        True when allowed, False when denied by a statement, None when nothing says anything.
+    """
+    allowed: bool | None = None
+    names = list(principals)
+    for document in documents:
+        for statement in statements(document):
+            if not _names(statement, "Action", action, fold=True):
+                continue
+            if resource is not None and not _names(statement, "Resource", resource, fold=False):
+                continue
+            if not _principal(statement, names) or not _conditions(statement, context):
+                continue
+            if statement.get("Effect") == "Deny":
+                if resource is not None or "*" in _list(statement.get("Resource", "*")):
+                    return False
+            else:
+                allowed = True
+    return allowed
+
+
+def account_root() -> str:
+    """The principal that stands for everybody of the account whose own policies allow it."""
+    return f"arn:aws:iam::{ACCOUNT}:root"

@@ -1,0 +1,262 @@
+"""One session at the service: its tokens and cell, the connections of client and agent, the relay between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from aws_runas.sandbox.options import Faults
+from aws_runas.sandbox.services import service_messages
+from aws_runas.sandbox.services.link import Frames, Line, RateMeter
+from aws_runas.sandbox.services.tickets import Tickets
+from aws_runas.ssm.core.message import AGENT_SESSION_STATE, PAUSE_PUBLICATION, START_PUBLICATION, message_type_of
+from aws_runas.ssm.transport.websocket import WebSocket
+
+IDLE_TIMEOUT = 1200.0  # seconds, spec 13.5
+NEVER_USED = "Your session timed out due to inactivity."
+TERMINATING = b'"Terminating"'
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for in StartSession.
+
+    Args:
+        session_type, properties: for the agent.
+        parameters: of the document: what to run, separate output and so on.
+    """
+
+    target: str
+    document: str
+    session_type: str
+    properties: dict[str, str] | None
+    parameters: dict[str, list[str]] = field(default_factory=dict)
+    reason: str = ""
+
+
+class AgentLink(Protocol):
+    """The agent's end of a session, ours or one that has connected."""
+
+    def receive(self, frames: Frames) -> None:
+        """Take what the client or the service sends."""
+
+    def client_writable(self) -> None:
+        """The client's connection takes more again."""
+
+    def stop(self) -> None:
+        """The session is over."""
+
+
+class Session:
+    """A session. Everything here happens on the event loop.
+
+    Args:
+        base_url: ``ws://127.0.0.1:port``.
+        lifetime: how many real seconds a time of the service's is.
+        on_end: called once.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        owner: str,
+        plan: Plan,
+        faults: Faults,
+        base_url: str,
+        lifetime: Callable[[float], float],
+        on_end: Callable[[Session], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.session_id = session_id
+        self.owner = owner
+        self.plan = plan
+        self.faults = faults
+        self.started = time.time()
+        self.ended: float | None = None
+        self.connections = 0
+        self.undelivered = 0
+        self._lifetime = lifetime
+        self._on_end = on_end
+        self.tickets = Tickets(session_id, base_url, faults)
+        self.client: WebSocket | None = None
+        self.client_was_here = asyncio.Event()
+        self.agent: AgentLink | None = None
+        self._started_client = False
+        random = Random(f"{faults.seed} {plan.target}")  # noqa: S311 - faults, not secrets
+        self._to_agent = Line(faults, random, self._deliver_to_agent)
+        self._to_client = Line(faults, random, self._deliver_to_client)
+        self._rate = RateMeter(faults.frame_limit) if faults.frame_limit else None
+        self._last_input = self._loop.time()
+        self._timers = [self._loop.call_later(IDLE_TIMEOUT, self.end, NEVER_USED)]
+        self._bye: asyncio.TimerHandle | None = None
+
+    # --- the client's connection
+
+    def client_connected(self, websocket: WebSocket) -> None:
+        """The client's token was good; an older connection of its is closed."""
+        if self.client is not None:
+            self.client.close(1000, "Bye")
+        self.client = websocket
+        self.connections += 1
+        if not self.client_was_here.is_set():
+            self.client_was_here.set()
+            self._start_timers()
+        self._last_input = self._loop.time()
+        self._tell_client(PAUSE_PUBLICATION if self.agent is None else START_PUBLICATION)
+        if self.agent is not None:
+            self._tell_agent(START_PUBLICATION)
+        if self.faults.close_after is not None:
+            self._bye = self._loop.call_later(self._lifetime(self.faults.close_after), self.cut)
+
+    def _start_timers(self) -> None:
+        """What is counted from the client's first connection on."""
+        self._timers.pop().cancel()
+        self._timers.append(self._loop.call_later(self._lifetime(IDLE_TIMEOUT), self._check_idle))
+        end_after = self.faults.end_after
+        if end_after is not None:
+            self._timers.append(self._loop.call_later(self._lifetime(end_after), self.end, self.faults.end_output))
+
+    def client_gone(self, websocket: WebSocket) -> None:
+        """The client's connection has ended; the session goes on."""
+        if self.client is not websocket:
+            return
+        self.client = None
+        self._to_agent.forget()
+        self._to_client.forget()
+        if self._bye is not None:
+            self._bye.cancel()
+            self._bye = None
+        self._tell_agent(PAUSE_PUBLICATION)
+
+    def cut(self, code: int = 1000, reason: str = "Bye", *, abort: bool = False) -> None:
+        """Close the client's connection, as the service does about hourly; abort: without a word."""
+        if self.client is not None:
+            if abort:
+                self.client.abort()
+            else:
+                self.client.close(code, reason)
+
+    # --- the agent's connection
+
+    def agent_connected(self, link: AgentLink) -> None:
+        """The agent is there."""
+        self.agent = link
+        self._tell_client(START_PUBLICATION)
+        if self.client is not None:
+            self._tell_agent(START_PUBLICATION)
+
+    def agent_gone(self, link: AgentLink) -> None:
+        """The agent's connection has ended; the session goes on."""
+        if self.agent is link:
+            self.agent = None
+            self._tell_client(PAUSE_PUBLICATION)
+
+    # --- the relay
+
+    def from_client(self, frames: Frames) -> None:
+        """Frames of the client, after its opening."""
+        self._last_input = self._loop.time()
+        if self._rate is not None and self._rate.exceeded(len(frames), self._last_input):
+            self._rate = RateMeter(self.faults.frame_limit or 0)
+            self._tell_agent(PAUSE_PUBLICATION)
+            self.cut()
+            return
+        self._to_agent.carry(frames)
+
+    def _deliver_to_agent(self, frames: Frames) -> None:
+        if self.agent is not None:
+            self.agent.receive(frames)
+            return
+        self.undelivered += len(frames)
+        if self.faults.pause_undeliverable:
+            for _ in frames:
+                self._tell_client(PAUSE_PUBLICATION)
+
+    def from_agent(self, frames: Frames) -> None:
+        """Frames of the agent, after its opening."""
+        if len(frames) <= 2:  # states come alone, or right behind the opening
+            for frame in frames:
+                if isinstance(frame, bytes) and message_type_of(frame) == AGENT_SESSION_STATE:
+                    frames = [each for each in frames if each is not frame]
+                    if TERMINATING in frame:
+                        self._to_client.carry(frames)
+                        self.end("")
+                        return
+        if frames:
+            self._to_client.carry(frames)
+
+    def _deliver_to_client(self, frames: Frames) -> None:
+        if self.client is None:
+            self.undelivered += len(frames)
+            for _ in frames if self.faults.pause_undeliverable else ():
+                self._tell_agent(PAUSE_PUBLICATION)
+            return
+        for frame in frames:
+            self.client.send(frame)
+        if self.faults.start_after_output and not self._started_client:
+            self._started_client = True
+            self._send_to_client(START_PUBLICATION)
+
+    def client_writable(self) -> bool:
+        """Whether the client's connection takes more; the agent's output waits for it."""
+        return self.client is None or self.client.writable
+
+    def writing_resumed(self) -> None:
+        """It does again."""
+        if self.agent is not None:
+            self.agent.client_writable()
+
+    # --- the service's own words
+
+    def _tell_client(self, message_type: str) -> None:
+        if message_type == START_PUBLICATION:
+            if self.faults.no_start or self.faults.start_after_output:
+                return
+            self._started_client = True
+        self._send_to_client(message_type)
+
+    def _send_to_client(self, message_type: str) -> None:
+        if self.client is not None:
+            self.client.send(service_messages.publication(message_type, self.session_id, self.faults.publication))
+
+    def publish(self, message_type: str, form: str, *, to: str) -> None:
+        """Say start or pause out of turn, to ``client`` or ``agent``."""
+        message = service_messages.publication(message_type, self.session_id, form)
+        if to == "agent" and self.agent is not None:
+            self.agent.receive([message])
+        elif to == "client" and self.client is not None:
+            self.client.send(message)
+
+    def _tell_agent(self, message_type: str) -> None:
+        if self.agent is not None:
+            self.agent.receive([service_messages.publication(message_type, self.session_id, self.faults.publication)])
+
+    # --- the end
+
+    def end(self, output: str = "") -> None:
+        """The session is over: both sides hear channel_closed. Idempotent."""
+        if self.ended is not None:
+            return
+        self.ended = time.time()
+        closed = service_messages.channel_closed(self.session_id, self.plan.target, output)
+        agent, self.agent = self.agent, None
+        if self.client is not None:
+            self.client.send(closed)
+            self._send_to_client(PAUSE_PUBLICATION)
+        if agent is not None:
+            agent.receive([service_messages.channel_closed(self.session_id, self.plan.target, "")])
+            agent.stop()
+        for timer in self._timers:
+            timer.cancel()
+        self._on_end(self)
+
+    def _check_idle(self) -> None:
+        left = self._last_input + self._lifetime(IDLE_TIMEOUT) - self._loop.time()
+        if left <= 0:
+            self.end(NEVER_USED)
+        else:
+            self._timers[0] = self._loop.call_later(left, self._check_idle)

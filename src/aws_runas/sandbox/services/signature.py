@@ -1,0 +1,155 @@
+"""Signature Version 4, the service's side: was this request made with the secret of the key that it names?
+
+Source: AWS, "Create a signed AWS API request"; for the data channel's query, docs/protocol (spec 13.1).
+"""
+
+from __future__ import annotations
+
+import calendar
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, unquote_plus
+
+from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.http import Request
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+SKEW = 300  # seconds that STS and most services allow
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a request says of its signature.
+
+    Args:
+        presigned: it was in the query.
+    """
+
+    access_key_id: str
+    date: str
+    region: str
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str
+    session_token: str | None
+    presigned: bool = False
+    expires: int = 0
+
+
+def read(request: Request) -> Signed | None:
+    """Find the signature of a request, in its header or its query; None for an unsigned one.
+
+    Raises:
+        ServiceError: there is one and it cannot be read.
+    """
+    header = request.headers.get("authorization", "")
+    if header.startswith(ALGORITHM):
+        parts = dict(part.strip().partition("=")[::2] for part in header[len(ALGORITHM) :].split(","))
+        timestamp, token = request.headers.get("x-amz-date", ""), request.headers.get("x-amz-security-token")
+        return _signed(parts, timestamp, token)
+    query = dict(pair.partition("=")[::2] for pair in request.query.split("&") if pair)
+    if "X-Amz-Signature" not in query:
+        return None
+    fields = {name.removeprefix("X-Amz-"): unquote(value) for name, value in query.items()}
+    return _signed(fields, fields.get("Date", ""), fields.get("Security-Token"), expires=fields.get("Expires", "0"))
+
+
+def _signed(parts: dict[str, str], timestamp: str, token: str | None, expires: str | None = None) -> Signed:
+    scope = parts.get("Credential", "").split("/")
+    if len(scope) != 5 or not parts.get("Signature") or not parts.get("SignedHeaders"):
+        raise ServiceError(
+            "IncompleteSignature", "Authorization header requires 'Credential', 'Signature' and 'SignedHeaders'.", 403
+        )
+    headers = tuple(parts["SignedHeaders"].lower().split(";"))
+    presigned = expires is not None
+    seconds = int(expires) if expires and expires.isdigit() else 0
+    return Signed(
+        scope[0], scope[1], scope[2], scope[3], headers, parts["Signature"], timestamp, token, presigned, seconds
+    )
+
+
+def check(request: Request, signed: Signed, secret: str, now: float, *, any_query_form: bool = False) -> None:
+    """Judge a signature.
+
+    Args:
+        secret: of the access key.
+        now: the service's clock.
+        any_query_form: accept every canonical form of the query that clients of the data channel use.
+
+    Raises:
+        ServiceError: SignatureDoesNotMatch, with AWS's words.
+    """
+    try:
+        made = calendar.timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
+    except ValueError:
+        raise ServiceError("IncompleteSignature", "Date must be in ISO-8601 'basic format'.", 403) from None
+    allowed = signed.expires if signed.presigned else SKEW
+    if made + allowed < now:
+        limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now - allowed))
+        text = f"Signature expired: {signed.timestamp} is now earlier than {limit}"
+        raise ServiceError("SignatureDoesNotMatch", f"{text} ({_basic(now)} - {allowed // 60} min.)", 403)
+    if made - SKEW > now:
+        limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now + SKEW))
+        text = f"Signature not yet current: {signed.timestamp} is still later than {limit}"
+        raise ServiceError("SignatureDoesNotMatch", f"{text} ({_basic(now)} + {SKEW // 60} min.)", 403)
+    forms: tuple[Callable[[str], str], ...] = (decoded_query,)
+    if any_query_form:
+        forms = (go_query, decoded_query, verbatim_query)
+    for form in forms:
+        if hmac.compare_digest(signature(request, signed, secret, form), signed.signature):
+            return
+    raise ServiceError(
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+        403,
+    )
+
+
+def signature(request: Request, signed: Signed, secret: str, form: Callable[[str], str]) -> str:
+    """Compute what the signature must be, with the query canonicalised by form."""
+    payload_hash = request.headers.get("x-amz-content-sha256", hashlib.sha256(request.body).hexdigest())
+    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.signed_headers)
+    path = "/".join(quote(part, safe="-_.~") for part in request.path.split("/")) or "/"
+    canonical = "\n".join(
+        [request.method, path, form(request.query), headers, ";".join(signed.signed_headers), payload_hash],
+    )
+    scope = f"{signed.date}/{signed.region}/{signed.service}/aws4_request"
+    to_sign = "\n".join([ALGORITHM, signed.timestamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = f"AWS4{secret}".encode()
+    for word in (signed.date, signed.region, signed.service, "aws4_request"):
+        key = hmac.digest(key, word.encode(), hashlib.sha256)
+    return hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
+    return [(name, value) for name, value in pairs if name != "X-Amz-Signature"]
+
+
+def decoded_query(query: str) -> str:
+    """As the documentation says: each part decoded and percent-encoded again, ``+`` being itself; sorted."""
+    pairs = [(quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~")) for name, value in _pairs(query)]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def go_query(query: str) -> str:
+    """As the official plugin's signer does: ``+`` is read as a space."""
+    pairs = [
+        (quote(unquote_plus(name), safe="-_.~"), quote(unquote_plus(value), safe="-_.~"))
+        for name, value in _pairs(query)
+    ]
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+
+
+def verbatim_query(query: str) -> str:
+    """As botocore does: the parts as they stand, sorted."""
+    return "&".join(f"{name}={value}" for name, value in sorted(_pairs(query)))
+
+
+def _basic(now: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))

@@ -1,0 +1,240 @@
+"""The Security Token Service: MFA codes that are checked, roles that exist, limits as AWS has them.
+
+moto's own answers one fixed key to every GetSessionToken, ignores MFA codes and assumes roles that do not exist.
+
+Source: AWS Security Token Service API reference; the wording of errors is what AWS answers.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+from xml.sax.saxutils import escape
+
+from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.services import policy
+from aws_runas.sandbox.services.errors import Reply, ServiceError, xml_reply
+from aws_runas.sandbox.services.moto import Moto
+from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys
+from aws_runas.sandbox.services.sts_parameters import Parameters
+from aws_runas.sandbox.services.totp import Device
+
+CHAINED_LIMIT = 3600  # seconds, "role chaining limits your session to a maximum of one hour"
+DEFAULT_ROLE_DURATION = 3600
+DEFAULT_SESSION_DURATION = 43200
+NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+
+class MfaDevices:
+    """The devices by serial number, each remembering the codes that it has accepted."""
+
+    def __init__(self, moto: Moto) -> None:
+        self._moto = moto
+        self._devices: dict[tuple[str, str], Device] = {}
+        self._lock = threading.Lock()
+
+    def find(self, user_name: str, serial_number: str) -> Device | None:
+        """Return the device if it is enabled for that user."""
+        seed = self._moto.mfa_seed(user_name, serial_number)
+        if seed is None:
+            return None
+        with self._lock:
+            return self._devices.setdefault((serial_number, seed), Device(seed))
+
+
+class Sts:
+    """The service.
+
+    Args:
+        keys: where temporary keys are remembered.
+    """
+
+    def __init__(self, moto: Moto, keys: TemporaryKeys, devices: MfaDevices, clock: Clock) -> None:
+        self._moto = moto
+        self._keys = keys
+        self._devices = devices
+        self._clock = clock
+        self._actions: dict[str, Callable[[Parameters, Key], str]] = {
+            "GetCallerIdentity": self._get_caller_identity,
+            "GetSessionToken": self._get_session_token,
+            "AssumeRole": self._assume_role,
+            "GetAccessKeyInfo": lambda *_: f"<Account>{ACCOUNT}</Account>",
+        }
+
+    def call(self, action: str, values: Mapping[str, str], key: Key | None) -> Reply:
+        """Answer one call.
+
+        Args:
+            key: None for an unsigned request, which only web identities may make.
+        """
+        parameters = Parameters(values)
+        if action == "AssumeRoleWithWebIdentity":
+            result = self._assume_role_with_web_identity(parameters)
+        elif key is None:
+            raise ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+        elif action not in self._actions:
+            raise ServiceError("InvalidAction", f"Could not find operation {action} for version 2011-06-15")
+        else:
+            result = self._actions[action](parameters, key)
+        return xml_reply(
+            f'<{action}Response xmlns="{NAMESPACE}"><{action}Result>{result}</{action}Result>'
+            f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{action}Response>"
+        )
+
+    def _get_caller_identity(self, _parameters: Parameters, key: Key) -> str:
+        arn, user_id = escape(key.principal.arn), escape(key.principal.user_id)
+        return f"<Arn>{arn}</Arn><UserId>{user_id}</UserId><Account>{ACCOUNT}</Account>"
+
+    def _get_session_token(self, parameters: Parameters, key: Key) -> str:
+        if key.temporary:
+            raise ServiceError("AccessDenied", "Cannot call GetSessionToken with session credentials", 403)
+        duration = parameters.duration(DEFAULT_SESSION_DURATION, 129600)
+        mfa = self._check_mfa(parameters, key)
+        return self._credentials(self._issue(key.principal, duration, mfa=mfa))
+
+    def _check_mfa(self, parameters: Parameters, key: Key) -> bool:
+        """True with a good code, False without one; raises for a bad one."""
+        serial, code = parameters.text("SerialNumber", 9, 256), parameters.text("TokenCode", 6, 6)
+        if serial is None and code is None:
+            return key.mfa
+        if serial is None or code is None:
+            text = "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code."
+            raise ServiceError("AccessDenied", text, 403)
+        device = None if key.temporary else self._devices.find(key.principal.user_name or "", serial)
+        if device is None:
+            text = (
+                "MultiFactorAuthentication failed, unable to validate MFA code.  "
+                "Please verify your MFA serial number is valid and associated with this user."
+            )
+            raise ServiceError("AccessDenied", text, 403)
+        if not re.fullmatch(r"\d{6}", code):
+            raise parameters.invalid("tokenCode", code, r"Member must satisfy regular expression pattern: [\d]*")
+        if not device.accept(code, self._clock.now()):
+            text = "MultiFactorAuthentication failed with invalid MFA one time pass code."
+            raise ServiceError("AccessDenied", text, 403)
+        return True
+
+    def _assume_role(self, parameters: Parameters, key: Key) -> str:
+        arn = parameters.required("RoleArn", 20, 2048)
+        name = parameters.session_name("RoleSessionName")
+        duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
+        external_id = parameters.external_id()
+        source_identity = parameters.text("SourceIdentity", 2, 64) or key.source_identity
+        mfa = self._check_mfa(parameters, key)
+        tags = parameters.tags()
+        role = self._moto.role(arn)
+        actions = ["sts:AssumeRole"]
+        actions += ["sts:TagSession"] if tags else []
+        actions += ["sts:SetSourceIdentity"] if parameters.text("SourceIdentity", 2, 64) else []
+        context = self._context(key, mfa, external_id, name, tags, source_identity)
+        for action in actions:
+            if role is None or not self._may_assume(role, action, key, context):
+                text = f"User: {key.principal.arn} is not authorized to perform: {action} on resource: {arn}"
+                raise ServiceError("AccessDenied", text, 403)
+        self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), key)
+        policies = self._session_policies(parameters)
+        return self._assumed(role, name, duration, mfa=False, policies=policies, source_identity=source_identity)
+
+    def _check_duration(self, duration: int, longest: int, key: Key) -> None:
+        if key.temporary and duration > CHAINED_LIMIT:
+            text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+            raise ServiceError("ValidationError", text)
+        if duration > longest:
+            raise ServiceError(
+                "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+            )
+
+    def _context(
+        self, key: Key, mfa: bool, external_id: str | None, name: str, tags: dict[str, str], source_identity: str | None
+    ) -> dict[str, str]:
+        context = {"aws:PrincipalArn": key.principal.arn, "aws:PrincipalAccount": ACCOUNT, "sts:RoleSessionName": name}
+        if key.temporary or mfa:
+            context["aws:MultiFactorAuthPresent"] = "true" if mfa else "false"
+        if key.principal.user_name:
+            context["aws:username"] = key.principal.user_name
+        if mfa:
+            context["aws:MultiFactorAuthAge"] = str(int(self._clock.now() - key.issued)) if key.temporary else "0"
+        if external_id is not None:
+            context["sts:ExternalId"] = external_id
+        if source_identity:
+            context["sts:SourceIdentity"] = source_identity
+        return context | {f"aws:RequestTag/{tag}": value for tag, value in tags.items()}
+
+    def _may_assume(self, role: Any, action: str, key: Key, context: Mapping[str, str]) -> bool:
+        principal = key.principal
+        names = [principal.arn]
+        if principal.role_name is not None:
+            names.append(f"arn:aws:iam::{ACCOUNT}:role/{principal.role_name}")
+        trust = role.assume_role_policy_document
+        own = policy.evaluate(self._moto.identity_policies(principal), action, role.arn, context)
+        if (
+            own is False
+            or policy.evaluate([trust], action, None, context, [*names, policy.account_root(), ACCOUNT]) is False
+        ):
+            return False
+        if policy.evaluate([trust], action, None, context, names):
+            return True
+        return own is True and policy.evaluate([trust], action, None, context, [policy.account_root(), ACCOUNT]) is True
+
+    def _session_policies(self, parameters: Parameters) -> tuple[str, ...]:
+        text = parameters.text("Policy", 1, 2048)
+        texts = [] if text is None else [text]
+        for arn in parameters.members("PolicyArns", "arn"):
+            managed = self._moto.iam.managed_policies.get(arn)
+            if managed is None:
+                raise ServiceError("ValidationError", f"Policy {arn} does not exist or is not attachable.")
+            texts += [version.document for version in managed.versions if version.is_default]
+        try:
+            for document in texts:
+                policy.statements(document)
+        except (ValueError, AttributeError, TypeError):
+            raise ServiceError("MalformedPolicyDocument", "Syntax errors in policy.") from None
+        return tuple(texts)
+
+    def _assume_role_with_web_identity(self, parameters: Parameters) -> str:
+        arn = parameters.required("RoleArn", 20, 2048)
+        name = parameters.session_name("RoleSessionName")
+        token = parameters.required("WebIdentityToken", 4, 20000)
+        duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
+        role = self._moto.role(arn)
+        federated = [f"arn:aws:iam::{ACCOUNT}:oidc-provider/sandbox.example"]
+        trust = None if role is None else role.assume_role_policy_document
+        if trust is None or not policy.evaluate([trust], "sts:AssumeRoleWithWebIdentity", None, {}, federated):
+            raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
+        if token == "expired":  # noqa: S105 - a word that tests use
+            raise ServiceError(
+                "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time"
+            )
+        self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), Key("", "", Principal("", "")))
+        subject = (
+            "<SubjectFromWebIdentityToken>sandbox</SubjectFromWebIdentityToken><Provider>sandbox.example</Provider>"
+        )
+        return subject + self._assumed(role, name, duration, mfa=False, policies=(), source_identity=None)
+
+    def _assumed(
+        self, role: Any, name: str, duration: int, *, mfa: bool, policies: tuple[str, ...], source_identity: str | None
+    ) -> str:
+        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.name}/{name}"
+        principal = Principal(arn, f"{role.id}:{name}", role_name=role.name)
+        key = self._issue(principal, duration, mfa=mfa, session_policies=policies, source_identity=source_identity)
+        role_id = f"<AssumedRoleId>{role.id}:{escape(name)}</AssumedRoleId>"
+        user = f"<AssumedRoleUser><Arn>{escape(arn)}</Arn>{role_id}</AssumedRoleUser>"
+        identity = f"<SourceIdentity>{escape(source_identity)}</SourceIdentity>" if source_identity else ""
+        packed = f"<PackedPolicySize>{min(100, sum(map(len, policies)) // 40)}</PackedPolicySize>" if policies else ""
+        return self._credentials(key) + user + identity + packed
+
+    def _issue(self, principal: Principal, duration: int, *, mfa: bool, **more: object) -> Key:
+        now = self._clock.now()
+        return self._keys.issue(principal, now + self._clock.lifetime(duration), now, mfa=mfa, **more)
+
+    def _credentials(self, key: Key) -> str:
+        expiration = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(key.expiration or 0))
+        return (
+            f"<Credentials><AccessKeyId>{key.access_key_id}</AccessKeyId>"
+            f"<SecretAccessKey>{key.secret_access_key}</SecretAccessKey>"
+            f"<SessionToken>{key.session_token}</SessionToken><Expiration>{expiration}</Expiration></Credentials>"
+        )

@@ -1,0 +1,95 @@
+"""Parameters of STS calls, validated and refused in AWS's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from aws_runas.sandbox.services.errors import ServiceError
+
+SHORTEST = 900  # seconds, of every session
+
+
+class Parameters:
+    """The form values of one call."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def invalid(self, name: str, value: str, constraint: str) -> ServiceError:
+        """AWS's error for a value outside its constraint."""
+        text = f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
+        return ServiceError("ValidationError", text)
+
+    def text(self, name: str, shortest: int, longest: int) -> str | None:
+        """Return a value of a length within bounds, None when it is missing."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        lower = name[0].lower() + name[1:]
+        if len(value) < shortest:
+            raise self.invalid(lower, value, f"Member must have length greater than or equal to {shortest}")
+        if len(value) > longest:
+            raise self.invalid(lower, value, f"Member must have length less than or equal to {longest}")
+        return value
+
+    def required(self, name: str, shortest: int, longest: int) -> str:
+        """Like text, for a value that must be there."""
+        value = self.text(name, shortest, longest)
+        if value is None:
+            lower = name[0].lower() + name[1:]
+            text = f"1 validation error detected: Value null at '{lower}' failed to satisfy constraint: "
+            raise ServiceError("ValidationError", text + "Member must not be null")
+        return value
+
+    def duration(self, default: int, longest: int) -> int:
+        """DurationSeconds."""
+        text = self._values.get("DurationSeconds")
+        if text is None:
+            return default
+        if not re.fullmatch(r"\d{1,9}", text):
+            raise ServiceError("MalformedInput", "DurationSeconds is no number")
+        value = int(text)
+        if value < SHORTEST:
+            raise self.invalid("durationSeconds", text, f"Member must have value greater than or equal to {SHORTEST}")
+        if value > longest:
+            raise self.invalid("durationSeconds", text, f"Member must have value less than or equal to {longest}")
+        return value
+
+    def session_name(self, name: str) -> str:
+        """RoleSessionName, with the characters it may have."""
+        value = self.required(name, 2, 64)
+        if not re.fullmatch(r"[\w+=,.@-]*", value, re.ASCII):
+            raise self.invalid("roleSessionName", value, r"Member must satisfy regular expression pattern: [\w+=,.@-]*")
+        return value
+
+    def external_id(self) -> str | None:
+        """ExternalId, with the characters it may have."""
+        value = self.text("ExternalId", 2, 1224)
+        if value is not None and not re.fullmatch(r"[\w+=,.@:\/-]*", value, re.ASCII):
+            raise self.invalid("externalId", value, r"Member must satisfy regular expression pattern: [\w+=,.@:\/-]*")
+        return value
+
+    def members(self, name: str, field: str) -> list[str]:
+        """The values ``name.member.N.field``, by N."""
+        found = []
+        for number in range(1, 51):
+            value = self._values.get(f"{name}.member.{number}.{field}")
+            if value is None:
+                break
+            found.append(value)
+        return found
+
+    def tags(self) -> dict[str, str]:
+        """Session tags."""
+        names, values = self.members("Tags", "Key"), self.members("Tags", "Value")
+        if len({name.lower() for name in names}) != len(names):
+            raise ServiceError(
+                "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+            )
+        for name in names:
+            if name.lower().startswith("aws:"):
+                raise ServiceError(
+                    "InvalidParameterValue", "Tag keys starting with the reserved prefix 'aws:' are not allowed."
+                )
+        return dict(zip(names, values, strict=False))

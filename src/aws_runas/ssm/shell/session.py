@@ -1,0 +1,307 @@
+"""A shell, or a command, on the other end: the user's terminal and the data channel put together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from aws_runas.ssm.core.events import SessionStarted
+from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
+from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
+from aws_runas.ssm.shutdown import Departure
+from aws_runas.ssm.starting import Starting
+from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
+from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.threads import in_thread
+
+SILENT_COMMAND: Final = 2.0  # seconds after which a session that says nothing gets input all the same (spec 12, trap 7)
+WAITING: Final = 10.0  # seconds without a word from the agent until the user is told that we wait
+BACKLOG: Final = 64 * 1024  # bytes of piped input waiting for the channel
+QUIET: Final = 2.0  # seconds without output after the end of input, before the end is told again
+END_OF_TRANSMISSION: Final = b"\x04"
+INTERRUPT: Final = b"\x03"
+QUIT: Final = b"\x1c"
+LEFT_BY_USER: Final = 130  # exit status
+OUTPUT_GONE: Final = 141  # exit status: 128 + SIGPIPE
+
+
+@dataclass(frozen=True, slots=True)
+class ShellOptions:
+    """What kind of session it is for the user.
+
+    Args:
+        console: the user's side.
+        runs_shell: the standard document: at the end of piped input ``exit`` is typed; a command gets end of file.
+    """
+
+    console: ConsoleOptions
+    runs_shell: bool = True
+
+
+class ShellSession:
+    """Implements handler.SessionHandler for everything that runs on a terminal over there."""
+
+    def __init__(self, channel: DataChannel, options: ShellOptions, target: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._options = options
+        self._target = target
+        self.console = Console(options.console, typed=self._typed, congested=self._congested, left=self._user_left)
+        self.status: asyncio.Future[int] = self._loop.create_future()
+        """The exit status, or the error that ended the session."""
+        self._interactive = True
+        self._running = False
+        self._backlog = bytearray()
+        self._input_ended = False
+        self._last_byte = b"\n"
+        self._heard_at = self._loop.time()
+        self._exit_code: int | None = None
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(WAITING, self._still_waiting)
+        self._ends_told = 0
+        self._told_at = 0.0
+        self._interrupts = 0
+
+    # --- from the channel
+
+    def session_started(self, event: SessionStarted) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._running = True
+        if event.customer_message:
+            self.console.say(event.customer_message.strip(), always=True)
+        self._interactive = event.session_type != NON_INTERACTIVE
+        if self._interactive:
+            self.resized()
+            self.console.take()
+
+    def data_received(self, data: bytes, payload_type: int) -> None:
+        self._heard_at = self._loop.time()
+        if payload_type == STANDARD_ERROR:
+            self.console.write_error(data)
+        else:
+            self.console.write(data)
+
+    def exit_code_received(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+
+    def flag_received(self, flag: int) -> None:
+        pass  # ports only
+
+    def writable(self) -> None:
+        self._pump()
+
+    def connection_lost(self, reason: str) -> None:
+        self.console.say(f"connection lost ({reason}); resuming the session")
+
+    def connection_regained(self, seconds: float) -> None:
+        self.console.say(f"connection regained after {seconds:.1f} s")
+
+    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.status.done():
+            return
+        if error is not None:
+            self.status.set_exception(error)
+        else:
+            self.status.set_result(0 if self._exit_code is None else exit_status(self._exit_code))
+
+    # --- from the user
+
+    def interrupted(self) -> None:
+        """SIGINT that no raw terminal turned into a byte: the remote program gets it; insisting, the user leaves."""
+        self._interrupts += 1
+        if not self._running or self._interrupts > 2:
+            self._leave(LEFT_BY_USER)
+        else:
+            self._send(INTERRUPT)
+
+    def quit_asked(self) -> None:
+        """SIGQUIT, likewise."""
+        if self._running:
+            self._send(QUIT)
+        else:
+            self._leave(128 + signal.SIGQUIT)
+
+    def resized(self) -> None:
+        """The window has a new size."""
+        if self._running and self._interactive:
+            self._channel.send_size(*self.console.window_size())
+
+    def continued(self) -> None:
+        """SIGCONT."""
+        self.console.continued()
+        self.resized()
+
+    def _typed(self, data: bytes) -> None:
+        if data:
+            self._last_byte = data[-1:]
+            self._send(data)
+            return
+        self._input_ended = True
+        self._pump()
+
+    def _send(self, data: bytes) -> None:
+        if len(self._backlog) + len(data) <= TYPED_LIMIT:
+            self._backlog += data
+        self._pump()
+
+    def _pump(self) -> None:
+        """Give the channel what it takes."""
+        while self._backlog:
+            room = self._channel.send_capacity()
+            if room <= 0:
+                break
+            self._channel.write(bytes(self._backlog[:room]))
+            del self._backlog[:room]
+        self.console.hold_input(len(self._backlog) > BACKLOG)
+        if self._input_ended and not self._backlog and self._ends_told == 0:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Piped input is over. A shell is asked to exit; whatever reads instead gets end of file, until it ends.
+
+        ``exit`` survives in the remote terminal's buffer while a command runs; end of file does not always: a line
+        editor that takes the buffer over finds a zero byte in its place. So a shell gets the word first.
+        """
+        end = END_OF_TRANSMISSION
+        if self._ends_told == 0:
+            end = b"exit\n" if self._options.runs_shell else END_OF_TRANSMISSION
+            end = end if self._last_byte in b"\r\n" else b"\n" + end
+        self._ends_told += 1
+        self._told_at = self._loop.time()
+        self._send(end)
+        self._watch_quiet()
+
+    def _watch_quiet(self) -> None:
+        """Tell the end again when nothing came for a while; less and less often."""
+        wait = QUIET * min(self._ends_told, 10)
+        due = max(self._heard_at, self._told_at) + wait
+        if self._loop.time() >= due:
+            self._tell_end()
+        else:
+            self._timer = self._loop.call_at(due, self._watch_quiet)
+
+    def _congested(self, congested: bool) -> None:
+        if congested:
+            self._channel.pause_reading()
+        else:
+            self._channel.resume_reading()
+
+    def _user_left(self, how: str) -> None:
+        if how == "terminal":
+            self._leave(128 + signal.SIGHUP)
+        elif how == "output":
+            self._leave(OUTPUT_GONE)
+        else:
+            self.console.say("session left")
+            self._leave(LEFT_BY_USER)
+
+    def _leave(self, status: int) -> None:
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def _still_waiting(self) -> None:
+        self._timer = None
+        if not self._running:
+            self.console.say(f"still waiting for the agent on {self._target}")
+
+
+async def run_shell(
+    starting: Starting,
+    service: SessionService,
+    *,
+    target: str,
+    options: ShellOptions,
+    stream: StreamOptions,
+    opened: Callable[[ShellSession], None] = lambda _: None,
+) -> int:
+    """Run one session from StartSession's answer to its end.
+
+    Args:
+        starting: the call under way.
+        opened: told of the session when it is there (who asks for an MFA code meanwhile has to borrow its terminal).
+
+    Returns:
+        The exit status: the remote command's where it was told, 130 where the user left, 128 and more for signals.
+
+    Raises:
+        AwsRunasError: the session could not be opened, or ended with an error.
+    """
+    try:
+        started = await in_thread(starting.result)
+    except BaseException:
+        starting.abandon()
+        raise
+    settings = replace(stream.settings, assume_started_after=SILENT_COMMAND)
+    sessions: list[ShellSession] = []
+
+    def make(channel: DataChannel) -> ShellSession:
+        sessions.append(ShellSession(channel, options, started.target))
+        return sessions[0]
+
+    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    departure = Departure(lambda number: told.set_result(128 + number))
+    try:
+        opening = asyncio.ensure_future(
+            open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
+        )
+        first: list[asyncio.Future[SessionChannel] | asyncio.Future[int]] = [opening, told]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
+            return told.result()
+        channel, session = opening.result(), sessions[0]
+        opened(session)
+        session.console.say(f"session {started.session_id} on {target}")
+        with _Signals(session):
+            try:
+                return await _until_over(session, told)
+            finally:
+                session.console.give_back()
+                await channel.terminate()
+                session.console.close()
+    finally:
+        departure.close()
+
+
+async def _until_over(session: ShellSession, told: asyncio.Future[int]) -> int:
+    """Wait for the session's end or for the word to go; then for the last of its output."""
+    either: list[asyncio.Future[int]] = [session.status, told]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not session.status.done():
+        return told.result()
+    drained = asyncio.ensure_future(session.console.drained())
+    both: list[asyncio.Future[int] | asyncio.Future[None]] = [drained, told]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        drained.cancel()
+    return session.status.result()
+
+
+class _Signals:
+    """The signals of a terminal session: those that Lifetime does not have, and SIGINT for the remote program."""
+
+    def __init__(self, session: ShellSession) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._callbacks: dict[str, Callable[[], None]] = {
+            "SIGINT": session.interrupted,
+            "SIGQUIT": session.quit_asked,
+            "SIGWINCH": session.resized,
+            "SIGTSTP": session.console.suspend,
+            "SIGCONT": session.continued,
+        }
+
+    def __enter__(self) -> None:
+        for name, callback in self._callbacks.items():
+            self._loop.add_signal_handler(getattr(signal, name), callback)
+
+    def __exit__(self, *_: object) -> None:
+        for name in self._callbacks:
+            self._loop.remove_signal_handler(getattr(signal, name))

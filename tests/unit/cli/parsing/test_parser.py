@@ -1,0 +1,136 @@
+"""Which command a command line is, and with which flags."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from aws_runas.cli.parsing import parser
+from aws_runas.cli.parsing.flags import FLAGS, GlobalFlags
+from aws_runas.errors import UsageError
+from aws_runas.fast.names import COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "positionals"),
+    [
+        ([], "exec", ()),
+        (["prof"], "exec", ("prof",)),
+        (["prof", "ls", "-l"], "exec", ("prof", "ls", "-l")),
+        (["exec", "shell", "ls", "-l"], "exec", ("shell", "ls", "-l")),
+        (["--", "shell"], "exec", ("shell",)),
+        (["-E", "--", "shell", "-l"], "exec", ("shell", "-l")),
+        (["--", "--", "x"], "exec", ("--", "x")),
+        (["shell", "prof", "i-1"], "shell", ("prof", "i-1")),
+        (["shell", "-v", "prof", "i-1"], "shell", ("prof", "i-1")),
+        (["shell", "--", "-v", "i-1"], "shell", ("-v", "i-1")),
+        (["shell", "shell", "ssh"], "shell", ("shell", "ssh")),
+        (["ssm", "shell", "prof", "i-1"], "shell", ("prof", "i-1")),
+        (["ssm", "forward", "-p", "1", "prof", "i-1:1"], "forward", ("prof", "i-1:1")),
+        (["ssm", "-v", "ssh", "prof", "i-1"], "ssh", ("prof", "i-1")),
+        (["ssm", "fwd", "prof", "i-1:1"], "forward", ("prof", "i-1:1")),
+        (["fwd", "prof", "i-1:1"], "forward", ("prof", "i-1:1")),
+        (["srv", "ec2", "prof"], "serve", ("ec2", "prof")),
+        (["serve", "ec2", "-p", "8080", "prof"], "serve", ("ec2", "prof")),
+        (["ls", "roles", "-v", "prof"], "list", ("roles", "prof")),
+        (["list", "mfa"], "list", ("mfa",)),
+        (["diag", "prof"], "diagnose", ("prof",)),
+        (["passwd"], "password", ()),
+        (["pwd"], "password", ()),
+        (["pw"], "password", ()),
+        (["whoami", "prof"], "whoami", ("prof",)),
+        (["completion", "bash"], "completion", ("bash",)),
+        (["sandbox", "ls", "-l"], "sandbox", ("ls", "-l")),
+        (["Shell"], "exec", ("Shell",)),
+    ],
+)
+def test_a_command_line_names_its_command(words: list[str], command: str, positionals: tuple[str, ...]) -> None:
+    parsed = parser.parse(words)
+    assert (parsed.command, parsed.positionals) == (command, positionals)
+
+
+def test_global_flags_count_before_and_after_the_command_word() -> None:
+    parsed = parser.parse(["-v", "-E", "-d", "1h", "shell", "-v", "-d2h", "-s", "prof", "i-1"])
+    flags = parsed.flags
+    assert (flags.verbose, flags.env, flags.session, flags.session_token_duration) == (2, True, True, 7200)
+
+
+@pytest.mark.parametrize("command", ["shell", "forward", "ssh", "exec"])
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.field], ids=lambda flag: flag.long)
+def test_each_global_flag_is_accepted_after_the_command_word(command: str, flag: object) -> None:
+    spelling = f"--{flag.long}"  # type: ignore[attr-defined]
+    kind = flag.kind  # type: ignore[attr-defined]
+    value = {"session-duration": "1h", "role-duration": "1h", "port": "80", "format": "json"}.get(kind, "value")
+    words = [spelling] if kind in ("switch", "count") else [spelling, value]
+    after = parser.parse([command, *words, "prof", "target"])
+    before = parser.parse([*words, command, "prof", "target"])
+    assert after.flags == before.flags
+    assert after.flags != GlobalFlags() or (command == "forward" and kind == "port")
+
+
+def test_flags_beyond_the_original_are_kept_by_their_long_name() -> None:
+    words = [
+        "--session-tag",
+        "a=b",
+        "--session-tag=c=d",
+        "--mfa-process",
+        "ykman code",
+        "--unset",
+        "--source-identity=me",
+    ]
+    assert parser.parse([*words, "prof"]).flags.extra == (
+        ("unset", ""),
+        ("session-tag", "a=b"),
+        ("session-tag", "c=d"),
+        ("source-identity", "me"),
+        ("mfa-process", "ykman code"),
+    )
+
+
+def test_the_last_of_two_arguments_counts_and_switches_add_up() -> None:
+    flags = parser.parse(["-d", "1h", "--duration", "90m", "-M", "a", "--mfa-serial=b", "-EE", "-vvv"]).flags
+    assert (flags.session_token_duration, flags.mfa_serial, flags.env, flags.verbose) == (5400, "b", True, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("1h30m", 5400), ("12h", 43200), ("1.5h", 5400), ("900s", 900)]
+)
+def test_durations_are_go_s(text: str, seconds: int) -> None:
+    assert parser.parse(["-a", text, "-d", text]).flags.role_duration == seconds
+
+
+@pytest.mark.parametrize("text", ["90", "", "h", "1h30", "1 h", "-1h", "15m1x", "1e3s", "nan", "infh"])
+def test_what_is_no_duration_is_an_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        parser.parse(["-a", text])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-l", "prof"], [("list", "roles", ["prof"])]),
+        (["-m"], [("list", "mfa", [])]),
+        (["-lm", "prof"], [("list", "roles", ["prof"]), ("list", "mfa", ["prof"])]),
+        (["--ec2", "-p", "8080", "prof"], [("serve", "ec2", ["prof"])]),
+        (["prof", "-l"], []),
+    ],
+)
+def test_a_flag_that_asks_a_question_is_the_command_that_answers_it(
+    words: list[str], expected: list[tuple[str, str, list[str]]]
+) -> None:
+    parsed = parser.parse(words)
+    asked = parser.questions(parsed, parsed.positionals)
+    found = []
+    for each in asked:
+        first = getattr(each.namespace, "what", None) or getattr(each.namespace, "kind", None)
+        found.append((each.command, first, list(getattr(each.namespace, "words", []))))
+    assert found == expected
+
+
+def test_only_the_chosen_command_is_loaded() -> None:
+    script = "import sys; from aws_runas.cli.parsing import parser; parser.parse(['whoami', 'prof']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    names = {f"aws_runas.cli.commands.{name}" for name in COMMANDS.values()}
+    assert names & set(loaded) == {"aws_runas.cli.commands.whoami"}

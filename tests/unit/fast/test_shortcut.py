@@ -1,0 +1,252 @@
+"""The shortcut: used when nothing has changed, and at no other time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aws_runas.aws.credentials import Credentials
+from aws_runas.cli.shortcut import remember
+from aws_runas.config.resolve import Overrides, load_files, resolve
+from aws_runas.fast import shortcut as fast
+from tests.support.sts_server import ROLE, write_home
+
+
+class Home:
+    """A home with config files that are old enough to be trusted."""
+
+    def __init__(self, path: Path, more: str = "") -> None:
+        self.path = path
+        self.environ = write_home(path, "http://127.0.0.1:1", more=more)
+        (path / ".aws" / "aws-runas" / "cache").mkdir(parents=True, mode=0o700)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the files are older than a tick of the clock."""
+        deadline = time.monotonic() + 10
+        while any(
+            time.time_ns() - os.stat(self.path / ".aws" / name).st_ctime_ns < 50_000_000
+            for name in ("config", "credentials")
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def remember(
+        self, name: str | None = "role", environ: dict[str, str] | None = None, *, life: float = 3600, age: float = 0
+    ) -> None:
+        variables = self.environ | (environ or {})
+        before = fast.header(variables)
+        profile = resolve(load_files(variables, self.path), name, Overrides(), variables)
+        issued = datetime.now(UTC) - timedelta(seconds=age)
+        credentials = Credentials("ASIAX", "s%\n", "t", expiration=issued + timedelta(seconds=life), issued=issued)
+        remember(name, profile, credentials, variables, before, {"fact": "a fact"})
+
+    def read(
+        self, name: str = "role", environ: dict[str, str] | None = None, *, session: bool = False
+    ) -> dict[str, str] | None:
+        return fast.read(name, self.environ | (environ or {}), session=session)
+
+    def file(self, name: str = "role") -> Path:
+        return self.path / ".aws" / "aws-runas" / "cache" / f"fast-r-{name}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_what_was_written_is_read(home: Home) -> None:
+    home.remember()
+    found = home.read()
+    assert found is not None
+    assert (found["profile"], found["region"], found["fact"]) == ("role", "us-east-1", "a fact")
+    assert (found["key"], found["secret"], found["token"]) == ("ASIAX", "s%\n", "t")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"AWS_REGION": "eu-west-1"},
+        {"AWS_PROFILE": "other"},
+        {"CREDENTIALS_DURATION": "30m"},
+        {"EXTERNAL_ID": "x"},
+        {"MFA_SERIAL": "x"},
+        {"MFA_CODE": "123456"},
+        {"LOGNAME": "another"},
+        {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "s"},
+        {"RUNAS_VERBOSE": "1"},
+        {"AWS_CONFIG_FILE": "relative"},
+        {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null"},
+        {"HOME": "/nowhere"},
+        {"HOME": ""},
+    ],
+)
+def test_another_variable_is_a_miss(home: Home, environ: dict[str, str]) -> None:
+    home.remember()
+    assert home.read(environ=environ) is None
+    assert home.read() is not None
+    assert home.read(environ={"PATH": "/elsewhere"}) is not None
+
+
+def test_another_name_or_mode_is_a_miss(home: Home) -> None:
+    home.remember()
+    assert home.read("other") is None
+    assert home.read("") is None
+    assert home.read(session=True) is None
+
+
+def _append(path: Path) -> None:
+    path.write_text(path.read_text() + "\n")
+
+
+def _rewrite_in_place(path: Path) -> None:
+    before = path.stat()
+    path.write_text(path.read_text().replace("role", "r0le"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replace(path: Path) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(path.read_text())
+    new.replace(path)
+
+
+@pytest.mark.parametrize("change", [_append, _rewrite_in_place, _replace, Path.unlink])
+@pytest.mark.parametrize("name", ["config", "credentials"])
+def test_a_changed_file_is_a_miss(home: Home, name: str, change: Callable[[Path], None]) -> None:
+    home.remember()
+    change(home.path / ".aws" / name)
+    assert home.read() is None
+
+
+def test_credentials_near_their_end_are_a_miss(home: Home) -> None:
+    home.remember(age=3600 * 0.91)
+    assert home.read() is None
+    home.remember(age=3600 * 0.85)
+    assert home.read() is not None
+
+
+def test_credentials_of_the_future_are_a_miss(home: Home) -> None:
+    home.remember(age=-400)
+    assert home.read() is None
+
+
+def test_a_file_that_others_may_read_is_a_miss(home: Home) -> None:
+    home.remember()
+    home.file().chmod(0o640)
+    assert home.read() is None
+
+
+def test_a_link_is_a_miss(home: Home) -> None:
+    home.remember()
+    home.file().rename(home.path / "moved")
+    home.file().symlink_to(home.path / "moved")
+    assert home.read() is None
+
+
+@pytest.mark.parametrize("length", [0, 1, 50, -1, -5])
+def test_a_damaged_file_is_a_miss(home: Home, length: int) -> None:
+    home.remember()
+    home.file().write_bytes(home.file().read_bytes()[:length])
+    assert home.read() is None
+    home.file().write_bytes(b"\xff" * 100)
+    assert home.read() is None
+
+
+def test_odd_names_are_files_of_their_own(tmp_path: Path) -> None:
+    arns = (ROLE + "A/B", ROLE + "A%2fB", ROLE + "é")
+    home = Home(tmp_path, "[profile ../x]\naws_access_key_id = A\naws_secret_access_key = s\n")
+    for name in (*arns[:2], "../x"):
+        if name in arns:
+            home.remember(name, {"AWS_PROFILE": "plain"})
+            assert home.read(name, {"AWS_PROFILE": "plain"}) is not None
+        else:
+            home.remember(name)
+            assert home.read(name) is not None
+    assert {path.name for path in home.file().parent.iterdir()} == {
+        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2fA%2fB",
+        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2fA%252fB",
+        "fast-r-..%2fx",
+    }
+
+
+def test_no_secret_of_the_environment_is_written(home: Home) -> None:
+    for variables in (
+        {"AWS_SECRET_ACCESS_KEY": "my-secret", "AWS_ACCESS_KEY_ID": "AKIA"},
+        {"AWS_SESSION_TOKEN": "my-secret"},
+        {"MFA_CODE": "my-secret"},
+        {"AWS_CONTAINER_AUTHORIZATION_TOKEN": "my-secret"},
+    ):
+        home.remember(environ=variables)
+        assert list(home.file().parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_KEY", "RUNAS_PASSWORD", "AWS_API_KEY"])
+def test_what_is_named_like_a_secret_is_not_written_either(home: Home, name: str) -> None:
+    home.remember(environ={name: "my-secret"})
+    assert not home.file().exists()
+    home.remember()
+    assert home.read(environ={name: "my-secret"}) is None
+    assert home.read(environ={name: ""}) is None
+
+
+def test_addresses_and_paths_are_no_secrets(home: Home) -> None:
+    harmless = {"AWS_ENDPOINT_URL_KEYSPACES": "http://127.0.0.1:2", "AWS_WEB_IDENTITY_TOKEN_FILE": "/none"}
+    home.remember(environ=harmless)
+    assert home.read(environ=harmless) is not None
+
+
+def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home) -> None:
+    (home.path / ".aws" / "config").write_text((home.path / ".aws" / "config").read_text())
+    home.remember()
+    assert not home.file().exists()
+
+
+def test_a_source_that_files_and_variables_do_not_settle_leaves_no_shortcut(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    home = Home(
+        tmp_path,
+        f"[profile web]\nrole_arn = {ROLE}W\nweb_identity_token_file = {tmp_path}/token\n"
+        "[profile process]\ncredential_process = false\n"
+        "[profile temporary]\naws_access_key_id = ASIA\naws_secret_access_key = s\naws_session_token = t\n"
+        f"[profile machine]\nrole_arn = {ROLE}M\ncredential_source = Ec2InstanceMetadata\n"
+        f"[profile less]\nrole_arn = {ROLE}L\nsource_profile = plain\nsession_policy = file://{tmp_path}/policy\n",
+    )
+    (tmp_path / "policy").write_text("{}")
+    for name in ("web", "process", "temporary", "machine", "less"):
+        home.remember(name)
+        assert home.read(name) is None
+
+
+def test_nothing_is_left_in_a_directory_that_is_not_ours_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.file().parent.chmod(0o750)
+    home.remember()
+    assert not home.file().exists()
+    home.file().parent.chmod(0o700)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    home.remember()
+    assert not home.file().exists()
+
+
+def test_a_read_only_cache_is_no_error(home: Home) -> None:
+    home.file().parent.rmdir()
+    home.file().parent.write_text("")
+    home.remember()
+    assert home.read() is None
+
+
+def test_reading_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; before = set(sys.modules); from aws_runas.fast import shortcut; shortcut.read('x', {'HOME': '/'});"
+        " print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "['aws_runas', 'aws_runas.fast', 'aws_runas.fast.shortcut']"

@@ -1,0 +1,219 @@
+"""The carrier of many connections, with a channel that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aws_runas.ssm.core.smux import frame
+from aws_runas.ssm.forward.address import LocalAddress
+from aws_runas.ssm.forward.connection import LocalConnection
+from aws_runas.ssm.forward.listener import bind
+from aws_runas.ssm.forward.mux import MuxCarrier
+from aws_runas.ssm.forward.settings import CarrierSettings
+
+
+@dataclass
+class Channel:
+    """What a data channel shows a session."""
+
+    room: int = 1 << 20
+    written: bytearray = field(default_factory=bytearray)
+    reading: bool = True
+
+    def send_capacity(self) -> int:
+        return self.room
+
+    def write(self, data: bytes) -> None:
+        assert len(data) <= self.room
+        self.room -= len(data)
+        self.written += data
+
+    def send_size(self, columns: int, rows: int) -> None:
+        raise AssertionError
+
+    def send_flag(self, flag: int) -> None:
+        raise AssertionError
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    async def drained(self) -> None:
+        pass
+
+    async def terminate(self) -> None:
+        pass
+
+
+@dataclass
+class Report:
+    """What a carrier tells."""
+
+    over: list[str] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def connection_over(self, connection: LocalConnection, reason: str) -> None:
+        self.over.append(reason)
+
+    def connection_refused(self, connection: LocalConnection) -> None:
+        self.refused.append(connection.number)
+
+    def became_available(self) -> None:
+        pass
+
+    def carrier_failed(self, reason: str) -> None:
+        self.failed.append(reason)
+
+
+class World:
+    """A carrier, and real connections to it."""
+
+    def __init__(self, **settings: int) -> None:
+        self.channel, self.report = Channel(), Report()
+        self.settings = CarrierSettings(**settings)
+        self.carrier = MuxCarrier(self.channel, self.report, self.settings, keepalive=False)
+        self.listener = bind(LocalAddress())
+        self.accepted: list[LocalConnection] = []
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        count = len(self.accepted)
+        opened = await asyncio.open_connection("127.0.0.1", self.listener.address.port)
+        await self.until(lambda: len(self.accepted) > count)
+        return opened
+
+    def _accept(self, connection: LocalConnection) -> None:
+        self.accepted.append(connection)
+        self.carrier.attach(connection)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - sockets have no event for it
+                await asyncio.sleep(0.005)
+
+
+def play(story: Callable[[World], Awaitable[None]], **settings: int) -> World:
+    async def run() -> World:
+        world = World(**settings)
+        world.listener.start(world._accept, lambda: len(world.accepted) + 1)
+        try:
+            await story(world)
+        finally:
+            world.listener.close()
+            world.carrier.ended()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return world
+
+    return asyncio.run(run())
+
+
+def psh(stream: int, data: bytes) -> bytes:
+    return frame.encode(frame.PSH, stream, data)
+
+
+def test_keepalive_goes_to_agents_that_expect_it_and_to_no_others() -> None:
+    async def story(world: World) -> None:
+        expects = MuxCarrier(world.channel, world.report, world.settings, keepalive=True)
+        for carrier in (world.carrier, expects):
+            for seconds in (0, 9, 11, 12, 22):
+                carrier.tick(time.monotonic() + seconds)
+
+    assert bytes(play(story).channel.written) == frame.KEEPALIVE * 2
+
+
+def test_flag_and_fin_refuse_the_connection_that_carried_nothing() -> None:
+    async def story(world: World) -> None:
+        busy, busy_writer = await world.connect()
+        refused, refused_writer = await world.connect()
+        world.carrier.data_received(psh(3, b"hello"))
+        world.carrier.connect_failed()
+        world.carrier.data_received(frame.encode(frame.FIN, 5))
+        assert world.report.refused == [2]
+        await world.until(lambda: bool(world.report.over))
+        with contextlib.suppress(ConnectionResetError):
+            assert await refused.read(1) == b""
+        assert await busy.readexactly(5) == b"hello"
+        for writer in (busy_writer, refused_writer):
+            writer.close()
+
+    play(story)
+
+
+def test_reading_stops_at_the_bucket_and_goes_on_when_the_program_has_read() -> None:
+    async def story(world: World) -> None:
+        reader, writer = await world.connect()
+        sent = 0
+        while world.channel.reading:
+            world.carrier.data_received(psh(3, bytes(32_768)))
+            sent += 32_768
+            await asyncio.sleep(0)
+        assert sent >= 1_000_000
+        received = len(await reader.readexactly(sent))
+        await world.until(lambda: world.channel.reading)
+        assert received == sent
+        writer.close()
+
+    play(story, receive_buffer=1_000_000)
+
+
+def test_what_the_channel_does_not_take_stays_with_the_program() -> None:
+    async def story(world: World) -> None:
+        world.channel.room = 10_000
+        _, writer = await world.connect()
+        writer.write(bytes(5_000_000))
+        await world.until(lambda: world.channel.room == 0)
+        held = world.accepted[0].sent
+        await asyncio.sleep(0.05)
+        assert world.accepted[0].sent == held < 300_000
+        world.channel.room = 10_000
+        world.carrier.writable()
+        assert world.channel.room == 0
+        writer.transport.abort()
+
+    play(story)
+
+
+def test_odd_room_of_the_channel_cuts_frames_anywhere_and_loses_nothing() -> None:
+    async def story(world: World) -> None:
+        world.channel.room = 0
+        _, writer = await world.connect()
+        writer.write(b"0123456789" * 100)
+        await world.until(lambda: world.accepted[0].sent == 1000)
+        for _ in range(1000):
+            world.channel.room = 7
+            world.carrier.writable()
+        writer.transport.abort()
+
+    parts = list(frame.FrameDecoder().receive(bytes(play(story).channel.written)))
+    assert parts[0].command == frame.SYN
+    assert b"".join(part.data for part in parts) == b"0123456789" * 100
+
+
+def test_peer_that_does_not_speak_smux_ends_the_session() -> None:
+    async def story(world: World) -> None:
+        world.carrier.data_received(b"HTTP/1.1 400 Bad Request")
+
+    assert "does not speak smux" in play(story).report.failed[0]
+
+
+def test_connection_that_is_gone_while_the_far_side_sends_does_not_hold_the_bucket() -> None:
+    async def story(world: World) -> None:
+        _, writer = await world.connect()
+        world.carrier.data_received(psh(3, bytes(30_000)))
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        writer.transport.abort()
+        await world.until(lambda: bool(world.report.over))
+        for _ in range(100):
+            world.carrier.data_received(psh(3, bytes(30_000)))
+        assert world.channel.reading
+        assert world.carrier.connections() == 0
+
+    play(story, receive_buffer=100_000)
