@@ -130,7 +130,9 @@ def test_a_flag_that_asks_a_question_is_the_command_that_answers_it(
 
 
 def test_only_the_chosen_command_is_loaded() -> None:
-    script = "import sys; from aws_runas.cli.parsing import parser; parser.parse(['whoami', 'prof']); print(*sys.modules)"
+    script = (
+        "import sys; from aws_runas.cli.parsing import parser; parser.parse(['whoami', 'prof']); print(*sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     names = {f"aws_runas.cli.commands.{name}" for name in COMMANDS.values()}
     assert names & set(loaded) == {"aws_runas.cli.commands.whoami"}

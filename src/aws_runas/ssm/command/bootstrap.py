@@ -1,0 +1,219 @@
+"""How the helper gets into a shell session: raw mode, a marker, numbered lines, then the helper itself.
+
+Line 1 is typed into whatever shell the session has. It replaces that shell by ``sh``, puts the terminal into raw mode,
+prints a marker and then executes each line that begins with the nonce. Nothing but line 1 is sent before the marker is
+seen: what is sent earlier may reach the shell as commands (spec sessions 0.4).
+
+A message may be executed twice (spec 12.16). So every line is whole in one message, each can be repeated without harm
+(an assignment, or a line that the next reader skips), and the helper compares its own SHA-256.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from aws_runas.ssm.command.helper import helper_digest, packed_helper
+
+FIRST_OUTPUT_WAIT: Final = 1.2  # seconds of silence before line 1 is typed, spec sessions 0.4
+SETTLE_WAIT: Final = 0.05  # seconds after the first output: a shell profile may still print or flush its input
+MARKER_WAIT: Final = 3.0  # seconds, spec sessions 0.4
+HELLO_WAIT: Final = 20.0  # seconds from the marker to the helper's first frame
+ATTEMPTS: Final = 3  # spec sessions 0.4
+KEPT_BYTES: Final = 4096  # of the last output; the echo of line 1 is removed before it is shown
+SHOWN_BYTES: Final = 200  # of the last output in an error, spec sessions 0.4
+CHUNK: Final = 900  # characters of an assignment; with the nonce it fits into a message of 1,024 bytes
+PYTHONS: Final = ("python3", "/usr/libexec/platform-python", "python")  # spec sessions 0.5
+TOOLS: Final = ("stty", "dd", "base64", "openssl", "od", "sha256sum", "shasum", "setsid", "gzip", "tar")
+_PASSWORD: Final = re.compile(rb"(?i)(password|passphrase|passwort)[^\n]{0,80}: ?$")
+
+# Runs the program in RUNAS_HELPER after comparing its digest.
+_LOADER: Final = (
+    "import os,zlib,base64,hashlib,sys;"
+    'p=zlib.decompress(base64.b64decode(os.environ.pop("RUNAS_HELPER")));'
+    'hashlib.sha256(p).hexdigest()=="%s" or sys.exit("runas: the helper is damaged");exec(p)'
+)
+
+
+class BootstrapState(Enum):
+    """Where the bootstrap is."""
+
+    WAITING = auto()  # for the shell's first output
+    TYPED = auto()  # line 1 is on its way; the marker is awaited
+    LOADING = auto()  # the lines are on their way; the helper's first frame is awaited
+    RUNNING = auto()  # the helper has answered, or the shell has said that there is no Python
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapFailure:
+    """Why no helper is running.
+
+    Args:
+        reason: one line.
+        output: the last output before it.
+    """
+
+    reason: str
+    output: bytes
+
+
+def quote(text: str) -> str:
+    """Quote text as one word of a POSIX shell."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def first_line(nonce: str) -> bytes:
+    """Return line 1: it begins with a blank, so that histories skip it, and has no marker in its own echo."""
+    script = (
+        f'stty raw -echo 2>/dev/null;printf "\\036{nonce}\\036\\n";'
+        f'while IFS= read -r l;do case $l in @{nonce}*)eval "${{l#@{nonce}}}";;esac;done'
+    )
+    return f" exec /bin/sh -c {quote(script)}\n".encode("ascii")
+
+
+def start_python(helper: str) -> str:
+    """Return the shell text that starts the first Python that is new enough; without one it goes on behind it.
+
+    Args:
+        helper: shell text of the packed helper: literal characters, or variables in double quotes.
+    """
+    check = quote("import sys;sys.exit(sys.version_info<(3,6))")
+    loader = quote(_LOADER % helper_digest())
+    return (
+        f"for p in {' '.join(PYTHONS)};do "
+        f'if "$p" -I -S -c {check} </dev/null >/dev/null 2>&1;then RUNAS_HELPER={helper};export RUNAS_HELPER;'
+        f'exec "$p" -I -S -c {loader};fi;done'
+    )
+
+
+def list_tools() -> str:
+    """Return the shell text that prints which tools there are, as a frame of letter ``n``."""
+    return (
+        f'printf "\\036n0";for t in {" ".join(TOOLS)};do command -v $t >/dev/null 2>&1&&printf "$t.";done;printf "\\n"'
+    )
+
+
+def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
+    """Cut a long value into assignments.
+
+    Args:
+        name: prefix of the shell variables.
+        text: base64 characters.
+        size: characters of one assignment.
+
+    Returns:
+        The assignments, and the shell text that puts the value together again.
+    """
+    parts = [text[at : at + size] for at in range(0, len(text), size)]
+    lines = [f"{name}{number}={part}" for number, part in enumerate(parts)]
+    return lines, '"' + "".join(f"${{{name}{number}}}" for number in range(len(parts))) + '"'
+
+
+class Bootstrap:
+    """Gets the helper running in a shell session. Does no I/O.
+
+    Args:
+        make_nonce: returns 16 fresh hexadecimal characters.
+        message_size: bytes of one message; lines are padded to it, so that a message is a line.
+        now: monotonic seconds, the session's start.
+
+    Source: spec sessions 0.4 and 0.5.
+    """
+
+    def __init__(self, make_nonce: Callable[[], str], message_size: int, now: float) -> None:
+        self._make_nonce = make_nonce
+        self._message_size = message_size
+        self.state = BootstrapState.WAITING
+        self.failure: BootstrapFailure | None = None
+        self.nonce = ""
+        self._nonces: list[str] = []
+        self._tail = b""  # what was received and not understood yet
+        self._shown = b""  # last output, for an error
+        self._due: float | None = now + FIRST_OUTPUT_WAIT
+        self._to_send: list[bytes] = []
+
+    def receive_data(self, data: bytes, now: float) -> bytes:
+        """Take output of the session.
+
+        Returns:
+            What belongs to the helper: everything behind the marker, once it is seen.
+        """
+        if self.state in (BootstrapState.LOADING, BootstrapState.RUNNING):
+            self._note(data)
+            return data
+        if self.state is BootstrapState.FAILED:
+            return b""
+        self._note(data)
+        self._tail = (self._tail + data)[-8192:]
+        if self.state is BootstrapState.WAITING:
+            self._due = min(self._due or now, now + SETTLE_WAIT)
+        for nonce in self._nonces:
+            marker = f"\x1e{nonce}\x1e".encode("ascii")
+            _, found, behind = self._tail.partition(marker)
+            if found:
+                self.nonce = nonce
+                self._load(now)
+                return behind
+        if _PASSWORD.search(self._tail):
+            self._fail("the session asks for a password")
+        return b""
+
+    def helper_answered(self) -> None:
+        """The first frame has come: nothing is awaited any more."""
+        self.state = BootstrapState.RUNNING
+        self._due = None
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due: type line 1, type it again with a new nonce, or give up."""
+        if self._due is None or now < self._due:
+            return
+        if self.state is BootstrapState.LOADING:
+            self._fail("the helper did not start")
+        elif len(self._nonces) >= ATTEMPTS:
+            self._fail(f"the shell did not answer {ATTEMPTS} times")
+        else:
+            self._nonces.append(self._make_nonce())
+            self.state = BootstrapState.TYPED
+            self._to_send.append(first_line(self._nonces[-1]))
+            self._due = now + MARKER_WAIT
+
+    def next_timer(self) -> float | None:
+        """When handle_timer has something to do."""
+        return self._due
+
+    def data_to_send(self) -> list[bytes]:
+        """Return the messages that are due and forget them; each is to be sent as one message."""
+        to_send, self._to_send = self._to_send, []
+        return to_send
+
+    def line(self, text: str) -> bytes:
+        """Return a shell text as a line that the far shell executes, padded to whole messages."""
+        line = f"@{self.nonce}{text}".encode("ascii")
+        missing = -(len(line) + 1) % self._message_size
+        return line + b" " * missing + b"\n"
+
+    def chunk_size(self) -> int:
+        """Characters of a value that one line may assign."""
+        return max(min(CHUNK, self._message_size - 64), 16)
+
+    def _load(self, now: float) -> None:
+        lines, helper = assignments("a", packed_helper(), self.chunk_size())
+        self._to_send += [self.line(line) for line in lines]
+        self._to_send += [self.line(f"{start_python(helper)};{list_tools()}")]
+        self.state = BootstrapState.LOADING
+        self._due = now + HELLO_WAIT
+        self._tail = b""
+
+    def _note(self, data: bytes) -> None:
+        self._shown = (self._shown + data)[-KEPT_BYTES:]
+
+    def _fail(self, reason: str) -> None:
+        self.state = BootstrapState.FAILED
+        self._due = None
+        lines = self._shown.splitlines(keepends=True)
+        foreign = [line for line in lines if not any(nonce.encode("ascii") in line for nonce in self._nonces)]
+        self.failure = BootstrapFailure(reason, b"".join(foreign)[-SHOWN_BYTES:])

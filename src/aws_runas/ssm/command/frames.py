@@ -1,0 +1,217 @@
+"""The frames between the client and the helper: encoding of one direction, parsing of the other. Does no I/O."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode
+from dataclasses import dataclass, field
+from typing import Final
+
+RECORD_SEPARATOR: Final = 0x1E
+MAX_LINE: Final = 64 * 1024  # characters; the helper's longest line has about 8,200
+MAX_NUMBER: Final = 1 << 31
+MIN_HEADER: Final = 24  # bytes kept for the header of a frame with data
+
+
+@dataclass(frozen=True, slots=True)
+class HelloReceived:
+    """The helper is running.
+
+    Args:
+        python: version of the Python that runs it.
+        executable: path of that Python.
+        uid: user id of the session.
+        home: home directory of the session's user.
+    """
+
+    python: str
+    executable: str
+    uid: int
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class PythonMissing:
+    """There is no Python; the shell goes on reading lines.
+
+    Args:
+        tools: the programs of bootstrap.TOOLS that there are.
+    """
+
+    tools: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReceived:
+    """Output of the command. Args: stream: 1 or 2; data: as the command wrote it."""
+
+    stream: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CreditReceived:
+    """The command has taken so many bytes of its input."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class InputClosed:
+    """The command has closed its standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandExited:
+    """The command has ended. Args: status: its exit status, or minus the number of the signal that killed it."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class HelperFailed:
+    """The helper reports an error. Args: kind: its first word; text: the rest, not to be trusted on a terminal."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickReceived:
+    """The helper is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class JunkReceived:
+    """A line that is no frame: it comes from something else on that terminal."""
+
+    line: bytes
+
+
+Event = (
+    HelloReceived
+    | PythonMissing
+    | OutputReceived
+    | CreditReceived
+    | InputClosed
+    | CommandExited
+    | HelperFailed
+    | TickReceived
+    | JunkReceived
+)
+
+
+class FrameEncoder:
+    """Numbers the frames to the helper. Each fills exactly one message, so a repeated message is a repeated number.
+
+    Args:
+        message_size: bytes of one message, at least 64.
+    """
+
+    def __init__(self, message_size: int) -> None:
+        self._message_size = message_size
+        self._number = 0
+
+    @property
+    def data_size(self) -> int:
+        """Bytes of data that one frame carries."""
+        return self._message_size - MIN_HEADER
+
+    def request(self, request: bytes) -> list[bytes]:
+        """Return the frames that start a command."""
+        size = self.data_size
+        frames = [self._data(b"a0", request[at : at + size]) for at in range(0, len(request), size)]
+        return [*frames, self._frame(b"r0")]
+
+    def data(self, data: bytes) -> bytes:
+        """Return a frame of standard input; empty data is its end. At most data_size bytes."""
+        return self._data(b"d0", data)
+
+    def signal(self, number: int) -> bytes:
+        """Return the frame that sends a signal to the command's process group."""
+        return self._frame(b"s0", b"%d" % number)
+
+    def end(self) -> bytes:
+        """Return the frame that ends the command: HUP, then KILL."""
+        return self._frame(b"q0")
+
+    def _data(self, kind: bytes, data: bytes) -> bytes:
+        return self._frame(kind, b"%d" % len(data), data)
+
+    def _frame(self, kind: bytes, word: bytes = b"", data: bytes = b"") -> bytes:
+        self._number += 1
+        header = b"%s %d %s" % (kind, self._number, word)
+        return header + b" " * (self._message_size - len(header) - 1 - len(data)) + b"\n" + data
+
+
+class FrameParser:
+    """Turns what the helper sends into events. Accepts any bytes; what is no frame becomes JunkReceived."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes and return the events that they complete."""
+        self._buffer += data
+        lines = self._buffer.split(b"\n")
+        self._buffer = lines.pop()
+        if len(self._buffer) > MAX_LINE:
+            lines.append(bytearray(self._buffer[:MAX_LINE]))
+            self._buffer = bytearray()
+        return [_parse(bytes(line)) for line in lines]
+
+
+def _parse(line: bytes) -> Event:
+    if len(line) < 3 or line[0] != RECORD_SEPARATOR or line[2:3] != b"0":
+        return JunkReceived(line)
+    letter, text = line[1:2], line[3:].rstrip(b"\r")
+    if letter == b"n":
+        return PythonMissing(frozenset(text.decode("ascii", "replace").split(".")[:-1]))
+    try:
+        data = b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return JunkReceived(line)
+    return _event(letter, data) or JunkReceived(line)
+
+
+def _event(letter: bytes, data: bytes) -> Event | None:
+    match letter:
+        case b"1" | b"2":
+            return OutputReceived(int(letter), data)
+        case b"c":
+            size = _number(data)
+            return CreditReceived(size) if size is not None and size >= 0 else None
+        case b"x":
+            status = _number(data)
+            return CommandExited(status) if status is not None and -128 < status < 256 else None
+        case b"p":
+            return InputClosed()
+        case b"t":
+            return TickReceived()
+        case b"e":
+            kind, _, text = data.decode("utf-8", "replace").partition(" ")
+            return HelperFailed(kind, text)
+        case b"h":
+            return _hello(data)
+    return None
+
+
+def _number(data: bytes) -> int | None:
+    digits = data.removeprefix(b"-")
+    if not digits.isdigit() or len(digits) > 10 or int(data) > MAX_NUMBER:
+        return None
+    return int(data)
+
+
+def _hello(data: bytes) -> HelloReceived | None:
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    texts = [values.get(name) for name in ("python", "executable", "home")]
+    uid = values.get("uid")
+    python, executable, home = (text if isinstance(text, str) else "" for text in texts)
+    return HelloReceived(python, executable, uid if isinstance(uid, int) else -1, home)

@@ -1,0 +1,319 @@
+"""The helper: the program that runs on the instance, starts the user's command and speaks frames.
+
+It is a constant. Nothing of the user is ever put into it: the command arrives as data, in frames or in an environment
+variable. It must run with Python 3.6 to 3.14, with the standard library only, and it writes nothing to disk.
+
+Frames to the helper (spec sessions 0.5) begin with one line: letter and channel, sequence number, length or signal. A
+repeated number is dropped. Lines that are no frame are ignored.
+
+| line | meaning |
+|---|---|
+| ``a0 SEQ N`` and N bytes | a part of the request (JSON) |
+| ``r0 SEQ`` | the request is complete: start the command |
+| ``d0 SEQ N`` and N bytes | standard input; 0 bytes are its end |
+| ``s0 SEQ SIGNAL`` | a signal for the process group |
+| ``q0 SEQ`` | end: HUP, then KILL after a grace period |
+
+Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (JSON), ``1`` and ``2`` output,
+``c`` credit in bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal.
+
+With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from functools import cache
+from typing import Final
+
+CREDIT: Final = 256 * 1024  # bytes of input that the helper holds at most, spec sessions 0.5
+TICK_INTERVAL: Final = 15.0  # seconds between two ticks of the helper, spec sessions 0.5
+
+HELPER: Final = r"""
+import base64, json, os, select, signal, subprocess, sys, time
+def send(kind, data=b""):
+    out.append(b"\x1e" + kind + b"0" + base64.b64encode(data) + b"\n")
+def encode(text):
+    return text.encode("utf-8", "surrogateescape")
+def members(grouped=False):
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        try:
+            if name.isdigit() and os.getsid(int(name)) == pid and (grouped or os.getpgid(int(name)) != pid):
+                found.append(int(name))
+        except OSError:
+            pass
+    return found
+def hit(*numbers):
+    for number in numbers:
+        for kill, target in [(os.killpg, pid)] + [(os.kill, member) for member in members()]:
+            try:
+                kill(target, number)
+            except OSError:
+                pass
+def forward(number, frame):
+    try:
+        if pid and not done:
+            os.killpg(pid, number)
+    except OSError:
+        pass
+def hang_up(*ignored):
+    global ending
+    ending = ending or time.monotonic() + 5
+def guard():
+    global pid
+    r, w = os.pipe()
+    if os.fork():
+        os.close(r)
+        return w
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in 0, 1, 2:
+        os.dup2(null, fd)
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM:
+        signal.signal(number, signal.SIG_IGN)
+    os.close(w)
+    told = b""
+    while not told.endswith(b"."):
+        more = os.read(r, 100)
+        if not more:
+            pid = int(told or 0)
+            if pid:
+                hit(signal.SIGHUP, signal.SIGCONT)
+                until = time.monotonic() + 5
+                while members(True) and time.monotonic() < until:
+                    time.sleep(0.1)
+                hit(signal.SIGKILL)
+            break
+        told += more
+    os._exit(0)
+def start(request):
+    global child, pid, outputs, limit, killing, pace, feeding, done
+    pace = request.get("pace") or 0
+    environ = dict(os.environb)
+    environ.update((encode(name), encode(value)) for name, value in request.get("env", {}).items())
+    if request.get("check"):
+        checked = subprocess.run(["sh", "-c", encode(request["check"])], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if checked.returncode:
+            send(b"e", b"check " + checked.stdout[-2000:])
+            done = True
+            return
+    os.chdir(home if os.path.isdir(home) else "/")
+    child = subprocess.Popen(["sh", "-c", encode(request["script"])], bufsize=0, env=environ, start_new_session=True,
+                             stdin=subprocess.PIPE if request.get("input") else subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pid = child.pid
+    os.write(guardian, str(pid).encode())
+    outputs = {child.stdout.fileno(): b"1", child.stderr.fileno(): b"2"}
+    if child.stdin:
+        feeding = child.stdin.fileno()
+    for fd in list(outputs) + [feeding] * bool(child.stdin):
+        os.set_blocking(fd, False)
+    if request.get("timeout"):
+        limit, killing = time.monotonic() + request["timeout"], request.get("kill_after", 10)
+def frame(line, data):
+    global seen, request, ended, length
+    kind, number = line[0], int(line[1])
+    if number <= seen:
+        return
+    if number != seen + 1:
+        send(b"e", b"lost frame %d" % seen)
+        return hang_up()
+    seen = number
+    if kind == b"a0":
+        request += data
+    elif kind == b"r0":
+        start(json.loads(request.decode()))
+    elif kind == b"d0" and not ended:
+        ended = not data
+        if feeding >= 0:
+            waiting.append(data)
+            length += len(data)
+        elif data:
+            send(b"c", b"%d" % len(data))
+    elif kind == b"s0":
+        forward(int(line[2]), None)
+    elif kind == b"q0":
+        hang_up()
+def parse(data):
+    global buffer
+    buffer += data
+    while b"\n" in buffer:
+        line, rest = buffer.split(b"\n", 1)
+        words = line.split()
+        size = 0
+        if len(words) >= 2 and words[0] in KINDS and words[1].isdigit():
+            size = int(words[2]) if words[0] in (b"a0", b"d0") else 0
+            if len(rest) < size:
+                return
+            frame(words, rest[:size])
+        buffer = rest[size:]
+def feed():
+    global feeding, returned, length
+    while feeding >= 0 and waiting:
+        try:
+            n = os.write(feeding, waiting[0]) if waiting[0] else 0
+        except BlockingIOError:
+            break
+        except OSError:
+            return closed()
+        if n == 0 and not waiting[0]:
+            child.stdin.close()
+            feeding = -1
+            break
+        returned += n
+        length -= n
+        waiting[0] = waiting[0][n:]
+        if not waiting[0]:
+            waiting.pop(0)
+    if returned and (returned >= 65536 or not waiting):
+        send(b"c", b"%d" % returned)
+        returned = 0
+def closed():
+    global feeding, returned, length
+    child.stdin.close()
+    feeding = -1
+    send(b"p")
+    send(b"c", b"%d" % (returned + length))
+    returned = length = 0
+    waiting.clear()
+def read_output():
+    for fd, kind in list(outputs.items()):
+        try:
+            data = os.read(fd, 6144)
+        except BlockingIOError:
+            continue
+        if data:
+            send(kind, data)
+        else:
+            del outputs[fd]
+def flush():
+    global free_at, out, broken
+    while out:
+        now = time.monotonic()
+        if pace and now < free_at:
+            return
+        try:
+            n = os.write(1, out[0][:8192])
+        except BlockingIOError:
+            return
+        except OSError:
+            broken = True
+            out.clear()
+            return hang_up()
+        if pace:
+            free_at = max(now, free_at) + n / pace
+        out[0] = out[0][n:]
+        if not out[0]:
+            out.pop(0)
+def timers():
+    global limit, killing, ending, tick, killed
+    now = time.monotonic()
+    if limit and now >= limit:
+        if killing is not None:
+            send(b"e", b"timeout")
+            hit(signal.SIGTERM, signal.SIGCONT)
+            limit, killing = now + killing, None
+        else:
+            hit(signal.SIGKILL)
+            limit, killed = 0, killed or now + 1
+    if ending and pid and not hung:
+        hung.append(1)
+        hit(signal.SIGHUP, signal.SIGCONT)
+    if ending and now >= ending:
+        if pid:
+            hit(signal.SIGKILL)
+        killed = killed or now + 1
+    if now >= tick:
+        tick = now + 15
+        send(b"t")
+def serve():
+    global done, seen
+    while not done or (out and not broken):
+        timers()
+        if child and not done and (not outputs or killed) and child.poll() is not None and not out:
+            send(b"x", b"%d" % child.returncode)
+            done = True
+        if (ending and not pid) or (killed and time.monotonic() > killed and (not child or child.poll() is not None)):
+            if pid and not done:
+                send(b"x", b"%d" % child.returncode)
+            done = True
+        flush()
+        poll = select.poll()
+        if source >= 0 and not broken:
+            poll.register(source, select.POLLIN)
+        if len(out) < 4:
+            for fd in outputs:
+                poll.register(fd, select.POLLIN)
+        if feeding >= 0:
+            poll.register(feeding, select.POLLOUT if waiting else 0)
+        if out and not (pace and time.monotonic() < free_at):
+            poll.register(1, select.POLLOUT)
+        wait = 1.0 if outputs or not child else 0.02
+        for at in (free_at if out and pace else 0), limit, ending, tick, killed:
+            wait = min(wait, max(at - time.monotonic(), 0.001)) if at else wait
+        if done and not out:
+            break
+        for fd, what in poll.poll(wait * 1000):
+            if fd == source:
+                take()
+            elif fd == feeding and not waiting:
+                closed()
+        feed()
+        if len(out) < 4:
+            read_output()
+def take():
+    global source
+    try:
+        data = os.read(source, 65536)
+    except BlockingIOError:
+        return
+    except OSError:
+        data = b""
+    if data:
+        parse(data)
+    else:
+        source = -1
+        hang_up()
+KINDS = b"a0", b"r0", b"d0", b"s0", b"q0"
+out, waiting, outputs, hung = [], [], {}, []
+request = buffer = b""
+seen = pid = returned = length = pace = 0
+limit = ending = killed = free_at = 0.0
+tick = time.monotonic() + 15
+killing = child = None
+feeding = -1
+ended = done = broken = False
+home = os.path.expanduser("~")
+given, script = os.environ.pop("RUNAS_REQUEST", None), os.environ.pop("RUNAS_SCRIPT", "")
+source = 0 if given is None else -1
+guardian = guard()
+signal.signal(signal.SIGHUP, hang_up)
+signal.signal(signal.SIGTERM, hang_up)
+signal.signal(signal.SIGINT, forward)
+signal.signal(signal.SIGQUIT, forward)
+for fd in (0, 1) if given is None else (1,):
+    os.set_blocking(fd, False)
+send(b"h", json.dumps({"helper": 1, "python": sys.version.split()[0], "executable": sys.executable, "uid": os.getuid(),
+                       "home": home}).encode())
+if given is not None:
+    given = json.loads(base64.b64decode(given).decode())
+    given["script"] = base64.b64decode(script).decode("utf-8", "surrogateescape")
+    start(given)
+serve()
+os.write(guardian, b".")
+"""
+
+
+@cache
+def packed_helper() -> str:
+    """Return the helper as it travels: compressed, then base64, without line breaks."""
+    return base64.b64encode(zlib.compress(HELPER.encode("ascii"), 9)).decode("ascii")
+
+
+def helper_digest() -> str:
+    """Return the SHA-256 of the helper's source in hexadecimal. ``-v`` prints it."""
+    return hashlib.sha256(HELPER.encode("ascii")).hexdigest()

@@ -1,0 +1,92 @@
+"""What is to run on the instance, as the helper is told: a script for ``sh``, with user, directory and variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aws_runas.ssm.command.bootstrap import quote
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """A command for the helper.
+
+    Args:
+        text: shell text for the user's shell; "" to have the shell read its script from standard input.
+        wants_input: give it standard input; otherwise /dev/null.
+        user: run it as this user through sudo; None for the session's own.
+        cwd: directory, None for the user's home.
+        env: variables of the command.
+        shell: the program that interprets the text.
+        timeout: seconds, None for no limit; then TERM.
+        kill_after: seconds between TERM and KILL.
+        pace: bytes a second that the helper writes at most, 0 for no limit.
+    """
+
+    text: str
+    wants_input: bool = False
+    user: str | None = None
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shell: str = "sh"
+    timeout: float | None = None
+    kill_after: float = 10.0
+    pace: int = 0
+
+    def script(self, *, with_env: bool) -> str:
+        """Return the whole script.
+
+        Args:
+            with_env: set the variables in it; otherwise the helper passes them.
+        """
+        shell = quote(self.shell)
+        start = f"exec {shell} -c {quote(self.text)}" if self.text else f"exec {shell}"
+        exports = "".join(f"export {name}={quote(value)}; " for name, value in self.env.items())
+        if self.user is None:
+            return f"{exports if with_env else ''}{_change_directory(self.cwd)}{start}"
+        return f"{self._sudo()} sh -c {quote(exports + _change_directory(self.cwd) + start)}"
+
+    def check(self) -> str:
+        """Return a script that fails where the user or the directory cannot be had; "" where nothing can fail."""
+        if self.user is not None:
+            return f"{self._sudo()} sh -c {quote(_change_directory(self.cwd) + ':')}"
+        return f"cd -- {quote(self.cwd)}" if self.cwd is not None else ""
+
+    def options(self) -> dict[str, object]:
+        """Return everything but the script, for the helper."""
+        values: dict[str, object] = {"input": self.wants_input, "pace": self.pace, "kill_after": self.kill_after}
+        if self.timeout is not None:
+            values["timeout"] = self.timeout
+        if check := self.check():
+            values["check"] = check
+        return values
+
+    def to_json(self) -> bytes:
+        """Return the request as the Python helper reads it. Bytes that are no UTF-8 stay lone surrogates."""
+        with_env = self.user is not None  # sudo removes variables
+        values = self.options() | {"script": self.script(with_env=with_env)}
+        if not with_env:
+            values["env"] = dict(self.env)
+        return json.dumps(values, separators=(",", ":")).encode("ascii")
+
+    def _sudo(self) -> str:
+        return f"sudo -n -u {quote(self.user or '')} -H --"
+
+
+def _change_directory(cwd: str | None) -> str:
+    """The helper starts in the home of the session's user; ``cd`` alone goes to that of the current one."""
+    return "cd 2>/dev/null || cd /; " if cwd is None else f"cd -- {quote(cwd)} && "
+
+
+def join_words(words: Sequence[str], *, join: bool) -> str:
+    """Turn the words behind the target into shell text.
+
+    Args:
+        words: one word is shell text; several are one argument each.
+        join: put several together with blanks, as ssh does.
+    """
+    if len(words) == 1 or join:
+        return " ".join(words)
+    return " ".join(quote(word) for word in words)

@@ -1,0 +1,70 @@
+"""The shell helper: the same frames without Python, with ``sh``, ``stty``, ``dd`` and ``base64`` or ``openssl``.
+
+It is a constant too; the command arrives as base64 in variables that lines of the bootstrap assign. Its restrictions:
+no signals but the end of the session, 3,000 bytes a frame, and a program that does not read its input stalls the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Final
+
+from aws_runas.ssm.command.bootstrap import Bootstrap, assignments
+from aws_runas.ssm.command.request import CommandRequest
+
+SHELL_CREDIT: Final = 32 * 1024  # bytes under way at most: less than a pipe holds (64 KiB)
+RESTRICTIONS: Final = (
+    "no Python on the instance: signals only end the session, and a command that does not read its input stalls"
+)
+
+# Variables: E encodes, D decodes, C the script, K a check that must succeed first, both base64; I is 1 for input.
+# f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
+# Descriptors: 4 the terminal, 3 standard error on its way to its f, 6 the status.
+SHELL_HELPER: Final = r"""
+f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
+printf '\036%s0\n' "$1";}
+g(){ n=0;while read -r k s z _;do case $k in
+d0)[ "$z" -eq 0 ]&&return
+if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
+n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;printf '\036c0%s\n' "$(printf %s "$z"|$E)">&4;;
+q0)return;;esac;done;}
+m(){ (eval "$C" 2>&3 3>&- 4>&-);r=$?;printf '\036x0%s\n' "$(printf %s "$r"|$E)">&4;}
+exec 4>&1
+C=$(printf %s "$C"|$D)
+if [ "$K" ]&&! e=$(eval "$(printf %s "$K"|$D)" 2>&1 </dev/null);then
+printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";exit;fi
+if [ "$I" = 1 ];then { g 3>&-|m|f 1 >&4 3>&-;} 3>&1|f 2 >&4
+else { m </dev/null|f 1 >&4 3>&-;} 3>&1|f 2 >&4;fi
+exit
+"""
+
+
+def shell_helper_digest() -> str:
+    """Return the SHA-256 of the shell helper's source in hexadecimal."""
+    return hashlib.sha256(SHELL_HELPER.encode("ascii")).hexdigest()
+
+
+def missing_tools(tools: frozenset[str]) -> list[str]:
+    """Return what the shell helper needs and the instance does not have."""
+    missing = [name for name in ("stty", "dd") if name not in tools]
+    return missing if tools & {"base64", "openssl"} else [*missing, "base64 or openssl"]
+
+
+def shell_helper_lines(bootstrap: Bootstrap, request: CommandRequest, tools: frozenset[str]) -> list[bytes]:
+    """Return the messages that start the shell helper; the shell of the bootstrap executes them.
+
+    Args:
+        bootstrap: that has seen PythonMissing.
+        tools: from PythonMissing; missing_tools must be empty.
+    """
+    has_base64 = "base64" in tools
+    encoder, decoder = ("base64 -w0", "base64 -d") if has_base64 else ("openssl base64 -A", "openssl base64 -d -A")
+    lines = [f"E='{encoder}' D='{decoder}' I={int(request.wants_input)}"]
+    script = request.script(with_env=True)
+    for name, text in (("C", script), ("K", request.check()), ("H", SHELL_HELPER)):
+        encoded = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")
+        parts, value = assignments(name.lower(), encoded, bootstrap.chunk_size())
+        lines += [*parts, f"{name}={value}"]
+    lines.append('eval "$(printf %s "$H"|$D)"')
+    return [bootstrap.line(line) for line in lines]

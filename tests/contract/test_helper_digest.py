@@ -1,0 +1,27 @@
+"""The programs that are sent to instances are reviewed constants: a change of one shows here as a change of its digest.
+
+`-v` prints the same digests. To review a change: read the diff of the constant, then write its digest here.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+from aws_runas.ssm.command.helper import HELPER, helper_digest, packed_helper
+from aws_runas.ssm.command.shell_helper import SHELL_HELPER, shell_helper_digest
+
+REVIEWED = {
+    "helper": "ac09fbd6ef76b32c11bb5356e834576807e0f1450d51f3434889fa97a6a0c6bf",
+    "shell helper": "e39f8f09536d242f4a79daa7a54dda9a5ecfa38bf61866d315105ae02c0ff11a",
+}
+
+
+def test_the_helpers_are_the_reviewed_ones() -> None:
+    assert {"helper": helper_digest(), "shell helper": shell_helper_digest()} == REVIEWED
+
+
+def test_what_travels_is_the_constant() -> None:
+    assert zlib.decompress(base64.b64decode(packed_helper())).decode() == HELPER
+    assert "'''" not in HELPER
+    assert SHELL_HELPER.isascii()

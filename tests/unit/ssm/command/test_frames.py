@@ -1,0 +1,78 @@
+"""Frames of the helper: each fills one message; whatever comes back is an event and never an exception."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aws_runas.ssm.command import frames
+from aws_runas.ssm.command.frames import FrameEncoder, FrameParser
+
+
+@given(st.integers(64, 4096), st.lists(st.binary(max_size=300), min_size=1, max_size=5))
+def test_every_frame_fills_exactly_one_message_and_has_the_next_number(size: int, parts: list[bytes]) -> None:
+    encoder = FrameEncoder(size)
+    encoded = [encoder.data(part[: encoder.data_size]) for part in parts]
+    encoded += [encoder.signal(15), encoder.end(), *encoder.request(b"{}" * 500)]
+    assert {len(frame) for frame in encoded} == {size}
+    assert [int(frame.split()[1]) for frame in encoded] == list(range(1, len(encoded) + 1))
+    for part, frame in zip(parts, encoded, strict=False):
+        header, _, data = frame.partition(b"\n")
+        assert data == part[: encoder.data_size]
+        assert int(header.split()[2]) == len(data)
+
+
+@given(st.binary(max_size=2000), st.integers(1, 50))
+def test_any_bytes_are_parsed_the_same_in_any_pieces(data: bytes, size: int) -> None:
+    whole = FrameParser().receive_data(data)
+    parser = FrameParser()
+    pieces = [event for at in range(0, len(data), size) for event in parser.receive_data(data[at : at + size])]
+    assert pieces == whole
+
+
+@given(st.sampled_from(b"h12cpetxn?"), st.binary(max_size=60))
+def test_any_frame_of_an_evil_helper_is_an_event(letter: int, data: bytes) -> None:
+    line = b"\x1e" + bytes((letter,)) + b"0" + base64.b64encode(data) + b"\n"
+    assert len(FrameParser().receive_data(line)) == 1
+
+
+def _frame(letter: bytes, data: bytes) -> bytes:
+    return b"\x1e" + letter + b"0" + base64.b64encode(data) + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        (_frame(b"1", b"a\x00\xff"), frames.OutputReceived(1, b"a\x00\xff")),
+        (_frame(b"2", b""), frames.OutputReceived(2, b"")),
+        (_frame(b"c", b"65536"), frames.CreditReceived(65536)),
+        (_frame(b"x", b"-15"), frames.CommandExited(-15)),
+        (_frame(b"p", b""), frames.InputClosed()),
+        (_frame(b"t", b""), frames.TickReceived()),
+        (_frame(b"e", b"check sudo: no"), frames.HelperFailed("check", "sudo: no")),
+        (b"\x1en0dd.base64.\n", frames.PythonMissing(frozenset(("dd", "base64")))),
+        (_frame(b"x", b"256"), frames.JunkReceived(_frame(b"x", b"256")[:-1])),
+        (_frame(b"c", b"-1"), frames.JunkReceived(_frame(b"c", b"-1")[:-1])),
+        (b"Last login: today\r\n", frames.JunkReceived(b"Last login: today\r")),
+        (b"\x1e11QQ==\n", frames.JunkReceived(b"\x1e11QQ==")),  # another channel
+        (b"\x1e10Q*==\n", frames.JunkReceived(b"\x1e10Q*==")),
+    ],
+)
+def test_each_line_is_its_event(line: bytes, event: frames.Event) -> None:
+    assert FrameParser().receive_data(line) == [event]
+
+
+def test_hello_with_wrong_types_is_read_as_far_as_it_can_be() -> None:
+    (hello,) = FrameParser().receive_data(_frame(b"h", json.dumps({"python": 3, "uid": "x", "home": "/h"}).encode()))
+    assert hello == frames.HelloReceived("", "", -1, "/h")
+
+
+def test_a_line_without_end_does_not_grow_for_ever() -> None:
+    parser = FrameParser()
+    events = [event for _ in range(200) for event in parser.receive_data(b"x" * 1000)]
+    assert all(isinstance(event, frames.JunkReceived) for event in events)
+    assert events
