@@ -1,0 +1,209 @@
+"""SSM Run Command and the inventory of managed instances.
+
+Source: AWS Systems Manager API reference; resource groups API reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from aws_runas.aws.errors import translate
+from aws_runas.errors import SessionError, TargetError
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+
+PAGE = 50  # rows, the most that one answer of these calls holds
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInformation:
+    """An instance as Systems Manager lists it."""
+
+    instance_id: str
+    online: bool
+    platform: str
+    name: str
+    agent_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationReply:
+    """One row of ListCommandInvocations, or one GetCommandInvocation; see `fleet.model.Invocation`."""
+
+    instance_id: str
+    details: str
+    output: str
+    error: str
+    exit_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReply:
+    """One row of ListCommands."""
+
+    command_id: str
+    status: str
+    comment: str
+    requested: datetime | None
+    targets: int
+    errors: int
+
+
+def list_nodes(access: Access) -> list[NodeInformation]:
+    """List every managed instance of the region, all pages, sorted by id.
+
+    Raises:
+        AwsRunasError: the call was refused or failed.
+    """
+    nodes: dict[str, NodeInformation] = {}
+    with translate("ssm", "DescribeInstanceInformation", TargetError):
+        pages = access.client("ssm").get_paginator("describe_instance_information")
+        for page in pages.paginate(PaginationConfig={"PageSize": PAGE}):
+            for row in page.get("InstanceInformationList", []):
+                instance_id = str(row.get("InstanceId", ""))
+                nodes[instance_id] = NodeInformation(
+                    instance_id,
+                    row.get("PingStatus") == "Online",
+                    str(row.get("PlatformType", "")),
+                    str(row.get("Name") or row.get("ComputerName") or ""),
+                    str(row.get("AgentVersion", "")),
+                )
+    return [nodes[instance_id] for instance_id in sorted(nodes)]
+
+
+def list_tags(access: Access, instance_ids: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """Return the tags of the region's EC2 instances that are not terminated: id -> key -> value."""
+    tags: dict[str, dict[str, str]] = {}
+    states = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    filters = [states, *([{"Name": "instance-id", "Values": list(instance_ids)}] if instance_ids else [])]
+    with translate("ec2", "DescribeInstances", TargetError):
+        pages = access.client("ec2").get_paginator("describe_instances")
+        for page in pages.paginate(Filters=filters, PaginationConfig={"PageSize": 1000}):
+            for reservation in page.get("Reservations", []):
+                for row in reservation.get("Instances", []):
+                    tags[str(row.get("InstanceId", ""))] = {
+                        str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in row.get("Tags", [])
+                    }
+    return tags
+
+
+def group_members(access: Access, group: str) -> frozenset[str]:
+    """Return the instance ids of a resource group.
+
+    Raises:
+        TargetError: the group does not exist or may not be read.
+    """
+    ids = set()
+    with translate("resource-groups", "ListGroupResources", TargetError):
+        pages = access.client("resource-groups").get_paginator("list_group_resources")
+        for page in pages.paginate(Group=group):
+            for row in page.get("Resources", []) or page.get("ResourceIdentifiers", []):
+                arn = str((row.get("Identifier") or row).get("ResourceArn", ""))
+                if ":instance/" in arn or ":managed-instance/" in arn:
+                    ids.add(arn.rpartition("/")[2])
+    return frozenset(ids)
+
+
+def send_command(
+    access: Access,
+    instance_ids: Sequence[str],
+    *,
+    document: str,
+    parameters: Mapping[str, Sequence[str]],
+    delivery: int,
+    max_errors: int,
+    comment: str,
+    output: Mapping[str, str] | None = None,
+) -> str:
+    """Send a command to at most 50 instances and return its id.
+
+    Args:
+        delivery: seconds until an undelivered command is given up, 30 or more.
+        max_errors: errors after which the service stops delivering.
+        output: ``bucket`` and ``prefix``, or ``log_group``.
+
+    Raises:
+        SessionError: the service refused.
+    """
+    where = output or {}
+    extra: dict[str, Any] = {}
+    if "bucket" in where:
+        extra |= {"OutputS3BucketName": where["bucket"], "OutputS3KeyPrefix": where.get("prefix", "")}
+    if "log_group" in where:
+        extra["CloudWatchOutputConfig"] = {
+            "CloudWatchLogGroupName": where["log_group"],
+            "CloudWatchOutputEnabled": True,
+        }
+    with translate("ssm", "SendCommand", SessionError):
+        reply = access.client("ssm").send_command(
+            InstanceIds=list(instance_ids),
+            DocumentName=document,
+            Parameters={name: list(values) for name, values in parameters.items()},
+            TimeoutSeconds=delivery,
+            MaxConcurrency=str(len(instance_ids)),
+            MaxErrors=str(max_errors),
+            Comment=comment[:100],
+            **extra,
+        )
+        return str(reply["Command"]["CommandId"])
+
+
+def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
+    """Return every invocation of a command with its first 2,500 characters of output, all pages.
+
+    Raises:
+        SessionError: the call failed; code ``throttled`` if the service asks to slow down.
+    """
+    rows = []
+    with translate("ssm", "ListCommandInvocations", SessionError):
+        client, token = access.client("ssm"), None
+        while True:
+            more: dict[str, str] = {"NextToken": token} if token else {}
+            page = client.list_command_invocations(CommandId=command_id, Details=True, MaxResults=PAGE, **more)
+            rows += [_invocation(row) for row in page.get("CommandInvocations", [])]
+            token = page.get("NextToken")
+            if not token:
+                return rows
+
+
+def get_invocation(access: Access, command_id: str, instance_id: str) -> InvocationReply:
+    """Return an invocation with at most 24,000 characters of stdout and 8,000 of stderr.
+
+    Raises:
+        SessionError: the call failed.
+    """
+    with translate("ssm", "GetCommandInvocation", SessionError):
+        row = access.client("ssm").get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+    return InvocationReply(
+        instance_id,
+        str(row.get("StatusDetails") or row.get("Status", "")),
+        str(row.get("StandardOutputContent", "")),
+        str(row.get("StandardErrorContent", "")),
+        int(row.get("ResponseCode", -1)),
+    )
+
+
+def cancel_command(access: Access, command_id: str) -> None:
+    """Ask the service to cancel a command; best effort.
+
+    Raises:
+        SessionError: the call failed.
+    """
+    with translate("ssm", "CancelCommand", SessionError):
+        access.client("ssm").cancel_command(CommandId=command_id)
+
+
+def _invocation(row: Mapping[str, Any]) -> InvocationReply:
+    plugins = row.get("CommandPlugins") or [{}]
+    plugin = plugins[-1]
+    return InvocationReply(
+        str(row.get("InstanceId", "")),
+        str(row.get("StatusDetails") or row.get("Status", "")),
+        str(plugin.get("Output", "")),
+        "",
+        int(plugin.get("ResponseCode", -1)),
+    )

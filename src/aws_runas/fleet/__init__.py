@@ -1,0 +1,1 @@
+"""One command on many instances through SSM Run Command."""

@@ -1,0 +1,86 @@
+"""The calls of the engine, made through an Access."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aws_runas.aws import run_command
+from aws_runas.aws.access import Access
+from aws_runas.fleet.model import Host, Invocation
+from aws_runas.fleet.wrapper import wrap, wrap_powershell
+
+SHELL_DOCUMENT = "AWS-RunShellScript"
+POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What runs on each host.
+
+    Args:
+        text: of the user, shell or PowerShell.
+        nonce: of the wrapper's last line.
+        cwd, user: where and as whom; None for the agent's own.
+        powershell: the text is PowerShell.
+        pack: long output is sent as gzip.
+        output: where the service also stores whole outputs; see `run_command.send_command`.
+    """
+
+    text: str
+    nonce: str
+    cwd: str | None = None
+    user: str | None = None
+    powershell: bool = False
+    pack: bool = True
+    output: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AwsCalls:
+    """`engine.Calls` for one pair.
+
+    Args:
+        delivery, execution: time-outs in seconds.
+        comment: appears in the service's history, at most 100 characters; never the command itself.
+    """
+
+    access: Access
+    script: Script
+    delivery: int
+    execution: int
+    comment: str
+
+    def send(self, hosts: Sequence[Host], max_errors: int) -> str:
+        """Send the script to hosts of this pair and return the command id."""
+        script = self.script
+        if script.powershell:
+            line = wrap_powershell(script.text, cwd=script.cwd)
+        else:
+            line = wrap(script.text, script.nonce, cwd=script.cwd, user=script.user, pack=script.pack)
+        return run_command.send_command(
+            self.access,
+            [host.instance_id for host in hosts],
+            document=POWERSHELL_DOCUMENT if script.powershell else SHELL_DOCUMENT,
+            parameters={"commands": [line], "executionTimeout": [str(self.execution)]},
+            delivery=self.delivery,
+            max_errors=max_errors,
+            comment=self.comment,
+            output=script.output,
+        )
+
+    def poll(self, command_id: str) -> list[Invocation]:
+        """Return all invocations with the beginning of their output."""
+        return [
+            Invocation(row.instance_id, row.details, row.output, row.error, row.exit_status)
+            for row in run_command.list_invocations(self.access, command_id)
+        ]
+
+    def fetch(self, command_id: str, instance_id: str) -> Invocation:
+        """Return one invocation with its output."""
+        row = run_command.get_invocation(self.access, command_id, instance_id)
+        return Invocation(row.instance_id, row.details, row.output, row.error, row.exit_status, whole=True)
+
+    def cancel(self, command_id: str) -> None:
+        """Cancel a command."""
+        run_command.cancel_command(self.access, command_id)

@@ -1,0 +1,160 @@
+"""Performs what the policy decides: calls in threads, answers through one queue, interrupts by the user."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Protocol
+
+from aws_runas.errors import AwsRunasError
+from aws_runas.fleet.model import Host, Invocation, Outcome, Pair
+from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Send
+
+CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
+MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
+THREADS_PER_PAIR: Final = 3  # sending, polling and fetching may overlap
+
+
+class Calls(Protocol):
+    """The calls to one pair's service; each blocks."""
+
+    def send(self, hosts: Sequence[Host], max_errors: int) -> str:
+        """Send the command and return its id."""
+
+    def poll(self, command_id: str) -> list[Invocation]:
+        """Return all invocations of a command."""
+
+    def fetch(self, command_id: str, instance_id: str) -> Invocation:
+        """Return one invocation with its output."""
+
+    def cancel(self, command_id: str) -> None:
+        """Cancel a command."""
+
+
+class Engine:
+    """Runs a policy to its end.
+
+    Args:
+        calls: one set of calls for each pair.
+        clock: monotonic seconds.
+        on_outcome: receives each host that ended.
+        on_change: called after each event, for the progress line.
+        on_command: receives each command that was accepted, before anything else is done with it.
+        on_error: receives failures of calls that are tried again.
+    """
+
+    def __init__(
+        self,
+        policy: FleetPolicy,
+        calls: Mapping[Pair, Calls],
+        clock: Callable[[], float],
+        *,
+        on_outcome: Callable[[Outcome], None],
+        on_change: Callable[[], None],
+        on_command: Callable[[Send, str], None],
+        on_error: Callable[[Action, AwsRunasError], None],
+    ) -> None:
+        self._policy = policy
+        self._calls = calls
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._on_change = on_change
+        self._on_command = on_command
+        self._on_error = on_error
+        self._answers: queue.SimpleQueue[tuple[Action, object]] = queue.SimpleQueue()
+        self._deadline: float | None = None
+        self.interrupted = False
+
+    def run(self) -> None:
+        """Run until every host has its outcome, or the user has interrupted twice."""
+        pool = ThreadPoolExecutor(THREADS_PER_PAIR * len(self._calls), thread_name_prefix="fleet")
+        try:
+            while not self._policy.done:
+                try:
+                    self._turn(pool)
+                except KeyboardInterrupt:
+                    self._interrupt()
+            self._report()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _interrupt(self) -> None:
+        now = self._clock()
+        if self.interrupted:
+            self._policy.abandon(now)
+            return
+        self.interrupted = True
+        self._deadline = now + CANCEL_PATIENCE
+        self._policy.interrupt()
+
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        now = self._clock()
+        if self._deadline is not None and now >= self._deadline:
+            self._policy.abandon(now)
+        for action in self._policy.actions(now):
+            pool.submit(self._perform, action)
+        self._report()
+        if self._policy.done:
+            return
+        timer = self._policy.next_timer(now)
+        wait = MAX_WAIT if timer is None else min(max(timer - self._clock(), 0.0), MAX_WAIT)
+        try:
+            action, answer = self._answers.get(timeout=wait) if wait > 0 else self._answers.get_nowait()
+        except queue.Empty:
+            return
+        self._take(action, answer)
+
+    def _report(self) -> None:
+        for outcome in self._policy.new_outcomes():
+            self._on_outcome(outcome)
+        self._on_change()
+
+    def _perform(self, action: Action) -> None:
+        try:
+            self._answers.put((action, self._call(action)))
+        except AwsRunasError as error:
+            self._answers.put((action, error))
+
+    def _call(self, action: Action) -> object:
+        match action:
+            case Send(pair, hosts, max_errors):
+                return self._calls[pair].send(hosts, max_errors)
+            case Poll(pair, command_id):
+                return self._calls[pair].poll(command_id)
+            case Fetch(host, command_id):
+                return self._calls[host.pair].fetch(command_id, host.instance_id)
+            case Cancel(pair, command_id):
+                self._calls[pair].cancel(command_id)
+                return None
+
+    def _take(self, action: Action, answer: object) -> None:
+        now = self._clock()
+        if isinstance(answer, AwsRunasError):
+            self._failed(action, answer, now)
+            return
+        match action:
+            case Send():
+                self._on_command(action, str(answer))
+                self._policy.sent(action, str(answer), now)
+            case Poll():
+                self._policy.polled(action, answer if isinstance(answer, list) else [], now)
+            case Fetch():
+                if isinstance(answer, Invocation):
+                    self._policy.fetched(action, answer, now)
+            case Cancel():
+                pass
+
+    def _failed(self, action: Action, error: AwsRunasError, now: float) -> None:
+        throttled = error.code == "throttled"
+        if not throttled:
+            self._on_error(action, error)
+        match action:
+            case Send():
+                self._policy.send_failed(action, error.message, now, retry=throttled)
+            case Poll():
+                self._policy.poll_failed(action, now, throttled=throttled)
+            case Fetch():
+                self._policy.fetch_failed(action, now, throttled=throttled)
+            case Cancel():
+                pass

@@ -1,0 +1,122 @@
+"""Values that the parts of a fleet run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """A profile and a region: one set of credentials, one service endpoint.
+
+    Args:
+        profile: name or role ARN.
+        region: AWS region.
+        account: the caller's account, 12 digits; "" if it is not known.
+    """
+
+    profile: str
+    region: str
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """An instance of a pair."""
+
+    pair: Pair
+    instance_id: str
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name that people read; the id if there is none."""
+        return self.name or self.instance_id
+
+
+class State(Enum):
+    """What became of a command on a host."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    NOT_DELIVERED = "not-delivered"
+    CANCELLED = "cancelled"
+    NOT_RUN = "not-run"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+    @property
+    def final(self) -> bool:
+        """Return True if the state does not change any more."""
+        return self not in (State.WAITING, State.RUNNING)
+
+
+# StatusDetails of an invocation -> state, and whether it counts against --max-errors.
+# Source: AWS Systems Manager user guide, "Understanding command statuses".
+FINAL_DETAILS: dict[str, tuple[State, bool]] = {
+    "Success": (State.SUCCESS, False),
+    "Failed": (State.FAILED, True),
+    "Cancelled": (State.CANCELLED, False),
+    "TimedOut": (State.TIMED_OUT, True),
+    "Execution Timed Out": (State.TIMED_OUT, True),
+    "ExecutionTimedOut": (State.TIMED_OUT, True),
+    "Delivery Timed Out": (State.NOT_DELIVERED, False),
+    "DeliveryTimedOut": (State.NOT_DELIVERED, False),
+    "Undeliverable": (State.NOT_DELIVERED, True),
+    "Terminated": (State.NOT_RUN, False),
+    "InvalidPlatform": (State.REFUSED, True),
+    "Invalid Platform": (State.REFUSED, True),
+    "AccessDenied": (State.REFUSED, True),
+    "Access Denied": (State.REFUSED, True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the service says of a command on one instance.
+
+    Args:
+        details: StatusDetails.
+        output: stdout, or from ListCommandInvocations both streams in one text.
+        error: stderr; "" from ListCommandInvocations.
+        exit_status: ResponseCode; -1 while the command has not run.
+        whole: output and error came from GetCommandInvocation, so they are as long as the service has them.
+    """
+
+    instance_id: str
+    details: str
+    output: str = ""
+    error: str = ""
+    exit_status: int = -1
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a command on a host.
+
+    Args:
+        details: the service's own word for it.
+        exit_status: of the command; None if it did not run or is unknown.
+        stdout, stderr: as far as the service has them.
+        truncated: bytes of stdout or stderr are missing.
+        missing: how many bytes of stdout are missing, where known.
+        seconds: from sending to the poll that saw the end.
+        command_id: of Run Command; "" if nothing was sent.
+    """
+
+    host: Host
+    state: State
+    details: str = ""
+    exit_status: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    missing: int = 0
+    seconds: float = 0.0
+    command_id: str = ""

@@ -1,0 +1,419 @@
+"""What a fleet run does next: a pure state machine that is told the time and what the service answered.
+
+It answers with actions; threads and calls are outside (engine.py). Concurrency and the error budget hold over all pairs
+of profile and region together, above the limits of Run Command. The same machine runs in the tests in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aws_runas.fleet.model import FINAL_DETAILS, Host, Invocation, Outcome, Pair, State
+from aws_runas.fleet.wrapper import Unwrapped, unwrap
+
+PIECE: Final = 50  # instance ids in one SendCommand; API reference
+FIRST_POLL: Final = 1.0  # seconds after sending
+POLL_GROWTH: Final = 1.4  # each later poll waits so many times as long
+MAX_POLL: Final = 5.0  # seconds; polling each second was throttled in practice
+FETCH_SPACING: Final = 0.5  # seconds between two GetCommandInvocation of a pair
+SEND_SPACING: Final = 0.2  # seconds between two SendCommand of a pair
+THROTTLED_SPACING: Final = 1.0  # seconds added after the service asked to slow down; doubles, then fades
+MAX_SLOWDOWN: Final = 20.0  # seconds
+REFILL: Final = 0.25  # of the concurrency: smaller batches wait, so that a host does not cost a call of its own
+FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
+LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Call SendCommand for these hosts of one pair."""
+
+    pair: Pair
+    hosts: tuple[Host, ...]
+    max_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Call ListCommandInvocations with Details, all pages."""
+
+    pair: Pair
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Call GetCommandInvocation."""
+
+    host: Host
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Call CancelCommand."""
+
+    pair: Pair
+    command_id: str
+
+
+Action = Send | Poll | Fetch | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a run.
+
+    Args:
+        concurrency: hosts that run at a time, over all pairs.
+        max_errors: the run stops sending once more hosts than this have failed.
+        delivery: seconds until a command that no agent took is given up.
+        execution: seconds that a command may run.
+        fetch_all: the service's text is always fetched whole, because the script has no counts (PowerShell).
+    """
+
+    concurrency: int = 50
+    max_errors: int = 0
+    delivery: float = 120.0
+    execution: float = 3600.0
+    fetch_all: bool = False
+
+
+@dataclass(slots=True)
+class _Command:
+    pair: Pair
+    hosts: dict[str, Host]
+    sent_at: float
+    next_poll: float
+    interval: float
+    running: set[str]
+    in_flight: bool = False
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One pair: what may be called when."""
+
+    waiting: deque[Host] = field(default_factory=deque)
+    sending: bool = False
+    polling: bool = False
+    next_send: float = 0.0
+    next_fetch: float = 0.0
+    slowdown: float = 0.0
+    slow_until: float = 0.0
+    fetching: int = 0
+    to_fetch: deque[tuple[Host, str, int]] = field(default_factory=deque)
+
+
+class FleetPolicy:
+    """Decides what to send, poll, fetch and cancel.
+
+    Call `actions` after each event and at `next_timer`; perform what it returns; report each answer.
+
+    Args:
+        hosts: every host, once.
+        limits: see Limits.
+        nonce: of the wrapper's last line.
+    """
+
+    def __init__(self, hosts: Sequence[Host], limits: Limits, nonce: str) -> None:
+        self._limits = limits
+        self._nonce = nonce
+        self._lanes: dict[Pair, _Lane] = {}
+        for host in hosts:
+            self._lanes.setdefault(host.pair, _Lane()).waiting.append(host)
+        self._commands: dict[str, _Command] = {}
+        self._being_sent = 0
+        self._running = 0
+        self._errors = 0
+        self._stopped = False
+        self._cancelled: set[str] = set()
+        self._outcomes: dict[Host, Outcome] = {}
+        self._fresh: list[Outcome] = []
+        self._partial: dict[Host, Outcome] = {}
+        self.total = len(hosts)
+
+    # --- what is known
+    @property
+    def done(self) -> bool:
+        """Return True once every host has its outcome."""
+        return len(self._outcomes) == self.total
+
+    @property
+    def errors(self) -> int:
+        """Hosts that count against the error budget."""
+        return self._errors
+
+    @property
+    def running(self) -> int:
+        """Hosts that were sent a command and have not ended."""
+        return self._running
+
+    @property
+    def waiting_outputs(self) -> int:
+        """Hosts that have ended and whose output is still being fetched."""
+        return len(self._partial)
+
+    def command_ids(self) -> list[tuple[Pair, str]]:
+        """Commands that were sent and have hosts that have not ended."""
+        return [(command.pair, command_id) for command_id, command in self._commands.items() if command.running]
+
+    def new_outcomes(self) -> list[Outcome]:
+        """Return the outcomes since the last call, in the order in which the hosts ended."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    # --- decisions
+    def actions(self, now: float) -> list[Action]:
+        """Return what to call now; `now` is monotonic seconds."""
+        self._give_up_lost(now)
+        actions: list[Action] = [*self._cancels()]
+        actions += self._sends(now)
+        for pair, lane in self._lanes.items():
+            poll = self._poll(pair, lane, now)
+            if poll is not None:
+                actions.append(poll)
+            fetch = self._fetch(lane, now)
+            if fetch is not None:
+                actions.append(fetch)
+        return actions
+
+    def next_timer(self, now: float) -> float | None:
+        """Return when `actions` may have something new without an event; None if only an answer can bring it."""
+        times: list[float] = []
+        may_send = self._may_send()
+        for lane in self._lanes.values():
+            if lane.waiting and not lane.sending and may_send:
+                times.append(max(lane.next_send, lane.slow_until))
+            if lane.to_fetch and not lane.fetching:
+                times.append(max(lane.next_fetch, lane.slow_until))
+        for command in self._commands.values():
+            if command.running and not command.in_flight and not self._lanes[command.pair].polling:
+                times.append(max(command.next_poll, self._lanes[command.pair].slow_until))
+        return max(min(times), now) if times else None
+
+    def _cancels(self) -> Iterable[Cancel]:
+        if not self._stopped:
+            return
+        for pair, command_id in self.command_ids():
+            if command_id not in self._cancelled:
+                self._cancelled.add(command_id)
+                yield Cancel(pair, command_id)
+
+    def _free_slots(self) -> int:
+        return self._limits.concurrency - self._running - self._being_sent
+
+    def _may_send(self) -> bool:
+        """Return True if enough slots are free for a batch, or nothing is running."""
+        left = sum(len(lane.waiting) for lane in self._lanes.values())
+        if not left:
+            return False
+        busy = self._running + self._being_sent
+        return not busy or self._free_slots() >= min(left, max(1, int(self._limits.concurrency * REFILL)))
+
+    def _sends(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        if self._stopped or self._errors > self._limits.max_errors:
+            self._drop_waiting()
+            return actions
+        if not self._may_send():
+            return actions
+        free = self._free_slots()
+        for pair, lane in self._lanes.items():
+            if not lane.waiting or lane.sending or free <= 0 or now < max(lane.next_send, lane.slow_until):
+                continue
+            count = min(free, PIECE, len(lane.waiting))
+            hosts = tuple(lane.waiting.popleft() for _ in range(count))
+            lane.sending = True
+            self._being_sent += count
+            free -= count
+            actions.append(Send(pair, hosts, max(self._limits.max_errors - self._errors, 0)))
+        return actions
+
+    def _drop_waiting(self) -> None:
+        for lane in self._lanes.values():
+            while lane.waiting:
+                self._finish(Outcome(lane.waiting.popleft(), State.NOT_RUN))
+
+    def _poll(self, pair: Pair, lane: _Lane, now: float) -> Poll | None:
+        if lane.polling or now < lane.slow_until:
+            return None
+        due = [
+            (command.next_poll, command_id)
+            for command_id, command in self._commands.items()
+            if command.pair == pair and command.running and command.next_poll <= now
+        ]
+        if not due:
+            return None
+        command_id = min(due)[1]
+        lane.polling = True
+        self._commands[command_id].in_flight = True
+        return Poll(pair, command_id)
+
+    def _fetch(self, lane: _Lane, now: float) -> Fetch | None:
+        if not lane.to_fetch or lane.fetching or now < max(lane.next_fetch, lane.slow_until):
+            return None
+        host, command_id, _ = lane.to_fetch[0]
+        lane.fetching = 1
+        lane.next_fetch = now + FETCH_SPACING
+        return Fetch(host, command_id)
+
+    def _give_up_lost(self, now: float) -> None:
+        patience = self._limits.delivery + self._limits.execution + LOST_AFTER
+        for command_id, command in self._commands.items():
+            if command.running and now > command.sent_at + patience:
+                for instance_id in list(command.running):
+                    self._end(command, command_id, Invocation(instance_id, ""), State.UNKNOWN, now)
+
+    # --- answers
+    def sent(self, send: Send, command_id: str, now: float) -> None:
+        """SendCommand was accepted."""
+        self._being_sent -= len(send.hosts)
+        self._running += len(send.hosts)
+        lane = self._lanes[send.pair]
+        lane.sending = False
+        lane.next_send = now + SEND_SPACING
+        hosts = {host.instance_id: host for host in send.hosts}
+        self._commands[command_id] = _Command(send.pair, hosts, now, now + FIRST_POLL, FIRST_POLL, set(hosts))
+        self._speed_up(lane)
+
+    def send_failed(self, send: Send, reason: str, now: float, *, retry: bool) -> None:
+        """SendCommand failed.
+
+        Args:
+            retry: the service asked to slow down; the hosts go back to the front.
+        """
+        self._being_sent -= len(send.hosts)
+        lane = self._lanes[send.pair]
+        lane.sending = False
+        if retry:
+            lane.waiting.extendleft(reversed(send.hosts))
+            self._slow_down(lane, now)
+            return
+        for host in send.hosts:
+            self._errors += 1
+            self._finish(Outcome(host, State.REFUSED, details=reason))
+
+    def polled(self, poll: Poll, invocations: Iterable[Invocation], now: float) -> None:
+        """ListCommandInvocations answered, all pages."""
+        lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
+        lane.polling = command.in_flight = False
+        command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
+        command.next_poll = now + command.interval
+        self._speed_up(lane)
+        for invocation in invocations:
+            final = FINAL_DETAILS.get(invocation.details)
+            if final is not None and invocation.instance_id in command.running:
+                self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
+
+    def poll_failed(self, poll: Poll, now: float, *, throttled: bool) -> None:
+        """ListCommandInvocations failed; it is tried again."""
+        lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
+        lane.polling = command.in_flight = False
+        command.next_poll = now + command.interval
+        if throttled:
+            self._slow_down(lane, now)
+
+    def fetched(self, fetch: Fetch, invocation: Invocation, now: float) -> None:
+        """GetCommandInvocation answered."""
+        lane = self._lanes[fetch.host.pair]
+        lane.fetching = 0
+        lane.to_fetch.popleft()
+        self._speed_up(lane)
+        outcome = self._partial.pop(fetch.host)
+        unwrapped = unwrap(invocation.output, invocation.error, self._nonce)
+        self._finish(self._with_output(outcome, unwrapped, invocation))
+        del now
+
+    def fetch_failed(self, fetch: Fetch, now: float, *, throttled: bool) -> None:
+        """GetCommandInvocation failed: tried again, and given up after some attempts unless it was throttled."""
+        lane = self._lanes[fetch.host.pair]
+        lane.fetching = 0
+        host, command_id, attempts = lane.to_fetch.popleft()
+        if throttled:
+            lane.to_fetch.appendleft((host, command_id, attempts))
+            self._slow_down(lane, now)
+        elif attempts + 1 < FETCH_ATTEMPTS:
+            lane.to_fetch.append((host, command_id, attempts + 1))
+        else:
+            self._finish(self._partial.pop(host))
+
+    def interrupt(self) -> None:
+        """Stop sending and cancel what runs."""
+        self._stopped = True
+
+    def abandon(self, now: float) -> None:
+        """End the run as far as it is known: what has not ended is reported as running."""
+        self.interrupt()
+        self._drop_waiting()
+        for command_id, command in self._commands.items():
+            for instance_id in sorted(command.running):
+                host = command.hosts[instance_id]
+                seconds = now - command.sent_at
+                self._finish(Outcome(host, State.RUNNING, seconds=seconds, command_id=command_id))
+            command.running.clear()
+        for host in list(self._partial):
+            self._finish(self._partial.pop(host))
+
+    def _slow_down(self, lane: _Lane, now: float) -> None:
+        lane.slowdown = min(max(lane.slowdown * 2, THROTTLED_SPACING), MAX_SLOWDOWN)
+        lane.slow_until = now + lane.slowdown
+
+    @staticmethod
+    def _speed_up(lane: _Lane) -> None:
+        lane.slowdown = lane.slowdown / 2 if lane.slowdown > THROTTLED_SPACING / 2 else 0.0
+
+    # --- hosts that end
+    def _end(
+        self,
+        command: _Command,
+        command_id: str,
+        invocation: Invocation,
+        state: State,
+        now: float,
+        *,
+        is_error: bool = False,
+    ) -> None:
+        host = command.hosts[invocation.instance_id]
+        command.running.discard(invocation.instance_id)
+        self._running -= 1
+        self._errors += is_error
+        seconds = now - command.sent_at
+        outcome = Outcome(host, state, invocation.details, seconds=seconds, command_id=command_id)
+        if state not in (State.SUCCESS, State.FAILED, State.TIMED_OUT, State.CANCELLED):
+            self._finish(outcome)
+            return
+        unwrapped = unwrap(invocation.output, None, self._nonce)
+        outcome = self._with_output(outcome, unwrapped, invocation)
+        if unwrapped.whole and not self._limits.fetch_all:
+            self._finish(outcome)
+            return
+        self._partial[host] = outcome
+        self._lanes[host.pair].to_fetch.append((host, command_id, 0))
+
+    def _with_output(self, outcome: Outcome, unwrapped: Unwrapped, invocation: Invocation) -> Outcome:
+        status = unwrapped.exit_status
+        if status is None and invocation.exit_status >= 0:
+            status = invocation.exit_status
+        cut_short = outcome.state in (State.TIMED_OUT, State.CANCELLED)  # ended before its last line
+        truncated = not unwrapped.whole and not (self._limits.fetch_all or cut_short)
+        return Outcome(
+            outcome.host,
+            outcome.state,
+            outcome.details,
+            None if outcome.state in (State.TIMED_OUT, State.CANCELLED) else status,
+            unwrapped.stdout,
+            unwrapped.stderr,
+            truncated,
+            unwrapped.missing,
+            outcome.seconds,
+            outcome.command_id,
+        )
+
+    def _finish(self, outcome: Outcome) -> None:
+        if outcome.host not in self._outcomes:
+            self._outcomes[outcome.host] = outcome
+            self._fresh.append(outcome)

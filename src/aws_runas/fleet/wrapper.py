@@ -1,0 +1,154 @@
+"""The script around the user's script: exact counts at the end of the output, long output packed.
+
+Run Command returns 24,000 characters of stdout and 8,000 of stderr, and in lists 2,500 of both. The wrapper ends stdout
+with a line that holds a nonce, the byte counts of both streams and the status. If that line and both counts are intact,
+the text is whole and nothing more has to be asked for. Long output is sent as gzip in base64, so that 24,000 characters
+hold 100 to 300 KB of text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import shlex
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+PACK_ABOVE: Final = 20_000  # bytes of stdout; below 24,000 characters, the limit of GetCommandInvocation
+LIST_SEPARATOR: Final = "\n----------ERROR-------\n"  # between the streams in ListCommandInvocations
+TRUNCATION_MARKS: Final = ("---Output truncated---", "--output truncated--")  # of the service and of the agent
+MAX_UNPACKED: Final = 16 * 1024 * 1024  # bytes; an instance is not trusted to send less
+
+_SCRIPT: Final = """\
+n={nonce}; d=$(mktemp -d) || exit 125
+trap 'rm -rf "$d"' EXIT
+trap 'exit 143' TERM
+chmod 711 "$d"
+printf %s {script} | base64 -d >"$d/script" || exit 125
+chmod 644 "$d/script"
+{{ ({change}{start} "$d/script") >"$d/out" 2>"$d/err" </dev/null; s=$?; }} 2>>"$d/err"
+o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err")
+o=$((o)); e=$((e))
+if {pack} && command -v gzip >/dev/null && [ "$o" -gt {limit} ]; then
+  echo "gzip:$n"
+  gzip -c "$d/out" | base64
+else
+  cat "$d/out"
+fi
+cat "$d/err" >&2
+printf '\\n%s %d %d %d\\n' "$n" "$o" "$e" "$s"
+exit $s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """Output of the user's script.
+
+    Args:
+        exit_status: None if the last line is missing, so the text may be cut.
+        whole: both streams are complete.
+        missing: bytes of stdout that are missing, 0 if unknown.
+    """
+
+    stdout: str
+    stderr: str
+    exit_status: int | None
+    whole: bool
+    missing: int = 0
+
+
+def wrap(script: str, nonce: str, *, cwd: str | None = None, user: str | None = None, pack: bool = True) -> str:
+    """Return one line for AWS-RunShellScript.
+
+    Everything is base64, because the service replaces ``{{...}}`` in commands.
+
+    Args:
+        script: shell text of the user.
+        nonce: letters and digits that the script cannot know.
+        cwd: directory to change to first.
+        user: run as this user; the agent itself runs as root.
+        pack: send long output as gzip.
+    """
+    change = f"cd -- {shlex.quote(cwd)} && " if cwd else ""
+    text = _SCRIPT.format(
+        nonce=nonce,
+        script=shlex.quote(base64.b64encode(script.encode("utf-8", "surrogateescape")).decode()),
+        change=change,
+        start=f"sudo -n -u {shlex.quote(user)} -H -- sh" if user else "sh",
+        pack="true" if pack else "false",
+        limit=PACK_ABOVE,
+    )
+    encoded = base64.b64encode(text.encode()).decode()
+    return f'eval "$(printf %s {encoded} | base64 -d)"'
+
+
+def wrap_powershell(script: str, *, cwd: str | None = None) -> str:
+    """Return one line for AWS-RunPowerShellScript; without counts, so its output is always fetched."""
+    prefix = "Set-Location -LiteralPath '{}'; ".format(cwd.replace("'", "''")) if cwd else ""
+    encoded = base64.b64encode((prefix + script).encode()).decode()
+    return (
+        "& ([scriptblock]::Create([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String("
+        f"'{encoded}')))); exit $LASTEXITCODE"
+    )
+
+
+def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
+    """Take the user's output out of what the service returned.
+
+    Args:
+        output: stdout, or both streams of ListCommandInvocations if error is None.
+        error: stderr.
+        nonce: as given to wrap.
+    """
+    stdout, stderr = _streams(output, error)
+    match = re.search(rf"\n?{re.escape(nonce)} (\d+) (\d+) (\d+)\s*\Z", stdout)
+    if match is None:
+        return Unwrapped(_unpack(stdout, nonce)[0], stderr, None, whole=False)
+    body = stdout[: match.start()]
+    expected, expected_error, status = (int(number) for number in match.groups())
+    text, intact = _unpack(body, nonce)
+    got, got_error = _length(text), _length(stderr)
+    whole = intact and got == expected and _is_whole(stderr, got_error, expected_error)
+    return Unwrapped(text, stderr, status, whole, max(expected - got, 0))
+
+
+def _streams(output: str, error: str | None) -> tuple[str, str]:
+    if error is not None:
+        return output, error
+    head, separator, tail = output.rpartition(LIST_SEPARATOR)
+    return (head, tail) if separator else (output, "")
+
+
+def _is_whole(stderr: str, got: int, expected: int) -> bool:
+    """The service may add or drop the last line end of a stream."""
+    if any(mark in stderr[-60:] for mark in TRUNCATION_MARKS):
+        return False
+    return got == expected or _length(stderr.rstrip("\n")) in (expected, expected - 1)
+
+
+def _unpack(body: str, nonce: str) -> tuple[str, bool]:
+    header = f"gzip:{nonce}\n"
+    if not body.startswith(header):
+        return body, True
+    packed = body[len(header) :]
+    for mark in TRUNCATION_MARKS:
+        packed = packed.partition(mark)[0]
+    letters = re.sub(r"[^A-Za-z0-9+/]", "", packed)
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        data = decoder.decompress(base64.b64decode(letters[: len(letters) // 4 * 4] + _padding(letters)), MAX_UNPACKED)
+    except (zlib.error, binascii.Error):
+        return "", False
+    return data.decode("utf-8", "replace"), decoder.eof
+
+
+def _padding(letters: str) -> str:
+    rest = letters[len(letters) // 4 * 4 :]
+    return rest + "=" * (4 - len(rest)) if len(rest) > 1 else ""
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

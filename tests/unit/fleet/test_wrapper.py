@@ -1,0 +1,130 @@
+"""The wrapper, run by a real sh, and what the service makes of its output."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+from aws_runas.fleet.wrapper import LIST_SEPARATOR, TRUNCATION_MARKS, Unwrapped, unwrap, wrap, wrap_powershell
+
+NONCE = "0123abcd"
+
+
+def run(script: str, *, cwd: str | None = None, user: str | None = None, pack: bool = True) -> tuple[str, str, int]:
+    """Run the line as AWS-RunShellScript does, with sh."""
+    line = wrap(script, NONCE, cwd=cwd, user=user, pack=pack)
+    assert "{{" not in line
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    return done.stdout.decode(), done.stderr.decode(), done.returncode
+
+
+def whole(script: str, *, cwd: str | None = None, user: str | None = None) -> Unwrapped:
+    stdout, stderr, _ = run(script, cwd=cwd, user=user)
+    return unwrap(stdout, stderr, NONCE)
+
+
+@pytest.mark.parametrize(
+    ("script", "stdout", "stderr", "status"),
+    [
+        ("echo hello", "hello\n", "", 0),
+        ("printf x", "x", "", 0),
+        ("true", "", "", 0),
+        ("echo out; echo err >&2; exit 3", "out\n", "err\n", 3),
+        ("printf 'no line end' >&2; exit 255", "", "no line end", 255),
+        ("echo '{{ssm:name}} $HOME *'", "{{ssm:name}} $HOME *\n", "", 0),
+        ("echo grüße", "grüße\n", "", 0),
+        (f"echo {NONCE} 1 2 3", f"{NONCE} 1 2 3\n", "", 0),
+        ("cat", "", "", 0),
+        ("kill -9 $$", "", "", 137),
+    ],
+)
+def test_output_and_status_come_back_exactly(script: str, stdout: str, stderr: str, status: int) -> None:
+    raw_out, raw_err, code = run(script)
+    assert code == status
+    found = unwrap(raw_out, raw_err, NONCE)
+    assert (found.stdout, found.exit_status, found.whole) == (stdout, status, True)
+    assert stderr in found.stderr
+    listed = unwrap(raw_out + LIST_SEPARATOR + raw_err if raw_err else raw_out, None, NONCE)
+    assert (listed.stdout, listed.whole) == (stdout, True)
+
+
+def test_long_output_is_packed_and_unpacked() -> None:
+    script = "i=0; while [ $i -lt 4000 ]; do echo line $i of a log; i=$((i+1)); done"
+    stdout, _, _ = run(script)
+    assert len(stdout) < 24_000
+    found = unwrap(stdout, "", NONCE)
+    assert found.whole
+    assert found.stdout == "".join(f"line {number} of a log\n" for number in range(4000))
+
+
+def test_without_packing_long_output_is_readable() -> None:
+    stdout, _, _ = run("i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done", pack=False)
+    assert stdout.startswith("line 0\nline 1\n")
+
+
+@pytest.mark.parametrize("mark", TRUNCATION_MARKS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_output_that_the_service_cut_is_not_called_whole(mark: str, packed: bool) -> None:
+    stdout, _, _ = run("seq 1 20000", pack=packed)
+    cut = unwrap(stdout[:2400] + mark, "", NONCE)
+    assert not cut.whole
+    assert cut.exit_status is None
+    assert cut.stdout.startswith("1\n2\n3\n")
+
+
+def test_output_that_lost_bytes_in_the_middle_is_not_whole_and_says_how_many() -> None:
+    stdout, _, _ = run("echo 0123456789")
+    found = unwrap(stdout.replace("345", ""), "", NONCE)
+    assert (found.whole, found.missing) == (False, 3)
+
+
+def test_stderr_that_was_cut_is_not_whole() -> None:
+    stdout, stderr, _ = run("seq 1 100 >&2")
+    assert unwrap(stdout, stderr, NONCE).whole
+    assert not unwrap(stdout, stderr[:50], NONCE).whole
+
+
+def test_a_directory_and_a_missing_one(tmp_path: Path) -> None:
+    odd = tmp_path / "it's a dir"
+    odd.mkdir()
+    assert whole("pwd", cwd=str(odd)).stdout == f"{odd}\n"
+    missing = whole("echo ran", cwd=str(tmp_path / "nowhere"))
+    assert missing.stdout == ""
+    assert missing.exit_status != 0
+    assert "nowhere" in missing.stderr
+
+
+def test_another_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake = tmp_path / "sudo"
+    fake.write_text('#!/bin/sh\necho "sudo $*" >&2\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = whole("echo ran", user="deploy")
+    assert found.stdout == "ran\n"
+    assert "sudo -n -u deploy -H -- sh" in found.stderr
+
+
+def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run("echo hello")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bomb_is_not_unpacked_without_bound() -> None:
+    packer = zlib.compressobj(wbits=31)
+    packed = base64.b64encode(packer.compress(b"\0" * (64 << 20)) + packer.flush()).decode()
+    found = unwrap(f"gzip:{NONCE}\n{packed}\n{NONCE} {64 << 20} 0 0\n", "", NONCE)
+    assert not found.whole
+    assert len(found.stdout) <= 16 << 20
+
+
+def test_powershell_text_is_encoded_whole() -> None:
+    line = wrap_powershell("Get-Process | Select {{x}}", cwd="C:\\it's")
+    encoded = line.partition("FromBase64String('")[2].partition("'")[0]
+    assert base64.b64decode(encoded).decode() == "Set-Location -LiteralPath 'C:\\it''s'; Get-Process | Select {{x}}"
+    assert "{{" not in line
