@@ -22,12 +22,18 @@ def main(words: list[str] | None = None) -> int:
             return 0
         from aws_runas.fast import start as fast
 
-        fast.start(words, os.environ)  # does not return when it could
+        fast.start(words, os.environ, _serve)  # does not return if it ran the program
         from aws_runas.cli import app
 
         return app.main(words)
     except KeyboardInterrupt:  # before the command could take it
         return 130
+
+
+def _serve(words: list[str], role_arn: str | None, descriptor: int, token: str) -> None:
+    from aws_runas.cli.deferred_endpoint import serve_command_line
+
+    serve_command_line(words, role_arn, descriptor, token)
 
 
 if __name__ == "__main__":

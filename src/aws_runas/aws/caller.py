@@ -11,7 +11,7 @@ from aws_runas.aws.errors import translate
 from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from aws_runas.aws.errors import translate
 from aws_runas.errors import TargetError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 PAGE_SIZE = 1000  # instances, the most that one DescribeInstances answer holds
 

@@ -11,7 +11,7 @@ from aws_runas.aws.session import StartedSession
 from aws_runas.errors import TargetError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 TASKS_AT_ONCE = 100  # the most that one DescribeTasks takes
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aws_runas.aws.errors import translate
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 Kind = Literal["user", "group", "role"]
 

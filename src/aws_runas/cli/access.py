@@ -45,6 +45,7 @@ def open_access_for(
         overrides,
         environ=env.environ,
         home=env.home,
+        files=env.config_files(),
         prompt=prompt,
         now=env.now,
         warn=warn,
@@ -76,24 +77,22 @@ class _Announced:
 
 
 def overrides_of(flags: GlobalFlags) -> Overrides:
-    """The flags that bear on credentials."""
-    extra = dict(flags.extra)
-    tags = tuple(_pair(value) for name, value in flags.extra if name == "session-tag")
+    """Return the flags that affect credentials."""
     return Overrides(
         session_token_duration=flags.session_token_duration,
         role_duration=flags.role_duration,
         mfa_serial=flags.mfa_serial,
         otp=flags.otp,
-        mfa_process=extra.get("mfa-process"),
+        mfa_process=flags.mfa_process,
         external_id=flags.external_id,
         session=flags.session,
         refresh=flags.refresh,
-        role_session_name=extra.get("role-session-name"),
-        session_tags=tags,
-        transitive_tags=tuple(value for name, value in flags.extra if name == "transitive-tag"),
-        source_identity=extra.get("source-identity"),
-        policy=extra.get("session-policy"),
-        policy_arns=tuple(value for name, value in flags.extra if name == "session-policy-arn"),
+        role_session_name=flags.role_session_name,
+        session_tags=tuple(_pair(tag) for tag in flags.session_tags),
+        transitive_tags=flags.transitive_tags,
+        source_identity=flags.source_identity,
+        policy=flags.session_policy,
+        policy_arns=flags.session_policy_arns,
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result, emit, render_error
 from aws_runas.cli.parsing import parser
-from aws_runas.cli.parsing.flags import GlobalFlags, variable_is_on
+from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.errors import AwsRunasError, Interrupted
+from aws_runas.fast.names import is_on
 
 
 def main(words: Sequence[str], env: Environment | None = None) -> int:
@@ -36,9 +37,7 @@ def main(words: Sequence[str], env: Environment | None = None) -> int:
 def _answer(words: Sequence[str], env: Environment) -> Result:
     parsed = parser.parse(words)
     if parsed.help:
-        from aws_runas.cli.parsing import help as help_pages
-
-        return Result(stdout=help_pages.page(parsed.help, parsed.command))
+        return Result(stdout=_help(parsed))
     parsed = replace(parsed, flags=_with_switches(parsed.flags, env))
     if parsed.flags.verbose:
         from aws_runas.cli import verbose
@@ -53,6 +52,16 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
         "".join(each.stdout for each in results),
         "".join(each.stderr for each in results),
     )
+
+
+def _help(parsed: parser.Parsed) -> str:
+    if parsed.help == "man":
+        from aws_runas.cli.parsing.manual import manual
+
+        return manual()
+    from aws_runas.cli.parsing.help import page
+
+    return page(parsed.help, parsed.command)
 
 
 def understand(words: Sequence[str], env: Environment) -> object:
@@ -74,9 +83,9 @@ def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:
     """Add the switches that variables stand for; a flag can only turn them on, so nothing is lost."""
     return replace(
         flags,
-        verbose=flags.verbose or int(variable_is_on(env.environ, "RUNAS_VERBOSE")),
-        env=flags.env or variable_is_on(env.environ, "RUNAS_ENV_CREDENTIALS"),
-        session=flags.session or variable_is_on(env.environ, "RUNAS_SESSION_CREDENTIALS"),
+        verbose=flags.verbose or int(is_on(env.environ, "RUNAS_VERBOSE")),
+        env=flags.env or is_on(env.environ, "RUNAS_ENV_CREDENTIALS"),
+        session=flags.session or is_on(env.environ, "RUNAS_SESSION_CREDENTIALS"),
     )
 
 

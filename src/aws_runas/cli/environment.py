@@ -1,4 +1,4 @@
-"""Everything of the outside world that a command may touch, as one object, so that tests hand in their own."""
+"""The outside world of one command as one object, so that tests can pass their own."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+    from aws_runas.config.files import ConfigFiles
 
 
 class _Closed(io.BytesIO):
-    """Stands in for a standard output that was closed before we started: what is written to it is an error."""
+    """Replacement for a standard output that was closed before the start: writing to it is an error."""
 
     def write(self, _data: object) -> int:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
-class _Remarks(io.FileIO):
-    """Standard error that bears not being heard: a full disk or a reader that left is no reason to stop the work."""
+class _PatientStderr(io.FileIO):
+    """Wrapper for stderr that ignores write errors. A full disk or a closed pipe does not stop the program."""
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: ReadableBuffer, /) -> int:
         left = memoryview(data).cast("B")
         size = len(left)
         try:
@@ -40,8 +45,8 @@ def _stderr() -> TextIO:
         return io.StringIO()
     if stream is not sys.__stderr__ or not isinstance(stream, io.TextIOWrapper):
         return stream
-    remarks = cast(BinaryIO, _Remarks(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(remarks, stream.encoding, stream.errors, write_through=True)
+    raw = cast(BinaryIO, _PatientStderr(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Environment:
         stdin, stdout: binary, as a program's data passes through them; results are written as UTF-8.
         stderr: text, for people.
         environ: the variables, never changed.
-        home: where ``.aws`` lies when no variable names the files.
+        home: contains ``.aws``, unless variables name the files.
         now: seconds since the epoch.
     """
 
@@ -62,3 +67,24 @@ class Environment:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
     now: Callable[[], float] = time.time
+    _files: list[ConfigFiles] = field(default_factory=list, repr=False)
+
+    def config_files(self) -> ConfigFiles:
+        """Return the config and credentials files, read at the first call of this run.
+
+        Raises:
+            ConfigError: a file is damaged or cannot be read.
+        """
+        if not self._files:
+            from aws_runas.config.files import load_files
+
+            self._files.append(load_files(self.environ, self.home))
+        return self._files[0]
+
+    def profile_names(self) -> list[str]:
+        """Return the names of the profiles in both files.
+
+        Raises:
+            ConfigError: see `config_files`.
+        """
+        return self.config_files().profile_names()

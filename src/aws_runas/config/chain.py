@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas.config.files import ConfigFiles, ProfileSection
-from aws_runas.config.profile import KeySource, NoSource, ResolverSource, Source
+from aws_runas.config.profile import KeySource, NoSource, ResolverKind, ResolverSource, Source
 from aws_runas.errors import ConfigError
 
-_SETTINGS_OF = {
+_SETTINGS_OF: dict[ResolverKind, tuple[str, ...]] = {
     "web-identity": ("role_arn", "web_identity_token_file", "role_session_name"),
     "sso": ("sso_session", "sso_start_url", "sso_region", "sso_account_id", "sso_role_name"),
     "login": ("login_session",),
@@ -192,10 +192,10 @@ def _keys(section: ProfileSection) -> Source:
     return KeySource(key_id, secret, token, origin)
 
 
-def _resolver(kind: str, section: ProfileSection) -> Source:
+def _resolver(kind: ResolverKind, section: ProfileSection) -> Source:
     identity = tuple((key, str(section.values.get(key, ""))) for key in _SETTINGS_OF[kind])
     origin = next(section.origin(key) for key in _SETTINGS_OF[kind] if section.text(key))
-    return ResolverSource(kind, section.name, identity, origin)  # type: ignore[arg-type]
+    return ResolverSource(kind, section.name, identity, origin)
 
 
 def _web_identity(section: ProfileSection) -> Source:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-_TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,3 @@ class Overrides:
 
     def __repr__(self) -> str:
         return "Overrides(...)"  # may hold an MFA code
-
-
-def boolean(environ: Mapping[str, str], name: str) -> bool:
-    """Read a variable such as RUNAS_VERBOSE: 1, true, yes and on in any case are true, all else is false."""
-    return environ.get(name, "").strip().lower() in _TRUE

@@ -5,16 +5,18 @@ source profiles, that beats ``[default]``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aws_runas.config import chain as chains
 from aws_runas.config.arn import is_role_arn, looks_like_arn
 from aws_runas.config.endpoints import endpoint_urls
 from aws_runas.config.files import ConfigFiles, ProfileSection, load_files
 from aws_runas.config.lookup import Lookup
-from aws_runas.config.overrides import Overrides, boolean
+from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import KeySource, NoSource, Profile, Setting, Source
 from aws_runas.config.roles import build_roles, role_duration
 from aws_runas.errors import ConfigError
+from aws_runas.fast.names import is_on
 
 __all__ = ["Overrides", "Profile", "Setting", "load_files", "resolve"]
 
@@ -70,8 +72,13 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
     else:
         source, links = chain.source, chain.links
         role_links = links[: chain.role_count]
-    warnings = _both_there(environ, source, label if name else None)
-    return _build(files, label, name is not None, links, role_links, None, source, overrides, environ, warnings)
+    return _build(
+        files,
+        _Chosen(label, name is not None, source, links, role_links),
+        overrides,
+        environ,
+        _both_present(environ, source, label if name else None),
+    )
 
 
 def _resolve_arn(
@@ -99,36 +106,58 @@ def _resolve_arn(
             f"there is nothing to assume {arn} with: neither the environment nor profile default has credentials",
             "set AWS_PROFILE to the profile that holds your keys",
         )
-    warnings = _both_there(environ, source, source_name)
-    return _build(files, arn, True, links, role_links, arn, source, overrides, environ, warnings)
+    return _build(
+        files,
+        _Chosen(arn, True, source, links, role_links, arn),
+        overrides,
+        environ,
+        _both_present(environ, source, source_name),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the user asked for.
+
+    Args:
+        name: profile or role ARN.
+        named: the user named it, rather than the default applying.
+        source: of the first credentials.
+        links: the profile and its source profiles.
+        role_links: those of them that have a role to assume.
+        arn: a role that was named by its ARN.
+    """
+
+    name: str
+    named: bool
+    source: Source
+    links: tuple[ProfileSection, ...]
+    role_links: tuple[ProfileSection, ...]
+    arn: str | None = None
 
 
 def _build(
     files: ConfigFiles,
-    name: str,
-    named: bool,
-    links: tuple[ProfileSection, ...],
-    role_links: tuple[ProfileSection, ...],
-    arn: str | None,
-    source: Source,
+    chosen: _Chosen,
     overrides: Overrides,
     environ: Mapping[str, str],
     warnings: tuple[str, ...],
 ) -> Profile:
+    links, source = chosen.links, chosen.source
     lookup = Lookup(environ, links, files.profiles.get("default"))
-    duration = role_duration(lookup, overrides, own=None if arn else links[0] if links else None)
+    duration = role_duration(lookup, overrides, own=None if chosen.arn else links[0] if links else None)
     return Profile(
-        name=name,
-        named=named,
+        name=chosen.name,
+        named=chosen.named,
         section=links[0].name if links else None,
         source=source,
-        roles=build_roles(role_links, arn, duration, overrides, environ),
+        roles=build_roles(chosen.role_links, chosen.arn, duration, overrides, environ),
         region=lookup.region(),
         mfa_serial=lookup.text("mfa_serial", flag=overrides.mfa_serial, flag_name="-M", variable="MFA_SERIAL"),
         mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
         session_token_duration=lookup.session_token_duration(overrides.session_token_duration),
         role_duration=duration,
-        session=overrides.session or boolean(environ, "RUNAS_SESSION_CREDENTIALS"),
+        session=overrides.session or is_on(environ, "RUNAS_SESSION_CREDENTIALS"),
         refresh=overrides.refresh,
         otp=lookup.otp(overrides.otp),
         endpoint_urls=endpoint_urls(files, links[0] if links else None, environ),
@@ -142,7 +171,7 @@ def _build(
     )
 
 
-def _both_there(environ: Mapping[str, str], source: Source, name: str | None) -> tuple[str, ...]:
+def _both_present(environ: Mapping[str, str], source: Source, name: str | None) -> tuple[str, ...]:
     if name is None or not environ.get("AWS_ACCESS_KEY_ID"):
         return ()
     if isinstance(source, KeySource) and source.origin == "the environment":

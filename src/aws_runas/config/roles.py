@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from aws_runas.config.arn import is_role_arn
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT, ROLE_DEFAULT, ROLE_RANGE
@@ -58,7 +57,7 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
         raise ConfigError(
             f"role_arn {arn} of profile {section.name} is not the ARN of an IAM role",
             code="arn-not-a-role",
-            hint=f"mend it in {section.origin('role_arn')}",
+            hint=f"correct it in {section.origin('role_arn')}",
         )
     duration = _own_credentials_duration(section) or _own_duration(section) or Setting(ROLE_DEFAULT, "default")
     if duration.value > CHAINED_ROLE_LIMIT:  # only a stepping stone; the last role's own duration is set by the caller
@@ -78,17 +77,17 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
 
 
 def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides, environ: Mapping[str, str]) -> Role:
-    given = {
-        "external_id": overrides.external_id or environ.get("EXTERNAL_ID", "").strip(),
-        "session_name": overrides.role_session_name,
-        "source_identity": overrides.source_identity,
-        "tags": overrides.session_tags,
-        "transitive_tags": overrides.transitive_tags,
-        "policy": _policy(overrides.policy, "flag --session-policy"),
-        "policy_arns": overrides.policy_arns,
-    }
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value}
-    changed = dataclasses.replace(role, duration=duration, **changes)
+    changed = dataclasses.replace(
+        role,
+        duration=duration,
+        external_id=overrides.external_id or environ.get("EXTERNAL_ID", "").strip() or role.external_id,
+        session_name=overrides.role_session_name or role.session_name,
+        source_identity=overrides.source_identity or role.source_identity,
+        tags=overrides.session_tags or role.tags,
+        transitive_tags=overrides.transitive_tags or role.transitive_tags,
+        policy=_policy(overrides.policy, "flag --session-policy") or role.policy,
+        policy_arns=overrides.policy_arns or role.policy_arns,
+    )
     unknown = [key for key in changed.transitive_tags if key not in dict(changed.tags)]
     if unknown:
         kind = UsageError if overrides.transitive_tags else ConfigError

@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aws_runas.errors import ConfigError
 
@@ -89,7 +89,7 @@ def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
     raise ConfigError(f"no tunnel {name!r} in {path}", code="tunnel-not-found", hint=hint)
 
 
-def _tunnel(name: str, entry: Any, path: Path) -> Tunnel:
+def _tunnel(name: str, entry: object, path: Path) -> Tunnel:
     def wrong(what: str) -> ConfigError:
         return ConfigError(f"{path}: tunnel {name!r} {what}", code="tunnels-invalid")
 

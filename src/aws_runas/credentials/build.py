@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
-from aws_runas.config.files import load_files
+from aws_runas.config.files import ConfigFiles, load_files
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role
 from aws_runas.config.resolve import resolve
@@ -42,6 +42,7 @@ def open_access(
     *,
     environ: Mapping[str, str],
     home: Path,
+    files: ConfigFiles | None = None,
     prompt: Prompt,
     now: Callable[[], float],
     warn: Say,
@@ -54,6 +55,7 @@ def open_access(
         name: profile, role ARN, or None.
         overrides: the flags.
         environ, home: where files and settings are.
+        files: the config files, if they have been read already.
         prompt: asks for an MFA code; raises CredentialsError when nobody can be asked.
         now: seconds since the epoch.
         warn: takes a line that the user should see.
@@ -63,7 +65,7 @@ def open_access(
     Raises:
         ConfigError: see `resolve`.
     """
-    files = load_files(environ, home)
+    files = files or load_files(environ, home)
     profile = resolve(files, name, overrides, environ)
     for line in profile.describe():
         debug(line)

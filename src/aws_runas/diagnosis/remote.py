@@ -13,7 +13,7 @@ from aws_runas.diagnosis.model import Finding, fail, ok, warn
 from aws_runas.errors import AwsRunasError, CredentialsError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 CLOCK_LIMIT = 300  # seconds; AWS refuses signatures that are further off
 CLOCK_WARNING = 180  # seconds; as the original warned

@@ -11,7 +11,7 @@ from aws_runas.ssm.versions import MULTIPLEXING, PORT_SESSIONS, at_least, later_
 from aws_runas.targets.readiness import why_not_connected, why_offline
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 REASON = "aws-runas diagnose"
 
@@ -58,7 +58,7 @@ def check_permission(target: str, access: Access) -> Finding:
     """A session may be opened: one is, and ended at once, since no answer of IAM would be as good."""
     from aws_runas.ssm.api import SsmApi
 
-    api = SsmApi(access)
+    api = SsmApi(access, lambda name: why_not_connected(name, access))
     try:
         started = api.start_session(target, reason=REASON)
     except AwsRunasError as error:

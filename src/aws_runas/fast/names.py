@@ -1,4 +1,4 @@
-"""The words that name commands. Apart from the parser, for the fast start."""
+"""Command words and truth values: shared by the cached path and the full path, so it imports nothing."""
 
 # What is typed -> the module of cli/commands. A profile of that name is reached by `aws-runas exec NAME` or `-- NAME`.
 COMMANDS = {
@@ -21,5 +21,15 @@ COMMANDS = {
     "completion": "completion",
     "sandbox": "sandbox",
 }
+TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 SSM = "ssm"
 SSM_COMMANDS = ("shell", "forward", "fwd", "ssh")  # `ssm shell` and so on, the 3.x spelling
+
+TYPE_CHECKING = False  # typing costs too much on the cached path
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def is_on(environ: "Mapping[str, str]", name: str) -> bool:
+    """Return True if a boolean variable such as RUNAS_VERBOSE is set to one of TRUE_WORDS."""
+    return name in environ and environ[name].strip().lower() in TRUE_WORDS

@@ -20,6 +20,9 @@ TYPE_CHECKING = False  # typing itself is too slow to import here; type checkers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Facts that the full path adds to the credentials:
+CONFIG_FILE = "config"  # the config file, if its [default] names credential sources; else ""
+ROLE_ARN = "role"  # for the endpoint; else ""
 FIELDS = ("since", "until", "profile", "region", "key", "secret", "token", "expiration")
 MAX_SIZE = 256 * 1024  # bytes
 

@@ -6,21 +6,19 @@ since the tool stands in front of other programs (docs/reference/performance.md)
 """
 
 from aws_runas.errors import ProgramError
-from aws_runas.fast import shortcut as fast
-from aws_runas.fast.names import COMMANDS, SSM
+from aws_runas.fast import shortcut
+from aws_runas.fast.names import COMMANDS, SSM, is_on
 from aws_runas.run import environment
 
 TYPE_CHECKING = False  # see run/environment.py
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
+
+    Serve = Callable[[list[str], str | None, int, str], None]
 
 SWITCHES = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
 SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
-TRUE_WORDS = ("1", "true", "yes", "on")
-# What the full way adds to the credentials that it leaves for next time:
-CONFIG = "config"  # the config file, where its [default] has credential sources; else ""
-ROLE = "role"  # the ARN, for the endpoint; else ""
 
 
 class _Call:
@@ -33,18 +31,20 @@ class _Call:
     output = ""  # the argument of -O
 
 
-def start(words: list[str], environ: "Mapping[str, str]") -> None:
+def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> None:
     """Run the program and end with its exit status, if this is the usual call; return to go the full way.
 
     Args:
         words: the command line without the program's name.
         environ: the variables.
+        serve: command line, role ARN, listening socket and token -> nothing; loads the server of the endpoint and
+            answers the program's requests. It is called once the program has started.
     """
     call = None if environ.get(SWITCH) else _read(words, environ)
     if call is None:
         return
-    found = fast.read(call.name, environ, session=call.session)
-    if found is None or CONFIG not in found or ROLE not in found:
+    found = shortcut.read(call.name, environ, session=call.session)
+    if found is None or shortcut.CONFIG_FILE not in found or shortcut.ROLE_ARN not in found:
         return
     if not call.program:
         _print(found, call.output or environ.get("RUNAS_OUTPUT_FORMAT") or "env")
@@ -52,7 +52,7 @@ def start(words: list[str], environ: "Mapping[str, str]") -> None:
     variables = environment.base(environ, found["profile"], found["region"])
     try:
         if not call.in_environment:
-            _beside(call.program, variables, found, words)
+            _beside(call.program, variables, found, words, serve)
         from aws_runas.run import program as starting
 
         environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
@@ -90,13 +90,9 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
         call.name = call.program.pop(0)
         if call.program[:1] == ["--"]:
             del call.program[0]
-    call.in_environment = "E" in letters or _is_on(environ, "RUNAS_ENV_CREDENTIALS")
-    call.session = "s" in letters or _is_on(environ, "RUNAS_SESSION_CREDENTIALS")
+    call.in_environment = "E" in letters or is_on(environ, "RUNAS_ENV_CREDENTIALS")
+    call.session = "s" in letters or is_on(environ, "RUNAS_SESSION_CREDENTIALS")
     return call
-
-
-def _is_on(environ: "Mapping[str, str]", name: str) -> bool:
-    return name in environ and environ[name].strip().lower() in TRUE_WORDS
 
 
 def _print(found: dict[str, str], output: str) -> None:
@@ -110,12 +106,12 @@ def _print(found: dict[str, str], output: str) -> None:
             return  # the full way has the words for it
 
 
-def _beside(program: list[str], variables: dict[str, str], found: dict[str, str], words: list[str]) -> "NoReturn":
-    from aws_runas.run import endpoint_mode as beside
+def _beside(
+    program: list[str], variables: dict[str, str], found: dict[str, str], words: list[str], serve: "Serve"
+) -> "NoReturn":
+    from aws_runas.run import endpoint_mode
 
-    def serve(descriptor: int, token: str) -> None:
-        from aws_runas.cli import endpoint
+    def serve_program(descriptor: int, token: str) -> None:
+        serve(words, found[shortcut.ROLE_ARN] or None, descriptor, token)
 
-        endpoint.serve_command_line(words, found[ROLE] or None, descriptor, token)
-
-    beside.leave(beside.run(program, variables, found[CONFIG] or None, serve))
+    endpoint_mode.leave(endpoint_mode.run(program, variables, found[shortcut.CONFIG_FILE] or None, serve_program))

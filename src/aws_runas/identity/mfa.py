@@ -10,7 +10,7 @@ from aws_runas.errors import CredentialsError
 from aws_runas.identity.roles import caller_of
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 
 def mfa_devices(access: Access) -> list[str]:

@@ -14,7 +14,7 @@ from aws_runas.errors import CredentialsError
 from aws_runas.identity.policy import Judged, assumable_roles
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 CALLS_AT_ONCE = 10  # botocore keeps as many connections to one host
 

@@ -5,18 +5,17 @@ Replies become values here; errors become ours, and say which permission is miss
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aws_runas.aws.errors import aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
-from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
+from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
 from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 # Codes of aws.errors behind which nobody answered, or nobody had time.
 _UNREACHABLE: Final = frozenset(
@@ -43,12 +42,12 @@ class SsmApi:
 
     Args:
         access: credentials, region and clients of the profile.
+        why_offline: target -> hint, asked if the service calls a target not connected.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, why_offline: Callable[[str], str] | None = None) -> None:
         self._access = access
-        self._lock = threading.Lock()
-        self._ssm: Any = None
+        self._why_offline = why_offline
 
     def prepare(self) -> None:
         """Do what comes before the first call: credentials, for which a code may be asked, and the client.
@@ -57,7 +56,7 @@ class SsmApi:
             AwsRunasError: as the provider says.
         """
         self._access.provider.credentials()
-        self._client()
+        self._access.client("ssm")
 
     def start_session(
         self,
@@ -88,9 +87,9 @@ class SsmApi:
         document: str | None = None,
         parameters: Mapping[str, Sequence[str]] | None = None,
         reason: str | None = None,
-    ) -> tuple[dict[str, Any], StartedSession]:
+    ) -> tuple[dict[str, object], StartedSession]:
         """As start_session; also returns the request, which the external plugin wants to see."""
-        request: dict[str, Any] = {"Target": target}
+        request: dict[str, object] = {"Target": target}
         if document:
             request["DocumentName"] = document
         if parameters:
@@ -99,12 +98,10 @@ class SsmApi:
             request["Reason"] = reason
         try:
             with translate("ssm", "StartSession", SessionError):
-                reply = self._client().start_session(**request)
+                reply = self._access.client("ssm").start_session(**request)
         except AwsRunasError as error:
             if aws_code(error) == "TargetNotConnected":
-                from aws_runas.targets.readiness import not_connected
-
-                raise not_connected(target, self._access) from error.__cause__
+                raise self._not_connected(target) from error.__cause__
             raise _start_error(error, target, document) from error.__cause__
         token, url = reply.get("TokenValue"), reply.get("StreamUrl")
         if not token or not url:
@@ -115,7 +112,7 @@ class SsmApi:
         """See transport.service.SessionService."""
         try:
             with translate("ssm", "ResumeSession", SessionError):
-                reply = self._client().resume_session(SessionId=session_id)
+                reply = self._access.client("ssm").resume_session(SessionId=session_id)
         except AwsRunasError as error:
             raise _resume_error(error, session_id) from error.__cause__
         token = str(reply.get("TokenValue") or "")
@@ -127,7 +124,7 @@ class SsmApi:
         """See transport.service.SessionService."""
         try:
             with translate("ssm", "TerminateSession", SessionError):
-                self._client().terminate_session(SessionId=session_id)
+                self._access.client("ssm").terminate_session(SessionId=session_id)
         except AwsRunasError as error:
             if aws_code(error) != "DoesNotExistException":
                 raise
@@ -139,7 +136,7 @@ class SsmApi:
             AwsRunasError: the service would not say.
         """
         with translate("ssm", "DescribeSessions", SessionError):
-            reply = self._client().describe_sessions(
+            reply = self._access.client("ssm").describe_sessions(
                 State="Active", Filters=[{"key": "SessionId", "value": session_id}]
             )
         for each in reply.get("Sessions", []):
@@ -168,7 +165,7 @@ class SsmApi:
 
     def endpoint_url(self) -> str:
         """Where Systems Manager is asked, for the external plugin."""
-        return str(self._client().meta.endpoint_url)
+        return str(self._access.client("ssm").meta.endpoint_url)
 
     def renew_credentials(self) -> None:
         """See transport.service.SessionService."""
@@ -179,11 +176,15 @@ class SsmApi:
                 raise ServiceUnavailable(error.message, code="service-unavailable") from error
             raise
 
-    def _client(self) -> Any:
-        with self._lock:
-            if self._ssm is None:
-                self._ssm = self._access.client("ssm")
-            return self._ssm
+    def _not_connected(self, target: str) -> TargetError:
+        hint = None
+        if self._why_offline is not None and not target.startswith("ecs:"):
+            hint = self._why_offline(target)
+        return TargetError(
+            f"{target} is not connected to Systems Manager in {self._access.region()}",
+            code="target-not-connected",
+            hint=hint or "is it running, is its SSM agent up and permitted, and is this its region and account?",
+        )
 
 
 def _start_error(error: AwsRunasError, target: str, document: str | None) -> AwsRunasError:

@@ -8,7 +8,7 @@ from aws_runas.aws.errors import translate
 from aws_runas.errors import AwsRunasError, SessionError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 KEY_LENGTH: Final = 64  # bytes: 32 for what comes from the agent, 32 for what goes to it
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import SessionError
@@ -56,7 +56,9 @@ class Plugin:
     path: str
     version: Version
 
-    def call(self, started: StartedSession, request: Mapping[str, Any], region: str, endpoint_url: str) -> PluginCall:
+    def call(
+        self, started: StartedSession, request: Mapping[str, object], region: str, endpoint_url: str
+    ) -> PluginCall:
         """Put the arguments together as the AWS CLI does.
 
         Args:

@@ -12,7 +12,7 @@ from aws_runas.targets.model import Found
 from aws_runas.targets.spelling import ip_address
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 
 def by_address(text: str, access: Access) -> Found:

@@ -15,7 +15,7 @@ from aws_runas.targets.model import Found
 from aws_runas.targets.spelling import is_instance_id
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 _LABEL = re.compile(r"[^\s:/\\\"']{1,63}")
 _LAST = 253  # characters of a name, RFC 1035 2.3.4 less the length bytes

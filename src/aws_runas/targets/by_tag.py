@@ -8,7 +8,7 @@ from aws_runas.aws.ec2 import describe_instances
 from aws_runas.targets.model import Found
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 RUNNING = {"instance-state-name": ["running"]}
 

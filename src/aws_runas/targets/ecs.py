@@ -9,10 +9,11 @@ from aws_runas.aws import ecs
 from aws_runas.aws.ec2 import Instance
 from aws_runas.aws.errors import aws_code
 from aws_runas.errors import AwsRunasError, TargetError
+from aws_runas.targets.model import listing
 
 if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
-    from aws_runas.credentials.build import Access
     from aws_runas.targets.model import Pick
 
 SHELL = "/bin/sh"  # every image that has a shell at all has this one
@@ -127,8 +128,6 @@ def _described(target: str, access: Access) -> ecs.Container:
 
 
 def _choose(text: str, containers: list[ecs.Container], pick: Pick | None) -> ecs.Container:
-    from aws_runas.targets.resolve import listing
-
     rows = [
         Instance(one.target, f"{one.name}", (one.address,) if one.address else (), one.zone)
         for one in sorted(containers, key=lambda one: (one.task_arn, one.name))

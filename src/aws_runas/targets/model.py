@@ -23,3 +23,15 @@ class Found:
     way: str
     instances: tuple[Instance, ...] = ()
     reason: str = ""
+
+
+def listing(instances: Sequence[Instance]) -> tuple[str, ...]:
+    """Lay out instances as a table of id, name, address and zone, a line each."""
+    rows = [
+        (one.instance_id, one.name or "-", one.addresses[0] if one.addresses else "-", one.zone or "-")
+        for one in instances
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return tuple(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
+    )

@@ -1,4 +1,4 @@
-"""Why an instance takes no session: what Systems Manager and EC2 know of it, put into one line and a way out."""
+"""Why an instance accepts no session: what Systems Manager and EC2 know about it, and what to do."""
 
 from __future__ import annotations
 
@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING
 
 from aws_runas.aws.ec2 import Instance, describe_instances
 from aws_runas.aws.ssm import ManagedNode, managed_node
-from aws_runas.errors import AwsRunasError, TargetError
+from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 _GENERAL = "is it running, is its SSM agent up and permitted, and is this its region and account?"
-
-
-def not_connected(target: str, access: Access) -> TargetError:
-    """Make the error for a target that Systems Manager calls not connected, with the likely cause in its hint.
-
-    Args:
-        target: as StartSession got it.
-        access: asks; what it may not ask is left out of the hint.
-    """
-    return TargetError(
-        f"{target} is not connected to Systems Manager in {access.region()}",
-        code="target-not-connected",
-        hint=_GENERAL if target.startswith("ecs:") else why_not_connected(target, access),
-    )
 
 
 def why_not_connected(instance_id: str, access: Access) -> str:

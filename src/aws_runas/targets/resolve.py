@@ -8,15 +8,15 @@ instance decides, and if it finds several the user does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aws_runas.errors import AwsRunasError, TargetError, UsageError
+from aws_runas.targets.model import listing
 from aws_runas.targets.spelling import ip_address, is_ecs, is_instance_id, split_port
 
 if TYPE_CHECKING:
-    from aws_runas.aws.ec2 import Instance
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
     from aws_runas.targets.model import Found, Pick
 
 __all__ = ["resolve_target", "split_port"]
@@ -108,18 +108,6 @@ def _choose(text: str, found: Found, pick: Pick | None) -> str:
         code="target-ambiguous",
         details=listing(found.instances),
         hint="give one of these instance ids, or choose with --pick",
-    )
-
-
-def listing(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Lay out instances as a table of id, name, address and zone, a line each."""
-    rows = [
-        (one.instance_id, one.name or "-", one.addresses[0] if one.addresses else "-", one.zone or "-")
-        for one in instances
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return tuple(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows
     )
 
 

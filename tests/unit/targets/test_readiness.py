@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from aws_runas.cli.session.open import session_api
 from aws_runas.errors import TargetError
-from aws_runas.ssm.api import SsmApi
-from aws_runas.targets.readiness import not_connected
+from aws_runas.targets.readiness import why_not_connected
 from tests.support.moto_world import REGION, MotoWorld
 from tests.support.scripted_aws import Answer, ScriptedAws, scripted_aws
 
@@ -22,12 +22,7 @@ def information(*found: dict[str, Any]) -> list[Answer]:
 
 def hint(target: str, ssm: ScriptedAws, moto_url: str, home: Path) -> str:
     world = MotoWorld(moto_url, home)
-    error = not_connected(target, world.access(environ=world.environ(AWS_ENDPOINT_URL_SSM=ssm.url)))
-    assert (error.code, error.message) == (
-        "target-not-connected",
-        f"{target} is not connected to Systems Manager in {REGION}",
-    )
-    return error.hint or ""
+    return why_not_connected(target, world.access(environ=world.environ(AWS_ENDPOINT_URL_SSM=ssm.url)))
 
 
 def started(world: MotoWorld, **more: Any) -> str:
@@ -92,8 +87,9 @@ def test_what_may_not_be_asked_is_left_open(world: MotoWorld, tmp_path: Path) ->
 def test_a_refused_session_comes_with_its_cause(world: MotoWorld, tmp_path: Path) -> None:
     with scripted_aws(StartSession=[NOT_CONNECTED], DescribeInstanceInformation=information()) as ssm:
         own = MotoWorld(world.url, tmp_path)
-        api = SsmApi(own.access(environ=own.environ(AWS_ENDPOINT_URL_SSM=ssm.url)))
+        api = session_api(own.access(environ=own.environ(AWS_ENDPOINT_URL_SSM=ssm.url)))
         with pytest.raises(TargetError) as raised:
             api.start_session("i-deadbeef")
     assert raised.value.code == "target-not-connected"
+    assert raised.value.message == f"i-deadbeef is not connected to Systems Manager in {REGION}"
     assert "no such instance" in (raised.value.hint or "")

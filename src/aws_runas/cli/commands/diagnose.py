@@ -14,7 +14,7 @@ from aws_runas.cli.questions import as_json, wants_json
 from aws_runas.errors import AwsRunasError, UsageError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
     from aws_runas.diagnosis.model import Finding
 
 SUMMARY = "Check profile, credentials, clock and STS, and with a target whether a session can be opened"

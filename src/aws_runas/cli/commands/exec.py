@@ -48,8 +48,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Part the profile from the program."""
     # -O says that credentials are printed: with one word there is no program. A credential_process is called like that,
     # and with the AWS_PROFILE that led to it.
-    printed = flags.output is not None and len(namespace.words) == 1 and namespace.words[0] in _names(env)
-    profile, program = split_profile(namespace.words, lambda: _names(env), env.environ, 0 if printed else None)
+    printed = flags.output is not None and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
+    profile, program = split_profile(namespace.words, env.profile_names, env.environ, 0 if printed else None)
     if program and program[0] == "--":
         program = program[1:]
     return Options(flags, profile, tuple(program))
@@ -66,7 +66,7 @@ def run(options: Options, env: Environment) -> Result:
         from aws_runas.run import program
 
         program.check(options.program, env.environ)  # before anybody is asked for a code
-    elif any(name == "unset" for name, _ in options.flags.extra):
+    elif options.flags.unset:
         from aws_runas.credentials.printing import render_unset
 
         return Result(stdout=render_unset(_format(options, env)))
@@ -126,12 +126,12 @@ def _write_credentials(access: Access, credentials: Credentials, env: Environmen
 def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
     """Leave what the fast start needs; return the config file if programs beside an endpoint need a copy of it."""
     from aws_runas.config.files import config_path
-    from aws_runas.fast import start as fast
+    from aws_runas.fast import shortcut
     from aws_runas.run import config_copy
 
     path = str(config_path(env.environ, env.home))
     copied = path if config_copy.is_needed(path) else ""
-    access.shortcut(credentials, {fast.CONFIG: copied, fast.ROLE: access.profile.role_arn or ""})
+    access.shortcut(credentials, {shortcut.CONFIG_FILE: copied, shortcut.ROLE_ARN: access.profile.role_arn or ""})
     return copied or None
 
 
@@ -163,9 +163,3 @@ def _run(
         endpoint.serve(access.provider, access.profile.role_arn, descriptor, token)
 
     beside.leave(beside.run(options.program, variables, config_file, serve))
-
-
-def _names(env: Environment) -> list[str]:
-    from aws_runas.config.resolve import load_files
-
-    return load_files(env.environ, env.home).profile_names()

@@ -13,7 +13,7 @@ from aws_runas.cli.questions import Question, add_profile, as_json, read_questio
 from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:
-    from aws_runas.credentials.build import Access
+    from aws_runas.aws.access import Access
 
 SUMMARY = "Write a configuration of the browser extension AWS Extend Switch Roles for every role you may assume"
 

@@ -90,13 +90,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"-p: {error}", code="port-invalid") from None
 
-    def names() -> list[str]:
-        from aws_runas.config.files import load_files
-
-        return load_files(env.environ, env.home).profile_names()
-
     words = [word for word in namespace.words if word != "--"]
-    profile = words[0] if len(words) == 1 else split_profile(words, names, env.environ, 0)[0]
+    profile = words[0] if len(words) == 1 else split_profile(words, env.profile_names, env.environ, 0)[0]
     return Options(
         namespace.kind,
         profile,

@@ -19,6 +19,7 @@ from aws_runas.targets.spelling import is_ecs
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
+    from aws_runas.cli.session.open import OpenTarget
     from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.shell.session import ShellSession
 
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the target."""
     words = [] if namespace.first is None else [namespace.first, *namespace.more]
-    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
     if not any(rest) and not namespace.pick:
         raise UsageError(
             "no target given",
@@ -91,33 +92,18 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: Options, env: Environment) -> Result:
     """Open the session and stay until it ends."""
-    from aws_runas.cli.access import open_access_for
-    from aws_runas.cli.terminal.picker import picker
-    from aws_runas.ssm.api import SsmApi
+    from aws_runas.cli.session.open import open_target
     from aws_runas.ssm.shutdown import raise_at_signals
-    from aws_runas.targets.resolve import resolve_target
 
     raise_at_signals()
     prompt = _Prompt()
-    access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
-    access.region()
-    pick = picker(env.environ) if options.session.pick else None
-    target = resolve_target(options.target, access, pick=pick, environ=env.environ)
-    api = SsmApi(access)
+    opened = open_target(options.flags, options.session, options.profile, options.target, env, prompt=prompt.ask)
     if options.session.plugin:
         from aws_runas.cli.session.plugin import run_plugin
 
-        status = run_plugin(
-            access,
-            api,
-            target=target,
-            document=options.document,
-            parameters=options.parameters,
-            flags=options.session,
-            env=env,
-        )
-        return Result(status)
-    return Result(_run_native(options, env, access, api, target, prompt))
+        document, parameters = options.document, options.parameters
+        return Result(run_plugin(opened, document=document, parameters=parameters, flags=options.session, env=env))
+    return Result(_run_native(options, env, opened, prompt))
 
 
 class _Prompt:
@@ -140,9 +126,10 @@ class _Prompt:
             return ask_on_terminal(question)
 
 
-def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str, prompt: _Prompt) -> int:
+def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: _Prompt) -> int:
     from aws_runas.ssm.starting import Starting
 
+    access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
     starting = Starting(lambda: _start(options, access, api, target), api.terminate_session)
     try:
@@ -193,9 +180,3 @@ def _descriptor(stream: IO[bytes] | IO[str]) -> int:
         return stream.fileno()
     except (OSError, ValueError):  # closed, or no file at all
         return os.open(os.devnull, os.O_RDWR)
-
-
-def _names(env: Environment) -> list[str]:
-    from aws_runas.config.resolve import load_files
-
-    return load_files(env.environ, env.home).profile_names()

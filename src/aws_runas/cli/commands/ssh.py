@@ -16,7 +16,7 @@ from aws_runas.targets.spelling import split_port
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
-    from aws_runas.ssm.api import SsmApi
+    from aws_runas.cli.session.open import OpenTarget
 
 SUMMARY = "Connect standard input and output to sshd on the given target, as a ProxyCommand for ssh"
 USAGE = "ssh [<profile>] [<user>@]<target>[:<port>]"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part profile, user, target and port."""
     words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
-    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
     if not rest or not rest[0]:
         raise UsageError("no target given", code="target-missing", hint="aws-runas ssh [profile] [user@]target[:port]")
     user, _, where = rest[0].rpartition("@")
@@ -88,37 +88,25 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: Options, env: Environment) -> Result:
     """Open the session and carry bytes until either side has ended."""
-    from aws_runas.cli.access import open_access_for
-    from aws_runas.ssm.api import SsmApi
+    from aws_runas.cli.session.open import open_target
     from aws_runas.ssm.shutdown import raise_at_signals
-    from aws_runas.targets.resolve import resolve_target
 
     raise_at_signals()
-    access = open_access_for(options.flags, options.profile, env)
-    access.region()
-    target = resolve_target(options.target, access, environ=env.environ)
+    opened = open_target(options.flags, options.session, options.profile, options.target, env)
     if options.instance_connect:
-        _push_keys(options, env, access, target)
-    api = SsmApi(access)
+        _push_keys(options, env, opened.access, opened.target)
     if options.session.plugin:
         from aws_runas.cli.session.plugin import run_plugin
 
-        status = run_plugin(
-            access,
-            api,
-            target=target,
-            document=DOCUMENT,
-            parameters={"portNumber": [str(options.port)]},
-            flags=options.session,
-            env=env,
-        )
-        return Result(status)
-    return Result(_run_native(options, env, access, api, target))
+        parameters = {"portNumber": [str(options.port)]}
+        return Result(run_plugin(opened, document=DOCUMENT, parameters=parameters, flags=options.session, env=env))
+    return Result(_run_native(options, env, opened))
 
 
-def _run_native(options: Options, env: Environment, access: Access, api: SsmApi, target: str) -> int:
+def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     from aws_runas.ssm.starting import Starting
 
+    access, target, api = opened.access, opened.target, opened.api
     parameters = {"portNumber": [str(options.port)]}
     starting = Starting(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
@@ -159,9 +147,3 @@ def _push_keys(options: Options, env: Environment, access: Access, target: str) 
         raise UsageError("--ec2ic needs a user", code="ssh-user-missing", hint="write it as user@target")
     for key in public_keys(settings, options.identities, env.environ):
         push_public_key(access, target, settings.user, key)
-
-
-def _names(env: Environment) -> list[str]:
-    from aws_runas.config.resolve import load_files
-
-    return load_files(env.environ, env.home).profile_names()

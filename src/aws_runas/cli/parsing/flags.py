@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-
-TRUE_WORDS = frozenset(("1", "true", "yes", "on"))
 
 
 class Flag(NamedTuple):
@@ -15,7 +12,7 @@ class Flag(NamedTuple):
     Args:
         short: its letter, or "".
         long: its long name without the dashes.
-        field: where its value goes in GlobalFlags; "extra" for those kept by long name.
+        field: of GlobalFlags that holds its value; "" for flags that ask for help or the version.
         kind: "switch", "count", "text", "many", "session-duration", "role-duration", "format" or "port".
         metavar: how help calls the argument.
         help: one line.
@@ -95,14 +92,14 @@ FLAGS = (
         "",
         "Write the credentials to the shared credentials file, as profile NAME-awsrunas",
     ),
-    Flag("", "unset", "extra", "switch", "", "Print commands that remove the credential variables"),
-    Flag("", "role-session-name", "extra", "text", "NAME", "name of the role session"),
-    Flag("", "session-tag", "extra", "many", "KEY=VALUE", "session tag to pass with the role, any number of times"),
-    Flag("", "transitive-tag", "extra", "many", "KEY", "session tag that later roles of a chain inherit"),
-    Flag("", "source-identity", "extra", "text", "NAME", "source identity to set on the role session"),
-    Flag("", "session-policy", "extra", "text", "JSON", "inline policy that narrows the role session"),
-    Flag("", "session-policy-arn", "extra", "many", "ARN", "managed policy that narrows the role session"),
-    Flag("", "mfa-process", "extra", "text", "COMMAND", "program that prints the MFA code"),
+    Flag("", "unset", "unset", "switch", "", "Print commands that remove the credential variables"),
+    Flag("", "role-session-name", "role_session_name", "text", "NAME", "name of the role session"),
+    Flag("", "session-tag", "session_tags", "many", "KEY=VALUE", "session tag of the role session, repeatable"),
+    Flag("", "transitive-tag", "transitive_tags", "many", "KEY", "session tag that later roles of a chain inherit"),
+    Flag("", "source-identity", "source_identity", "text", "NAME", "source identity to set on the role session"),
+    Flag("", "session-policy", "session_policy", "text", "JSON", "inline policy that narrows the role session"),
+    Flag("", "session-policy-arn", "session_policy_arns", "many", "ARN", "managed policy that narrows it, repeatable"),
+    Flag("", "mfa-process", "mfa_process", "text", "COMMAND", "program that prints the MFA code"),
     Flag("V", "version", "", "switch", "", "Show application version."),
 )
 
@@ -135,12 +132,14 @@ class GlobalFlags:
     external_id: str | None = None
     write_credentials: bool = False
     port: int | None = None  # -p with --ec2 and --ecs
-    extra: tuple[tuple[str, str], ...] = ()  # flags beyond the original, by long name; a switch has the value ""
+    unset: bool = False
+    role_session_name: str | None = None
+    session_tags: tuple[str, ...] = ()  # KEY=VALUE, as typed
+    transitive_tags: tuple[str, ...] = ()
+    source_identity: str | None = None
+    session_policy: str | None = None
+    session_policy_arns: tuple[str, ...] = ()
+    mfa_process: str | None = None
 
     def __repr__(self) -> str:
         return "GlobalFlags(...)"  # may hold an MFA code
-
-
-def variable_is_on(environ: Mapping[str, str], name: str) -> bool:
-    """Whether a boolean variable such as RUNAS_ENV_CREDENTIALS is set to 1, true, yes or on, in any case."""
-    return environ.get(name, "").strip().lower() in TRUE_WORDS

@@ -18,15 +18,11 @@ def page(kind: str, command: str) -> str:
     """Compose what a help flag asks for.
 
     Args:
-        kind: "short", "long", "man" or "version".
+        kind: "short", "long" or "version".
         command: module name, "" for the whole program.
     """
     if kind == "version":
         return f"{PROGRAM} {__version__}\n"
-    if kind == "man":
-        from aws_runas.cli.parsing.manual import manual
-
-        return manual()
     if kind == "short" and command:
         return command_help(command)
     return program_help(everything=kind == "long")

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -44,14 +44,14 @@ class Command(Protocol):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's own flags and positionals; the global flags are there already and may be replaced."""
 
-    def read(self, namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Any:
+    def read(self, namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> object:
         """Turn what was parsed into the command's options.
 
         Raises:
             UsageError: it makes no sense.
         """
 
-    def run(self, options: Any, env: Environment) -> Result:
+    def run(self, options: object, env: Environment) -> Result:
         """Do it."""
 
 
@@ -161,19 +161,9 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
 
 def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
     """Pick the global flags out of what was parsed."""
-    values: dict[str, Any] = {}
-    extra: list[tuple[str, str]] = []
-    for flag in FLAGS:
-        if flag.field == "extra":
-            value = getattr(namespace, flag.long.replace("-", "_"), None)
-            if value is True:
-                extra.append((flag.long, ""))
-            elif value:
-                extra += [(flag.long, each) for each in ([value] if isinstance(value, str) else value)]
-        elif flag.field:
-            values[flag.field] = getattr(namespace, flag.field, None)
-    values["verbose"] = values["verbose"] or 0
-    return GlobalFlags(**values, extra=tuple(extra))
+    values = {flag.field: getattr(namespace, flag.field, None) for flag in FLAGS if flag.field}
+    values |= {flag.field: tuple(values[flag.field] or ()) for flag in FLAGS if flag.kind == "many"}
+    return GlobalFlags(**(values | {"verbose": values["verbose"] or 0}))
 
 
 def port(text: str) -> int:
@@ -214,7 +204,7 @@ def _known_globals() -> dict[str, Known]:
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
     names = [f"-{flag.short}"] * bool(flag.short) + [f"--{flag.long}"]
-    dest = flag.long.replace("-", "_") if flag.field in ("", "extra") else flag.field
+    dest = flag.field or flag.long.replace("-", "_")
     if flag.kind == "switch":
         parser.add_argument(*names, dest=dest, action="store_true", help=flag.help)
     elif flag.kind == "count":

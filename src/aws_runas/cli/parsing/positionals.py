@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from aws_runas.config.arn import looks_like_arn
 from aws_runas.errors import UsageError
 
 Names = Collection[str] | Callable[[], Collection[str]]
@@ -34,7 +35,7 @@ def split_profile(
         return None, []
     first = rest[0]
     if is_profile_set(environ):
-        named = is_role_arn(first) or (
+        named = looks_like_arn(first) or (
             len(rest) > 1 and rest[1] == "--" and first in _known(names) if most is None else len(rest) > most
         )
     else:
@@ -54,11 +55,6 @@ def is_profile_set(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip())
 
 
-def is_role_arn(word: str) -> bool:
-    """Whether a word is an ARN of IAM or STS, in any partition."""
-    return word.startswith("arn:aws") and (":iam::" in word or ":sts::" in word)
-
-
 def _known(names: Names) -> Collection[str]:
     return names() if callable(names) else names
 
@@ -68,4 +64,4 @@ def _is_plainly_a_target(word: str) -> bool:
     prefix, dash, digits = word.partition("-")
     if dash and prefix in ("i", "mi") and len(digits) >= 8 and all(digit in "0123456789abcdef" for digit in digits):
         return True
-    return not is_role_arn(word) and (":" in word or "@" in word)
+    return not looks_like_arn(word) and (":" in word or "@" in word)

@@ -1,4 +1,4 @@
-"""``--plugin``: a session carried by the external session-manager-plugin, with our credentials beside it."""
+"""``--plugin``: the external session-manager-plugin carries the session, with our credential endpoint."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.plugin import find_plugin
 
 if TYPE_CHECKING:
-    from aws_runas.aws.access import Access
-    from aws_runas.ssm.api import SsmApi
+    from aws_runas.cli.session.open import OpenTarget
 
 
 def run_plugin(
-    access: Access,
-    api: SsmApi,
+    opened: OpenTarget,
     *,
-    target: str,
     document: str | None,
     parameters: Mapping[str, Sequence[str]] | None,
     flags: SessionFlags,
@@ -30,7 +27,8 @@ def run_plugin(
     """Start a session and let the plugin carry it.
 
     Args:
-        target, document, parameters: of StartSession.
+        opened: the resolved target.
+        document, parameters: of StartSession.
 
     Returns:
         The plugin's exit status.
@@ -44,8 +42,9 @@ def run_plugin(
     from aws_runas.run import endpoint_mode as beside
     from aws_runas.ssm.transport.address import parse_stream_url
 
+    access, api = opened.access, opened.api
     plugin = find_plugin(env.environ)  # before anything is opened
-    request, started = api.start_session_raw(target, document, parameters, flags.reason)
+    request, started = api.start_session_raw(opened.target, document, parameters, flags.reason)
     try:
         if flags.stream_host:
             url = parse_stream_url(started.stream_url, host_override=flags.stream_host).url

@@ -85,7 +85,7 @@ def pick_by_typing(instances: Sequence[Instance]) -> Instance | None:
 
 def rows_of(instances: Sequence[Instance]) -> list[str]:
     """Lay out instances for choosing: id, name, addresses and zone, control characters shown as ``?``."""
-    from aws_runas.targets.resolve import listing
+    from aws_runas.targets.model import listing
 
     return ["".join(each if each.isprintable() else "?" for each in row) for row in listing(instances)]
 

@@ -80,13 +80,11 @@ def test_flags_beyond_the_original_are_kept_by_their_long_name() -> None:
         "--unset",
         "--source-identity=me",
     ]
-    assert parser.parse([*words, "prof"]).flags.extra == (
-        ("unset", ""),
-        ("session-tag", "a=b"),
-        ("session-tag", "c=d"),
-        ("source-identity", "me"),
-        ("mfa-process", "ykman code"),
-    )
+    flags = parser.parse([*words, "prof"]).flags
+    assert flags.unset
+    assert flags.session_tags == ("a=b", "c=d")
+    assert (flags.source_identity, flags.mfa_process) == ("me", "ykman code")
+    assert flags.transitive_tags == ()
 
 
 def test_the_last_of_two_arguments_counts_and_switches_add_up() -> None:

@@ -116,7 +116,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
-    profile, rest = split_profile(words, lambda: _profile_names(env), env.environ, 1)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
     if not rest:
         raise UsageError(
             "no target given", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
@@ -158,7 +158,7 @@ def _named(options: ForwardOptions, env: Environment) -> list[Plan]:
     if len(words) == 2 and words[0] not in tunnels and words[1] in tunnels:
         profile, words = words[0], words[1:]
     if not any(word in tunnels for word in words):
-        if tunnels and len(words) == 1 and words[0] not in _profile_names(env):
+        if tunnels and len(words) == 1 and words[0] not in env.profile_names():
             raise _neither(words[0], tunnels, path)
         return []
     return [_tunnel_plan(find_tunnel(word, tunnels, path), options, profile) for word in dict.fromkeys(words)]
@@ -209,12 +209,6 @@ def _has_port(word: str) -> bool:
     except UsageError as error:
         return error.code != "port-missing"
     return True
-
-
-def _profile_names(env: Environment) -> list[str]:
-    from aws_runas.config.files import load_files
-
-    return load_files(env.environ, env.home).profile_names()
 
 
 def _seconds(text: str | None, default: float) -> float:

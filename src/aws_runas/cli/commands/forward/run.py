@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from aws_runas.aws.access import Access
-from aws_runas.cli.access import open_access_for
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.session.agent_version import blame_age
 from aws_runas.cli.session.flags import stream_options
-from aws_runas.cli.terminal.picker import picker
+from aws_runas.cli.session.open import open_target
 from aws_runas.errors import SessionError, UsageError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.settings import ChannelSettings
@@ -28,7 +26,6 @@ from aws_runas.ssm.forward.settings import CarrierSettings
 from aws_runas.ssm.opening import channel_opener
 from aws_runas.ssm.shutdown import Departure, raise_at_signals
 from aws_runas.ssm.transport.data_channel import StreamOptions
-from aws_runas.targets.resolve import resolve_target
 
 STATUS_INTERVAL = 1.0  # seconds
 DESCRIPTORS = 16_384  # open files asked for: eight sessions of 1,024 connections, and room
@@ -81,12 +78,9 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
 
 def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
     """Everything that may ask the user something, before the event loop has the signals."""
-    access = open_access_for(options.flags, plan.profile, env)
-    access.region()
-    pick = picker(env.environ) if options.session.pick else None
-    target = resolve_target(plan.target, access, pick=pick, environ=env.environ)
-    access.provider.credentials()
-    return _Way(plan, target, access, SsmApi(access), stream_options(options.session, access, env))
+    opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
+    opened.access.provider.credentials()
+    return _Way(plan, opened.target, opened.access, opened.api, stream_options(options.session, opened.access, env))
 
 
 def allow_descriptors() -> None:
@@ -127,7 +121,7 @@ async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardR
         departure.close()
 
 
-def _one_line(context: dict[str, Any]) -> str:
+def _one_line(context: dict[str, object]) -> str:
     """What the event loop complains of, such as too many open files."""
     error = context.get("exception")
     return f"{context.get('message', 'trouble')}: {error}" if error else str(context.get("message", "trouble"))
@@ -188,18 +182,13 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
     if len(plans) > 1 or len(plan.forwards) > 1 or spec.local.path or spec.local.host not in ("127.0.0.1", "localhost"):
         raise UsageError("--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward")
     raise_at_signals()
-    access = open_access_for(options.flags, plan.profile, env)
-    access.region()
-    pick = picker(env.environ) if options.session.pick else None
-    target = resolve_target(plan.target, access, pick=pick, environ=env.environ)
-    destination = Destination(target, spec.port, spec.host)
+    opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
+    destination = Destination(opened.target, spec.port, spec.host)
     parameters = dict(destination.parameters)
     if spec.local.port:
         parameters["localPortNumber"] = [str(spec.local.port)]
     return run_plugin(
-        access,
-        SsmApi(access),
-        target=target,
+        opened,
         document=destination.document,
         parameters=parameters,
         flags=replace(options.session, reason=plan.reason),

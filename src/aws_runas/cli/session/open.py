@@ -1,0 +1,78 @@
+"""Profile -> access -> target -> session service: the beginning of every session command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_runas.cli.access import open_access_for
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.session.flags import SessionFlags
+from aws_runas.cli.terminal.prompt import ask_on_terminal
+from aws_runas.ssm.api import SsmApi
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTarget:
+    """A resolved target, and what is needed to open sessions to it.
+
+    Args:
+        access: the profile's credentials and clients; its region is set.
+        target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIMEID``.
+        api: the session calls.
+    """
+
+    access: Access
+    target: str
+    api: SsmApi
+
+
+def open_target(
+    flags: GlobalFlags,
+    session: SessionFlags,
+    profile: str | None,
+    text: str,
+    env: Environment,
+    *,
+    prompt: Callable[[str], str] = ask_on_terminal,
+) -> OpenTarget:
+    """Resolve profile and target; nothing is started at the service.
+
+    Args:
+        flags, session: from the command line.
+        profile: name or role ARN; None if the command line has none.
+        text: the target as typed, without its port.
+        env: streams and variables.
+        prompt: asks for an MFA code.
+
+    Raises:
+        ConfigError: the profile is unknown or has no region.
+        TargetError: no instance matches, or several do.
+    """
+    from aws_runas.targets.resolve import resolve_target
+
+    access = open_access_for(flags, profile, env, prompt=prompt)
+    access.region()
+    pick = None
+    if session.pick:
+        from aws_runas.cli.terminal.picker import picker
+
+        pick = picker(env.environ)
+    target = resolve_target(text, access, pick=pick, environ=env.environ)
+    return OpenTarget(access, target, session_api(access))
+
+
+def session_api(access: Access) -> SsmApi:
+    """Return the session calls; a target that is not connected gets a hint that says why."""
+
+    def why_offline(target: str) -> str:
+        from aws_runas.targets.readiness import why_not_connected
+
+        return why_not_connected(target, access)
+
+    return SsmApi(access, why_offline)
