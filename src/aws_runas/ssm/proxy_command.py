@@ -11,7 +11,7 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.forward.session import START_TIMEOUT, OpenChannel
 from aws_runas.ssm.forward.settings import HALF_CLOSE_WAIT
-from aws_runas.ssm.shutdown import Departure
+from aws_runas.ssm.shutdown import ShutdownWatcher
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
@@ -147,7 +147,7 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
     """
     loop = asyncio.get_running_loop()
     told: asyncio.Future[int] = loop.create_future()
-    departure = Departure(lambda number: told.set_result(128 + number))
+    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
     sessions: list[SshSession] = []
     channels: list[DataChannel] = []
 

@@ -11,7 +11,7 @@ from typing import Final
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
-from aws_runas.ssm.shutdown import Departure
+from aws_runas.ssm.shutdown import ShutdownWatcher
 from aws_runas.ssm.starting import Starting
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
@@ -245,7 +245,7 @@ async def run_shell(
         return sessions[0]
 
     told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    departure = Departure(lambda number: told.set_result(128 + number))
+    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
     try:
         opening = asyncio.ensure_future(
             open_data_channel(started, make, service=service, options=replace(stream, settings=settings))

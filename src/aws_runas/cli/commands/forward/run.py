@@ -24,7 +24,7 @@ from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.session import OpenChannel
 from aws_runas.ssm.forward.settings import CarrierSettings
 from aws_runas.ssm.opening import channel_opener
-from aws_runas.ssm.shutdown import Departure, raise_at_signals
+from aws_runas.ssm.shutdown import ShutdownWatcher, raise_at_signals
 from aws_runas.ssm.transport.data_channel import StreamOptions
 
 STATUS_INTERVAL = 1.0  # seconds
@@ -99,7 +99,7 @@ def allow_descriptors() -> None:
 async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardReport) -> int:
     loop = asyncio.get_running_loop()
     told: asyncio.Future[int] = loop.create_future()
-    departure = Departure(lambda number: told.set_result(128 + number))
+    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
     loop.set_exception_handler(lambda _, context: report.message(_one_line(context)))
     groups = [_forwarding(options, way, report) for way in ways]
     starting = asyncio.ensure_future(_start(groups))

@@ -1,0 +1,107 @@
+"""run_until_signal: a result, or cleanup and the signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+
+import pytest
+
+from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
+
+
+async def _until_cancelled(steps: list[str], *signals: int) -> None:
+    """Send the signals to this process, one a turn, and wait; clean up slowly when cancelled."""
+    try:
+        for number in signals:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0)
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        os.kill(os.getpid(), signal.SIGTERM)  # ignored: cleanup has begun
+        for _ in range(5):
+            await asyncio.sleep(0)
+        steps.append("cleaned up")
+        raise
+
+
+def test_result_of_the_coroutine_is_returned() -> None:
+    async def compute() -> int:
+        return 3
+
+    assert asyncio.run(run_until_signal(compute())) == 3
+
+
+def test_error_of_the_coroutine_is_raised() -> None:
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(run_until_signal(fail()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signal_cancels_and_waits_for_the_cleanup(number: signal.Signals) -> None:
+    steps: list[str] = []
+    with pytest.raises(SignalReceived) as caught:
+        asyncio.run(run_until_signal(_until_cancelled(steps, number)))
+    assert caught.value.exit_status == 128 + number
+    assert steps == ["cleaned up"]
+
+
+def test_interrupt_goes_to_the_callback() -> None:
+    async def scenario() -> int:
+        interrupted = asyncio.get_running_loop().create_future()
+        count: list[int] = []
+
+        def interrupt() -> None:
+            count.append(1)
+            if len(count) == 2:
+                interrupted.set_result(None)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        async def wait() -> int:
+            os.kill(os.getpid(), signal.SIGINT)
+            await interrupted
+            return len(count)
+
+        return await run_until_signal(wait(), interrupt=interrupt)
+
+    assert asyncio.run(scenario()) == 2
+
+
+def test_ignored_hangup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        steps: list[str] = []
+        with pytest.raises(SignalReceived) as caught:
+            asyncio.run(run_until_signal(_until_cancelled(steps, signal.SIGHUP, signal.SIGTERM)))
+        assert caught.value.signal_number == signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _changed_parent(monkeypatch: pytest.MonkeyPatch, coroutine: Coroutine[object, object, None], watch: bool) -> None:
+    parents = iter([100, 100])
+    monkeypatch.setattr("aws_runas.ssm.shutdown.PARENT_INTERVAL", 0.0)
+    monkeypatch.setattr("aws_runas.ssm.shutdown.os.getppid", lambda: next(parents, 1))
+    asyncio.run(run_until_signal(coroutine, watch_parent=watch))
+
+
+def test_parent_that_ended_counts_as_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    with pytest.raises(SignalReceived) as caught:
+        _changed_parent(monkeypatch, _until_cancelled(steps), True)
+    assert caught.value.signal_number == signal.SIGHUP
+    assert steps == ["cleaned up"]
+
+
+def test_parent_is_not_watched_where_it_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def some_turns() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    _changed_parent(monkeypatch, some_turns(), False)
