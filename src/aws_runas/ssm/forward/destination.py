@@ -1,11 +1,12 @@
-"""Where a forward leads: a port of the instance, or of a host behind it."""
+"""Both ends of a forward: the local address to listen on, and the port of the instance or of a host behind it.
+
+Imports nothing expensive, because the command line is read with this module.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-
-from aws_runas.ssm.forward.address import LocalAddress, join
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 REMOTE_HOST_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"
@@ -13,13 +14,31 @@ _INSTANCE_ITSELF: Final = ("", "localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """The far end.
+class LocalAddress:
+    """A local address to listen on.
 
     Args:
-        target: instance or task id, as StartSession takes it.
+        host: an address or a name; all addresses of a name are used.
+        port: 0 for a port that the system picks.
+        path: path of a unix socket, instead of host and port.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        return self.path or join_host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The remote end of a forward.
+
+    Args:
+        target: instance or task id, as StartSession accepts it.
         port: 1 to 65535.
-        host: behind the instance; "" for the instance itself.
+        host: a host behind the instance; "" for the instance itself.
     """
 
     target: str
@@ -28,22 +47,22 @@ class Destination:
 
     def __str__(self) -> str:
         if self.remote_host:
-            return f"{join(self.host, self.port)} via {self.target}"
-        return join(self.target, self.port)
+            return f"{join_host_port(self.host, self.port)} via {self.target}"
+        return join_host_port(self.target, self.port)
 
     @property
     def remote_host(self) -> bool:
-        """Whether it takes an agent that connects to other hosts."""
+        """True if the agent must connect to another host than its own instance."""
         return self.host not in _INSTANCE_ITSELF
 
     @property
     def document(self) -> str:
-        """The session document."""
+        """Name of the session document."""
         return REMOTE_HOST_DOCUMENT if self.remote_host else PORT_DOCUMENT
 
     @property
     def parameters(self) -> dict[str, list[str]]:
-        """Of the document. The local port is ours to choose, so none is named."""
+        """Parameters of the session document, without a local port: the client chooses that itself."""
         parameters = {"portNumber": [str(self.port)]}
         if self.remote_host:
             parameters["host"] = [self.host]
@@ -52,7 +71,24 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One listener and where it leads."""
+    """A local address and the destination of its connections."""
 
     local: LocalAddress
     destination: Destination
+
+
+def join_host_port(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(address: LocalAddress) -> bool:
+    """Return True if only programs of this machine can connect to the address."""
+    if address.path or address.host == "localhost":
+        return True
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,4 +1,4 @@
-"""What happens to a forward, in the past tense: for the status line, the messages and --events."""
+"""Events of a forward, for the status line, the messages and ``--events``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listener takes connections.
+    """A listener accepts connections.
 
     Args:
-        local: where, as a client writes it: ``127.0.0.1:8888``, ``[::1]:8888`` or a path.
-        host, port: the same in parts; "" and 0 for a unix socket.
-        path: of the unix socket, or "".
-        destination: where it leads, for people.
+        local: the address as a client writes it: ``127.0.0.1:8888``, ``[::1]:8888`` or a path.
+        host: the host of the address, "" for a unix socket.
+        port: the port of the address, 0 for a unix socket.
+        path: path of the unix socket, or "".
+        destination: the destination, for people.
         target: the instance.
-        remote_host: behind the instance, "" for the instance itself.
-        remote_port: there.
+        remote_host: host behind the instance, "" for the instance itself.
+        remote_port: port of the destination.
     """
 
     local: str
@@ -32,7 +33,7 @@ class Listening:
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """Another session carries connections."""
+    """A session was opened. sessions: how many are open now."""
 
     session: str
     agent_version: str
@@ -40,8 +41,8 @@ class SessionOpened:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionOver:
-    """A session has ended. reason: "" where we ended it, as idle or on leaving."""
+class SessionEnded:
+    """A session has ended. reason: "" if we closed it because it was idle or the forward ends."""
 
     session: str
     reason: str
@@ -50,7 +51,7 @@ class SessionOver:
 
 @dataclass(frozen=True, slots=True)
 class SessionNotOpened:
-    """Another session could not be opened. retry_in: seconds, None where nobody waits for it."""
+    """A session could not be opened. retry_in: seconds, None if no connection waits for it."""
 
     reason: str
     retry_in: float | None
@@ -58,7 +59,7 @@ class SessionNotOpened:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The WebSocket of a session was cut and is being resumed."""
+    """The WebSocket of a session was lost and is being resumed."""
 
     session: str
     reason: str
@@ -66,7 +67,7 @@ class ConnectionLost:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRegained:
-    """It was resumed."""
+    """The WebSocket of a session was resumed after so many seconds."""
 
     session: str
     seconds: float
@@ -74,7 +75,7 @@ class ConnectionRegained:
 
 @dataclass(frozen=True, slots=True)
 class LocalOpened:
-    """A program connected."""
+    """A program connected and got a session."""
 
     connection: int
     peer: str
@@ -84,7 +85,7 @@ class LocalOpened:
 
 @dataclass(frozen=True, slots=True)
 class LocalClosed:
-    """Its connection is over. reason: "" for an ordinary end."""
+    """The connection of a program has ended. reason: "" for an ordinary end."""
 
     connection: int
     sent: int
@@ -95,7 +96,7 @@ class LocalClosed:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRefused:
-    """The far side could not connect to the destination."""
+    """The agent could not connect to the destination."""
 
     connection: int
     destination: str
@@ -104,7 +105,7 @@ class RemoteRefused:
 ForwardEvent = (
     Listening
     | SessionOpened
-    | SessionOver
+    | SessionEnded
     | SessionNotOpened
     | ConnectionLost
     | ConnectionRegained

@@ -1,9 +1,10 @@
-"""A forward as a whole: listeners, the sessions behind them, and the connections between the two."""
+"""Forwards as a whole: listeners, the sessions behind them, and the connections between the two."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,22 +12,31 @@ from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.destination import Destination, Forward
 from aws_runas.ssm.forward.events import ConnectionRegained, ForwardEvent, Listening, LocalClosed, Notify
 from aws_runas.ssm.forward.listener import Listener, bind
-from aws_runas.ssm.forward.pool import SessionPool
+from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
+from aws_runas.ssm.forward.policy import PoolSettings
+from aws_runas.ssm.forward.pool import Pool
 from aws_runas.ssm.forward.session import ForwardSession, OpenChannel
-from aws_runas.ssm.forward.settings import CarrierSettings, PoolSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardingSettings:
-    """Of everything below."""
+    """Settings of everything that a forward consists of."""
 
-    carrier: CarrierSettings = field(default_factory=CarrierSettings)
+    multiplexer: MultiplexerSettings = field(default_factory=MultiplexerSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the status line shows. sent and received: bytes since the start."""
+    """Figures of the status line.
+
+    Args:
+        connections: open now.
+        sent: bytes from programs to destinations, since the start.
+        received: bytes from destinations to programs, since the start.
+        sessions: open now.
+        resumed: resumed WebSockets, since the start.
+    """
 
     connections: int
     sent: int
@@ -45,12 +55,14 @@ class Totals:
 
 
 class Forwarding:
-    """Runs forwards until it is closed. Made on the event loop.
+    """Runs forwards from `start` until `close`. Create it on the event loop.
 
     Args:
-        forwards: each with its listener; those that lead to one destination share its sessions.
-        open_channel: makes what opens sessions for a destination.
-        notify: hears of everything; called on the event loop.
+        forwards: local addresses and their destinations. Forwards to one destination share its sessions.
+        open_channel: returns the function that opens sessions for a destination.
+        notify: called with each event, on the event loop.
+        settings: of multiplexers and pools.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -59,64 +71,76 @@ class Forwarding:
         open_channel: Callable[[Destination], OpenChannel],
         notify: Notify,
         settings: ForwardingSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._forwards = forwards
         self._open_channel = open_channel
-        self._tell = notify
+        self._pass_on = notify
         self._settings = settings or ForwardingSettings()
+        self._clock = clock
         self._listeners: list[Listener] = []
-        self._pools: dict[Destination, SessionPool] = {}
+        self._pools: dict[Destination, Pool] = {}
         self._connections: dict[int, LocalConnection] = {}
-        self._sent = 0  # by connections that are over
+        self._sent = 0  # bytes of connections that have ended
         self._received = 0
         self._resumed = 0
 
     def bind(self) -> None:
-        """Take every address, without listening yet.
+        """Bind every local address, without listening yet.
 
         Raises:
-            SessionError: one is not to be had.
+            SessionError: an address is in use or not permitted.
         """
         for forward in self._forwards[len(self._listeners) :]:
             self._listeners.append(bind(forward.local))
 
     async def start(self) -> None:
-        """Bind every address, open the first session of every destination, then listen.
+        """Bind every local address, open the first session of every destination, then listen.
 
         Raises:
-            AwsRunasError: an address or a destination is not to be had; nothing is left behind.
+            AwsRunasError: an address cannot be bound, or a session cannot be opened; nothing is left behind.
         """
         try:
             self.bind()
             for destination in dict.fromkeys(forward.destination for forward in self._forwards):
-                self._pools[destination] = self._pool(destination)
-            await _all(*(pool.start() for pool in self._pools.values()))
+                self._pools[destination] = self._make_pool(destination)
+            await self._start_pools()
             numbers = itertools.count(1)
             for forward, listener in zip(self._forwards, self._listeners, strict=True):
-                listener.start(self._acceptor(listener, forward.destination), lambda: next(numbers))
-                self._notify(_listening(listener, forward.destination))
+                acceptor = self._make_acceptor(listener, forward.destination)
+                listener.start(acceptor, lambda: next(numbers), self._clock)
+                self._notify(_listening_event(listener, forward.destination))
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Stop listening, end the sessions at the service, remove the sockets. Idempotent."""
+        """Stop listening, end the sessions at the service, and remove the sockets. Idempotent."""
         for listener in self._listeners:
-            listener.close()
+            await listener.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()), return_exceptions=True)
 
     def totals(self) -> Totals:
-        """What has passed so far."""
-        open_now = self._connections.values()
+        """Return the figures of the status line."""
+        connections = self._connections.values()
         return Totals(
-            len(open_now),
-            self._sent + sum(each.sent for each in open_now),
-            self._received + sum(each.received for each in open_now),
-            sum(pool.ready() for pool in self._pools.values()),
+            len(connections),
+            self._sent + sum(connection.sent for connection in connections),
+            self._received + sum(connection.received for connection in connections),
+            sum(pool.session_count() for pool in self._pools.values()),
             self._resumed,
         )
 
-    def _acceptor(self, listener: Listener, destination: Destination) -> Callable[[LocalConnection], None]:
+    async def _start_pools(self) -> None:
+        """Start all pools at once. The first error cancels the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pool in self._pools.values():
+                    group.create_task(pool.start())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    def _make_acceptor(self, listener: Listener, destination: Destination) -> Callable[[LocalConnection], None]:
         pool = self._pools[destination]
 
         def accept(connection: LocalConnection) -> None:
@@ -125,21 +149,22 @@ class Forwarding:
 
         return accept
 
-    def _pool(self, destination: Destination) -> SessionPool:
+    def _make_pool(self, destination: Destination) -> Pool:
         open_channel = self._open_channel(destination)
 
-        async def open_session(pool: SessionPool) -> ForwardSession:
+        async def open_session(pool: Pool) -> ForwardSession:
             session = ForwardSession(
                 pool,
                 self._notify,
-                self._settings.carrier,
+                self._settings.multiplexer,
                 destination=str(destination),
                 remote_host=destination.remote_host,
+                clock=self._clock,
             )
             await session.open(open_channel)
             return session
 
-        return SessionPool(open_session, self._notify, self._settings.pool)
+        return Pool(open_session, self._notify, self._settings.pool, self._clock)
 
     def _notify(self, event: ForwardEvent) -> None:
         if isinstance(event, ConnectionRegained):
@@ -148,10 +173,10 @@ class Forwarding:
             self._connections.pop(event.connection, None)
             self._sent += event.sent
             self._received += event.received
-        self._tell(event)
+        self._pass_on(event)
 
 
-def _listening(listener: Listener, destination: Destination) -> Listening:
+def _listening_event(listener: Listener, destination: Destination) -> Listening:
     address = listener.address
     return Listening(
         local=listener.local,
@@ -163,15 +188,3 @@ def _listening(listener: Listener, destination: Destination) -> Listening:
         remote_host=destination.host if destination.remote_host else "",
         remote_port=destination.port,
     )
-
-
-async def _all(*awaitables: object) -> None:
-    """Wait for all; the first that fails cancels the others and waits for what they leave."""
-    tasks = [asyncio.ensure_future(each) for each in awaitables]  # type: ignore[call-overload]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

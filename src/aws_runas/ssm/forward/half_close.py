@@ -1,8 +1,9 @@
-"""Has a local program closed its connection whole, or only its sending half? TCP itself does not say.
+"""When a half-closed connection is closed at the remote end, and whether its local program still exists.
 
-Both look the same to the one at the other end: FIN. But here the other end is on this machine, and the system knows
-whether a process still holds it. Where it does not (close), nobody waits for an answer, and the far side can be told at
-once; where it does (shutdown), the answer must still be carried, and the far side must not be told yet (spec 10).
+On the wire, a program that closes its connection and one that ends only its sending half look the same: FIN. But the
+program runs on this machine, and the kernel knows whether a process still has the socket open. If none has (close),
+nobody reads an answer, and FIN goes to the remote end at once. If one has (shutdown), the answer is still to come, and
+FIN must wait: an agent of Amazon drops its remaining answer when it receives FIN (spec 10).
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ import select
 import socket
 import struct
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final
+
+REMOTE_END_TIMEOUT: Final = 2.0  # seconds that a program may still send after the remote end has closed
 
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
@@ -25,14 +31,60 @@ _NO_COOKIE: Final = b"\xff" * 8
 _INODE_OFFSET: Final = _HEADER.size + 4 + 48 + 16  # after the header, four bytes, struct inet_diag_sockid, four numbers
 
 
-def was_closed_whole(connected: socket.socket | None) -> bool:
-    """Tell whether the program at the other end of a connection has let go of it altogether.
+class HalfCloseAction(Enum):
+    """What to do with a connection of which one half is closed."""
+
+    WAIT = "wait"  # nothing yet
+    CLOSE = "close"  # close it at the remote end
+
+
+@dataclass(frozen=True, slots=True)
+class HalfCloseState:
+    """What is known about the two halves of a connection. Times are monotonic seconds, None if it did not happen.
+
+    Args:
+        local_end_at: the program ended its sending half.
+        remote_end_at: the remote end closed its half.
+        last_received: last byte from the remote end, 0.0 if there was none.
+        unsent: bytes of the program are still queued.
+    """
+
+    local_end_at: float | None = None
+    remote_end_at: float | None = None
+    last_received: float = 0.0
+    unsent: bool = False
+
+
+def decide_half_close(
+    state: HalfCloseState, now: float, timeout: float, program_closed: Callable[[], bool]
+) -> HalfCloseAction:
+    """Return what to do with a connection at this time.
+
+    Args:
+        state: the connection.
+        now: monotonic seconds.
+        timeout: seconds of silence until a half-closed connection is closed at the remote end.
+        program_closed: True if no process has the local end open any more; called only where it matters.
+    """
+    if state.remote_end_at is not None:
+        expired = now - state.remote_end_at >= REMOTE_END_TIMEOUT
+        return HalfCloseAction.CLOSE if expired else HalfCloseAction.WAIT
+    if state.local_end_at is None or state.unsent:
+        return HalfCloseAction.WAIT
+    silent_since = max(state.local_end_at, state.last_received)
+    if now - silent_since >= timeout or program_closed():
+        return HalfCloseAction.CLOSE
+    return HalfCloseAction.WAIT
+
+
+def is_fully_closed(connected: socket.socket | None) -> bool:
+    """Return True if no process has the other end of a local connection open any more.
 
     Args:
         connected: our end, which has read EOF.
 
     Returns:
-        True where that is certain; False where the program may still read, or where the system does not tell.
+        True only if that is certain; False if a program may still read, or if the system does not tell.
     """
     if connected is None or not sys.platform.startswith("linux"):
         return False
@@ -40,21 +92,21 @@ def was_closed_whole(connected: socket.socket | None) -> bool:
         if connected.family == socket.AF_UNIX:
             return _hung_up(connected)
         if connected.family in (socket.AF_INET, socket.AF_INET6):
-            return _orphaned(connected)
+            return _has_no_process(connected)
     except (OSError, ValueError, struct.error):
         pass
     return False
 
 
 def _hung_up(connected: socket.socket) -> bool:
-    """A unix socket says POLLHUP when the other end is gone, and only POLLRDHUP when it is half-closed."""
+    """Poll a unix socket: POLLHUP means that the other end is closed, POLLRDHUP alone that it is half-closed."""
     poll = select.poll()
     poll.register(connected.fileno(), select.POLLHUP)
     return any(event & select.POLLHUP for _, event in poll.poll(0))
 
 
-def _orphaned(connected: socket.socket) -> bool:
-    """Ask the kernel for the other end of a TCP connection on this machine: a socket without inode has no process."""
+def _has_no_process(connected: socket.socket) -> bool:
+    """Ask the kernel for the other end of a local TCP connection: a socket without an inode has no process."""
     here, there = connected.getsockname(), connected.getpeername()
     addresses = [
         socket.inet_pton(connected.family, name[0].partition("%")[0]).ljust(16, b"\0") for name in (there, here)
@@ -71,7 +123,7 @@ def _orphaned(connected: socket.socket) -> bool:
     kind = int.from_bytes(answer[4:6], sys.byteorder)
     if kind == _NLMSG_ERROR:
         error = int.from_bytes(answer[_HEADER.size : _HEADER.size + 4], sys.byteorder, signed=True)
-        # Not there at all: closed and gone, when it is this machine's. Of another machine's socket nothing is known.
+        # No such socket: closed, if its address is of this machine. Nothing is known about another machine's sockets.
         return error == -_ENOENT and bool(here[0] == there[0])
     if kind != _SOCK_DIAG_BY_FAMILY:
         return False

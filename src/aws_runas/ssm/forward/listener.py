@@ -1,4 +1,4 @@
-"""The local end of a forward: sockets that programs connect to, on TCP or in the file system."""
+"""Listening sockets of a forward, on TCP or in the file system, and which process holds an address that is taken."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from aws_runas.errors import SessionError
-from aws_runas.ssm.forward.address import LocalAddress
 from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
-from aws_runas.ssm.forward.port_owner import who_holds
+from aws_runas.ssm.forward.destination import LocalAddress
 
 BACKLOG: Final = 1024
 SOCKET_MODE: Final = 0o600
-AT_ONCE: Final = 64  # connections accepted in one turn of the loop
-ACCEPT_AGAIN: Final = 0.5  # seconds after which accepting is tried again, where files had run out
-COMPLAIN_AGAIN: Final = 30.0  # seconds
+MAX_ACCEPTS: Final = 64  # connections accepted in one turn of the loop
+ACCEPT_RETRY_DELAY: Final = 0.5  # seconds until accepting is tried again after file descriptors ran out
+COMPLAIN_INTERVAL: Final = 30.0  # seconds
+_LISTEN: Final = "0A"  # state in /proc/net/tcp
 
 
 class Listener:
-    """Sockets bound to one address; nothing is accepted before ``start``.
+    """Sockets bound to one address. They accept nothing before `start`.
 
     Args:
-        identity: device and inode of the unix socket's file, to know it again.
+        address: the address, with the port that the system picked.
+        sockets: bound sockets; the listener closes them.
+        identity: device and inode of the unix socket's file, so that only our own file is removed.
     """
 
     def __init__(
@@ -42,52 +45,59 @@ class Listener:
 
     @property
     def local(self) -> str:
-        """As a client writes it, with the port that the system picked."""
+        """The address as a client writes it, with the port that the system picked."""
         return str(self.address)
 
-    def start(self, accept: Callable[[LocalConnection], None], numbers: Callable[[], int]) -> None:
-        """Begin to listen.
+    def start(
+        self,
+        accepted: Callable[[LocalConnection], None],
+        next_number: Callable[[], int],
+        clock: Callable[[], float],
+    ) -> None:
+        """Listen and accept connections until `close`.
 
         Args:
-            accept: gets each connection.
-            numbers: gives each connection its number.
+            accepted: called with each connection.
+            next_number: returns the number of the next connection.
+            clock: monotonic seconds.
 
         Raises:
-            SessionError: somebody else was faster.
+            SessionError: another process listens on the address by now.
         """
         buffer = bytearray(READ_SIZE)
 
-        def make() -> asyncio.BaseProtocol:
-            return _Accepted(numbers(), buffer, accept)
+        def make_protocol() -> asyncio.BaseProtocol:
+            return LocalConnection(next_number(), buffer, clock, accepted)
 
-        for each in self._sockets:
+        for bound in self._sockets:
             try:
-                each.listen(BACKLOG)
-            except OSError as error:  # two may bind the same port as long as neither listens
-                raise _cannot_bind(self.address, error) from error
-            self._watch(each, make)
+                bound.listen(BACKLOG)
+            except OSError as error:  # two processes may bind the same port as long as neither listens
+                raise _bind_error(self.address, error) from error
+            self._watch(bound, make_protocol)
 
-    def close(self) -> None:
-        """Stop listening and remove the unix socket, where it is still ours."""
+    async def close(self) -> None:
+        """Stop listening, remove the file of the unix socket if it is still ours, and wait for accepted connections."""
         self._closed = True
-        for each in self._sockets:
-            if each.fileno() >= 0:
-                asyncio.get_running_loop().remove_reader(each)
-                each.close()
+        for bound in self._sockets:
+            if bound.fileno() >= 0:
+                asyncio.get_running_loop().remove_reader(bound)
+                bound.close()
         if self._identity is not None:
             with contextlib.suppress(OSError):
                 status = os.lstat(self.address.path)
                 if (status.st_dev, status.st_ino) == self._identity:
                     os.unlink(self.address.path)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # asyncio.Server would do, but for the day when files run out: it then complains a thousand times a second.
-    def _watch(self, listening: socket.socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+    # Not asyncio.Server: when file descriptors run out, it logs an error a thousand times a second.
+    def _watch(self, listening: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         if not self._closed:
-            asyncio.get_running_loop().add_reader(listening, self._accept_some, listening, make)
+            asyncio.get_running_loop().add_reader(listening, self._accept_some, listening, make_protocol)
 
-    def _accept_some(self, listening: socket.socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+    def _accept_some(self, listening: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(AT_ONCE):
+        for _ in range(MAX_ACCEPTS):
             try:
                 connected, _address = listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -96,85 +106,99 @@ class Listener:
                 continue
             except OSError as error:
                 loop.remove_reader(listening)
-                loop.call_later(ACCEPT_AGAIN, self._watch, listening, make)
-                if loop.time() - self._complained_at > COMPLAIN_AGAIN:
+                loop.call_later(ACCEPT_RETRY_DELAY, self._watch, listening, make_protocol)
+                if loop.time() - self._complained_at > COMPLAIN_INTERVAL:
                     self._complained_at = loop.time()
                     loop.call_exception_handler({"message": "connections have to wait", "exception": error})
                 return
             connected.setblocking(False)
-            task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(make, connected))
+            task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(make_protocol, connected))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
 
-class _Accepted(LocalConnection):
-    def __init__(self, number: int, buffer: bytearray, accept: Callable[[LocalConnection], None]) -> None:
-        super().__init__(number, buffer)
-        self._accept = accept
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._accept(self)
-
-
 def bind(address: LocalAddress) -> Listener:
-    """Take an address for us.
+    """Bind an address.
 
     Raises:
-        SessionError: it is taken, may not be used, or does not exist here; the message says by whom, where that shows.
+        SessionError: it is in use, not permitted, or does not exist on this machine. The message names the process
+            that uses it, if the system shows it.
     """
     if address.path:
         return _bind_path(address)
     sockets: list[socket.socket] = []
     port = address.port
     try:
-        for family, place in _addresses(address.host, port):
-            host = place[0]
-            one = _tcp_socket(family)
-            sockets.append(one)
-            one.bind((host, port, *place[2:]))
-            port = one.getsockname()[1]  # a name with two addresses has one port
+        for family, host, scope in _resolve(address.host, port):
+            bound = _tcp_socket(family)
+            sockets.append(bound)
+            bound.bind((host, port, *scope))
+            port = bound.getsockname()[1]  # all addresses of a name use the same port
     except OSError as error:
-        for each in sockets:
-            each.close()
-        raise _cannot_bind(address, error) from error
+        for bound in sockets:
+            bound.close()
+        raise _bind_error(address, error) from error
     return Listener(LocalAddress(address.host, port), sockets)
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, tuple[str, int] | tuple[str, int, int, int]]]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((int(each[0]), each[4]) for each in found))  # type: ignore[misc]
+def find_port_owner(port: int, path: str = "") -> str:
+    """Return which process listens on a TCP port or a unix socket (/proc on Linux).
+
+    Args:
+        port: the port; ignored if a path is given.
+        path: path of the unix socket.
+
+    Returns:
+        ``nginx (pid 1234)``, or "" if the system does not show it: another user's process, another system.
+    """
+    inodes = _unix_inodes(path) if path else _tcp_inodes(port)
+    if not inodes:
+        return ""
+    links = {f"socket:[{inode}]" for inode in inodes}
+    for process in _process_directories():
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if os.readlink(descriptor) in links:
+                        return f"{_process_name(process)} (pid {process.name})"
+    return ""
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, str, tuple[int, ...]]]:
+    """Return family, address and scope (IPv6) of each address of a host."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((int(family), str(name[0]), name[2:]) for family, _, _, _, name in addresses))
 
 
 def _tcp_socket(family: int) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
-    one.setblocking(False)
-    if os.name == "posix":  # elsewhere it would share the port with whoever has it
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    created = socket.socket(family, socket.SOCK_STREAM)
+    created.setblocking(False)
+    if os.name == "posix":  # on Windows this option would share the port with another process
+        created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    return one
+        created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return created
 
 
 def _bind_path(address: LocalAddress) -> Listener:
     path = address.path
-    _remove_stale(path)
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    one.setblocking(False)
-    mask = os.umask(0o777 & ~SOCKET_MODE)  # the mode counts from the first moment
+    _remove_stale_socket(path)
+    created = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    created.setblocking(False)
+    mask = os.umask(0o777 & ~SOCKET_MODE)  # so that the mode holds from the first moment
     try:
-        one.bind(path)
+        created.bind(path)
     except OSError as error:
-        one.close()
-        raise _cannot_bind(address, error) from error
+        created.close()
+        raise _bind_error(address, error) from error
     finally:
         os.umask(mask)
     status = os.lstat(path)
-    return Listener(address, [one], (status.st_dev, status.st_ino))
+    return Listener(address, [created], (status.st_dev, status.st_ino))
 
 
-def _remove_stale(path: str) -> None:
-    """Remove a socket that a dead process left; never another kind of file, never one that somebody answers on."""
+def _remove_stale_socket(path: str) -> None:
+    """Remove the socket of a dead process. Keep every other file, and a socket that a process listens on."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise SessionError(
@@ -183,7 +207,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _cannot_bind(LocalAddress(path=path), error) from error
+        raise _bind_error(LocalAddress(path=path), error) from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -191,15 +215,15 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
         except OSError:
-            pass  # bind will say what is wrong
+            pass  # bind reports the reason
 
 
-def _cannot_bind(address: LocalAddress, error: OSError) -> SessionError:
+def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
     if error.errno == errno.EADDRINUSE:
-        holder = who_holds(address.port, address.path)
-        held = f", by {holder}" if holder else ""
+        owner = find_port_owner(address.port, address.path)
+        by_owner = f", by {owner}" if owner else ""
         return SessionError(
-            f"{address} is in use already{held}",
+            f"{address} is in use already{by_owner}",
             code="port-taken",
             hint="choose another with -p, or leave it out and one is found",
         )
@@ -211,3 +235,38 @@ def _cannot_bind(address: LocalAddress, error: OSError) -> SessionError:
         )
     reason = error.strerror or str(error)
     return SessionError(f"cannot listen on {address}: {reason}", code="address-unusable")
+
+
+def _tcp_inodes(port: int) -> set[str]:
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(fields[9])
+    return inodes
+
+
+def _unix_inodes(path: str) -> set[str]:
+    inodes = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+            fields = line.split(None, 7)
+            if len(fields) == 8 and fields[7] == path:
+                inodes.add(fields[6])
+    return inodes
+
+
+def _process_directories() -> list[Path]:
+    try:
+        return [directory for directory in Path("/proc").iterdir() if directory.name.isdigit()]
+    except OSError:
+        return []
+
+
+def _process_name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip() or "a process"
+    except OSError:
+        return "a process"

@@ -1,101 +1,136 @@
-"""What carries the connections of a port session: many at once (mux) or one after the other (port)."""
+"""The interface of what carries connections on one port session, its settings, and how saturation is measured.
+
+Two classes implement it: `mux` carries many connections at once, `basic` one after the other.
+
+Imports nothing expensive at run time, because the command line is read with this module.
+"""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
-from aws_runas.ssm.forward.connection import LocalConnection
+if TYPE_CHECKING:
+    from aws_runas.ssm.forward.connection import LocalConnection
 
-FAST_DOWNLOAD: Final = 300_000  # bytes a second; an agent at its pace sends 650,000 (spec, measured), less under load
-MEASURE: Final = 0.05  # seconds over which a download is measured
-BLOCKED: Final = 0.03  # seconds with more to send than the channel takes: longer than any burst that it lets through
-AFTER_FIN: Final = 2.0  # seconds that the program may still send after the far side has ended
+HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence until a half-closed connection is closed
+FAST_DOWNLOAD: Final = 300_000  # bytes per second; an agent at full speed sends 650,000 (measured), less under load
+MEASURE_INTERVAL: Final = 0.05  # seconds over which the download rate is measured
+BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel takes; longer than any burst
 
 
-class CarrierReport(Protocol):
-    """What a carrier tells the session it belongs to."""
+@dataclass(frozen=True, slots=True)
+class MultiplexerSettings:
+    """How connections are carried.
 
-    def connection_over(self, connection: LocalConnection, reason: str) -> None:
-        """A connection has ended; the carrier does not know it any more."""
+    Args:
+        frame_data: bytes of data in one smux frame. A message's payload minus the header makes one frame a message.
+        receive_buffer: bytes of all connections of a session together that their programs have not read.
+        half_close_timeout: seconds, see HALF_CLOSE_TIMEOUT.
+    """
+
+    frame_data: int = 1016
+    receive_buffer: int = 4 * 1024 * 1024
+    half_close_timeout: float = HALF_CLOSE_TIMEOUT
+
+
+class MultiplexerOwner(Protocol):
+    """The session that a multiplexer belongs to. Called on the event loop."""
+
+    def connection_ended(self, connection: LocalConnection, reason: str) -> None:
+        """Take note that a connection has ended and the multiplexer no longer knows it.
+
+        Args:
+            connection: the connection.
+            reason: "" for an ordinary end.
+        """
 
     def connection_refused(self, connection: LocalConnection) -> None:
-        """The far side could not connect to its destination; connection_over follows."""
+        """Take note that the remote end could not connect to its destination; `connection_ended` follows."""
 
     def became_available(self) -> None:
-        """Another connection can be attached, which was not so before."""
+        """Take note that another connection can be attached now."""
 
-    def carrier_failed(self, reason: str) -> None:
-        """The peer breaks the protocol: the session is of no use any more."""
+    def multiplexer_failed(self, reason: str) -> None:
+        """Take note that the peer violated the protocol; the session cannot be used any more."""
 
 
-class Carrier(Protocol):
-    """Connections on one session. Called on the event loop."""
+class Multiplexer(Protocol):
+    """Carries the connections of one session. Called on the event loop."""
 
     def attach(self, connection: LocalConnection) -> None:
-        """Carry one more connection; only when available."""
+        """Carry one more connection. Call only while `capacity` is above zero."""
 
-    def available(self) -> bool:
-        """Whether attach may be called."""
+    def capacity(self) -> int:
+        """Return how many more connections can be attached."""
         ...
 
-    def busy(self) -> bool:
-        """Whether the session runs at its pace or is held up: another connection would do better elsewhere."""
+    def saturated(self, now: float) -> bool:
+        """Return True if another connection would be faster on another session.
+
+        Args:
+            now: monotonic seconds.
+        """
         ...
 
     def connections(self) -> int:
-        """How many connections it carries."""
+        """Return how many connections it carries."""
         ...
 
     def active(self) -> int:
-        """How many of them are open both ways, and may yet do anything."""
+        """Return how many connections are open in both directions."""
         ...
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the session."""
+        """Process bytes of the session."""
 
     def writable(self) -> None:
-        """The channel takes data again."""
+        """Send what is queued: the channel accepts data again."""
 
     def connect_failed(self) -> None:
-        """The far side reports that it could not connect."""
+        """Process the report of the agent that it could not connect."""
 
-    def tick(self, now: float) -> None:
-        """Called about four times a second, for what depends on time."""
+    def handle_timer(self, now: float) -> None:
+        """Do what depends on the time; called about four times a second.
 
-    def ended(self) -> None:
-        """The session is gone: break off every connection."""
+        Args:
+            now: monotonic seconds.
+        """
+
+    def session_ended(self) -> None:
+        """Reset every connection: the session has ended."""
 
 
-class Pace:
-    """Tells whether a session runs as fast as it can, at this moment."""
+class Saturation:
+    """Measures whether a session transfers as fast as it can. Told the time with each fact."""
 
     def __init__(self) -> None:
-        self.held_up = False  # reading stopped, a reader is too slow
+        self.reading_paused = False  # a local program reads too slowly
         self._blocked_since: float | None = None
         self._received = 0  # bytes since _measured_from
         self._measured_from = 0.0
-        self._download = 0.0  # bytes a second
+        self._download_rate = 0.0  # bytes per second
 
-    def blocked(self, now: float) -> None:
-        """There is more to send than the channel takes."""
+    def send_blocked(self, now: float) -> None:
+        """Note that there is more to send than the channel accepts."""
         if self._blocked_since is None:
             self._blocked_since = now
 
-    def unblocked(self) -> None:
-        """Everything has been given to the channel."""
+    def send_unblocked(self) -> None:
+        """Note that the channel has accepted everything."""
         self._blocked_since = None
 
     def received(self, length: int, now: float) -> None:
-        """So many bytes came in."""
+        """Note that bytes were received."""
         self._received += length
         passed = now - self._measured_from
-        if passed >= MEASURE:
-            self._download = self._received / passed
+        if passed >= MEASURE_INTERVAL:
+            self._download_rate = self._received / passed
             self._received = 0
             self._measured_from = now
 
-    def busy(self, now: float) -> bool:
-        """Whether another connection would have to share what there is."""
-        if self.held_up or (self._blocked_since is not None and now - self._blocked_since >= BLOCKED):
+    def saturated(self, now: float) -> bool:
+        """Return True if another connection would have to share the speed of the session."""
+        if self.reading_paused or (self._blocked_since is not None and now - self._blocked_since >= BLOCKED_TIME):
             return True
-        return self._download > FAST_DOWNLOAD and now - self._measured_from < 4 * MEASURE
+        return self._download_rate > FAST_DOWNLOAD and now - self._measured_from < 4 * MEASURE_INTERVAL

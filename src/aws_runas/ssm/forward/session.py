@@ -1,16 +1,15 @@
-"""One session of a forward: opened, carrying connections, ended; and what of it the pool wants to know."""
+"""One SSM session of a forward: opening it, the connections that it carries, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.errors import SessionError
 from aws_runas.ssm import versions
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.forward.basic import PortCarrier
+from aws_runas.ssm.forward.basic import BasicMultiplexer
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.events import (
     ConnectionLost,
@@ -20,56 +19,74 @@ from aws_runas.ssm.forward.events import (
     Notify,
     RemoteRefused,
 )
-from aws_runas.ssm.forward.multiplexer import Carrier
-from aws_runas.ssm.forward.mux import MuxCarrier
-from aws_runas.ssm.forward.settings import CarrierSettings
+from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
+from aws_runas.ssm.forward.mux import SmuxMultiplexer
+from aws_runas.ssm.forward.policy import SessionState
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
-SHORT_CUT: Final = 1.0  # seconds; the hourly cut is mended faster, and no reason for another session
+SHORT_INTERRUPTION: Final = 1.0  # seconds; the hourly reconnect is faster, and no reason to open another session
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
 OpenChannel = Callable[[Callable[[DataChannel], SessionHandler]], Awaitable[str]]
-"""Start a session and connect it with the handler that is made; returns the session id."""
+"""Starts a session, connects it with the handler that is made for it, and returns the session id."""
 
 
 class SessionOwner(Protocol):
-    """The pool."""
+    """The pool that a session belongs to. Called on the event loop."""
 
-    def session_over(self, session: ForwardSession, error: Exception | None) -> None:
-        """A session that had started has ended. error: why, None where we wanted it."""
+    def session_ended(self, session: ForwardSession, error: Exception | None) -> None:
+        """Take note that a session that had started has ended; the owner closes it.
+
+        Args:
+            session: the session.
+            error: the reason, None if `close` ended it.
+        """
 
     def became_available(self) -> None:
-        """A session can take another connection."""
+        """Take note that a session can take another connection."""
 
 
 class ForwardSession:
-    """Implements SessionHandler and CarrierReport.
+    """Implements SessionHandler and MultiplexerOwner.
 
     Args:
+        owner: the pool. It calls `close`, also after `session_ended`.
+        notify: called with each event.
+        settings: of the multiplexer.
         destination: for people, ``i-deadbeef:9000``.
-        remote_host: the destination lies behind the instance.
+        remote_host: the destination is a host behind the instance.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, owner: SessionOwner, notify: Notify, settings: CarrierSettings, *, destination: str, remote_host: bool
+        self,
+        owner: SessionOwner,
+        notify: Notify,
+        settings: MultiplexerSettings,
+        *,
+        destination: str,
+        remote_host: bool,
+        clock: Callable[[], float],
     ) -> None:
         self.session_id = ""
         self.agent_version = ""
-        self.idle_since = time.monotonic()
-        self.occupied_since = 0.0  # monotonic: when it last got a connection that it does not share
         self.over = False
-        self._lost_at: float | None = None  # its connection was cut then, and is being resumed
+        self.error: Exception | None = None  # why it is over
+        self._clock = clock
+        self._idle_since = clock()
+        self._occupied_since = float("-inf")
+        self._connection_lost_at: float | None = None  # its WebSocket was lost then, and is being resumed
         self._owner = owner
         self._notify = notify
         self._settings = settings
         self._destination = destination
         self._remote_host = remote_host
         self._channel: DataChannel | None = None
-        self._carrier: Carrier | None = None
+        self._multiplexer: Multiplexer | None = None
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._leaving = False
+        self._closing = False
 
     async def open(self, open_channel: OpenChannel) -> None:
         """Start the session at the service and wait until data may flow.
@@ -77,7 +94,7 @@ class ForwardSession:
         Raises:
             AwsRunasError: it could not be started; nothing of it is left.
         """
-        self.session_id = await open_channel(self._made)
+        self.session_id = await open_channel(self._set_channel)
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 await asyncio.shield(self._started)
@@ -91,8 +108,8 @@ class ForwardSession:
             raise
 
     async def close(self) -> None:
-        """End the session at the service and break off its connections. Idempotent."""
-        self._leaving = True
+        """End the session at the service and reset its connections. Idempotent."""
+        self._closing = True
         if self._channel is not None:
             await self._channel.terminate()
         self._end(None)
@@ -100,36 +117,47 @@ class ForwardSession:
     # for the pool
 
     def attach(self, connection: LocalConnection, local: str) -> None:
-        """Carry one more connection; only when available."""
-        if self._carrier is not None:
-            if not self._carrier.active():
-                self.occupied_since = time.monotonic()
+        """Carry one more connection. Call only while `state` shows capacity."""
+        if self._multiplexer is not None:
+            if not self._multiplexer.active():
+                self._occupied_since = self._clock()
             self._notify(LocalOpened(connection.number, connection.peer, local, self.session_id))
-            self._carrier.attach(connection)
+            self._multiplexer.attach(connection)
 
-    def available(self) -> bool:
-        """Whether attach may be called."""
-        return self._carrier is not None and not self.over and self._carrier.available()
+    def state(self, now: float) -> SessionState:
+        """Return what the pool's policy needs to know.
 
-    def busy(self) -> bool:
-        """Whether another connection would do better on another session."""
-        away = self._lost_at is not None and time.monotonic() - self._lost_at > SHORT_CUT
-        return self._carrier is not None and (away or self._carrier.busy())
-
-    def active(self) -> int:
-        """How many connections may yet do anything."""
-        return self._carrier.active() if self._carrier is not None else 0
+        Args:
+            now: monotonic seconds.
+        """
+        multiplexer = self._multiplexer
+        if multiplexer is None or self.over:
+            return SessionState(capacity=0)
+        lost_at = self._connection_lost_at
+        interrupted = lost_at is not None and now - lost_at > SHORT_INTERRUPTION
+        return SessionState(
+            capacity=multiplexer.capacity(),
+            saturated=interrupted or multiplexer.saturated(now),
+            connections=multiplexer.connections(),
+            active=multiplexer.active(),
+            occupied_since=self._occupied_since,
+            idle_since=self._idle_since,
+        )
 
     def connections(self) -> int:
-        """How many it carries."""
-        return self._carrier.connections() if self._carrier is not None else 0
+        """Return how many connections it carries."""
+        return self._multiplexer.connections() if self._multiplexer is not None else 0
 
-    def tick(self, now: float) -> None:
-        """Called about four times a second."""
-        if self._carrier is not None:
-            self._carrier.tick(now)
-            if self._carrier.connections():
-                self.idle_since = now
+    def handle_timer(self, now: float) -> None:
+        """Do what depends on the time; called about four times a second.
+
+        Args:
+            now: monotonic seconds.
+        """
+        if self._multiplexer is not None:
+            self._multiplexer.handle_timer(now)
+            if self._multiplexer.connections():
+                self._idle_since = now
 
     # SessionHandler
 
@@ -144,44 +172,48 @@ class ForwardSession:
             return
         if versions.later_than(event.agent_version, versions.MULTIPLEXING):
             keepalive = not versions.later_than(event.agent_version, versions.NO_KEEPALIVE)
-            self._carrier = MuxCarrier(self._channel, self, self._settings, keepalive=keepalive)
+            self._multiplexer = SmuxMultiplexer(
+                self._channel, self, self._settings, keepalive=keepalive, clock=self._clock
+            )
         else:
-            self._carrier = PortCarrier(self._channel, self, self._settings)
+            self._multiplexer = BasicMultiplexer(self._channel, self, self._settings, clock=self._clock)
         self._started.set_result(None)
 
     def data_received(self, data: bytes, payload_type: int) -> None:
-        if self._carrier is not None and payload_type == 1:
-            self._carrier.data_received(data)
+        if self._multiplexer is not None and payload_type == 1:
+            self._multiplexer.data_received(data)
 
     def exit_code_received(self, exit_code: int) -> None:
         pass  # port sessions have none
 
     def flag_received(self, flag: int) -> None:
-        if flag == CONNECT_TO_PORT_ERROR and self._carrier is not None:
-            self._carrier.connect_failed()
+        if flag == CONNECT_TO_PORT_ERROR and self._multiplexer is not None:
+            self._multiplexer.connect_failed()
 
     def writable(self) -> None:
-        if self._carrier is not None:
-            self._carrier.writable()
+        if self._multiplexer is not None:
+            self._multiplexer.writable()
 
     def connection_lost(self, reason: str) -> None:
-        self._lost_at = time.monotonic()
+        self._connection_lost_at = self._clock()
         self._notify(ConnectionLost(self.session_id, reason))
 
     def connection_regained(self, seconds: float) -> None:
-        self._lost_at = None
+        self._connection_lost_at = None
         self._notify(ConnectionRegained(self.session_id, seconds))
 
-    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
+    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error contains it
         if not self._started.done():
             self._fail_start(error or SessionError("the session ended before it began", code="session-ended"))
-        self._end(error if error is not None or self._leaving else _ended_by_service())
+        if error is None and not self._closing:
+            error = SessionError("the service ended the session", code="session-ended")
+        self._end(error)
 
-    # CarrierReport
+    # MultiplexerOwner
 
-    def connection_over(self, connection: LocalConnection, reason: str) -> None:
-        self.idle_since = time.monotonic()
-        seconds = self.idle_since - connection.opened_at
+    def connection_ended(self, connection: LocalConnection, reason: str) -> None:
+        self._idle_since = self._clock()
+        seconds = self._idle_since - connection.opened_at
         self._notify(LocalClosed(connection.number, connection.sent, connection.received, seconds, reason))
 
     def connection_refused(self, connection: LocalConnection) -> None:
@@ -190,30 +222,25 @@ class ForwardSession:
     def became_available(self) -> None:
         self._owner.became_available()
 
-    def carrier_failed(self, reason: str) -> None:
+    def multiplexer_failed(self, reason: str) -> None:
         self._end(SessionError(reason, code="session-failed"))
-        if self._channel is not None:
-            self._closing = asyncio.get_running_loop().create_task(self._channel.terminate())
 
     # inside
 
-    def _made(self, channel: DataChannel) -> SessionHandler:
+    def _set_channel(self, channel: DataChannel) -> SessionHandler:
         self._channel = channel
         return self
 
     def _fail_start(self, error: Exception) -> None:
         if not self._started.done():
             self._started.set_exception(error)
-            self._started.exception()  # looked at, even where nobody waits any more
+            self._started.exception()  # retrieved here because possibly nobody waits any more
 
     def _end(self, error: Exception | None) -> None:
         if self.over:
             return
         self.over = True
-        if self._carrier is not None:
-            self._carrier.ended()
-            self._owner.session_over(self, error)
-
-
-def _ended_by_service() -> AwsRunasError:
-    return SessionError("the service ended the session", code="session-ended")
+        self.error = error
+        if self._multiplexer is not None:
+            self._multiplexer.session_ended()
+            self._owner.session_ended(self, error)

@@ -1,4 +1,4 @@
-"""The carrier of many connections, with a channel that only remembers."""
+"""The smux multiplexer, with a channel that only records."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.forward.address import LocalAddress
 from aws_runas.ssm.forward.connection import LocalConnection
+from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.forward.listener import bind
-from aws_runas.ssm.forward.mux import MuxCarrier
-from aws_runas.ssm.forward.settings import CarrierSettings
+from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
+from aws_runas.ssm.forward.mux import SmuxMultiplexer
 
 
 @dataclass
 class Channel:
-    """What a data channel shows a session."""
+    """Stands in for a data channel."""
 
     room: int = 1 << 20
     written: bytearray = field(default_factory=bytearray)
@@ -53,14 +53,14 @@ class Channel:
 
 
 @dataclass
-class Report:
-    """What a carrier tells."""
+class Owner:
+    """Records what the multiplexer reports."""
 
     over: list[str] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
-    def connection_over(self, connection: LocalConnection, reason: str) -> None:
+    def connection_ended(self, connection: LocalConnection, reason: str) -> None:
         self.over.append(reason)
 
     def connection_refused(self, connection: LocalConnection) -> None:
@@ -69,17 +69,19 @@ class Report:
     def became_available(self) -> None:
         pass
 
-    def carrier_failed(self, reason: str) -> None:
+    def multiplexer_failed(self, reason: str) -> None:
         self.failed.append(reason)
 
 
 class World:
-    """A carrier, and real connections to it."""
+    """A multiplexer, and real connections to it."""
 
     def __init__(self, **settings: int) -> None:
-        self.channel, self.report = Channel(), Report()
-        self.settings = CarrierSettings(**settings)
-        self.carrier = MuxCarrier(self.channel, self.report, self.settings, keepalive=False)
+        self.channel, self.owner = Channel(), Owner()
+        self.settings = MultiplexerSettings(**settings)
+        self.multiplexer = SmuxMultiplexer(
+            self.channel, self.owner, self.settings, keepalive=False, clock=time.monotonic
+        )
         self.listener = bind(LocalAddress())
         self.accepted: list[LocalConnection] = []
 
@@ -91,7 +93,7 @@ class World:
 
     def _accept(self, connection: LocalConnection) -> None:
         self.accepted.append(connection)
-        self.carrier.attach(connection)
+        self.multiplexer.attach(connection)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -102,12 +104,12 @@ class World:
 def play(story: Callable[[World], Awaitable[None]], **settings: int) -> World:
     async def run() -> World:
         world = World(**settings)
-        world.listener.start(world._accept, lambda: len(world.accepted) + 1)
+        world.listener.start(world._accept, lambda: len(world.accepted) + 1, time.monotonic)
         try:
             await story(world)
         finally:
-            world.listener.close()
-            world.carrier.ended()
+            await world.listener.close()
+            world.multiplexer.session_ended()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         return world
@@ -121,10 +123,10 @@ def psh(stream: int, data: bytes) -> bytes:
 
 def test_keepalive_goes_to_agents_that_expect_it_and_to_no_others() -> None:
     async def story(world: World) -> None:
-        expects = MuxCarrier(world.channel, world.report, world.settings, keepalive=True)
-        for carrier in (world.carrier, expects):
+        expects = SmuxMultiplexer(world.channel, world.owner, world.settings, keepalive=True, clock=time.monotonic)
+        for multiplexer in (world.multiplexer, expects):
             for seconds in (0, 9, 11, 12, 22):
-                carrier.tick(time.monotonic() + seconds)
+                multiplexer.handle_timer(time.monotonic() + seconds)
 
     assert bytes(play(story).channel.written) == frame.KEEPALIVE * 2
 
@@ -133,11 +135,11 @@ def test_flag_and_fin_refuse_the_connection_that_carried_nothing() -> None:
     async def story(world: World) -> None:
         busy, busy_writer = await world.connect()
         refused, refused_writer = await world.connect()
-        world.carrier.data_received(psh(3, b"hello"))
-        world.carrier.connect_failed()
-        world.carrier.data_received(frame.encode(frame.FIN, 5))
-        assert world.report.refused == [2]
-        await world.until(lambda: bool(world.report.over))
+        world.multiplexer.data_received(psh(3, b"hello"))
+        world.multiplexer.connect_failed()
+        world.multiplexer.data_received(frame.encode(frame.FIN, 5))
+        assert world.owner.refused == [2]
+        await world.until(lambda: bool(world.owner.over))
         with contextlib.suppress(ConnectionResetError):
             assert await refused.read(1) == b""
         assert await busy.readexactly(5) == b"hello"
@@ -152,7 +154,7 @@ def test_reading_stops_at_the_bucket_and_goes_on_when_the_program_has_read() -> 
         reader, writer = await world.connect()
         sent = 0
         while world.channel.reading:
-            world.carrier.data_received(psh(3, bytes(32_768)))
+            world.multiplexer.data_received(psh(3, bytes(32_768)))
             sent += 32_768
             await asyncio.sleep(0)
         assert sent >= 1_000_000
@@ -174,7 +176,7 @@ def test_what_the_channel_does_not_take_stays_with_the_program() -> None:
         await asyncio.sleep(0.05)
         assert world.accepted[0].sent == held < 300_000
         world.channel.room = 10_000
-        world.carrier.writable()
+        world.multiplexer.writable()
         assert world.channel.room == 0
         writer.transport.abort()
 
@@ -189,7 +191,7 @@ def test_odd_room_of_the_channel_cuts_frames_anywhere_and_loses_nothing() -> Non
         await world.until(lambda: world.accepted[0].sent == 1000)
         for _ in range(1000):
             world.channel.room = 7
-            world.carrier.writable()
+            world.multiplexer.writable()
         writer.transport.abort()
 
     parts = list(frame.FrameDecoder().receive(bytes(play(story).channel.written)))
@@ -199,21 +201,21 @@ def test_odd_room_of_the_channel_cuts_frames_anywhere_and_loses_nothing() -> Non
 
 def test_peer_that_does_not_speak_smux_ends_the_session() -> None:
     async def story(world: World) -> None:
-        world.carrier.data_received(b"HTTP/1.1 400 Bad Request")
+        world.multiplexer.data_received(b"HTTP/1.1 400 Bad Request")
 
-    assert "does not speak smux" in play(story).report.failed[0]
+    assert "does not speak smux" in play(story).owner.failed[0]
 
 
 def test_connection_that_is_gone_while_the_far_side_sends_does_not_hold_the_bucket() -> None:
     async def story(world: World) -> None:
         _, writer = await world.connect()
-        world.carrier.data_received(psh(3, bytes(30_000)))
+        world.multiplexer.data_received(psh(3, bytes(30_000)))
         writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         writer.transport.abort()
-        await world.until(lambda: bool(world.report.over))
+        await world.until(lambda: bool(world.owner.over))
         for _ in range(100):
-            world.carrier.data_received(psh(3, bytes(30_000)))
+            world.multiplexer.data_received(psh(3, bytes(30_000)))
         assert world.channel.reading
-        assert world.carrier.connections() == 0
+        assert world.multiplexer.connections() == 0
 
     play(story, receive_buffer=100_000)

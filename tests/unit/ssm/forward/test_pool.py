@@ -1,64 +1,62 @@
-"""Which session a connection goes to, and when there are more or fewer of them. Sessions are stand-ins here."""
+"""The pool carries out what its policy decides. Sessions are stand-ins; the clock is moved by hand."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.forward.connection import LocalConnection
-from aws_runas.ssm.forward.events import ForwardEvent, SessionNotOpened, SessionOpened, SessionOver
-from aws_runas.ssm.forward.pool import SessionPool
+from aws_runas.ssm.forward.events import ForwardEvent, LocalClosed, SessionEnded, SessionNotOpened, SessionOpened
+from aws_runas.ssm.forward.policy import PoolSettings, SessionState
+from aws_runas.ssm.forward.pool import Pool
 from aws_runas.ssm.forward.session import ForwardSession
-from aws_runas.ssm.forward.settings import PoolSettings
+
+TURNS = 20  # turns of the event loop, more than any chain of tasks here needs
 
 
 @dataclass(eq=False)
 class StandIn:
-    """A session that does as it is told."""
+    """A session whose state the test sets."""
 
     session_id: str
-    pool: SessionPool
+    pool: Pool
     agent_version: str = "3.3.0.0"
-    carried: list[Any] = field(default_factory=list)
-    is_busy: bool = False
-    is_able: bool = True
+    carried: list[LocalConnection] = field(default_factory=list)
+    capacity: int = 1_000
+    saturated: bool = False
     over: bool = False
-    closed: bool = False
-    occupied_since: float = 0.0
-    fills_up: bool = False  # a single connection keeps it busy
-
-    idle_since: float = field(default_factory=time.monotonic)
+    error: Exception | None = None
+    closed: int = 0
+    ticks: list[float] = field(default_factory=list)
 
     def attach(self, connection: LocalConnection, local: str) -> None:
-        if not self.carried:
-            self.occupied_since = time.monotonic()
         self.carried.append(connection)
 
-    def available(self) -> bool:
-        return self.is_able and not self.over
-
-    def busy(self) -> bool:
-        return self.is_busy or (self.fills_up and bool(self.carried))
+    def state(self, now: float) -> SessionState:
+        return SessionState(
+            capacity=self.capacity,
+            saturated=self.saturated,
+            connections=len(self.carried),
+            active=len(self.carried),
+            idle_since=0.0,
+        )
 
     def connections(self) -> int:
         return len(self.carried)
 
-    def active(self) -> int:
-        return len(self.carried)
-
-    def tick(self, now: float) -> None:
-        pass
+    def handle_timer(self, now: float) -> None:
+        self.ticks.append(now)
 
     async def close(self) -> None:
-        self.closed = True
+        await asyncio.sleep(0)
+        self.closed += 1
 
     def end(self) -> None:
         self.over = True
-        self.pool.session_over(cast(ForwardSession, self), SessionError("gone", code="session-gone"))
+        self.pool.session_ended(cast(ForwardSession, self), SessionError("gone", code="session-gone"))
 
 
 class Connection:
@@ -73,21 +71,23 @@ class Connection:
 
 
 class World:
-    """A pool, its sessions, and what was told of them."""
+    """A pool, its sessions, its clock and its events."""
 
     def __init__(self, settings: PoolSettings) -> None:
+        self.now = 1_000.0
         self.sessions: list[StandIn] = []
         self.events: list[ForwardEvent] = []
         self.failures = 0
-        self.fill_up = False
-        self.pool = SessionPool(self._open, self.events.append, settings)
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.pool = Pool(self._open, self.events.append, settings, lambda: self.now)
 
-    async def _open(self, pool: SessionPool) -> ForwardSession:
-        await asyncio.sleep(0)
+    async def _open(self, pool: Pool) -> ForwardSession:
+        await self.may_open.wait()
         if self.failures:
             self.failures -= 1
             raise SessionError("not now", code="session-denied")
-        self.sessions.append(StandIn(f"s{len(self.sessions) + 1}", pool, fills_up=self.fill_up))
+        self.sessions.append(StandIn(f"s{len(self.sessions) + 1}", pool))
         return cast(ForwardSession, self.sessions[-1])
 
     def connect(self) -> Connection:
@@ -95,10 +95,18 @@ class World:
         self.pool.place(cast(LocalConnection, connection), "local")
         return connection
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 - the pool has its own clock
-                await asyncio.sleep(0.01)
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock, tick, and let every task run that can."""
+        self.now += seconds
+        self.pool.tick()
+        await self.turns()
+
+    async def turns(self) -> None:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    def carried(self) -> list[int]:
+        return [len(session.carried) for session in self.sessions]
 
 
 def play(settings: PoolSettings, story: Callable[[World], Awaitable[None]]) -> World:
@@ -114,135 +122,142 @@ def play(settings: PoolSettings, story: Callable[[World], Awaitable[None]]) -> W
     return asyncio.run(run())
 
 
-def test_one_session_is_enough_while_it_is_not_busy() -> None:
+def test_all_sessions_of_a_fixed_number_are_opened_at_the_start() -> None:
     async def story(world: World) -> None:
-        for _ in range(50):
-            world.connect()
-        await world.until(lambda: len(world.sessions[0].carried) == 50)
-        await asyncio.sleep(0.6)
+        await world.turns()
+        assert world.pool.session_count() == 4
 
-    world = play(PoolSettings(), story)
-    assert [len(session.carried) for session in world.sessions] == [50]
+    world = play(PoolSettings(max_sessions=4, grow=False), story)
+    assert [session.closed for session in world.sessions] == [1] * 4
 
 
-def test_fixed_number_is_opened_at_once_and_the_least_loaded_is_chosen() -> None:
-    async def story(world: World) -> None:
-        await world.until(lambda: world.pool.ready() == 4)
-        for _ in range(12):
-            world.connect()
-
-    world = play(PoolSettings(most=4, grow=False), story)
-    assert [len(session.carried) for session in world.sessions] == [3, 3, 3, 3]
-
-
-def test_connection_that_finds_all_busy_goes_to_a_new_session() -> None:
+def test_connection_is_attached_at_once_where_a_session_is_free() -> None:
     async def story(world: World) -> None:
         world.connect()
-        world.sessions[0].is_busy = True
-        world.connect()
-        await world.until(lambda: len(world.sessions) == 2 and bool(world.sessions[1].carried))
-
-    world = play(PoolSettings(), story)
-    assert [len(session.carried) for session in world.sessions] == [1, 1]
-
-
-def test_transfers_that_begin_together_spread_over_as_many_sessions() -> None:
-    async def story(world: World) -> None:
-        world.fill_up = True
-        world.sessions[0].fills_up = True
-        for _ in range(8):
-            world.connect()
-        await world.until(lambda: sum(len(session.carried) for session in world.sessions) == 8)
-
-    world = play(PoolSettings(patience=8.0), story)
-    assert [len(session.carried) for session in world.sessions] == [1] * 8
-
-
-def test_connections_that_begin_together_and_do_little_share_one_session() -> None:
-    async def story(world: World) -> None:
-        for _ in range(50):
-            world.connect()
-        await world.until(lambda: len(world.sessions[0].carried) == 50)
-
-    assert len(play(PoolSettings(), story).sessions) == 1
-
-
-def test_no_more_sessions_than_allowed() -> None:
-    async def story(world: World) -> None:
-        for number in range(6):
-            world.connect()
-            await world.until(lambda number=number: sum(len(s.carried) for s in world.sessions) == number + 1)  # type: ignore[misc]
-            for session in world.sessions:
-                session.is_busy = True
-
-    world = play(PoolSettings(most=3), story)
-    assert [len(session.carried) for session in world.sessions] == [2, 2, 2]
-
-
-def test_connection_does_not_wait_for_ever_for_a_session_of_its_own() -> None:
-    async def story(world: World) -> None:
-        world.sessions[0].is_busy = True
-        world.failures = 100
-        world.connect()
-        await world.until(lambda: bool(world.sessions[0].carried))
-
-    world = play(PoolSettings(patience=0.5), story)
-    assert [type(event) for event in world.events] == [SessionOpened, SessionNotOpened]
-
-
-def test_sessions_beyond_the_first_are_closed_when_idle() -> None:
-    async def story(world: World) -> None:
-        world.connect()
-        world.sessions[0].is_busy = True
-        world.connect()
-        await world.until(lambda: len(world.sessions) == 2 and bool(world.sessions[1].carried))
-        for session in world.sessions:
-            session.carried.clear()
-            session.is_busy = False
-        await world.until(lambda: world.sessions[1].closed)
-        assert not world.sessions[0].closed
-
-    world = play(PoolSettings(idle=0.0), story)
-    assert isinstance(world.events[-1], SessionOver)
-
-
-def test_session_that_ended_with_connections_is_replaced_at_once() -> None:
-    async def story(world: World) -> None:
-        world.connect()
-        world.sessions[0].end()
-        await world.until(lambda: len(world.sessions) == 2)
+        assert world.carried() == [1]
 
     play(PoolSettings(), story)
 
 
-def test_idle_session_that_ended_is_replaced_when_somebody_connects() -> None:
+def test_connection_waits_until_its_new_session_is_open() -> None:
     async def story(world: World) -> None:
-        world.sessions[0].end()
-        await asyncio.sleep(0.6)
-        assert len(world.sessions) == 1
+        world.sessions[0].saturated = True
+        world.may_open.clear()
         world.connect()
-        await world.until(lambda: len(world.sessions) == 2 and bool(world.sessions[1].carried))
+        await world.pass_time(0.3)
+        assert world.carried() == [0]
+        world.may_open.set()
+        await world.turns()
+        assert world.carried() == [0, 1]
 
     play(PoolSettings(), story)
 
 
-def test_waiting_connection_survives_failed_attempts() -> None:
+def test_sessions_hear_of_the_time() -> None:
+    async def story(world: World) -> None:
+        await world.pass_time(5.0)
+
+    assert play(PoolSettings(), story).sessions[0].ticks == [1_005.0]
+
+
+def test_failed_attempt_is_reported_and_the_connection_still_gets_a_session() -> None:
     async def story(world: World) -> None:
         world.sessions[0].end()
         world.failures = 1
         world.connect()
-        await world.until(lambda: len(world.sessions) == 2 and bool(world.sessions[1].carried))
+        await world.turns()
+        assert world.carried() == [0]
+        await world.pass_time(1.1)
+        assert world.carried() == [0, 1]
 
     world = play(PoolSettings(), story)
     assert [event.retry_in for event in world.events if isinstance(event, SessionNotOpened)] == [1.0]
 
 
-def test_connections_that_nobody_carries_are_reset_at_the_end() -> None:
-    waiting: list[Connection] = []
+def test_failure_that_nobody_waits_for_has_no_time_of_the_next_attempt() -> None:
+    async def story(world: World) -> None:
+        world.sessions[0].saturated = True
+        world.failures = 1
+        world.connect()
+        await world.pass_time(0.3)
+        await world.pass_time(2.0)
+        assert world.carried() == [1]
+
+    world = play(PoolSettings(), story)
+    assert [event.retry_in for event in world.events if isinstance(event, SessionNotOpened)] == [None]
+
+
+def test_session_that_ended_is_closed_by_the_pool_and_replaced() -> None:
+    async def story(world: World) -> None:
+        world.connect()
+        world.sessions[0].end()
+        await world.turns()
+        assert world.sessions[0].closed == 1
+        assert world.pool.session_count() == 1
+
+    world = play(PoolSettings(), story)
+    assert [type(event) for event in world.events[:3]] == [SessionOpened, SessionEnded, SessionOpened]
+
+
+def test_session_that_ended_before_the_pool_had_it_is_closed() -> None:
+    async def story(world: World) -> None:
+        world.sessions[0].saturated = True
+        world.connect()
+        world.pool._add(cast(ForwardSession, StandIn("dead", world.pool, over=True)))
+        assert world.pool.session_count() == 1
+
+    ends = [event for event in play(PoolSettings(), story).events if isinstance(event, SessionEnded)]
+    assert [event.session for event in ends] == ["dead"]
+
+
+def test_idle_session_is_closed() -> None:
+    async def story(world: World) -> None:
+        world.sessions[0].saturated = True
+        world.connect()
+        await world.pass_time(0.3)
+        assert world.carried() == [0, 1]
+        world.sessions[1].carried.clear()
+        await world.pass_time(100.0)
+        assert [session.closed for session in world.sessions] == [0, 1]
+
+    play(PoolSettings(), story)
+
+
+def test_connection_without_a_session_is_reset_after_a_minute_and_reported() -> None:
+    connections: list[Connection] = []
 
     async def story(world: World) -> None:
-        world.sessions[0].is_able = False
-        waiting.append(world.connect())
+        world.sessions[0].end()
+        world.may_open.clear()
+        connections.append(world.connect())
+        await world.pass_time(59.0)
+        assert not connections[0].was_reset
+        await world.pass_time(2.0)
+        assert connections[0].was_reset
 
-    play(PoolSettings(most=1, grow=False), story)
-    assert waiting[0].was_reset
+    closed = [event for event in play(PoolSettings(), story).events if isinstance(event, LocalClosed)]
+    assert [event.reason for event in closed] == ["no session could be opened"]
+
+
+def test_connections_that_wait_or_come_after_the_end_are_reset() -> None:
+    connections: list[Connection] = []
+
+    async def story(world: World) -> None:
+        world.sessions[0].capacity = 0
+        connections.append(world.connect())
+        await world.pool.close()
+        connections.append(world.connect())
+
+    play(PoolSettings(max_sessions=1, grow=False), story)
+    assert [connection.was_reset for connection in connections] == [True, True]
+
+
+def test_close_cancels_sessions_that_are_being_opened() -> None:
+    async def story(world: World) -> None:
+        world.may_open.clear()
+        world.sessions[0].end()
+        world.connect()
+        await world.turns()
+
+    world = play(PoolSettings(), story)
+    assert len(world.sessions) == 1

@@ -1,4 +1,4 @@
-"""forward: local ports, or unix sockets, that lead through SSM to an instance and to hosts behind it."""
+"""The verb ``forward``: local ports and unix sockets that lead through SSM to an instance and to hosts behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USAGE = "forward [-p] [<profile>] [<target>]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags; those that the original has come first."""
+    """Declare the flags; the flags of the original aws-runas come first."""
     add = parser.add_argument
     add("-p", "--port", metavar="0", help="The local port for the forwarded connection (or the path of a unix socket)")
     add(
@@ -40,14 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> ForwardOptions:  # noqa: ARG001
-    """Check what does not need the config files."""
+    """Check everything that does not need the config files."""
     from aws_runas.cli.commands.forward.plan import read_options
 
     return read_options(namespace, flags)
 
 
 def run(options: ForwardOptions, env: Environment) -> Result:
-    """Open the forwards and keep them open until told to leave."""
+    """Open the forwards and keep them open until a signal arrives."""
     from aws_runas.cli.commands.forward import plan as forward_plan
 
     if options.list:

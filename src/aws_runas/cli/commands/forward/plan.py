@@ -1,4 +1,4 @@
-"""What a forward is to do, from its flags, its words and the tunnels file."""
+"""The forwards to open, from the flags, the arguments and the tunnels file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, read_session_flags
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
 from aws_runas.errors import ConfigError, UsageError
-from aws_runas.ssm.forward.address import LocalAddress
-from aws_runas.ssm.forward.settings import HALF_CLOSE_WAIT, MOST_SESSIONS, PoolSettings
+from aws_runas.ssm.forward.destination import LocalAddress
+from aws_runas.ssm.forward.multiplexer import HALF_CLOSE_TIMEOUT
+from aws_runas.ssm.forward.policy import MAX_SESSIONS, PoolSettings
 from aws_runas.targets.spelling import split_port
 
 AUTO = "auto"
@@ -28,14 +29,14 @@ class ForwardOptions:
     """The command line of forward.
 
     Args:
-        words: profile and target, or names of tunnels.
-        local: of -p, None where it was not given.
-        forwards: of -L.
-        sessions: "auto" or a number as written, None where it was not given.
+        arguments: profile and target, or names of tunnels.
+        local: value of -p, None if it was not given.
+        forwards: values of -L.
+        sessions: "auto" or a number as written, None if it was not given.
     """
 
     flags: GlobalFlags
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     local: LocalAddress | None = None
     forwards: tuple[ForwardSpec, ...] = ()
     bind: str | None = None
@@ -43,7 +44,7 @@ class ForwardOptions:
     list: bool = False
     events: bool = False
     json: bool = False
-    half_close: float = HALF_CLOSE_WAIT
+    half_close: float = HALF_CLOSE_TIMEOUT
     session: SessionFlags = SessionFlags()  # noqa: RUF009 - frozen
 
 
@@ -52,8 +53,11 @@ class Plan:
     """Forwards through one target with one profile.
 
     Args:
-        profile: None where none was named.
+        profile: name of the profile, None if none was named.
         target: as the user wrote it, without its port.
+        forwards: local addresses and destinations.
+        sessions: limits of the pools.
+        reason: shown in the history of sessions at the service.
     """
 
     profile: str | None
@@ -67,7 +71,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
     """Check the flags of forward.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a flag has a value that it does not accept.
     """
     bind = namespace.bind or DEFAULT_BIND
     if flags.output not in (None, "json"):
@@ -76,7 +80,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
         pool_settings(namespace.sessions)
     return ForwardOptions(
         flags,
-        words=(*([] if namespace.first is None else [namespace.first]), *namespace.more),
+        arguments=(*([] if namespace.first is None else [namespace.first]), *namespace.more),
         local=None if namespace.port is None else parse_local(namespace.port, bind),
         forwards=tuple(parse_forward(text, bind) for text in namespace.local_forward),
         bind=namespace.bind,
@@ -84,39 +88,39 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
         list=namespace.list,
         events=namespace.events,
         json=flags.output == "json",
-        half_close=_seconds(namespace.half_close, HALF_CLOSE_WAIT),
+        half_close=_seconds(namespace.half_close, HALF_CLOSE_TIMEOUT),
         session=read_session_flags(namespace),
     )
 
 
 def pool_settings(text: str) -> PoolSettings:
-    """Read --sessions.
+    """Parse the value of --sessions.
 
     Raises:
         UsageError: it is neither "auto" nor a number from 1 to 8.
     """
     if text == AUTO:
         return PoolSettings()
-    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_SESSIONS:
-        return PoolSettings(most=int(text), grow=False)
+    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MAX_SESSIONS:
+        return PoolSettings(max_sessions=int(text), grow=False)
     raise UsageError(
-        f"--sessions {text!r} is neither {AUTO} nor a number from 1 to {MOST_SESSIONS}", code="sessions-invalid"
+        f"--sessions {text!r} is neither {AUTO} nor a number from 1 to {MAX_SESSIONS}", code="sessions-invalid"
     )
 
 
 def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
-    """Find out what to forward where.
+    """Return what to forward, one plan for each target.
 
     Raises:
-        UsageError: no target, no port, too many words.
+        UsageError: no target, no port, or too many arguments.
         ConfigError: the tunnels file is damaged, or has no such tunnel.
     """
-    words = options.words
-    if words and not options.forwards and not _has_port(words[-1]):
+    arguments = options.arguments
+    if arguments and not options.forwards and not _has_port(arguments[-1]):
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
+    profile, rest = split_profile(arguments, env.profile_names, env.environ, 1)
     if not rest:
         raise UsageError(
             "no target given", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
@@ -130,11 +134,11 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         forwards.insert(0, ForwardSpec(local, "", port))
     elif options.local is not None:
         raise UsageError(f"-p needs a port of {target!r} to lead to", code="port-missing", hint="write target:port")
-    return [Plan(profile, target, tuple(_expanded(each) for each in forwards), sessions, options.session.reason)]
+    return [Plan(profile, target, tuple(_expand_path(spec) for spec in forwards), sessions, options.session.reason)]
 
 
 def listing(env: Environment, *, as_json: bool = False) -> str:
-    """The named tunnels, a line each: name, profile, target, forwards, description; or a JSON list of objects.
+    """Return the named tunnels, one line each: name, profile, target, forwards, description; or a JSON list.
 
     Raises:
         ConfigError: the file is damaged.
@@ -150,30 +154,32 @@ def listing(env: Environment, *, as_json: bool = False) -> str:
 
 
 def _named(options: ForwardOptions, env: Environment) -> list[Plan]:
-    """The tunnels that the words name; none where they name something else."""
+    """Return the plans of the tunnels that the arguments name; none if they name something else."""
     path = tunnels_path(env.environ, env.home)
     tunnels = read_tunnels(path)
-    words = options.words
+    arguments = options.arguments
     profile: str | None = None
-    if len(words) == 2 and words[0] not in tunnels and words[1] in tunnels:
-        profile, words = words[0], words[1:]
-    if not any(word in tunnels for word in words):
-        if tunnels and len(words) == 1 and words[0] not in env.profile_names():
-            raise _neither(words[0], tunnels, path)
+    if len(arguments) == 2 and arguments[0] not in tunnels and arguments[1] in tunnels:
+        profile, arguments = arguments[0], arguments[1:]
+    if not any(argument in tunnels for argument in arguments):
+        if tunnels and len(arguments) == 1 and arguments[0] not in env.profile_names():
+            raise _neither(arguments[0], tunnels, path)
         return []
-    return [_tunnel_plan(find_tunnel(word, tunnels, path), options, profile) for word in dict.fromkeys(words)]
+    return [_tunnel_plan(find_tunnel(name, tunnels, path), options, profile) for name in dict.fromkeys(arguments)]
 
 
-def _neither(word: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageError:
-    """Neither a target with a port nor a tunnel."""
+def _neither(argument: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageError:
+    """Return the error for an argument that is neither a target with a port nor a tunnel."""
     try:
-        find_tunnel(word, tunnels, path)
+        find_tunnel(argument, tunnels, path)
     except ConfigError as error:
         hint = error.hint
     else:
         hint = None
     return UsageError(
-        f"{word!r} is no target with a port, and no tunnel of that name is in {path}", code="port-missing", hint=hint
+        f"{argument!r} is no target with a port, and no tunnel of that name is in {path}",
+        code="port-missing",
+        hint=hint,
     )
 
 
@@ -185,27 +191,27 @@ def _tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None) -
     except UsageError as error:
         raise ConfigError(f"tunnel {tunnel.name!r}: {error.message}", code="tunnels-invalid", hint=error.hint) from None
     if options.local is not None:
-        if len(forwards) != 1 or len(options.words) != 1:
+        if len(forwards) != 1 or len(options.arguments) != 1:
             raise UsageError("-p goes with a tunnel that has one forward", code="usage", hint="use -L")
         forwards = [replace(forwards[0], local=options.local)]
     return Plan(
         profile or tunnel.profile,
         tunnel.target,
-        tuple(_expanded(each) for each in forwards),
+        tuple(_expand_path(spec) for spec in forwards),
         sessions,
         options.session.reason or tunnel.reason,
     )
 
 
-def _expanded(spec: ForwardSpec) -> ForwardSpec:
-    """With ~ in the path of a unix socket written out."""
+def _expand_path(spec: ForwardSpec) -> ForwardSpec:
+    """Expand ~ in the path of a unix socket."""
     path = spec.local.path
     return replace(spec, local=LocalAddress(path=os.path.abspath(os.path.expanduser(path)))) if path else spec
 
 
-def _has_port(word: str) -> bool:
+def _has_port(argument: str) -> bool:
     try:
-        split_port(word, None)
+        split_port(argument, None)
     except UsageError as error:
         return error.code != "port-missing"
     return True

@@ -1,4 +1,4 @@
-"""What a forward shows: the line when it listens, messages, the status line of a terminal, events as JSON."""
+"""Output of a forward: the listening line, messages, the status line of a terminal, events as JSON."""
 
 from __future__ import annotations
 
@@ -10,36 +10,49 @@ from dataclasses import asdict
 from typing import Final, assert_never
 
 from aws_runas.cli.environment import Environment
-from aws_runas.ssm.forward import events as happened
+from aws_runas.ssm.forward import events
 from aws_runas.ssm.forward.forwarding import Totals
 
 CLEAR_LINE: Final = "\r\x1b[K"
 _EVENT_NAMES: Final = {
-    happened.Listening: "listening",
-    happened.SessionOpened: "session_opened",
-    happened.SessionOver: "session_over",
-    happened.SessionNotOpened: "session_not_opened",
-    happened.ConnectionLost: "connection_lost",
-    happened.ConnectionRegained: "connection_regained",
-    happened.LocalOpened: "connection_opened",
-    happened.LocalClosed: "connection_closed",
-    happened.RemoteRefused: "connection_refused",
+    events.Listening: "listening",
+    events.SessionOpened: "session_opened",
+    events.SessionEnded: "session_over",
+    events.SessionNotOpened: "session_not_opened",
+    events.ConnectionLost: "connection_lost",
+    events.ConnectionRegained: "connection_regained",
+    events.LocalOpened: "connection_opened",
+    events.LocalClosed: "connection_closed",
+    events.RemoteRefused: "connection_refused",
 }
 
 
 class ForwardReport:
-    """Writes for people on stderr and for programs on stdout.
+    """Writes messages for people on stderr and events for programs on stdout.
 
     Args:
-        as_json: the listening line as JSON.
-        events: every event as a JSON line on stdout, the listening line among them.
-        quiet: no status line, no messages but those of trouble.
+        env: streams and wall clock.
+        as_json: write the listening line as JSON.
+        event_lines: every event as a JSON line on stdout, the listening line among them.
+        quiet: no status line, and messages only about failures.
+        verbose: also messages about ordinary events.
+        clock: monotonic seconds, for the rates of the status line.
     """
 
-    def __init__(self, env: Environment, *, as_json: bool, events: bool, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        *,
+        as_json: bool,
+        event_lines: bool,
+        quiet: bool,
+        verbose: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._env = env
         self._as_json = as_json
-        self._events = events
+        self._event_lines = event_lines
+        self._clock = clock
         self._quiet = quiet
         self._verbose = verbose
         self._has_status = not quiet and not verbose and env.stderr.isatty()
@@ -49,27 +62,27 @@ class ForwardReport:
 
     @property
     def has_status(self) -> bool:
-        """Whether there is a status line to keep up."""
+        """True if there is a status line to update."""
         return self._has_status
 
-    def notify(self, event: happened.ForwardEvent) -> None:
+    def notify(self, event: events.ForwardEvent) -> None:
         """Show an event."""
-        if self._events:
+        if self._event_lines:
             self._write_json({"event": _EVENT_NAMES[type(event)], "time": _timestamp(self._env.now()), **asdict(event)})
-        elif isinstance(event, happened.Listening):
+        elif isinstance(event, events.Listening):
             self._write_listening(event)
         line = self._line(event)
         if line:
             self.message(line)
 
     def message(self, text: str) -> None:
-        """A line for people."""
+        """Write a line for people."""
         self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {text}\n")
         self._shown = ""
 
     def status(self, totals: Totals) -> None:
-        """Keep the status line up; called about once a second."""
-        now = time.monotonic()
+        """Update the status line; called about once a second."""
+        now = self._clock()
         up = down = 0.0
         if self._last is not None and now > self._last[0]:
             passed = now - self._last[0]
@@ -85,50 +98,50 @@ class ForwardReport:
             self._shown = text
 
     def finish(self) -> None:
-        """Take the status line away."""
+        """Remove the status line."""
         if self._shown:
             self._error(CLEAR_LINE)
             self._shown = ""
         self._has_status = False
 
-    def _line(self, event: happened.ForwardEvent) -> str:
-        """The message for people, "" where there is none."""
+    def _line(self, event: events.ForwardEvent) -> str:
+        """Return the message for people, "" if there is none."""
         match event:
-            case happened.RemoteRefused():
+            case events.RemoteRefused():
                 return f"connection {event.connection}: nothing accepts connections at {event.destination}"
-            case happened.SessionOver() if event.reason:
-                again = "" if event.sessions else "; the next connection opens a new one"
-                return f"session {event.session} is over: {event.reason}{again}"
-            case happened.SessionNotOpened():
-                again = "" if event.retry_in is None else f"; trying again in {event.retry_in:.0f} s"
-                return f"no new session: {event.reason}{again}"
-            case happened.SessionOpened() if self._verbose:
+            case events.SessionEnded() if event.reason:
+                next_step = "" if event.sessions else "; the next connection opens a new one"
+                return f"session {event.session} is over: {event.reason}{next_step}"
+            case events.SessionNotOpened():
+                next_step = "" if event.retry_in is None else f"; trying again in {event.retry_in:.0f} s"
+                return f"no new session: {event.reason}{next_step}"
+            case events.SessionOpened() if self._verbose:
                 return f"session {event.session} opened, agent {event.agent_version}"
-            case happened.SessionOver() if self._verbose:
+            case events.SessionEnded() if self._verbose:
                 return f"session {event.session} closed"
-            case happened.ConnectionLost() if not self._quiet:
+            case events.ConnectionLost() if not self._quiet:
                 return f"session {event.session}: connection lost ({event.reason}); resuming"
-            case happened.ConnectionRegained() if not self._quiet:
+            case events.ConnectionRegained() if not self._quiet:
                 return f"session {event.session}: resumed after {event.seconds:.1f} s"
-            case happened.LocalOpened() if self._verbose:
+            case events.LocalOpened() if self._verbose:
                 return f"connection {event.connection} from {event.peer}"
-            case happened.LocalClosed() if self._verbose:
-                why = f": {event.reason}" if event.reason else ""
-                return f"connection {event.connection} closed, {event.sent} bytes up, {event.received} down{why}"
+            case events.LocalClosed() if self._verbose:
+                reason = f": {event.reason}" if event.reason else ""
+                return f"connection {event.connection} closed, {event.sent} bytes up, {event.received} down{reason}"
             case (
-                happened.Listening()
-                | happened.SessionOpened()
-                | happened.SessionOver()
-                | happened.ConnectionLost()
-                | happened.ConnectionRegained()
-                | happened.LocalOpened()
-                | happened.LocalClosed()
+                events.Listening()
+                | events.SessionOpened()
+                | events.SessionEnded()
+                | events.ConnectionLost()
+                | events.ConnectionRegained()
+                | events.LocalOpened()
+                | events.LocalClosed()
             ):
                 return ""
             case _:
                 assert_never(event)
 
-    def _write_listening(self, event: happened.Listening) -> None:
+    def _write_listening(self, event: events.Listening) -> None:
         if self._as_json:
             self._write_json(asdict(event))
         else:
@@ -148,7 +161,7 @@ class ForwardReport:
         try:
             self._env.stderr.write(text)
             self._env.stderr.flush()
-        except (OSError, ValueError):  # nobody looks any more
+        except (OSError, ValueError):  # nobody reads it any more
             self._has_status = False
 
     def _width(self) -> int:
@@ -158,16 +171,16 @@ class ForwardReport:
             return 79
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _rate(bytes_a_second: float) -> str:
-    if bytes_a_second >= 1e6:
-        return f"{bytes_a_second / 1e6:.1f} MB/s"
-    if bytes_a_second >= 1e3:
-        return f"{bytes_a_second / 1e3:.0f} kB/s"
-    return f"{bytes_a_second:.0f} B/s"
+def _rate(bytes_per_second: float) -> str:
+    if bytes_per_second >= 1e6:
+        return f"{bytes_per_second / 1e6:.1f} MB/s"
+    if bytes_per_second >= 1e3:
+        return f"{bytes_per_second / 1e3:.0f} kB/s"
+    return f"{bytes_per_second:.0f} B/s"
 
 
 def _timestamp(seconds: float) -> str:

@@ -1,9 +1,9 @@
-"""A forward at work: access, sessions, listeners, and every way to leave."""
+"""Runs the planned forwards until a signal arrives, ours or those of the session-manager-plugin."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -18,23 +18,22 @@ from aws_runas.errors import SessionError, UsageError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
-from aws_runas.ssm.forward.address import is_loopback
-from aws_runas.ssm.forward.destination import Destination, Forward
+from aws_runas.ssm.forward.destination import Destination, Forward, is_loopback
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
+from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
-from aws_runas.ssm.forward.settings import CarrierSettings
 from aws_runas.ssm.opening import channel_opener
-from aws_runas.ssm.shutdown import ShutdownWatcher, raise_at_signals
+from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions
 
 STATUS_INTERVAL = 1.0  # seconds
-DESCRIPTORS = 16_384  # open files asked for: eight sessions of 1,024 connections, and room
-UNPACED_FRAMES = 8  # messages that one smux frame may fill where nothing slows us down
+MAX_DESCRIPTORS = 16_384  # open files: eight sessions of 1,024 connections, and some more
+UNPACED_MESSAGES = 8  # messages that one smux frame may fill if the rate is not limited
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """A plan whose target is known."""
+class _ResolvedPlan:
+    """A plan, its instance and the access to it."""
 
     plan: Plan
     target: str
@@ -44,17 +43,17 @@ class _Way:
 
 
 def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
-    """Open everything that was planned, stay until told to leave, undo it.
+    """Open the planned forwards, keep them open until a signal arrives, then close them.
 
     Returns:
-        128 and the number of the signal that ended it.
+        128 plus the number of the signal.
 
     Raises:
-        AwsRunasError: something cannot be had; nothing is left behind.
+        AwsRunasError: a forward could not be opened; nothing is left behind.
     """
     raise_at_signals()
     allow_descriptors()
-    ways = [_way(plan, options, env) for plan in plans]
+    resolved_plans = [_resolve(plan, options, env) for plan in plans]
     for plan in plans:
         for spec in plan.forwards:
             if not is_loopback(spec.local):
@@ -62,69 +61,68 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     report = ForwardReport(
         env,
         as_json=options.json,
-        events=options.events,
+        event_lines=options.events,
         quiet=options.session.quiet,
         verbose=bool(options.flags.verbose),
     )
     try:
-        return asyncio.run(_serve(options, ways, report))
+        return asyncio.run(_serve(options, resolved_plans, report))
     except SessionError as error:
-        for way in ways:
-            for spec in way.plan.forwards:
-                destination = Destination(way.target, spec.port, spec.host)
-                blame_age(error, way.access, way.target, remote_host=destination.remote_host)
+        for resolved in resolved_plans:
+            for spec in resolved.plan.forwards:
+                destination = Destination(resolved.target, spec.port, spec.host)
+                blame_age(error, resolved.access, resolved.target, remote_host=destination.remote_host)
         raise
 
 
-def _way(plan: Plan, options: ForwardOptions, env: Environment) -> _Way:
-    """Everything that may ask the user something, before the event loop has the signals."""
+def _resolve(plan: Plan, options: ForwardOptions, env: Environment) -> _ResolvedPlan:
+    """Do everything that may ask the user something, before the event loop handles the signals."""
     opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
     opened.access.provider.credentials()
-    return _Way(plan, opened.target, opened.access, opened.api, stream_options(options.session, opened.access, env))
+    stream = stream_options(options.session, opened.access, env)
+    return _ResolvedPlan(plan, opened.target, opened.access, opened.api, stream)
 
 
 def allow_descriptors() -> None:
-    """Raise the soft limit of open files: each connection is one."""
+    """Raise the soft limit of open files: each connection needs one."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-async def _serve(options: ForwardOptions, ways: Sequence[_Way], report: ForwardReport) -> int:
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[int] = loop.create_future()
-    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
-    loop.set_exception_handler(lambda _, context: report.message(_one_line(context)))
-    groups = [_forwarding(options, way, report) for way in ways]
-    starting = asyncio.ensure_future(_start(groups))
-    status: asyncio.Task[None] | None = None
+async def _serve(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan], report: ForwardReport) -> int:
+    """Forward until a signal arrives, and return the exit status for it."""
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: report.message(_describe(context)))
     try:
-        first: list[asyncio.Future[None] | asyncio.Future[int]] = [starting, told]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            if report.has_status:
-                status = loop.create_task(_show_status(groups, report))
-        return await told
+        await run_until_signal(_forward(options, resolved_plans, report))
+    except SignalReceived as received:
+        return received.exit_status
+    raise AssertionError("forwards end at signals only")
+
+
+async def _forward(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan], report: ForwardReport) -> None:
+    """Forward until cancelled, then close everything."""
+    groups = [_make_forwarding(options, resolved, report) for resolved in resolved_plans]
+    try:
+        await _start(groups)
+        if report.has_status:
+            await _show_status(groups, report)
+        await asyncio.Event().wait()
     finally:
-        starting.cancel()
-        if status is not None:
-            status.cancel()
         report.finish()
-        await asyncio.gather(starting, *(group.close() for group in groups), return_exceptions=True)
-        departure.close()
+        await asyncio.gather(*(group.close() for group in groups), return_exceptions=True)
 
 
-def _one_line(context: dict[str, object]) -> str:
-    """What the event loop complains of, such as too many open files."""
+def _describe(context: Mapping[str, object]) -> str:
+    """Return what the event loop reports, such as too many open files, in one line."""
     error = context.get("exception")
-    return f"{context.get('message', 'trouble')}: {error}" if error else str(context.get("message", "trouble"))
+    return f"{context.get('message', 'error')}: {error}" if error else str(context.get("message", "error"))
 
 
 async def _start(groups: Sequence[Forwarding]) -> None:
@@ -140,39 +138,43 @@ async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> N
         await asyncio.sleep(STATUS_INTERVAL)
 
 
-def _forwarding(options: ForwardOptions, way: _Way, report: ForwardReport) -> Forwarding:
-    forwards = [Forward(spec.local, Destination(way.target, spec.port, spec.host)) for spec in way.plan.forwards]
+def _make_forwarding(options: ForwardOptions, resolved: _ResolvedPlan, report: ForwardReport) -> Forwarding:
+    forwards = [
+        Forward(spec.local, Destination(resolved.target, spec.port, spec.host)) for spec in resolved.plan.forwards
+    ]
 
     def open_channel(destination: Destination) -> OpenChannel:
         return channel_opener(
-            way.api,
+            resolved.api,
             destination.target,
             destination.document,
             destination.parameters,
-            options=way.options,
-            reason=way.plan.reason,
+            options=resolved.options,
+            reason=resolved.plan.reason,
         )
 
-    settings = ForwardingSettings(_carrier(way.options.settings, options.half_close), way.plan.sessions)
+    settings = ForwardingSettings(
+        _multiplexer_settings(resolved.options.settings, options.half_close), resolved.plan.sessions
+    )
     return Forwarding(forwards, open_channel, report.notify, settings)
 
 
-def _carrier(channel: ChannelSettings, half_close: float) -> CarrierSettings:
-    """One frame a message keeps a keystroke from waiting behind a long frame; unpaced, long ones cost less."""
-    messages = UNPACED_FRAMES if channel.frame_rate is None else 1
-    return CarrierSettings(
-        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8), half_close_wait=half_close
+def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> MultiplexerSettings:
+    """Choose one frame a message, so that no keystroke waits behind a long frame; longer ones cost less if unpaced."""
+    messages = UNPACED_MESSAGES if channel.frame_rate is None else 1
+    return MultiplexerSettings(
+        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8), half_close_timeout=half_close
     )
 
 
 def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
-    """Let the session-manager-plugin carry the one forward that it can.
+    """Run one forward with the session-manager-plugin.
 
     Returns:
-        Its exit status.
+        Exit status of the plugin.
 
     Raises:
-        UsageError: it cannot do what is asked.
+        UsageError: the plugin cannot do what the plans say.
         SessionError: there is no plugin, or the session cannot be started.
     """
     from aws_runas.cli.session.plugin import run_plugin

@@ -1,11 +1,11 @@
-"""How forwards are written: ``-p``, ``-L [bind:]port:host:hostport`` and ``target:port``."""
+"""Parsers of ``-p`` and ``-L [bind:]port:host:hostport``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from aws_runas.errors import UsageError
-from aws_runas.ssm.forward.address import LocalAddress
+from aws_runas.ssm.forward.destination import LocalAddress
 
 DEFAULT_BIND = "127.0.0.1"
 LAST_PORT = 65535
@@ -16,9 +16,9 @@ class ForwardSpec:
     """One forward, without its target.
 
     Args:
-        local: where to listen.
-        host: behind the instance, "" for the instance itself.
-        port: at the far side.
+        local: the address to listen on.
+        host: a host behind the instance, "" for the instance itself.
+        port: the port of that host.
     """
 
     local: LocalAddress
@@ -27,15 +27,15 @@ class ForwardSpec:
 
 
 def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
-    """Read the argument of -L.
+    """Parse the argument of -L.
 
     Args:
-        text: ``[bind:]port:host:hostport`` or ``/path/of/socket:host:hostport``; IPv6 addresses in brackets. A local
-            port of 0 is one that the system picks.
-        bind: the address to listen on where the text names none.
+        text: ``[bind:]port:host:hostport`` or ``/path/of/socket:host:hostport``; IPv6 addresses in brackets. The
+            system picks a port if the local port is 0.
+        bind: the address to listen on if the text names none.
 
     Raises:
-        UsageError: it is not of that form.
+        UsageError: the text does not have that form.
     """
     if text.startswith(("/", "./", "~")):
         path, _, rest = text.partition(":")
@@ -48,13 +48,13 @@ def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
         parts = [bind, *parts]
     if len(parts) != 4:
         raise _not_a_forward(text)
-    host, port, far_host, far_port = parts
+    host, port, remote_host, remote_port = parts
     local = LocalAddress(_bind_host(host), _port(port, text, lowest=0))
-    return ForwardSpec(local, far_host, _port(far_port, text))
+    return ForwardSpec(local, remote_host, _port(remote_port, text))
 
 
 def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
-    """Read the argument of -p: a port, 0 for any, or the path of a unix socket.
+    """Parse the argument of -p: a port, 0 for any, or the path of a unix socket.
 
     Raises:
         UsageError: it is neither.
@@ -66,12 +66,12 @@ def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
 
 def _bind_host(host: str) -> str:
     if host == "*":
-        return "0.0.0.0"  # noqa: S104 - asked for in so many words
+        return "0.0.0.0"  # noqa: S104 - the user wrote *
     return host.removeprefix("[").removesuffix("]")
 
 
 def _split(text: str, whole: str) -> list[str]:
-    """Cut at colons outside brackets; the brackets are taken off."""
+    """Split at colons outside brackets, and remove the brackets."""
     parts: list[str] = []
     while True:
         if text.startswith("["):

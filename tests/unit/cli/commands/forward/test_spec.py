@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aws_runas.cli.commands.forward.spec import ForwardSpec, parse_forward, parse_local
 from aws_runas.errors import UsageError
-from aws_runas.ssm.forward.address import LocalAddress
+from aws_runas.ssm.forward.destination import LocalAddress
 
 
 @pytest.mark.parametrize(

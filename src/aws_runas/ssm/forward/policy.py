@@ -1,0 +1,235 @@
+"""Which session a connection goes to, and when a session is opened or closed: decisions without I/O or a clock.
+
+The service limits the speed of one session (spec 13.2), so several transfers need several sessions. A connection stays
+on the session that it started on; only the place of the next connection can be chosen. `pool.Pool` carries out what
+`PoolPolicy.decide` returns.
+
+Imports nothing expensive, because the command line is read with this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+MAX_SESSIONS: Final = 8
+MAX_CONNECTION_WAIT: Final = 2.0  # seconds that a connection waits for an unsaturated session
+IDLE_SESSION_TIMEOUT: Final = 60.0  # seconds without a connection until an additional session is closed
+OBSERVE_TIME: Final = 0.1  # seconds that a connection waits to see whether the previous one saturates the session
+POLL_INTERVAL: Final = 0.02  # seconds between two decisions while a connection waits for an unsaturated session
+NO_SESSION_TIMEOUT: Final = 60.0  # seconds that a connection waits while no session is open
+RETRY_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until the next attempt to open a needed session
+GROW_RETRY_DELAY: Final = 60.0  # seconds until the next attempt to open an additional session
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """Limits of a pool.
+
+    Args:
+        max_sessions: most sessions at once.
+        grow: start with one session and open more when connections wait for a saturated one; False opens all at once.
+        idle_timeout: seconds, see IDLE_SESSION_TIMEOUT.
+        max_wait: seconds, see MAX_CONNECTION_WAIT.
+    """
+
+    max_sessions: int = MAX_SESSIONS
+    grow: bool = True
+    idle_timeout: float = IDLE_SESSION_TIMEOUT
+    max_wait: float = MAX_CONNECTION_WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What the policy needs to know about one open session.
+
+    Args:
+        capacity: connections that it can take in addition.
+        saturated: it transfers as fast as it can, or cannot transfer at the moment.
+        connections: connections that it carries.
+        active: connections of these that are open in both directions.
+        occupied_since: monotonic seconds; when it last got a connection while none was active.
+        idle_since: monotonic seconds; when it last had a connection.
+    """
+
+    capacity: int
+    saturated: bool = False
+    connections: int = 0
+    active: int = 0
+    occupied_since: float = float("-inf")
+    idle_since: float = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the pool does next. Indices count the sessions that `decide` was given.
+
+    Args:
+        assign: for each connection that gets a session, in the order of waiting, the index of its session.
+        refuse: waiting connections to reset, from the front of the queue; never together with `assign`.
+        open: sessions to open.
+        close: indices of sessions to close.
+        decide_again_at: monotonic seconds; None if the pool's regular tick is soon enough.
+    """
+
+    assign: tuple[int, ...] = ()
+    refuse: int = 0
+    open: int = 0
+    close: tuple[int, ...] = ()
+    decide_again_at: float | None = None
+
+
+class PoolPolicy:
+    """Decisions for one pool.
+
+    Remembers only failed attempts and the need for a replacement; everything else is an argument.
+    """
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._failures = 0
+        self._open_not_before = float("-inf")  # monotonic seconds, for a session that is needed
+        self._grow_not_before = float("-inf")  # monotonic seconds, for an additional session
+        self._replacement_needed = False
+
+    def initial_sessions(self) -> int:
+        """Return how many sessions to open besides the first one when the pool starts."""
+        return 0 if self._settings.grow else self._settings.max_sessions - 1
+
+    def session_opened(self) -> None:
+        """Note that a session was opened."""
+        self._failures = 0
+        self._open_not_before = self._grow_not_before = float("-inf")
+        self._replacement_needed = False
+
+    def session_ended(self, connections: int) -> None:
+        """Note that a session ended by itself.
+
+        Args:
+            connections: connections that it carried. Their programs are likely to connect again at once.
+        """
+        self._replacement_needed = self._replacement_needed or connections > 0
+
+    def open_failed(self, open_sessions: int, now: float) -> float:
+        """Note that a session could not be opened.
+
+        Args:
+            open_sessions: sessions that are open nevertheless.
+            now: monotonic seconds.
+
+        Returns:
+            Seconds until the next attempt.
+        """
+        if open_sessions:
+            self._grow_not_before = now + GROW_RETRY_DELAY
+            return GROW_RETRY_DELAY
+        delay = RETRY_DELAYS[min(self._failures, len(RETRY_DELAYS) - 1)]
+        self._failures += 1
+        self._open_not_before = now + delay
+        self._replacement_needed = False
+        return delay
+
+    def decide(self, sessions: Sequence[SessionState], waiting: Sequence[float], opening: int, now: float) -> Decision:
+        """Return what to do now. The caller does all of it before it asks again.
+
+        Args:
+            sessions: the open sessions, oldest first.
+            waiting: for each connection without a session, in their order, since when it waits (monotonic seconds).
+            opening: sessions that are being opened.
+            now: monotonic seconds.
+        """
+        draft = _Draft(list(sessions), len(waiting), opening)
+        hold = False
+        for since in waiting:
+            best = _best_session(draft.sessions)
+            if best is None:
+                self._open_needed(draft, now)
+                break
+            if self._settings.grow and self._should_wait(draft, best, now - since, now):
+                hold = True
+                break
+            draft.assign_to(best, now)
+        if self._replacement_needed and not sessions:
+            self._open_needed(draft, now)
+        if self._settings.grow and _is_crowded(draft.sessions):
+            self._grow(draft, now)
+        return Decision(
+            assign=tuple(draft.assigned),
+            refuse=0 if sessions else sum(now - since > NO_SESSION_TIMEOUT for since in waiting),
+            open=draft.to_open,
+            close=self._idle_sessions(draft.sessions, now),
+            decide_again_at=now + POLL_INTERVAL if hold else None,
+        )
+
+    def _should_wait(self, draft: _Draft, best: int, waited: float, now: float) -> bool:
+        """Return True if a connection should wait instead of using the best session there is.
+
+        A connection that comes right after the first one on a session waits to see what that one does. Otherwise, of
+        eight transfers that start together, seven would share the session that the first one saturates.
+        """
+        if waited >= self._settings.max_wait:
+            return False
+        session = draft.sessions[best]
+        if not session.saturated:
+            return session.active > 0 and now - session.occupied_since < OBSERVE_TIME
+        return waited < OBSERVE_TIME or self._grow(draft, now)
+
+    def _open_needed(self, draft: _Draft, now: float) -> None:
+        """Open a session because no session can take a connection."""
+        if len(draft.sessions) + draft.opening >= self._settings.max_sessions:
+            return  # agents too old for smux: one connection after the other
+        if not draft.opening and not draft.to_open and now >= self._open_not_before:
+            draft.to_open = 1
+
+    def _grow(self, draft: _Draft, now: float) -> bool:
+        """Open additional sessions if the limit allows it; return True if any is on its way."""
+        if draft.opening or draft.to_open:
+            return True
+        room = self._settings.max_sessions - len(draft.sessions)
+        if now < self._grow_not_before or room <= 0:
+            return False
+        draft.to_open = min(room, len(draft.sessions), max(1, draft.waiting))  # at most twice as many as before
+        return draft.to_open > 0
+
+    def _idle_sessions(self, sessions: Sequence[SessionState], now: float) -> tuple[int, ...]:
+        if not self._settings.grow:
+            return ()
+        return tuple(
+            index
+            for index, session in enumerate(sessions)
+            if index > 0 and not session.connections and now - session.idle_since > self._settings.idle_timeout
+        )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A decision in the making: the sessions as they are after the connections assigned so far."""
+
+    sessions: list[SessionState]
+    waiting: int
+    opening: int
+    to_open: int = 0
+    assigned: list[int] = field(default_factory=list)
+
+    def assign_to(self, index: int, now: float) -> None:
+        session = self.sessions[index]
+        self.sessions[index] = replace(
+            session,
+            capacity=session.capacity - 1,
+            connections=session.connections + 1,
+            active=session.active + 1,
+            occupied_since=session.occupied_since if session.active else now,
+        )
+        self.assigned.append(index)
+        self.waiting -= 1
+
+
+def _best_session(sessions: Sequence[SessionState]) -> int | None:
+    indices = [index for index, session in enumerate(sessions) if session.capacity > 0]
+    return min(indices, key=lambda index: (sessions[index].saturated, sessions[index].connections), default=None)
+
+
+def _is_crowded(sessions: Sequence[SessionState]) -> bool:
+    """Return True if connections share a saturated session and no other session is free for the next one."""
+    return all(session.saturated for session in sessions) and any(session.connections > 1 for session in sessions)

@@ -1,0 +1,230 @@
+"""Decisions of the pool's policy: where connections go, and when sessions are opened and closed. No I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from aws_runas.ssm.forward.policy import (
+    GROW_RETRY_DELAY,
+    NO_SESSION_TIMEOUT,
+    OBSERVE_TIME,
+    RETRY_DELAYS,
+    Decision,
+    PoolPolicy,
+    PoolSettings,
+    SessionState,
+)
+
+MANY = 1_000  # capacity of a session that multiplexes
+IDLE = SessionState(capacity=MANY)
+ACTIVE = SessionState(capacity=MANY, connections=1, active=1, occupied_since=0.0)
+SATURATED = replace(ACTIVE, saturated=True)
+
+
+@dataclass
+class Simulation:
+    """Sessions and connections in virtual time, moved by nothing but the policy's decisions.
+
+    Args:
+        saturating: every connection saturates its session.
+        opening_time: seconds that StartSession takes.
+    """
+
+    policy: PoolPolicy
+    saturating: bool = False
+    opening_time: float = 0.5
+    now: float = 100.0
+    sessions: list[SessionState] = field(default_factory=lambda: [IDLE])
+    waiting: list[float] = field(default_factory=list)
+    opening: list[float] = field(default_factory=list)  # when each is open
+
+    def connect(self, count: int = 1) -> None:
+        """Let programs connect, each as a step of its own."""
+        for _ in range(count):
+            self.waiting.append(self.now)
+            self.step()
+
+    def step(self) -> Decision:
+        decision = self.policy.decide(self.sessions, self.waiting, len(self.opening), self.now)
+        for index in decision.assign:
+            self._attach(index)
+        del self.waiting[: len(decision.assign) + decision.refuse]
+        self.opening += [self.now + self.opening_time] * decision.open
+        for index in sorted(decision.close, reverse=True):
+            del self.sessions[index]
+        return decision
+
+    def run(self, seconds: float, step: float = 0.02) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += step
+            for opened_at in [at for at in self.opening if at <= self.now]:
+                self.opening.remove(opened_at)
+                self.policy.session_opened()
+                self.sessions.append(replace(IDLE, idle_since=self.now))
+            self.step()
+
+    def placed(self) -> list[int]:
+        return [session.connections for session in self.sessions]
+
+    def _attach(self, index: int) -> None:
+        session = self.sessions[index]
+        assert session.capacity > 0
+        self.sessions[index] = replace(
+            session,
+            capacity=session.capacity - 1,
+            connections=session.connections + 1,
+            active=session.active + 1,
+            occupied_since=session.occupied_since if session.active else self.now,
+            saturated=session.saturated or self.saturating,
+        )
+
+
+def fixed(sessions: int) -> PoolPolicy:
+    return PoolPolicy(PoolSettings(max_sessions=sessions, grow=False))
+
+
+def test_one_session_is_enough_while_it_is_not_saturated() -> None:
+    simulation = Simulation(PoolPolicy(PoolSettings()))
+    simulation.connect(50)
+    simulation.run(1.0)
+    assert simulation.placed() == [50]
+
+
+def test_fixed_number_is_opened_at_the_start_and_the_least_loaded_is_chosen() -> None:
+    assert fixed(4).initial_sessions() == 3
+    simulation = Simulation(fixed(4), sessions=[IDLE] * 4)
+    simulation.connect(12)
+    assert simulation.placed() == [3, 3, 3, 3]
+
+
+def test_pool_that_grows_starts_with_one_session() -> None:
+    assert PoolPolicy(PoolSettings()).initial_sessions() == 0
+
+
+def test_connection_that_finds_every_session_saturated_gets_a_new_one() -> None:
+    simulation = Simulation(PoolPolicy(PoolSettings()), sessions=[SATURATED])
+    simulation.connect()
+    simulation.run(1.0)
+    assert simulation.placed() == [1, 1]
+
+
+def test_transfers_that_start_together_spread_over_as_many_sessions() -> None:
+    simulation = Simulation(PoolPolicy(PoolSettings(max_wait=8.0)), saturating=True)
+    simulation.connect(8)
+    simulation.run(4.0)
+    assert simulation.placed() == [1] * 8
+
+
+def test_connection_waits_to_see_what_the_first_one_does() -> None:
+    policy = PoolPolicy(PoolSettings())
+    decision = policy.decide([replace(ACTIVE, occupied_since=10.0)], [10.0], 0, 10.0 + OBSERVE_TIME / 2)
+    assert decision.assign == ()
+    assert decision.decide_again_at is not None
+    assert policy.decide([replace(ACTIVE, occupied_since=10.0)], [10.0], 0, 10.0 + 2 * OBSERVE_TIME).assign == (0,)
+
+
+def test_no_more_sessions_than_allowed() -> None:
+    simulation = Simulation(PoolPolicy(PoolSettings(max_sessions=3)), saturating=True)
+    for _ in range(6):
+        simulation.connect()
+        simulation.run(3.0)
+    assert simulation.placed() == [2, 2, 2]
+    assert not simulation.opening
+
+
+def test_sessions_at_most_double_at_once() -> None:
+    policy = PoolPolicy(PoolSettings())
+    assert policy.decide([SATURATED] * 2, [0.0] * 8, 0, 1.0).open == 2
+    assert policy.decide([SATURATED] * 6, [0.0] * 8, 0, 1.0).open == 2  # up to the limit of 8
+    assert policy.decide([SATURATED] * 2, [0.0] * 8, 1, 1.0).open == 0  # one is on its way
+
+
+def test_connection_does_not_wait_forever_for_a_session_of_its_own() -> None:
+    policy = PoolPolicy(PoolSettings(max_wait=0.5))
+    assert policy.decide([SATURATED], [10.0], 1, 10.4).assign == ()
+    assert policy.decide([SATURATED], [10.0], 1, 10.6).assign == (0,)
+
+
+def test_connection_does_not_wait_where_no_session_can_be_opened() -> None:
+    policy = PoolPolicy(PoolSettings())
+    assert policy.open_failed(1, 10.0) == GROW_RETRY_DELAY
+    decision = policy.decide([SATURATED], [10.0], 0, 10.2)
+    assert (decision.assign, decision.open) == ((0,), 0)
+    assert policy.decide([SATURATED], [10.0], 0, 10.2 + GROW_RETRY_DELAY).open == 1
+
+
+def test_two_connections_on_a_saturated_session_open_one_for_the_next() -> None:
+    policy = PoolPolicy(PoolSettings())
+    assert policy.decide([replace(SATURATED, connections=2)], [], 0, 10.0).open == 1
+    assert policy.decide([SATURATED], [], 0, 10.0).open == 0
+    assert policy.decide([replace(SATURATED, connections=2), IDLE], [], 0, 10.0).open == 0
+
+
+def test_additional_sessions_are_closed_when_idle_and_the_first_is_kept() -> None:
+    policy = PoolPolicy(PoolSettings(idle_timeout=60.0))
+    sessions = [replace(IDLE, idle_since=0.0), replace(ACTIVE, idle_since=0.0), replace(IDLE, idle_since=0.0)]
+    assert policy.decide(sessions, [], 0, 59.0).close == ()
+    assert policy.decide(sessions, [], 0, 61.0).close == (2,)
+
+
+def test_idle_session_that_gets_a_connection_is_not_closed() -> None:
+    policy = PoolPolicy(PoolSettings(idle_timeout=60.0))
+    sessions = [replace(SATURATED, idle_since=100.0), replace(IDLE, idle_since=0.0)]
+    decision = policy.decide(sessions, [100.0], 0, 100.0)
+    assert (decision.assign, decision.close) == ((1,), ())
+
+
+def test_fixed_sessions_are_never_closed() -> None:
+    assert fixed(2).decide([IDLE, IDLE], [], 0, 1e6).close == ()
+
+
+def test_session_that_ended_with_connections_is_replaced_at_once() -> None:
+    policy = PoolPolicy(PoolSettings())
+    policy.session_ended(connections=1)
+    assert policy.decide([], [], 0, 10.0).open == 1
+    assert policy.decide([], [], 1, 10.0).open == 0
+
+
+def test_idle_session_that_ended_is_replaced_when_a_program_connects() -> None:
+    policy = PoolPolicy(PoolSettings())
+    policy.session_ended(connections=0)
+    assert policy.decide([], [], 0, 10.0).open == 0
+    assert policy.decide([], [10.0], 0, 10.0).open == 1
+
+
+def test_attempts_to_open_a_needed_session_are_spaced_out() -> None:
+    policy = PoolPolicy(PoolSettings())
+    now = 10.0
+    for delay in (*RETRY_DELAYS, RETRY_DELAYS[-1]):
+        assert policy.decide([], [now], 0, now).open == 1
+        assert policy.open_failed(0, now) == delay
+        assert policy.decide([], [now], 0, now + delay - 0.01).open == 0
+        now += delay
+    policy.session_opened()
+    assert policy.decide([], [now], 0, now).open == 1
+
+
+def test_failed_growth_does_not_delay_a_needed_session() -> None:
+    policy = PoolPolicy(PoolSettings())
+    policy.open_failed(1, 10.0)
+    assert policy.decide([], [11.0], 0, 11.0).open == 1
+
+
+def test_connections_are_refused_when_there_is_no_session_for_long() -> None:
+    policy = PoolPolicy(PoolSettings())
+    later = 10.0 + NO_SESSION_TIMEOUT
+    assert policy.decide([], [10.0, 30.0], 1, later - 1).refuse == 0
+    assert policy.decide([], [10.0, 30.0], 1, later + 1).refuse == 1
+    assert policy.decide([replace(IDLE, capacity=0)], [10.0], 0, later + 1).refuse == 0
+
+
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_agents_without_multiplexing_take_one_connection_after_the_other(sessions: int) -> None:
+    simulation = Simulation(fixed(sessions), sessions=[SessionState(capacity=1)] * sessions)
+    simulation.connect(5)
+    assert simulation.placed() == [1] * sessions
+    assert len(simulation.waiting) == 5 - sessions
+    assert not simulation.opening
