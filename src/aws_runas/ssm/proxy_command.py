@@ -1,21 +1,20 @@
-"""Standard input and output as one connection to a port of the instance: what ssh wants of a ProxyCommand (spec 10)."""
+"""Standard input and output as one connection to a port of the instance, for ssh's ProxyCommand (spec 10)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.forward.session import START_TIMEOUT, OpenChannel
-from aws_runas.ssm.shutdown import ShutdownWatcher
+from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.outbox import Outbox
 
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
-QUEUE: Final = 64 * 1024  # bytes of input waiting for the channel
 LAST_OUTPUT: Final = 10.0  # seconds for a slow reader to take what came before the end
 
 
@@ -31,19 +30,24 @@ class SshSession:
         self._channel = channel
         self._input = InputStream(stdin, self._typed)
         self._output = OutputStream(stdout, self._congested, self._broken)
-        self._queue: deque[bytes] = deque()
-        self._queued = 0
-        self._input_ended = False
+        self._outbox = Outbox(channel, congested=self._hold_input)
+        self._ending: asyncio.Task[None] | None = None
         self._last_received = 0.0
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.over: asyncio.Future[None] = self._loop.create_future()
         """Done when there is nothing more to carry; an exception where the session failed."""
-        self.over.add_done_callback(_looked_at)
-        self.started.add_done_callback(_looked_at)
+        self.over.add_done_callback(_retrieve)
+        self.started.add_done_callback(_retrieve)
+
+    def stop(self) -> None:
+        """Read no more input."""
+        self._input.stop()
+        if self._ending is not None:
+            self._ending.cancel()
 
     async def close(self) -> None:
-        """Let the reader have what came, then stop."""
-        self._input.stop()
+        """Let the reader have what arrived, then stop."""
+        self.stop()
         try:
             async with asyncio.timeout(LAST_OUTPUT):
                 await self._output.drained()
@@ -70,7 +74,7 @@ class SshSession:
         pass  # nor is there a second connection to fail
 
     def writable(self) -> None:
-        self._pump()
+        self._outbox.flush()
 
     def connection_lost(self, reason: str) -> None:
         pass  # it comes back, and ssh is patient
@@ -90,32 +94,23 @@ class SshSession:
     # inside
 
     def _typed(self, data: bytes) -> None:
-        if not data:
-            self._input_ended = True
+        if data:
+            self._outbox.put(data)
         else:
-            self._queue.append(data)
-            self._queued += len(data)
-            if self._queued >= QUEUE:
-                self._input.stop()
-        self._pump()
+            self._ending = self._loop.create_task(self._end_input())
 
-    def _pump(self) -> None:
-        while self._queue and (room := self._channel.send_capacity()):
-            data = self._queue.popleft()
-            if len(data) > room:
-                self._queue.appendleft(data[room:])
-                data = data[:room]
-            self._queued -= len(data)
-            self._channel.write(data)
-        if self._input_ended:
-            if not self._queue:
-                self._input_ended = False
-                self._ending = self._loop.create_task(self._wait_for_answers())
-        elif self._queued < QUEUE // 2:
+    def _hold_input(self, hold: bool) -> None:
+        if hold:
+            self._input.stop()
+        else:
             self._input.start()
 
-    async def _wait_for_answers(self) -> None:
-        """Input has ended, and the far side cannot be told without cutting off its answers: give those their time."""
+    async def _end_input(self) -> None:
+        """Wait for the last answers after the end of input.
+
+        The far side cannot be told of the end without losing the answers that are still under way.
+        """
+        await self._outbox.emptied()
         await self._channel.drained()
         self._last_received = max(self._last_received, self._loop.time())
         quiet_for = 0.0
@@ -139,15 +134,24 @@ class SshSession:
 async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
     """Carry stdin and stdout until one of them, or the session, has ended.
 
+    Args:
+        open_channel: opens the session.
+        stdin, stdout: descriptors; the caller closes them.
+
     Returns:
-        0, or 128 and the number of the signal that told us to leave.
+        0, or 128 plus the number of the signal that ended it.
 
     Raises:
         AwsRunasError: the session could not be opened, or failed.
     """
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[int] = loop.create_future()
-    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
+    try:
+        await run_until_signal(_carry(open_channel, stdin, stdout))
+    except SignalReceived as ended:
+        return ended.exit_status
+    return 0
+
+
+async def _carry(open_channel: OpenChannel, stdin: int, stdout: int) -> None:
     sessions: list[SshSession] = []
     channels: list[DataChannel] = []
 
@@ -156,29 +160,16 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
         sessions.append(SshSession(channel, stdin, stdout))
         return sessions[0]
 
-    opening = asyncio.ensure_future(_open(open_channel, make, sessions))
     try:
-        await _either(opening, told)
-        if told.done():
-            return told.result()
-        opening.result()
-        await _either(sessions[0].over, told)
-        if told.done():
-            return told.result()
+        await _open(open_channel, make, sessions)
+        await asyncio.wait([sessions[0].over])
         await sessions[0].close()
         sessions[0].over.result()
-        return 0
     finally:
-        opening.cancel()
-        await asyncio.gather(opening, return_exceptions=True)
+        for session in sessions:
+            session.stop()
         for channel in channels:
             await channel.terminate()
-        departure.close()
-
-
-async def _either(one: asyncio.Future[None], other: asyncio.Future[int]) -> None:
-    waited: list[asyncio.Future[None] | asyncio.Future[int]] = [one, other]
-    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _open(
@@ -194,7 +185,7 @@ async def _open(
         ) from None
 
 
-def _looked_at(future: asyncio.Future[None]) -> None:
-    """Its error counts where it is asked for; elsewhere it is no news."""
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Mark the future's error as retrieved, also where nobody waits for it."""
     if not future.cancelled():
         future.exception()

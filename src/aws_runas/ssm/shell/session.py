@@ -11,16 +11,16 @@ from typing import Final
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
-from aws_runas.ssm.shutdown import ShutdownWatcher
+from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.starting import Starting
-from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
+from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
 
 SILENT_COMMAND: Final = 2.0  # seconds after which a session that says nothing gets input all the same (spec 12, trap 7)
 WAITING: Final = 10.0  # seconds without a word from the agent until the user is told that we wait
-BACKLOG: Final = 64 * 1024  # bytes of piped input waiting for the channel
 QUIET: Final = 2.0  # seconds without output after the end of input, before the end is told again
 END_OF_TRANSMISSION: Final = b"\x04"
 INTERRUPT: Final = b"\x03"
@@ -51,11 +51,11 @@ class ShellSession:
         self._options = options
         self._target = target
         self.console = Console(options.console, typed=self._typed, congested=self._congested, left=self._user_left)
+        self._outbox = Outbox(channel, congested=self.console.hold_input)
         self.status: asyncio.Future[int] = self._loop.create_future()
         """The exit status, or the error that ended the session."""
         self._interactive = True
         self._running = False
-        self._backlog = bytearray()
         self._input_ended = False
         self._last_byte = b"\n"
         self._heard_at = self._loop.time()
@@ -92,7 +92,8 @@ class ShellSession:
         pass  # ports only
 
     def writable(self) -> None:
-        self._pump()
+        self._outbox.flush()
+        self._end_input_if_due()
 
     def connection_lost(self, reason: str) -> None:
         self.console.say(f"connection lost ({reason}); resuming the session")
@@ -143,23 +144,15 @@ class ShellSession:
             self._send(data)
             return
         self._input_ended = True
-        self._pump()
+        self._end_input_if_due()
 
     def _send(self, data: bytes) -> None:
-        if len(self._backlog) + len(data) <= TYPED_LIMIT:
-            self._backlog += data
-        self._pump()
+        if self._outbox.queued + len(data) <= TYPED_LIMIT:
+            self._outbox.put(data)
+        self._end_input_if_due()
 
-    def _pump(self) -> None:
-        """Give the channel what it takes."""
-        while self._backlog:
-            room = self._channel.send_capacity()
-            if room <= 0:
-                break
-            self._channel.write(bytes(self._backlog[:room]))
-            del self._backlog[:room]
-        self.console.hold_input(len(self._backlog) > BACKLOG)
-        if self._input_ended and not self._backlog and self._ends_told == 0:
+    def _end_input_if_due(self) -> None:
+        if self._input_ended and not self._outbox.queued and self._ends_told == 0:
             self._tell_end()
 
     def _tell_end(self) -> None:
@@ -233,9 +226,23 @@ async def run_shell(
         AwsRunasError: the session could not be opened, or ended with an error.
     """
     try:
+        return await run_until_signal(_run_session(starting, service, target, options, stream, opened))
+    except SignalReceived as ended:
+        return ended.exit_status
+
+
+async def _run_session(
+    starting: Starting,
+    service: SessionService,
+    target: str,
+    options: ShellOptions,
+    stream: StreamOptions,
+    opened: Callable[[ShellSession], None],
+) -> int:
+    try:
         started = await in_thread(starting.result)
-    except BaseException:
-        starting.abandon()
+    except asyncio.CancelledError:
+        await in_thread(starting.abandon)
         raise
     settings = replace(stream.settings, assume_started_after=SILENT_COMMAND)
     sessions: list[ShellSession] = []
@@ -244,45 +251,19 @@ async def run_shell(
         sessions.append(ShellSession(channel, options, started.target))
         return sessions[0]
 
-    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    departure = ShutdownWatcher(lambda number: told.set_result(128 + number))
+    channel = await open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
+    session = sessions[0]
+    opened(session)
+    session.console.say(f"session {started.session_id} on {target}")
     try:
-        opening = asyncio.ensure_future(
-            open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
-        )
-        first: list[asyncio.Future[SessionChannel] | asyncio.Future[int]] = [opening, told]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not opening.done():
-            opening.cancel()
-            await asyncio.wait([opening])
-            return told.result()
-        channel, session = opening.result(), sessions[0]
-        opened(session)
-        session.console.say(f"session {started.session_id} on {target}")
         with _Signals(session):
-            try:
-                return await _until_over(session, told)
-            finally:
-                session.console.give_back()
-                await channel.terminate()
-                session.console.close()
+            await asyncio.wait([session.status])
+            await session.console.drained()
+            return session.status.result()
     finally:
-        departure.close()
-
-
-async def _until_over(session: ShellSession, told: asyncio.Future[int]) -> int:
-    """Wait for the session's end or for the word to go; then for the last of its output."""
-    either: list[asyncio.Future[int]] = [session.status, told]
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if not session.status.done():
-        return told.result()
-    drained = asyncio.ensure_future(session.console.drained())
-    both: list[asyncio.Future[int] | asyncio.Future[None]] = [drained, told]
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        drained.cancel()
-    return session.status.result()
+        session.console.give_back()
+        await channel.terminate()
+        session.console.close()
 
 
 class _Signals:
