@@ -20,6 +20,7 @@ COMMANDS = {
     "pw": "password",
     "completion": "completion",
     "sandbox": "sandbox",
+    "run": "run",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 SSM = "ssm"

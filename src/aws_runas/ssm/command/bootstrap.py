@@ -69,7 +69,7 @@ def quote(text: str) -> str:
 def first_line(nonce: str) -> bytes:
     """Return line 1: it begins with a blank, so that histories skip it, and has no marker in its own echo."""
     script = (
-        f'stty raw -echo 2>/dev/null;printf "\\036{nonce}\\036\\n";'
+        f'stty raw -echo 2>/dev/null;printf "\\036{nonce}\\036";'
         f'while IFS= read -r l;do case $l in @{nonce}*)eval "${{l#@{nonce}}}";;esac;done'
     )
     return f" exec /bin/sh -c {quote(script)}\n".encode("ascii")
@@ -113,6 +113,12 @@ def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
     return lines, '"' + "".join(f"${{{name}{number}}}" for number in range(len(parts))) + '"'
 
 
+def load_helper(bootstrap: Bootstrap) -> list[str]:
+    """Return the shell texts that start the helper, or list the tools where there is no Python."""
+    lines, helper = assignments("a", packed_helper(), bootstrap.chunk_size())
+    return [*lines, f"{start_python(helper)};{list_tools()}"]
+
+
 class Bootstrap:
     """Gets the helper running in a shell session. Does no I/O.
 
@@ -120,12 +126,20 @@ class Bootstrap:
         make_nonce: returns 16 fresh hexadecimal characters.
         message_size: bytes of one message; lines are padded to it, so that a message is a line.
         now: monotonic seconds, the session's start.
+        load: returns the shell texts that follow the marker, one per line; the helper's by default.
 
     Source: spec sessions 0.4 and 0.5.
     """
 
-    def __init__(self, make_nonce: Callable[[], str], message_size: int, now: float) -> None:
+    def __init__(
+        self,
+        make_nonce: Callable[[], str],
+        message_size: int,
+        now: float,
+        load: Callable[[Bootstrap], list[str]] | None = None,
+    ) -> None:
         self._make_nonce = make_nonce
+        self._load_texts = load or load_helper
         self._message_size = message_size
         self.state = BootstrapState.WAITING
         self.failure: BootstrapFailure | None = None
@@ -201,9 +215,7 @@ class Bootstrap:
         return max(min(CHUNK, self._message_size - 64), 16)
 
     def _load(self, now: float) -> None:
-        lines, helper = assignments("a", packed_helper(), self.chunk_size())
-        self._to_send += [self.line(line) for line in lines]
-        self._to_send += [self.line(f"{start_python(helper)};{list_tools()}")]
+        self._to_send += [self.line(text) for text in self._load_texts(self)]
         self.state = BootstrapState.LOADING
         self._due = now + HELLO_WAIT
         self._tail = b""

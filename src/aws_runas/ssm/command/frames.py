@@ -152,14 +152,30 @@ class FrameParser:
         self._buffer = bytearray()
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes and return the events that they complete."""
-        self._buffer += data
-        lines = self._buffer.split(b"\n")
-        self._buffer = lines.pop()
-        if len(self._buffer) > MAX_LINE:
-            lines.append(bytearray(self._buffer[:MAX_LINE]))
-            self._buffer = bytearray()
-        return [_parse(bytes(line)) for line in lines]
+        """Take bytes and return the events that they complete.
+
+        Bytes behind PythonMissing are kept for the next call, or for take_rest.
+        """
+        buffer = self._buffer
+        buffer += data
+        events: list[Event] = []
+        start = 0
+        while (end := buffer.find(b"\n", start)) >= 0:
+            events.append(_parse(bytes(buffer[start:end])))
+            start = end + 1
+            if isinstance(events[-1], PythonMissing):
+                break
+        del buffer[:start]
+        if len(buffer) > MAX_LINE and b"\n" not in buffer:
+            events.append(JunkReceived(bytes(buffer)))
+            buffer.clear()
+        return events
+
+    def take_rest(self) -> bytes:
+        """Return what is not parsed, and forget it: after PythonMissing it may be plain output."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
 
 
 def _parse(line: bytes) -> Event:

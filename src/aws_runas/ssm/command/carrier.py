@@ -1,0 +1,213 @@
+"""Which session carries a command, and the StartSession call for it: refusals remembered, throttling waited for.
+
+Carrier S is the account's shell: every user who may open a session may use it. Carrier N is the document
+AWS-StartNonInteractiveCommand: it starts a second earlier and needs a permission of its own (spec sessions 0.1).
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from aws_runas.aws.session import StartedSession
+from aws_runas.errors import AwsRunasError, SessionError, UsageError
+from aws_runas.ssm.command.bootstrap import list_tools, quote, start_python
+from aws_runas.ssm.command.helper import packed_helper
+from aws_runas.ssm.command.plain import plain_script
+from aws_runas.ssm.command.request import CommandRequest
+
+DOCUMENT: Final = "AWS-StartNonInteractiveCommand"
+DOCUMENT_PACE: Final = 800_000  # bytes a second of the helper's output on carrier N, spec sessions 0.5
+MAX_PARAMETER: Final = 65_535  # characters, spec sessions 0.2
+THROTTLE_LIMIT: Final = 60.0  # seconds that throttled calls are repeated, spec sessions 0.1
+THROTTLE_DELAYS: Final = (1.0, 15.0)  # seconds, first and longest
+THROTTLE_NOTICE: Final = 3.0  # seconds of waiting until the user is told
+NOT_CONNECTED_DELAY: Final = 3.0  # seconds between two calls with --wait
+
+
+class Carrier(Enum):
+    """A way to reach a process on the instance; the value is that of ``--via``."""
+
+    SHELL = "shell"
+    DOCUMENT = "document"
+
+
+class SessionApi(Protocol):
+    """The part of ssm.api.SsmApi that starts sessions."""
+
+    def start_session(
+        self,
+        target: str,
+        document: str | None = None,
+        parameters: Mapping[str, Sequence[str]] | None = None,
+        reason: str | None = None,
+    ) -> StartedSession:
+        """Open a session; blocks."""
+        ...
+
+
+class Refusals(Protocol):
+    """Documents that the identity was refused within the last hour."""
+
+    def is_refused(self, document: str) -> bool:
+        """Return True if a call for this document would be refused."""
+        ...
+
+    def add(self, document: str) -> None:
+        """Remember a refusal."""
+        ...
+
+
+def document_command(request: CommandRequest, nonce: str) -> str:
+    """Return the value of the parameter ``command`` for carrier N.
+
+    The agent splits it into words itself, without a shell (spec sessions 0.2), so it is one ``sh -c`` with one word.
+    Everything of the user is base64, which has no braces that the document could take for a parameter.
+    """
+    options = base64.b64encode(request_options(request)).decode("ascii")
+    script = base64.b64encode(request.script(with_env=True).encode("utf-8", "surrogateescape")).decode("ascii")
+    text = (
+        f"RUNAS_REQUEST={options};RUNAS_SCRIPT={script};export RUNAS_REQUEST RUNAS_SCRIPT;"
+        f"{start_python(packed_helper())};{list_tools()};{plain_script(nonce)}"
+    )
+    return f"sh -c {quote(text)}"
+
+
+def request_options(request: CommandRequest) -> bytes:
+    """Return the request without its script, as JSON."""
+    import json
+
+    return json.dumps(request.options(), separators=(",", ":")).encode("ascii")
+
+
+def choose_carrier(request: CommandRequest, via: str, refusals: Refusals) -> Carrier:
+    """Decide how to reach the instance.
+
+    Args:
+        via: ``auto``, ``shell`` or ``document``.
+
+    Raises:
+        UsageError: the document cannot carry this command.
+
+    Source: spec sessions 1, ``--via auto``.
+    """
+    size = len(document_command(request, "0" * 16))
+    if via == "document":
+        if request.wants_input:
+            raise UsageError(
+                "--via document has no standard input", code="input-not-possible", hint="add -n, or use --via shell"
+            )
+        if size > MAX_PARAMETER:
+            raise UsageError(
+                f"the command is too long for --via document: {size} characters of at most {MAX_PARAMETER}",
+                code="command-too-long",
+                hint="use --via shell",
+            )
+        return Carrier.DOCUMENT
+    # Variables may be secret, and CloudTrail keeps document parameters.
+    plain = not request.wants_input and not request.env and size <= MAX_PARAMETER
+    return Carrier.DOCUMENT if via == "auto" and plain and not refusals.is_refused(DOCUMENT) else Carrier.SHELL
+
+
+@dataclass(slots=True)
+class SessionStarter:
+    """StartSession for one command. `start` blocks and is meant for a thread.
+
+    Args:
+        api: makes the call.
+        target: instance id.
+        carrier: the choice; SHELL afterwards if the document was refused.
+        parameters: of the document.
+        fallback: use the shell where the document is refused.
+        reason: for the session's history.
+        wait: seconds to wait for an instance that is not connected, 0 not to wait.
+        say: shows a line to the user.
+        clock, sleep, jitter: monotonic seconds; waits; a number from 0 to 1.
+    """
+
+    api: SessionApi
+    target: str
+    carrier: Carrier
+    parameters: dict[str, list[str]]
+    refusals: Refusals
+    say: Callable[[str], None]
+    jitter: Callable[[], float]
+    fallback: bool = True
+    reason: str | None = None
+    wait: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def start(self) -> StartedSession:
+        """Open the session.
+
+        Raises:
+            SessionError: throttled for a minute (start-throttled), or the document is not allowed.
+            AwsRunasError: as the call says.
+        """
+        if self.carrier is Carrier.DOCUMENT:
+            try:
+                return self._call(DOCUMENT, self.parameters)
+            except SessionError as error:
+                if error.code != "session-denied":
+                    raise
+                self.refusals.add(DOCUMENT)
+                if not self.fallback:
+                    raise _not_allowed(error) from error
+            self.carrier = Carrier.SHELL
+        return self._call(None, None)
+
+    def _call(self, document: str | None, parameters: dict[str, list[str]] | None) -> StartedSession:
+        started = self.clock()
+        delay, longest = THROTTLE_DELAYS
+        told = False
+        while True:
+            try:
+                return self.api.start_session(self.target, document, parameters, self.reason)
+            except AwsRunasError as error:
+                waited = self.clock() - started
+                pause = self._pause(error, waited, delay)
+                if pause is None:
+                    raise
+                if waited + pause > THROTTLE_NOTICE and not told:
+                    told = True
+                    self.say(_notice(error, self.target))
+                self.sleep(pause)
+                delay = min(delay * 2, longest)
+
+    def _pause(self, error: AwsRunasError, waited: float, delay: float) -> float | None:
+        """Return how long to wait before the next call; None to give up with the error itself.
+
+        Raises:
+            SessionError: throttled for too long.
+        """
+        if error.code == "throttled":
+            pause = delay * (0.5 + self.jitter() / 2)
+            if waited + pause > THROTTLE_LIMIT:
+                raise SessionError(
+                    f"StartSession was throttled for {waited:.0f} s",
+                    code="start-throttled",
+                    hint="the limit is shared by the whole account; try again later",
+                ) from error
+            return pause
+        if error.code == "target-not-connected" and waited < self.wait:
+            return min(NOT_CONNECTED_DELAY, self.wait - waited)
+        return None
+
+
+def _notice(error: AwsRunasError, target: str) -> str:
+    if error.code == "throttled":
+        return "StartSession is throttled; waiting"
+    return f"{target} is not connected yet; waiting"
+
+
+def _not_allowed(error: AwsRunasError) -> SessionError:
+    return SessionError(
+        f"not permitted to use the document {DOCUMENT}: {error.message}",
+        code="document-not-allowed",
+        hint=f"needs ssm:StartSession on arn:PARTITION:ssm:REGION::document/{DOCUMENT}; --via shell needs no document",
+    )

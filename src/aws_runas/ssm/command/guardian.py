@@ -1,0 +1,96 @@
+"""A process beside ours that ends our sessions at the service when we were killed and could not.
+
+SIGKILL leaves no time to call TerminateSession, and the service keeps a session without client for up to 20 minutes.
+The guardian is a fork made before any thread exists. It waits on a pipe; when the pipe closes, it ends what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from aws_runas.errors import AwsRunasError
+
+_IGNORED: Final = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTSTP")
+
+
+class Guardian:
+    """Owner of the guardian process. Make it in the main thread, before other threads and before the event loop.
+
+    Args:
+        terminate: ends a session at the service by its id; everything it needs must be loaded already.
+    """
+
+    def __init__(self, terminate: Callable[[str], None]) -> None:
+        reader, self._writer = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._writer)
+            _guard(reader, terminate)
+        os.close(reader)
+
+    def watch(self, session_id: str) -> None:
+        """End this session should we be killed. May be called from any thread."""
+        self._tell(f"+{session_id}\n")
+
+    def release(self, session_id: str) -> None:
+        """Forget a session: it has ended."""
+        self._tell(f"-{session_id}\n")
+
+    def close(self) -> None:
+        """Let the process go. It ends no session after this."""
+        if self._writer < 0:
+            return
+        self._tell("bye\n")
+        os.close(self._writer)
+        self._writer = -1
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # somebody killed the guardian: the session is ended by us all the same
+            os.write(self._writer, line.encode("ascii", "replace"))
+
+
+def sessions_left(lines: list[str]) -> list[str]:
+    """Return the sessions that are to be ended, given everything that was written to the guardian."""
+    if "bye" in lines:
+        return []
+    left: dict[str, None] = {}
+    for line in lines:
+        if line.startswith("+"):
+            left[line[1:]] = None
+        elif line.startswith("-"):
+            left.pop(line[1:], None)
+    return list(left)
+
+
+def _guard(reader: int, terminate: Callable[[str], None]) -> None:
+    """Run the guardian; never returns."""
+    try:
+        for name in _IGNORED:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        told = b""
+        while data := os.read(reader, 4096):
+            told += data
+        for session_id in sessions_left(told.decode("ascii", "replace").splitlines()):
+            with contextlib.suppress(AwsRunasError):
+                terminate(session_id)
+    finally:
+        os._exit(0)

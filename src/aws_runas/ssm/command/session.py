@@ -1,0 +1,309 @@
+"""`run`: the user's descriptors and signals on one side, a CommandLink on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aws_runas.aws.session import StartedSession
+from aws_runas.ssm.command.carrier import Carrier
+from aws_runas.ssm.command.guardian import Guardian
+from aws_runas.ssm.command.link import CommandLink, LinkOptions
+from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.terminal.streams import InputStream, OutputStream
+from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
+from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.service import SessionService
+
+ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell is taken for started: line 1 is typed after 1.2 s
+LEAVE_GRACE: Final = 10.0  # seconds that a command may take to end after TERM or HUP
+HANGUP_GRACE: Final = 6.0  # seconds for the helper's HUP and KILL when our parent or terminal is gone
+OUTPUT_GRACE: Final = 2.0  # seconds for the command to end when nobody reads its output
+CLOSE_WAIT: Final = 0.5  # seconds for the session to end by itself after the status
+INTERRUPTS: Final = (3, 3.0)  # so many INT within so many seconds leave, spec sessions 1
+PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
+TIMED_OUT: Final = 124  # exit status, spec sessions 8
+OUTPUT_GONE: Final = 141  # exit status, 128 + SIGPIPE
+FORWARDED: Final = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The user's side of a command.
+
+    Args:
+        stdin, stdout, stderr: descriptors; messages for the user go to `messages`.
+        quiet: no messages but errors.
+        events: JSON lines to `messages`.
+        debug: takes lines for ``-v``.
+        nonce: of carrier.document_command.
+    """
+
+    stdin: int = 0
+    stdout: int = 1
+    stderr: int = 2
+    messages: int = 2
+    quiet: bool = False
+    events: bool = False
+    debug: Callable[[str], None] = lambda _: None
+    nonce: str = ""
+
+
+@dataclass(slots=True)
+class _Counts:
+    started_at: float = field(default_factory=time.monotonic)
+    input: int = 0
+    output: int = 0
+
+
+class CommandRun:
+    """Implements link.LinkOwner with three descriptors, and handles signals. Make it on the event loop."""
+
+    def __init__(self, options: RunOptions, request: CommandRequest) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._options = options
+        self._request = request
+        self._link: CommandLink | None = None
+        self.leaving: asyncio.Future[int] = self._loop.create_future()
+        """The exit status with which to leave although the command runs."""
+        self._input = InputStream(options.stdin, self._input_received)
+        self._input_open = request.wants_input
+        self._output = OutputStream(options.stdout, lambda full: self._congested(0, full), self._reader_gone)
+        self._errors = OutputStream(options.stderr, lambda full: self._congested(1, full), lambda: None)
+        self._full = [False, False]
+        self._interrupts: deque[float] = deque(maxlen=INTERRUPTS[0])
+        self._signals: list[int] = []
+        self._last_signal = 0
+        self._parent = os.getppid()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._counts = _Counts()
+        self.session_id = ""
+        self.carrier = Carrier.SHELL
+
+    def attach(self, channel: DataChannel, message_size: int) -> CommandLink:
+        """Make the link for a session's channel."""
+        options = LinkOptions(self.carrier, message_size, self._options.nonce)
+        self._link = CommandLink(channel, self, self._request, options)
+        return self._link
+
+    def link(self) -> CommandLink:
+        """Return the link that `attach` has made."""
+        if self._link is None:
+            raise LookupError("no session is attached")
+        return self._link
+
+    # --- LinkOwner
+
+    def output_received(self, stream: int, data: bytes) -> None:
+        self._counts.output += len(data)
+        (self._output if stream == 1 else self._errors).write(data)
+
+    def hold_input(self, hold: bool) -> None:
+        if not self._input_open:
+            return
+        if hold:
+            self._input.stop()
+        else:
+            self._input.start()
+
+    def input_closed(self) -> None:
+        self._input_open = False
+        self._input.stop()
+
+    def command_started(self, helper: str) -> None:
+        if self._input_open:
+            self._input.start()
+        self._event("started", carrier=self.carrier.value, session=self.session_id, helper=helper)
+
+    def debug(self, text: str) -> None:
+        self._options.debug(text)
+
+    def say(self, text: str) -> None:
+        if not self._options.quiet and not self._options.events:
+            self._write(f"aws-runas: {text}\n")
+
+    # --- signals
+
+    def watch_signals(self) -> None:
+        """Forward signals to the command, and watch for the end of our parent."""
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        for name in FORWARDED:
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._loop.add_signal_handler(number, self._signalled, int(number))
+                self._signals.append(int(number))
+        if not ignored and self._parent > 1:
+            self._later(PARENT_INTERVAL, self._check_parent)
+
+    def close(self) -> None:
+        """Give everything back; what was not written yet is dropped."""
+        for number in self._signals:
+            self._loop.remove_signal_handler(number)
+        for timer in self._timers:
+            timer.cancel()
+        self._input.stop()
+        self._output.close()
+        self._errors.close()
+
+    async def drained(self) -> None:
+        """Wait until all output is written, or nobody reads it."""
+        await asyncio.gather(self._output.drained(), self._errors.drained())
+
+    def exited(self, status: int) -> None:
+        """Report the command's end as an event."""
+        seconds = round(time.monotonic() - self._counts.started_at, 3)
+        number = status - 128 if 128 < status < 160 else None
+        self._event(
+            "exited",
+            status=status,
+            signal=number,
+            seconds=seconds,
+            bytes={"stdin": self._counts.input, "output": self._counts.output},
+        )
+
+    def _signalled(self, number: int) -> None:
+        link = self._link
+        if link is None or not link.started:
+            self._leave(128 + number)
+            return
+        if number == signal.SIGINT and self._is_third_interrupt():
+            self._leave(128 + number)
+            return
+        if link.send_signal(number):
+            self._event("signalled", signal=number)
+            if number in (signal.SIGTERM, signal.SIGHUP):
+                self._later(LEAVE_GRACE, self._leave, 128 + number)
+        elif number in (signal.SIGUSR1, signal.SIGUSR2):
+            self.say(f"this session cannot carry {signal.Signals(number).name} to the command; use --via shell")
+        else:
+            self._leave(128 + number)
+
+    def _is_third_interrupt(self) -> bool:
+        count, span = INTERRUPTS
+        self._interrupts.append(self._loop.time())
+        return len(self._interrupts) == count and self._interrupts[-1] - self._interrupts[0] <= span
+
+    def _check_parent(self) -> None:
+        if os.getppid() == self._parent:
+            self._later(PARENT_INTERVAL, self._check_parent)
+        elif self._link is not None and self._link.end_command():
+            self._later(HANGUP_GRACE, self._leave, 128 + signal.SIGHUP)
+        else:
+            self._leave(128 + signal.SIGHUP)
+
+    def _reader_gone(self) -> None:
+        """Nobody reads our output: as with SIGPIPE, the command hears of it and we leave."""
+        self._full[0] = False
+        if self._link is not None:
+            self._link.pause_reading(any(self._full))
+            if self._link.send_signal(signal.SIGHUP):
+                self._link.status.add_done_callback(lambda _: self._leave(OUTPUT_GONE))
+                self._later(OUTPUT_GRACE, self._leave, OUTPUT_GONE)
+                return
+        self._leave(OUTPUT_GONE)
+
+    # --- inside
+
+    def _input_received(self, data: bytes) -> None:
+        self._counts.input += len(data)
+        if not data:
+            self._input_open = False
+        if self._link is not None:
+            self._link.write_input(data)
+
+    def _congested(self, stream: int, full: bool) -> None:
+        self._full[stream] = full
+        if self._link is not None:
+            self._link.pause_reading(any(self._full))
+
+    def _leave(self, status: int) -> None:
+        if not self.leaving.done():
+            self.leaving.set_result(status)
+
+    def _later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
+        self._timers.append(self._loop.call_later(seconds, callback, *args))
+
+    def _event(self, name: str, **values: object) -> None:
+        if self._options.events:
+            self._write(json.dumps({"event": name, **values}) + "\n")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            os.write(self._options.messages, text.encode("utf-8", "replace"))
+
+
+async def run_command(
+    started: StartedSession,
+    service: SessionService,
+    guardian: Guardian,
+    *,
+    carrier: Carrier,
+    request: CommandRequest,
+    options: RunOptions,
+    stream: StreamOptions,
+) -> int:
+    """Run a command in a session that StartSession has opened, until it ends or we are to leave.
+
+    Args:
+        guardian: knows the session already.
+        carrier: as the session was started.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        AwsRunasError: the session could not be connected, or ended before the command's status came.
+    """
+    run = CommandRun(options, request)
+    run.session_id, run.carrier = started.session_id, carrier
+    run.watch_signals()
+    settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
+    opening = asyncio.ensure_future(
+        open_data_channel(
+            started,
+            lambda channel: run.attach(channel, settings.payload_size),
+            service=service,
+            options=replace(stream, settings=settings),
+        )
+    )
+    try:
+        first: list[asyncio.Future[SessionChannel] | asyncio.Future[int]] = [opening, run.leaving]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            return run.leaving.result()
+        return await _follow(run, opening.result())
+    finally:
+        opening.cancel()
+        await asyncio.wait({opening})
+        run.close()
+        guardian.release(started.session_id)
+
+
+async def _follow(run: CommandRun, channel: SessionChannel) -> int:
+    link = run.link()
+    link.opened()
+    run.say(f"session {run.session_id}")
+    try:
+        await asyncio.wait({link.status, run.leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if run.leaving.done():
+            return run.leaving.result()
+        status = TIMED_OUT if link.timed_out else link.status.result()
+        drained = asyncio.ensure_future(run.drained())
+        both: list[asyncio.Future[None] | asyncio.Future[int]] = [drained, run.leaving]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
+        run.exited(status)
+        await asyncio.wait({channel.ended}, timeout=CLOSE_WAIT)
+        return run.leaving.result() if run.leaving.done() else status
+    finally:
+        await channel.terminate()
+        if link.status.done() and not link.status.cancelled():
+            link.status.exception()  # it was looked at, or we leave for another reason
