@@ -17,6 +17,7 @@ MAX_SESSIONS: Final = 8
 MAX_CONNECTION_WAIT: Final = 2.0  # seconds that a connection waits for an unsaturated session
 IDLE_SESSION_TIMEOUT: Final = 60.0  # seconds without a connection until an additional session is closed
 OBSERVE_TIME: Final = 0.1  # seconds that a connection waits to see whether the previous one saturates the session
+PLACEMENT_TIME: Final = 0.3  # seconds that a new connection counts as load; saturation is measured within 0.2
 POLL_INTERVAL: Final = 0.02  # seconds between two decisions while a connection waits for an unsaturated session
 NO_SESSION_TIMEOUT: Final = 60.0  # seconds that a connection waits while no session is open
 RETRY_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until the next attempt to open a needed session
@@ -46,19 +47,37 @@ class SessionState:
 
     Args:
         capacity: connections that it can take in addition.
-        saturated: it transfers as fast as it can, or cannot transfer at the moment.
+        saturated: it transfers as fast as it can, or did so a moment ago.
+        interrupted: it cannot transfer at the moment.
         connections: connections that it carries.
         active: connections of these that are open in both directions.
+        recent: connections of these that it got within PLACEMENT_TIME.
         occupied_since: monotonic seconds; when it last got a connection while none was active.
         idle_since: monotonic seconds; when it last had a connection.
     """
 
     capacity: int
     saturated: bool = False
+    interrupted: bool = False
     connections: int = 0
     active: int = 0
+    recent: int = 0
     occupied_since: float = float("-inf")
     idle_since: float = float("-inf")
+
+    @property
+    def busy(self) -> bool:
+        """True if another connection would be faster elsewhere. Without connections only an interruption counts."""
+        return self.interrupted or (self.saturated and self.connections > 0)
+
+    @property
+    def load(self) -> tuple[bool, int, int, int]:
+        """Sort key: the smallest is the best session for the next connection.
+
+        A new connection counts as much as a saturated session until it has shown what it transfers: the measurement
+        comes too late for connections that arrive together, and is still high just after a transfer.
+        """
+        return self.interrupted, self.busy + self.recent, self.recent, self.connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +190,7 @@ class PoolPolicy:
         if waited >= self._settings.max_wait:
             return False
         session = draft.sessions[best]
-        if not session.saturated:
+        if not session.busy:
             return session.active > 0 and now - session.occupied_since < OBSERVE_TIME
         return waited < OBSERVE_TIME or self._grow(draft, now)
 
@@ -219,6 +238,7 @@ class _Draft:
             capacity=session.capacity - 1,
             connections=session.connections + 1,
             active=session.active + 1,
+            recent=session.recent + 1,
             occupied_since=session.occupied_since if session.active else now,
         )
         self.assigned.append(index)
@@ -227,9 +247,9 @@ class _Draft:
 
 def _best_session(sessions: Sequence[SessionState]) -> int | None:
     indices = [index for index, session in enumerate(sessions) if session.capacity > 0]
-    return min(indices, key=lambda index: (sessions[index].saturated, sessions[index].connections), default=None)
+    return min(indices, key=lambda index: sessions[index].load, default=None)
 
 
 def _is_crowded(sessions: Sequence[SessionState]) -> bool:
-    """Return True if connections share a saturated session and no other session is free for the next one."""
-    return all(session.saturated for session in sessions) and any(session.connections > 1 for session in sessions)
+    """Return True if connections share a busy session and no other session is free for the next one."""
+    return all(session.busy for session in sessions) and any(session.connections > 1 for session in sessions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -21,7 +22,7 @@ from aws_runas.ssm.forward.events import (
 )
 from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
 from aws_runas.ssm.forward.mux import SmuxMultiplexer
-from aws_runas.ssm.forward.policy import SessionState
+from aws_runas.ssm.forward.policy import PLACEMENT_TIME, SessionState
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
@@ -77,6 +78,7 @@ class ForwardSession:
         self._clock = clock
         self._idle_since = clock()
         self._occupied_since = float("-inf")
+        self._attached_at: deque[float] = deque()  # within PLACEMENT_TIME
         self._connection_lost_at: float | None = None  # its WebSocket was lost then, and is being resumed
         self._owner = owner
         self._notify = notify
@@ -119,8 +121,10 @@ class ForwardSession:
     def attach(self, connection: LocalConnection, local: str) -> None:
         """Carry one more connection. Call only while `state` shows capacity."""
         if self._multiplexer is not None:
+            now = self._clock()
+            self._attached_at.append(now)
             if not self._multiplexer.active():
-                self._occupied_since = self._clock()
+                self._occupied_since = now
             self._notify(LocalOpened(connection.number, connection.peer, local, self.session_id))
             self._multiplexer.attach(connection)
 
@@ -133,13 +137,17 @@ class ForwardSession:
         multiplexer = self._multiplexer
         if multiplexer is None or self.over:
             return SessionState(capacity=0)
+        while self._attached_at and now - self._attached_at[0] >= PLACEMENT_TIME:
+            self._attached_at.popleft()
         lost_at = self._connection_lost_at
-        interrupted = lost_at is not None and now - lost_at > SHORT_INTERRUPTION
+        connections = multiplexer.connections()
         return SessionState(
             capacity=multiplexer.capacity(),
-            saturated=interrupted or multiplexer.saturated(now),
-            connections=multiplexer.connections(),
+            saturated=multiplexer.saturated(now),
+            interrupted=lost_at is not None and now - lost_at > SHORT_INTERRUPTION,
+            connections=connections,
             active=multiplexer.active(),
+            recent=min(len(self._attached_at), connections),
             occupied_since=self._occupied_since,
             idle_since=self._idle_since,
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aws_runas.ssm.forward.policy import (
     GROW_RETRY_DELAY,
     NO_SESSION_TIMEOUT,
     OBSERVE_TIME,
+    PLACEMENT_TIME,
     RETRY_DELAYS,
     Decision,
     PoolPolicy,
@@ -37,6 +40,7 @@ class Simulation:
     opening_time: float = 0.5
     now: float = 100.0
     sessions: list[SessionState] = field(default_factory=lambda: [IDLE])
+    attached: list[tuple[float, int]] = field(default_factory=list)  # when, to which session
     waiting: list[float] = field(default_factory=list)
     opening: list[float] = field(default_factory=list)  # when each is open
 
@@ -47,7 +51,9 @@ class Simulation:
             self.step()
 
     def step(self) -> Decision:
-        decision = self.policy.decide(self.sessions, self.waiting, len(self.opening), self.now)
+        recent = [index for at, index in self.attached if self.now - at < PLACEMENT_TIME]
+        states = [replace(session, recent=recent.count(index)) for index, session in enumerate(self.sessions)]
+        decision = self.policy.decide(states, self.waiting, len(self.opening), self.now)
         for index in decision.assign:
             self._attach(index)
         del self.waiting[: len(decision.assign) + decision.refuse]
@@ -72,6 +78,7 @@ class Simulation:
     def _attach(self, index: int) -> None:
         session = self.sessions[index]
         assert session.capacity > 0
+        self.attached.append((self.now, index))
         self.sessions[index] = replace(
             session,
             capacity=session.capacity - 1,
@@ -228,3 +235,40 @@ def test_agents_without_multiplexing_take_one_connection_after_the_other(session
     assert simulation.placed() == [1] * sessions
     assert len(simulation.waiting) == 5 - sessions
     assert not simulation.opening
+
+
+@given(
+    sessions=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=8),
+    gaps=st.lists(st.floats(0.0, 0.03), min_size=8, max_size=8),
+)
+def test_as_many_connections_as_sessions_never_share_one(sessions: list[tuple[bool, int]], gaps: list[float]) -> None:
+    """Whatever the sessions did before, and although saturation is still reported after the last byte (issue 12.3).
+
+    Each session starts with connections that are half-closed and linger.
+    """
+    states = [SessionState(capacity=MANY, saturated=saturated, connections=count) for saturated, count in sessions]
+    simulation = Simulation(fixed(len(states)), sessions=list(states))
+    for _, gap in zip(states, gaps, strict=False):
+        simulation.connect()
+        simulation.now += gap
+    assert simulation.placed() == [count + 1 for _, count in sessions]
+
+
+def test_session_without_connections_is_not_saturated() -> None:
+    stale = replace(IDLE, saturated=True)  # the download has ended, the measurement not yet
+    assert fixed(2).decide([ACTIVE, stale], [10.0], 0, 10.0).assign == (1,)
+    decision = PoolPolicy(PoolSettings()).decide([stale], [10.0], 0, 10.0)
+    assert (decision.assign, decision.open) == ((0,), 0)
+
+
+def test_interrupted_session_is_used_last_even_without_connections() -> None:
+    interrupted = replace(IDLE, interrupted=True)
+    assert fixed(2).decide([interrupted, SATURATED], [10.0], 0, 10.0).assign == (1,)
+    assert fixed(2).decide([interrupted, interrupted], [10.0], 0, 10.0).assign == (0,)
+    assert PoolPolicy(PoolSettings()).decide([interrupted], [10.0], 0, 10.0 + 2 * OBSERVE_TIME).open == 1
+
+
+def test_connection_counts_as_load_until_it_has_shown_what_it_transfers() -> None:
+    new = replace(IDLE, connections=1, active=1, recent=1)
+    assert fixed(2).decide([new, SATURATED], [10.0], 0, 10.0).assign == (1,)
+    assert fixed(2).decide([replace(new, recent=0), SATURATED], [10.0], 0, 10.0).assign == (0,)

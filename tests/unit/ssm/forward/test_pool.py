@@ -26,7 +26,7 @@ class StandIn:
     agent_version: str = "3.3.0.0"
     carried: list[LocalConnection] = field(default_factory=list)
     capacity: int = 1_000
-    saturated: bool = False
+    interrupted: bool = False
     over: bool = False
     error: Exception | None = None
     closed: int = 0
@@ -38,7 +38,7 @@ class StandIn:
     def state(self, now: float) -> SessionState:
         return SessionState(
             capacity=self.capacity,
-            saturated=self.saturated,
+            interrupted=self.interrupted,
             connections=len(self.carried),
             active=len(self.carried),
             idle_since=0.0,
@@ -141,7 +141,7 @@ def test_connection_is_attached_at_once_where_a_session_is_free() -> None:
 
 def test_connection_waits_until_its_new_session_is_open() -> None:
     async def story(world: World) -> None:
-        world.sessions[0].saturated = True
+        world.sessions[0].interrupted = True
         world.may_open.clear()
         world.connect()
         await world.pass_time(0.3)
@@ -176,7 +176,7 @@ def test_failed_attempt_is_reported_and_the_connection_still_gets_a_session() ->
 
 def test_failure_that_nobody_waits_for_has_no_time_of_the_next_attempt() -> None:
     async def story(world: World) -> None:
-        world.sessions[0].saturated = True
+        world.sessions[0].interrupted = True
         world.failures = 1
         world.connect()
         await world.pass_time(0.3)
@@ -201,7 +201,7 @@ def test_session_that_ended_is_closed_by_the_pool_and_replaced() -> None:
 
 def test_session_that_ended_before_the_pool_had_it_is_closed() -> None:
     async def story(world: World) -> None:
-        world.sessions[0].saturated = True
+        world.sessions[0].interrupted = True
         world.connect()
         world.pool._add(cast(ForwardSession, StandIn("dead", world.pool, over=True)))
         assert world.pool.session_count() == 1
@@ -212,7 +212,7 @@ def test_session_that_ended_before_the_pool_had_it_is_closed() -> None:
 
 def test_idle_session_is_closed() -> None:
     async def story(world: World) -> None:
-        world.sessions[0].saturated = True
+        world.sessions[0].interrupted = True
         world.connect()
         await world.pass_time(0.3)
         assert world.carried() == [0, 1]
