@@ -11,7 +11,13 @@ from collections.abc import Callable
 from typing import Final
 
 from aws_runas.ssm.forward.connection import LocalConnection
-from aws_runas.ssm.forward.half_close import HalfCloseAction, HalfCloseState, decide_half_close, is_fully_closed
+from aws_runas.ssm.forward.half_close import (
+    NO_ANSWER,
+    HalfCloseAction,
+    HalfCloseState,
+    decide_half_close,
+    is_fully_closed,
+)
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.outbox import Outbox
@@ -48,6 +54,7 @@ class BasicMultiplexer:
         self._last_received = 0.0
         self._disconnecting: asyncio.Task[None] | None = None
         self._reading_paused = False
+        self._end_reason = ""  # why the connection was reset
         self._disconnected = False  # DisconnectToPort was sent: what arrives belongs to the previous connection
         self._over = False
 
@@ -56,6 +63,7 @@ class BasicMultiplexer:
     def attach(self, connection: LocalConnection) -> None:
         self._connection = connection
         self._undelivered = 0
+        self._end_reason = ""
         connection.attach(self)
 
     def capacity(self) -> int:
@@ -105,6 +113,10 @@ class BasicMultiplexer:
         )
         if action is HalfCloseAction.CLOSE:
             connection.close()  # local_lost then sends DisconnectToPort
+        elif action is HalfCloseAction.RESET:
+            self._end_reason = NO_ANSWER
+            self._owner.half_close_timed_out(connection, self._settings.half_close_timeout)
+            connection.reset()
 
     def session_ended(self) -> None:
         self._over = True
@@ -129,7 +141,7 @@ class BasicMultiplexer:
             return
         if connection.half_closed_at is None:
             self._outbox.clear()
-        self._owner.connection_ended(connection, "the session ended" if self._over else "")
+        self._owner.connection_ended(connection, "the session ended" if self._over else self._end_reason)
         self._undelivered = 0
         self._resume_reading()
         if self._over:

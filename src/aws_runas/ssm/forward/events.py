@@ -102,6 +102,14 @@ class RemoteRefused:
     destination: str
 
 
+@dataclass(frozen=True, slots=True)
+class HalfCloseTimedOut:
+    """A connection was reset: its program ended its sending half, and no answer came for so many seconds."""
+
+    connection: int
+    seconds: float
+
+
 ForwardEvent = (
     Listening
     | SessionOpened
@@ -112,5 +120,6 @@ ForwardEvent = (
     | LocalOpened
     | LocalClosed
     | RemoteRefused
+    | HalfCloseTimedOut
 )
 Notify = Callable[[ForwardEvent], None]

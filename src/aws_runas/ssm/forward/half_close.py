@@ -20,6 +20,7 @@ from typing import Final
 
 REMOTE_END_TIMEOUT: Final = 2.0  # seconds that a program may still send after the remote end has closed
 
+NO_ANSWER: Final = "no answer after the program ended its sending half"  # reason of a reset
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
@@ -36,6 +37,7 @@ class HalfCloseAction(Enum):
 
     WAIT = "wait"  # nothing yet
     CLOSE = "close"  # close it at the remote end
+    RESET = "reset"  # close it at the remote end, and reset the local one: an answer may be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,10 @@ def decide_half_close(
         return HalfCloseAction.CLOSE if expired else HalfCloseAction.WAIT
     if state.local_end_at is None or state.unsent:
         return HalfCloseAction.WAIT
-    silent_since = max(state.local_end_at, state.last_received)
-    if now - silent_since >= timeout or program_closed():
+    if program_closed():
         return HalfCloseAction.CLOSE
-    return HalfCloseAction.WAIT
+    silent_since = max(state.local_end_at, state.last_received)
+    return HalfCloseAction.RESET if now - silent_since >= timeout else HalfCloseAction.WAIT
 
 
 def is_fully_closed(connected: socket.socket | None) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from aws_runas.ssm.forward.connection import LocalConnection
 
-HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence until a half-closed connection is closed
+HALF_CLOSE_TIMEOUT: Final = 60.0  # seconds of silence until a half-closed connection is given up
 FAST_DOWNLOAD: Final = 300_000  # bytes per second; an agent at full speed sends 650,000 (measured), less under load
 MEASURE_INTERVAL: Final = 0.05  # seconds over which the download rate is measured
 BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel takes; longer than any burst
@@ -47,6 +47,14 @@ class MultiplexerOwner(Protocol):
 
     def connection_refused(self, connection: LocalConnection) -> None:
         """Take note that the remote end could not connect to its destination; `connection_ended` follows."""
+
+    def half_close_timed_out(self, connection: LocalConnection, seconds: float) -> None:
+        """Take note that no answer came after the program had ended its half; `connection_ended` follows.
+
+        Args:
+            connection: the connection, which is reset.
+            seconds: how long nothing came.
+        """
 
     def became_available(self) -> None:
         """Take note that another connection can be attached now."""

@@ -11,7 +11,13 @@ from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import KEEPALIVE_INTERVAL, MAX_STREAMS, Side, SmuxSession
 from aws_runas.ssm.forward.connection import LocalConnection
-from aws_runas.ssm.forward.half_close import HalfCloseAction, HalfCloseState, decide_half_close, is_fully_closed
+from aws_runas.ssm.forward.half_close import (
+    NO_ANSWER,
+    HalfCloseAction,
+    HalfCloseState,
+    decide_half_close,
+    is_fully_closed,
+)
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings, Saturation
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.outbox import Outbox
@@ -31,6 +37,7 @@ class _Stream:
     local_lost: bool = False
     remote_end_at: float | None = None  # when the remote end sent FIN
     fin_sent: bool = False  # our FIN is queued or sent
+    end_reason: str = ""  # why its local connection was reset
 
 
 class SmuxMultiplexer:
@@ -166,7 +173,7 @@ class SmuxMultiplexer:
             self._smux.abandon_stream(stream.stream_id)
         self._smux.data_delivered(stream.stream_id, self._smux.undelivered(stream.stream_id))
         self._forget_if_over(stream)
-        self._owner.connection_ended(connection, "the session ended" if self._over else "")
+        self._owner.connection_ended(connection, "the session ended" if self._over else stream.end_reason)
         self._resume_reading()
         self._send_soon()
 
@@ -235,8 +242,12 @@ class SmuxMultiplexer:
         action = decide_half_close(
             state, now, self._settings.half_close_timeout, lambda: is_fully_closed(connection.socket())
         )
-        if action is HalfCloseAction.CLOSE:
+        if action is not HalfCloseAction.WAIT:
             self._send_fin(stream)
+        if action is HalfCloseAction.RESET:
+            stream.end_reason = NO_ANSWER
+            self._owner.half_close_timed_out(connection, self._settings.half_close_timeout)
+            connection.reset()
 
     def _send_fin(self, stream: _Stream) -> None:
         if not stream.fin_sent:

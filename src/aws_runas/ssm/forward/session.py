@@ -15,6 +15,7 @@ from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.events import (
     ConnectionLost,
     ConnectionRegained,
+    HalfCloseTimedOut,
     LocalClosed,
     LocalOpened,
     Notify,
@@ -226,6 +227,9 @@ class ForwardSession:
 
     def connection_refused(self, connection: LocalConnection) -> None:
         self._notify(RemoteRefused(connection.number, self._destination))
+
+    def half_close_timed_out(self, connection: LocalConnection, seconds: float) -> None:
+        self._notify(HalfCloseTimedOut(connection.number, seconds))
 
     def became_available(self) -> None:
         self._owner.became_available()

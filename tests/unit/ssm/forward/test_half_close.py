@@ -95,10 +95,10 @@ def test_connection_that_is_open_in_both_directions_waits() -> None:
 def test_answer_is_awaited_until_the_timeout_after_the_last_byte() -> None:
     state = HalfCloseState(local_end_at=100.0)
     assert decide(state, 159.0) is HalfCloseAction.WAIT
-    assert decide(state, 160.0) is not HalfCloseAction.WAIT
+    assert decide(state, 160.0) is HalfCloseAction.RESET
     answering = HalfCloseState(local_end_at=100.0, last_received=150.0)
     assert decide(answering, 209.0) is HalfCloseAction.WAIT
-    assert decide(answering, 210.0) is not HalfCloseAction.WAIT
+    assert decide(answering, 210.0) is HalfCloseAction.RESET
 
 
 def test_bytes_still_queued_are_sent_before_anything_is_closed() -> None:
@@ -107,7 +107,9 @@ def test_bytes_still_queued_are_sent_before_anything_is_closed() -> None:
 
 
 def test_program_that_is_gone_is_not_waited_for() -> None:
-    assert decide(HalfCloseState(local_end_at=100.0), 100.0, program_closed=True) is HalfCloseAction.CLOSE
+    state = HalfCloseState(local_end_at=100.0)
+    assert decide(state, 100.0, program_closed=True) is HalfCloseAction.CLOSE
+    assert decide(state, 1e6, program_closed=True) is HalfCloseAction.CLOSE
 
 
 def test_program_may_send_for_a_moment_after_the_remote_end() -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import pytest
+
 from aws_runas.ssm.core.smux import frame
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.destination import LocalAddress
@@ -58,6 +60,7 @@ class Owner:
 
     over: list[str] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    timed_out: list[tuple[int, float]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
     def connection_ended(self, connection: LocalConnection, reason: str) -> None:
@@ -65,6 +68,9 @@ class Owner:
 
     def connection_refused(self, connection: LocalConnection) -> None:
         self.refused.append(connection.number)
+
+    def half_close_timed_out(self, connection: LocalConnection, seconds: float) -> None:
+        self.timed_out.append((connection.number, seconds))
 
     def became_available(self) -> None:
         pass
@@ -77,13 +83,19 @@ class World:
     """A multiplexer, and real connections to it."""
 
     def __init__(self, **settings: int) -> None:
+        self.ahead = 0.0  # seconds that the clock is ahead
         self.channel, self.owner = Channel(), Owner()
         self.settings = MultiplexerSettings(**settings)
-        self.multiplexer = SmuxMultiplexer(
-            self.channel, self.owner, self.settings, keepalive=False, clock=time.monotonic
-        )
+        self.multiplexer = SmuxMultiplexer(self.channel, self.owner, self.settings, keepalive=False, clock=self.clock)
         self.listener = bind(LocalAddress())
         self.accepted: list[LocalConnection] = []
+
+    def clock(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def pass_time(self, seconds: float) -> None:
+        self.ahead += seconds
+        self.multiplexer.handle_timer(self.clock())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         count = len(self.accepted)
@@ -104,7 +116,7 @@ class World:
 def play(story: Callable[[World], Awaitable[None]], **settings: int) -> World:
     async def run() -> World:
         world = World(**settings)
-        world.listener.start(world._accept, lambda: len(world.accepted) + 1, time.monotonic)
+        world.listener.start(world._accept, lambda: len(world.accepted) + 1, world.clock)
         try:
             await story(world)
         finally:
@@ -219,3 +231,46 @@ def test_connection_that_is_gone_while_the_far_side_sends_does_not_hold_the_buck
         assert world.multiplexer.connections() == 0
 
     play(story, receive_buffer=100_000)
+
+
+def test_half_closed_connection_without_an_answer_is_reset_and_reported() -> None:
+    async def story(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write(b"question")
+        writer.write_eof()
+        await world.until(lambda: world.accepted[0].half_closed_at is not None)
+        await world.until(lambda: b"question" in world.channel.written)
+        world.pass_time(59.0)
+        assert not world.owner.timed_out
+        world.pass_time(2.0)
+        assert world.owner.timed_out == [(1, 60.0)]
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        await world.until(lambda: bool(world.owner.over))
+        await world.until(lambda: commands(world)[-1] == frame.FIN)
+
+    world = play(story)
+    assert world.owner.over == ["no answer after the program ended its sending half"]
+    assert commands(world) == [frame.SYN, frame.PSH, frame.FIN]
+
+
+def test_answer_within_the_timeout_arrives_whole() -> None:
+    async def story(world: World) -> None:
+        reader, writer = await world.connect()
+        writer.write_eof()
+        await world.until(lambda: world.accepted[0].half_closed_at is not None)
+        world.pass_time(50.0)
+        world.multiplexer.data_received(psh(3, b"ans"))
+        world.pass_time(50.0)
+        world.multiplexer.data_received(psh(3, b"wer"))
+        world.multiplexer.data_received(frame.encode(frame.FIN, 3))
+        assert await reader.read() == b"answer"
+        writer.close()
+        await world.until(lambda: bool(world.owner.over))
+
+    world = play(story)
+    assert (world.owner.over, world.owner.timed_out) == ([""], [])
+
+
+def commands(world: World) -> list[int]:
+    return [part.command for part in frame.FrameDecoder().receive(bytes(world.channel.written))]

@@ -33,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sessions", metavar="N|auto", help="SSM sessions to spread connections over, 1 to 8 (auto: as needed)")
     add("--list", action="store_true", help="list the named tunnels")
     add("--events", action="store_true", help="write what happens as JSON lines on stdout")
-    add("--half-close", metavar="SECONDS", help="how long a half-closed connection may be silent before it is closed")
+    add(
+        "--half-close",
+        metavar="SECONDS",
+        help="how long a half-closed connection may be silent before it is reset (default 60)",
+    )
     add_session_flags(parser)
     add("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
     add("more", nargs="*", metavar="[<target>]", help="The EC2 instance id and remote port, separated by ':'")

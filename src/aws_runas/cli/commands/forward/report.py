@@ -24,6 +24,7 @@ _EVENT_NAMES: Final = {
     events.LocalOpened: "connection_opened",
     events.LocalClosed: "connection_closed",
     events.RemoteRefused: "connection_refused",
+    events.HalfCloseTimedOut: "half_close_timed_out",
 }
 
 
@@ -109,6 +110,11 @@ class ForwardReport:
         match event:
             case events.RemoteRefused():
                 return f"connection {event.connection}: nothing accepts connections at {event.destination}"
+            case events.HalfCloseTimedOut():
+                return (
+                    f"connection {event.connection}: reset after {event.seconds:g} s without an answer "
+                    "to the end of its input; --half-close SECONDS waits longer"
+                )
             case events.SessionEnded() if event.reason:
                 next_step = "" if event.sessions else "; the next connection opens a new one"
                 return f"session {event.session} is over: {event.reason}{next_step}"
