@@ -124,11 +124,7 @@ KNOWN: set[tuple[str, str]] = {
     ("sandbox.command", "cli.environment"),
 }
 KNOWN_CYCLES: set[frozenset[str]] = {
-    frozenset(("sandbox.agent.command", "sandbox.agent.session")),
-    frozenset(("sandbox.agent.port", "sandbox.agent.session")),
-    frozenset(("sandbox.agent.session", "sandbox.agent.shell")),
     frozenset(("sandbox.commands", "sandbox.host")),
-    frozenset(("ssm.transport.data_channel", "ssm.transport.resumer")),
 }
 
 

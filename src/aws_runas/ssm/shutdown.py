@@ -19,6 +19,10 @@ T = TypeVar("T")
 PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+# Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
+# ShutdownWatcher looks here too.
+_raised: list[int] = []
+
 
 class SignalReceived(AwsRunasError):  # noqa: N818 - not a fault
     """A signal asked the program to end.
@@ -41,6 +45,7 @@ def raise_at_signals() -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the system's signature
+    _raised.append(number)
     raise SignalReceived(number)
 
 
@@ -110,6 +115,8 @@ class ShutdownWatcher:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._add(number, self._received, number)
         self._add(signal.SIGINT, *((interrupt,) if interrupt is not None else (self._received, signal.SIGINT)))
+        if _raised:
+            self._loop.call_soon(self._received, _raised[0])
         hangup = getattr(signal, "SIGHUP", None)
         is_orphan = self._parent <= 1
         if watch_parent and hangup is not None and not is_orphan and signal.getsignal(hangup) is not signal.SIG_IGN:

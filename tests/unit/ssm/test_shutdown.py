@@ -9,7 +9,8 @@ from collections.abc import Coroutine
 
 import pytest
 
-from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
+from aws_runas.ssm import shutdown
+from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
 
 
 async def _until_cancelled(steps: list[str], *signals: int) -> None:
@@ -105,3 +106,24 @@ def test_parent_is_not_watched_where_it_may_change(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(0)
 
     _changed_parent(monkeypatch, some_turns(), False)
+
+
+def test_signal_whose_exception_was_swallowed_still_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "_raised", [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        raise_at_signals()
+        swallowed: list[str] = []
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception as error:  # as libraries do
+            swallowed.append(str(error))
+        assert swallowed == ["ended by SIGTERM"]
+        steps: list[str] = []
+        with pytest.raises(SignalReceived) as caught:
+            asyncio.run(run_until_signal(_until_cancelled(steps)))
+        assert caught.value.exit_status == 143
+        assert steps == ["cleaned up"]
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -8,25 +8,22 @@ import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from aws_runas.sandbox.agent.plugin import PluginHost
 from aws_runas.sandbox.agent.process import environment, kill_session
-
-if TYPE_CHECKING:
-    from aws_runas.sandbox.agent.session import AgentSession
 
 OUTPUT, STDERR = 1, 11  # payload types
 SIGNALS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
 
 
 class CommandPlugin:
-    """Implements agent.Plugin.
+    """Implements plugin.Plugin.
 
     Args:
         parameters: of the document: command, separateOutputStream, the two prefixes.
     """
 
-    def __init__(self, agent: AgentSession, parameters: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, agent: PluginHost, parameters: Mapping[str, Sequence[str]]) -> None:
         self._agent = agent
         self._command = " ".join(parameters["command"])
         self._separate = parameters["separateOutputStream"][0].lower() == "true"

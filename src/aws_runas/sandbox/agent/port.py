@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from aws_runas.sandbox.agent.connection import Connection
+from aws_runas.sandbox.agent.plugin import PluginHost
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
-
-if TYPE_CHECKING:
-    from aws_runas.sandbox.agent.session import AgentSession
 
 CONNECT_TO_PORT_ERROR, DISCONNECT_TO_PORT = 3, 1  # flags, spec 4
 FRAME_DATA = 32768  # bytes in a smux frame, as official agents
 
 
-def destination(agent: AgentSession, properties: dict[str, str]) -> tuple[str, int]:
+def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int]:
     """Where on this machine, or behind it, the instance's port is."""
     host, port = properties.get("host") or "localhost", int(properties.get("portNumber") or 80)
     if host in ("localhost", "127.0.0.1", "::1"):
@@ -27,9 +25,9 @@ def destination(agent: AgentSession, properties: dict[str, str]) -> tuple[str, i
 
 
 class MuxPortPlugin:
-    """Many connections. Implements agent.Plugin."""
+    """Many connections. Implements plugin.Plugin."""
 
-    def __init__(self, agent: AgentSession, properties: dict[str, str]) -> None:
+    def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
         self._destination = destination(agent, properties)
         self._smux = SmuxSession(Side.SERVER, frame_data=FRAME_DATA)
@@ -146,9 +144,9 @@ class MuxPortPlugin:
 
 
 class BasicPortPlugin:
-    """One connection at a time; also what carries ssh. Implements agent.Plugin."""
+    """One connection at a time; also what carries ssh. Implements plugin.Plugin."""
 
-    def __init__(self, agent: AgentSession, properties: dict[str, str]) -> None:
+    def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
         self._destination = destination(agent, properties)
         self._forwarding = properties.get("type") == "LocalPortForwarding"

@@ -5,45 +5,51 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
+from aws_runas.sandbox.agent.command import CommandPlugin
 from aws_runas.sandbox.agent.machine import Machine, decrypt, newer_client
+from aws_runas.sandbox.agent.plugin import Plugin
+from aws_runas.sandbox.agent.port import BasicPortPlugin, MuxPortPlugin
+from aws_runas.sandbox.agent.shell import ShellPlugin
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.link import Frames
 from aws_runas.sandbox.services.session import Session
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.events import Event
+from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.versions import at_least, later_than
 
 DRAIN = 5.0  # seconds that a session's end waits for the client to acknowledge; official agents wait 2
 HANDSHAKE_ALWAYS = ("Port", "NonInteractiveCommands")
 
 
-class Plugin(Protocol):
-    """What a session does once it has started. Called on the event loop."""
+class _Relay:
+    """The agent's connection to the service, which is in the same process. Implements driver.Link."""
 
-    def start(self) -> None:
-        """Data may flow."""
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-    def receive(self, data: bytes) -> None:
-        """Input of the client."""
+    @property
+    def writable(self) -> bool:
+        return self._session.client_writable()
 
-    def size(self, columns: int, rows: int) -> None:
-        """The client's terminal has this size."""
+    def send_messages(self, messages: Sequence[bytes | str]) -> None:
+        # The opening message is a text frame; this service needs none.
+        self._session.from_agent([message for message in messages if isinstance(message, bytes)])
 
-    def flag(self, flag: int) -> None:
-        """1 DisconnectToPort; TerminateSession is not passed on."""
+    def pause_reading(self) -> None:
+        if self._session.client is not None:
+            self._session.client.pause_reading()
 
-    def writable(self) -> None:
-        """AgentSession.capacity is above zero again."""
-
-    def stop(self) -> None:
-        """End everything at once."""
+    def resume_reading(self) -> None:
+        if self._session.client is not None:
+            self._session.client.resume_reading()
 
 
 class AgentSession:
-    """One session. Implements session.AgentLink.
+    """One session. Implements session.AgentLink, plugin.PluginHost and driver.ChannelOwner.
 
     Args:
         kms_key: encrypt with it; "" for no encryption.
@@ -58,7 +64,7 @@ class AgentSession:
         self.machine = machine
         self._on_stop = on_stop
         plan = session.plan
-        self._channel = Channel(
+        channel = Channel(
             Role.AGENT,
             session_id=session.session_id,
             target=plan.target,
@@ -75,9 +81,10 @@ class AgentSession:
             random_bytes=os.urandom,
             wall_clock=lambda: time.time_ns() // 1_000_000,
         )
+        self._driver = ChannelDriver(channel, self)
+        self._link = _Relay(session)
         self._plugin: Plugin | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn_due = False
+        self._decrypting: asyncio.Task[None] | None = None
         self._held = False  # the plugin waits for the client's connection to take more
         self._ending: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -91,49 +98,45 @@ class AgentSession:
             self._on_stop(self)
             return
         self.session.agent_connected(self)
-        self._channel.connect("in-process", self._loop.time())
+        self._driver.connect(self._link, "in-process")
         if self.session.faults.leave_after is not None:
             self._absence = self._loop.call_later(
                 self.session.faults.leave_after, self.leave, self.session.faults.away or 1.0
             )
-        self._turn()
 
     def leave(self, seconds: float) -> None:
         """Lose the connection to the service, and have it again after so long; what was sent meanwhile is lost."""
         if self._stopped or self.session.agent is not self:
             return
-        self._channel.receive_disconnect(self._loop.time())
+        self._driver.disconnect()
         self.session.agent_gone(self)
         self._absence = self._loop.call_later(seconds, self._come_back)
 
     def _come_back(self) -> None:
         if not self._stopped and self.session.ended is None:
             self.session.agent_connected(self)
-            self._channel.connect("in-process", self._loop.time())
-            self._turn()
+            self._driver.connect(self._link, "in-process")
 
     # --- AgentLink
 
     def receive(self, frames: Frames) -> None:
         """Frames of the client or the service."""
-        now = self._loop.time()
-        receive = self._channel.receive_message
-        for frame in frames:
-            receive(frame, now)
-        self._turn()
+        self._driver.messages_received(frames)
 
     def client_writable(self) -> None:
         """Go on sending."""
-        self._turn()
+        self._driver.writing_resumed()
 
     def stop(self) -> None:
         """The session is over: nothing of it may stay."""
         if self._stopped:
             return
         self._stopped = True
-        for timer in (self._timer, self._deadline, self._absence):
+        for timer in (self._deadline, self._absence, self._decrypting):
             if timer is not None:
                 timer.cancel()
+        self._driver.disconnect()  # nothing more is written
+        self._driver.stop()
         if self._plugin is not None:
             self._plugin.stop()
         self._on_stop(self)
@@ -145,32 +148,27 @@ class AgentSession:
         if not self.session.client_writable():
             self._held = True
             return 0
-        return 0 if self._ending is not None else self._channel.send_capacity()
+        return 0 if self._ending is not None else self._driver.send_capacity()
 
     def write(self, data: bytes, payload_type: int = 1) -> None:
         """Send output; at most capacity bytes."""
-        self._channel.send_data(data, self._loop.time(), payload_type)
-        self._want_turn()
+        self._driver.send_data(data, payload_type)
 
     def send_flag(self, flag: int) -> None:
         """Send ConnectToPortError."""
-        self._channel.send_flag(flag, self._loop.time())
-        self._want_turn()
+        self._driver.send_flag(flag)
 
     def send_exit_code(self, status: int) -> None:
-        """Tell the command's status."""
-        self._channel.send_exit_code(status, self._loop.time())
-        self._want_turn()
+        """Send the command's exit status."""
+        self._driver.send_exit_code(status)
 
     def pause_reading(self) -> None:
-        """The plugin cannot take more: the client feels it."""
-        if self.session.client is not None:
-            self.session.client.pause_reading()
+        """Stop reading from the client, because the plugin accepts nothing now."""
+        self._driver.pause_reading()
 
     def resume_reading(self) -> None:
         """Undo pause_reading."""
-        if self.session.client is not None:
-            self.session.client.resume_reading()
+        self._driver.resume_reading()
 
     def finish(self, output: str = "", *, at_once: bool = False) -> None:
         """The work is done: wait until the client has everything, then end the session.
@@ -182,7 +180,7 @@ class AgentSession:
             return
         self._ending = output
         self._deadline = self._loop.call_later(0 if at_once else DRAIN, self._end)
-        self._want_turn()
+        self._driver.want_turn()
 
     # --- inside
 
@@ -190,23 +188,17 @@ class AgentSession:
         if self._ending:
             self.session.end(self._ending)
         else:
-            self._channel.send_terminating(self._loop.time())
-            self._send()
+            self._driver.send_terminating()
+            self._driver.stop()  # writes it
             self.session.end("")
         self.stop()
 
-    def _want_turn(self) -> None:
-        if not self._turn_due:
-            self._turn_due = True
-            self._loop.call_soon(self._turn)
+    # driver.ChannelOwner
 
-    def _turn(self) -> None:
-        """Handle what happened, send what is due, set the timer."""
-        self._turn_due = False
-        if self._stopped:
-            return
+    def events_received(self, received: list[Event]) -> None:
+        """Handle events; data that arrived together goes to the plugin together."""
         data: list[bytes] = []
-        for event in self._channel.events():
+        for event in received:
             if isinstance(event, events.DataReceived):
                 data.append(event.data)
                 continue
@@ -215,47 +207,27 @@ class AgentSession:
             if self._stopped:
                 return
         self._hand_over(data)
+
+    def turn_ended(self, now: float) -> None:  # noqa: ARG002 - driver.ChannelOwner
+        """Continue what waited for the client's connection, and the session's end."""
         if self._held and self._plugin is not None and self.session.client_writable():
             self._held = False
             self._plugin.writable()
-        self._send()
-        if self._ending is not None and not self._channel.unacknowledged():
+        if self._ending is not None and not self._driver.unacknowledged():
             self._end()
-            return
-        self._schedule()
 
     def _hand_over(self, data: list[bytes]) -> None:
         if data and self._plugin is not None and self._ending is None:
             self._plugin.receive(data[0] if len(data) == 1 else b"".join(data))
         data.clear()
 
-    def _send(self) -> None:
-        if self.session.client_writable():
-            frames = self._channel.messages_to_send(self._loop.time())
-            if frames:
-                self.session.from_agent([frame for frame in frames if isinstance(frame, bytes)])
-
-    def _schedule(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        when = self._channel.next_timer()
-        if when is not None and not self._stopped:
-            self._timer = self._loop.call_at(when, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._channel.handle_timer(self._loop.time())
-        self._turn()
-
-    def _handle(self, event: events.Event) -> None:
+    def _handle(self, event: Event) -> None:
         match event:
             case events.SessionStarted():
                 self._plugin = self._make_plugin(event.client_version)
                 self._plugin.start()
             case events.DataKeyRequested():
-                task = self._loop.create_task(self._decrypt(event))
-                task.add_done_callback(lambda done: done.exception())
+                self._decrypting = self._loop.create_task(self._decrypt(event))
             case events.SizeReceived(columns, rows) if self._plugin is not None:
                 self._plugin.size(columns, rows)
             case events.FlagReceived(2):
@@ -265,7 +237,7 @@ class AgentSession:
             case events.SendingUnblocked() if self._plugin is not None:
                 self._plugin.writable()
             case events.ChannelFailed(reason):
-                self._send()
+                self._driver.stop()  # writes what the client should still get
                 self._ending = reason
                 self._end()
             case events.ChannelClosed():
@@ -278,16 +250,11 @@ class AgentSession:
             plaintext = await self._loop.run_in_executor(
                 None, decrypt, self.machine.moto, event.kms_key_id, event.ciphertext_blob, event.encryption_context
             )
-            self._channel.provide_data_key(plaintext, b"", self._loop.time())
+            self._driver.provide_data_key(plaintext, b"")
         except ServiceError as problem:
-            self._channel.refuse_data_key(str(problem), self._loop.time())
-        self._turn()
+            self._driver.refuse_data_key(str(problem))
 
     def _make_plugin(self, client_version: str) -> Plugin:
-        from aws_runas.sandbox.agent.command import CommandPlugin
-        from aws_runas.sandbox.agent.port import BasicPortPlugin, MuxPortPlugin
-        from aws_runas.sandbox.agent.shell import ShellPlugin
-
         plan, version = self.session.plan, self.machine.agent_version
         match plan.session_type:
             case "Standard_Stream":

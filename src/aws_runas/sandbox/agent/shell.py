@@ -10,12 +10,9 @@ import struct
 import sys
 import termios
 from asyncio.subprocess import Process
-from typing import TYPE_CHECKING
 
+from aws_runas.sandbox.agent.plugin import PluginHost
 from aws_runas.sandbox.agent.process import environment, kill_session
-
-if TYPE_CHECKING:
-    from aws_runas.sandbox.agent.session import AgentSession
 
 READ_SIZE = 65536
 # Makes the terminal it is given its own: on Linux a session's leader does so by opening it.
@@ -23,13 +20,13 @@ TAKE_TERMINAL = 'exec <"$0" >"$0" 2>&1; if [ -n "$1" ]; then exec sh -c "$1"; el
 
 
 class ShellPlugin:
-    """Implements agent.Plugin.
+    """Implements plugin.Plugin.
 
     Args:
         command: for the shell to run; None for an interactive shell.
     """
 
-    def __init__(self, agent: AgentSession, command: str | None) -> None:
+    def __init__(self, agent: PluginHost, command: str | None) -> None:
         self._agent = agent
         self._command = command
         self._loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""An open session: the channel's core, its connection, its timers, and the way back after a cut.
+"""An open session that outlives its connections.
 
-One DataChannel outlives its connections. What it does with time and bytes is decided by ssm.core.channel; when a
-connection is made anew, by Resumer; who is asked for tokens and signatures, by the SessionService that was handed in.
+ssm.core.channel decides about bytes and time, ChannelDriver does the I/O, Resumer makes new connections after a cut,
+and the SessionService that is passed in makes the AWS calls.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
@@ -17,7 +17,9 @@ from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.transport.dialling import Dialling
+from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.pause import PauseWatch
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy
@@ -79,7 +81,7 @@ class SessionChannel:
         self.started = started
         self._service = service
         self._handler: SessionHandler | None = None
-        self._channel = Channel(
+        channel = Channel(
             Role.CLIENT,
             session_id=started.session_id,
             target=started.target,
@@ -87,20 +89,17 @@ class SessionChannel:
             random_bytes=os.urandom,
             wall_clock=lambda: time.time_ns() // 1_000_000,
         )
+        self._driver = ChannelDriver(channel, self)
         self._resumer = Resumer(started, self, service, options.dialling, options.policy)
         self._websocket: WebSocket | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._turn_due = False
-        self._in_turn = False
-        self._reading_paused = False
         self._session_type = ""
         self._probed_at = 0.0
         self._pause = PauseWatch(self._loop, self._paused_for_long, lambda: self._spawn(self._ask_whether_active()))
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
-        self._failing: asyncio.Task[None] | None = None  # ending at the service what failed here
+        self._failing: asyncio.Task[None] | None = None  # ends the failed session at the service
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Done when the session is over, for whatever reason; never an exception."""
 
@@ -108,44 +107,34 @@ class SessionChannel:
         """Make the first connection; see open_data_channel."""
         self._handler = make_handler(self)
         try:
-            await self._resumer.connect_first()
+            self._connected(*await self._resumer.connect_first())
         except BaseException:
             self._finish()
             await self._terminate_at_service()
             raise
 
-    # --- the session's verbs (handler.DataChannel)
+    # --- handler.DataChannel
 
     def send_capacity(self) -> int:
-        return 0 if self.ended.done() else self._channel.send_capacity()
+        return self._driver.send_capacity()
 
     def write(self, data: bytes) -> None:
-        if not self.ended.done():
-            self._channel.send_data(data, self._loop.time())
-            self._want_turn()
+        self._driver.send_data(data)
 
     def send_size(self, columns: int, rows: int) -> None:
-        if not self.ended.done():
-            self._channel.send_size(columns, rows, self._loop.time())
-            self._want_turn()
+        self._driver.send_size(columns, rows)
 
     def send_flag(self, flag: int) -> None:
-        if not self.ended.done():
-            self._channel.send_flag(flag, self._loop.time())
-            self._want_turn()
+        self._driver.send_flag(flag)
 
     def pause_reading(self) -> None:
-        self._reading_paused = True
-        if self._websocket is not None:
-            self._websocket.pause_reading()
+        self._driver.pause_reading()
 
     def resume_reading(self) -> None:
-        self._reading_paused = False
-        if self._websocket is not None:
-            self._websocket.resume_reading()
+        self._driver.resume_reading()
 
     async def drained(self) -> None:
-        if self._channel.unacknowledged() and not self.ended.done():
+        if self._driver.unacknowledged() and not self.ended.done():
             waiter = self._loop.create_future()
             self._drained.append(waiter)
             await waiter
@@ -158,8 +147,8 @@ class SessionChannel:
         try:
             if not self.ended.done():
                 if self._session_type == "Port" and self._websocket is not None:
-                    self._channel.send_flag(TERMINATE_SESSION, self._loop.time())
-                    self._turn()
+                    self._driver.send_flag(TERMINATE_SESSION)
+                    self._driver.turn()
                 if self._reconnecting is not None:
                     self._reconnecting.cancel()
                 await self._terminate_at_service()
@@ -169,98 +158,57 @@ class SessionChannel:
         finally:
             self._terminating.set_result(None)
 
-    # --- the connection's calls (websocket.WebSocketOwner)
-
-    def connected(self, websocket: WebSocket, token: str) -> None:
-        """Resumer has opened a connection for this token."""
-        self._websocket = websocket
-        if self._reading_paused:
-            websocket.pause_reading()
-        self._channel.connect(token, self._loop.time())
-        self._turn()
+    # --- websocket.WebSocketOwner
 
     def messages_received(self, messages: list[bytes | str]) -> None:
         if self.ended.done():
             return
-        now = self._loop.time()
-        for message in messages:
-            self._channel.receive_message(message, now)
         self._pause.heard()
         self._resumer.succeeded()
-        self._turn()
+        self._driver.messages_received(messages)
 
     def writing_resumed(self) -> None:
-        self._turn(time_passed=True)
+        self._driver.writing_resumed()
 
     def connection_closed(self, closed: Closed) -> None:
         if self.ended.done() or self._websocket is None:
             return
         self._websocket = None
-        self._channel.receive_disconnect(self._loop.time())
+        self._driver.disconnect()
         if self._terminating is None:
             self._reconnecting = self._loop.create_task(self._reconnect(str(closed)))
 
-    # --- turns of the loop
+    # --- driver.ChannelOwner
 
-    def _want_turn(self) -> None:
-        """Send what was queued, once, when the caller's turn of the loop is over."""
-        if not self._turn_due and not self._in_turn:
-            self._turn_due = True
-            self._loop.call_soon(self._turn)
-
-    def _turn(self, *, time_passed: bool = False) -> None:
-        """Hand out events, write what is due, set the timer."""
-        self._turn_due = False
-        if self.ended.done():
-            return
-        now = self._loop.time()
-        if time_passed:
-            self._channel.handle_timer(now)
-        self._in_turn = True
-        try:
-            for event in self._channel.events():
-                self._deliver(event)
-                if self.ended.done():
-                    return
-        finally:
-            self._in_turn = False
-        websocket = self._websocket
-        if websocket is not None and websocket.writable:
-            for message in self._channel.messages_to_send(now):
-                websocket.send(message)
-            websocket.flush()
-            self._arm(now)
-        if self._drained and not self._channel.unacknowledged():
-            self._release(self._drained)
-
-    def _arm(self, now: float) -> None:
-        """One timer, moved only when it has to come sooner; one that comes too early sets itself again."""
-        due = self._channel.next_timer()
-        if due is None:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= due:
+    def events_received(self, events: list[Event]) -> None:
+        for event in events:
+            self._deliver(event)
+            if self.ended.done():
                 return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(max(due, now), self._timer_fired)
 
-    def _timer_fired(self) -> None:
-        self._timer = None
+    def turn_ended(self, now: float) -> None:
+        if self._drained and not self._driver.unacknowledged():
+            self._release(self._drained)
+        self._probe_if_silent(now)
+
+    def _probe_if_silent(self, now: float) -> None:
+        """Ask whether the peer is there, if it is silent while something is unacknowledged."""
         websocket = self._websocket
-        if websocket is None or not websocket.writable:
-            return  # the next connection, or writing_resumed, takes it up
-        now = self._loop.time()
         if (
-            now - websocket.last_received > SILENCE
+            websocket is not None
+            and now - websocket.last_received > SILENCE
             and now - self._probed_at > SILENCE
-            and self._channel.unacknowledged()
-            and not self._reading_paused
+            and self._driver.unacknowledged()
+            and not self._driver.reading_paused
         ):
             self._probed_at = now
             websocket.probe(SILENCE)
-        self._turn(time_passed=True)
 
-    def _deliver(self, event: events.Event) -> None:
+    def _connected(self, websocket: WebSocket, token: str) -> None:
+        self._websocket = websocket
+        self._driver.connect(websocket, token)
+
+    def _deliver(self, event: Event) -> None:
         handler = self._handler
         if handler is None:
             return
@@ -294,8 +242,8 @@ class SessionChannel:
 
     # --- what takes longer than a turn
 
-    def _spawn(self, coroutine: object) -> None:
-        task: asyncio.Task[None] = self._loop.create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -303,20 +251,17 @@ class SessionChannel:
         try:
             key, blob = await in_thread(self._service.data_key, event.kms_key_id, event.encryption_context)
         except AwsRunasError as error:
-            if not self.ended.done():
-                self._channel.refuse_data_key(error.message, self._loop.time())
-                self._fail(error)
+            self._driver.refuse_data_key(error.message)
+            self._fail(error)
             return
-        if not self.ended.done():
-            self._channel.provide_data_key(key, blob, self._loop.time())
-            self._turn()
+        self._driver.provide_data_key(key, blob)
 
     async def _reconnect(self, reason: str) -> None:
         lost_at = self._loop.time()
         if self._handler is not None:
             self._handler.connection_lost(reason)
         try:
-            await self._resumer.reconnect(lost_at)
+            self._connected(*await self._resumer.reconnect(lost_at))
         except AwsRunasError as error:
             self._fail(error)
             return
@@ -362,11 +307,8 @@ class SessionChannel:
 
     def _finish(self) -> None:
         self._pause.end()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._driver.stop()
         if self._websocket is not None:
-            for message in self._channel.messages_to_send(self._loop.time()):  # what the peer should still hear
-                self._websocket.send(message)
             self._websocket.close(wait=False)
             self._websocket = None
         self.ended.set_result(None)

@@ -6,7 +6,6 @@ import asyncio
 import random
 import ssl
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from websockets.exceptions import InvalidHandshake
 
@@ -17,10 +16,7 @@ from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, dial, tls_c
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy
 from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone, SessionService
 from aws_runas.ssm.transport.threads import in_thread
-from aws_runas.ssm.transport.websocket import HandshakeRefused
-
-if TYPE_CHECKING:
-    from aws_runas.ssm.transport.data_channel import SessionChannel
+from aws_runas.ssm.transport.websocket import HandshakeRefused, WebSocket, WebSocketOwner
 
 FORBIDDEN = (401, 403)
 
@@ -30,13 +26,13 @@ class Resumer:
 
     Args:
         started: the first token and address.
-        owner: gets each open WebSocket by ``connected``.
+        owner: of each WebSocket.
     """
 
     def __init__(
         self,
         started: StartedSession,
-        owner: SessionChannel,
+        owner: WebSocketOwner,
         service: SessionService,
         dialling: Dialling,
         policy: ReconnectPolicy,
@@ -55,11 +51,14 @@ class Resumer:
         """Something was received: the next cut is a new one."""
         self._attempt = 0
 
-    async def connect_first(self) -> None:
+    async def connect_first(self) -> tuple[WebSocket, str]:
         """Open the first connection.
 
+        Returns:
+            The open WebSocket, and the token for its opening message.
+
         Raises:
-            AwsRunasError: after a few attempts, or at once where another attempt cannot change it.
+            AwsRunasError: after a few attempts, or at once if another attempt cannot succeed.
         """
         for attempt in range(self._policy.opening_attempts):
             last = attempt == self._policy.opening_attempts - 1
@@ -67,8 +66,7 @@ class Resumer:
                 if attempt:
                     await asyncio.sleep(self._policy.delay(attempt, random.random))
                     await self._ask_for_token()
-                await self._dial()
-                return
+                return await self._dial()
             except (HandshakeRefused, CredentialsRefused) as error:
                 if last or (attempt and _is_forbidden(error)):
                     raise _readable(error, self._url) from error
@@ -79,9 +77,16 @@ class Resumer:
             except (OSError, InvalidHandshake, ProxyRefused, ServiceUnavailable) as error:
                 if last:
                     raise _readable(error, self._url) from error
+        raise AssertionError("the last attempt returns or raises")
 
-    async def reconnect(self, lost_at: float) -> None:
+    async def reconnect(self, lost_at: float) -> tuple[WebSocket, str]:
         """Try until there is a connection again.
+
+        Args:
+            lost_at: loop time at which the last connection ended.
+
+        Returns:
+            The open WebSocket, and the token for its opening message.
 
         Raises:
             AwsRunasError: the session is gone, or may not be resumed, or cannot live any more.
@@ -93,8 +98,7 @@ class Resumer:
             self._attempt += 1
             try:
                 await self._ask_for_token()
-                await self._dial()
-                return
+                return await self._dial()
             except SessionGone:
                 raise
             except (HandshakeRefused, CredentialsRefused, CredentialsError) as error:
@@ -117,7 +121,7 @@ class Resumer:
         if url:
             self._url = url
 
-    async def _dial(self) -> None:
+    async def _dial(self) -> tuple[WebSocket, str]:
         address = parse_stream_url(self._url, host_override=self._dialling.stream_host)
         if address.secure and self._context is None:
             self._context = tls_context(self._dialling.ca_bundle)
@@ -125,7 +129,7 @@ class Resumer:
         websocket = await dial(address, self._owner, headers=headers, dialling=self._dialling, context=self._context)
         if not websocket.is_open:
             raise ConnectionError("the connection was closed as soon as it was open")
-        self._owner.connected(websocket, self._token)
+        return websocket, self._token
 
 
 def _is_forbidden(error: Exception) -> bool:

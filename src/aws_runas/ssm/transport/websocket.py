@@ -100,6 +100,12 @@ class WebSocket(asyncio.Protocol):
             self._flush_due = True
             self._loop.call_soon(self.flush)
 
+    def send_messages(self, messages: Sequence[bytes | str]) -> None:
+        """Send messages in one write."""
+        for message in messages:
+            self.send(message)
+        self.flush()
+
     def flush(self) -> None:
         """Write what was queued, in one call of the transport."""
         self._flush_due = False

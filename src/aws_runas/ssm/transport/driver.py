@@ -1,0 +1,235 @@
+"""Connects a Channel, of either role, to the event loop and to one connection at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from aws_runas.ssm.core.channel import Channel
+from aws_runas.ssm.core.events import Event
+
+
+class Link(Protocol):
+    """A connection that carries the channel's messages."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the connection accepts more; if not, ``ChannelDriver.writing_resumed`` follows."""
+        ...
+
+    def send_messages(self, messages: Sequence[bytes | str]) -> None:
+        """Send messages, all in one write; str as text frames."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more for now."""
+
+    def resume_reading(self) -> None:
+        """Undo pause_reading."""
+
+
+class ChannelOwner(Protocol):
+    """The object that owns a driver. Called on the event loop."""
+
+    def events_received(self, events: list[Event]) -> None:
+        """Handle what happened on the channel, in order. May call ``ChannelDriver.stop``."""
+
+    def turn_ended(self, now: float) -> None:
+        """Called after each turn: messages are written and the timer is set."""
+
+
+class ChannelDriver:
+    """Runs a Channel: one turn for each read, one write for each turn, one lazy timer, back-pressure both ways.
+
+    A turn hands out the events, writes the messages that are due and sets the timer. What is sent outside a turn
+    goes out in a turn at the end of the caller's loop iteration, in one write.
+
+    Args:
+        channel: the driver calls all its methods that need the time.
+        owner: gets the events.
+    """
+
+    def __init__(self, channel: Channel, owner: ChannelOwner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._channel = channel
+        self._owner = owner
+        self._link: Link | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn_due = False
+        self._in_turn = False
+        self._stopped = False
+        self.reading_paused = False
+        """Whether the local side accepts nothing at the moment."""
+
+    # connections
+
+    def connect(self, link: Link, token: str) -> None:
+        """Use a connection that has just been opened.
+
+        Args:
+            link: carries the channel from now on.
+            token: for the opening message.
+        """
+        if self._stopped:
+            return
+        self._link = link
+        if self.reading_paused:
+            link.pause_reading()
+        self._channel.connect(token, self._loop.time())
+        self.turn()
+
+    def disconnect(self) -> None:
+        """Note that the connection is gone; the channel keeps its state for the next one."""
+        self._link = None
+        if not self._stopped:
+            self._channel.receive_disconnect(self._loop.time())
+
+    def messages_received(self, messages: Sequence[bytes | str]) -> None:
+        """Process all messages of one read."""
+        if self._stopped:
+            return
+        now = self._loop.time()
+        receive = self._channel.receive_message
+        for message in messages:
+            receive(message, now)
+        self.turn()
+
+    def writing_resumed(self) -> None:
+        """Continue: the connection is writable again."""
+        self.turn(time_passed=True)
+
+    def pause_reading(self) -> None:
+        """Stop reading from the connection, and from the next ones, until resume_reading."""
+        self.reading_paused = True
+        if self._link is not None:
+            self._link.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo pause_reading."""
+        self.reading_paused = False
+        if self._link is not None:
+            self._link.resume_reading()
+
+    def stop(self) -> None:
+        """End all activity. What the peer should still get is written now; the connection stays open."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._write(self._loop.time())
+        self._link = None
+
+    # sending
+
+    def send_capacity(self) -> int:
+        """Return how many bytes ``send_data`` accepts now; 0 means: wait for SendingUnblocked."""
+        return 0 if self._stopped else self._channel.send_capacity()
+
+    def send_data(self, data: bytes, payload_type: int = 1) -> None:
+        """Queue stream data; at most ``send_capacity`` bytes."""
+        if not self._stopped:
+            self._channel.send_data(data, self._loop.time(), payload_type)
+            self.want_turn()
+
+    def send_size(self, columns: int, rows: int) -> None:
+        """Queue the terminal's size in characters."""
+        if not self._stopped:
+            self._channel.send_size(columns, rows, self._loop.time())
+            self.want_turn()
+
+    def send_flag(self, flag: int) -> None:
+        """Queue a flag (spec 4) behind the data sent before."""
+        if not self._stopped:
+            self._channel.send_flag(flag, self._loop.time())
+            self.want_turn()
+
+    def send_exit_code(self, exit_code: int) -> None:
+        """Queue the command's exit code (role AGENT)."""
+        if not self._stopped:
+            self._channel.send_exit_code(exit_code, self._loop.time())
+            self.want_turn()
+
+    def send_terminating(self) -> None:
+        """Queue the message that ends the session at the service (role AGENT)."""
+        if not self._stopped:
+            self._channel.send_terminating(self._loop.time())
+            self.want_turn()
+
+    def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes) -> None:
+        """Answer DataKeyRequested; see Channel.provide_data_key."""
+        if not self._stopped:
+            self._channel.provide_data_key(plaintext, ciphertext_blob, self._loop.time())
+            self.want_turn()
+
+    def refuse_data_key(self, reason: str) -> None:
+        """Answer DataKeyRequested with a refusal; the channel fails."""
+        if not self._stopped:
+            self._channel.refuse_data_key(reason, self._loop.time())
+            self.want_turn()
+
+    def unacknowledged(self) -> int:
+        """Return the number of messages that the peer has not acknowledged."""
+        return self._channel.unacknowledged()
+
+    # turns
+
+    def want_turn(self) -> None:
+        """Take a turn when the caller's loop iteration is over; several calls make one turn."""
+        if not self._turn_due and not self._in_turn:
+            self._turn_due = True
+            self._loop.call_soon(self.turn)
+
+    def turn(self, *, time_passed: bool = False) -> None:
+        """Hand out events, write what is due, set the timer.
+
+        Args:
+            time_passed: the channel's timers may be due.
+        """
+        self._turn_due = False
+        if self._stopped:
+            return
+        now = self._loop.time()
+        if time_passed:
+            self._channel.handle_timer(now)
+        self._in_turn = True
+        try:
+            events = self._channel.events()
+            if events:
+                self._owner.events_received(events)
+        finally:
+            self._in_turn = False
+        if self._stopped:
+            return
+        if self._write(now):
+            self._set_timer(now)
+        self._owner.turn_ended(now)
+
+    def _write(self, now: float) -> bool:
+        """Write what is due; return whether the connection can take what becomes due later."""
+        link = self._link
+        if link is None:
+            return True
+        if not link.writable:
+            return False
+        messages = self._channel.messages_to_send(now)
+        if messages:
+            link.send_messages(messages)
+        return link.writable
+
+    def _set_timer(self, now: float) -> None:
+        """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again."""
+        due = self._channel.next_timer()
+        if due is None or self._stopped:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(max(due, now), self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        if self._link is None or self._link.writable:  # otherwise writing_resumed continues
+            self.turn(time_passed=True)
