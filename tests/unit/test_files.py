@@ -6,7 +6,9 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,12 @@ def test_directories_are_private_with_their_missing_parents(tmp_path: Path) -> N
 def test_a_file_is_replaced_whole_and_a_link_stays(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("before")
+    real.chmod(0o640)
     link.symlink_to(real)
     files.write_atomic(link, b"after")
     assert link.is_symlink()
     assert real.read_text() == "after"
-    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
 
 
@@ -147,3 +150,185 @@ def test_a_lock_that_cannot_be_had_is_an_error_and_no_wait(tmp_path: Path) -> No
         pytest.fail("held through a link")
     with pytest.raises(OSError, match="directory"), files.lock(tmp_path / "none" / "lock"):
         pytest.fail("held nowhere")
+
+
+# --- directories that other users can change
+
+
+OTHER = 12345  # a user id that nobody here has
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+
+
+def _refusal(path: Path) -> str:
+    with pytest.raises(OSError) as error:
+        files.open_private_directory(path).close()
+    return error.value.strerror or ""
+
+
+def test_a_directory_is_made_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    files.open_private_directory(tmp_path / "a" / "b").close()
+    os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b")] == [0o700, 0o700]
+
+
+def test_a_directory_open_to_others_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    assert _refusal(tmp_path) == "it is open to other users"
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+def test_a_device_and_a_file_are_no_directories(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (Path("/dev/null"), Path("/dev/null/x"), tmp_path / "file", tmp_path / "file" / "x"):
+        assert _refusal(path) == "Not a directory"
+
+
+def test_links_of_this_user_are_followed_up_and_down(tmp_path: Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True, mode=0o700)
+    (tmp_path / "up").symlink_to("real/deep/../deep")
+    (tmp_path / "far").symlink_to(tmp_path / "up")
+    with files.open_private_directory(tmp_path / "far" / "new") as directory:
+        directory.write("file", b"content")
+    assert (tmp_path / "real" / "deep" / "new" / "file").read_bytes() == b"content"
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert _refusal(tmp_path / "a") == "Too many levels of symbolic links"
+
+
+@needs_root
+def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    os.chown(tmp_path / "link", OTHER, OTHER, follow_symlinks=False)
+    assert _refusal(tmp_path / "link") == "a symbolic link of another user leads there"
+    assert _refusal(tmp_path / "link" / "new") == "a symbolic link of another user leads there"
+    assert list((tmp_path / "real").iterdir()) == []
+
+
+@needs_root
+def test_root_makes_and_opens_nothing_below_a_directory_of_another_user(tmp_path: Path) -> None:
+    (tmp_path / "theirs" / "roots").mkdir(parents=True, mode=0o700)
+    os.chown(tmp_path / "theirs", OTHER, OTHER)
+    assert _refusal(tmp_path / "theirs") == "it belongs to another user"
+    assert _refusal(tmp_path / "theirs" / "roots") == "it is below a directory of another user"
+    assert _refusal(tmp_path / "theirs" / "new") == "it is below a directory of another user"
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["roots"]
+
+
+def test_a_directory_that_is_exchanged_meanwhile_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    with files.open_private_directory(tmp_path / "ours") as directory:
+        (tmp_path / "ours").rename(tmp_path / "moved")
+        (tmp_path / "ours").symlink_to("theirs")
+        directory.write("file", b"secret")
+        with files.lock(directory.path / "lock", within=directory):
+            pass
+    assert list((tmp_path / "theirs").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "moved").iterdir()) == ["file", "lock"]
+
+
+# --- who may read a file that is replaced
+
+
+@needs_root
+def test_owner_and_group_of_a_replaced_file_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    path.chmod(0o640)
+    os.chown(path, OTHER, OTHER + 1)
+    files.write_atomic(path, b"after")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (OTHER, OTHER + 1, 0o640)
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory of another user, which that user can reach; the directories of pytest are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, OTHER, OTHER)
+        yield Path(name)
+
+
+AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import encodings.idna, tempfile
+from aws_runas import files
+os.setgroups([]); os.setgid(12345); os.setuid(12345)
+try:
+    files.write_atomic(Path(sys.argv[1]), b"after")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "outcome"),
+    [
+        (OTHER, OTHER + 1, 0o640, "its group cannot be kept\n"),
+        (OTHER, OTHER + 1, 0o600, ""),  # a group that may do nothing can be lost
+        (OTHER + 1, OTHER, 0o600, "its owner cannot be kept\n"),
+        (OTHER, OTHER, 0o644, ""),
+    ],
+)
+def test_a_file_whose_readers_would_change_is_not_replaced(
+    reachable: Path, owner: int, group: int, mode: int, outcome: str
+) -> None:
+    path = reachable / "file"
+    path.write_text("before")
+    path.chmod(mode)
+    os.chown(path, owner, group)
+    source = str(Path(files.__file__).parent.parent)
+    ran = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_USER, str(path), source], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == outcome
+    assert path.read_text() == ("before" if outcome else "after")
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (owner, mode)
+    assert [entry.name for entry in reachable.iterdir()] == ["file"]
+
+
+def _access_list(path: Path) -> bytes | None:
+    try:
+        return os.getxattr(path, files.ACCESS_LIST)
+    except OSError:
+        return None
+
+
+# version 2; u::rw-, u:12345:r--, g::---, mask::r--, o::---, as setfacl(1) writes it
+ACCESS_LIST = bytes.fromhex(
+    "02000000 0100 0600 ffffffff 0200 0400 39300000 0400 0000 ffffffff 1000 0400 ffffffff 2000 0000 ffffffff"
+)
+
+
+def _with_access_list(path: Path, name: str) -> None:
+    try:
+        os.setxattr(path, name, ACCESS_LIST)
+    except OSError as error:
+        pytest.skip(f"this file system has no access lists: {error.strerror}")
+
+
+def test_the_access_list_of_a_replaced_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    _with_access_list(path, files.ACCESS_LIST)
+    before = (_access_list(path), path.stat().st_mode)
+    files.write_atomic(path, b"after")
+    assert (_access_list(path), path.stat().st_mode) == before
+    assert path.read_text() == "after"
+
+
+def test_the_directory_gives_a_replaced_file_no_new_readers(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("before")
+    path.chmod(0o640)
+    _with_access_list(tmp_path, "system.posix_acl_default")
+    files.write_atomic(path, b"after")
+    assert _access_list(path) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640

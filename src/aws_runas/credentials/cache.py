@@ -7,6 +7,7 @@ whose credentials it holds. docs/reference/cache.md describes the format.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -40,11 +41,13 @@ class DiskCache:
         self._warn = warn
         self._told: set[str] = set()
         self._state: bool | None = None  # None: not looked at yet
+        self._swept = False
 
     def read(self, name: str) -> Credentials | None:
-        """The credentials of an entry; None when it is missing, damaged, or not ours alone."""
+        """Return the credentials of an entry; None when it is missing, damaged, or not this user's alone."""
         try:
-            return decode(read_private(self.directory / name))
+            with self._open(create=False) as directory:
+                return decode(read_private(directory, name))
         except OSError:  # missing, most of the time; what is wrong with the directory shows when something is written
             return None
         except ValueError as error:
@@ -58,20 +61,24 @@ class DiskCache:
         if not self._usable():
             return
         try:
-            files.write_atomic(self.directory / name, encode(credentials), durable=False)
-            self._prune()
+            with self._open() as directory:
+                directory.write(name, encode(credentials))
+                self._prune(directory)
         except OSError as error:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
 
-    def _prune(self) -> None:
+    def _open(self, *, create: bool = True) -> files.Directory:
+        directory = files.open_private_directory(self.directory, create=create)
+        if not self._swept:
+            self._swept = True
+            directory.remove_leftovers(time.time())
+        return directory
+
+    def _prune(self, directory: files.Directory) -> None:
         """Remove what nobody can use any more, so that the directory does not grow for ever."""
-        limit = time.time() - KEPT
-        with os.scandir(self.directory) as found:
-            for entry in found:
-                ours = entry.name.startswith("fast-") or entry.name.endswith((".json", ".json.lock"))
-                if ours and entry.stat(follow_symlinks=False).st_mtime < limit:
-                    with contextlib.suppress(OSError):
-                        os.unlink(entry.path)
+        for name, age in directory.ages(time.time()):
+            if age > KEPT and (name.startswith("fast-") or name.endswith((".json", ".json.lock"))):
+                directory.remove(name)
 
     @contextlib.contextmanager
     def lock(self, name: str, unless: Callable[[], bool]) -> Iterator[None]:
@@ -85,24 +92,29 @@ class DiskCache:
         with contextlib.ExitStack() as stack:
             if self._usable():
                 try:
-                    self._wait(stack, self.directory / f"{name}.lock", unless)
+                    directory = stack.enter_context(self._open())
+                    self._wait(stack, directory, f"{name}.lock", unless)
                 except (OSError, NotImplementedError) as error:
                     self._disable(f"cannot lock the cache {self.directory}: {_reason(error)}")
             yield
 
-    def _wait(self, stack: contextlib.ExitStack, path: Path, unless: Callable[[], bool]) -> None:
+    def _wait(
+        self, stack: contextlib.ExitStack, directory: files.Directory, name: str, unless: Callable[[], bool]
+    ) -> None:
+        path = self.directory / name
         try:
-            stack.enter_context(files.lock(path, timeout=PATIENCE, unless=unless))
+            stack.enter_context(files.lock(path, timeout=PATIENCE, unless=unless, within=directory))
         except TimeoutError:
             self._warn("another aws-runas is fetching these credentials; waiting for it")
-            stack.enter_context(files.lock(path))
+            stack.enter_context(files.lock(path, within=directory))
 
     def _usable(self) -> bool:
         if self._state is None:
             self._state = True
             try:
-                files.make_private_directory(self.directory)
-                _check_directory(self.directory)
+                with self._open() as directory:
+                    if not os.access(directory.at("."), os.W_OK | os.X_OK, dir_fd=directory.descriptor):
+                        raise PermissionError(errno.EACCES, "it is not writable")
             except OSError as error:
                 self._disable(f"cannot use the cache {self.directory}: {_reason(error)}")
         return self._state
@@ -171,34 +183,21 @@ def decode(content: bytes) -> Credentials:
     return Credentials(key_id, secret, token, expiration=expiration, issued=issued)
 
 
-def read_private(path: Path) -> bytes:
+def read_private(directory: files.Directory, name: str) -> bytes:
     """Read a file that must be this user's alone.
 
     Raises:
         OSError: it cannot be read.
         ValueError: others own it or may read it, it is no plain file, or it is too large.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    descriptor = directory.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
             raise ValueError("it is no plain file of a credible size")
-        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & files.OPEN_TO_OTHERS):
             raise ValueError("others own it or may read it")
         return stream.read()
-
-
-def _check_directory(directory: Path) -> None:
-    """Refuse a directory that someone else could swap files in; mend one that is only too open."""
-    status = directory.stat()
-    if not hasattr(os, "geteuid"):
-        return
-    if status.st_uid != os.geteuid():
-        raise PermissionError(0, "it belongs to another user")
-    if status.st_mode & 0o077:
-        directory.chmod(files.DIRECTORY_MODE)
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise PermissionError(0, "it is not writable")
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +20,8 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
     """Add or replace the profile ``NAME-awsrunas``.
 
     Args:
-        path: the shared credentials file, made 0600 when missing; a file that is there keeps its mode and owner.
+        path: the shared credentials file, made 0600 when missing; a file that exists keeps its owner, group, mode and
+            access list.
         name: the profile that the credentials are of.
         region: written too where there is one.
 
@@ -31,7 +29,8 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
         The name of the profile written.
 
     Raises:
-        ConfigError: the file is damaged, or cannot be read or written; it is as it was.
+        ConfigError: the file is damaged, cannot be read or written, or cannot keep its owner, group or access list. It
+            stays as it was.
     """
     heading = name + SUFFIX
     if any(character in "[]" or not character.isprintable() for character in heading):
@@ -54,8 +53,7 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
         files.make_private_directory(lock.parent)
         with files.lock(lock):
             parse_file(path)  # a damaged file is not touched
-            before, mode = _read(path)
-            _replace(path, with_section(before, heading, values), mode)
+            files.write_atomic(path, with_section(_read(path), heading, values).encode())
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {(error.strerror or str(error)).lower()}",
@@ -124,18 +122,9 @@ def _ended(line: str, newline: str) -> str:
     return line if line.endswith(("\n", "\r")) else line + newline
 
 
-def _read(path: Path) -> tuple[str, int]:
+def _read(path: Path) -> str:
     try:
-        # newline="" keeps the line ends as they are
-        with path.open(encoding="utf-8", newline="") as stream:
-            return stream.read(), stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+        with path.open(encoding="utf-8", newline="") as stream:  # newline="" keeps the line ends as they are
+            return stream.read()
     except FileNotFoundError:
-        return "", files.FILE_MODE
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    owner = path.stat() if path.exists() else None
-    files.write_atomic(path, text.encode(), mode=mode)
-    if owner is not None and hasattr(os, "geteuid") and owner.st_uid != os.geteuid():
-        with contextlib.suppress(OSError):
-            os.chown(path, owner.st_uid, owner.st_gid)
+        return ""

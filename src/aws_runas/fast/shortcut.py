@@ -8,7 +8,8 @@ has a say. Anything else is None, which means: go the full way. It is never weak
 this user's alone, and a tenth of the credentials' life must be left.
 
 The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``), is text: a header that must be equal byte by byte to what
-`header` says of this moment, then ``name value`` lines (`FIELDS`, then facts of the caller's own), then ``end``.
+`header` says of this moment, a line with the name as typed, then ``name value`` lines (`FIELDS`, then facts of the
+caller's own), then ``end``.
 """
 
 import os
@@ -50,7 +51,7 @@ _FULL_WAY = (
 )
 # The same for whatever else is named like a secret (AWS_BEARER_TOKEN_BEDROCK), but for addresses and paths.
 _LIKE_SECRETS = ("KEY", "PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@+=,")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,")  # capitals are escaped: some file systems fold case
 _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
 
@@ -70,6 +71,7 @@ def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> d
     start = header(environ)
     if path is None or start is None:
         return None
+    start += _call(name, session)
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         try:
@@ -93,6 +95,14 @@ def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> d
         return None
 
 
+def _call(name: str, session: bool) -> str:
+    """The line that follows the header: what was typed, since a file name may stand for two names.
+
+    A file system may fold the case of names, and bytes that are not UTF-8 have no letters of their own there.
+    """
+    return "call " + ("s " if session else "r ") + _escape(name) + "\n"
+
+
 def header(environ: "Mapping[str, str]") -> str | None:
     """Every input, as text; None where only the full way can tell.
 
@@ -105,7 +115,7 @@ def header(environ: "Mapping[str, str]") -> str | None:
     files = config_files(environ)
     if files is None:
         return None
-    lines = ["aws-runas fast 1 " + __version__]
+    lines = ["aws-runas fast 2 " + __version__]
     for name in sorted(environ):
         # the sandbox's own variables have no say, and one of them is a secret
         ours = name.startswith(("AWS_", "RUNAS_")) and not name.startswith("RUNAS_SANDBOX")
@@ -156,7 +166,9 @@ def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | N
         directory = files[0].rpartition("/")[0] + "/aws-runas/cache"
     elif directory[0] != "/":
         return None
-    safe = "".join([letter if letter in _PLAIN else "%" + letter.encode("utf-8", "replace").hex() for letter in name])
+    safe = "".join(
+        [letter if letter in _PLAIN else "%" + letter.encode("utf-8", "surrogateescape").hex() for letter in name]
+    )
     if len(safe) > 200:
         return None
     return directory + ("/fast-s-" if session else "/fast-r-") + safe
@@ -181,16 +193,16 @@ def write(
         if os.path.exists(file) and now - os.stat(file).st_ctime_ns < 50_000_000:
             return
     lines = [key + " " + _escape(value) for key, value in fields.items()]
-    content = (before + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
+    content = (before + _call(name, session) + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
     from pathlib import Path
 
     from aws_runas import files
 
+    folder, _, file_name = path.rpartition("/")
     try:
-        directory = os.stat(os.path.dirname(path))
-        if directory.st_uid == os.geteuid() and not directory.st_mode & 0o077:  # else the full way has warned of it
-            files.write_atomic(Path(path), content, durable=False)
-    except (OSError, AttributeError):  # AttributeError: Windows, which has no shortcut
+        with files.open_private_directory(Path(folder), create=False) as directory:  # else the full path has warned
+            directory.write(file_name, content)
+    except OSError:
         return
 
 

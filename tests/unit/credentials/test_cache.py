@@ -165,7 +165,7 @@ def test_a_directory_of_another_user_is_not_used(world: World, monkeypatch: pyte
 def test_a_full_disk_is_warned_about_and_borne(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 
-    def full(*_: object) -> int:
+    def full(*_: object, **_named: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.replace", full)
@@ -176,12 +176,48 @@ def test_a_full_disk_is_warned_about_and_borne(world: World, monkeypatch: pytest
     assert not [path for path in world.cache.iterdir() if path.suffix != ".lock"]
 
 
-def test_a_directory_that_is_too_open_is_closed(world: World) -> None:
-    world.cache.mkdir(parents=True, mode=0o755)
-    world.cache.chmod(0o755)
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])
+def test_a_directory_open_to_others_is_not_used_and_not_changed(world: World, mode: int) -> None:
+    world.cache.mkdir(parents=True)
+    world.cache.chmod(mode)
     world.access("plainrole").provider.credentials()
-    assert stat.S_IMODE(world.cache.stat().st_mode) == 0o700
-    assert world.warnings == []
+    assert stat.S_IMODE(world.cache.stat().st_mode) == mode
+    assert "open to other users" in world.warnings[0]
+    assert len(world.warnings) == 1
+    assert list(world.cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "file"])
+def test_what_is_no_directory_is_not_changed(world: World, tmp_path: Path, kind: str) -> None:
+    """Each of these stands for /dev/null; with the real one, a failure of this test would close it for everybody."""
+    path = tmp_path / kind
+    if kind == "device":
+        try:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("only root makes devices")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("")
+    path.chmod(0o666)
+    before = path.stat()
+    for place in (path, path / "cache"):
+        world.access("plainrole", RUNAS_CACHE_DIR=str(place)).provider.credentials()
+    assert path.stat() == before
+    assert len(world.warnings) == 2
+    assert all(str(path) in warning for warning in world.warnings)
+
+
+def test_what_a_killed_process_left_is_removed_at_the_next_start(world: World) -> None:
+    world.access("plainrole").provider.credentials()
+    old, young, foreign = (world.cache / name for name in (f".role-x.json.{'a' * 12}.tmp", f".b.{'b' * 12}.tmp", ".rc"))
+    for path in (old, young, foreign):
+        path.write_text("secret")
+    for path in (old, foreign):
+        os.utime(path, (0, 0))
+    world.access("plainrole").provider.credentials()
+    assert [path.exists() for path in (old, young, foreign)] == [False, True, True]
 
 
 _DIFFERENT: list[tuple[Overrides, dict[str, str]]] = [

@@ -171,10 +171,33 @@ def test_odd_names_are_files_of_their_own(tmp_path: Path) -> None:
             home.remember(name)
             assert home.read(name) is not None
     assert {path.name for path in home.file().parent.iterdir()} == {
-        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2fA%2fB",
-        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2fA%252fB",
+        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2f%41%2f%42",
+        "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2f%41%252f%42",
         "fast-r-..%2fx",
     }
+
+
+def test_a_file_system_that_folds_case_does_not_give_one_profile_the_keys_of_another(home: Home) -> None:
+    home.remember("plain")
+    other = fast.file_path("Plain", home.environ, False)
+    assert other is not None
+    Path(other).write_bytes(home.file("plain").read_bytes())  # what is found under the other name
+    Path(other).chmod(0o600)
+    assert home.read("plain") is not None
+    assert home.read("Plain") is None
+
+
+def test_the_file_of_the_session_token_is_not_read_for_the_role(home: Home) -> None:
+    home.remember("plain")
+    other = fast.file_path("plain", home.environ, True)
+    assert other is not None
+    home.file("plain").rename(other)
+    assert fast.read("plain", home.environ, session=True) is None
+
+
+def test_names_of_other_bytes_are_files_of_their_own(home: Home) -> None:
+    names = ["plain\udce9", "plain\udcea", "Plain", "plain"]
+    assert len({(fast.file_path(name, home.environ, False) or "").lower() for name in names}) == len(names)
 
 
 def test_no_secret_of_the_environment_is_written(home: Home) -> None:
