@@ -199,8 +199,8 @@ def _read_link(name: str, here: int, trusted: set[int], error: OSError) -> str:
     return os.readlink(name, dir_fd=here)
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
-    """Replace a file whole: readers see the old content or the new, never a part. It survives a power cut.
+def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: bool = True) -> None:
+    """Replace a file whole: readers see the old content or the new, never a part.
 
     A file that exists keeps its owner, group, mode and access list.
 
@@ -208,6 +208,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
         path: the file; a symbolic link is followed, so that the link stays.
         content: everything the file is to hold.
         mode: permission bits of a new file.
+        durable: wait for the disk, so that it survives a power cut; what can be made again need not.
 
     Raises:
         OSError: nothing was changed: the disk is full, the file is not writable, or its owner, its group or its
@@ -226,7 +227,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
                 os.fchmod(descriptor, mode) if status is None else _keep_access(descriptor, status, _access_list(path))
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):
