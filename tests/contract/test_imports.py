@@ -32,8 +32,7 @@ SESSIONS = (
     "ssm.proxy_command",
     "ssm.shutdown",
     "ssm.versions",
-    "ssm.opening",
-    "ssm.starting",
+    "ssm.session_start",
 )  # fmt: skip - rooms that may import each other, without cycles
 BELOW_SESSIONS = ("ssm.transport", "ssm.core", "ssm.terminal", *SESSIONS)
 # Room -> rooms that it may import, besides itself, COMMON and VALUES. A module belongs to the longest name that fits.

@@ -1,1 +1,83 @@
+"""The public interface to Session Manager's data channel: docs/reference/ssm.md explains it.
 
+    channel = await open_data_channel(started, make_handler, service=service)
+
+``open_data_channel`` connects a session that StartSession opened, on asyncio. ``Channel`` is the protocol without I/O,
+for both roles, for programs with an event loop of their own. Names that are not in ``__all__`` may change at any time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_runas.aws.session import StartedSession
+    from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+    from aws_runas.ssm.core.events import (
+        ChannelClosed,
+        ChannelFailed,
+        DataKeyRequested,
+        DataReceived,
+        Event,
+        ExitCodeReceived,
+        FlagReceived,
+        PublicationPaused,
+        PublicationResumed,
+        SendingUnblocked,
+        SessionStarted,
+        SizeReceived,
+    )
+    from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
+    from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+    from aws_runas.ssm.transport.service import SessionService
+
+__all__ = [
+    "Channel",
+    "ChannelClosed",
+    "ChannelFailed",
+    "ChannelSettings",
+    "DataChannel",
+    "DataKeyRequested",
+    "DataReceived",
+    "Event",
+    "ExitCodeReceived",
+    "FlagReceived",
+    "PublicationPaused",
+    "PublicationResumed",
+    "Role",
+    "SendingUnblocked",
+    "SessionHandler",
+    "SessionService",
+    "SessionStarted",
+    "SizeReceived",
+    "StartedSession",
+    "StreamOptions",
+    "open_data_channel",
+]
+
+_MODULES = {
+    "StartedSession": "aws_runas.aws.session",
+    "Channel": "aws_runas.ssm.core.channel",
+    "ChannelSettings": "aws_runas.ssm.core.channel",
+    "Role": "aws_runas.ssm.core.channel",
+    "StreamOptions": "aws_runas.ssm.transport.data_channel",
+    "open_data_channel": "aws_runas.ssm.transport.data_channel",
+    "DataChannel": "aws_runas.ssm.transport.handler",
+    "SessionHandler": "aws_runas.ssm.transport.handler",
+    "SessionService": "aws_runas.ssm.transport.service",
+}  # all others are in aws_runas.ssm.core.events
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: asyncio and websockets cost the command line a tenth of a second."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_MODULES.get(name, "aws_runas.ssm.core.events")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -194,7 +194,7 @@ def _refuse_containers(target: str) -> None:
 def _run_command(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
     from aws_runas.ssm.command.carrier import DOCUMENT_PACE, Carrier, choose_carrier, document_command
     from aws_runas.ssm.command.guardian import Guardian
-    from aws_runas.ssm.starting import Starting
+    from aws_runas.ssm.session_start import SessionStart
 
     access, api, target = opened.access, opened.api, opened.target
     refusals = _refusals(access, env)
@@ -205,7 +205,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     starter = _starter(options, api, target, refusals, env, carrier, parameters)
     outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
     with Guardian(api.terminate_session) as guardian:
-        starting = Starting(_watched(starter.start, guardian), api.terminate_session)
+        starting = SessionStart(_watched(starter.start, guardian), api.terminate_session)
         try:
             import asyncio
 
@@ -248,7 +248,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
 def _run_terminal(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
     """With a pty on the far side, or with a custom document: the session is the command's own, without a helper."""
     from aws_runas.ssm.command.carrier import Carrier
-    from aws_runas.ssm.starting import Starting
+    from aws_runas.ssm.session_start import SessionStart
 
     access, api, target = opened.access, opened.api, opened.target
     if options.document is None:
@@ -258,7 +258,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         def start() -> StartedSession:
             return api.start_session(target, options.document, options.parameters, options.session.reason)
 
-    starting = Starting(start, api.terminate_session)
+    starting = SessionStart(start, api.terminate_session)
     try:
         import asyncio
 

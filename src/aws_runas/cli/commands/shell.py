@@ -127,11 +127,11 @@ class _Prompt:
 
 
 def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: _Prompt) -> int:
-    from aws_runas.ssm.starting import Starting
+    from aws_runas.ssm.session_start import SessionStart
 
     access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
-    starting = Starting(lambda: _start(options, access, api, target), api.terminate_session)
+    starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
     try:
         # Loaded while StartSession is under way.
         import asyncio

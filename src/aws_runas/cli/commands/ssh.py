@@ -104,11 +104,11 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
-    from aws_runas.ssm.starting import Starting
+    from aws_runas.ssm.session_start import SessionStart
 
     access, target, api = opened.access, opened.target, opened.api
     parameters = {"portNumber": [str(options.port)]}
-    starting = Starting(
+    starting = SessionStart(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
     )
     try:
@@ -117,8 +117,8 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
 
         from aws_runas.cli.session.agent_version import blame_age
         from aws_runas.cli.session.flags import stream_options
-        from aws_runas.ssm.opening import started_opener
         from aws_runas.ssm.proxy_command import run_ssh
+        from aws_runas.ssm.session_start import started_opener
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
     except BaseException:

@@ -21,8 +21,8 @@ from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.core.events import SessionStarted
+from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import Console, ConsoleOptions
-from aws_runas.ssm.starting import Starting
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.service import SessionService
@@ -186,7 +186,7 @@ class TerminalCommand:
 
 
 async def run_on_terminal(
-    starting: Starting,
+    starting: SessionStart,
     service: SessionService,
     *,
     request: CommandRequest,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from aws_runas.ssm.core.events import SessionStarted
+from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
-from aws_runas.ssm.starting import Starting
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.outbox import Outbox
@@ -205,7 +205,7 @@ class ShellSession:
 
 
 async def run_shell(
-    starting: Starting,
+    starting: SessionStart,
     service: SessionService,
     *,
     target: str,
@@ -232,7 +232,7 @@ async def run_shell(
 
 
 async def _run_session(
-    starting: Starting,
+    starting: SessionStart,
     service: SessionService,
     target: str,
     options: ShellOptions,

@@ -21,7 +21,7 @@ from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
-from aws_runas.ssm.transport.pause import PauseWatch
+from aws_runas.ssm.transport.keepalive import PauseTimeout
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy
 from aws_runas.ssm.transport.resumer import Resumer
 from aws_runas.ssm.transport.service import SessionService
@@ -96,7 +96,8 @@ class SessionChannel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._session_type = ""
         self._probed_at = 0.0
-        self._pause = PauseWatch(self._loop, self._paused_for_long, lambda: self._spawn(self._ask_whether_active()))
+        self._pause = PauseTimeout()
+        self._pause_timer: asyncio.TimerHandle | None = None
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
         self._failing: asyncio.Task[None] | None = None  # ends the failed session at the service
@@ -163,7 +164,7 @@ class SessionChannel:
     def messages_received(self, messages: list[bytes | str]) -> None:
         if self.ended.done():
             return
-        self._pause.heard()
+        self._pause.message_received(self._loop.time())
         self._resumer.succeeded()
         self._driver.messages_received(messages)
 
@@ -214,7 +215,7 @@ class SessionChannel:
             return
         match event:
             case events.DataReceived():
-                self._pause.alive()
+                self._pause.data_received()
                 handler.data_received(event.data, event.payload_type)
             case events.SendingUnblocked():
                 handler.writable()
@@ -228,9 +229,9 @@ class SessionChannel:
             case events.DataKeyRequested():
                 self._spawn(self._provide_data_key(event))
             case events.PublicationPaused():
-                self._pause.begin()
+                self._pause_received()
             case events.PublicationResumed():
-                self._pause.end()
+                self._pause.pause_ended()
             case events.ChannelClosed():
                 self._end(_reason_of(event.output), event.output)
             case events.ChannelFailed():
@@ -270,16 +271,31 @@ class SessionChannel:
         if self._handler is not None and not self.ended.done():
             self._handler.connection_regained(self._loop.time() - lost_at)
 
-    def _paused_for_long(self) -> None:
-        if self._websocket is not None:
-            self._websocket.abort(ConnectionError("the other side has been away for long"))
+    def _pause_received(self) -> None:
+        self._pause.pause_received(self._loop.time())
+        self._set_pause_timer()
+
+    def _set_pause_timer(self) -> None:
+        """Set the timer; one that comes too early, because messages arrived, sets itself again."""
+        due = self._pause.next_timer()
+        if due is not None and self._pause_timer is None:
+            self._pause_timer = self._loop.call_at(due, self._check_pause)
+
+    def _check_pause(self) -> None:
+        self._pause_timer = None
+        action = self._pause.handle_timer(self._loop.time())
+        if action == "ask":
+            self._spawn(self._ask_whether_active())
+        elif action == "resume" and self._websocket is not None:
+            self._websocket.abort(ConnectionError("the agent has been away for too long"))
+        self._set_pause_timer()
 
     async def _ask_whether_active(self) -> None:
         active = await in_thread(self._service.session_is_active, self.started.session_id)
         if active is False:
             self._fail(SessionError("the service has ended the session", code="session-gone"))
         elif not self.ended.done():
-            self._pause.begin()
+            self._pause_received()
 
     # --- the end
 
@@ -306,7 +322,9 @@ class SessionChannel:
             self._handler.session_ended(error, output)
 
     def _finish(self) -> None:
-        self._pause.end()
+        self._pause.pause_ended()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
         self._driver.stop()
         if self._websocket is not None:
             self._websocket.close(wait=False)

@@ -1,92 +1,135 @@
-"""Is the other side still there? Pings, probes, and a look at the clock of a machine that slept (docs/adr/0202)."""
+"""Policies that decide whether the peer is still there (docs/adr/0202). They know no clock and send nothing."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Final, Protocol
-
-from aws_runas.ssm.transport.owner import PeerSilent
+from dataclasses import dataclass
+from typing import Final, Literal
 
 PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
 PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
-TICK: Final = 5.0  # seconds between two looks, at most
-SLEPT: Final = 10.0  # seconds that the wall clock may run ahead of the monotonic one before we ask who is still there
-AFTER_SLEEP: Final = 5.0  # seconds to answer then
+MAX_CHECK_INTERVAL: Final = 5.0  # seconds between two checks, at most
+SLEEP_THRESHOLD: Final = 10.0  # seconds that the wall clock gains on the monotonic one when the machine has slept
+TIMEOUT_AFTER_SLEEP: Final = 5.0  # seconds for the answer then
+PAUSE_TIMEOUT: Final = 45.0  # seconds paused without a message: the session is resumed (spec 13.4)
 
 
-class Pinged(Protocol):
-    """What is kept alive."""
+@dataclass(frozen=True, slots=True)
+class PingDue:
+    """Send a ping, then call ``KeepAlive.ping_sent``.
 
-    @property
-    def is_listening(self) -> bool:
-        """Is what arrives looked at?"""
-        ...
+    Args:
+        timeout: seconds for the answer.
+    """
 
-    def ping(self) -> bool:
-        """Send a ping; False where that is not possible."""
-        ...
+    timeout: float
 
-    def abort(self, error: Exception | None = None) -> None:
-        """Drop the connection."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class PeerDead:
+    """Drop the connection.
+
+    Args:
+        silent_for: seconds since the last byte.
+    """
+
+    silent_for: float
 
 
 class KeepAlive:
-    """The clockwork of one connection.
+    """The keep-alive of one connection.
 
     Args:
-        interval, timeout: seconds, see PING_INTERVAL and PONG_TIMEOUT.
+        interval: seconds between pings.
+        timeout: seconds for the answer to a ping.
+        now: monotonic seconds.
+        wall_clock: seconds since the epoch, to notice that the machine slept.
     """
 
-    def __init__(self, pinged: Pinged, loop: asyncio.AbstractEventLoop, interval: float, timeout: float) -> None:
-        self._pinged = pinged
-        self._loop = loop
+    def __init__(self, interval: float, timeout: float, now: float, wall_clock: float) -> None:
         self._interval = interval
         self._timeout = timeout
-        self.last_received = self._last_ping = loop.time()
-        self._clock_offset = time.time() - loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self._judgements: set[asyncio.TimerHandle] = set()
-        self._stopped = False
+        self._last_ping = now
+        self._clock_offset = wall_clock - now
+        self._next_check = now + min(interval, MAX_CHECK_INTERVAL)
+        self._deadlines: list[tuple[float, float]] = []  # (due, when the ping was sent)
+        self.last_received = now
+        """When the last byte arrived, in monotonic seconds."""
 
-    def start(self) -> None:
-        """The connection is open."""
-        self._timer = self._loop.call_later(min(self._interval, TICK), self._tick)
+    def bytes_received(self, now: float) -> None:
+        """Note a sign of life, whatever it says."""
+        self.last_received = now
 
-    def stop(self) -> None:
-        """The connection is gone."""
-        self._stopped = True
-        for timer in (self._timer, *self._judgements):
-            if timer is not None:
-                timer.cancel()
-        self._judgements.clear()
+    def ping_sent(self, timeout: float, now: float) -> None:
+        """Note a ping; without a byte within ``timeout`` seconds the peer is dead."""
+        self._last_ping = now
+        self._deadlines.append((now + timeout, now))
 
-    def heard(self) -> None:
-        """A byte came: that is life, whatever it says."""
-        self.last_received = self._loop.time()
+    def next_timer(self) -> float:
+        """Return when handle_timer is due."""
+        return min([self._next_check, *(due for due, _ in self._deadlines)])
 
-    def probe(self, timeout: float) -> None:
-        """Ping now, and judge after so many seconds."""
-        if self._stopped or not self._pinged.is_listening or not self._pinged.ping():
-            return
-        asked = self._last_ping = self._loop.time()
+    def handle_timer(self, now: float, wall_clock: float, *, is_listening: bool) -> PingDue | PeerDead | None:
+        """Decide what is due.
 
-        def judge() -> None:
-            self._judgements.discard(timer)
-            if self.last_received < asked and self._pinged.is_listening:
-                self._pinged.abort(PeerSilent(f"no answer for {self._loop.time() - self.last_received:.0f} s"))
-
-        timer = self._loop.call_later(timeout, judge)
-        self._judgements.add(timer)
-
-    def _tick(self) -> None:
-        now = self._loop.time()
-        offset = time.time() - now
-        slept = offset - self._clock_offset > SLEPT
+        Args:
+            now: monotonic seconds.
+            wall_clock: seconds since the epoch.
+            is_listening: False while nothing is read from the connection: silence proves nothing then.
+        """
+        overdue = [sent for due, sent in self._deadlines if due <= now]
+        self._deadlines = [deadline for deadline in self._deadlines if deadline[0] > now]
+        if is_listening and any(self.last_received < sent for sent in overdue):
+            return PeerDead(now - self.last_received)
+        if now < self._next_check:
+            return None
+        self._next_check = now + min(self._interval, MAX_CHECK_INTERVAL)
+        offset = wall_clock - now
+        has_slept = offset - self._clock_offset > SLEEP_THRESHOLD
         self._clock_offset = offset
-        if slept:
-            self.probe(min(AFTER_SLEEP, self._timeout))
-        elif now - self._last_ping >= self._interval:
-            self.probe(self._timeout)
-        self.start()
+        if not is_listening:
+            return None
+        if has_slept:
+            return PingDue(min(TIMEOUT_AFTER_SLEEP, self._timeout))
+        return PingDue(self._timeout) if now - self._last_ping >= self._interval else None
+
+
+class PauseTimeout:
+    """Decides what to do if a publication pause lasts and nothing arrives.
+
+    Args:
+        timeout: seconds.
+    """
+
+    def __init__(self, timeout: float = PAUSE_TIMEOUT) -> None:
+        self._timeout = timeout
+        self._due: float | None = None
+        self._expired = 0
+
+    def pause_received(self, now: float) -> None:
+        """The service paused us, or says that it still does."""
+        self._due = now + self._timeout
+
+    def message_received(self, now: float) -> None:
+        """A message arrived: a running pause counts from now."""
+        if self._due is not None:
+            self._due = now + self._timeout
+
+    def pause_ended(self) -> None:
+        """The pause is over, or the session. A new connection ends a pause too, which proves nothing."""
+        self._due = None
+
+    def data_received(self) -> None:
+        """The agent itself was heard: the next pause is a new one."""
+        self._expired = 0
+
+    def next_timer(self) -> float | None:
+        """Return when handle_timer is due."""
+        return self._due
+
+    def handle_timer(self, now: float) -> Literal["resume", "ask"] | None:
+        """Return "resume" for the first pause that lasted too long, "ask" (the service) for each later one."""
+        if self._due is None or now < self._due:
+            return None
+        self._due = None
+        self._expired += 1
+        return "resume" if self._expired == 1 else "ask"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -21,7 +22,7 @@ from websockets.uri import WebSocketURI
 
 from aws_runas.ssm.transport.address import StreamAddress
 from aws_runas.ssm.transport.framing import frame_encoder
-from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive
+from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive, PeerDead
 from aws_runas.ssm.transport.owner import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 
 __all__ = [
@@ -66,7 +67,8 @@ class WebSocket(asyncio.Protocol):
         self._owner = owner
         self._headers = headers
         self._admit = admit
-        self._keepalive = KeepAlive(self, self._loop, ping_interval, pong_timeout)
+        self._keepalive = KeepAlive(ping_interval, pong_timeout, self._loop.time(), time.time())
+        self._keepalive_timer: asyncio.TimerHandle | None = None
         self._encode = frame_encoder(masked=isinstance(protocol, ClientProtocol))
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
@@ -147,26 +149,33 @@ class WebSocket(asyncio.Protocol):
         """Undo pause_reading."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._keepalive.heard()  # what waits in the socket has not been looked at
+            self._keepalive.bytes_received(self._loop.time())  # what waits in the socket has not been looked at
             self._transport.resume_reading()
 
     def probe(self, timeout: float) -> None:
-        """Ask now whether the other side is there; without a byte from it for timeout seconds it counts as dead."""
-        self._keepalive.probe(timeout)
-
-    @property
-    def is_listening(self) -> bool:
-        """Is what arrives looked at? Not while reading is paused."""
-        return not self._reading_paused
-
-    def ping(self) -> bool:
-        """Send a ping; for the keep-alive."""
-        if self._protocol.state is not State.OPEN:
-            return False
+        """Ask whether the other side is there; without a byte within ``timeout`` seconds the connection is dropped."""
+        if self._reading_paused or self._protocol.state is not State.OPEN:
+            return
         self._protocol.send_ping(b"")
         self._collect()
         self.flush()
-        return True
+        self._keepalive.ping_sent(timeout, self._loop.time())
+        self._set_keepalive_timer()
+
+    def _set_keepalive_timer(self) -> None:
+        if self._keepalive_timer is not None:
+            self._keepalive_timer.cancel()
+        self._keepalive_timer = self._loop.call_at(self._keepalive.next_timer(), self._check_peer)
+
+    def _check_peer(self) -> None:
+        listening = not self._reading_paused
+        action = self._keepalive.handle_timer(self._loop.time(), time.time(), is_listening=listening)
+        if isinstance(action, PeerDead):
+            self.abort(PeerSilent(f"no answer for {action.silent_for:.0f} s"))
+            return
+        if action is not None:
+            self.probe(action.timeout)
+        self._set_keepalive_timer()
 
     # --- asyncio.Protocol
 
@@ -182,7 +191,7 @@ class WebSocket(asyncio.Protocol):
             self.flush()
 
     def data_received(self, data: bytes) -> None:
-        self._keepalive.heard()
+        self._keepalive.bytes_received(self._loop.time())
         self._protocol.receive_data(data)
         self._process()
 
@@ -200,7 +209,8 @@ class WebSocket(asyncio.Protocol):
             self._owner.writing_resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._keepalive.stop()
+        if self._keepalive_timer is not None:
+            self._keepalive_timer.cancel()
         self._protocol.receive_eof()
         if not self.opened.done():
             refused = self._protocol.handshake_exc
@@ -274,7 +284,7 @@ class WebSocket(asyncio.Protocol):
     def _open(self) -> None:
         if not self.opened.done():
             self.opened.set_result(None)
-        self._keepalive.start()
+        self._set_keepalive_timer()
 
     def _collect(self) -> None:
         """Put what the protocol wants to send (control frames, the handshake) behind what is queued."""

@@ -1,129 +1,130 @@
-"""Who is still there: pings, probes and a machine that slept, on a clock that the tests move."""
+"""When a peer is dead: pings, probes, a machine that slept, a pause that lasts. Time is a number here."""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
-from typing import Any
-
-import pytest
-
-from aws_runas.ssm.transport.keepalive import KeepAlive
-
-
-class Handle:
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Clock:
-    """As much of an event loop as a keep-alive wants; its time moves by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept = 0.0
-        self._timers: list[tuple[float, int, Handle, Callable[[], None]]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Any:
-        handle = Handle()
-        heapq.heappush(self._timers, (self.now + delay, len(self._timers) + id(handle), handle, callback))
-        return handle
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._timers and self._timers[0][0] <= end:
-            self.now, _, handle, callback = heapq.heappop(self._timers)
-            if not handle.cancelled:
-                callback()
-        self.now = end
+from aws_runas.ssm.transport.keepalive import KeepAlive, PauseTimeout, PeerDead, PingDue
 
 
 class Peer:
-    """A connection; `answers` says after how many pings the other side falls silent."""
+    """A connection whose other side answers the first ``answers`` pings, 50 ms later."""
 
-    def __init__(self, clock: Clock, answers: int) -> None:
-        self.clock = clock
+    def __init__(self, answers: int) -> None:
+        self.now = 1000.0
+        self.slept = 0.0
         self.answers = answers
         self.pings: list[float] = []
-        self.error: Exception | None = None
+        self.dead: PeerDead | None = None
         self.is_listening = True
-        self.keepalive = KeepAlive(self, clock, 30.0, 20.0)  # type: ignore[arg-type]
-        self.keepalive.start()
+        self.keepalive = KeepAlive(30.0, 20.0, self.now, self.now)
+        self._answers_due: list[float] = []
 
-    def ping(self) -> bool:
-        self.pings.append(self.clock.now - 1000)
-        if len(self.pings) <= self.answers:
-            self.clock.call_later(0.05, self.keepalive.heard)
-        return True
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.dead is None:
+            due = min([self.keepalive.next_timer(), *self._answers_due])
+            if due > end:
+                break
+            self.now = max(due, self.now)
+            if self._answers_due and self._answers_due[0] <= self.now:
+                self._answers_due.pop(0)
+                self.keepalive.bytes_received(self.now)
+                continue
+            self._act(self.keepalive.handle_timer(self.now, self.now + self.slept, is_listening=self.is_listening))
+        self.now = end
 
-    def abort(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.keepalive.stop()
+    def _act(self, action: PingDue | PeerDead | None) -> None:
+        if isinstance(action, PeerDead):
+            self.dead = action
+        elif isinstance(action, PingDue):
+            self.pings.append(self.now - 1000)
+            self.keepalive.ping_sent(action.timeout, self.now)
+            if len(self.pings) <= self.answers:
+                self._answers_due.append(self.now + 0.05)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr("aws_runas.ssm.transport.keepalive.time.time", lambda: made.now + made.slept)
-    return made
-
-
-def test_a_ping_goes_out_every_thirty_seconds_while_it_is_answered(clock: Clock) -> None:
-    peer = Peer(clock, answers=100)
-    clock.run(125)
+def test_ping_goes_out_every_thirty_seconds_while_it_is_answered() -> None:
+    peer = Peer(answers=100)
+    peer.run(125)
     assert peer.pings == [30, 60, 90, 120]
-    assert peer.error is None
+    assert peer.dead is None
 
 
-def test_a_missing_answer_is_a_dead_peer(clock: Clock) -> None:
-    peer = Peer(clock, answers=1)
-    clock.run(79)
-    assert peer.error is None
-    clock.run(2)
-    assert str(peer.error) == "no answer for 50 s"
-    clock.run(100)
+def test_missing_answer_means_a_dead_peer() -> None:
+    peer = Peer(answers=1)
+    peer.run(79)
+    assert peer.dead is None
+    peer.run(2)
+    assert peer.dead is not None
+    assert round(peer.dead.silent_for) == 50
     assert peer.pings == [30, 60]
 
 
-def test_any_byte_counts_as_an_answer(clock: Clock) -> None:
-    peer = Peer(clock, answers=0)
-    clock.run(45)
-    peer.keepalive.heard()
-    clock.run(10)
-    assert peer.error is None
+def test_any_byte_counts_as_an_answer() -> None:
+    peer = Peer(answers=0)
+    peer.run(45)
+    peer.keepalive.bytes_received(peer.now)
+    peer.run(10)
+    assert peer.dead is None
 
 
-def test_a_probe_judges_at_its_own_time(clock: Clock) -> None:
-    peer = Peer(clock, answers=0)
-    peer.keepalive.heard()
-    clock.run(3)
-    peer.keepalive.probe(5)
-    clock.run(4.9)
-    assert peer.error is None
-    clock.run(0.2)
-    assert peer.error is not None
+def test_probe_expires_at_its_own_time() -> None:
+    peer = Peer(answers=0)
+    peer.run(3)
+    peer.keepalive.ping_sent(5, peer.now)
+    peer.run(4.9)
+    assert peer.dead is None
+    peer.run(0.2)
+    assert peer.dead == PeerDead(8.0)
 
 
-def test_while_nothing_is_read_nobody_is_judged(clock: Clock) -> None:
-    peer = Peer(clock, answers=0)
-    clock.run(35)
+def test_silence_proves_nothing_while_nothing_is_read() -> None:
+    peer = Peer(answers=0)
+    peer.run(35)
     peer.is_listening = False
-    clock.run(300)
-    assert peer.error is None
+    peer.run(300)
+    assert peer.dead is None
     assert peer.pings == [30]
 
 
-def test_a_machine_that_slept_asks_at_once(clock: Clock) -> None:
-    peer = Peer(clock, answers=0)
-    clock.run(7)
-    clock.slept = 3600
-    clock.run(5)
+def test_machine_that_slept_pings_at_once_with_a_short_timeout() -> None:
+    peer = Peer(answers=0)
+    peer.run(7)
+    peer.slept = 3600
+    peer.run(5)
     assert peer.pings == [10]
-    clock.run(5)
-    assert peer.error is not None
+    assert peer.dead is None
+    peer.run(5)
+    assert peer.dead is not None
+
+
+def test_short_pause_has_no_effect() -> None:
+    pause = PauseTimeout()
+    pause.pause_received(0)
+    assert pause.next_timer() == 45
+    assert pause.handle_timer(40) is None
+    pause.pause_ended()
+    assert pause.next_timer() is None
+    assert pause.handle_timer(100) is None
+
+
+def test_message_restarts_a_running_pause_and_only_that() -> None:
+    pause = PauseTimeout()
+    pause.message_received(0)
+    assert pause.next_timer() is None
+    pause.pause_received(0)
+    pause.message_received(40)
+    assert pause.handle_timer(80) is None
+    assert pause.handle_timer(85) == "resume"
+
+
+def test_service_is_asked_after_a_resume_that_changed_nothing() -> None:
+    pause = PauseTimeout()
+    actions = []
+    for start in (0, 100, 200):
+        pause.pause_received(start)
+        actions.append(pause.handle_timer(start + 50))
+        pause.pause_ended()  # by the new connection; then the service pauses again
+    assert actions == ["resume", "ask", "ask"]
+    pause.data_received()
+    pause.pause_received(300)
+    assert pause.handle_timer(350) == "resume"

@@ -22,7 +22,7 @@ from aws_runas.ssm.forward.destination import Destination, Forward, is_loopback
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
-from aws_runas.ssm.opening import channel_opener
+from aws_runas.ssm.session_start import channel_opener
 from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions
 

@@ -1,0 +1,150 @@
+"""StartSession and the data channel after it: whoever leaves in between leaves no session behind.
+
+asyncio and websockets take a tenth of a second to import, the service about as long to answer StartSession.
+SessionStart does both at once, so this module imports them only when a channel is opened.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from aws_runas.errors import AwsRunasError
+from aws_runas.ssm.transport.service import SessionService
+
+if TYPE_CHECKING:
+    from aws_runas.aws.session import StartedSession
+    from aws_runas.ssm.forward.session import OpenChannel
+    from aws_runas.ssm.transport.data_channel import StreamOptions
+    from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+
+ABANDON_TIMEOUT: Final = 3.0  # seconds to wait, when leaving, for a session that may have been opened
+CANCEL_TIMEOUT: Final = 5.0  # seconds to learn the id of a session that nobody needs any more, and to end it
+
+
+class StartingService(SessionService, Protocol):
+    """SessionService that also starts sessions; ssm.api.SsmApi is one."""
+
+    def start_session(
+        self,
+        target: str,
+        document: str | None = None,
+        parameters: Mapping[str, Sequence[str]] | None = None,
+        reason: str | None = None,
+    ) -> StartedSession:
+        """Open a session; blocks."""
+        ...
+
+
+class SessionStart:
+    """A call of StartSession in a thread of its own, which starts at once.
+
+    Args:
+        start: makes the call.
+        terminate: ends a session at the service, by its id.
+    """
+
+    def __init__(self, start: Callable[[], StartedSession], terminate: Callable[[str], None]) -> None:
+        self._start = start
+        self._terminate = terminate
+        self._started: StartedSession | None = None
+        self._error: BaseException | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._run, name="start-session", daemon=True).start()
+
+    def result(self) -> StartedSession:
+        """Wait for the reply; blocks.
+
+        Raises:
+            AwsRunasError: the call failed.
+        """
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        if self._started is None:
+            raise AssertionError("StartSession neither answered nor failed")
+        return self._started
+
+    def abandon(self) -> None:
+        """End the session if it was opened; blocks. Call it if the session is not used."""
+        if self._done.wait(ABANDON_TIMEOUT) and self._started is not None:
+            with suppress(AwsRunasError):
+                self._terminate(self._started.session_id)
+
+    def _run(self) -> None:
+        try:
+            self._started = self._start()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+
+def channel_opener(
+    service: StartingService,
+    target: str,
+    document: str,
+    parameters: Mapping[str, Sequence[str]],
+    *,
+    options: StreamOptions,
+    reason: str | None = None,
+) -> OpenChannel:
+    """Return a function that opens sessions to the same destination, one for each call.
+
+    Args:
+        service: the calls that start, resume and end sessions.
+        target, document, parameters, reason: as in StartSession.
+        options: of the data channels.
+    """
+    from aws_runas.ssm.transport.data_channel import open_data_channel
+
+    async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
+        started = await _start(service, target, document, parameters, reason)
+        await open_data_channel(started, make_handler, service=service, options=options)
+        return started.session_id
+
+    return open_channel
+
+
+def started_opener(session_start: SessionStart, service: SessionService, *, options: StreamOptions) -> OpenChannel:
+    """Return a function that opens one session, whose StartSession is already under way."""
+    import asyncio
+
+    from aws_runas.ssm.transport.data_channel import open_data_channel
+    from aws_runas.ssm.transport.threads import in_thread
+
+    async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
+        try:
+            started = await in_thread(session_start.result)
+        except asyncio.CancelledError:
+            await in_thread(session_start.abandon)
+            raise
+        await open_data_channel(started, make_handler, service=service, options=options)
+        return started.session_id
+
+    return open_channel
+
+
+async def _start(
+    service: StartingService,
+    target: str,
+    document: str,
+    parameters: Mapping[str, Sequence[str]],
+    reason: str | None,
+) -> StartedSession:
+    import asyncio
+
+    from aws_runas.ssm.transport.threads import in_thread
+
+    call = asyncio.ensure_future(in_thread(service.start_session, target, document, parameters, reason))
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        # The service may be opening it at this moment.
+        with suppress(AwsRunasError, TimeoutError):
+            async with asyncio.timeout(CANCEL_TIMEOUT):
+                started = await call
+                await in_thread(service.terminate_session, started.session_id)
+        raise
