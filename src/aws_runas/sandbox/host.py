@@ -29,6 +29,7 @@ from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import http
 from aws_runas.sandbox.services.control import PREFIX, Control
 from aws_runas.sandbox.services.data_channel import DataChannels
+from aws_runas.sandbox.services.databases import Databases
 from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
@@ -73,13 +74,16 @@ class Host:
             self._authorize,
             self._wait_for if options.kms else lambda _: None,
         )
+        databases = Databases(self.moto, self._wait_for)
         self.gateway = Gateway(
             self.moto,
             self.sts,
             self.keys,
             self.clock,
             {
-                "ssm": self.ssm.call,
+                "ssm": Databases.redirected(self.ssm.call),
+                "rds": databases.call,
+                "elasticache": databases.call,
                 "ecs": Ecs(options.region, self.ssm.open_session).call,
                 "ec2-instance-connect": InstanceConnect(self.instances).call,
             },

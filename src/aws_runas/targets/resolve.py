@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aws_runas.errors import AwsRunasError, TargetError, UsageError
 from aws_runas.targets.model import listing
-from aws_runas.targets.spelling import ip_address, is_ecs, is_instance_id, split_port
+from aws_runas.targets.spelling import ip_address, is_database, is_ecs, is_instance_id, split_port
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -46,6 +46,12 @@ def resolve_target(
         from aws_runas.targets.ecs import find_task
 
         return find_task(text, access, pick=pick).target
+    if is_database(text):
+        raise TargetError(
+            f"{text!r} is a database, not an instance",
+            code="target-is-database",
+            hint=f"aws-runas forward {text} reaches it; name an instance with such a tag by its id",
+        )
     if not text and pick is None:
         raise UsageError(
             "no target given", code="target-missing", hint="give an instance id, tag:value, IP, DNS name or Name tag"

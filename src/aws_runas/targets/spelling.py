@@ -22,6 +22,11 @@ def is_ecs(text: str) -> bool:
     return _ECS.fullmatch(text) is not None
 
 
+def is_database(text: str) -> bool:
+    """Return True for a database: ``rds:ID`` or ``cache:ID``, with ``/reader`` or the like behind."""
+    return text.lower().startswith(("rds:", "cache:"))
+
+
 def ip_address(text: str) -> str | None:
     """Return an IP address in its canonical form, brackets taken off, or None where the text is none."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text

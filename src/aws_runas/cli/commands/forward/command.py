@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[BIND:]PORT:HOST:HOSTPORT",
         action="append",
         default=[],
-        help="forward a local port to a host behind the instance, any number of times",
+        help="forward a local port to a host behind the instance (or to rds:ID, cache:ID), any number of times",
+    )
+    add(
+        "--through", metavar="TARGET", help="the instance that leads to rds:ID and cache:ID (default: a tagged bastion)"
     )
     add("--bind", metavar="ADDRESS", help="listen on this address instead of 127.0.0.1")
     add("--sessions", metavar="N|auto", help="SSM sessions to spread connections over, 1 to 8 (auto: as needed)")

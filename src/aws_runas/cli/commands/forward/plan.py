@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from aws_runas.errors import ConfigError, UsageError
 from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.forward.multiplexer import HALF_CLOSE_TIMEOUT
 from aws_runas.ssm.forward.policy import MAX_SESSIONS, PoolSettings
-from aws_runas.targets.spelling import split_port
+from aws_runas.targets.spelling import is_database, split_port
 
 AUTO = "auto"
 
@@ -33,6 +33,7 @@ class ForwardOptions:
         local: value of -p, None if it was not given.
         forwards: values of -L.
         sessions: "auto" or a number as written, None if it was not given.
+        through: the target that leads to databases, None if it was not given.
     """
 
     flags: GlobalFlags
@@ -45,6 +46,7 @@ class ForwardOptions:
     events: bool = False
     json: bool = False
     half_close: float = HALF_CLOSE_TIMEOUT
+    through: str | None = None
     session: SessionFlags = SessionFlags()  # noqa: RUF009 - frozen
 
 
@@ -54,7 +56,7 @@ class Plan:
 
     Args:
         profile: name of the profile, None if none was named.
-        target: as the user wrote it, without its port.
+        target: as the user wrote it, without its port; "" if a bastion for databases is to be found.
         forwards: local addresses and destinations.
         sessions: limits of the pools.
         reason: shown in the history of sessions at the service.
@@ -89,6 +91,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
         events=namespace.events,
         json=flags.output == "json",
         half_close=_seconds(namespace.half_close, HALF_CLOSE_TIMEOUT),
+        through=namespace.through,
         session=read_session_flags(namespace),
     )
 
@@ -116,15 +119,13 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         ConfigError: the tunnels file is damaged, or has no such tunnel.
     """
     arguments = options.arguments
-    if arguments and not options.forwards and not _has_port(arguments[-1]):
+    if arguments and not options.forwards and not _has_port(arguments[-1]) and not is_database(arguments[-1]):
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
     profile, rest = split_profile(arguments, env.profile_names, env.environ, 1)
-    if not rest:
-        raise UsageError(
-            "no target given", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
-        )
+    if options.through is not None or not rest or is_database(rest[0]):
+        return [_database_plan(profile, rest, options)]
     sessions = pool_settings(options.sessions or AUTO)
     forwards = list(options.forwards)
     target = rest[0]
@@ -135,6 +136,30 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
     elif options.local is not None:
         raise UsageError(f"-p needs a port of {target!r} to lead to", code="port-missing", hint="write target:port")
     return [Plan(profile, target, tuple(_expand_path(spec) for spec in forwards), sessions, options.session.reason)]
+
+
+def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOptions) -> Plan:
+    """Return the plan for databases that are reached through ``--through`` or a bastion that is to be found."""
+    forwards = list(options.forwards)
+    if rest and is_database(rest[0]):
+        local = options.local or LocalAddress(options.bind or DEFAULT_BIND)
+        forwards.insert(0, ForwardSpec(local, "", 0, rest[0]))
+    elif rest:
+        raise UsageError(
+            f"--through {options.through} and the target {rest[0]!r} both name the instance",
+            code="usage",
+            hint="drop one",
+        )
+    elif options.local is not None and forwards:
+        raise UsageError("-p needs a destination: target:port or rds:ID", code="port-missing")
+    if not forwards or not (options.through or all(spec.database for spec in forwards)):
+        raise UsageError(
+            "no target given", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
+        )
+    expanded = tuple(_expand_path(spec) for spec in forwards)
+    return Plan(
+        profile, options.through or "", expanded, pool_settings(options.sessions or AUTO), options.session.reason
+    )
 
 
 def listing(env: Environment, *, as_json: bool = False) -> str:

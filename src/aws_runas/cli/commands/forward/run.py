@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aws_runas.aws.access import Access
+from aws_runas.cli.commands.forward.databases import Databases, UnreachableHints, open_databases
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
@@ -19,6 +20,7 @@ from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
 from aws_runas.ssm.forward.destination import Destination, Forward, is_loopback
+from aws_runas.ssm.forward.events import Notify
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
@@ -40,6 +42,7 @@ class _ResolvedPlan:
     access: Access
     api: SsmApi
     options: StreamOptions
+    databases: Databases
 
 
 def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
@@ -77,10 +80,14 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
 
 def _resolve(plan: Plan, options: ForwardOptions, env: Environment) -> _ResolvedPlan:
     """Do everything that may ask the user something, before the event loop handles the signals."""
-    opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
+    databases: Databases = {}
+    if any(spec.database for spec in plan.forwards):
+        opened, plan, databases = open_databases(plan, options, env)
+    else:
+        opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
     opened.access.provider.credentials()
     stream = stream_options(options.session, opened.access, env)
-    return _ResolvedPlan(plan, opened.target, opened.access, opened.api, stream)
+    return _ResolvedPlan(plan, opened.target, opened.access, opened.api, stream, databases)
 
 
 def allow_descriptors() -> None:
@@ -108,7 +115,11 @@ async def _serve(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan
 
 async def _forward(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan], report: ForwardReport) -> None:
     """Forward until cancelled, then close everything."""
-    groups = [_make_forwarding(options, resolved, report) for resolved in resolved_plans]
+    hints = [UnreachableHints(one.databases, one.target, one.access, report.message) for one in resolved_plans]
+    groups = [
+        _make_forwarding(options, resolved, hint.watching(report.notify))
+        for resolved, hint in zip(resolved_plans, hints, strict=True)
+    ]
     try:
         await _start(groups)
         if report.has_status:
@@ -116,7 +127,8 @@ async def _forward(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPl
         await asyncio.Event().wait()
     finally:
         report.finish()
-        await asyncio.gather(*(group.close() for group in groups), return_exceptions=True)
+        closing = [*(group.close() for group in groups), *(hint.close() for hint in hints)]
+        await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _describe(context: Mapping[str, object]) -> str:
@@ -138,7 +150,7 @@ async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> N
         await asyncio.sleep(STATUS_INTERVAL)
 
 
-def _make_forwarding(options: ForwardOptions, resolved: _ResolvedPlan, report: ForwardReport) -> Forwarding:
+def _make_forwarding(options: ForwardOptions, resolved: _ResolvedPlan, notify: Notify) -> Forwarding:
     forwards = [
         Forward(spec.local, Destination(resolved.target, spec.port, spec.host)) for spec in resolved.plan.forwards
     ]
@@ -156,7 +168,7 @@ def _make_forwarding(options: ForwardOptions, resolved: _ResolvedPlan, report: F
     settings = ForwardingSettings(
         _multiplexer_settings(resolved.options.settings, options.half_close), resolved.plan.sessions
     )
-    return Forwarding(forwards, open_channel, report.notify, settings)
+    return Forwarding(forwards, open_channel, notify, settings)
 
 
 def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> MultiplexerSettings:

@@ -1,4 +1,4 @@
-"""Parsers of ``-p`` and ``-L [bind:]port:host:hostport``."""
+"""Parsers of ``-p``, ``-L [bind:]port:host:hostport`` and ``-L [bind:]port:rds:ID``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ class ForwardSpec:
         local: the address to listen on.
         host: a host behind the instance, "" for the instance itself.
         port: the port of that host.
+        database: ``rds:ID`` or ``cache:ID``; host and port are known once AWS was asked.
     """
 
     local: LocalAddress
     host: str
     port: int
+    database: str = ""
 
 
 def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
     """Parse the argument of -L.
 
     Args:
-        text: ``[bind:]port:host:hostport`` or ``/path/of/socket:host:hostport``; IPv6 addresses in brackets. The
-            system picks a port if the local port is 0.
+        text: ``[bind:]port:host:hostport`` or ``/path/of/socket:host:hostport``; IPv6 addresses in brackets;
+            ``rds:ID`` or ``cache:ID`` in place of host and port. The system picks a port if the local port is 0.
         bind: the address to listen on if the text names none.
 
     Raises:
@@ -42,7 +44,7 @@ def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
         parts = _split(rest, text)
         if len(parts) != 2:
             raise _not_a_forward(text)
-        return ForwardSpec(LocalAddress(path=path), parts[0], _port(parts[1], text))
+        return _spec(LocalAddress(path=path), parts[0], parts[1], text)
     parts = _split(text, text)
     if len(parts) == 3:
         parts = [bind, *parts]
@@ -50,7 +52,7 @@ def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
         raise _not_a_forward(text)
     host, port, remote_host, remote_port = parts
     local = LocalAddress(_bind_host(host), _port(port, text, lowest=0))
-    return ForwardSpec(local, remote_host, _port(remote_port, text))
+    return _spec(local, remote_host, remote_port, text)
 
 
 def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
@@ -62,6 +64,12 @@ def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
     if "/" in text or text.startswith("~"):
         return LocalAddress(path=text)
     return LocalAddress(_bind_host(bind), _port(text, text, lowest=0))
+
+
+def _spec(local: LocalAddress, host: str, port: str, text: str) -> ForwardSpec:
+    if host.lower() in ("rds", "cache") and port:
+        return ForwardSpec(local, "", 0, f"{host.lower()}:{port}")
+    return ForwardSpec(local, host, _port(port, text))
 
 
 def _bind_host(host: str) -> str:

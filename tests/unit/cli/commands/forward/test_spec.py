@@ -66,3 +66,16 @@ def test_any_text_is_a_forward_or_a_usage_error(text: str) -> None:
     for parse in (parse_forward, parse_local):
         with contextlib.suppress(UsageError):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "database"),
+    [
+        ("5432:rds:orders", "rds:orders"),
+        ("127.0.0.1:5432:rds:orders/reader", "rds:orders/reader"),
+        ("/run/db.sock:cache:sessions", "cache:sessions"),
+        ("6379:cache:6379", "cache:6379"),
+    ],
+)
+def test_database_in_place_of_host_and_port(text: str, database: str) -> None:
+    assert parse_forward(text).database == database

@@ -1,0 +1,259 @@
+"""Endpoints of databases: RDS instances, clusters and proxies, ElastiCache groups, nodes and serverless caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_runas.aws.errors import aws_code, translate
+from aws_runas.errors import AwsRunasError, TargetError
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+
+READER: Final = "reader"  # the part of a name that selects the reader endpoint
+PROXY_PORTS: Final = {"POSTGRESQL": 5432, "MYSQL": 3306, "SQLSERVER": 1433}  # by engine family; a proxy has no other
+_NOT_FOUND: Final = {
+    "CacheClusterNotFound",
+    "DBClusterNotFoundFault",
+    "DBInstanceNotFound",
+    "DBProxyNotFoundFault",
+    "ReplicationGroupNotFoundFault",
+    "ServerlessCacheNotFoundFault",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseEndpoint:
+    """Where a database accepts connections.
+
+    Args:
+        host: name of the endpoint.
+        port: port of the endpoint.
+        vpc_id: VPC of the database, "" if AWS does not show it.
+        security_groups: ids of its security groups.
+    """
+
+    host: str
+    port: int
+    vpc_id: str = ""
+    security_groups: tuple[str, ...] = ()
+
+
+def find_rds(access: Access, identifier: str, part: str = "") -> DatabaseEndpoint | None:
+    """Find an RDS instance, cluster or proxy.
+
+    Args:
+        access: whose credentials and region ask.
+        identifier: of the instance, cluster or proxy.
+        part: "" for an instance, a proxy or the writer of a cluster; "reader"; or the name of a custom endpoint.
+
+    Returns:
+        The endpoint, None if nothing of that name has one.
+
+    Raises:
+        AwsRunasError: a call was refused or failed.
+
+    Source: AWS API reference, rds DescribeDBInstances, DescribeDBClusters, DescribeDBProxies.
+    """
+    finders = (_rds_cluster,) if part else (_rds_instance, _rds_cluster, _rds_proxy)
+    return _first(finders, access, identifier, part)
+
+
+def find_cache(access: Access, identifier: str, part: str = "") -> DatabaseEndpoint | None:
+    """Find an ElastiCache replication group, node or serverless cache.
+
+    Args:
+        access: whose credentials and region ask.
+        identifier: of the replication group, cache cluster or serverless cache.
+        part: "" for the primary or the only endpoint, or "reader".
+
+    Returns:
+        The endpoint, None if nothing of that name has one.
+
+    Raises:
+        AwsRunasError: a call was refused or failed.
+
+    Source: AWS API reference, elasticache DescribeReplicationGroups, DescribeCacheClusters, DescribeServerlessCaches.
+    """
+    finders = (_replication_group, _serverless_cache) if part else (_replication_group, _cache_node, _serverless_cache)
+    return _first(finders, access, identifier, part)
+
+
+def list_rds(access: Access) -> list[str]:
+    """Return the identifiers of all instances, clusters and proxies that may be listed."""
+    return [
+        *_names(access, "rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
+        *_names(access, "rds", "describe_db_clusters", "DBClusters", "DBClusterIdentifier"),
+        *_names(access, "rds", "describe_db_proxies", "DBProxies", "DBProxyName"),
+    ]
+
+
+def list_caches(access: Access) -> list[str]:
+    """Return the identifiers of all replication groups and cache clusters that may be listed."""
+    return [
+        *_names(access, "elasticache", "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"),
+        *_names(access, "elasticache", "describe_cache_clusters", "CacheClusters", "CacheClusterId"),
+    ]
+
+
+Finder = Callable[["Access", str, str], DatabaseEndpoint | None]
+
+
+def _first(finders: tuple[Finder, ...], access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
+    for finder in finders:
+        try:
+            endpoint = finder(access, identifier, part)
+        except AwsRunasError as error:
+            if aws_code(error) not in _NOT_FOUND:
+                raise
+            endpoint = None
+        if endpoint is not None:
+            return endpoint
+    return None
+
+
+def _rds_instance(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
+    with translate("rds", "DescribeDBInstances", TargetError):
+        reply = access.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+    for instance in reply.get("DBInstances", []):
+        endpoint = instance.get("Endpoint", {})
+        if endpoint.get("Address"):
+            vpc_id = instance.get("DBSubnetGroup", {}).get("VpcId", "")
+            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), vpc_id, _rds_groups(instance))
+    return None
+
+
+def _rds_cluster(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
+    with translate("rds", "DescribeDBClusters", TargetError):
+        reply = access.client("rds").describe_db_clusters(DBClusterIdentifier=identifier)
+    for cluster in reply.get("DBClusters", []):
+        host = _cluster_host(cluster, part)
+        if host:
+            vpc_id = _rds_vpc(access, cluster.get("DBSubnetGroup", ""))
+            return DatabaseEndpoint(host, int(cluster["Port"]), vpc_id, _rds_groups(cluster))
+    return None
+
+
+def _cluster_host(cluster: Mapping[str, Any], part: str) -> str:
+    if part == READER:
+        return str(cluster.get("ReaderEndpoint", ""))
+    if not part:
+        return str(cluster.get("Endpoint", ""))
+    hosts = [str(host) for host in cluster.get("CustomEndpoints", [])]
+    return next((host for host in hosts if host.partition(".")[0] == part), "")
+
+
+def _rds_proxy(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
+    with translate("rds", "DescribeDBProxies", TargetError):
+        reply = access.client("rds").describe_db_proxies(DBProxyName=identifier)
+    for proxy in reply.get("DBProxies", []):
+        port = PROXY_PORTS.get(proxy.get("EngineFamily", ""))
+        if proxy.get("Endpoint") and port:
+            groups = tuple(proxy.get("VpcSecurityGroupIds", []))
+            return DatabaseEndpoint(proxy["Endpoint"], port, proxy.get("VpcId", ""), groups)
+    return None
+
+
+def _replication_group(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
+    with translate("elasticache", "DescribeReplicationGroups", TargetError):
+        reply = access.client("elasticache").describe_replication_groups(ReplicationGroupId=identifier)
+    for group in reply.get("ReplicationGroups", []):
+        nodes = group.get("NodeGroups", [])
+        name = "ReaderEndpoint" if part == READER else "PrimaryEndpoint"
+        endpoint = (nodes[0].get(name) if nodes else None) or group.get("ConfigurationEndpoint")
+        if endpoint and endpoint.get("Address"):
+            members = group.get("MemberClusters", [])
+            vpc_id, groups = _cache_network(access, members[0]) if members else ("", ())
+            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), vpc_id, groups)
+    return None
+
+
+def _cache_node(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
+    cluster = _cache_cluster(access, identifier)
+    nodes = cluster.get("CacheNodes", [])
+    endpoint = cluster.get("ConfigurationEndpoint") or (nodes[0].get("Endpoint") if nodes else None)
+    if not endpoint or not endpoint.get("Address"):
+        return None
+    return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), *_network_of(access, cluster))
+
+
+def _serverless_cache(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
+    with translate("elasticache", "DescribeServerlessCaches", TargetError):
+        reply = access.client("elasticache").describe_serverless_caches(ServerlessCacheName=identifier)
+    for cache in reply.get("ServerlessCaches", []):
+        endpoint = cache.get("ReaderEndpoint" if part == READER else "Endpoint")
+        if endpoint and endpoint.get("Address"):
+            subnets = cache.get("SubnetIds", [])
+            groups = tuple(cache.get("SecurityGroupIds", []))
+            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), _subnet_vpc(access, subnets), groups)
+    return None
+
+
+def _cache_cluster(access: Access, identifier: str) -> Mapping[str, Any]:
+    with translate("elasticache", "DescribeCacheClusters", TargetError):
+        reply = access.client("elasticache").describe_cache_clusters(CacheClusterId=identifier, ShowCacheNodeInfo=True)
+    clusters: list[Mapping[str, Any]] = reply.get("CacheClusters", [])
+    return clusters[0] if clusters else {}
+
+
+def _cache_network(access: Access, member: str) -> tuple[str, tuple[str, ...]]:
+    """Return VPC and security groups of a replication group's member; nothing if they cannot be asked for."""
+    try:
+        return _network_of(access, _cache_cluster(access, member))
+    except AwsRunasError:
+        return "", ()
+
+
+def _network_of(access: Access, cluster: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    groups = tuple(group["SecurityGroupId"] for group in cluster.get("SecurityGroups", []))
+    name = cluster.get("CacheSubnetGroupName", "")
+    if not name:
+        return "", groups
+    try:
+        with translate("elasticache", "DescribeCacheSubnetGroups", TargetError):
+            reply = access.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=name)
+    except AwsRunasError:
+        return "", groups
+    subnet_groups = reply.get("CacheSubnetGroups", [])
+    return (str(subnet_groups[0].get("VpcId", "")) if subnet_groups else ""), groups
+
+
+def _rds_groups(description: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(group["VpcSecurityGroupId"] for group in description.get("VpcSecurityGroups", []))
+
+
+def _rds_vpc(access: Access, subnet_group: str) -> str:
+    """Return the VPC of a subnet group, "" if it cannot be asked for."""
+    if not subnet_group:
+        return ""
+    try:
+        with translate("rds", "DescribeDBSubnetGroups", TargetError):
+            reply = access.client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)
+    except AwsRunasError:
+        return ""
+    groups = reply.get("DBSubnetGroups", [])
+    return str(groups[0].get("VpcId", "")) if groups else ""
+
+
+def _subnet_vpc(access: Access, subnets: list[str]) -> str:
+    """Return the VPC of a subnet, "" if it cannot be asked for."""
+    if not subnets:
+        return ""
+    try:
+        with translate("ec2", "DescribeSubnets", TargetError):
+            reply = access.client("ec2").describe_subnets(SubnetIds=subnets[:1])
+    except AwsRunasError:
+        return ""
+    found = reply.get("Subnets", [])
+    return str(found[0].get("VpcId", "")) if found else ""
+
+
+def _names(access: Access, service: str, operation: str, container: str, key: str) -> list[str]:
+    try:
+        with translate(service, operation, TargetError):
+            pages = access.client(service).get_paginator(operation).paginate()
+            return [str(entry[key]) for page in pages for entry in page.get(container, [])]
+    except AwsRunasError:
+        return []
