@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from bench.path import Path, Upload
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.errors import LocalProtocolError
@@ -15,6 +14,7 @@ from aws_runas.ssm.core.sending import SPAN
 from tests.core import naive
 from tests.core.frames import acknowledged, acknowledgement, numbers, output
 from tests.core.pair import PLAIN, make_channel
+from tests.core.path import Path, Upload
 
 START = 50.0
 
@@ -115,10 +115,9 @@ def test_timeout_is_bounded_whatever_is_measured() -> None:
 
 
 @pytest.mark.parametrize("path", [Path(0.02), Path(0.0002, stall=0.05), Path(0.0002, drop=0.05)])
-def test_upload_over_a_path_repeats_little_in_vain(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.path.TOTAL", 3_000_000)
+def test_upload_over_a_path_repeats_little_in_vain(path: Path) -> None:
     upload = Upload(path)
-    upload.run()
+    upload.run(3_000_000)
     assert upload.client._sender.flight.needless <= 20
 
 
