@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 JS := tests/interop/js
 JS_STAMP := $(JS)/node_modules/.installed
+PYSSM := $(BIN)/pyssm
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help install demo test check format lock interop sim fuzz bench docs clean
+.PHONY: help install demo test interop check format lock sim fuzz bench docs clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,19 +29,28 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: install ## run the main job in the sandbox: credentials, a shell, a forwarded port
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
-test: install $(if $(shell command -v npm),$(JS_STAMP)) ## run the tests
-	@$(PYTEST) -n 2 --dist loadgroup
+test: install ## run the tests, those of interop left out
+	@$(PYTEST) -n 2 --dist loadgroup --ignore tests/interop
 
-# The SDK for JavaScript is a judge of the credential servers; without npm those tests skip and say so.
+interop: install $(PYSSM) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
+	@$(PYTEST) -n 2 --dist loadgroup tests/interop
+
+$(PYSSM): requirements/interop.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --ignore-requires-python -r $<
+	@touch $@
+
+# The SDK for JavaScript uses the credential servers; without npm those tests skip and say so.
 $(JS_STAMP): tests/interop/js/package-lock.json
 	@cd $(JS) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed
 
-check: install ## formatting, lint, types
+check: install ## check formatting, lint, types, and the coverage of the unit and core tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(PYTEST) -n 2 --cov --cov-report= tests/unit tests/core
+	@$(BIN)/python -m tests.support.coverage_floor .coverage
 
-format: install ## format the sources and mend what ruff can mend
+format: install ## format the sources and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -49,11 +59,6 @@ lock: ## resolve requirements/dev.in again into versions and hashes
 	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/dev.txt requirements/dev.in
 	@rm -rf .venv-lock
-
-interop: install ## clients that need a Python of their own: make interop PYTHON=python3.12
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { echo "pyssm-client needs Python 3.12 or later; name one with: make interop PYTHON=python3.12" >&2; exit 1; }
-	@test -x .interop-venv/bin/pyssm || { $(PYTHON) -m venv .interop-venv && .interop-venv/bin/pip install --quiet pyssm-client==0.2.0; }
-	@PATH="$$PATH:$(CURDIR)/.interop-venv/bin" $(PYTEST) -m pyssm tests/interop
 
 sim: install ## 1,000 seeds of a bad network in virtual time
 	@RUNAS_SIM_SEEDS=1000 $(PYTEST) -n 2 tests/sim
@@ -71,4 +76,4 @@ docs: install ## write the tables of docs/reference/cli.md from the program's ow
 	@$(BIN)/python -m tests.contract.cli_reference
 
 clean: ## remove what the tasks above made
-	@rm -rf $(VENV) .venv-lock .bench-venv .interop-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache
+	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage

@@ -1,7 +1,4 @@
-"""Clients of the session protocol that we did not write, against the sandbox.
-
-``pyssm`` (pip install pyssm-client, Python 3.12 or later) is used where it is in PATH.
-"""
+"""Clients of the session protocol that we did not write, against the sandbox."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -77,13 +75,12 @@ def test_aws_cli_tells_who_it_is(sandbox: Sandbox) -> None:
 
 @pytest.fixture
 def pyssm() -> str:
-    found = shutil.which("pyssm")
+    found = shutil.which("pyssm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if found is None:
-        requires.missing("needs pyssm in PATH; `make interop` brings it")
+        requires.missing("needs the program pyssm; `make interop` installs it")
     return found
 
 
-@pytest.mark.pyssm
 def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
     done = subprocess.run(
         [pyssm, "exec", "--target", "i-deadbeef", "--command", "echo $((6*7)); exit 3", "--profile", "sandbox",
@@ -94,7 +91,6 @@ def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
     assert done.returncode == 3
 
 
-@pytest.mark.pyssm
 def test_pyssm_forwards_a_port(sandbox: Sandbox, pyssm: str) -> None:
     process = subprocess.Popen(
         [pyssm, "port-forward", "--target", "i-deadbeef", "--remote-port", "9000", "--profile", "sandbox",
