@@ -21,6 +21,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.settings import ChannelSettings
+from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from bench.plugin_model import PluginModel
 
@@ -200,4 +201,4 @@ def _nobody(_question: str) -> str:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    print(json.dumps(asyncio.run(main(words[0], words[1], words[2], int(words[3]), "rate=off" in words))))
+    print(json.dumps(event_loop.run(main(words[0], words[1], words[2], int(words[3]), "rate=off" in words))))

@@ -207,11 +207,10 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     with Guardian(api.terminate_session) as guardian:
         starting = SessionStart(_watched(starter.start, guardian), api.terminate_session)
         try:
-            import asyncio
-
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import RunOptions, run_command
             from aws_runas.ssm.shutdown import leave_quickly
+            from aws_runas.ssm.transport import event_loop
 
             stream = stream_options(options.session, access, env)
             started = starting.result()
@@ -230,7 +229,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
             nonce=nonce,
         )
         try:
-            return asyncio.run(
+            return event_loop.run(
                 run_command(
                     started,
                     api,
@@ -260,13 +259,12 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
 
     starting = SessionStart(start, api.terminate_session)
     try:
-        import asyncio
-
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.command.terminal import run_on_terminal
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
         from aws_runas.ssm.shutdown import leave_quickly
+        from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
         descriptors = [_descriptor(env, name) for name in ("stdin", "stdout", "stderr")]
@@ -277,8 +275,8 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
     try:
         if options.document is not None:
             shell = ShellOptions(console, runs_shell=False)
-            return asyncio.run(run_shell(starting, api, target=target, options=shell, stream=stream))
-        return asyncio.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
+            return event_loop.run(run_shell(starting, api, target=target, options=shell, stream=stream))
+        return event_loop.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
     finally:
         leave_quickly()
 

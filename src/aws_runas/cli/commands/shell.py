@@ -134,12 +134,12 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
     starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
     try:
         # Loaded while StartSession is under way.
-        import asyncio
 
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
         from aws_runas.ssm.shutdown import leave_quickly
+        from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
         console = ConsoleOptions(
@@ -149,7 +149,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
         starting.abandon()
         raise
     try:
-        return asyncio.run(
+        return event_loop.run(
             run_shell(
                 starting,
                 api,

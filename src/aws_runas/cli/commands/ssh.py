@@ -113,19 +113,19 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     )
     try:
         # Loaded while StartSession is under way.
-        import asyncio
 
         from aws_runas.cli.session.agent_version import blame_age
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.proxy_command import run_ssh
         from aws_runas.ssm.session_start import started_opener
+        from aws_runas.ssm.transport import event_loop
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
     except BaseException:
         starting.abandon()
         raise
     try:
-        return asyncio.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
+        return event_loop.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
     except SessionError as error:
         blame_age(error, access, target)
         raise

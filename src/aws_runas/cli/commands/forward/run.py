@@ -26,6 +26,7 @@ from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
 from aws_runas.ssm.session_start import channel_opener
 from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
+from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
 
 STATUS_INTERVAL = 1.0  # seconds
@@ -69,7 +70,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         verbose=bool(options.flags.verbose),
     )
     try:
-        return asyncio.run(_serve(options, resolved_plans, report))
+        return event_loop.run(_serve(options, resolved_plans, report))
     except SessionError as error:
         for resolved in resolved_plans:
             for spec in resolved.plan.forwards:
