@@ -264,3 +264,33 @@ def test_stalled_reader_holds_up_only_its_own_session(sandbox: Sandbox) -> None:
                     connection.close()
         finally:
             forward.stop()
+
+
+def test_agent_that_was_killed_is_reported_and_new_connections_use_another_session(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    with (
+        serving(echo) as server,
+        forwarding(sandbox, "--sessions", "1", PROFILE, f"{TARGET}:{server.port}") as forward,
+        forward.connect() as stuck,
+    ):
+        assert answers(stuck)
+        assert sandbox.agents_leave(3600) == 1
+        stuck.sendall(b"lost")
+        forward.wait_for_error("the agent has not answered for 5 s; new connections use another session")
+        with forward.connect() as connection:
+            assert answers(connection)
+
+
+def test_connections_of_an_agent_that_comes_back_continue(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    with (
+        serving(echo) as server,
+        forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward,
+        forward.connect() as connection,
+    ):
+        assert answers(connection)
+        assert sandbox.agents_leave(7) == 1
+        connection.sendall(b"kept")
+        forward.wait_for_error("has not answered")
+        forward.wait_for_error("the agent answers again after")
+        assert receive_exactly(connection, 4) == b"kept"

@@ -110,6 +110,22 @@ class HalfCloseTimedOut:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class AgentSilent:
+    """The agent of a session has not answered for so many seconds; new connections use another session."""
+
+    session: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswered:
+    """The agent of a session answers again, after so many seconds."""
+
+    session: str
+    seconds: float
+
+
 ForwardEvent = (
     Listening
     | SessionOpened
@@ -121,5 +137,7 @@ ForwardEvent = (
     | LocalClosed
     | RemoteRefused
     | HalfCloseTimedOut
+    | AgentSilent
+    | AgentAnswered
 )
 Notify = Callable[[ForwardEvent], None]

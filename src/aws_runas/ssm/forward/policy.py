@@ -49,6 +49,7 @@ class SessionState:
         capacity: connections that it can take in addition.
         saturated: it transfers as fast as it can, or did so a moment ago.
         interrupted: it cannot transfer at the moment.
+        unresponsive: its agent does not answer. It gets no connection, and does not count among the sessions.
         connections: connections that it carries.
         active: connections of these that are open in both directions.
         recent: connections of these that it got within PLACEMENT_TIME.
@@ -59,6 +60,7 @@ class SessionState:
     capacity: int
     saturated: bool = False
     interrupted: bool = False
+    unresponsive: bool = False
     connections: int = 0
     active: int = 0
     recent: int = 0
@@ -134,7 +136,7 @@ class PoolPolicy:
         """Note that a session could not be opened.
 
         Args:
-            open_sessions: sessions that are open nevertheless.
+            open_sessions: sessions that are open nevertheless, without unresponsive ones.
             now: monotonic seconds.
 
         Returns:
@@ -169,13 +171,13 @@ class PoolPolicy:
                 hold = True
                 break
             draft.assign_to(best, now)
-        if self._replacement_needed and not sessions:
+        if self._replacement_needed and not draft.usable():
             self._open_needed(draft, now)
         if self._settings.grow and _is_crowded(draft.sessions):
             self._grow(draft, now)
         return Decision(
             assign=tuple(draft.assigned),
-            refuse=0 if sessions else sum(now - since > NO_SESSION_TIMEOUT for since in waiting),
+            refuse=0 if draft.usable() else sum(now - since > NO_SESSION_TIMEOUT for since in waiting),
             open=draft.to_open,
             close=self._idle_sessions(draft.sessions, now),
             decide_again_at=now + POLL_INTERVAL if hold else None,
@@ -196,7 +198,7 @@ class PoolPolicy:
 
     def _open_needed(self, draft: _Draft, now: float) -> None:
         """Open a session because no session can take a connection."""
-        if len(draft.sessions) + draft.opening >= self._settings.max_sessions:
+        if self._room(draft) - draft.opening <= 0:
             return  # agents too old for smux: one connection after the other
         if not draft.opening and not draft.to_open and now >= self._open_not_before:
             draft.to_open = 1
@@ -205,11 +207,16 @@ class PoolPolicy:
         """Open additional sessions if the limit allows it; return True if any is on its way."""
         if draft.opening or draft.to_open:
             return True
-        room = self._settings.max_sessions - len(draft.sessions)
+        room = self._room(draft)
         if now < self._grow_not_before or room <= 0:
             return False
-        draft.to_open = min(room, len(draft.sessions), max(1, draft.waiting))  # at most twice as many as before
+        draft.to_open = min(room, draft.usable(), max(1, draft.waiting))  # at most twice as many as before
         return draft.to_open > 0
+
+    def _room(self, draft: _Draft) -> int:
+        """Return how many sessions may be opened. Unresponsive ones are replaced, but each only once."""
+        limit = self._settings.max_sessions
+        return min(limit - draft.usable(), 2 * limit - len(draft.sessions))
 
     def _idle_sessions(self, sessions: Sequence[SessionState], now: float) -> tuple[int, ...]:
         if not self._settings.grow:
@@ -231,6 +238,10 @@ class _Draft:
     to_open: int = 0
     assigned: list[int] = field(default_factory=list)
 
+    def usable(self) -> int:
+        """Return how many sessions can carry connections."""
+        return sum(not session.unresponsive for session in self.sessions)
+
     def assign_to(self, index: int, now: float) -> None:
         session = self.sessions[index]
         self.sessions[index] = replace(
@@ -246,10 +257,11 @@ class _Draft:
 
 
 def _best_session(sessions: Sequence[SessionState]) -> int | None:
-    indices = [index for index, session in enumerate(sessions) if session.capacity > 0]
+    indices = [index for index, session in enumerate(sessions) if session.capacity > 0 and not session.unresponsive]
     return min(indices, key=lambda index: sessions[index].load, default=None)
 
 
 def _is_crowded(sessions: Sequence[SessionState]) -> bool:
     """Return True if connections share a busy session and no other session is free for the next one."""
-    return all(session.busy for session in sessions) and any(session.connections > 1 for session in sessions)
+    usable = [session for session in sessions if not session.unresponsive]
+    return all(session.busy for session in usable) and any(session.connections > 1 for session in usable)

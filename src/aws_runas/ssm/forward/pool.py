@@ -169,8 +169,10 @@ class Pool:
     def _open_failed(self, error: AwsRunasError) -> None:
         if self._closed:
             return
-        delay = self._policy.open_failed(len(self._sessions), self._clock())
-        needed = bool(self._waiting) and not self._sessions
+        now = self._clock()
+        usable = sum(not session.state(now).unresponsive for session in self._sessions)
+        delay = self._policy.open_failed(usable, now)
+        needed = bool(self._waiting) and not usable
         self._notify(SessionNotOpened(error.message, delay if needed else None))
 
     def _refuse(self, waiting: _Waiting) -> None:

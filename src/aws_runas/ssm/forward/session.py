@@ -13,6 +13,8 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.forward.basic import BasicMultiplexer
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.events import (
+    AgentAnswered,
+    AgentSilent,
     ConnectionLost,
     ConnectionRegained,
     HalfCloseTimedOut,
@@ -28,6 +30,8 @@ from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
 SHORT_INTERRUPTION: Final = 1.0  # seconds; the hourly reconnect is faster, and no reason to open another session
+AGENT_SILENT_AFTER: Final = 5.0  # seconds without an answer until new connections use another session
+AGENT_SILENCE_LIMIT: Final = 120.0  # seconds without an answer until the session is ended
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
@@ -81,6 +85,7 @@ class ForwardSession:
         self._occupied_since = float("-inf")
         self._attached_at: deque[float] = deque()  # within PLACEMENT_TIME
         self._connection_lost_at: float | None = None  # its WebSocket was lost then, and is being resumed
+        self._silent_since: float | None = None  # the agent does not answer
         self._owner = owner
         self._notify = notify
         self._settings = settings
@@ -145,6 +150,7 @@ class ForwardSession:
         return SessionState(
             capacity=multiplexer.capacity(),
             saturated=multiplexer.saturated(now),
+            unresponsive=self._silent_since is not None,
             interrupted=lost_at is not None and now - lost_at > SHORT_INTERRUPTION,
             connections=connections,
             active=multiplexer.active(),
@@ -163,6 +169,7 @@ class ForwardSession:
         Args:
             now: monotonic seconds.
         """
+        self._check_agent(now)
         if self._multiplexer is not None:
             self._multiplexer.handle_timer(now)
             if self._multiplexer.connections():
@@ -238,6 +245,21 @@ class ForwardSession:
         self._end(SessionError(reason, code="session-failed"))
 
     # inside
+
+    def _check_agent(self, now: float) -> None:
+        """Report an agent that does not answer, and give its session up in the end."""
+        if self._channel is None or self.over:
+            return
+        silent_for = self._channel.agent_silent_for()
+        if self._silent_since is None and silent_for >= AGENT_SILENT_AFTER:
+            self._silent_since = now - silent_for
+            self._notify(AgentSilent(self.session_id, silent_for))
+        elif self._silent_since is not None and silent_for < AGENT_SILENT_AFTER:
+            self._notify(AgentAnswered(self.session_id, now - self._silent_since))
+            self._silent_since = None
+        elif silent_for >= AGENT_SILENCE_LIMIT:
+            reason = f"the agent has not answered for {AGENT_SILENCE_LIMIT:.0f} s"
+            self._end(SessionError(reason, code="agent-silent"))
 
     def _set_channel(self, channel: DataChannel) -> SessionHandler:
         self._channel = channel

@@ -25,6 +25,7 @@ from aws_runas.ssm.transport.keepalive import PauseTimeout
 from aws_runas.ssm.transport.reconnect import ReconnectPolicy
 from aws_runas.ssm.transport.resumer import Resumer
 from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.silence import AgentSilence
 from aws_runas.ssm.transport.threads import in_thread
 from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
@@ -97,6 +98,7 @@ class SessionChannel:
         self._session_type = ""
         self._probed_at = 0.0
         self._pause = PauseTimeout()
+        self._silence = AgentSilence()
         self._pause_timer: asyncio.TimerHandle | None = None
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
@@ -120,19 +122,27 @@ class SessionChannel:
         return self._driver.send_capacity()
 
     def write(self, data: bytes) -> None:
+        self._silence.message_sent(self._driver.unacknowledged(), self._loop.time())
         self._driver.send_data(data)
 
     def send_size(self, columns: int, rows: int) -> None:
         self._driver.send_size(columns, rows)
 
     def send_flag(self, flag: int) -> None:
+        self._silence.message_sent(self._driver.unacknowledged(), self._loop.time())
         self._driver.send_flag(flag)
 
     def pause_reading(self) -> None:
         self._driver.pause_reading()
 
     def resume_reading(self) -> None:
+        self._silence.connected(self._loop.time())
         self._driver.resume_reading()
+
+    def agent_silent_for(self) -> float:
+        if self._driver.reading_paused or self.ended.done():
+            return 0.0
+        return self._silence.seconds(self._driver.unacknowledged(), self._loop.time())
 
     async def drained(self) -> None:
         if self._driver.unacknowledged() and not self.ended.done():
@@ -164,7 +174,9 @@ class SessionChannel:
     def messages_received(self, messages: list[bytes | str]) -> None:
         if self.ended.done():
             return
-        self._pause.message_received(self._loop.time())
+        now = self._loop.time()
+        self._pause.message_received(now)
+        self._silence.messages_received(messages, now)
         self._resumer.succeeded()
         self._driver.messages_received(messages)
 
@@ -176,6 +188,7 @@ class SessionChannel:
             return
         self._websocket = None
         self._driver.disconnect()
+        self._silence.disconnected()
         if self._terminating is None:
             self._reconnecting = self._loop.create_task(self._reconnect(str(closed)))
 
@@ -207,6 +220,7 @@ class SessionChannel:
 
     def _connected(self, websocket: WebSocket, token: str) -> None:
         self._websocket = websocket
+        self._silence.connected(self._loop.time())
         self._driver.connect(websocket, token)
 
     def _deliver(self, event: Event) -> None:

@@ -62,6 +62,13 @@ class DataChannel(Protocol):
         """Undo pause_reading."""
         ...
 
+    def agent_silent_for(self) -> float:
+        """Return for how many seconds the agent has sent nothing although it owes an acknowledgement.
+
+        0.0 if it owes none, if the connection is lost, or if reading is paused.
+        """
+        ...
+
     async def drained(self) -> None:
         """Wait until all that was written is acknowledged, or the session has ended."""
         ...

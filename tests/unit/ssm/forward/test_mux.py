@@ -47,6 +47,9 @@ class Channel:
     def resume_reading(self) -> None:
         self.reading = True
 
+    def agent_silent_for(self) -> float:
+        return 0.0
+
     async def drained(self) -> None:
         pass
 

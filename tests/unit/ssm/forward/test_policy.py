@@ -272,3 +272,23 @@ def test_connection_counts_as_load_until_it_has_shown_what_it_transfers() -> Non
     new = replace(IDLE, connections=1, active=1, recent=1)
     assert fixed(2).decide([new, SATURATED], [10.0], 0, 10.0).assign == (1,)
     assert fixed(2).decide([replace(new, recent=0), SATURATED], [10.0], 0, 10.0).assign == (0,)
+
+
+UNRESPONSIVE = replace(ACTIVE, unresponsive=True)
+
+
+def test_session_of_a_silent_agent_gets_no_connection_and_is_replaced() -> None:
+    for policy in (PoolPolicy(PoolSettings()), fixed(1)):
+        decision = policy.decide([UNRESPONSIVE], [10.0], 0, 10.0)
+        assert (decision.assign, decision.open) == ((), 1)
+        assert policy.decide([UNRESPONSIVE, IDLE], [10.0], 0, 10.0).assign == (1,)
+
+
+def test_silent_agents_are_replaced_once_each() -> None:
+    assert fixed(2).decide([UNRESPONSIVE] * 4, [10.0], 0, 10.0).open == 0
+
+
+def test_connection_that_finds_only_silent_agents_is_refused_after_a_while() -> None:
+    policy = PoolPolicy(PoolSettings())
+    assert policy.decide([UNRESPONSIVE], [10.0], 1, 10.0 + NO_SESSION_TIMEOUT - 1).refuse == 0
+    assert policy.decide([UNRESPONSIVE], [10.0], 1, 10.0 + NO_SESSION_TIMEOUT + 1).refuse == 1

@@ -25,6 +25,8 @@ _EVENT_NAMES: Final = {
     events.LocalClosed: "connection_closed",
     events.RemoteRefused: "connection_refused",
     events.HalfCloseTimedOut: "half_close_timed_out",
+    events.AgentSilent: "agent_silent",
+    events.AgentAnswered: "agent_answered",
 }
 
 
@@ -115,6 +117,13 @@ class ForwardReport:
                     f"connection {event.connection}: reset after {event.seconds:g} s without an answer "
                     "to the end of its input; --half-close SECONDS waits longer"
                 )
+            case events.AgentSilent():
+                return (
+                    f"session {event.session}: the agent has not answered for {event.seconds:.0f} s; "
+                    "new connections use another session"
+                )
+            case events.AgentAnswered():
+                return f"session {event.session}: the agent answers again after {event.seconds:.0f} s"
             case events.SessionEnded() if event.reason:
                 next_step = "" if event.sessions else "; the next connection opens a new one"
                 return f"session {event.session} is over: {event.reason}{next_step}"
