@@ -72,8 +72,9 @@ bench: install ## measure everything, each beside a peer in the same run; BENCH=
 		echo "== bench.$$name"; $(BIN)/python -m bench.$$name; \
 	done
 
-docs: install ## write the tables of docs/reference/cli.md from the program's own
+docs: install ## generate the tables of docs/reference/cli.md and the state diagram of docs/protocol
 	@$(BIN)/python -m tests.contract.cli_reference
+	@$(BIN)/python -m tests.contract.state_diagram
 
 clean: ## remove what the tasks above made
 	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage

@@ -124,8 +124,8 @@ def upload(count: int) -> None:
         frames = channel.messages_to_send(now)
         for number in range(sent, sent + 32):
             channel.receive_message(answers[number], now + 0.0005)
-        channel.events()
-        channel.next_timer()
+        channel.events(now + 0.0005)
+        channel.next_timer(now + 0.0005)
         took += time.process_time() - began
         sent += len(frames)
     RESULTS["upload"].append(took / sent * 1e6)
@@ -143,9 +143,9 @@ def download(count: int) -> None:
         now += 0.01
         for frame in frames[first : first + 32]:
             channel.receive_message(frame, now)
-        channel.events()
+        channel.events(now)
         channel.messages_to_send(now + 0.006)
-        channel.next_timer()
+        channel.next_timer(now + 0.006)
     RESULTS["download"].append((time.process_time() - began) / count * 1e6)
 
 

@@ -26,7 +26,8 @@ def main() -> None:
         seconds = upload.run(TOTAL)
         flight = upload.client._sender.flight
         rate = upload.arrived / seconds / 1e6
-        print(f"{line}{rate:8.1f}{flight.overdue + flight.overtaken:10}{flight.needless:10}")
+        lost = flight.lost_by_timeout + flight.lost_by_threshold
+        print(f"{line}{rate:8.1f}{lost:10}{flight.spurious_retransmissions:10}")
 
 
 if __name__ == "__main__":

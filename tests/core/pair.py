@@ -84,11 +84,15 @@ class Pair:
                 for copy in end.filter(frame):
                     self._count += 1
                     self._on_the_way.append((self.now + self.latency, self._count, peer, copy))
-            end.events += end.channel.events()
+            end.events += end.channel.events(self.now)
 
     def step(self, until: float) -> bool:
         """Go to the next thing that happens, at most to `until`. Returns whether something did."""
-        times = [t for t in (self.client.channel.next_timer(), self.agent.channel.next_timer()) if t is not None]
+        times = [
+            t
+            for t in (self.client.channel.next_timer(self.now), self.agent.channel.next_timer(self.now))
+            if t is not None
+        ]
         times += [at for at, *_ in self._on_the_way]
         if not times or min(times) > until:
             self.now = max(self.now, until)
@@ -118,7 +122,7 @@ class Pair:
         """Send everything, as fast as the channel takes it."""
         rest = memoryview(data)
         while rest:
-            capacity = end.channel.send_capacity()
+            capacity = end.channel.send_capacity(self.now)
             if capacity:
                 end.channel.send_data(bytes(rest[:capacity]), self.now, payload_type)
                 rest = rest[capacity:]

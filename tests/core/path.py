@@ -69,17 +69,21 @@ class Upload:
                 self.push(self.busy, "agent", frame)
 
     def step(self) -> None:
-        times = [self.client.next_timer(), self.agent.next_timer(), self.queue[0][0] if self.queue else None]
+        times = [
+            self.client.next_timer(self.now),
+            self.agent.next_timer(self.now),
+            self.queue[0][0] if self.queue else None,
+        ]
         self.now = max(self.now, min(time for time in times if time is not None))
         self.deliver()
         self.client.handle_timer(self.now)
         self.agent.handle_timer(self.now)
-        if any(isinstance(event, SessionStarted) for event in self.client.events()):
+        if any(isinstance(event, SessionStarted) for event in self.client.events(self.now)):
             self.started = self.now
-        while self.started is not None and (capacity := self.client.send_capacity()):
+        while self.started is not None and (capacity := self.client.send_capacity(self.now)):
             self.client.send_data(CHUNK[:capacity], self.now)
             self.carry()
-        self.arrived += sum(len(event.data) for event in self.agent.events() if isinstance(event, DataReceived))
+        self.arrived += sum(len(event.data) for event in self.agent.events(self.now) if isinstance(event, DataReceived))
         self.carry()
 
     def run(self, total: int) -> float:

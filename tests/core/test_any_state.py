@@ -88,7 +88,7 @@ class Rig:
             channel.receive_message(argument, self.now)
         elif verb == "send":
             assert isinstance(argument, int)
-            channel.send_data(bytes(min(argument, channel.send_capacity())), self.now)
+            channel.send_data(bytes(min(argument, channel.send_capacity(self.now))), self.now)
         elif verb == "size":
             assert isinstance(argument, int)
             channel.send_size(argument, 25, self.now)
@@ -113,7 +113,7 @@ class Rig:
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
         for _ in range(20_000):
-            due = self.channel.next_timer()
+            due = self.channel.next_timer(self.now)
             if due is None or due > end:
                 self.now = end
                 self.channel.handle_timer(self.now)
@@ -124,7 +124,7 @@ class Rig:
         raise AssertionError("the channel spins")
 
     def settle(self) -> None:
-        for event in self.channel.events():
+        for event in self.channel.events(self.now):
             assert not (self.ends and isinstance(event, DataReceived)), "data after the end"
             self.ends += isinstance(event, ChannelClosed | ChannelFailed)
             self.key_wanted = self.key_wanted or isinstance(event, DataKeyRequested)
@@ -135,7 +135,7 @@ class Rig:
             self.sent.append(frame)
             if isinstance(frame, bytes):
                 naive.parse(frame)
-        due = self.channel.next_timer()
+        due = self.channel.next_timer(self.now)
         assert due is None or due > 0
 
 

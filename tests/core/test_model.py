@@ -42,7 +42,7 @@ class Conversation(RuleBasedStateMachine):
 
     def collect(self) -> None:
         for role, channel in self.channels.items():
-            for event in channel.events():
+            for event in channel.events(self.now):
                 assert not isinstance(event, ChannelClosed | ChannelFailed), event
                 if isinstance(event, SessionStarted):
                     self.started.add(role)
@@ -60,7 +60,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(role=st.sampled_from(Role), size=st.integers(1, 6000))
     def say(self, role: Role, size: int) -> None:
         channel = self.channels[role]
-        data = bytes((self.byte + i) % 251 for i in range(min(size, channel.send_capacity())))
+        data = bytes((self.byte + i) % 251 for i in range(min(size, channel.send_capacity(self.now))))
         self.byte += size
         channel.send_data(data, self.now)
         self.expected[self.other(role)] += data

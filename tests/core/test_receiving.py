@@ -15,7 +15,7 @@ from aws_runas.ssm.core.events import (
     PublicationPaused,
     SessionStarted,
 )
-from aws_runas.ssm.core.receiving import STORED_MESSAGES
+from aws_runas.ssm.core.receiving import MAX_STORED_MESSAGES
 from tests.core import naive
 from tests.core.frames import acknowledged, handshake_complete, handshake_request, output
 from tests.core.pair import make_channel
@@ -37,14 +37,14 @@ def received(events: list[Event]) -> bytes:
 def test_session_without_handshake_starts_at_the_first_output() -> None:
     channel = plain_client()
     channel.receive_message(output(0, b"$ "), START)
-    assert channel.events() == [SessionStarted("Standard_Stream", {}, ""), DataReceived(b"$ ")]
+    assert channel.events(START) == [SessionStarted("Standard_Stream", {}, ""), DataReceived(b"$ ")]
 
 
 def test_receiver_delivers_each_byte_once_and_in_order() -> None:
     channel = plain_client()
     for number in (0, 2, 1, 1, 4, 0, 3):
         channel.receive_message(output(number, b"%d" % number), START)
-    assert received(channel.events()) == b"01234"
+    assert received(channel.events(START)) == b"01234"
 
 
 def test_acknowledgements_of_output_wait_a_little_and_leave_together() -> None:
@@ -52,7 +52,7 @@ def test_acknowledgements_of_output_wait_a_little_and_leave_together() -> None:
     for number in range(3):
         channel.receive_message(output(number, b"x"), START + number * 0.001)
     assert channel.messages_to_send(START + 0.004) == []
-    due = channel.next_timer()
+    due = channel.next_timer(START + 0.004)
     assert due is not None
     assert due == pytest.approx(START + 0.005)
     channel.handle_timer(due)
@@ -80,7 +80,7 @@ def test_receiver_acks_duplicate_below_expected_at_once() -> None:
     assert acknowledged(channel.messages_to_send(START + 0.01)) == [0]
     channel.receive_message(output(0, b"x"), START + 0.2)
     assert acknowledged(channel.messages_to_send(START + 0.2)) == [0]
-    assert received(channel.events()) == b"x"
+    assert received(channel.events(START + 0.2)) == b"x"
 
 
 def test_acknowledgement_names_the_message_that_came() -> None:
@@ -96,21 +96,21 @@ def test_message_out_of_order_is_acknowledged_and_kept() -> None:
     channel = plain_client()
     channel.receive_message(output(1, b"b"), START)
     assert acknowledged(channel.messages_to_send(START + 0.01)) == [1]
-    assert channel.events() == []
+    assert channel.events(START + 0.01) == []
     channel.receive_message(output(0, b"a"), START)
-    assert received(channel.events()) == b"ab"
+    assert received(channel.events(START)) == b"ab"
 
 
 def test_what_cannot_be_kept_is_not_acknowledged() -> None:
     channel = plain_client(ChannelSettings(frame_rate=None))
-    for number in range(1, STORED_MESSAGES + 2):
+    for number in range(1, MAX_STORED_MESSAGES + 2):
         channel.receive_message(output(number, b"."), START)
     numbers = acknowledged(channel.messages_to_send(START + 1))
-    assert numbers[-1] == STORED_MESSAGES
-    assert len(numbers) == STORED_MESSAGES
+    assert numbers[-1] == MAX_STORED_MESSAGES
+    assert len(numbers) == MAX_STORED_MESSAGES
     channel.receive_message(output(0, b"."), START)
-    channel.receive_message(output(STORED_MESSAGES + 1, b"."), START)
-    assert len(received(channel.events())) == STORED_MESSAGES + 2
+    channel.receive_message(output(MAX_STORED_MESSAGES + 1, b"."), START)
+    assert len(received(channel.events(START))) == MAX_STORED_MESSAGES + 2
 
 
 def test_damaged_message_is_neither_acknowledged_nor_counted_and_may_come_again() -> None:
@@ -119,7 +119,7 @@ def test_damaged_message_is_neither_acknowledged_nor_counted_and_may_come_again(
     channel.receive_message(good[:-1] + b"x", START)
     assert channel.messages_to_send(START + 1) == []
     channel.receive_message(good, START + 1)
-    assert received(channel.events()) == b"good"
+    assert received(channel.events(START + 1)) == b"good"
 
 
 def test_endless_damage_ends_the_session_with_a_reason() -> None:
@@ -127,10 +127,10 @@ def test_endless_damage_ends_the_session_with_a_reason() -> None:
     damaged = output(0, b"good")[:-1] + b"x"
     for _ in range(100):
         channel.receive_message(damaged, START)
-    (failed,) = channel.events()
+    (failed,) = channel.events(START)
     assert isinstance(failed, ChannelFailed)
     assert "wrong digest" in failed.reason
-    assert channel.next_timer() is None
+    assert channel.next_timer(START) is None
 
 
 def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
@@ -140,16 +140,16 @@ def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
     channel.receive_message(naive.build("input_stream_data", 2, b"mine", payload_type=1), START)
     channel.receive_message(naive.build("agent_job", 2, b"mine"), START)
     channel.receive_message(output(2, b"y"), START)
-    assert received(channel.events()) == b"xy"
+    assert received(channel.events(START)) == b"xy"
 
 
 def test_text_frame_is_taken_for_a_binary_one() -> None:
     channel = plain_client()
     frame = naive.build("pause_publication", 0, b"{}", header_length=112, created_date=1)[:40]
     channel.receive_message(frame.decode("ascii"), START)
-    assert channel.events() == [PublicationPaused()]
+    assert channel.events(START) == [PublicationPaused()]
     channel.receive_message("no message at all \ud800", START)
-    assert channel.events() == []
+    assert channel.events(START) == []
 
 
 def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
@@ -158,7 +158,7 @@ def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
     channel.receive_message(output(1, b"err", 11), START)
     channel.receive_message(output(2, b"EXIT_CODE: 3", 12), START)
     channel.receive_message(output(3, b"\0\0\0\3", 10), START)
-    assert channel.events()[1:] == [
+    assert channel.events(START)[1:] == [
         DataReceived(b"out", 1),
         DataReceived(b"err", 11),
         ExitCodeReceived(3),
@@ -170,10 +170,10 @@ def test_service_closes_with_its_own_header() -> None:
     channel = plain_client()
     body = b'{"MessageType":"channel_closed","Output":"bye"}'
     channel.receive_message(naive.build("channel_closed", 0, body, header_length=112, padding=b"\0"), START)
-    assert channel.events() == [ChannelClosed("bye")]
+    assert channel.events(START) == [ChannelClosed("bye")]
     channel.receive_message(output(0, b"late"), START)
-    assert channel.events() == []
-    assert channel.send_capacity() == 0
+    assert channel.events(START) == []
+    assert channel.send_capacity(START) == 0
     channel.send_data(b"late", START)
 
 
@@ -181,7 +181,7 @@ def test_close_while_output_is_missing_is_an_error() -> None:
     channel = plain_client()
     channel.receive_message(output(1, b"b"), START)
     channel.receive_message(naive.build("channel_closed", 0, b'{"Output":"bye"}', header_length=112), START)
-    (failed,) = channel.events()
+    (failed,) = channel.events(START)
     assert isinstance(failed, ChannelFailed)
     assert "missing" in failed.reason
     assert "bye" in failed.reason
@@ -199,6 +199,6 @@ def test_late_copy_of_the_handshake_request_is_acknowledged_but_answered_once() 
     assert acknowledged(sent) == [0, 0, 0, 1]
     assert len([f for f in sent if isinstance(f, bytes) and naive.parse(f).payload_type == 6]) == 1
     channel.receive_message(output(2, handshake_complete("hello"), 7), START)
-    (started,) = channel.events()
+    (started,) = channel.events(START)
     assert isinstance(started, SessionStarted)
     assert (started.session_type, started.agent_version, started.customer_message) == ("Port", "3.3.0.0", "hello")

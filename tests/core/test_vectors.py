@@ -126,7 +126,7 @@ class Player:
                 item = (message.sequence_number, message.payload_type, message.payload)
                 if item not in self.numbered:  # our own timing may call for a resend
                     self.numbered.append(item)
-        for event in self.channel.events():
+        for event in self.channel.events(self.now):
             self.events.append(event)
             if isinstance(event, DataKeyRequested):
                 self.channel.provide_data_key(self.recording.data_key, self.recording.ciphertext_blob, self.now)

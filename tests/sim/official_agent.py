@@ -100,8 +100,9 @@ class OfficialAgent:
         frames, self._frames = self._frames, []
         return frames if self._connected else []
 
-    def next_timer(self) -> float | None:
-        """Its loops."""
+    def next_timer(self, now: float) -> float | None:
+        """Return when one of its loops wakes."""
+        del now
         times = [t for t in (self._pump_at, self._resend_at if self._outgoing else None) if t is not None]
         return min(times) if times and self._connected else None
 

@@ -32,7 +32,7 @@ class Node(Protocol):
     def receive_disconnect(self, now: float) -> None: ...
     def receive_message(self, data: Frame, now: float) -> None: ...
     def handle_timer(self, now: float) -> None: ...
-    def next_timer(self) -> float | None: ...
+    def next_timer(self, now: float) -> float | None: ...
     def messages_to_send(self, now: float) -> list[Frame]: ...
 
 
@@ -64,17 +64,17 @@ class ChannelNode:
     def handle_timer(self, now: float) -> None:
         self.channel.handle_timer(now)
 
-    def next_timer(self) -> float | None:
-        return self.channel.next_timer()
+    def next_timer(self, now: float) -> float | None:
+        return self.channel.next_timer(now)
 
     def messages_to_send(self, now: float) -> list[Frame]:
         frames = self.channel.messages_to_send(now)
         while True:
-            for event in self.channel.events():
+            for event in self.channel.events(now):
                 self._take(event, now)
             if not self.started or not self._rest or self.ended:
                 return frames + self.channel.messages_to_send(now)
-            capacity = self.channel.send_capacity()
+            capacity = self.channel.send_capacity(now)
             if not capacity:
                 return frames
             self.channel.send_data(bytes(self._rest[:capacity]), now)
@@ -268,7 +268,7 @@ class World:
         stuck = 0
         while not until():
             self._collect()
-            times = [t for t in (self.client.next_timer(), self.agent.next_timer()) if t is not None]
+            times = [t for t in (self.client.next_timer(self.now), self.agent.next_timer(self.now)) if t is not None]
             if self._queue:
                 times.append(self._queue[0][0])
             if not times:

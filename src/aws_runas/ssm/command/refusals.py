@@ -41,7 +41,7 @@ class RefusedDocuments:
         """Remember a refusal."""
         with contextlib.suppress(OSError):
             files.make_private_directory(self._directory)
-            files.write_atomic(self._path(document), f"{self._now():.0f}".encode("ascii"), durable=False)
+            files.write_atomic(self._path(document), f"{self._now():.0f}".encode("ascii"))
 
     def _path(self, document: str) -> Path:
         digest = hashlib.sha256(f"{self._key}\n{document}".encode("utf-8", "surrogateescape")).hexdigest()

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 from aws_runas.ssm.core import payloads
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
-from aws_runas.ssm.core.events import DataKeyRequested, SessionStarted
+from aws_runas.ssm.core.events import ChannelFailed, DataKeyRequested, SessionStarted
 from aws_runas.ssm.core.handshake import (
     CONTEXT_CHALLENGE,
     CONTEXT_SESSION,
     CONTEXT_TARGET,
     Emit,
+    HandshakeState,
     Send,
-    State,
 )
 
 if TYPE_CHECKING:
     from aws_runas.ssm.core.encryption import SessionCipher
 
-TIMEOUT = 15.0  # seconds for the client's answer, and again for its answer to the challenge; spec 5.5
+HANDSHAKE_TIMEOUT = 15.0  # seconds for the client's answer, and again for its answer to the challenge; spec 5.5
 _TIMEOUT_TEXT = (
     "the client did not answer the handshake within 15 seconds; an older session manager plugin may be at work"
 )
@@ -31,7 +31,7 @@ _RANDOM_CHALLENGE_SIZE = 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What an agent tells in its request."""
+    """What an agent announces in its request."""
 
     agent_version: str
     session_type: str
@@ -46,13 +46,16 @@ class AgentHandshake:
     """Asks, checks the answer, challenges, completes.
 
     Args:
-        send: queues a payload of a type; emit: tells the owner.
+        announcement: see Announcement.
+        random_bytes: n -> n random bytes, for challenges and nonces.
+        send: queues a payload of a type.
+        emit: passes an event to the owner.
     """
 
     def __init__(
         self, announcement: Announcement, *, random_bytes: Callable[[int], bytes], send: Send, emit: Emit
     ) -> None:
-        self.state = State.BEGINNING
+        self.state = HandshakeState.BEGINNING
         self.cipher: SessionCipher | None = None
         self._announcement = announcement
         self._random_bytes = random_bytes
@@ -64,43 +67,45 @@ class AgentHandshake:
         self._began = 0.0
         self.deadline: float | None = None
 
+    @property
+    def peer_may_be_unready(self) -> bool:
+        """False: a client is ready once it has answered."""
+        return False
+
     def begin(self, now: float) -> None:
         """Send the request; once."""
-        if self.state is not State.BEGINNING or self.deadline is not None:
+        if self.state is not HandshakeState.BEGINNING or self.deadline is not None:
             return
-        told = self._announcement
+        announcement = self._announcement
         actions = [
             payloads.RequestedAction(
-                payloads.ACTION_SESSION_TYPE, {"SessionType": told.session_type, "Properties": told.properties}
+                payloads.ACTION_SESSION_TYPE,
+                {"SessionType": announcement.session_type, "Properties": announcement.properties},
             )
         ]
-        if told.kms_key_id:
+        if announcement.kms_key_id:
             self._random_challenge = b64encode(self._random_bytes(_RANDOM_CHALLENGE_SIZE)).decode()
             actions.append(
                 payloads.RequestedAction(
                     payloads.ACTION_KMS_ENCRYPTION,
-                    {"KMSKeyId": told.kms_key_id, "Challenge": self._random_challenge},
+                    {"KMSKeyId": announcement.kms_key_id, "Challenge": self._random_challenge},
                 )
             )
-        request = payloads.HandshakeRequest(told.agent_version, actions)
+        request = payloads.HandshakeRequest(announcement.agent_version, actions)
         self._send(payloads.HANDSHAKE_REQUEST, payloads.encode_handshake_request(request))
         self._began = now
-        self.deadline = now + TIMEOUT
+        self.deadline = now + HANDSHAKE_TIMEOUT
 
     def handle_timer(self, now: float) -> None:
-        """Raises RemoteProtocolError when the client took too long."""
+        """Check the deadline; see `Handshake.handle_timer`."""
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
-            self.state = State.FAILED
+            self.state = HandshakeState.FAILED
             raise RemoteProtocolError(_TIMEOUT_TEXT)
 
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:
-        """Take a handshake payload that is next in order.
-
-        Raises:
-            RemoteProtocolError: the handshake cannot go on.
-        """
-        if payload_type == payloads.HANDSHAKE_RESPONSE and self.state is State.BEGINNING:
+        """Take a handshake payload; see `Handshake.receive`."""
+        if payload_type == payloads.HANDSHAKE_RESPONSE and self.state is HandshakeState.BEGINNING:
             self._check(payloads.decode_handshake_response(payload), now)
         elif payload_type == payloads.CHALLENGE_RESPONSE and self._challenge and self.cipher is not None:
             if self.cipher.decrypt(payloads.decode_challenge(payload)) != self._challenge:
@@ -123,33 +128,38 @@ class AgentHandshake:
         if (results[0] or {}).get("ChallengeAcknowledgement") is True:
             context[CONTEXT_CHALLENGE] = self._random_challenge
         blob = payloads.ciphertext_blob_of(results[0])
-        self.state = State.WAITING_FOR_KEY
+        self.state = HandshakeState.WAITING_FOR_KEY
         self._emit(DataKeyRequested(self._announcement.kms_key_id, context, blob))
 
-    def provide_data_key(self, plaintext: bytes, now: float) -> None:
-        """The owner has decrypted the data key: challenge the client with it."""
+    def refuse_data_key(self, reason: str, now: float) -> None:  # noqa: ARG002 - one dialect
+        """Fail: the data key could not be decrypted."""
+        self.state = HandshakeState.FAILED
+        self._emit(ChannelFailed(f"the data key could not be decrypted: {reason}"))
+
+    def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:  # noqa: ARG002
+        """Challenge the client with the decrypted data key; see `Handshake.provide_data_key`."""
         from aws_runas.ssm.core.encryption import CHALLENGE_SIZE, SessionCipher, counting_nonces
 
-        if self.state is not State.WAITING_FOR_KEY:
-            raise LocalProtocolError("no data key was asked for")
+        if self.state is not HandshakeState.WAITING_FOR_KEY:
+            raise LocalProtocolError("no data key was requested")
         self.cipher = SessionCipher(plaintext, is_client=False, next_nonce=counting_nonces(self._random_bytes))
-        self.state = State.ANSWERED
-        self.deadline = now + TIMEOUT
+        self.state = HandshakeState.ANSWERED
+        self.deadline = now + HANDSHAKE_TIMEOUT
         self._challenge = self._random_bytes(CHALLENGE_SIZE)
         self._send(payloads.CHALLENGE_REQUEST, payloads.encode_challenge(self.cipher.encrypt(self._challenge)))
 
     def _complete(self, now: float) -> None:
-        told = self._announcement
-        self.state = State.COMPLETE
+        announcement = self._announcement
+        self.state = HandshakeState.COMPLETE
         self.deadline = None
-        complete = payloads.HandshakeComplete(round((now - self._began) * 1e9), told.customer_message)
+        complete = payloads.HandshakeComplete(round((now - self._began) * 1e9), announcement.customer_message)
         self._send(payloads.HANDSHAKE_COMPLETE, payloads.encode_handshake_complete(complete))
         self._emit(
             SessionStarted(
-                told.session_type,
-                dict(told.properties or {}),
-                told.agent_version,
-                told.customer_message,
+                announcement.session_type,
+                dict(announcement.properties or {}),
+                announcement.agent_version,
+                announcement.customer_message,
                 encrypted=self.cipher is not None,
                 client_version=self._client_version,
             )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.ssm.core import handshake as opening
 from aws_runas.ssm.core import message as wire
-from aws_runas.ssm.core import opening, payloads
-from aws_runas.ssm.core.agent_handshake import AgentHandshake
-from aws_runas.ssm.core.dispatch import Inbox
+from aws_runas.ssm.core import payloads
+from aws_runas.ssm.core.agent_handshake import AgentHandshake, Announcement
+from aws_runas.ssm.core.client_handshake import ClientHandshake
+from aws_runas.ssm.core.dispatch import Dispatcher
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import (
     ChannelClosed,
@@ -18,12 +20,13 @@ from aws_runas.ssm.core.events import (
     SendingUnblocked,
     SessionStarted,
 )
-from aws_runas.ssm.core.handshake import ClientHandshake
+from aws_runas.ssm.core.handshake import Handshake
 from aws_runas.ssm.core.receiving import Receiver
 from aws_runas.ssm.core.recovery.pacing import DataShare, Pacer
 from aws_runas.ssm.core.sending import Sender
+from aws_runas.ssm.core.session_start import SessionStart
 from aws_runas.ssm.core.settings import ChannelSettings, Role
-from aws_runas.ssm.core.starting import Start, is_unready, make_handshake
+from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
@@ -70,7 +73,9 @@ class Channel:
         self._ids = wire.MessageIds(random_bytes)
         self._connection_id = self._ids.take_text()
         self._pacer = Pacer(settings.frame_rate)
+        self._life = Lifecycle()
         self._sender = Sender(
+            self._life,
             wire.DataEncoder(outward, self._ids),
             payload_size=settings.payload_size,
             window_bytes=settings.window_bytes,
@@ -79,35 +84,55 @@ class Channel:
         delay = settings.acknowledge_delay if is_client else 0.0
         self._receiver = Receiver(wire.AcknowledgeEncoder(inward, self._ids), delay)
         self._events: list[Event] = []
-        self._handshake = make_handshake(
-            role,
-            settings,
-            session_id=session_id,
-            target=target,
-            random_bytes=random_bytes,
-            send=self._sender.queue_first,
-            emit=self._emit,
+        self._handshake = self._make_handshake(random_bytes)
+        self._dispatcher = Dispatcher(role, self._handshake, self._emit, expects_handshake=settings.handshake)
+        self._start = SessionStart(
+            self._life, self._sender, self._dispatcher, self._emit, settings.assume_started_after
         )
-        self._inbox = Inbox(role, self._handshake, self._emit, expects_handshake=settings.handshake)
-        self._start = Start(self._sender, self._inbox, self._emit, settings.assume_started_after)
         self._opening: list[bytes | str] = []
         self._connected = False
-        self._ended = False
         self._blocked = False
         self._unreadable = 0
         self._share = DataShare()
-        self._now = 0.0
+
+    def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> Handshake:
+        send, settings = self._sender.queue_first, self._settings
+        if self._is_client:
+            return ClientHandshake(
+                session_id=self._session_id,
+                target=self._target,
+                client_version=settings.client_version,
+                random_bytes=random_bytes,
+                send=send,
+                emit=self._emit,
+            )
+        announcement = Announcement(
+            settings.agent_version,
+            settings.session_type,
+            settings.properties,
+            settings.kms_key_id,
+            settings.customer_message,
+            self._session_id,
+            self._target,
+        )
+        return AgentHandshake(announcement, random_bytes=random_bytes, send=send, emit=self._emit)
+
+    @property
+    def state(self) -> State:
+        """Where the channel is in its life."""
+        return self._life.state
 
     # connections
     def connect(self, token: str, now: float) -> None:
         """A new connection is open: queue the opening text frame, then whatever was not acknowledged."""
-        self._now = now
-        if self._ended:
+        if self._life.ended:
             return
         self._connected = True
+        if self._life.paused:
+            self._life.apply(Trigger.RESUME)
         self._sender.flight.connection_opened()
         request_id, settings = self._ids.take_text(), self._settings
-        if isinstance(self._handshake, ClientHandshake):
+        if self._is_client:
             self._opening = [opening.client_opening(token, request_id, self._connection_id, settings.client_version)]
             self._start.peer_may_be_there(now)
             return
@@ -115,7 +140,7 @@ class Channel:
         self._opening.append(self._session_state(opening.CONNECTED))
         if settings.handshake:
             self._handshake.begin(now)
-        elif not self._sender.open:
+        elif not self._life.open:
             self._emit(SessionStarted(settings.session_type, dict(settings.properties or {}), settings.agent_version))
 
     def _session_state(self, state: str) -> bytes:
@@ -123,17 +148,15 @@ class Channel:
 
     def receive_disconnect(self, now: float) -> None:
         """The connection is gone; state and buffers live on until connect is called again."""
-        self._now = now
         if self._connected:
             self._connected = False
             self._opening = []
-            self._pacer.slow_down_if_busy(now)
+            self._pacer.slow_down_if_saturated(now)
 
     # receiving
     def receive_message(self, data: bytes | str, now: float) -> None:
         """Take one whole WebSocket message. Raises nothing: what is wrong is ignored or becomes ChannelFailed."""
-        self._now = now
-        if self._ended:
+        if self._life.ended:
             return
         if isinstance(data, str):
             data = data.encode("utf-8", "replace")  # both official peers take text for binary; spec 1.4
@@ -172,14 +195,14 @@ class Channel:
             self._resume()
             for ready in self._receiver.receive(message, now):
                 if ready.payload_type in payloads.HANDSHAKE_TYPES:
-                    self._receiver.hurry(now)
-                self._start.heard(ready.payload_type)
-                self._inbox.take(ready, now)
+                    self._receiver.send_now(now)
+                self._start.received(ready.payload_type)
+                self._dispatcher.dispatch(ready, now)
         elif message_type == wire.CHANNEL_CLOSED:
             self._closed(payloads.decode_channel_closed(message.payload))
 
     def _acknowledged(self, number: int, now: float) -> None:
-        if self._sender.flight.paused:
+        if self._life.paused:
             self._resume()
         self._sender.acknowledge(number, now)
         self._start.acknowledged(now)
@@ -189,116 +212,105 @@ class Channel:
             text = f": {output}" if output else ""
             self._fail(f"the service ended the session while part of its output was missing{text}")
             return
-        self._ended = True
+        self._life.apply(Trigger.END)
         self._events.append(ChannelClosed(output))
 
     def _fail(self, reason: str) -> None:
         self._emit(ChannelFailed(reason))
 
     def _emit(self, event: Event) -> None:
-        if self._ended:
+        if self._life.ended:
             return
         if isinstance(event, ChannelFailed):
-            self._ended = True
-        if isinstance(event, SessionStarted) and not self._start.started(unready=is_unready(self._handshake)):
+            self._life.apply(Trigger.END)
+        if isinstance(event, SessionStarted) and not self._start.started(unready=self._handshake.peer_may_be_unready):
             return
         self._events.append(event)
 
-    def events(self) -> list[Event]:
-        """Everything that happened since the last call, in order."""
-        if self._blocked and self.send_capacity() > 0:
+    def events(self, now: float) -> list[Event]:
+        """Return everything that happened since the last call, in order."""
+        if self._blocked and self.send_capacity(now) > 0:
             self._events.append(SendingUnblocked())
         events, self._events = self._events, []
         return events
 
     # publication
     def _pause(self, now: float) -> None:
-        if not self._sender.flight.paused:
-            self._pacer.slow_down_if_busy(now)
+        if not self._life.paused:
+            self._life.apply(Trigger.PAUSE)
+            self._pacer.slow_down_if_saturated(now)
             self._sender.flight.pause(now)
             self._events.append(PublicationPaused())
 
     def _resume(self) -> None:
-        if self._sender.flight.paused:
+        if self._life.paused:
+            self._life.apply(Trigger.RESUME)
             self._sender.flight.resume()
             self._events.append(PublicationResumed())
 
     # sending
-    def send_capacity(self) -> int:
+    def send_capacity(self, now: float) -> int:
         """Bytes that send_data takes now; 0: wait for SendingUnblocked. Whole payloads or nothing."""
-        capacity = self._capacity()
+        capacity = self._capacity(now)
         if capacity < self._settings.payload_size:
             capacity = 0
-        self._blocked = capacity == 0 and not self._ended
+        self._blocked = capacity == 0 and not self._life.ended
         return capacity
 
-    def _capacity(self) -> int:
+    def _capacity(self, now: float) -> int:
         sender, size = self._sender, self._settings.payload_size
-        if self._ended:
+        if self._life.ended:
             return 0
-        if not sender.open:
+        if not self._life.open:
             return max(QUEUE_BEFORE_START, size) - sender.pending_bytes
         capacity = sender.room() - sender.pending_bytes
         if self._pacer.limited:
-            ahead = self._pacer.available(self._now) + QUEUE_AHEAD
+            ahead = self._pacer.available(now) + QUEUE_AHEAD
             capacity = min(capacity, ahead * size - sender.pending_bytes)
         assumed = self._start.capacity()
         return capacity if assumed is None else min(capacity, assumed)
 
     def send_data(self, data: bytes, now: float, payload_type: int = payloads.OUTPUT) -> None:
         """Queue stream data, cut into messages. Raises LocalProtocolError beyond send_capacity."""
-        self._now = now
         if payload_type not in payloads.DATA_TYPES:
             raise LocalProtocolError(f"payload type {payload_type} is no stream data")
-        if self._ended:
+        if self._life.ended:
             return
-        capacity = max(self._capacity(), 0)
+        capacity = max(self._capacity(now), 0)
         if len(data) > capacity:
             raise LocalProtocolError(f"{len(data)} bytes where {capacity} may be sent")
         self._sender.queue_data(payload_type, data)
 
-    def send_size(self, columns: int, rows: int, now: float) -> None:
+    def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
         """Tell the agent the terminal's size; before the session has started the last one waits."""
-        self._now = now
-        if not self._ended:
+        if not self._life.ended:
             self._start.set_size(payloads.encode_size(columns, rows))
 
-    def send_flag(self, flag: int, now: float) -> None:
+    def send_flag(self, flag: int, now: float) -> None:  # noqa: ARG002 - one dialect
         """Send 1 DisconnectToPort, 2 TerminateSession or, as agent, 3 ConnectToPortError; behind earlier data."""
-        self._now = now
-        if not self._ended:
+        if not self._life.ended:
             self._sender.queue_control(payloads.FLAG, payloads.encode_flag(flag))
 
-    def send_exit_code(self, exit_code: int, now: float) -> None:
+    def send_exit_code(self, exit_code: int, now: float) -> None:  # noqa: ARG002 - one dialect
         """Role AGENT: tell the command's status."""
-        self._now = now
-        if not self._ended:
+        if not self._life.ended:
             self._sender.queue_control(payloads.EXIT_CODE, payloads.encode_exit_code(exit_code))
 
-    def send_terminating(self, now: float) -> None:
+    def send_terminating(self, now: float) -> None:  # noqa: ARG002 - one dialect
         """Role AGENT: tell the service that the session is over."""
-        self._now = now
-        if self._connected and not self._ended:
+        if self._connected and not self._life.ended:
             self._opening.append(self._session_state(opening.TERMINATING))
 
     def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:
         """Answer DataKeyRequested: 64 bytes of key, and as client what goes to the agent."""
-        self._now = now
-        if isinstance(self._handshake, ClientHandshake):
-            self._handshake.provide_data_key(plaintext, ciphertext_blob)
-        else:
-            self._handshake.provide_data_key(plaintext, now)
+        self._handshake.provide_data_key(plaintext, ciphertext_blob, now)
         cipher = self._handshake.cipher
         if cipher is not None:
             self._sender.encrypt = cipher.encrypt
 
     def refuse_data_key(self, reason: str, now: float) -> None:
         """Answer DataKeyRequested when KMS would not; the session fails, the agent is told."""
-        self._now = now
-        if isinstance(self._handshake, ClientHandshake):
-            self._handshake.refuse_data_key(reason)
-        else:
-            self._fail(f"the data key could not be decrypted: {reason}")
+        self._handshake.refuse_data_key(reason, now)
 
     # output and time
     def messages_to_send(self, now: float) -> list[bytes | str]:
@@ -306,7 +318,6 @@ class Channel:
 
         After ChannelFailed one more call returns what the peer should still hear.
         """
-        self._now = now
         if not self._connected:
             return []
         messages = self._opening
@@ -319,45 +330,43 @@ class Channel:
         acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
         self._share.acknowledged(len(acknowledgements))
         messages += acknowledgements
-        if not self._ended:
+        if not self._life.ended:
             messages += self._sender.frames_to_send(now, budget - len(acknowledgements), created_date)
         else:
             messages += self._sender.last_frames(now, created_date)
         self._pacer.spend(len(messages))
         return messages
 
-    def next_timer(self) -> float | None:
-        """When handle_timer wants to be called, in the same seconds as now; None while there is nothing to wait for."""
+    def next_timer(self, now: float) -> float | None:
+        """Return when to call handle_timer, monotonic seconds; None if only an event can bring work."""
         times: list[float] = []
-        if self._ended:
+        if self._life.ended:
             return None
-        if isinstance(self._handshake, AgentHandshake) and self._handshake.deadline is not None:
+        if self._handshake.deadline is not None:
             times.append(self._handshake.deadline)
         if self._connected:
             if self._start.deadline is not None:
                 times.append(self._start.deadline)
-            waiting = self._sender.waiting(self._now) + len(self._opening)
+            waiting = self._sender.waiting(now) + len(self._opening)
             due = self._receiver.due_at()
             if due is not None:
-                waiting_then = max(waiting + self._receiver.owed(), 1)
+                waiting_then = max(waiting + self._receiver.pending_acknowledgements(), 1)
                 times.append(max(due, self._pacer.ready_at(waiting_then)))
             if waiting:
                 times.append(self._pacer.ready_at(waiting))
-            resend = self._sender.next_timer(self._now)
+            resend = self._sender.next_timer(now)
             if resend is not None:
                 times.append(resend)
         return min(times) if times else None
 
     def handle_timer(self, now: float) -> None:
         """Time has passed: resends, late acknowledgements, tokens of the pacer."""
-        self._now = now
-        if self._ended:
+        if self._life.ended:
             return
-        if isinstance(self._handshake, AgentHandshake):
-            try:
-                self._handshake.handle_timer(now)
-            except RemoteProtocolError as error:
-                self._fail(str(error))
+        try:
+            self._handshake.handle_timer(now)
+        except RemoteProtocolError as error:
+            self._fail(str(error))
         if not self._connected:
             return
         self._start.handle_timer(now)

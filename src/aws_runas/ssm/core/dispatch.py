@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from aws_runas.ssm.core import payloads
-from aws_runas.ssm.core.agent_handshake import AgentHandshake
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.events import (
     DataReceived,
@@ -12,37 +11,35 @@ from aws_runas.ssm.core.events import (
     SessionStarted,
     SizeReceived,
 )
-from aws_runas.ssm.core.handshake import ClientHandshake, Emit, State
+from aws_runas.ssm.core.handshake import Emit, Handshake, HandshakeState
 from aws_runas.ssm.core.message import Message
 from aws_runas.ssm.core.settings import Role
 
 PLAIN_SESSION_TYPE = "Standard_Stream"  # of a session that began without a handshake
 
 
-class Inbox:
-    """Turns messages into events.
+class Dispatcher:
+    """Turns messages that are next in order into events.
 
     Args:
         expects_handshake: role AGENT: input before the end of the handshake is thrown away, as official agents do.
     """
 
-    def __init__(
-        self, role: Role, handshake: ClientHandshake | AgentHandshake, emit: Emit, *, expects_handshake: bool
-    ) -> None:
+    def __init__(self, role: Role, handshake: Handshake, emit: Emit, *, expects_handshake: bool) -> None:
         self._is_client = role is Role.CLIENT
         self._handshake = handshake
         self._emit = emit
         self._started = not self._is_client and not expects_handshake
 
     def expect_handshake(self) -> None:
-        """What was taken for a session without a handshake has one."""
+        """Note that a session that was assumed to have no handshake has one."""
         self._started = False
 
     def assume_started(self) -> None:
-        """Nothing was heard, and the session is taken for one without a handshake."""
+        """Assume that the session has no handshake, because the peer is silent."""
         self._started = True
 
-    def take(self, message: Message, now: float) -> None:
+    def dispatch(self, message: Message, now: float) -> None:
         """Handle a message.
 
         Raises:
@@ -67,25 +64,23 @@ class Inbox:
                 self._emit(ExitCodeReceived(payloads.decode_exit_code(payload)))
         elif payload_type == payloads.SIZE and not self._is_client:
             self._emit(SizeReceived(*payloads.decode_size(payload)))
-        # other types: nothing is known of them; acknowledged and left, as the official pair does (spec 4.1)
+        # other types are unknown: acknowledged and ignored, as the official pair does (spec 4.1)
 
     def _take_handshake(self, payload_type: int, payload: bytes, now: float) -> None:
-        if isinstance(self._handshake, AgentHandshake):
+        if not (self._is_client and self._started):
             self._handshake.receive(payload_type, payload, now)
-        elif not self._started:
-            self._handshake.receive(payload_type, payload)
-        if self._handshake.state is State.COMPLETE:
+        if self._handshake.state is HandshakeState.COMPLETE:
             self._started = True
 
     def _start(self) -> bool:
-        """Data although the handshake is not over. Returns whether it may be delivered."""
+        """Handle data before the end of the handshake; return True if it may be delivered."""
         if not self._is_client:
             return False  # acknowledged and thrown away, as official agents do; spec 5.3
         state = self._handshake.state
-        if state is State.BEGINNING:
+        if state is HandshakeState.BEGINNING:
             self._started = True
             self._emit(SessionStarted(PLAIN_SESSION_TYPE, {}, ""))
             return True
-        if state is State.WAITING_FOR_KEY:
+        if state is HandshakeState.WAITING_FOR_KEY:
             raise RemoteProtocolError("the agent sent data in the clear in a session that is to be encrypted")
         return True

@@ -6,18 +6,16 @@ from collections import deque
 
 from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 
-STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 15.3
-STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
-OWED_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
-SETTLE = (
-    0.002  # seconds: an acknowledgement sooner than 0.5 ms meets an agent that has not stored the message; spec 8.3
-)
+MAX_STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 15.3
+MAX_STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
+MAX_PENDING_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
+MIN_ACKNOWLEDGE_DELAY = 0.002  # seconds: before 0.5 ms an agent may not have stored its message; spec 8.3
 
 _NOTHING: tuple[Message, ...] = ()
 
 
 class Receiver:
-    """Puts numbered messages in order and owes acknowledgements for them.
+    """Puts numbered messages in order and acknowledges them.
 
     Args:
         delay: seconds to hold acknowledgements of data back (spec 8.3).
@@ -26,38 +24,38 @@ class Receiver:
     def __init__(self, encoder: AcknowledgeEncoder, delay: float) -> None:
         self._encoder = encoder
         self._delay = delay
-        self._settle = min(SETTLE, delay)
+        self._settle = min(MIN_ACKNOWLEDGE_DELAY, delay)
         self.expected = 0
         self._stored: dict[int, Message] = {}
         self._stored_bytes = 0
         self._urgent: deque[tuple[int, bytes]] = deque()  # number and wire id
         self._urgent_since = 0.0
-        self._owed: deque[tuple[int, bytes, float]] = deque()  # number, wire id, arrival
+        self._pending: deque[tuple[int, bytes, float]] = deque()  # number, wire id, arrival
 
     @property
     def has_gap(self) -> bool:
-        """Whether something is stored that an earlier message is missing before."""
+        """True if a stored message cannot be delivered because an earlier one is missing."""
         return bool(self._stored)
 
     def receive(self, message: Message, now: float) -> tuple[Message, ...] | list[Message]:
         """Take a message; returns those that are next in order, perhaps none."""
         number = message.sequence_number
-        if len(self._owed) + len(self._urgent) >= OWED_ACKNOWLEDGEMENTS:
+        if len(self._pending) + len(self._urgent) >= MAX_PENDING_ACKNOWLEDGEMENTS:
             return _NOTHING  # neither taken nor acknowledged, so it comes again
         if number == self.expected:
             self.expected = number + 1
-            self._owed.append((number, message.message_id, now))
+            self._pending.append((number, message.message_id, now))
             if self._stored:
                 return self._drain(message)
             return (message,)
         if number < self.expected or number in self._stored:
             if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 8.2)
-                self._owe_at_once(number, message.message_id, now)
+                self._acknowledge_at_once(number, message.message_id, now)
             return _NOTHING
-        if len(self._stored) < STORED_MESSAGES and self._stored_bytes + len(message.payload) <= STORED_BYTES:
+        if len(self._stored) < MAX_STORED_MESSAGES and self._stored_bytes + len(message.payload) <= MAX_STORED_BYTES:
             self._stored[number] = message
             self._stored_bytes += len(message.payload)
-            self._owed.append((number, message.message_id, now))
+            self._pending.append((number, message.message_id, now))
         # else: no room; not acknowledged, so it comes again
         return _NOTHING
 
@@ -69,26 +67,26 @@ class Receiver:
             ready.append(following)
         return ready
 
-    def _owe_at_once(self, number: int, message_id: bytes, now: float) -> None:
+    def _acknowledge_at_once(self, number: int, message_id: bytes, now: float) -> None:
         if not self._urgent:
             self._urgent_since = now
         self._urgent.append((number, message_id))
 
-    def hurry(self, now: float) -> None:
-        """Acknowledge at once what is owed: it is of the handshake."""
-        while self._owed:
-            number, message_id, _ = self._owed.popleft()
-            self._owe_at_once(number, message_id, now)
+    def send_now(self, now: float) -> None:
+        """Acknowledge at once what is pending: it belongs to the handshake."""
+        while self._pending:
+            number, message_id, _ = self._pending.popleft()
+            self._acknowledge_at_once(number, message_id, now)
 
     def due_at(self) -> float | None:
-        """When acknowledgements want to leave."""
+        """Return when acknowledgements are due, monotonic seconds; None if none is pending."""
         if self._urgent:
             return self._urgent_since
-        return self._owed[0][2] + self._delay if self._owed else None
+        return self._pending[0][2] + self._delay if self._pending else None
 
-    def owed(self) -> int:
-        """How many acknowledgements are owed."""
-        return len(self._owed) + len(self._urgent)
+    def pending_acknowledgements(self) -> int:
+        """Return how many acknowledgements are pending."""
+        return len(self._pending) + len(self._urgent)
 
     def acknowledgements_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
         """What is due, at most so many: once the oldest has waited long enough, all that have settled."""
@@ -97,10 +95,10 @@ class Receiver:
         while self._urgent and len(frames) < most:
             number, message_id = self._urgent.popleft()
             frames.append(encode(number, message_id, created_date))
-        owed = self._owed
-        if owed and now >= owed[0][2] + self._delay:
+        pending = self._pending
+        if pending and now >= pending[0][2] + self._delay:
             settled = now - self._settle
-            while owed and len(frames) < most and owed[0][2] <= settled:
-                number, message_id, _ = owed.popleft()
+            while pending and len(frames) < most and pending[0][2] <= settled:
+                number, message_id, _ = pending.popleft()
                 frames.append(encode(number, message_id, created_date))
         return frames

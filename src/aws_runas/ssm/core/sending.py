@@ -10,33 +10,37 @@ from aws_runas.ssm.core.message import FLAG_SYN, DataEncoder
 from aws_runas.ssm.core.payloads import DATA_TYPES, ENCRYPTED_TYPES, SIZE
 from aws_runas.ssm.core.recovery.flight import Flight
 from aws_runas.ssm.core.recovery.window import DeliveryWindow
+from aws_runas.ssm.core.state import Lifecycle
 
 CONTROL_LIMIT = 1024  # flags, sizes and exit codes waiting; limit 15.6
-SPAN = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 15.10
+MAX_DISTANCE = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 15.10
 
 
 class Sender:
     """Everything between send_data and the wire, but for the pacing.
 
     Args:
+        life: of the channel; data is sent while it is open.
         window_bytes: unacknowledged payload at most, None for no such bound.
         syn: mark the first message, as agents do.
     """
 
-    def __init__(self, encoder: DataEncoder, *, payload_size: int, window_bytes: int | None, syn: bool) -> None:
+    def __init__(
+        self, life: Lifecycle, encoder: DataEncoder, *, payload_size: int, window_bytes: int | None, syn: bool
+    ) -> None:
+        self._life = life
         self._encoder = encoder
         self._payload_size = payload_size
         self._window_bytes = window_bytes
         self._syn = syn
         self.encrypt: Callable[[bytes], bytes] | None = None
-        self.open = False  # data may leave; the handshake's own messages always may
         self.flight = Flight()
         self.window = DeliveryWindow()
         self._first: deque[tuple[int, bytes]] = deque()  # the handshake's
         self._pending: deque[tuple[int, bytes]] = deque()
         self._pending_controls = 0
         self.pending_bytes = 0
-        self._kept: list[tuple[int, bytes]] | None = None  # what was sent on an assumption, see Channel._assume_started
+        self._kept: list[tuple[int, bytes]] | None = None  # what was sent on an assumption
         self.kept_bytes = 0
         self._next_number = 0
 
@@ -79,14 +83,14 @@ class Sender:
     # state
     def room(self) -> int:
         """Bytes of data that would leave at once, but for the pacing."""
-        messages = self.window.limit - len(self.flight)
+        messages = self.window.size - len(self.flight)
         # the lowest may be missing although all later ones are acknowledged; those the peer has to store
-        messages = min(messages, SPAN - self.flight.span(self._next_number))
+        messages = min(messages, MAX_DISTANCE - self.flight.distance(self._next_number))
         room = messages * self._payload_size
         if self._window_bytes is not None:
             room = min(room, self._window_bytes - self.flight.bytes)
         if room < self._payload_size:
-            self.window.was_full = True
+            self.window.was_saturated = True
         return room
 
     def unacknowledged(self) -> int:
@@ -96,16 +100,16 @@ class Sender:
     def waiting(self, now: float) -> int:
         """Frames that would leave now if the pacer let them."""
         waiting = len(self._first) + self.flight.resends_waiting()
-        if self.open and self._pending:
+        if self._life.open and self._pending:
             if self.flight.paused:
-                waiting += self.flight.probes_with_new(now)
+                waiting += self.flight.may_probe_with_new(now)
             elif self.room() > 0:
                 waiting += len(self._pending)
         return waiting
 
     def next_timer(self, now: float) -> float | None:
         """When handle_timer has work; what may leave already is not its business, see waiting."""
-        return self.flight.next_timer(now, has_new=self.open and bool(self._pending))
+        return self.flight.next_timer(now, has_new=self._life.open and bool(self._pending))
 
     def expect_unready_peer(self) -> None:
         """The next message is the first data after a handshake, see Flight."""
@@ -116,8 +120,8 @@ class Sender:
         flight = self.flight
         known = flight.acknowledge(number, now)
         if known is not None:
-            order, round_trip = known
-            self.window.acknowledged(order, flight.next_order, round_trip, flight.round_trip, now)
+            sequence, rtt = known
+            self.window.acknowledged(sequence, flight.next_sequence, rtt, flight.rtt, now)
 
     # sending
     def frames_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
@@ -132,7 +136,7 @@ class Sender:
             return frames
         while len(frames) < most and flight.resends_waiting():
             frames.append(flight.resend(now))
-        if self.open:
+        if self._life.open:
             while self._pending and len(frames) < most and self.room() > 0:
                 frames.append(self._next_pending(now, created_date))
         return frames
@@ -143,7 +147,7 @@ class Sender:
         frames = []
         if flight.resends_waiting():
             frames.append(flight.resend(now))
-        elif self.open and self._pending and flight.probes_with_new(now):
+        elif self._life.open and self._pending and flight.may_probe_with_new(now):
             frames.append(self._next_pending(now, created_date))
         if frames:
             flight.probed(now)
@@ -178,21 +182,21 @@ class Sender:
         return frame
 
     # what is sent on an assumption
-    def keep(self) -> None:
-        """From now on keep what is sent: it may have to be sent a second time, as something new."""
+    def keep_for_resend(self) -> None:
+        """Keep what is sent from now on: it may have to be sent again, as new messages."""
         self._kept = []
 
-    def forget_kept(self) -> None:
-        """It arrived where it should."""
+    def drop_kept(self) -> None:
+        """Drop what was kept: it arrived."""
         self._kept = None
         self.kept_bytes = 0
 
-    def queue_kept_again(self) -> None:
-        """It was thrown away by the agent: send it as new messages, ahead of the rest."""
+    def resend_kept(self) -> None:
+        """Queue what was kept as new messages, ahead of the rest: the agent has thrown it away."""
         for payload_type, payload in reversed(self._kept or []):
             self._pending.appendleft((payload_type, payload))
             if payload_type in DATA_TYPES:
                 self.pending_bytes += len(payload)
             else:
                 self._pending_controls += 1
-        self.forget_kept()
+        self.drop_kept()

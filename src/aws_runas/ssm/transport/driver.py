@@ -125,7 +125,7 @@ class ChannelDriver:
 
     def send_capacity(self) -> int:
         """Return how many bytes ``send_data`` accepts now; 0 means: wait for SendingUnblocked."""
-        return 0 if self._stopped else self._channel.send_capacity()
+        return 0 if self._stopped else self._channel.send_capacity(self._loop.time())
 
     def send_data(self, data: bytes, payload_type: int = 1) -> None:
         """Queue stream data; at most ``send_capacity`` bytes."""
@@ -195,7 +195,7 @@ class ChannelDriver:
             self._channel.handle_timer(now)
         self._in_turn = True
         try:
-            events = self._channel.events()
+            events = self._channel.events(now)
             if events:
                 self._owner.events_received(events)
         finally:
@@ -220,7 +220,7 @@ class ChannelDriver:
 
     def _set_timer(self, now: float) -> None:
         """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again."""
-        due = self._channel.next_timer()
+        due = self._channel.next_timer(now)
         if due is None or self._stopped:
             return
         if self._timer is not None:

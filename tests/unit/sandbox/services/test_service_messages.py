@@ -47,14 +47,14 @@ def test_channel_closed_says_who_and_why() -> None:
 def test_client_understands_channel_closed() -> None:
     channel = client()
     channel.receive_message(channel_closed("s", "i-1", "bye"), 0.0)
-    assert ChannelClosed("bye") in channel.events()
+    assert ChannelClosed("bye") in channel.events(0.0)
 
 
 @pytest.mark.parametrize("form", PUBLICATION_FORMS)
 def test_client_understands_every_form_of_a_pause(form: str) -> None:
     channel = client()
     channel.receive_message(publication("pause_publication", "s", form), 0.0)
-    assert PublicationPaused() in channel.events()
+    assert PublicationPaused() in channel.events(0.0)
 
 
 def test_wrong_digest_form_has_a_wrong_digest_and_a_length_in_the_other_byte_order() -> None:

@@ -1,267 +1,235 @@
-"""Messages on their way: which of them are acknowledged, overdue or overtaken, and go out again (spec 8.6 to 8.8)."""
+"""Messages that are not acknowledged: in flight, or lost and waiting to be transmitted again (spec 8.6 to 8.8)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Final
 
-from aws_runas.ssm.core.recovery.rto import RoundTripTime
+from aws_runas.ssm.core.recovery.probing import PTO_PROBES, Probing
+from aws_runas.ssm.core.recovery.reordering import Reordering
+from aws_runas.ssm.core.recovery.rto import RttEstimator
 
-FAST_RESEND_AFTER = 3  # later transmissions; spec 8.7
-FAST_RESEND_AFTER_MOST = 4096  # where reordering can drive it: the whole window; timeouts alone then
-REORDER_FORGOTTEN = 32  # times its own number of acknowledgements without reordering halve it again
-PROBES = (2, 8, 32)  # messages of the first timeouts in a row without any acknowledgement, then all; spec 8.6
-QUIET = 0.01  # seconds without an acknowledgement that make a peer silent
-STARTING_MARGIN = 0.01  # seconds above a round trip, for data that an agent may not have been ready for; spec 5.6
-REMEMBERED_RESENDS = 8192  # acknowledged resends watched for a second acknowledgement
-
-NEVER = float("-inf")
+UNREADY_MARGIN: Final = 0.01  # seconds above srtt for data that an agent may not have been ready for; spec 5.6
 
 
 class Outgoing:
     """A message that was sent and not acknowledged.
 
     Args:
-        order: counts transmissions of all messages; number counts messages.
+        number: sequence number.
+        frame: as it goes over the wire.
+        size: bytes of payload.
+        sequence: transmission sequence, which counts transmissions of all messages.
     """
 
-    __slots__ = ("first_order", "first_sent_at", "frame", "number", "order", "sent_at", "size", "transmissions")
+    __slots__ = ("first_sent_at", "first_sequence", "frame", "number", "sent_at", "sequence", "size", "transmissions")
 
-    def __init__(self, number: int, frame: bytes, size: int, order: int, now: float) -> None:
+    def __init__(self, number: int, frame: bytes, size: int, sequence: int, now: float) -> None:
         self.number = number
         self.frame = frame
         self.size = size
-        self.order = self.first_order = order
+        self.sequence = self.first_sequence = sequence
         self.sent_at = self.first_sent_at = now
         self.transmissions = 1
 
 
 class Flight:
-    """Everything unacknowledged, either in flight or lost and waiting to go out again."""
+    """Everything that is not acknowledged."""
 
     def __init__(self) -> None:
-        self.round_trip = RoundTripTime()
+        self.rtt = RttEstimator()
+        self.reordering = Reordering()
         self.paused = False
         self.bytes = 0
+        self.next_sequence = 1
+        self.lost_by_timeout = 0
+        self.lost_by_threshold = 0
+        self._probing = Probing()
         self._in_flight: OrderedDict[int, Outgoing] = OrderedDict()  # in the order of their last transmission
-        self._lost: OrderedDict[int, Outgoing] = OrderedDict()  # to be sent again as soon as the pacer lets them
+        self._lost: OrderedDict[int, Outgoing] = OrderedDict()  # to be resent as soon as the pacer permits
         self._lowest = 0  # no number below this one is unacknowledged
-        self.next_order = 1
-        self._acknowledged_order = 0
-        self._acknowledged_at = NEVER
-        self._tolerated = FAST_RESEND_AFTER
-        self._in_order = 0  # acknowledgements since reordering was seen
-        self._resent: OrderedDict[int, tuple[float, int]] = (
-            OrderedDict()
-        )  # number -> round trip, reordering if needless
-        self._probes = 0
-        self._probe_at = NEVER
-        self._patient_until = NEVER
-        self._answered = False  # a probe was; what is overdue after the patience is lost
-        self._starting_number: int | None = None
-        self.overdue = 0  # resends because of a timeout
-        self.overtaken = 0  # resends because of later acknowledgements
-        self.needless = 0  # resends whose first transmission arrived as well
+        self._unready_number: int | None = None
 
     def __len__(self) -> int:
         return len(self._in_flight) + len(self._lost)
 
-    def span(self, next_number: int) -> int:
-        """How far the next number is from the lowest that is unacknowledged: what a receiver may have to store."""
+    @property
+    def spurious_retransmissions(self) -> int:
+        """Retransmissions whose first transmission arrived as well."""
+        return self.reordering.spurious_retransmissions
+
+    def distance(self, next_number: int) -> int:
+        """Return how far the next number is from the lowest unacknowledged one: what a receiver may have to store."""
         while self._lowest < next_number and self._lowest not in self._in_flight and self._lowest not in self._lost:
             self._lowest += 1
         return next_number - self._lowest
 
     # sending
     def add(self, number: int, frame: bytes, size: int, now: float) -> None:
-        """A message is sent for the first time: stored before it is written, so that its acknowledgement cannot come
-        too early (spec 8.1)."""
-        self._in_flight[number] = Outgoing(number, frame, size, self.next_order, now)
-        self.next_order += 1
+        """Store a message that is sent for the first time, before it is written (spec 8.1).
+
+        Otherwise its acknowledgement could arrive first and find nothing.
+        """
+        self._in_flight[number] = Outgoing(number, frame, size, self.next_sequence, now)
+        self.next_sequence += 1
         self.bytes += size
 
     def resend(self, now: float) -> bytes:
-        """The frame of the next lost message, which is in flight again."""
+        """Return the frame of the next lost message, which is in flight again."""
         number, message = self._lost.popitem(last=False)
         message.sent_at = now
         message.transmissions += 1
-        message.order = self.next_order
-        self.next_order += 1
+        message.sequence = self.next_sequence
+        self.next_sequence += 1
         self._in_flight[number] = message
         return message.frame
 
     def resends_waiting(self) -> int:
-        """Frames that resend would give now: while paused one at each timeout."""
+        """Return how many frames `resend` has now: while paused at most one for each probe timeout."""
         return min(len(self._lost), 1) if self.paused else len(self._lost)
 
-    def probes_with_new(self, now: float) -> bool:
-        """While paused with nothing unacknowledged: whether something new may go out to see if anybody is there."""
-        return not len(self) and now >= self._probe_at
+    def may_probe_with_new(self, now: float) -> bool:
+        """Return True if, while paused with nothing unacknowledged, a new message may be sent as a probe."""
+        return not len(self) and self._probing.may_probe_with_new(now)
 
     def probed(self, now: float) -> None:
-        """A probe went out while paused."""
-        self._probe_at = now + self._timeout()
+        """Note that a probe was sent while paused."""
+        self._probing.probed(now, self._rto())
 
     # acknowledgements
     def acknowledge(self, number: int, now: float) -> tuple[int, float | None] | None:
-        """The peer has this message.
+        """Take an acknowledgement.
 
         Returns:
-            Order and round trip of its transmission (0 and None where it was sent twice: nobody knows which arrived),
-            or None for a number that is not waited for.
+            Transmission sequence and round trip in seconds; 0 and None if the message was sent twice, because nobody
+            knows which arrived. None if the number is not waited for.
         """
         message = self._in_flight.pop(number, None) or self._lost.pop(number, None)
         if message is None:
-            self._acknowledged_again(number, now)
+            first_rtt = self.reordering.acknowledged_again(number)
+            if first_rtt is not None:
+                self.rtt.sample(first_rtt, now)
             return None
         self.bytes -= message.size
-        self._acknowledged_at = now
-        if self._probes:
-            # The peer was only late, or it lost much. Give what is on its way a moment to show which.
-            self._heard()
-            self._patient_until = now + self._timeout()
-            self._answered = True
-        if number == self._starting_number:
-            self._starting_number = None
+        if self._probing.pto_count:
+            self.rtt.reset_backoff()
+        self._probing.acknowledged(now, self._rto())
+        if number == self._unready_number:
+            self._unready_number = None
         if message.transmissions > 1:
-            self._resent[number] = (now - message.first_sent_at, self._acknowledged_order - message.first_order)
-            if len(self._resent) > REMEMBERED_RESENDS:
-                self._resent.popitem(last=False)
+            self.reordering.watch(number, now - message.first_sent_at, message.first_sequence)
             return 0, None
-        self._answered = False  # it was late, not lost, and so may the others be
-        round_trip = now - message.sent_at
-        self.round_trip.sample(round_trip, now)
-        self._judge_order(message.order)
-        return message.order, round_trip
+        self._probing.acknowledged_in_time()
+        rtt = now - message.sent_at
+        self.rtt.sample(rtt, now)
+        lost_up_to = self.reordering.acknowledged(message.sequence)
+        if lost_up_to is not None:
+            self._lose_up_to(lost_up_to)
+        return message.sequence, rtt
 
-    def _judge_order(self, order: int) -> None:
-        if order < self._acknowledged_order:
-            # the path reorders; what comes later still would be taken for lost
-            self._tolerate(2 * (self._acknowledged_order - order))
-            return
-        self._acknowledged_order = order
-        self._in_order += 1
-        if self._tolerated > FAST_RESEND_AFTER and self._in_order > REORDER_FORGOTTEN * self._tolerated:
-            self._in_order = 0
-            self._tolerated = max(self._tolerated // 2, FAST_RESEND_AFTER)
-        limit = order - self._tolerated
+    def _lose_up_to(self, sequence: int) -> None:
         in_flight = self._in_flight
         while in_flight:
             number, message = next(iter(in_flight.items()))
-            if message.order > limit:
+            if message.sequence > sequence:
                 return
             del in_flight[number]
             self._lost[number] = message
-            self.overtaken += 1
-
-    def _acknowledged_again(self, number: int, now: float) -> None:
-        """A second acknowledgement of a resend: both arrived, so it was needless (spec 8.8)."""
-        first = self._resent.pop(number, None)
-        if first is not None:
-            round_trip, reordering = first
-            self.round_trip.sample(round_trip, now)
-            self._tolerate(reordering + 1)
-            self.needless += 1
-
-    def _tolerate(self, reordering: int) -> None:
-        self._in_order = 0
-        self._tolerated = min(max(reordering, self._tolerated), FAST_RESEND_AFTER_MOST)
+            self.lost_by_threshold += 1
 
     # time
     def next_timer(self, now: float, *, has_new: bool) -> float | None:
-        """When handle_timer has work; what may leave already is not its business.
+        """Return when `handle_timer` has work; what may be sent already does not count.
 
         Args:
-            has_new: something that was never sent is waiting.
+            has_new: a message that was never sent is waiting.
         """
         if self._in_flight and not (self.paused and self._lost):
             oldest = next(iter(self._in_flight.values()))
-            return max(self._due(oldest), self._probe_at, self._patient_until)
-        if self.paused and has_new and not len(self) and now < self._probe_at:
-            return self._probe_at
+            return max(self._lost_at(oldest), self._probing.earliest)
+        if self.paused and has_new and not len(self) and now < self._probing.earliest:
+            return self._probing.earliest
         return None
 
     def handle_timer(self, now: float) -> None:
-        """Move what is overdue among the lost (spec 8.6)."""
-        if not self._in_flight or now < max(self._probe_at, self._patient_until) or (self.paused and self._lost):
+        """Move overdue messages to the lost ones (spec 8.6)."""
+        if not self._in_flight or now < self._probing.earliest or (self.paused and self._lost):
             return
-        if now < self._due(next(iter(self._in_flight.values()))):
+        if now < self._lost_at(next(iter(self._in_flight.values()))):
             return
-        # No acknowledgements of late: the peer is busy or away, and repeating everything would not help it. Ask with a
-        # few; the answer tells which, and a late acknowledgement of something sent once stretches the timeout itself.
-        silent = now - self._acknowledged_at > QUIET and not self._answered
-        self._answered = False
-        most = len(self._in_flight)
-        if self.paused:
-            most = 1
-        elif silent and self._starting_number is not None:
-            most = PROBES[0]  # not ready is all that it is: more would be dropped as well
-        elif silent and self._probes < len(PROBES):
-            most = PROBES[self._probes]
+        # No acknowledgements of late: the peer is busy or away, and repeating everything would not help it. Probe with
+        # a few; the answer tells which, and a late acknowledgement of something sent once stretches the rto itself.
+        silent = self._probing.is_silent(now)
+        count = self._probe_count(silent)
         if silent or self.paused:
-            self.span(self._lowest + 1)
-            most -= self._lose(self._lowest, now)  # first what the receiver needs to go on
-        while most > 0 and self._in_flight:
+            self.distance(self._lowest + 1)
+            count -= self._lose(self._lowest, now)  # first what the receiver needs to continue
+        while count > 0 and self._in_flight:
             number, message = next(iter(self._in_flight.items()))
-            if now < self._due(message):
+            if now < self._lost_at(message):
                 break
-            most -= self._lose(number, now)
+            count -= self._lose(number, now)
         if silent:
-            self._probes += 1
-            self.round_trip.back_off()
-            self._probe_at = now + self._timeout()
+            self._probing.timed_out()
+            self.rtt.back_off()
+            self._probing.probed(now, self._rto())
+
+    def _probe_count(self, silent: bool) -> int:
+        if self.paused:
+            return 1
+        if silent and self._unready_number is not None:
+            return PTO_PROBES[0]  # the agent is not ready: more would be dropped as well
+        return self._probing.probes(len(self._in_flight)) if silent else len(self._in_flight)
 
     def _lose(self, number: int, now: float) -> int:
         message = self._in_flight.get(number)
-        if message is None or now < self._due(message):
+        if message is None or now < self._lost_at(message):
             return 0
         del self._in_flight[number]
         self._lost[number] = message
-        self.overdue += 1
+        self.lost_by_timeout += 1
         return 1
 
-    def _timeout(self, transmissions: int = 1) -> float:
-        smoothed = self.round_trip.smoothed
-        if self._starting_number is not None and smoothed is not None:
-            return min(self.round_trip.timeout(), smoothed + STARTING_MARGIN * (1 << min(self._probes, 8)))
-        return self.round_trip.timeout(transmissions)
+    def _rto(self, transmissions: int = 1) -> float:
+        srtt = self.rtt.srtt
+        if self._unready_number is not None and srtt is not None:
+            return min(self.rtt.rto(), srtt + UNREADY_MARGIN * (1 << min(self._probing.pto_count, 8)))
+        return self.rtt.rto(transmissions)
 
-    def _due(self, message: Outgoing) -> float:
-        return message.sent_at + self._timeout(message.transmissions)
+    def _lost_at(self, message: Outgoing) -> float:
+        return message.sent_at + self._rto(message.transmissions)
 
     # the peer comes and goes
     def connection_opened(self) -> None:
-        """A new connection: whatever is unacknowledged goes out again, lowest number first."""
+        """Queue everything unacknowledged for the new connection, lowest number first."""
         everything = {**self._in_flight, **self._lost}
         self._in_flight.clear()
         self._lost = OrderedDict(sorted(everything.items()))
         self.paused = False
-        self._heard()
+        self._peer_is_there()
 
     def pause(self, now: float) -> None:
-        """The peer is away: nothing but a probe from here on."""
+        """Send nothing but probes from now on: the peer is away."""
         if not self.paused:
             self.paused = True
-            self._probe_at = now + self._timeout()
-            # what waited to be sent again becomes unacknowledged as before; its next timeout makes the probe
+            self._probing.probed(now, self._rto())
+            # what waited to be resent is unacknowledged as before; its next timeout makes the probe
             self._in_flight = OrderedDict([*self._lost.items(), *self._in_flight.items()])
             self._lost.clear()
 
     def resume(self) -> None:
-        """The peer is there."""
+        """Send again: the peer is there."""
         self.paused = False
-        self._heard()
+        self._peer_is_there()
 
-    def _heard(self) -> None:
-        self._probes = 0
-        self._probe_at = self._patient_until = NEVER
-        self._answered = False
-        self.round_trip.forget_back_off()
+    def _peer_is_there(self) -> None:
+        self._probing.reset()
+        self.rtt.reset_backoff()
 
     def expect_unready_peer(self, number: int) -> None:
-        """The handshake is complete: the agent may drop the first data, so resend it after little more than a round
-        trip until it is acknowledged (spec 5.6).
+        """Resend the first data soon: right after the handshake the agent may drop it (spec 5.6).
 
         Args:
-            number: of the first data.
+            number: sequence number of the first data.
         """
-        self._starting_number = number
+        self._unready_number = number

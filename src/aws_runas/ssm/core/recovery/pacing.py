@@ -4,7 +4,7 @@ from __future__ import annotations
 
 BURST = 64  # frames at once after silence: with 900 a second still below 1,000 in any second
 BATCH = 4  # frames to wait for when more are waiting: 225 wake-ups a second instead of 900
-FLOOR_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
+MIN_RATE_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
 SLOW_DOWN_INTERVAL = 1.0  # seconds: the service may send a pause for every message of one burst
 RISE_SECONDS = 60.0  # from nothing to the configured rate
 ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
@@ -19,7 +19,7 @@ class Pacer:
     """
 
     def __init__(self, rate: float | None) -> None:
-        self._most = rate
+        self._configured = rate
         self.rate = rate or 0.0
         self._tokens = float(BURST)
         self._at: float | None = None
@@ -28,16 +28,16 @@ class Pacer:
     @property
     def limited(self) -> bool:
         """Whether there is a limit."""
-        return self._most is not None
+        return self._configured is not None
 
     def available(self, now: float) -> int:
         """Frames that may leave now."""
-        if self._most is None:
+        if self._configured is None:
             return 1 << 30
         if self._at is not None and now > self._at:
             passed = now - self._at
             self._tokens = min(float(BURST), self._tokens + passed * self.rate)
-            self.rate = min(self._most, self.rate + passed * self._most / RISE_SECONDS)
+            self.rate = min(self._configured, self.rate + passed * self._configured / RISE_SECONDS)
         if self._at is None or now > self._at:
             self._at = now
         # a timer that fires at the very moment must not find 0.9999999 of a token
@@ -45,22 +45,22 @@ class Pacer:
 
     def spend(self, frames: int) -> None:
         """These frames leave, after available was asked."""
-        if self._most is not None:
+        if self._configured is not None:
             self._tokens -= frames
 
     def ready_at(self, waiting: int) -> float:
         """When the next of the waiting frames may leave, several together; after available was asked."""
-        if self._most is None or self._at is None:
+        if self._configured is None or self._at is None:
             return 0.0
         missing = min(waiting, BATCH) - self._tokens
         return self._at + max(0.0, missing / self.rate)
 
-    def slow_down_if_busy(self, now: float) -> None:
+    def slow_down_if_saturated(self, now: float) -> None:
         """The service paused us or cut the connection. If that was while we were sending, halve the rate."""
-        if self._most is None or self.available(now) > BURST / 2 or now < self._slowed_at + SLOW_DOWN_INTERVAL:
+        if self._configured is None or self.available(now) > BURST / 2 or now < self._slowed_at + SLOW_DOWN_INTERVAL:
             return
         self._slowed_at = now
-        self.rate = max(self.rate / 2, self._most * FLOOR_SHARE)
+        self.rate = max(self.rate / 2, self._configured * MIN_RATE_SHARE)
 
 
 class DataShare:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 
-from aws_runas.ssm.core.recovery.rto import RoundTripTime
+from aws_runas.ssm.core.recovery.rto import RttEstimator
 
-FLOOR = 128  # messages: below, jitter in the round trip starves the window; measured 64: 1.4 MB/s at 42 ms
-LEAST = 16  # messages, where so many take longer than SLOW_SECONDS
-SLOW_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
-CEILING = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 14.2)
-MEASURE_INTERVAL = 10.0  # seconds of a full window after which the smallest round trip is measured anew
-MEASURE_ROUNDS = 2  # that take: one to drain, one to measure
+WINDOW_FLOOR = 128  # messages: below, jitter in the round trip starves the window; measured 64: 1.4 MB/s at 42 ms
+MIN_WINDOW = 16  # messages, where so many take longer than SLOW_PATH_SECONDS
+SLOW_PATH_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
+MAX_WINDOW = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 14.2)
+PROBE_RTT_INTERVAL = 10.0  # seconds of a full window after which the smallest round trip is measured again
+PROBE_RTT_ROUNDS = 2  # that take: one to drain, one to measure
 QUEUE_SECONDS = 0.006  # of the peer's work that may wait at the peer, at least
 QUEUE_SHARE = 0.4  # of the round trip that may: acknowledgements come in bursts, and a window leaves as one
-JITTER = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
-ROUNDS = 8  # the best delivery rate of so many rounds counts
+RTTVAR_FACTOR = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
+RATE_ROUNDS = 8  # the best delivery rate of so many rounds counts
 
 
-def _queue_seconds(path: RoundTripTime) -> float:
+def _queue_seconds(path: RttEstimator) -> float:
     """What may wait at the peer."""
-    return max(QUEUE_SECONDS, QUEUE_SHARE * path.least)
+    return max(QUEUE_SECONDS, QUEUE_SHARE * path.min_rtt)
 
 
 class DeliveryWindow:
@@ -31,80 +31,82 @@ class DeliveryWindow:
     """
 
     def __init__(self) -> None:
-        self.limit = FLOOR
-        self.was_full = False
-        self._was_full_before = False  # in the round before: acknowledgements that come in one read begin a new round
-        self._growing = True
-        self._rates: deque[float] = deque(maxlen=ROUNDS)
-        self._round_order = 0
+        self.size = WINDOW_FLOOR
+        self.was_saturated = False
+        self._was_saturated_before = (
+            False  # in the round before: acknowledgements that come in one read begin a new round
+        )
+        self._in_startup = True
+        self._rates: deque[float] = deque(maxlen=RATE_ROUNDS)
+        self._round_end = 0
         self._round_began = 0.0
-        self._round_least = float("inf")
+        self._round_min_rtt = float("inf")
         self._delivered = 0
         self._late = 0
-        self._measured_at: float | None = None
-        self._measuring = 0  # rounds left
-        self._limit_before = FLOOR
+        self._probed_rtt_at: float | None = None
+        self._probe_rtt_rounds = 0  # rounds left
+        self._size_before = WINDOW_FLOOR
 
     def acknowledged(
-        self, order: int, next_order: int, round_trip: float | None, path: RoundTripTime, now: float
+        self, sequence: int, next_sequence: int, rtt: float | None, path: RttEstimator, now: float
     ) -> None:
         """One message was acknowledged.
 
         Args:
-            order: of its transmission, 0 where it was sent twice; next_order: that of the next to be sent.
-            round_trip: seconds, None where it cannot be known (Karn).
-            path: what is known of round trips.
+            sequence: transmission sequence, 0 if it was sent twice; next_sequence: that of the next transmission.
+            rtt: seconds, None if it cannot be known (Karn).
+            path: estimates of the round trip.
         """
         self._delivered += 1
-        if round_trip is not None:
-            if round_trip < self._round_least:
-                self._round_least = round_trip
-            if self._growing and (self.was_full or self._was_full_before):
-                self._grow(round_trip, path, now)
-        if order >= self._round_order:
-            self._end_round(next_order, path, now)
+        if rtt is not None:
+            if rtt < self._round_min_rtt:
+                self._round_min_rtt = rtt
+            if self._in_startup and (self.was_saturated or self._was_saturated_before):
+                self._grow(rtt, path, now)
+        if sequence >= self._round_end:
+            self._end_round(next_sequence, path, now)
 
-    def _grow(self, round_trip: float, path: RoundTripTime, now: float) -> None:
-        if round_trip <= path.least + _queue_seconds(path) + JITTER * path.variation:
+    def _grow(self, rtt: float, path: RttEstimator, now: float) -> None:
+        if rtt <= path.min_rtt + _queue_seconds(path) + RTTVAR_FACTOR * path.rttvar:
             self._late = 0
-            self.limit = min(self.limit + 1, CEILING)
+            self.size = min(self.size + 1, MAX_WINDOW)
             return
         self._late += 1
-        if self._late >= ROUNDS:  # not one hiccup: stop inside the round, or it overshoots by thousands
-            self._growing = False
+        if self._late >= RATE_ROUNDS:  # not one hiccup: stop inside the round, or it overshoots by thousands
+            self._in_startup = False
             elapsed = now - self._round_began
-            if elapsed >= path.least:  # over less than a round trip it would be the speed of one read, not of the path
+            if elapsed >= max(path.min_rtt, 1e-6):  # else it is the speed of one read, not of the path
                 self._rates.append(self._delivered / elapsed)
             self._settle(path)
 
-    def _end_round(self, next_order: int, path: RoundTripTime, now: float) -> None:
+    def _end_round(self, next_sequence: int, path: RttEstimator, now: float) -> None:
         elapsed = now - self._round_began
-        if self._measuring:
-            self._measuring -= 1
-            if not self._measuring:
-                self._measured_at = now
-                self.limit = self._limit_before
-        elif self.was_full and elapsed > 0 and self._round_order:
+        if self._probe_rtt_rounds:
+            self._probe_rtt_rounds -= 1
+            if not self._probe_rtt_rounds:
+                self._probed_rtt_at = now
+                self.size = self._size_before
+        elif self.was_saturated and elapsed > 0 and self._round_end:
             self._rates.append(self._delivered / elapsed)
-            if not self._growing:
+            if not self._in_startup:
                 self._settle(path)
                 # nothing waits at the peer: the limit is too small, not the path
-                self._growing = self._round_least <= path.least + _queue_seconds(path) / 2
-                if self._measured_at is None:
-                    self._measured_at = now
-                elif now - self._measured_at > MEASURE_INTERVAL:
+                self._in_startup = self._round_min_rtt <= path.min_rtt + _queue_seconds(path) / 2
+                if self._probed_rtt_at is None:
+                    self._probed_rtt_at = now
+                elif now - self._probed_rtt_at > PROBE_RTT_INTERVAL:
                     # in a window that is always full, no round trip is the smallest: without this it creeps up
-                    self._measuring, self._limit_before, self.limit = MEASURE_ROUNDS, self.limit, LEAST
-        self._was_full_before, self.was_full = self.was_full, False
+                    self._probe_rtt_rounds, self._size_before, self.size = PROBE_RTT_ROUNDS, self.size, MIN_WINDOW
+        self._was_saturated_before, self.was_saturated = self.was_saturated, False
         self._late = 0
         self._delivered = 0
         self._round_began = now
-        self._round_least = float("inf")
-        self._round_order = next_order
+        self._round_min_rtt = float("inf")
+        self._round_end = next_sequence
 
-    def _settle(self, path: RoundTripTime) -> None:
-        if self._rates and path.smoothed is not None:
-            seconds = path.least + _queue_seconds(path) + JITTER * path.variation
+    def _settle(self, path: RttEstimator) -> None:
+        if self._rates and path.srtt is not None:
+            seconds = path.min_rtt + _queue_seconds(path) + RTTVAR_FACTOR * path.rttvar
             rate = max(self._rates)
-            floor = min(FLOOR, max(int(rate * (path.least + SLOW_SECONDS)), LEAST))
-            self.limit = min(max(int(rate * seconds), floor), CEILING)
+            floor = min(WINDOW_FLOOR, max(int(rate * (path.min_rtt + SLOW_PATH_SECONDS)), MIN_WINDOW))
+            self.size = min(max(int(rate * seconds), floor), MAX_WINDOW)

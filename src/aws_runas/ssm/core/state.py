@@ -1,0 +1,112 @@
+"""Lifecycle of a channel: an enum and a transition table (spec 5.8).
+
+A lost connection is not a state: the channel outlives its connections.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from aws_runas.ssm.core.errors import LocalProtocolError
+
+
+class State(Enum):
+    """Where a channel is in its life.
+
+    CONNECTING: the session has not started; a bounded amount of data is queued.
+    ASSUMED: no sign of the peer for a while, so the session is assumed to have no handshake; data is sent and kept.
+    OPEN: data flows.
+    PAUSED: the service says that messages cannot be delivered; one probe for each timeout.
+    ENDED: final.
+    """
+
+    CONNECTING = "CONNECTING"
+    ASSUMED = "ASSUMED"
+    OPEN = "OPEN"
+    PAUSED = "PAUSED"
+    ENDED = "ENDED"
+
+
+class Trigger(Enum):
+    """What moves a channel from one state to another."""
+
+    SILENCE = "silence (assume_started_after)"
+    HANDSHAKE_ARRIVED = "a handshake arrives after all"
+    CONFIRMED = "output, or no handshake within SETTLED_AFTER"
+    STARTED = "handshake complete, or first output without one"
+    PAUSE = "pause_publication"
+    RESUME = "start_publication, any message, or a new connection"
+    END = "channel_closed, protocol error or limit exceeded"
+
+
+# PAUSED remembers the state before it: RESUME returns there, and what happens meanwhile happens to that state.
+TRANSITIONS: Final[dict[State, dict[Trigger, State]]] = {
+    State.CONNECTING: {
+        Trigger.SILENCE: State.ASSUMED,
+        Trigger.STARTED: State.OPEN,
+        Trigger.PAUSE: State.PAUSED,
+        Trigger.END: State.ENDED,
+    },
+    State.ASSUMED: {
+        Trigger.HANDSHAKE_ARRIVED: State.CONNECTING,
+        Trigger.CONFIRMED: State.OPEN,
+        Trigger.STARTED: State.OPEN,
+        Trigger.PAUSE: State.PAUSED,
+        Trigger.END: State.ENDED,
+    },
+    State.OPEN: {
+        Trigger.PAUSE: State.PAUSED,
+        Trigger.END: State.ENDED,
+    },
+    State.PAUSED: {
+        Trigger.RESUME: State.OPEN,  # or the state before
+        Trigger.END: State.ENDED,
+    },
+    State.ENDED: {},
+}
+
+
+class Lifecycle:
+    """The state of one channel.
+
+    Attributes:
+        open: data may be sent, pacing and window permitting. Derived from the state, and a plain attribute because
+            it is read for each message.
+        paused, ended: the same for these states.
+        assumed: data is sent on an assumption, so it must be kept.
+    """
+
+    __slots__ = ("_underlying", "assumed", "ended", "open", "paused")
+
+    def __init__(self) -> None:
+        self._underlying = State.CONNECTING  # the state, or while paused the state before
+        self.paused = False
+        self.ended = False
+        self.open = False
+        self.assumed = False
+
+    @property
+    def state(self) -> State:
+        """The present state."""
+        return State.PAUSED if self.paused else self._underlying
+
+    def apply(self, trigger: Trigger) -> None:
+        """Move to the next state.
+
+        Raises:
+            LocalProtocolError: the table has no such transition.
+        """
+        if trigger is Trigger.PAUSE or trigger is Trigger.RESUME:
+            if trigger not in TRANSITIONS[self.state]:
+                raise LocalProtocolError(f"{trigger.name} in state {self.state.name}")
+            self.paused = trigger is Trigger.PAUSE
+            return
+        following = TRANSITIONS[self._underlying].get(trigger)
+        if following is None:
+            raise LocalProtocolError(f"{trigger.name} in state {self.state.name}")
+        self._underlying = following
+        self.ended = following is State.ENDED
+        self.paused = self.paused and not self.ended
+        self.open = following in (State.ASSUMED, State.OPEN)
+        self.assumed = following is State.ASSUMED
