@@ -13,9 +13,12 @@ from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.outbox import Outbox
+from aws_runas.ssm.versions import check_forwarding
 
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
+STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept some of ours
 LAST_OUTPUT: Final = 10.0  # seconds for a slow reader to take what came before the end
+CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
 class SshSession:
@@ -32,6 +35,9 @@ class SshSession:
         self._output = OutputStream(stdout, self._congested, self._broken)
         self._outbox = Outbox(channel, congested=self._hold_input)
         self._ending: asyncio.Task[None] | None = None
+        self._has_received = False
+        self._is_connected = True
+        self._sent = 0
         self._last_received = 0.0
         self.started: asyncio.Future[None] = self._loop.create_future()
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -57,13 +63,20 @@ class SshSession:
 
     # SessionHandler
 
-    def session_started(self, event: SessionStarted) -> None:  # noqa: ARG002 - any agent will do
-        if not self.started.done():
-            self.started.set_result(None)
-            self._input.start()
+    def session_started(self, event: SessionStarted) -> None:
+        if self.started.done():
+            return
+        try:
+            check_forwarding(event.agent_version, remote_host=False)
+        except SessionError as error:
+            self.started.set_exception(error)
+            return
+        self.started.set_result(None)
+        self._input.start()
 
     def data_received(self, data: bytes, payload_type: int) -> None:
         if payload_type == 1:
+            self._has_received = True
             self._last_received = self._loop.time()
             self._output.write(data)
 
@@ -71,21 +84,24 @@ class SshSession:
         pass  # there is none
 
     def flag_received(self, flag: int) -> None:
-        pass  # nor is there a second connection to fail
+        if flag == CONNECT_TO_PORT_ERROR:
+            self._fail("the agent cannot connect to the port")
 
     def writable(self) -> None:
         self._outbox.flush()
 
-    def connection_lost(self, reason: str) -> None:
-        pass  # it comes back, and ssh is patient
+    def connection_lost(self, reason: str) -> None:  # noqa: ARG002 - ssh shows nothing of it
+        self._is_connected = False
 
-    def connection_regained(self, seconds: float) -> None:
-        pass
+    def connection_regained(self, seconds: float) -> None:  # noqa: ARG002
+        self._is_connected = True
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
         if not self.started.done():
             self.started.set_exception(error or SessionError("the session ended before it began", code="session-ended"))
-        if not self.over.done():
+        if error is None and not self._has_received:
+            self._fail("the session ended before the port sent anything")
+        elif not self.over.done():
             if error is not None:
                 self.over.set_exception(error)
             else:
@@ -95,6 +111,7 @@ class SshSession:
 
     def _typed(self, data: bytes) -> None:
         if data:
+            self._sent += len(data)
             self._outbox.put(data)
         else:
             self._ending = self._loop.create_task(self._end_input())
@@ -110,14 +127,45 @@ class SshSession:
 
         The far side cannot be told of the end without losing the answers that are still under way.
         """
-        await self._outbox.emptied()
-        await self._channel.drained()
+        if not await self._delivered():
+            self._fail(f"the port accepted no data for {STALL_TIMEOUT:.0f} s")
+            return
         self._last_received = max(self._last_received, self._loop.time())
         quiet_for = 0.0
         while quiet_for < HALF_CLOSE_TIMEOUT:
             await asyncio.sleep(HALF_CLOSE_TIMEOUT - quiet_for)
             quiet_for = self._loop.time() - self._last_received
-        self._broken()
+        if self._has_received or self._sent:
+            self._broken()
+        else:
+            self._fail(f"the port sent nothing for {HALF_CLOSE_TIMEOUT:.0f} s")
+
+    async def _delivered(self) -> bool:
+        """Wait until all input is acknowledged; return False if a port that never answered accepts nothing more.
+
+        An agent whose port refused the connection may neither say so nor acknowledge what is sent to it.
+        """
+        delivery = asyncio.ensure_future(self._deliver())
+        try:
+            while not delivery.done():
+                queued = self._outbox.queued
+                await asyncio.wait([delivery], timeout=STALL_TIMEOUT)
+                is_stalled = not delivery.done() and self._outbox.queued == queued
+                if is_stalled and self._is_connected and not self._has_received:
+                    return False
+            return True
+        finally:
+            delivery.cancel()
+
+    async def _deliver(self) -> None:
+        await self._outbox.emptied()
+        await self._channel.drained()
+
+    def _fail(self, reason: str) -> None:
+        """End with an error that says why there was no connection."""
+        if not self.over.done():
+            hint = "does something listen on the port, and does it send the first byte, as sshd does?"
+            self.over.set_exception(SessionError(reason, code="port-silent", hint=hint))
 
     def _congested(self, congested: bool) -> None:
         if congested:
@@ -145,7 +193,8 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
         AwsRunasError: the session could not be opened, or failed.
     """
     try:
-        await run_until_signal(_carry(open_channel, stdin, stdout))
+        # ssh changes the parent of its ProxyCommand, with ControlPersist and with -f.
+        await run_until_signal(_carry(open_channel, stdin, stdout), watch_parent=False)
     except SignalReceived as ended:
         return ended.exit_status
     return 0

@@ -180,6 +180,19 @@ def test_session_ends_with_ssh(sshd: Sshd, sandbox: Sandbox) -> None:
     wait_until(lambda: not active_sessions(sandbox), "no session is left at the service")
 
 
+def test_master_connection_outlives_the_ssh_that_started_it(sshd: Sshd, tmp_path: Path) -> None:
+    control = ("-o", f"ControlPath={tmp_path}/master")
+    first = sshd.ssh(*control, "-o", "ControlMaster=auto", "-o", "ControlPersist=60", TARGET, "true")
+    assert first.returncode == 0
+    # The parent was checked once a second: three checks later the connection is still used.
+    for _ in range(3):
+        assert sshd.ssh(*control, "-O", "check", TARGET).returncode == 0
+        time.sleep(1)
+    second = sshd.ssh(*control, "-o", "ProxyCommand=false", TARGET, "echo through the master")
+    assert (second.returncode, second.stdout) == (0, b"through the master\n")
+    assert sshd.ssh(*control, "-O", "exit", TARGET).returncode == 0
+
+
 def proxy(sandbox: Sandbox, *words: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "aws_runas", "ssh", *words],
@@ -228,7 +241,7 @@ def test_port_is_22_unless_named(sandbox: Sandbox) -> None:
 
 def test_public_key_is_pushed_for_the_user_that_is_named(sandbox: Sandbox, sshd: Sshd) -> None:
     before = len(sandbox.calls)
-    with serving(lambda _: None) as server:
+    with serving(lambda connection: connection.sendall(b"SSH-2.0-sshd\r\n")) as server:
         words = ("--ec2ic", "--identity", str(sshd.key), "my-profile", f"admin@{TARGET}:{server.port}")
         result = proxy(sandbox, *words)
     assert result.returncode == 0, result.stderr
