@@ -284,3 +284,53 @@ def test_leaving_after_a_failure_waits_until_the_service_knows_of_the_end() -> N
         assert service.calls.count("terminate") == 1
 
     asyncio.run(run())
+
+
+def _connections_until(play: Callable[[Connection], Awaitable[None]], stop_after: int) -> list[float]:
+    """Serve ``play`` until the n-th connection; return the delays that the policy was asked for."""
+    asked: list[int] = []
+
+    class Recording(ReconnectPolicy):
+        def delay(self, attempt: int, chance: Callable[[], float]) -> float:
+            asked.append(attempt)
+            return 0.0
+
+    async def run() -> None:
+        enough = asyncio.Event()
+
+        async def counted(connection: Connection) -> None:
+            if len(server.connections) >= stop_after:
+                enough.set()
+                await hold(connection)
+            else:
+                await play(connection)
+
+        async with StreamServer(counted) as server:
+            channel, _ = await connect(server.url(), ListedService(resumes=[("token", "")]), policy=Recording())
+            async with asyncio.timeout(20):
+                await enough.wait()
+            await channel.terminate()
+
+    asyncio.run(run())
+    return [float(attempt) for attempt in asked]
+
+
+def test_peer_that_accepts_and_breaks_each_connection_meets_a_growing_back_off() -> None:
+    async def accept_and_break(connection: Connection) -> None:
+        await connection.websocket.send(put_together("start_publication", 0, b"{}"))
+        reset(connection)
+
+    assert _connections_until(accept_and_break, 6) == [0, 1, 2, 3, 4]
+
+
+def test_cut_in_the_middle_of_data_is_resumed_at_once() -> None:
+    async def send_and_break(connection: Connection) -> None:
+        number = len(server_numbers)
+        server_numbers.append(number)
+        await connection.websocket.send(output(number, b"data"))
+        await connection.until_acknowledged({number})
+        reset(connection)
+
+    server_numbers: list[int] = []
+    # No delay is asked for: each loss is a new one, and data was flowing.
+    assert _connections_until(send_and_break, 5) == []

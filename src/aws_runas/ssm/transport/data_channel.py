@@ -18,6 +18,7 @@ from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import Event
+from aws_runas.ssm.core.message import read_plain_acknowledgement
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
@@ -31,6 +32,8 @@ from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
 TERMINATE_SESSION: Final = 2  # flag, spec 4
 SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
+PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
+BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
 TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
 
 
@@ -93,6 +96,9 @@ class SessionChannel:
         self._driver = ChannelDriver(channel, self)
         self._resumer = Resumer(started, self, service, options.dialling, options.policy)
         self._websocket: WebSocket | None = None
+        self._connected_at = 0.0
+        self._is_proved = False  # the connection has carried something from the agent
+        self._data_at = float("-inf")  # when data was last received
         self._reconnecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._session_type = ""
@@ -177,7 +183,8 @@ class SessionChannel:
         now = self._loop.time()
         self._pause.message_received(now)
         self._silence.messages_received(messages, now)
-        self._resumer.succeeded()
+        if not self._is_proved and any(_is_acknowledgement(message) for message in messages):
+            self._prove_connection()
         self._driver.messages_received(messages)
 
     def writing_resumed(self) -> None:
@@ -189,6 +196,8 @@ class SessionChannel:
         self._websocket = None
         self._driver.disconnect()
         self._silence.disconnected()
+        if self._loop.time() - self._connected_at >= PROVED_AFTER:
+            self._prove_connection()
         if self._terminating is None:
             self._reconnecting = self._loop.create_task(self._reconnect(str(closed)))
 
@@ -218,7 +227,13 @@ class SessionChannel:
             self._probed_at = now
             websocket.probe(SILENCE)
 
+    def _prove_connection(self) -> None:
+        if not self._is_proved:
+            self._is_proved = True
+            self._resumer.connection_proved()
+
     def _connected(self, websocket: WebSocket, token: str) -> None:
+        self._connected_at, self._is_proved = self._loop.time(), False
         self._websocket = websocket
         self._silence.connected(self._loop.time())
         self._driver.connect(websocket, token)
@@ -230,6 +245,8 @@ class SessionChannel:
         match event:
             case events.DataReceived():
                 self._pause.data_received()
+                self._data_at = self._loop.time()
+                self._prove_connection()
                 handler.data_received(event.data, event.payload_type)
             case events.SendingUnblocked():
                 handler.writable()
@@ -275,8 +292,9 @@ class SessionChannel:
         lost_at = self._loop.time()
         if self._handler is not None:
             self._handler.connection_lost(reason)
+        was_busy = self._driver.unacknowledged() > 0 or lost_at - self._data_at < BUSY_WITHIN
         try:
-            self._connected(*await self._resumer.reconnect(lost_at))
+            self._connected(*await self._resumer.reconnect(lost_at, was_busy=was_busy))
         except AwsRunasError as error:
             self._fail(error)
             return
@@ -358,3 +376,7 @@ def _reason_of(output: str) -> SessionError | None:
     """The service's text at the end of a session is there only when something was wrong."""
     text = " ".join(output.split())
     return SessionError(f"the session was ended by the service: {text}", code="session-ended") if text else None
+
+
+def _is_acknowledgement(message: bytes | str) -> bool:
+    return isinstance(message, bytes) and read_plain_acknowledgement(message) is not None

@@ -82,36 +82,68 @@ async def dial(
     """Open a WebSocket to address.
 
     Args:
+        address: where to.
+        owner: of the WebSocket.
+        headers: of the opening request.
+        dialling: how.
         context: for wss, see tls_context; made once for all connections.
 
     Raises:
         HandshakeRefused: the server answered, but not with 101.
         ProxyRefused, OSError, ssl.SSLError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
     """
+    transport = await open_transport(address, dialling=dialling, context=context)
+    return await open_websocket(transport, address, owner, headers=headers, dialling=dialling)
+
+
+async def open_transport(
+    address: StreamAddress, *, dialling: Dialling, context: ssl.SSLContext | None
+) -> asyncio.Transport:
+    """Open the connection below a WebSocket: TCP, the proxy's tunnel, TLS.
+
+    The caller passes it to ``open_websocket`` soon, or closes it with ``abort``.
+
+    Raises:
+        ProxyRefused, OSError, ssl.SSLError, TimeoutError: as they say.
+    """
     tls = context if address.secure else None
     proxy = proxy_for(address.host, address.port, secure=address.secure, environ=dialling.environ)
+    async with asyncio.timeout(dialling.timeout):
+        if proxy is not None:
+            return await _through(proxy, address, tls, dialling)
+        transport, _ = await _connect(asyncio.Protocol, address.host, address.port, tls)
+        return transport
 
-    def make() -> WebSocket:
-        return client_websocket(
-            address,
-            owner,
-            headers=headers,
-            ping_interval=dialling.ping_interval,
-            pong_timeout=dialling.pong_timeout,
-        )
 
-    websocket: WebSocket | None = None
+async def open_websocket(
+    transport: asyncio.Transport,
+    address: StreamAddress,
+    owner: WebSocketOwner,
+    *,
+    headers: Sequence[tuple[str, str]],
+    dialling: Dialling,
+) -> WebSocket:
+    """Send the opening request on a connection of ``open_transport``; see dial.
+
+    Raises:
+        HandshakeRefused, OSError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
+    """
+    websocket = client_websocket(
+        address,
+        owner,
+        headers=headers,
+        ping_interval=dialling.ping_interval,
+        pong_timeout=dialling.pong_timeout,
+    )
     try:
+        if transport.is_closing():
+            raise ConnectionError("the connection was closed before it was used")
+        transport.set_protocol(websocket)
+        websocket.connection_made(transport)
         async with asyncio.timeout(dialling.timeout):
-            if proxy is not None:
-                websocket = await _through(proxy, address, make, tls, dialling)
-            else:
-                _, made = await _connect(make, address.host, address.port, tls)
-                websocket = cast(WebSocket, made)
             await websocket.opened
     except BaseException:
-        if websocket is not None:
-            websocket.abort()
+        transport.abort()
         raise
     return websocket
 
@@ -143,33 +175,24 @@ async def _connect(
 
 
 async def _through(
-    proxy: Proxy,
-    address: StreamAddress,
-    make: Callable[[], WebSocket],
-    tls: ssl.SSLContext | None,
-    dialling: Dialling,
-) -> WebSocket:
-    """Ask the proxy for a tunnel, and put the WebSocket (in TLS) into it."""
-    loop = asyncio.get_running_loop()
+    proxy: Proxy, address: StreamAddress, tls: ssl.SSLContext | None, dialling: Dialling
+) -> asyncio.Transport:
+    """Ask the proxy for a tunnel, with TLS inside."""
     outer = tls_context(dialling.ca_bundle) if proxy.secure else None
     tunnel = _Connect(proxy, address)
     transport, _ = await _connect(lambda: tunnel, proxy.host, proxy.port, outer)
     try:
         await tunnel.answered
-        websocket = make()
         if tls is None:
-            transport.set_protocol(websocket)
-            inner: asyncio.BaseTransport = transport
-        else:
-            upgraded = await loop.start_tls(transport, websocket, tls, server_hostname=address.host)
-            if upgraded is None:
-                raise ConnectionError("the connection ended during the TLS handshake")
-            inner = upgraded
+            return transport
+        loop = asyncio.get_running_loop()
+        upgraded = await loop.start_tls(transport, asyncio.Protocol(), tls, server_hostname=address.host)
+        if upgraded is None:
+            raise ConnectionError("the connection ended during the TLS handshake")
+        return upgraded
     except BaseException:
         transport.abort()
         raise
-    websocket.connection_made(inner)
-    return websocket
 
 
 class _Connect(asyncio.Protocol):
