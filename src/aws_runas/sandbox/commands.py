@@ -1,59 +1,86 @@
-"""What the control address can do, beside counting calls: look at sessions, cut them, end them, change faults."""
+"""Commands of the control address: count calls, look at sessions, cut them, end them, change faults."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_runas.sandbox.agent.session import AgentSession
+from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.fixtures import MFA_SERIAL, USER
-from aws_runas.sandbox.options import PUBLICATION_FORMS
+from aws_runas.sandbox.instances import Instances
+from aws_runas.sandbox.options import PUBLICATION_FORMS, Faults
 from aws_runas.sandbox.services.control import Command
+from aws_runas.sandbox.services.gateway import Gateway
 from aws_runas.sandbox.services.session import Session
+from aws_runas.sandbox.services.ssm import SsmService
+from aws_runas.sandbox.services.sts import MfaDevices
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION, START_PUBLICATION
 
-if TYPE_CHECKING:
-    from aws_runas.sandbox.host import Host
+
+class SandboxState:
+    """What commands change while a sandbox runs.
+
+    Attributes:
+        faults: for the calls and sessions that begin from now on.
+        adopted: process ids that end with the sandbox.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.adopted: set[int] = set()
 
 
 class HostCommands:
     """The commands of one sandbox. Called on the event loop."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(
+        self,
+        state: SandboxState,
+        gateway: Gateway,
+        ssm: SsmService,
+        instances: Instances,
+        devices: MfaDevices,
+        clock: Clock,
+    ) -> None:
+        self._state = state
+        self._gateway = gateway
+        self._ssm = ssm
+        self._instances = instances
+        self._devices = devices
+        self._clock = clock
 
     def table(self) -> dict[str, Command]:
-        """The commands by name."""
-        gateway = self._host.gateway
+        """Return the commands by name."""
         return {
-            "calls": lambda _: gateway.calls(),
-            "forget-calls": lambda _: gateway.forget_calls(),
+            "calls": lambda _: self._gateway.calls(),
+            "forget-calls": lambda _: self._gateway.forget_calls(),
             "mfa-code": self._mfa_code,
-            "adopt": lambda order: self._host.adopted.add(int(order["pid"])),
-            "disown": lambda order: self._host.adopted.discard(int(order["pid"])),
-            "sessions": lambda _: [described(each) for each in self._host.ssm.sessions.values()],
+            "adopt": lambda order: self._state.adopted.add(int(order["pid"])),
+            "disown": lambda order: self._state.adopted.discard(int(order["pid"])),
+            "sessions": lambda _: [describe(session) for session in self._ssm.sessions.values()],
             "cut": self._cut,
             "end": self._end,
             "agent-leaves": self._agent_leaves,
             "publish": self._publish,
             "faults": self._faults,
-            "away": lambda order: self._host.instances.set_away(order["target"], away=bool(order["away"])),
+            "away": lambda order: self._instances.set_away(order["target"], away=bool(order["away"])),
         }
 
     def _mfa_code(self, order: dict[str, Any]) -> str:
-        device = self._host.devices.find(order.get("user", USER), order.get("serial", MFA_SERIAL))
+        device = self._devices.find(order.get("user", USER), order.get("serial", MFA_SERIAL))
         if device is None:
             raise ValueError("no such device")
-        return device.fresh_code(self._host.clock.now())
+        return device.fresh_code(self._clock.now())
 
     def _chosen(self, order: dict[str, Any]) -> list[Session]:
-        """The session that was named, or all that are not over."""
-        sessions = [each for each in self._host.ssm.sessions.values() if each.ended is None]
+        """Return the named session, or all that have not ended."""
+        sessions = [session for session in self._ssm.sessions.values() if session.ended is None]
         wanted = order.get("session_id")
-        return [each for each in sessions if wanted in (None, each.session_id)]
+        return [session for session in sessions if wanted in (None, session.session_id)]
 
     def _cut(self, order: dict[str, Any]) -> int:
-        chosen = [each for each in self._chosen(order) if each.client is not None]
+        chosen = [session for session in self._chosen(order) if session.client is not None]
         for session in chosen:
             session.cut(order.get("code", 1000), order.get("reason", "Bye"), abort=order.get("abort", False))
         return len(chosen)
@@ -65,7 +92,7 @@ class HostCommands:
         return len(chosen)
 
     def _agent_leaves(self, order: dict[str, Any]) -> int:
-        agents = [each.agent for each in self._chosen(order) if isinstance(each.agent, AgentSession)]
+        agents = [session.agent for session in self._chosen(order) if isinstance(session.agent, AgentSession)]
         for agent in agents:
             agent.leave(float(order["seconds"]))
         return len(agents)
@@ -81,11 +108,11 @@ class HostCommands:
         return len(chosen)
 
     def _faults(self, order: dict[str, Any]) -> None:
-        self._host.faults = dataclasses.replace(self._host.faults, **order)
+        self._state.faults = dataclasses.replace(self._state.faults, **order)
 
 
-def described(session: Session) -> dict[str, Any]:
-    """A session for those who test."""
+def describe(session: Session) -> dict[str, Any]:
+    """Return a session as tests see it."""
     return {
         "session_id": session.session_id,
         "target": session.plan.target,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, Population, role_arn
+from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, Fixtures, role_arn
 from aws_runas.sandbox.services.principals import ACCOUNT
 
 CONFIG = """\
@@ -95,7 +95,7 @@ END
 HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
 
 
-def write(directory: Path, population: Population, region: str, port: int, token: str) -> None:
+def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: str) -> None:
     """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
 
     Args:
@@ -117,8 +117,8 @@ def write(directory: Path, population: Population, region: str, port: int, token
         reader=role_arn("sandbox-reader"),
     )
     credentials = (
-        f"[{USER}]\naws_access_key_id = {population.access_key_id}\n"
-        f"aws_secret_access_key = {population.secret_access_key}\n"
+        f"[{USER}]\naws_access_key_id = {fixtures.access_key_id}\n"
+        f"aws_secret_access_key = {fixtures.secret_access_key}\n"
     )
     files.write_atomic(home / ".aws" / "config", config.encode())
     files.write_atomic(home / ".aws" / "credentials", credentials.encode())

@@ -68,6 +68,7 @@ class InstanceSpec:
 
     Args:
         agent: it has an SSM agent that is online.
+        programs: "" for those of this machine, or ``busybox``, ``no-python`` or ``distroless``.
     """
 
     instance_id: str
@@ -77,6 +78,7 @@ class InstanceSpec:
     running: bool = True
     agent: bool = True
     tags: dict[str, str] = field(default_factory=dict)
+    programs: str = ""
 
 
 INSTANCES = (
@@ -88,20 +90,23 @@ INSTANCES = (
     InstanceSpec("i-0aaaaaaaaaaaaaaa2", "worker", "10.0.0.22", tags={"Env": "prod", "Role": "worker"}),
     InstanceSpec("i-0bbbbbbbbbbbbbbb1", "stopped", "10.0.0.31", running=False, agent=False, tags={"Env": "test"}),
     InstanceSpec("i-0ccccccccccccccc1", "no-agent", "10.0.0.32", agent=False, tags={"Env": "test"}),
+    InstanceSpec("i-0ddddddddddddddd1", "busybox", "10.0.0.41", programs="busybox"),
+    InstanceSpec("i-0ddddddddddddddd2", "no-python", "10.0.0.42", programs="no-python"),
+    InstanceSpec("i-0ddddddddddddddd3", "distroless", "10.0.0.43", programs="distroless"),
 )
 MANAGED_NODE = "mi-0123456789abcdef0"  # a machine of one's own, known to SSM and not to EC2
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
-    """What was made anew: the user's keys and the MFA device's seed."""
+class Fixtures:
+    """Values that differ in every sandbox: the user's keys and the seed of the MFA device."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     mfa_seed: str = field(repr=False)
 
 
-def populate_iam(moto: Moto) -> Population:
+def populate_iam(moto: Moto) -> Fixtures:
     """Make the user, its MFA device and keys, the group and the roles."""
     iam = moto.iam
     iam.create_user(moto.region, USER).id = new_identifier("AIDA")
@@ -125,7 +130,7 @@ def populate_iam(moto: Moto) -> Population:
     deploy = {**assume, "Resource": [role_arn("deploy-test"), "arn:aws:iam::*:role/deploy-*"]}
     iam.put_group_policy("developers", "deploy", json.dumps({"Version": "2012-10-17", "Statement": [deploy]}))
     iam.add_user_to_group("developers", USER)
-    return Population(key.access_key_id, key.secret_access_key, device.base32_string_seed)
+    return Fixtures(key.access_key_id, key.secret_access_key, device.base32_string_seed)
 
 
 def _make_role(moto: Moto, spec: RoleSpec) -> None:

@@ -1,7 +1,7 @@
 """The process in which a sandbox lives: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
 
-The first line of standard input is its order (JSON), the first of its standard output says that it is ready (JSON).
-It ends when standard input does, so it never outlives who started it, whatever became of them.
+The first line of stdin holds the options (JSON). The first line of stdout says that the sandbox is ready (JSON).
+The process ends at the end of its stdin, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from aws_runas.sandbox import configuration
 from aws_runas.sandbox.clock import Clock
-from aws_runas.sandbox.commands import HostCommands
+from aws_runas.sandbox.commands import HostCommands, SandboxState
 from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
@@ -34,7 +34,7 @@ from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import Key, TemporaryKeys
+from aws_runas.sandbox.services.principals import TemporaryKeys
 from aws_runas.sandbox.services.ssm import SsmService
 from aws_runas.sandbox.services.sso_portal import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.services.sts import MfaDevices, Sts
@@ -47,7 +47,7 @@ class Host:
     """One sandbox, put together.
 
     Args:
-        directory: private, made by who started us; everything that is written lies in it.
+        directory: private, made by the parent process; every file of the sandbox is in it.
         token: of the control address.
     """
 
@@ -56,13 +56,12 @@ class Host:
         self.directory = directory
         self.clock = Clock(options.clock_offset, options.clock_speed)
         self.moto = Moto(options.region)
-        self.population = populate_iam(self.moto)
+        self.fixtures = populate_iam(self.moto)
         self.keys = TemporaryKeys()
         self.devices = MfaDevices(self.moto)
         self.sts = Sts(self.moto, self.keys, self.devices, self.clock)
         self._rest_ready = threading.Event()
-        self.faults = options.faults
-        self.adopted: set[int] = set()
+        self.state = SandboxState(options.faults)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
         self.instances = Instances(options, directory, self.moto)
         self.ssm = SsmService(
@@ -70,8 +69,8 @@ class Host:
             self.instances,
             self.clock,
             options.region,
-            lambda: self.faults,
-            self._authorize,
+            lambda: self.state.faults,
+            lambda *call: self.gateway.authorize(*call),
             self._wait_for if options.kms else lambda _: None,
         )
         databases = Databases(self.moto, self._wait_for)
@@ -88,14 +87,15 @@ class Host:
                 "ec2-instance-connect": InstanceConnect(self.instances).call,
             },
             self._wait_for,
-            lambda: self.faults.sts_slow,
+            lambda: self.state.faults.sts_slow,
         )
         sso_token = secrets.token_urlsafe(32)
         self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.channels = DataChannels(self.ssm, self.gateway)
         self._token = token
-        self.control = Control(token, HostCommands(self).table())
+        commands = HostCommands(self.state, self.gateway, self.ssm, self.instances, self.devices, self.clock)
+        self.control = Control(token, commands.table())
 
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
@@ -120,11 +120,8 @@ class Host:
             return self.portal.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
-    def _authorize(self, action: str, key: Key, resource: str | None) -> None:
-        self.gateway.authorize(action, key, resource)
-
     async def serve(self) -> dict[str, Any]:
-        """Listen, and return what the starter needs to know."""
+        """Listen, and return the answer for the parent process."""
         server = await http.listen(
             lambda: http.HttpConnection(self.handle, self.channels.upgrade, self.clock.now), self.options.port
         )
@@ -132,16 +129,16 @@ class Host:
         service = await http.listen(lambda: http.HttpConnection(hello, _no_upgrade, self.clock.now), 0)
         self.instances.port_map[HELLO_PORT] = service.sockets[0].getsockname()[1]
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
-        configuration.write(self.directory, self.population, self.options.region, port, self._token)
+        configuration.write(self.directory, self.fixtures, self.options.region, port, self._token)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
-        return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.population.mfa_seed}
+        return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.fixtures.mfa_seed}
 
     async def close(self) -> None:
-        """Stop everything, the command too if who started it is gone."""
+        """Stop everything, also the command if the process that started it has ended."""
         self.instances.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
-            if self.adopted:
-                for pid in self.adopted:
+            if self.state.adopted:
+                for pid in self.state.adopted:
                     with contextlib.suppress(OSError):
                         os.kill(pid, number)
                 await asyncio.sleep(0.5)
@@ -149,7 +146,7 @@ class Host:
 
 
 async def hello(request: http.Request) -> Reply:
-    """What answers on port 9000 of every instance."""
+    """Answer a request to port 9000 of an instance."""
     text = f"hello from the sandbox: {request.method} {request.path} on port {HELLO_PORT} of the instance\n"
     return Reply(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
@@ -159,7 +156,7 @@ def _no_upgrade(_request: http.Request, _data: bytes, transport: asyncio.Transpo
 
 
 def remove(directory: Path) -> None:
-    """Remove the sandbox's files; what an agent's process is just writing takes a second look."""
+    """Remove the sandbox's files. Try again while a process of an agent still writes."""
     for _ in range(10):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -180,7 +177,7 @@ async def _run(order: dict[str, Any]) -> int:
             answer = await host.serve()
         except OSError as error:
             answer = {"error": os.strerror(error.errno or 0), "errno": error.errno}
-        print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to who started us
+        print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to the parent process
         if "error" in answer:
             return 1
         lifeline = asyncio.StreamReader()
@@ -195,7 +192,7 @@ async def _run(order: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Run until standard input ends or a signal comes; no thread of moto's may hold the process."""
+    """Run until stdin ends or a signal arrives. Exit without waiting for threads of moto."""
     order = json.loads(os.read(0, 1 << 20))
     status = asyncio.run(_run(order))
     sys.stdout.flush()

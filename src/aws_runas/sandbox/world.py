@@ -23,7 +23,7 @@ from aws_runas.sandbox.control_client import ask
 from aws_runas.sandbox.options import SandboxOptions
 
 END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
-INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online, and nothing special; population.py has the rest
+INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online, and nothing special; fixtures.py has the rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One direction of the relay between client and agent, with everything that can go wrong on the way."""
+"""One direction of the relay between client and agent, with its faults."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from random import Random
 from aws_runas.sandbox.options import Faults
 
 RATE_WINDOW = 2.0  # seconds over which the service judges a rate ("for a couple of seconds", spec 13.2)
-LATE = 0.03  # seconds by which a reordered frame is later than its neighbours
+LATE = 0.03  # seconds by which a reordered frame is later than the frames around it
 
 Frames = list[bytes | str]
 
 
-class Line:
-    """Delivers frames, or does not.
+class Link:
+    """Deliver frames, late, twice or never, as the faults say.
 
     Args:
         deliver: takes what arrives.

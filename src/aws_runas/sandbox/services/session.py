@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services import service_messages
-from aws_runas.sandbox.services.link import Frames, Line, RateMeter
+from aws_runas.sandbox.services.link import Frames, Link, RateMeter
 from aws_runas.sandbox.services.tickets import Tickets
 from aws_runas.ssm.core.message import AGENT_SESSION_STATE, PAUSE_PUBLICATION, START_PUBLICATION, message_type_of
 from aws_runas.ssm.transport.websocket import WebSocket
@@ -87,8 +87,8 @@ class Session:
         self.agent: AgentLink | None = None
         self._started_client = False
         random = Random(f"{faults.seed} {plan.target}")  # noqa: S311 - faults, not secrets
-        self._to_agent = Line(faults, random, self._deliver_to_agent)
-        self._to_client = Line(faults, random, self._deliver_to_client)
+        self._to_agent = Link(faults, random, self._deliver_to_agent)
+        self._to_client = Link(faults, random, self._deliver_to_client)
         self._rate = RateMeter(faults.frame_limit) if faults.frame_limit else None
         self._last_input = self._loop.time()
         self._timers = [self._loop.call_later(IDLE_TIMEOUT, self.end, NEVER_USED)]
