@@ -9,8 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
+from typing import TextIO
 
-from aws_runas.cli.environment import Environment
 from aws_runas.errors import ProgramError
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
@@ -35,11 +35,16 @@ class _Ended(BaseException):
         self.number = number
 
 
-def run_inside(options: SandboxOptions, program: Sequence[str], env: Environment) -> int:
+def run_inside(
+    options: SandboxOptions, program: Sequence[str], environ: Mapping[str, str], is_terminal: bool, stderr: TextIO
+) -> int:
     """Start a sandbox, run a program in it, end the sandbox.
 
     Args:
         program: with its arguments; empty for the user's shell.
+        environ: variables of the caller.
+        is_terminal: stdin is one; then a banner is written before the user's shell.
+        stderr: where the banner goes.
 
     Returns:
         The program's exit status, 128+n for a signal.
@@ -49,11 +54,11 @@ def run_inside(options: SandboxOptions, program: Sequence[str], env: Environment
     """
     with _raising_signals():
         try:
-            with start_sandbox(options, base=env.environ) as sandbox:
-                words = list(program) or [env.environ.get("SHELL") or "/bin/sh"]
-                if not program and env.stdin.isatty():
-                    env.stderr.write(BANNER.format(endpoint=sandbox.endpoint))
-                    env.stderr.flush()
+            with start_sandbox(options, base=environ) as sandbox:
+                words = list(program) or [environ.get("SHELL") or "/bin/sh"]
+                if not program and is_terminal:
+                    stderr.write(BANNER.format(endpoint=sandbox.endpoint))
+                    stderr.flush()
                 return _run(words, sandbox)
         except _Ended as ended:
             return 128 + ended.number

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aws_runas import files
-from aws_runas.sandbox.agent.machine import Machine
+from aws_runas.sandbox.agent.machine import Machine, make_programs
+from aws_runas.sandbox.agent.process import kill_survivors
 from aws_runas.sandbox.agent.session import AgentSession
 from aws_runas.sandbox.fixtures import INSTANCES, MANAGED_NODE
 from aws_runas.sandbox.options import SandboxOptions
@@ -51,8 +52,12 @@ class Instances:
     def machine(self, target: str) -> Machine:
         """The instance's corner of this machine, made when first needed."""
         home = self._directory / target.replace("/", "_").replace(":", "_")
-        files.make_private_directory(home)
-        return Machine(target, home, self._options.agent_version, self._options.agent_rate, self.port_map, self._moto)
+        agent_directory = self._directory.parent / "agent"
+        for path in (home, agent_directory):
+            files.make_private_directory(path)
+        spec = self._with_agent.get(target)
+        programs = make_programs(self._directory.parent / "programs", "" if spec is None else spec.programs)
+        return Machine(target, home, agent_directory, programs, self._options, self.port_map, self._moto)
 
     def join(self, session: Session) -> None:
         """Let the agent of the session's target join it: at once, later, or not at all."""
@@ -75,10 +80,28 @@ class Instances:
         self._sessions.add(agent)
         agent.start()
 
+    def preferences(self) -> dict[str, Any]:
+        """Return the account's session preferences, as SSM-SessionManagerRunShell holds them."""
+        return {
+            "s3BucketName": "",
+            "s3KeyPrefix": "",
+            "s3EncryptionEnabled": True,
+            "cloudWatchLogGroupName": self._options.log_group,
+            "cloudWatchEncryptionEnabled": bool(self._options.log_group),
+            "cloudWatchStreamingEnabled": bool(self._options.log_group),
+            "idleSessionTimeout": "20",
+            "maxSessionDuration": "",
+            "kmsKeyId": self.kms_key if self._options.kms else "",
+            "runAsEnabled": bool(self._options.run_as),
+            "runAsDefaultUser": self._options.run_as,
+            "shellProfile": {"windows": "", "linux": self._options.shell_profile},
+        }
+
     def stop(self) -> None:
         """End every session's processes and connections."""
         for agent in list(self._sessions):
             agent.stop()
+        kill_survivors(self._directory)
 
     def information(self, wanted: set[str] | None, now: float) -> list[dict[str, Any]]:
         """What DescribeInstanceInformation tells."""

@@ -10,6 +10,8 @@ from typing import Any
 
 PUBLICATION_FORMS = ("json", "wrong-digest", "text", "empty")
 SIGNATURE_RULES = ("optional", "required", "refused")
+MANNERS = ("official", "kind")
+PACES = ("official", "none")
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -52,6 +54,7 @@ class Faults:
         start_slow, sts_slow: seconds by which StartSession, and every STS call, is late.
         start_fails, resume_fails: an error code that StartSession, or ResumeSession, answers.
         single_use_tokens: a token is good for one connection.
+        start_rate: calls of StartSession a second, above which they are throttled; the real quota is about 3.
     """
 
     close_after: float | None = None
@@ -77,6 +80,7 @@ class Faults:
     start_fails: str = ""
     resume_fails: str = ""
     single_use_tokens: bool = True
+    start_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,12 @@ class SandboxOptions:
         faults: see Faults.
         agent_version: what the agents say they are, and behave like.
         agent_rate: frames a second that an agent sends at most; official ones manage about 650.
+        agent_manners: "official": as awkward as official agents (docs/how-to/sandbox.md); "kind": nothing of that.
+        agent_pace: "official": the agent sleeps as official ones do, 1 s before its first read of a terminal and 1 ms
+            after each read.
+        shell_profile: typed into each shell before the client's input, as the account's preferences say.
+        run_as: user name of the preferences' RunAs; "" for ssm-user.
+        log_group: CloudWatch log group of the preferences.
         kms: sessions of shells and commands are encrypted with the sandbox's KMS key.
         clock_offset: seconds by which the service's clock is ahead of this machine's.
         clock_speed: how much faster than ours the service's time runs: lifetimes are divided by it.
@@ -99,6 +109,11 @@ class SandboxOptions:
     faults: Faults = field(default_factory=Faults)
     agent_version: str = "3.3.0.0"
     agent_rate: float | None = None
+    agent_manners: str = "official"
+    agent_pace: str = "none"
+    shell_profile: str = ""
+    run_as: str = ""
+    log_group: str = ""
     kms: bool = False
     clock_offset: float = 0.0
     clock_speed: float = 1.0

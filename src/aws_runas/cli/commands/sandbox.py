@@ -42,6 +42,7 @@ FAULTS = (
     ("start-fails", "text", "CODE", "StartSession answers this error"),
     ("resume-fails", "text", "CODE", "ResumeSession answers this error"),
     ("sts-slow", "time", "TIME", "STS takes TIME for each call"),
+    ("start-rate", "number", "N", "throttle StartSession above N calls a second; the real service allows about 3"),
     ("reuse-tokens", "switch", "", "a token is good for more than one connection"),
 )
 
@@ -61,6 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent-version", metavar="VERSION", help="what the agents say they are, 3.3.0.0 by default")
     parser.add_argument(
         "--agent-rate", metavar="N", help="messages a second that an agent sends at most; no limit without"
+    )
+    parser.add_argument(
+        "--agent-manners", metavar="KIND", help="official (the default): as awkward as official agents; or kind"
+    )
+    parser.add_argument(
+        "--agent-pace", metavar="KIND", help="official: agents sleep as official ones do; or none (the default)"
+    )
+    parser.add_argument(
+        "--shell-profile", metavar="TEXT", default="", help="commands that the account types into each shell"
+    )
+    parser.add_argument("--run-as", metavar="USER", default="", help="RunAs user of the session preferences")
+    parser.add_argument(
+        "--log-group", metavar="NAME", default="", help="CloudWatch log group of the session preferences"
     )
     parser.add_argument(
         "--external-agent", metavar="ID", action="append", default=[], help="an instance whose agent connects by itself"
@@ -95,6 +109,11 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         faults=Faults(**values),
         agent_version=_version(namespace.agent_version or "3.3.0.0"),
         agent_rate=_rate(namespace.agent_rate),
+        agent_manners=_value("--agent-manners", "manners", namespace.agent_manners or "official"),
+        agent_pace=_value("--agent-pace", "pace", namespace.agent_pace or "none"),
+        shell_profile=namespace.shell_profile,
+        run_as=namespace.run_as,
+        log_group=namespace.log_group,
         external_agents=tuple(namespace.external_agent),
         kms=namespace.kms,
         clock_offset=_value("--clock-offset", "offset", namespace.clock_offset or "0s"),
@@ -116,7 +135,7 @@ def run(options: Options, env: Environment) -> Result:
         )
     from aws_runas.sandbox.command import run_inside
 
-    return Result(run_inside(options.sandbox, options.program, env))
+    return Result(run_inside(options.sandbox, options.program, env.environ, env.stdin.isatty(), env.stderr))
 
 
 def _otp(env: Environment) -> str:
@@ -156,7 +175,7 @@ def _version(text: str) -> str:
 
 
 def _value(flag: str, kind: str, given: str | bool) -> Any:
-    from aws_runas.sandbox.options import PUBLICATION_FORMS, SIGNATURE_RULES, parse_time
+    from aws_runas.sandbox.options import MANNERS, PACES, PUBLICATION_FORMS, SIGNATURE_RULES, parse_time
 
     if isinstance(given, bool):
         return given
@@ -170,7 +189,8 @@ def _value(flag: str, kind: str, given: str | bool) -> Any:
             return number
         if kind == "integer":
             return int(given)
-        allowed = {"signature": SIGNATURE_RULES, "publication": PUBLICATION_FORMS}.get(kind)
+        choices = {"signature": SIGNATURE_RULES, "publication": PUBLICATION_FORMS, "manners": MANNERS, "pace": PACES}
+        allowed = choices.get(kind)
         if allowed is not None and given not in allowed:
             raise ValueError(f"must be one of {', '.join(allowed)}")
     except ValueError as problem:

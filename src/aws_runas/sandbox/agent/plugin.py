@@ -47,6 +47,16 @@ class PluginHost(Protocol):
     def send_exit_code(self, status: int) -> None:
         """Send the command's exit status."""
 
+    def is_paused(self) -> bool:
+        """Tell whether the service has paused the agent's output."""
+        ...
+
+    def block_reader(self) -> None:
+        """Read nothing of the client until unblock_reader: no acknowledgement, no signal, no end."""
+
+    def unblock_reader(self) -> None:
+        """Undo block_reader."""
+
     def pause_reading(self) -> None:
         """Stop reading from the client, because the plugin accepts nothing now."""
 

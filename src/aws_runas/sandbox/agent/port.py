@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import assert_never
 
 from aws_runas.sandbox.agent.connection import Connection
@@ -12,6 +13,8 @@ from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
 
+PACED_READ = 1024  # bytes that official agents send at once
+READ_PAUSE = 0.001  # seconds that official agents sleep after each read
 CONNECT_TO_PORT_ERROR, DISCONNECT_TO_PORT = 3, 1  # flags, spec 4
 FRAME_DATA = 32768  # bytes in a smux frame, as official agents
 
@@ -24,12 +27,42 @@ def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int
     return host, port
 
 
+class Pump:
+    """Decides how much of a port's output is sent now.
+
+    Args:
+        resume: called when more may be sent after a pause.
+    """
+
+    def __init__(self, agent: PluginHost, resume: Callable[[], None]) -> None:
+        self._agent = agent
+        self._resume = resume
+        self._paced = agent.machine.paced
+        self._asleep = False
+
+    def room(self) -> int:
+        """Return how many bytes may be sent now."""
+        room = 0 if self._asleep else self._agent.capacity()
+        return min(room, PACED_READ) if self._paced else room
+
+    def sent(self) -> None:
+        """Sleep after a message, as official agents do."""
+        if self._paced:
+            self._asleep = True
+            asyncio.get_running_loop().call_later(READ_PAUSE, self._wake)
+
+    def _wake(self) -> None:
+        self._asleep = False
+        self._resume()
+
+
 class MuxPortPlugin:
     """Many connections. Implements plugin.Plugin."""
 
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
         self._destination = destination(agent, properties)
+        self._pump = Pump(agent, self.writable)
         self._smux = SmuxSession(Side.SERVER, frame_data=FRAME_DATA)
         self._connections: dict[int, Connection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,12 +151,13 @@ class MuxPortPlugin:
             self.writable()
 
     def writable(self) -> None:
-        """Send as much as the channel takes."""
-        while self._smux.wants_to_send() and (room := self._agent.capacity()):
+        """Send as much as the channel takes, or one message a millisecond at the official pace."""
+        while self._smux.wants_to_send() and (room := self._pump.room()):
             data = self._smux.data_to_send(room)
             if not data:
                 break
             self._agent.write(data)
+            self._pump.sent()
         for event in self._smux.events():
             if isinstance(event, StreamUnblocked) and event.stream_id in self._connections:
                 self._connections[event.stream_id].resume_reading()
@@ -149,6 +183,7 @@ class BasicPortPlugin:
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
         self._destination = destination(agent, properties)
+        self._pump = Pump(agent, self.writable)
         self._forwarding = properties.get("type") == "LocalPortForwarding"
         self._connection: Connection | None = None
         self._early = bytearray()
@@ -205,10 +240,11 @@ class BasicPortPlugin:
         return not self._outgoing
 
     def writable(self) -> None:
-        """Send as much as the channel takes."""
-        while self._outgoing and (room := self._agent.capacity()):
+        """Send as much as the channel takes, or one message a millisecond at the official pace."""
+        while self._outgoing and (room := self._pump.room()):
             self._agent.write(bytes(self._outgoing[:room]))
             del self._outgoing[:room]
+            self._pump.sent()
         if not self._outgoing:
             if self._connection is not None:
                 self._connection.resume_reading()

@@ -11,7 +11,9 @@ from aws_runas.sandbox.agent.command import CommandPlugin
 from aws_runas.sandbox.agent.machine import Machine, decrypt, newer_client
 from aws_runas.sandbox.agent.plugin import Plugin
 from aws_runas.sandbox.agent.port import BasicPortPlugin, MuxPortPlugin
+from aws_runas.sandbox.agent.reading import ChannelReader, output_message
 from aws_runas.sandbox.agent.shell import ShellPlugin
+from aws_runas.sandbox.agent.words import split_words
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.link import Frames
 from aws_runas.sandbox.services.session import Session
@@ -63,6 +65,7 @@ class AgentSession:
         self.session = session
         self.machine = machine
         self._on_stop = on_stop
+        self._encrypted = bool(kms_key)
         plan = session.plan
         channel = Channel(
             Role.AGENT,
@@ -83,6 +86,8 @@ class AgentSession:
         )
         self._driver = ChannelDriver(channel, self)
         self._link = _Relay(session)
+        one_by_one = machine.official and plan.session_type != "Port"
+        self._reader = ChannelReader(self._driver.messages_received, one_by_one=one_by_one)
         self._plugin: Plugin | None = None
         self._decrypting: asyncio.Task[None] | None = None
         self._held = False  # the plugin waits for the client's connection to take more
@@ -108,6 +113,32 @@ class AgentSession:
         """Lose the connection to the service, and have it again after so long; what was sent meanwhile is lost."""
         if self._stopped or self.session.agent is not self:
             return
+        if self.machine.official:
+            self._reader.cut_at_next_burst(lambda frames: self._cut(frames, seconds))
+        else:
+            self._disconnect(seconds)
+
+    def _cut(self, frames: Frames, seconds: float) -> None:
+        """Lose the connection with messages in the receive buffer, as official agents do (trap 12.16).
+
+        The first is executed and counted, and its acknowledgement is lost. The second is executed and not counted,
+        because its acknowledgement cannot be written: it will be executed again. The others are lost.
+        """
+        if self._stopped or self.session.agent is not self:
+            return
+        counted: int | None = None
+        for frame in frames:
+            message = output_message(frame)
+            if counted is None:
+                self._driver.messages_received([frame])
+                counted = None if message is None else message.sequence_number
+            elif message is not None and message.sequence_number == counted + 1:
+                if self._plugin is not None and not self._encrypted:
+                    self._plugin.receive(message.payload)
+                break
+        self._disconnect(seconds)
+
+    def _disconnect(self, seconds: float) -> None:
         self._driver.disconnect()
         self.session.agent_gone(self)
         self._absence = self._loop.call_later(seconds, self._come_back)
@@ -121,7 +152,7 @@ class AgentSession:
 
     def receive(self, frames: Frames) -> None:
         """Frames of the client or the service."""
-        self._driver.messages_received(frames)
+        self._reader.receive(frames)
 
     def client_writable(self) -> None:
         """Go on sending."""
@@ -132,6 +163,7 @@ class AgentSession:
         if self._stopped:
             return
         self._stopped = True
+        self._reader.close()
         for timer in (self._deadline, self._absence, self._decrypting):
             if timer is not None:
                 timer.cancel()
@@ -161,6 +193,18 @@ class AgentSession:
     def send_exit_code(self, status: int) -> None:
         """Send the command's exit status."""
         self._driver.send_exit_code(status)
+
+    def is_paused(self) -> bool:
+        """Tell whether the service has paused the agent's output."""
+        return self._reader.paused
+
+    def block_reader(self) -> None:
+        """Read nothing of the client until unblock_reader: no acknowledgement, no signal, no end."""
+        self._reader.block()
+
+    def unblock_reader(self) -> None:
+        """Undo block_reader."""
+        self._reader.unblock()
 
     def pause_reading(self) -> None:
         """Stop reading from the client, because the plugin accepts nothing now."""
@@ -258,9 +302,10 @@ class AgentSession:
         plan, version = self.session.plan, self.machine.agent_version
         match plan.session_type:
             case "Standard_Stream":
-                return ShellPlugin(self, None)
+                profile = self.machine.options.shell_profile
+                return ShellPlugin(self, ["sh"], f"{profile}\n".encode() if profile else b"")
             case "InteractiveCommands":
-                return ShellPlugin(self, " ".join(plan.parameters["command"]))
+                return ShellPlugin(self, self._interactive_words(" ".join(plan.parameters["command"])))
             case "NonInteractiveCommands":
                 return CommandPlugin(self, plan.parameters)
         properties = plan.properties or {}
@@ -268,3 +313,12 @@ class AgentSession:
         if forwarding and later_than(version, "3.0.196.0") and newer_client(client_version):
             return MuxPortPlugin(self, properties)
         return BasicPortPlugin(self, properties)
+
+    def _interactive_words(self, command: str) -> list[str]:
+        """Return what a command on a terminal starts: words in a container, a shell on an instance."""
+        if self.machine.official and self.session.plan.target.startswith("ecs:"):
+            try:
+                return split_words(command) or [""]
+            except ValueError:
+                return [command]  # which is not found either
+        return ["sh", "-c", command]

@@ -1,4 +1,7 @@
-"""Shells and interactive commands: a process on a PTY of its own (spec 11)."""
+"""Shells and interactive commands: a process on a PTY of its own (spec 11).
+
+With the official manners, output passes a UTF-8 reader, and a terminal that takes no more input blocks the channel.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,43 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import struct
 import sys
 import termios
 from asyncio.subprocess import Process
 
+from aws_runas.sandbox.agent.output import OutputReader
 from aws_runas.sandbox.agent.plugin import PluginHost
-from aws_runas.sandbox.agent.process import environment, kill_session
+from aws_runas.sandbox.agent.process import kill_session
 
 READ_SIZE = 65536
 # Makes the terminal it is given its own: on Linux a session's leader does so by opening it.
-TAKE_TERMINAL = 'exec <"$0" >"$0" 2>&1; if [ -n "$1" ]; then exec sh -c "$1"; else exec sh; fi'
+TAKE_TERMINAL = 'exec <"$0" >"$0" 2>&1; exec "$@"'
+FIRST_READ_DELAY = 1.0  # seconds that official agents wait before they read output
+PACED_READ = 1024  # bytes that official agents read at once
+READ_PAUSE = 0.001  # seconds that official agents sleep after each read
 
 
 class ShellPlugin:
     """Implements plugin.Plugin.
 
     Args:
-        command: for the shell to run; None for an interactive shell.
+        words: the program and its arguments.
+        typed: input that comes before the client's, as the account's shell profile does.
     """
 
-    def __init__(self, agent: PluginHost, command: str | None) -> None:
+    def __init__(self, agent: PluginHost, words: list[str], typed: bytes = b"") -> None:
         self._agent = agent
-        self._command = command
+        self._words = words
+        self._official = agent.machine.official
+        self._paced = agent.machine.paced
         self._loop = asyncio.get_running_loop()
         self._master = -1
         self._process: Process | None = None
-        self._tail = b""
-        self._input = bytearray()
+        self._output = OutputReader(official=self._official)
+        self._input = bytearray(typed)
+        self._ready = False  # the agent has begun to read output
         self._reading = False
         self._writing = False
         self._exited = False
@@ -46,24 +58,32 @@ class ShellPlugin:
         self._task = self._loop.create_task(self._run())
 
     async def _run(self) -> None:
+        environ = self._agent.machine.environment()
+        if shutil.which(self._words[0], path=environ["PATH"]) is None:
+            text = f'Unable to start shell: exec: "{self._words[0]}": executable file not found in $PATH'
+            self._agent.finish(text)
+            return
         self._master, slave = os.openpty()
         try:
             os.set_blocking(self._master, False)
             self.size(*self._size)
             home = self._agent.machine.home
-            words = ["/bin/sh", "-c", TAKE_TERMINAL, os.ttyname(slave), self._command or ""]
+            words = ["/bin/sh", "-c", TAKE_TERMINAL, os.ttyname(slave), *self._words]
             login = None if sys.platform == "linux" else lambda: os.login_tty(slave)
             self._process = await asyncio.create_subprocess_exec(
                 *words, stdin=slave, stdout=slave, stderr=slave,
-                start_new_session=login is None, preexec_fn=login, cwd=home, env=environment(home),
+                start_new_session=login is None, preexec_fn=login, cwd=home, env=environ,
             )  # fmt: skip
         finally:
             os.close(slave)
         if self._stopped:
             self._end_process()
             return
-        self._start_reading()
         self._write_input()
+        if self._paced:
+            await asyncio.sleep(FIRST_READ_DELAY)
+        self._ready = True
+        self._start_reading()
         await self._process.wait()
         self._exited = True
         if not self._reading:
@@ -73,7 +93,7 @@ class ShellPlugin:
     # --- output
 
     def _start_reading(self) -> None:
-        if not self._reading and self._master >= 0:
+        if self._ready and not self._reading and self._master >= 0:
             self._reading = True
             self._loop.add_reader(self._master, self._read)
 
@@ -83,22 +103,25 @@ class ShellPlugin:
             self._loop.remove_reader(self._master)
 
     def _read(self) -> None:
-        room = self._agent.capacity() - len(self._tail)
+        room = self._agent.capacity() - len(self._output.held)
         if room <= 0:
             self._stop_reading()
             return
         try:
-            data = os.read(self._master, min(READ_SIZE, room))
+            data = os.read(self._master, min(PACED_READ if self._paced else READ_SIZE, room))
         except BlockingIOError:
             data = None
         except OSError:
             data = b""  # EIO: nobody has the terminal any more
         if data:
-            whole, self._tail = split_runes(self._tail + data)
+            whole = self._output.read(data)
             if whole:
                 self._agent.write(whole)
             if self._exited:
                 self._loop.call_soon(self._read_last)
+            elif self._paced:
+                self._stop_reading()
+                self._loop.call_later(READ_PAUSE, self._start_reading)
         elif data == b"" or self._exited:
             self._over()
 
@@ -108,9 +131,9 @@ class ShellPlugin:
 
     def _over(self) -> None:
         self._stop_reading()
-        if self._tail and self._agent.capacity() >= len(self._tail):
-            self._agent.write(self._tail)
-            self._tail = b""
+        tail = self._output.end()
+        if tail and self._agent.capacity() >= len(tail):
+            self._agent.write(tail)
         self._agent.finish()
 
     def writable(self) -> None:
@@ -122,7 +145,7 @@ class ShellPlugin:
     # --- input
 
     def receive(self, data: bytes) -> None:
-        """What the user typed."""
+        """Write what the user typed."""
         self._input += data
         self._write_input()
 
@@ -134,6 +157,8 @@ class ShellPlugin:
                 if not self._writing:
                     self._writing = True
                     self._loop.add_writer(self._master, self._write_input)
+                    if self._official:
+                        self._agent.block_reader()
                 return
             except OSError:
                 self._input.clear()
@@ -142,6 +167,7 @@ class ShellPlugin:
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self._master)
+            self._agent.unblock_reader()
 
     def size(self, columns: int, rows: int) -> None:
         """The terminal's size has changed."""
@@ -170,16 +196,3 @@ class ShellPlugin:
             self._master = -1
         if self._process is not None:
             kill_session(self._process.pid)
-
-
-def split_runes(data: bytes) -> tuple[bytes, bytes]:
-    """Part an incomplete UTF-8 character off the end; what is no UTF-8 passes as it is (spec 11)."""
-    for back in range(1, min(3, len(data)) + 1):
-        octet = data[-back]
-        if octet & 0xC0 == 0x80:
-            continue
-        needed = 4 if octet >= 0xF0 else 3 if octet >= 0xE0 else 2 if octet >= 0xC0 else 1
-        if octet < 0xF8 and needed > back:
-            return data[:-back], data[-back:]
-        break
-    return data, b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
@@ -147,8 +147,13 @@ class Gateway:
             request = replace(request, body=request.body + f"&UserName={key.principal.user_name}".encode())
         return self._moto.call(request, key)
 
-    def authorize(self, action: str, key: Key, resource: str | None) -> None:
+    def authorize(
+        self, action: str, key: Key, resource: str | None, conditions: Mapping[str, str] | None = None
+    ) -> None:
         """Refuse what neither the caller's policies nor its session policies allow.
+
+        Args:
+            conditions: condition keys of the service and their values.
 
         Raises:
             ServiceError: as AWS words it.
@@ -157,7 +162,7 @@ class Gateway:
         if key.temporary and key.principal.user_name and service == "iam" and not key.mfa:
             raise ServiceError("InvalidClientTokenId", "The security token included in the request is invalid", 403)
         context = {"aws:MultiFactorAuthPresent": "true" if key.mfa else "false"} if key.temporary else {}
-        context["aws:PrincipalArn"] = key.principal.arn
+        context |= {"aws:PrincipalArn": key.principal.arn, **(conditions or {})}
         allowed = policy.evaluate(self._moto.identity_policies(key.principal), action, resource, context)
         if allowed and key.session_policies:
             allowed = policy.evaluate(key.session_policies, action, resource, context)

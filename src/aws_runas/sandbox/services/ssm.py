@@ -6,8 +6,11 @@ Source: AWS Systems Manager API reference.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +23,8 @@ from aws_runas.sandbox.services.principals import ACCOUNT, Key
 from aws_runas.sandbox.services.session import Plan, Session
 
 FAILURES = {"InternalServerError": 500, "ThrottlingException": 400, "AccessDeniedException": 400}
-Authorize = Callable[[str, Key, str | None], None]
+Authorize = Callable[..., None]
+DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
 
 class SsmService:
@@ -50,6 +54,8 @@ class SsmService:
         self._faults = faults
         self._authorize = authorize
         self._wait_for = wait_for
+        self._starts: deque[float] = deque()
+        self._starts_lock = threading.Lock()
         self.base_url = ""
         self.sessions: dict[str, Session] = {}
         self._actions: dict[str, Callable[[dict[str, Any], Key], Any]] = {
@@ -84,14 +90,48 @@ class SsmService:
         if faults.start_fails:
             status = FAILURES.get(faults.start_fails, 400)
             raise ServiceError(faults.start_fails, "The sandbox was told to fail StartSession.", status)
+        self._check_start_rate(faults.start_rate)
         target = _text(values, "Target", 1, 400)
         reason = _text(values, "Reason", 1, 256) if "Reason" in values else ""
-        self._authorize("ssm:StartSession", key, self._resource(target))
+        self._authorize_start(target, values.get("DocumentName"), key)
         if "region" in values or not self._instances.is_connected(target):
             raise ServiceError("TargetNotConnected", f"{target} is not connected.")
         parameters = values.get("Parameters") or {}
         plan = documents.plan(target, values.get("DocumentName"), parameters, reason)
         return self.open_session(plan, key)
+
+    def _check_start_rate(self, rate: float | None) -> None:
+        """Throttle calls above a rate, counted over the last second for the whole account."""
+        if rate is None:
+            return
+        now = time.monotonic()
+        with self._starts_lock:
+            while self._starts and self._starts[0] <= now - 1:
+                self._starts.popleft()
+            if len(self._starts) >= rate:
+                raise ServiceError("ThrottlingException", "Rate exceeded")
+            self._starts.append(now)
+
+    def _authorize_start(self, target: str, document: str | None, key: Key) -> None:
+        """Check the permission on the instance and on the document.
+
+        Without a document name, the default document counts only if the policy asks for it with the condition
+        ssm:SessionDocumentAccessCheck.
+        """
+        resource = self._resource(target)
+        if document is None:
+            try:
+                self._authorize("ssm:StartSession", key, resource, {DOCUMENT_CHECK: "false"})
+            except ServiceError:
+                self._authorize("ssm:StartSession", key, resource, {DOCUMENT_CHECK: "true"})
+                document = documents.SHELL
+            else:
+                return
+        else:
+            self._authorize("ssm:StartSession", key, resource, {DOCUMENT_CHECK: "true"})
+        account = "" if document.startswith("AWS-") else ACCOUNT
+        arn = f"arn:aws:ssm:{self._region}:{account}:document/{document}"
+        self._authorize("ssm:StartSession", key, arn, {DOCUMENT_CHECK: "true"})
 
     def _resource(self, target: str) -> str:
         if target.startswith("mi-"):
@@ -191,9 +231,16 @@ class SsmService:
         document = documents.DOCUMENTS.get(name)
         if document is None:
             raise LookupError(name)  # moto may have it
-        content = f'{{"schemaVersion": "1.0", "sessionType": "{document.session_type}"}}'
+        content = json.dumps(self._content(name, document))
         values = {"Name": name, "DocumentVersion": "1", "Status": "Active", "Content": content}
         return values | {"DocumentType": "Session", "DocumentFormat": "JSON"}
+
+    def _content(self, name: str, document: documents.Document) -> dict[str, Any]:
+        content: dict[str, Any] = {"schemaVersion": "1.0", "sessionType": document.session_type}
+        if name == documents.SHELL:
+            content["description"] = "Document to hold regional settings for Session Manager"
+            content["inputs"] = self._instances.preferences()
+        return content
 
 
 def _attribute(session: Session, name: str) -> str:

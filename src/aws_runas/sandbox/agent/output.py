@@ -1,0 +1,79 @@
+"""What official agents do to output on its way: it passes a UTF-8 reader (trap 12.17)."""
+
+from __future__ import annotations
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
+LONGEST_CHARACTER = 4  # bytes in UTF-8
+
+
+class OutputReader:
+    """Filter of one output stream.
+
+    The real character U+FFFD loses its last two bytes. Bytes near the end of a read that form no character wait for
+    the next read; at the end of the output they are never sent.
+
+    Args:
+        official: False passes every byte and keeps only an incomplete character back.
+    """
+
+    def __init__(self, *, official: bool) -> None:
+        self._official = official
+        self._held = b""
+
+    @property
+    def held(self) -> bytes:
+        """Bytes that wait for the next read."""
+        return self._held
+
+    def read(self, data: bytes) -> bytes:
+        """Take the bytes of one read and return those to send."""
+        data = self._held + data
+        end = held_from(data) if self._official else incomplete_from(data)
+        self._held = data[end:]
+        return data[:end].replace(REPLACEMENT, REPLACEMENT[:1]) if self._official else data[:end]
+
+    def end(self) -> bytes:
+        """Return what is still sent when the output ends."""
+        held, self._held = self._held, b""
+        return b"" if self._official else held
+
+
+def held_from(data: bytes) -> int:
+    """Return the position from which an official agent keeps bytes back: the first in the last three without character.
+
+    Characters start only at their first byte, so looking four bytes before the last three finds every border.
+    """
+    tail = max(0, len(data) - LONGEST_CHARACTER + 1)
+    position = tail
+    for start in range(max(0, tail - LONGEST_CHARACTER + 1), tail):
+        length = character_length(data, start)
+        if length and start + length > tail:
+            position = start + length
+    while position < len(data):
+        length = character_length(data, position)
+        if not length or data[position : position + length] == REPLACEMENT:
+            return position
+        position += length
+    return len(data)
+
+
+def character_length(data: bytes, start: int) -> int:
+    """Return the length of the character that starts there, 0 where none does."""
+    for length in range(1, LONGEST_CHARACTER + 1):
+        try:
+            data[start : start + length].decode()
+        except UnicodeDecodeError:
+            continue
+        return length
+    return 0
+
+
+def incomplete_from(data: bytes) -> int:
+    """Return the position of an incomplete character at the end; the length of the data if there is none."""
+    for back in range(1, min(LONGEST_CHARACTER - 1, len(data)) + 1):
+        octet = data[-back]
+        if octet & 0xC0 == 0x80:
+            continue
+        needed = 4 if octet >= 0xF0 else 3 if octet >= 0xE0 else 2 if octet >= 0xC0 else 1
+        return len(data) - back if octet < 0xF8 and needed > back else len(data)
+    return len(data)

@@ -1,0 +1,111 @@
+"""The part of an agent that reads its data channel. It can be blocked, and cut with messages in its buffer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aws_runas.sandbox.services.link import Frames
+from aws_runas.ssm.core.errors import RemoteProtocolError
+from aws_runas.ssm.core.message import (
+    INPUT_STREAM_DATA,
+    PAUSE_PUBLICATION,
+    START_PUBLICATION,
+    Message,
+    decode_message,
+    message_type_of,
+)
+from aws_runas.ssm.core.payloads import OUTPUT
+
+NEXT_BURST = 0.5  # seconds that a cut waits for messages that it can find in the receive buffer
+
+
+class ChannelReader:
+    """Hand frames to the channel, as the one thread of an official agent that reads them.
+
+    While a plugin blocks it, nothing is read: no acknowledgement, no signal, no end.
+
+    Args:
+        process: takes frames.
+        one_by_one: process each frame alone, so that a plugin can block in front of the next.
+    """
+
+    def __init__(self, process: Callable[[Frames], None], *, one_by_one: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._process = process
+        self._one_by_one = one_by_one
+        self._blocked = False
+        self._waiting: Frames = []
+        self._cut: Callable[[Frames], None] | None = None
+        self._cut_timer: asyncio.TimerHandle | None = None
+        self.paused = False  # by pause_publication, until start_publication
+
+    def receive(self, frames: Frames) -> None:
+        """Take the frames of one read."""
+        if self._cut is not None and any(map(is_input, frames)):
+            self._cut_now(frames)
+        elif not self._one_by_one:
+            self._process(frames)
+        else:
+            self._waiting += frames
+            self._drain()
+
+    def _drain(self) -> None:
+        while self._waiting and not self._blocked:
+            frame = self._waiting.pop(0)
+            if isinstance(frame, bytes):
+                message_type = message_type_of(frame)
+                if message_type in (PAUSE_PUBLICATION, START_PUBLICATION):
+                    self.paused = message_type == PAUSE_PUBLICATION
+            self._process([frame])
+
+    def block(self) -> None:
+        """Read nothing more until unblock."""
+        self._blocked = True
+
+    def unblock(self) -> None:
+        """Read on."""
+        if self._blocked:
+            self._blocked = False
+            self._loop.call_soon(self._drain)
+
+    def cut_at_next_burst(self, cut: Callable[[Frames], None]) -> None:
+        """Lose the connection while messages wait in the receive buffer; soon in any case.
+
+        Args:
+            cut: called once with those messages, perhaps none.
+        """
+        if self._cut is None:
+            self._cut = cut
+            self._cut_timer = self._loop.call_later(NEXT_BURST, self._cut_now, [])
+
+    def _cut_now(self, frames: Frames) -> None:
+        cut, self._cut = self._cut, None
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
+        if cut is not None:
+            waiting, self._waiting = self._waiting, []
+            cut(waiting + frames)
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        self._blocked = True
+        self._cut = None
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
+
+
+def is_input(frame: bytes | str) -> bool:
+    """Whether a frame is a data message of the client."""
+    return isinstance(frame, bytes) and message_type_of(frame) == INPUT_STREAM_DATA
+
+
+def output_message(frame: bytes | str) -> Message | None:
+    """Read a frame with input for the plugin; None for every other frame."""
+    if not isinstance(frame, bytes) or not is_input(frame):
+        return None
+    try:
+        message = decode_message(frame)
+    except RemoteProtocolError:
+        return None
+    return message if message.payload_type == OUTPUT else None
