@@ -136,12 +136,12 @@ class CommandPlugin:
 
     async def _wait_for_publication(self) -> None:
         """Wait while the service has paused the agent; the official agent never sends again after a longer pause."""
-        waited = 0.0
+        loop = asyncio.get_running_loop()
+        fatal = loop.time() + FATAL_PAUSE
         while self._official and self._agent.is_paused():
-            if waited >= FATAL_PAUSE:
-                await asyncio.get_running_loop().create_future()
+            if loop.time() >= fatal:
+                await loop.create_future()
             await asyncio.sleep(WAIT_INTERVAL)
-            waited += WAIT_INTERVAL
 
     def writable(self) -> None:
         """The channel takes more."""
