@@ -21,6 +21,7 @@ COMMANDS = {
     "completion": "completion",
     "sandbox": "sandbox",
     "run": "run",
+    "sessions": "sessions",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 SSM = "ssm"

@@ -64,15 +64,23 @@ def open_target(
 
         pick = picker(env.environ)
     target = resolve_target(text, access, pick=pick, environ=env.environ)
-    return OpenTarget(access, target, session_api(access))
+    return OpenTarget(access, target, session_api(access, env))
 
 
-def session_api(access: Access) -> SsmApi:
-    """Return the session calls; a target that is not connected gets a hint that says why."""
+def session_api(access: Access, env: Environment | None = None) -> SsmApi:
+    """Return the session calls. A target that is not connected gets a hint that says why.
+
+    Args:
+        access: the profile.
+        env: where private records of the sessions are kept; None keeps none.
+    """
+    from aws_runas.cli.session.recording import RecordingApi, session_records
 
     def why_offline(target: str) -> str:
         from aws_runas.targets.readiness import why_not_connected
 
         return why_not_connected(target, access)
 
-    return SsmApi(access, why_offline)
+    if env is None:
+        return SsmApi(access, why_offline)
+    return RecordingApi(access, why_offline, session_records(env))

@@ -18,6 +18,7 @@ from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services import documents
+from aws_runas.sandbox.services.describe_sessions import describe_sessions
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
 from aws_runas.sandbox.services.session import Plan, Session
@@ -194,21 +195,7 @@ class SsmService:
         return {"SessionId": session.session_id}
 
     def _describe_sessions(self, values: dict[str, Any], key: Key) -> dict[str, Any]:  # noqa: ARG002
-        state = values.get("State")
-        if state not in ("Active", "History"):
-            raise _invalid("state", state, "Member must satisfy enum value set: [History, Active]")
-        found = [each for each in self.sessions.values() if (each.ended is None) is (state == "Active")]
-        for item in values.get("Filters") or []:
-            name, wanted = item.get("key"), str(item.get("value"))
-            attribute = {"SessionId": "session_id", "Target": "target", "Owner": "owner"}.get(name, "")
-            found = [each for each in found if _attribute(each, attribute) == wanted] if attribute else found
-        start = int(values.get("NextToken") or 0)
-        most = int(values.get("MaxResults") or 50)
-        page = found[start : start + most]
-        reply: dict[str, Any] = {"Sessions": [_described(each) for each in page]}
-        if start + most < len(found):
-            reply["NextToken"] = str(start + most)
-        return reply
+        return describe_sessions(list(self.sessions.values()), values)
 
     # --- instances
 
@@ -241,24 +228,6 @@ class SsmService:
             content["description"] = "Document to hold regional settings for Session Manager"
             content["inputs"] = self._instances.preferences()
         return content
-
-
-def _attribute(session: Session, name: str) -> str:
-    return session.plan.target if name == "target" else str(getattr(session, name))
-
-
-def _described(session: Session) -> dict[str, Any]:
-    state = "Terminated" if session.ended is not None else "Connected" if session.client is not None else "Connecting"
-    values: dict[str, Any] = {
-        "SessionId": session.session_id,
-        "Target": session.plan.target,
-        "Status": state,
-        "StartDate": session.started,
-        "DocumentName": session.plan.document,
-        "Owner": session.owner,
-        "Reason": session.plan.reason,
-    }
-    return values | ({"EndDate": session.ended} if session.ended is not None else {})
 
 
 def _invalid(name: str, value: object, constraint: str) -> ServiceError:

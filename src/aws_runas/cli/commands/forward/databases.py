@@ -64,7 +64,7 @@ def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tup
         for spec in plan.forwards
     )
     databases = {str(Destination(target, each.port, each.host)): each for each in endpoints.values()}
-    return OpenTarget(access, target, session_api(access)), replace(plan, forwards=forwards), databases
+    return OpenTarget(access, target, session_api(access, env)), replace(plan, forwards=forwards), databases
 
 
 class UnreachableHints:
