@@ -25,6 +25,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "password": ("profile",),
     "completion": (SHELLS,),
     "sandbox": ("program",),
+    "run": ("profile", "nothing"),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
 }
 VALUES = {
