@@ -101,6 +101,27 @@ def test_ctrl_c_ends_a_remote_command_with_the_status_that_the_agent_reports(san
     assert process.returncode == 1  # two waiters of the agent race; its report is not the program's status
 
 
+def test_first_interrupt_ends_a_shell_whose_piped_input_has_no_end(sandbox: Sandbox) -> None:
+    producer = subprocess.Popen(["yes", ": more"], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "shell", "my-profile", "i-deadbeef"],
+        env=sandbox.environ,
+        stdin=producer.stdout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        assert b": more" in process.stdout.read(4096)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+    finally:
+        producer.kill()
+        producer.communicate()
+        process.kill()
+
+
 def test_a_reader_that_goes_away_ends_the_session(sandbox: Sandbox) -> None:
     before = sandbox.count("TerminateSession")
     process = subprocess.Popen(

@@ -114,9 +114,14 @@ class ShellSession:
     # --- from the user
 
     def interrupted(self) -> None:
-        """SIGINT that no raw terminal turned into a byte: the remote program gets it; insisting, the user leaves."""
+        """Handle a SIGINT that no raw terminal turned into a byte: the remote program gets it, the third one leaves.
+
+        While piped input is still coming, the first one leaves: behind the input an interrupt would arrive late, and a
+        remote shell would only continue with the rest.
+        """
         self._interrupts += 1
-        if not self._running or self._interrupts > 2:
+        has_piped_input = self._interactive and not self.console.is_terminal and not self._input_ended
+        if not self._running or self._interrupts > 2 or has_piped_input:
             self._leave(LEFT_BY_USER)
         else:
             self._send(INTERRUPT)

@@ -168,6 +168,7 @@ class SessionChannel:
                     self._driver.turn()
                 if self._reconnecting is not None:
                     self._reconnecting.cancel()
+                self._driver.pause_reading()  # nothing that arrives now may delay the end
                 await self._terminate_at_service()
                 self._end(None, "")
             elif self._failing is not None:

@@ -39,6 +39,8 @@ __all__ = [
 
 MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
+SLICE_SIZE: Final = 4096  # bytes processed before the time is checked
+MAX_TURN: Final = 0.02  # seconds for one read, before the loop gets its turn
 LINGER: Final = 0.3  # seconds for TLS to say goodbye
 
 # Never the library's own loggers: at debug level they print headers and payloads.
@@ -73,6 +75,7 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._flush_due = False
+        self._unread = b""  # of the last read, for the next turn of the loop
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
         self._reading_paused = False
@@ -150,7 +153,10 @@ class WebSocket(asyncio.Protocol):
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
             self._keepalive.bytes_received(self._loop.time())  # what waits in the socket has not been looked at
-            self._transport.resume_reading()
+            if self._unread:
+                self._loop.call_soon(self._continue_reading)
+            else:
+                self._transport.resume_reading()
 
     def probe(self, timeout: float) -> None:
         """Ask whether the other side is there; without a byte within ``timeout`` seconds the connection is dropped."""
@@ -192,10 +198,13 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._keepalive.bytes_received(self._loop.time())
-        self._protocol.receive_data(data)
-        self._process()
+        if self._unread:
+            self._unread += data
+        else:
+            self._receive(data)
 
     def eof_received(self) -> bool:
+        self._receive_unread()
         self._protocol.receive_eof()
         self._process()
         return False
@@ -211,6 +220,7 @@ class WebSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._keepalive_timer is not None:
             self._keepalive_timer.cancel()
+        self._receive_unread()
         self._protocol.receive_eof()
         if not self.opened.done():
             refused = self._protocol.handshake_exc
@@ -233,6 +243,41 @@ class WebSocket(asyncio.Protocol):
             self._owner.connection_closed(Closed(1006, "", error))
 
     # --- inside
+
+    def _receive(self, data: bytes) -> None:
+        """Process one read; if that takes too long, the rest waits for the next turn of the loop.
+
+        A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
+        """
+        end = self._loop.time() + MAX_TURN
+        position = 0
+        while position < len(data) and (not position or self._loop.time() < end):
+            self._protocol.receive_data(data[position : position + SLICE_SIZE])
+            position += SLICE_SIZE
+        self._unread = data[position:]
+        if self._unread and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._continue_reading)
+        self._process()
+
+    def _continue_reading(self) -> None:
+        if self._reading_paused or self._closed:
+            return  # resume_reading continues
+        unread, self._unread = self._unread, b""
+        if unread:
+            self._receive(unread)
+        self._resume_if_read()
+
+    def _resume_if_read(self) -> None:
+        if not self._unread and not self._reading_paused and self._transport is not None:
+            self._transport.resume_reading()
+
+    def _receive_unread(self) -> None:
+        """Process the rest of a read: the connection has ended."""
+        unread, self._unread = self._unread, b""
+        if unread:
+            self._protocol.receive_data(unread)
+            self._process()
 
     def _process(self) -> None:
         """Sort what the protocol made of the received bytes; answer, deliver, and close where it is over."""
