@@ -7,6 +7,11 @@ what their own module makes of it, through ``kind``.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
+import socket
+import ssl
+import urllib.parse
 from collections.abc import Iterator
 
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
@@ -31,17 +36,19 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
     Raises:
         AwsRunasError: the call failed; ``aws_code`` of the cause, if AWS answered, is in ``__cause__``.
     """
-    from botocore import exceptions, parsers
+    from botocore import exceptions
 
     try:
         yield
+    except AwsRunasError:
+        raise
     except exceptions.ClientError as error:
-        answer = error.response.get("Error", {})
+        answer = error.response.get("Error") or {}
         code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
         # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
         cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
         ours = _answered(service, operation, kind, code, message)
-    except (exceptions.BotoCoreError, parsers.ResponseParserError, KeyError, OSError) as error:
+    except Exception as error:  # an odd reply makes botocore and our readers fail in many ways
         raise _failed(service, operation, kind, error) from error
     else:
         return
@@ -111,47 +118,128 @@ def _signature(call: str, message: str, code: str) -> CredentialsError:
 
 
 def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exception) -> AwsRunasError:
-    from botocore import exceptions, parsers
+    from botocore import exceptions
 
     call = f"{service} {operation}"
-    if isinstance(error, (parsers.ResponseParserError, KeyError)):  # not XML, or XML without what the reply must have
-        return kind(
-            f"{call}: what answers there is not AWS",
-            code="endpoint-not-aws",
-            hint="check AWS_ENDPOINT_URL and the proxy",
-        )
-    if isinstance(error, OSError) and not isinstance(error, exceptions.BotoCoreError):  # some of botocore's are both
+    if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
+        return connection_failed(call, kind, error, service)
+    if isinstance(error, exceptions.ParamValidationError):
+        return ConfigError(f"{call}: {' '.join(str(error).split())}", code="parameter-invalid")
+    if isinstance(error, exceptions.BotoCoreError):
+        return kind(f"{call}: {' '.join(str(error).split())}", code="aws-error")
+    if isinstance(error, OSError):
         return ConfigError(
             f"{call}: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
             code="client-setup-failed",
             hint="check AWS_CA_BUNDLE and ca_bundle",
         )
-    url = getattr(error, "kwargs", {}).get("endpoint_url", "")
+    # not XML or JSON, not UTF-8, or a reply without what it must have
+    return kind(
+        f"{call}: what answers there is not AWS",
+        code="endpoint-not-aws",
+        hint="check AWS_ENDPOINT_URL and the proxy",
+    )
+
+
+def connection_failed(
+    call: str, kind: type[AwsRunasError], error: Exception, service: str | None = None
+) -> AwsRunasError:
+    """Word a connection that failed.
+
+    Args:
+        call: what was asked, for people.
+        kind: the class of the error.
+        error: botocore's HTTPClientError or ConnectionError, of any kind.
+        service: botocore's name, to tell which variable names the endpoint.
+    """
+    from botocore import exceptions
+
+    url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     if isinstance(error, exceptions.ProxyConnectionError):
-        return kind(
-            f"{call}: the proxy does not answer", code="proxy-failed", hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-        )
+        return _proxy_failed(call, kind, error)
+    inner = getattr(error, "kwargs", {}).get("error", error)
+    if type(inner).__name__ in ("ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL"):
+        return _proxy_invalid(call, inner)
     if isinstance(error, exceptions.SSLError):
         return kind(
             f"{call}: the certificate of {url} is not trusted: {_reason(error)}",
             code="certificate-untrusted",
             hint="name your own authority's certificates in AWS_CA_BUNDLE",
         )
+    where = url + _endpoint_variable(url, service)
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
-        return kind(f"{call}: {url} does not answer in time", code="endpoint-timeout", hint="check network and proxy")
-    if isinstance(
-        error, (exceptions.EndpointConnectionError, exceptions.ConnectionClosedError, exceptions.HTTPClientError)
-    ):
+        return kind(f"{call}: {where} does not answer in time", code="endpoint-timeout", hint="check network and proxy")
+    if any(isinstance(cause, socket.gaierror) for cause in _causes(error)):
+        host = urllib.parse.urlsplit(url).hostname or url
         return kind(
-            f"{call}: cannot reach {url or 'the endpoint'}: {_reason(error)}",
+            f"{call}: cannot resolve {host}{_endpoint_variable(url, service)}",
             code="endpoint-unreachable",
-            hint="check the network, the region and AWS_ENDPOINT_URL",
+            hint="is this machine online, and is the region right?",
         )
-    if isinstance(error, exceptions.ParamValidationError):
-        return ConfigError(f"{call}: {' '.join(str(error).split())}", code="parameter-invalid")
-    return kind(f"{call}: {' '.join(str(error).split())}", code="aws-error")
+    return kind(
+        f"{call}: cannot reach {where or 'the endpoint'}: {_reason(error)}",
+        code="endpoint-unreachable",
+        hint="check the network and the region" if where == url else None,
+    )
+
+
+def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> AwsRunasError:
+    proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "the proxy")
+    answer = re.search(r"Tunnel connection failed: (\d{3}) ?([\w .-]*)", str(error))
+    if answer is None:
+        return kind(
+            f"{call}: the proxy {proxy} does not answer: {_reason(error)}",
+            code="proxy-failed",
+            hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+        )
+    hint = "check NO_PROXY, and which hosts the proxy allows"
+    if answer[1] == "407":
+        hint = "it needs a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    return kind(f"{call}: the proxy {proxy} answers {answer[1]} {answer[2]}".rstrip(), code="proxy-refused", hint=hint)
+
+
+def _proxy_invalid(call: str, inner: Exception) -> ConfigError:
+    names = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+    name = next((name for name in names if os.environ.get(name)), "HTTPS_PROXY")
+    value = re.sub(r"//[^/@]*@", "//", os.environ.get(name, ""))  # without user and password
+    del inner  # it may quote the address with its password
+    return ConfigError(
+        f"{call}: {name}={value} is not the address of an HTTP proxy",
+        code="proxy-invalid",
+        hint="write http://HOST:PORT; SOCKS proxies do not work",
+    )
+
+
+def _endpoint_variable(url: str, service: str | None) -> str:
+    """Return the variable that an endpoint comes from, in brackets; "" where none names it."""
+    names = ["AWS_ENDPOINT_URL"]
+    if service:
+        names.insert(0, f"AWS_ENDPOINT_URL_{service.replace('-', '_').upper()}")
+    for name in names:
+        value = os.environ.get(name, "").rstrip("/")
+        if value and url.startswith(value):
+            return f" ({name})"
+    return ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk to the errors behind an error of botocore: its own, its arguments, and what they were raised from."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [getattr(cause, "kwargs", {}).get("error"), *cause.args, getattr(cause, "reason", None)]
+            waiting += [cause.__cause__, cause.__context__]
 
 
 def _reason(error: Exception) -> str:
+    """Return the system's words for a failed connection, else the library's without Python objects."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
+            return cause.strerror.lower()
     inner = getattr(error, "kwargs", {}).get("error", error)
-    return " ".join(str(inner).split())
+    text = re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?", "", str(inner))
+    return " ".join(text.split())

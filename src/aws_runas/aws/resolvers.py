@@ -1,19 +1,21 @@
-"""botocore's own credential resolvers: SSO, login, processes, web identities, containers, instance metadata."""
+"""botocore's own credential resolvers: SSO, login, web identities, containers, instance metadata."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore import credentials as resolvers
 from botocore import exceptions
 
 from aws_runas.aws.client import Session
-from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.credentials import Credentials, checked, parse_time
+from aws_runas.aws.errors import connection_failed, scrub
 from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
-from aws_runas.errors import CredentialsError
+from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
 
 def fetch(
@@ -29,15 +31,28 @@ def fetch(
 
     Raises:
         CredentialsError: it could not; the message says which source.
+        ConfigError: the profile lacks a setting.
     """
+    if source.kind == "sso":
+        _check_sso(profile, source)
     try:
         return _fetch(profile, source, now, trace)
+    except AwsRunasError:
+        raise
     except exceptions.ClientError as error:
-        answer = error.response.get("Error", {})
-        reason = f"{answer.get('Message') or 'failed'} ({answer.get('Code')})"
-        raise _failure(source, reason) from error
-    except (exceptions.BotoCoreError, OSError, ValueError) as error:
+        answer = error.response.get("Error") or {}
+        reason = f"{scrub(str(answer.get('Message') or 'failed'))} ({answer.get('Code')})"
+        raise _failure(
+            source, reason, "" if answer.get("Code") == "UnauthorizedException" else _HINT_REFUSED
+        ) from error
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        raise connection_failed(source.origin, CredentialsError, error) from error
+    except (exceptions.BotoCoreError, OSError, RuntimeError) as error:
         raise _failure(source, " ".join(str(error).split())) from error
+    except ValueError as error:
+        raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
+    except Exception as error:  # botocore reads replies and files of others, and fails in many ways where they are odd
+        raise _failure(source, f"its answer cannot be read ({type(error).__name__})") from error
 
 
 def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None) -> Credentials:
@@ -49,13 +64,33 @@ def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable
         raise _failure(source, "it has none")
     frozen = found.get_frozen_credentials()
     expiry = getattr(found, "_expiry_time", None)
-    return Credentials(
-        access_key_id=frozen.access_key,
-        secret_access_key=frozen.secret_key,
-        session_token=frozen.token or None,
-        expiration=expiry.astimezone(UTC) if isinstance(expiry, datetime) else None,
-        issued=datetime.fromtimestamp(now, UTC),
+    return checked(
+        frozen.access_key,
+        frozen.secret_key,
+        frozen.token,
+        expiration=parse_time(expiry.isoformat()) if isinstance(expiry, datetime) else None,
+        now=now,
     )
+
+
+def _check_sso(profile: Profile, source: ResolverSource) -> None:
+    """Refuse a profile that lacks a setting: botocore's own error looks like a sign-in that has ended."""
+    section = profile.sections[source.profile or ""]
+    settings = dict(section.values)
+    place = f"profile {section.name}"
+    name = section.text("sso_session")
+    if name:
+        if name not in profile.sso_sessions:
+            raise _incomplete(place, source, f"names sso_session {name}, which has no section", f"[sso-session {name}]")
+        place = f"profile {section.name} and its sso-session {name}"
+        settings |= profile.sso_sessions[name]
+    for key in ("sso_account_id", "sso_role_name", "sso_start_url", "sso_region"):
+        if not settings.get(key):
+            raise _incomplete(place, source, f"has no {key}", f"{key} = ...")
+
+
+def _incomplete(place: str, source: ResolverSource, what: str, addition: str) -> ConfigError:
+    return ConfigError(f"{place} {what}", code="source-incomplete", hint=f"add {addition}; see {source.origin}")
 
 
 def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any:
@@ -69,21 +104,29 @@ def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any
         "web-identity": lambda: builder._create_web_identity_provider(source.profile, True),
         "sso": lambda: builder._create_sso_provider(source.profile),
         "login": lambda: builder._create_login_provider(source.profile),
-        "process": lambda: builder._create_process_provider(source.profile),
     }
     return make[source.kind]()
 
 
-def _failure(source: ResolverSource, reason: str) -> CredentialsError:
+_HINT_REFUSED = "check the account, the role and the region in the profile, and that they are assigned to you"
+
+
+def _failure(source: ResolverSource, reason: str, hint: str = "") -> CredentialsError:
     hints = {
         "sso": "sign in again, for instance with aws sso login",
         "login": "sign in again with aws login",
-        "process": "run the command of credential_process by hand to see more",
         "Ec2InstanceMetadata": "this works on an EC2 instance with an instance profile",
-        "EcsContainer": "this works in an ECS task, or where AWS_CONTAINER_CREDENTIALS_FULL_URI is set",
+        "EcsContainer": _container_hint(),
     }
     return CredentialsError(
         f"no credentials from {source.origin}: {reason}",
         code="source-failed",
-        hint=hints.get(source.kind, "check the token file and the role_arn"),
+        hint=hint or hints.get(source.kind, "check the token file and the role_arn"),
     )
+
+
+def _container_hint() -> str:
+    for name in ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        if os.environ.get(name):
+            return f"check what answers at {name}, and AWS_CONTAINER_AUTHORIZATION_TOKEN"
+    return "this works in an ECS task, or where AWS_CONTAINER_CREDENTIALS_FULL_URI is set"

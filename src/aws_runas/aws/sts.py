@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.aws.errors import translate
 from aws_runas.config.profile import Role
 
@@ -24,8 +23,7 @@ def get_session_token(
     if mfa_serial and mfa_code:
         parameters |= {"SerialNumber": mfa_serial, "TokenCode": mfa_code}
     with translate("sts", "GetSessionToken"):
-        reply = client.get_session_token(**parameters)
-    return _credentials(reply, now)
+        return _credentials(client.get_session_token(**parameters), now)
 
 
 def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str | None, now: float) -> Credentials:
@@ -56,16 +54,18 @@ def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str |
     if mfa_serial and mfa_code:
         parameters |= {"SerialNumber": mfa_serial, "TokenCode": mfa_code}
     with translate("sts", "AssumeRole"):
-        reply = client.assume_role(**parameters)
-    return _credentials(reply, now)
+        return _credentials(client.assume_role(**parameters), now)
 
 
 def _credentials(reply: Any, now: float) -> Credentials:
+    """Read a reply; what is missing or odd in it raises what `translate` takes for an endpoint that is not AWS."""
     found = reply["Credentials"]
-    return Credentials(
-        access_key_id=found["AccessKeyId"],
-        secret_access_key=found["SecretAccessKey"],
-        session_token=found["SessionToken"],
-        expiration=found["Expiration"].astimezone(UTC),
-        issued=datetime.fromtimestamp(now, UTC),
+    if not found["SessionToken"]:
+        raise ValueError("no session token")
+    return checked(
+        found["AccessKeyId"],
+        found["SecretAccessKey"],
+        found["SessionToken"],
+        expiration=parse_time(found["Expiration"].isoformat()),
+        now=now,
     )

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.credentials import Credentials, checked, parse_time
 
 VERSION = 1  # of an entry's content
 MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes
@@ -177,10 +177,10 @@ def decode(content: bytes) -> Credentials:
     if not isinstance(found, dict) or found.get("Version") != VERSION:
         raise ValueError("it is damaged")
     key_id, secret, token = (found.get(key) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-    if not (isinstance(key_id, str) and isinstance(secret, str) and isinstance(token, str) and key_id and secret):
-        raise ValueError("it has no keys")
-    expiration, issued = _time(found.get("Expiration")), _time(found.get("Issued"))
-    return Credentials(key_id, secret, token, expiration=expiration, issued=issued)
+    if not token:
+        raise ValueError("it has no session token")
+    expiration, issued = parse_time(found.get("Expiration")), parse_time(found.get("Issued"))
+    return checked(key_id, secret, token, expiration=expiration, now=issued.timestamp())
 
 
 def read_private(directory: files.Directory, name: str) -> bytes:
@@ -202,16 +202,6 @@ def read_private(directory: files.Directory, name: str) -> bytes:
 
 def _text(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
-
-
-def _time(text: object) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("it has no end")
-    return moment
 
 
 def _reason(error: Exception) -> str:

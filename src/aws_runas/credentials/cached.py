@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from aws_runas.aws.credentials import Credentials, Provider
+from aws_runas.credentials import processes
 from aws_runas.credentials.cache import DiskCache
 from aws_runas.credentials.freshness import is_usable
 
@@ -76,7 +77,7 @@ class CachedProvider:
                 fetched.append(entry)
             return entry is not None
 
-        with self._cache.lock(self.name, another_did):
+        with processes.holding(self.name), self._cache.lock(self.name, another_did):
             if fetched or another_did():
                 return fetched[0]
             found = self._inner.credentials(refresh=refresh)

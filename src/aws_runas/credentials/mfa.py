@@ -50,7 +50,7 @@ class MfaCodes:
             elif process is not None:
                 from aws_runas.credentials.mfa_process import run
 
-                (code, origin), process = (run(process), process.origin), None
+                (code, origin), process = (run(process, self.serial.value), process.origin), None
             else:
                 code, origin = self._ask(refused, left), "the terminal"
             code = "".join(code.split())  # some apps show a space in its middle

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
-from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.credentials import Credentials, parse_time
 from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource
 from aws_runas.errors import CredentialsError
 
@@ -24,7 +24,7 @@ class KeyProvider:
 
 
 class ResolverProvider:
-    """What botocore's resolver of the source gives.
+    """What the process of the source gives, or botocore's resolver for it.
 
     Args:
         now: seconds since the epoch.
@@ -45,6 +45,10 @@ class ResolverProvider:
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
         """Fetch them."""
+        if self._source.kind == "process":
+            from aws_runas.credentials import credential_process
+
+            return credential_process.fetch(self._profile, self._source, self._now())
         from aws_runas.aws import resolvers
 
         return resolvers.fetch(self._profile, self._source, self._now(), self._trace)
@@ -63,7 +67,6 @@ class MissingProvider:
 
 def _time(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        return parse_time(text) if text else None
     except ValueError:
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None

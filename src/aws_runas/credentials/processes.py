@@ -1,0 +1,213 @@
+"""Programs that give credentials or codes: ``credential_process`` and ``mfa_process``.
+
+Such a program may run aws-runas again. So the environment of each one holds a mark that names the programs on the way
+to it. A program that is on the way already is an error that prints the circle; without the mark, one process would
+start the next one until the machine is full. The mark also names the cache entries that are locked on the way, because
+a process that waits for one of them would wait for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from typing import IO, NamedTuple
+
+from aws_runas.config.profile import Setting
+from aws_runas.errors import ConfigError
+
+MARK = "AWSRUNAS_CREDENTIAL_PROCESSES"
+REPORT_SIZE = 4096  # bytes, PIPE_BUF of Linux: a write of so many is whole
+
+
+class ProcessFailed(Exception):  # noqa: N818 - each caller makes an error of its own of it
+    """The program gave nothing; the text is the reason."""
+
+
+def run(label: str, command: Setting[str], *, timeout: float | None = None) -> bytes:
+    """Run a program and return what it printed. Its stderr is ours, its stdin is the terminal.
+
+    Args:
+        label: the setting and whose it is, such as ``credential_process of profile dev``.
+        command: a command line, split as a shell would, run without a shell.
+        timeout: seconds, None for no limit.
+
+    Raises:
+        ProcessFailed: it could not be started, failed, or took too long.
+        ConfigError: the command line cannot be split, or the program is on the way to itself.
+    """
+    import subprocess  # it costs 18 ms, and the cache uses this module too
+
+    words = _split(label, command)
+    steps, report = _read_mark()
+    step = _Step(
+        label,
+        hashlib.sha256(f"{label}\n{command.value}".encode("utf-8", "surrogateescape")).hexdigest()[:16],
+        getattr(_held, "entries", ()),
+    )
+    _check([known.digest == step.digest for known in steps], steps, report)
+    with _Report() as own_report:
+        mark = json.dumps({"steps": [*steps, step], "report": own_report.identity})
+        try:
+            # It can ask for a touch or a password on stderr and the terminal; our stdin is the user's program's.
+            with _terminal() as keys:
+                done = subprocess.run(
+                    words,
+                    stdin=keys,
+                    stdout=subprocess.PIPE,
+                    timeout=timeout,
+                    check=False,
+                    env=os.environ | {MARK: mark},
+                    pass_fds=own_report.descriptors,
+                )
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"no answer after {timeout:g} s") from None
+        except OSError as error:
+            raise ProcessFailed(f"{words[0]}: {(error.strerror or str(error)).lower()}") from None
+        except ValueError as error:  # a NUL in it
+            raise ProcessFailed(str(error)) from None
+        reported = own_report.read()
+    if reported:
+        raise _circle(reported, report)
+    if done.returncode:
+        raise ProcessFailed(f"exit status {done.returncode}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def holding(entry: str) -> Iterator[None]:
+    """Declare that this thread locks a cache entry, and fetches what belongs in it.
+
+    Args:
+        entry: its name.
+
+    Raises:
+        ConfigError: a process on the way to this one holds it.
+    """
+    steps, report = _read_mark()
+    _check([entry in step.entries for step in steps], steps, report)
+    before: tuple[str, ...] = getattr(_held, "entries", ())
+    _held.entries = (*before, entry)
+    try:
+        yield
+    finally:
+        _held.entries = before
+
+
+_held = threading.local()  # entries: the names, of the thread's own locks
+
+
+class _Step(NamedTuple):
+    """A program on the way.
+
+    Args:
+        label: the setting and whose it is.
+        digest: tells its command line from others.
+        entries: the cache entries that its caller holds.
+    """
+
+    label: str
+    digest: str
+    entries: tuple[str, ...]
+
+
+def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
+    """Raise the error for a circle that begins at the first step that matches, if one does."""
+    if not any(matches):
+        return
+    circle = steps[matches.index(True) :]
+    message = " -> ".join(step.label for step in [*circle, circle[0]])
+    raise _circle(f"programs for credentials run each other in a circle: {message}", report)
+
+
+class _Report:
+    """A pipe on which a program, however deep, says that it has found a circle: an exit status alone says too little.
+
+    The writing end is inherited. Its identity is in the mark, so that a program that has another file under the same
+    number does not write to it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe() if os.name == "posix" else (-1, -1)
+
+    def __enter__(self) -> _Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in {self._reader, self._writer} - {-1}:
+            os.close(descriptor)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return () if self._writer < 0 else (self._writer,)
+
+    @property
+    def identity(self) -> list[int]:
+        if self._writer < 0:
+            return []
+        status = os.fstat(self._writer)
+        return [self._writer, status.st_dev, status.st_ino]
+
+    def read(self) -> str:
+        """Return what was reported, "" for nothing."""
+        if self._reader < 0:
+            return ""
+        os.set_blocking(self._reader, False)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"\n")  # so that there is something to read, whoever still holds the pipe
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._reader, REPORT_SIZE).decode("utf-8", "replace").strip()
+        return ""
+
+
+def _circle(message: str, report: list[int]) -> ConfigError:
+    """Return the error, and hand its message to the process that started us."""
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        descriptor, device, inode = report
+        status = os.fstat(descriptor)
+        if stat.S_ISFIFO(status.st_mode) and (status.st_dev, status.st_ino) == (device, inode):
+            os.set_blocking(descriptor, False)
+            os.write(descriptor, message.encode("utf-8", "replace")[:REPORT_SIZE])
+    return ConfigError(
+        message,
+        code="process-circle",
+        hint="let one of these programs take its credentials from another profile, or from another program",
+    )
+
+
+def _read_mark() -> tuple[list[_Step], list[int]]:
+    """Return the programs on the way to this process, and where to report a circle; a damaged mark is none."""
+    text = os.environ.get(MARK)
+    if not text:
+        return [], []
+    try:
+        mark = json.loads(text)
+        steps = [_Step(str(label), str(digest), tuple(map(str, held))) for label, digest, held in mark["steps"]]
+        return steps, [int(number) for number in mark["report"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return [], []
+
+
+def _split(label: str, command: Setting[str]) -> list[str]:
+    import shlex
+
+    try:
+        words = shlex.split(command.value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{label} ({command.origin}): {str(error).lower()}", code="process-invalid", hint="check its quotes"
+        ) from None
+    if not words:
+        raise ProcessFailed("it names no program")
+    return words
+
+
+def _terminal() -> IO[bytes]:
+    try:
+        return open("/dev/tty" if os.name == "posix" else "CONIN$", "rb", buffering=0)
+    except OSError:
+        return open(os.devnull, "rb", buffering=0)
