@@ -7,6 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.errors import AwsRunasError
 
@@ -42,8 +43,9 @@ def caller_identity(access: Access, *, user: bool = False) -> CallerIdentity:
     """
     client = access.user_client("sts") if user else access.client("sts")
     with translate("sts", "GetCallerIdentity"):
-        reply = client.get_caller_identity()
-    return CallerIdentity(reply["Account"], reply["Arn"], reply["UserId"], _date(reply))
+        answer = client.get_caller_identity()
+        values = (reply.text(answer, "Account"), reply.text(answer, "Arn"), reply.text(answer, "UserId"))
+        return CallerIdentity(*values, _date(answer))
 
 
 def date_of(error: AwsRunasError) -> datetime | None:
@@ -51,9 +53,8 @@ def date_of(error: AwsRunasError) -> datetime | None:
     return _date(getattr(error.__cause__, "response", None) or {})
 
 
-def _date(reply: Any) -> datetime | None:
-    headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+def _date(answer: Any) -> datetime | None:
     try:
-        return parsedate_to_datetime(headers["date"])
-    except (KeyError, TypeError, ValueError):
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None

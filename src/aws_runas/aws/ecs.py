@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import TargetError
@@ -58,7 +59,7 @@ def list_tasks(access: Access, cluster: str, service: str) -> list[str]:
     with translate("ecs", "ListTasks", TargetError):
         pages = access.client("ecs").get_paginator("list_tasks")
         for page in pages.paginate(cluster=cluster, serviceName=service, desiredStatus="RUNNING"):
-            arns += page.get("taskArns", [])
+            arns += reply.texts(page, "taskArns")
     return sorted(arns)
 
 
@@ -75,11 +76,11 @@ def describe_containers(access: Access, cluster: str, tasks: Sequence[str]) -> l
     found: list[Container] = []
     for start in range(0, len(tasks), TASKS_AT_ONCE):
         with translate("ecs", "DescribeTasks", TargetError):
-            reply = access.client("ecs").describe_tasks(
+            answer = access.client("ecs").describe_tasks(
                 cluster=cluster, tasks=list(tasks[start : start + TASKS_AT_ONCE])
             )
-        for task in reply.get("tasks", []):
-            found += _containers(cluster, task)
+            for task in reply.mappings(answer, "tasks"):
+                found += _containers(cluster, task)
     return found
 
 
@@ -94,34 +95,37 @@ def execute_command(access: Access, container: Container, command: str) -> Start
     Source: AWS API reference, ecs ExecuteCommand.
     """
     with translate("ecs", "ExecuteCommand", TargetError):
-        reply = access.client("ecs").execute_command(
+        answer = access.client("ecs").execute_command(
             cluster=container.cluster,
             task=container.task_arn,
             container=container.name,
             command=command,
             interactive=True,
         )
-    session = reply["session"]
-    return StartedSession(
-        session_id=session["sessionId"],
-        stream_url=session["streamUrl"],
-        token=session["tokenValue"],
-        target=container.target,
-    )
+        session = reply.mapping(answer, "session")
+        return StartedSession(
+            session_id=reply.text(session, "sessionId"),
+            stream_url=reply.text(session, "streamUrl"),
+            token=reply.text(session, "tokenValue"),
+            target=container.target,
+        )
 
 
 def _containers(cluster: str, task: Mapping[str, Any]) -> Iterator[Container]:
-    for container in task.get("containers", []):
+    for container in reply.mappings(task, "containers"):
         if container.get("lastStatus") != "RUNNING" or not container.get("runtimeId"):
             continue
-        agents = [one for one in container.get("managedAgents", []) if one.get("name") == "ExecuteCommandAgent"]
-        addresses = [one.get("privateIpv4Address", "") for one in container.get("networkInterfaces", [])]
+        agents = [
+            agent for agent in reply.mappings(container, "managedAgents") if agent.get("name") == "ExecuteCommandAgent"
+        ]
+        interfaces = reply.mappings(container, "networkInterfaces")
+        addresses = [reply.text(interface, "privateIpv4Address", "") for interface in interfaces]
         yield Container(
             cluster=cluster,
-            task_arn=task["taskArn"],
-            name=container["name"],
-            runtime_id=container["runtimeId"],
-            address=next((one for one in addresses if one), ""),
-            zone=task.get("availabilityZone", ""),
-            agent=agents[0].get("lastStatus", "") if agents else "",
+            task_arn=reply.text(task, "taskArn"),
+            name=reply.text(container, "name"),
+            runtime_id=reply.text(container, "runtimeId"),
+            address=next((address for address in addresses if address), ""),
+            zone=reply.text(task, "availabilityZone", ""),
+            agent=reply.text(agents[0], "lastStatus", "") if agents else "",
         )

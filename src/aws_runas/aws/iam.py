@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 
 if TYPE_CHECKING:
@@ -41,36 +42,38 @@ class Iam:
 
     def groups(self, user: str) -> list[str]:
         """Names of a user's groups. Source: iam ListGroupsForUser."""
-        return [one["GroupName"] for one in self._pages("list_groups_for_user", "Groups", UserName=user)]
+        return self._pages("list_groups_for_user", "Groups", "GroupName", UserName=user)
 
     def inline_names(self, holder: Holder) -> list[str]:
         """Names of inline policies. Source: iam ListUserPolicies, ListGroupPolicies, ListRolePolicies."""
-        return list(self._pages(f"list_{holder.kind}_policies", "PolicyNames", **_named(holder)))
+        return self._pages(f"list_{holder.kind}_policies", "PolicyNames", **_named(holder))
 
     def inline_document(self, holder: Holder, policy: str) -> Mapping[str, object]:
         """One inline policy. Source: iam GetUserPolicy, GetGroupPolicy, GetRolePolicy."""
-        reply = self._call(f"get_{holder.kind}_policy", PolicyName=policy, **_named(holder))
-        return _document(reply["PolicyDocument"])
+        answer = self._call(f"get_{holder.kind}_policy", PolicyName=policy, **_named(holder))
+        return _document(answer.get("PolicyDocument"))
 
     def attached(self, holder: Holder) -> list[str]:
         """ARNs of attached policies. Source: iam ListAttached{User,Group,Role}Policies."""
-        pages = self._pages(f"list_attached_{holder.kind}_policies", "AttachedPolicies", **_named(holder))
-        return [one["PolicyArn"] for one in pages]
+        return self._pages(f"list_attached_{holder.kind}_policies", "AttachedPolicies", "PolicyArn", **_named(holder))
 
     def default_version(self, policy_arn: str) -> str:
         """Which version of a managed policy is in force. Source: iam GetPolicy."""
-        version: str = self._call("get_policy", PolicyArn=policy_arn)["Policy"]["DefaultVersionId"]
-        return version
+        with translate("iam", "GetPolicy"):
+            return reply.text(
+                reply.mapping(self._call("get_policy", PolicyArn=policy_arn), "Policy"), "DefaultVersionId"
+            )
 
     def version_document(self, policy_arn: str, version: str) -> Mapping[str, object]:
         """One version of a managed policy. Source: iam GetPolicyVersion."""
-        reply = self._call("get_policy_version", PolicyArn=policy_arn, VersionId=version)
-        return _document(reply["PolicyVersion"]["Document"])
+        answer = self._call("get_policy_version", PolicyArn=policy_arn, VersionId=version)
+        with translate("iam", "GetPolicyVersion"):
+            return _document(reply.mapping(answer, "PolicyVersion").get("Document"))
 
     def mfa_devices(self, user: str | None) -> list[str]:
         """Serial numbers, ARNs of virtual devices, of a user or the caller, sorted. Source: iam ListMFADevices."""
         whose = {"UserName": user} if user else {}
-        return sorted(one["SerialNumber"] for one in self._pages("list_mfa_devices", "MFADevices", **whose))
+        return sorted(self._pages("list_mfa_devices", "MFADevices", "SerialNumber", **whose))
 
     def account_alias(self) -> str | None:
         """The alias of the account, None where it has none. Source: iam ListAccountAliases."""
@@ -80,10 +83,16 @@ class Iam:
         """Change the caller's own console password. Source: iam ChangePassword."""
         self._call("change_password", OldPassword=old, NewPassword=new)
 
-    def _pages(self, method: str, key: str, **parameters: str) -> Iterator[Any]:
+    def _pages(self, method: str, key: str, field: str | None = None, **parameters: str) -> list[str]:
+        """Return a list of texts over all pages, or one field of a list of structures."""
         with translate("iam", self._operation(method)):
+            found: list[str] = []
             for page in self._client.get_paginator(method).paginate(**parameters):
-                yield from page.get(key, [])
+                if field is None:
+                    found += reply.texts(page, key)
+                else:
+                    found += [reply.text(item, field) for item in reply.mappings(page, key)]
+            return found
 
     def _call(self, method: str, **parameters: str) -> Any:
         with translate("iam", self._operation(method)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.errors import TargetError
 
@@ -35,12 +36,16 @@ def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
     Source: AWS API reference, ssm DescribeInstanceInformation.
     """
     with translate("ssm", "DescribeInstanceInformation", TargetError):
-        reply = access.client("ssm").describe_instance_information(
+        answer = access.client("ssm").describe_instance_information(
             Filters=[{"Key": "InstanceIds", "Values": [instance_id]}]
         )
-    for one in reply.get("InstanceInformationList", []):
-        if one.get("InstanceId") == instance_id:
-            return ManagedNode(
-                instance_id, one.get("PingStatus", ""), one.get("AgentVersion", ""), one.get("LastPingDateTime")
-            )
+        for node in reply.mappings(answer, "InstanceInformationList"):
+            if node.get("InstanceId") == instance_id:
+                last_ping = node.get("LastPingDateTime")
+                return ManagedNode(
+                    instance_id,
+                    reply.text(node, "PingStatus", ""),
+                    reply.text(node, "AgentVersion", ""),
+                    last_ping if isinstance(last_ping, datetime) else None,
+                )
     return None

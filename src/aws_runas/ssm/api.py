@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
@@ -98,27 +99,28 @@ class SsmApi:
             request["Reason"] = reason
         try:
             with translate("ssm", "StartSession", SessionError):
-                reply = self._access.client("ssm").start_session(**request)
+                answer = self._access.client("ssm").start_session(**request)
+                session_id = reply.text(answer, "SessionId", "")
+                url, token = reply.text(answer, "StreamUrl", ""), reply.text(answer, "TokenValue", "")
         except AwsRunasError as error:
             if aws_code(error) == "TargetNotConnected":
                 raise self._not_connected(target) from error.__cause__
             raise _start_error(error, target, document) from error.__cause__
-        token, url = reply.get("TokenValue"), reply.get("StreamUrl")
-        if not token or not url:
+        if not (session_id and url and token):
             raise SessionError("StartSession returned no stream", code="session-without-stream")
-        return request, StartedSession(str(reply["SessionId"]), str(url), str(token), target)
+        return request, StartedSession(session_id, url, token, target)
 
     def resume_session(self, session_id: str) -> tuple[str, str]:
         """See transport.service.SessionService."""
         try:
             with translate("ssm", "ResumeSession", SessionError):
-                reply = self._access.client("ssm").resume_session(SessionId=session_id)
+                answer = self._access.client("ssm").resume_session(SessionId=session_id)
+                token, url = reply.text(answer, "TokenValue", ""), reply.text(answer, "StreamUrl", "")
         except AwsRunasError as error:
             raise _resume_error(error, session_id) from error.__cause__
-        token = str(reply.get("TokenValue") or "")
         if not token:
             raise SessionGone(f"the session {session_id} has timed out at the service", code="session-gone")
-        return token, str(reply.get("StreamUrl") or "")
+        return token, url
 
     def terminate_session(self, session_id: str) -> None:
         """See transport.service.SessionService."""
@@ -136,12 +138,13 @@ class SsmApi:
             AwsRunasError: the service would not say.
         """
         with translate("ssm", "DescribeSessions", SessionError):
-            reply = self._access.client("ssm").describe_sessions(
+            answer = self._access.client("ssm").describe_sessions(
                 State="Active", Filters=[{"key": "SessionId", "value": session_id}]
             )
-        for each in reply.get("Sessions", []):
-            if each.get("SessionId") == session_id:
-                return SessionState(session_id, str(each.get("Target", "")), str(each.get("Status", "")))
+            for session in reply.mappings(answer, "Sessions"):
+                if session.get("SessionId") == session_id:
+                    target, status = reply.text(session, "Target", ""), reply.text(session, "Status", "")
+                    return SessionState(session_id, target, status)
         return None
 
     def session_is_active(self, session_id: str) -> bool | None:

@@ -33,6 +33,10 @@ def generate_data_key(access: Access, kms_key_id: str, encryption_context: dict[
             reply = access.client("kms").generate_data_key(
                 KeyId=kms_key_id, NumberOfBytes=KEY_LENGTH, EncryptionContext=encryption_context
             )
+            keys = reply["Plaintext"], reply["CiphertextBlob"]
+            if not all(isinstance(key, bytes) for key in keys):
+                raise TypeError("no bytes")
+            return keys
     except AwsRunasError as error:
         if error.code != "access-denied":
             raise
@@ -41,4 +45,3 @@ def generate_data_key(access: Access, kms_key_id: str, encryption_context: dict[
             code="data-key-denied",
             hint="the identity needs kms:GenerateDataKey on it",
         ) from error.__cause__
-    return bytes(reply["Plaintext"]), bytes(reply["CiphertextBlob"])

@@ -1,0 +1,73 @@
+"""Reading replies: a field is what AWS documents, or the reply is none of AWS's.
+
+Call these within `translate`, which makes `ReplyError` an error of ours. botocore checks the shape of a reply in part
+only: a field may be missing, null, or of another type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class ReplyError(Exception):
+    """A field of a reply is missing or has another type."""
+
+
+def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """Return a text field.
+
+    Args:
+        default: where the field is missing or null; None if the field must be there.
+
+    Raises:
+        ReplyError: it is missing, or no text.
+    """
+    value = reply.get(key)
+    if value is None:
+        value = default
+    if not isinstance(value, str):
+        raise ReplyError(key)
+    return value
+
+
+def mapping(reply: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a field that is a structure, empty where it is missing or null.
+
+    Raises:
+        ReplyError: it is no structure.
+    """
+    value = reply.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ReplyError(key)
+    return value
+
+
+def mappings(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return a field that is a list of structures, empty where it is missing or null.
+
+    Raises:
+        ReplyError: it is none.
+    """
+    value = reply.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise ReplyError(key)
+    return value
+
+
+def texts(reply: Mapping[str, Any], key: str) -> list[str]:
+    """Return a field that is a list of texts, empty where it is missing or null.
+
+    Raises:
+        ReplyError: it is none.
+    """
+    value = reply.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ReplyError(key)
+    return value
