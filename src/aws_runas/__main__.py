@@ -1,5 +1,6 @@
 """Start: `aws-runas` and `python -m aws_runas`. Nothing is imported that the usual call does not need."""
 
+import _signal  # type: ignore[import-not-found]  # signal itself costs 7 ms: it builds enums
 import os
 import sys
 
@@ -14,6 +15,10 @@ def main(words: list[str] | None = None) -> int:
         The exit status of the process.
     """
     words = sys.argv[1:] if words is None else words
+    # Until the full path handles Ctrl-C, it ends the process at once, as in any program: no traceback of an import.
+    handler = _signal.getsignal(_signal.SIGINT)
+    if handler is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     try:
         if words == ["completion", "--profiles"]:  # asked at each press of the completion key
             from aws_runas.fast.profile_names import profile_names
@@ -25,9 +30,20 @@ def main(words: list[str] | None = None) -> int:
         fast.start(words, os.environ, _serve)  # does not return if it ran the program
         from aws_runas.cli import app
 
-        return app.main(words)
-    except KeyboardInterrupt:  # before the command could take it
+        try:
+            if handler is _signal.default_int_handler:
+                _signal.signal(_signal.SIGINT, handler)
+            return app.main(words)
+        finally:
+            if handler is _signal.default_int_handler:
+                _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    except KeyboardInterrupt:  # between two instructions of the lines above
         return 130
+    except Exception as error:  # the last net: what is not in app.main is an import or the cached path
+        sys.stderr.write(f"aws-runas: internal error: {type(error).__name__}; run it again with -v to see more\n")
+        if any(word in ("-v", "--verbose") for word in words):
+            raise
+        return 1
 
 
 def _serve(words: list[str], role_arn: str | None, descriptor: int, token: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aws_runas.cli.parsing import help as help_pages
-from aws_runas.cli.parsing.flags import FLAGS
+from aws_runas.cli.parsing.flags import FLAGS, GROUPS
 from aws_runas.fast.names import COMMANDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -13,19 +13,22 @@ MARK = "<!-- Below this line everything is written by `python -m tests.contract.
 
 
 def tables() -> str:
-    """Global flags, then each command with its own."""
-    rows = []
-    for flag in FLAGS:
-        names = f"`-{flag.short}`, " if flag.short else ""
-        rows.append((f"{names}`--{flag.long}{f'={flag.metavar}' if flag.takes_value else ''}`", flag.help))
-    text = "\n## Global flags\n\n" + _table(rows)
+    """Return the global flags by group, then each command with its own flags."""
+    text = ""
+    for group, title in GROUPS.items():
+        rows = []
+        for flag in FLAGS:
+            if flag.group == group:
+                names = f"`-{flag.short}`, " if flag.short else ""
+                rows.append((f"{names}`--{flag.long}{f'={flag.metavar}' if flag.takes_value else ''}`", flag.help))
+        text += f"\n## {title}\n\n" + _table(rows)
     for name, module, parser in help_pages.commands():
         text += f"\n## {name}\n\n{module.SUMMARY[:1].upper()}{module.SUMMARY[1:]}.\n\n"
         text += f"    aws-runas [flags] {help_pages.usage(name, module, parser)}\n"
         aliases = [f"`{alias}`" for alias, each in COMMANDS.items() if each == name and alias != name]
         if aliases:
             text += f"\nAlso spelled {', '.join(aliases)}.\n"
-        own = help_pages.flags(parser, own=True)
+        own = help_pages.flags(parser, "")
         positionals = help_pages.arguments(parser)
         if own or positionals:
             text += "\n" + _table([(f"`{left.strip()}`", right) for left, right in positionals + own])

@@ -51,7 +51,7 @@ CASES = [
     ("aws-runas forward -p 80 zeb", ["zebra"], False),
     ("aws-runas serve e", ["ec2", "ecs"], False),
     ("aws-runas serve ecs zeb", ["zebra"], False),
-    ("aws-runas list ", ["roles", "mfa"], False),
+    ("aws-runas list ", ["instances", "mfa", "profiles", "roles"], False),
     ("aws-runas ls roles zeb", ["zebra"], False),
     ("aws-runas whoami zeb", ["zebra"], False),
     ("aws-runas diag zeb", ["zebra"], False),
@@ -156,4 +156,5 @@ def test_an_unknown_shell_is_a_usage_error(words: list[str]) -> None:
         [sys.executable, "-m", "aws_runas", "completion", *words], capture_output=True, text=True, check=False
     )
     assert found.returncode == 2
-    assert "bash, zsh, fish, powershell" in found.stderr
+    fix = "use: aws-runas completion bash" if words == ["bash", "zsh"] else "bash, zsh, fish, powershell"
+    assert fix in found.stderr

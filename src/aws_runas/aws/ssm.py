@@ -28,6 +28,30 @@ class ManagedNode:
     ping_status: str
     agent_version: str
     last_ping: datetime | None
+    computer_name: str = ""
+
+
+def managed_nodes(access: Access) -> list[ManagedNode]:
+    """List every node that Systems Manager knows, over all pages, sorted by id.
+
+    Raises:
+        AwsRunasError: the call was refused or did not come through.
+
+    Source: AWS API reference, ssm DescribeInstanceInformation.
+    """
+    found: dict[str, ManagedNode] = {}
+    with translate("ssm", "DescribeInstanceInformation", TargetError):
+        for page in access.client("ssm").get_paginator("describe_instance_information").paginate():
+            for one in page.get("InstanceInformationList") or []:
+                if isinstance(one, dict) and isinstance(one.get("InstanceId"), str):
+                    found[one["InstanceId"]] = ManagedNode(
+                        one["InstanceId"],
+                        one.get("PingStatus") or "",
+                        one.get("AgentVersion") or "",
+                        one.get("LastPingDateTime"),
+                        one.get("ComputerName") or "",
+                    )
+    return [found[instance_id] for instance_id in sorted(found)]
 
 
 def managed_node(access: Access, instance_id: str) -> ManagedNode | None:

@@ -34,6 +34,8 @@ def open_access_for(
         ConfigError: see `aws_runas.config.resolve.resolve`.
     """
 
+    profile = flags.profile if profile is None else profile
+
     def warn(line: str) -> None:
         env.stderr.write(f"aws-runas: warning: {line}\n")
 
@@ -79,6 +81,7 @@ class _Announced:
 def overrides_of(flags: GlobalFlags) -> Overrides:
     """Return the flags that affect credentials."""
     return Overrides(
+        region=flags.region,
         session_token_duration=flags.session_token_duration,
         role_duration=flags.role_duration,
         mfa_serial=flags.mfa_serial,

@@ -1,17 +1,21 @@
-"""The full way: parse, run the command, write the answer. The fast start hands over to here what it does not know."""
+"""The full path: parse, run the command, write the answer. The cached path leaves here what it does not know."""
 
 from __future__ import annotations
 
+import shutil
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result, emit, render_error
 from aws_runas.cli.parsing import parser
-from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.parsing.positionals import is_profile_set
-from aws_runas.errors import AwsRunasError, Interrupted
-from aws_runas.fast.names import is_on
+from aws_runas.cli.parsing.flags import FLAGS, GlobalFlags
+from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
+from aws_runas.errors import AwsRunasError, ConfigError, Interrupted, UsageError
+from aws_runas.fast.names import COMMANDS, bad_switch, is_on
+
+ISSUES = "https://github.com/mmmorris1975/aws-runas/issues"
 
 
 def main(words: Sequence[str], env: Environment | None = None) -> int:
@@ -28,40 +32,80 @@ def main(words: Sequence[str], env: Environment | None = None) -> int:
     try:
         result = _answer(words, env)
     except AwsRunasError as error:
-        result = Result(error.exit_status, stderr=render_error(error))
+        result = Result(error.exit_status, stderr=render_error(_with_program_hint(error, words, env)))
     except KeyboardInterrupt:
         result = Result(Interrupted.exit_status, stderr="\n")
+    except Exception as error:
+        result = Result(1, stderr=_internal_error(error, words))
     return emit(result, env)
+
+
+def _internal_error(error: Exception, words: Sequence[str]) -> str:
+    """Describe an error that is a fault of this program. Its own text is left out: it could hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+    text = f"aws-runas: internal error: {type(error).__name__}{place}\n"
+    if _is_verbose(words):
+        return text + "".join(traceback.format_exception(error))
+    return f"{text}aws-runas: to see more, run it again with -v; please report it at {ISSUES}\n"
+
+
+def _is_verbose(words: Sequence[str]) -> bool:
+    try:
+        return parser.parse(words).flags.verbose > 0
+    except Exception:  # the parser may be what failed
+        return False
+
+
+def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environment) -> AwsRunasError:
+    """Add how to run the program of that name, if a command line with AWS_PROFILE set was perhaps meant for it."""
+    if isinstance(error, UsageError) and words and is_profile_set(env.environ):
+        word = words[0]
+        if word in COMMANDS and shutil.which(word, path=env.environ.get("PATH")):
+            hint = f"to run the program {word}: aws-runas -- {word} ..."
+            error.hint = f"{error.hint}; {hint}" if error.hint else hint
+    return error
 
 
 def _answer(words: Sequence[str], env: Environment) -> Result:
     parsed = parser.parse(words)
     if parsed.help:
-        return Result(stdout=_help(parsed))
+        return Result(stdout=_help(parsed, env))
+    variable = bad_switch(env.environ)
+    if variable:
+        raise ConfigError(
+            f"{variable}={env.environ[variable]} is neither on nor off",
+            code="switch-invalid",
+            hint="use 1, true, yes or on; or 0, false, no or off",
+        )
+    note = _ineffective_note(parsed)
     parsed = replace(parsed, flags=_with_switches(parsed.flags, env))
     if parsed.flags.verbose:
         from aws_runas.cli import verbose
 
         verbose.start(parsed.flags.verbose, env.stderr)
-    asked = parser.questions(parsed, _words_of_questions(parsed, env))
-    if not asked:
-        return _run(parsed, env)
-    results = [_run(each, env) for each in asked]
+    if note and not parsed.flags.quiet:
+        env.stderr.write(note)
+        env.stderr.flush()
+    asked = parser.questions(parsed, _question_arguments(parsed, env))
+    results = [_run(question, env) for question in asked] if asked else [_run(parsed, env)]
+    status = max(result.status for result in results)
+    silent = parsed.flags.quiet and status == 0
     return Result(
-        max(each.status for each in results),
-        "".join(each.stdout for each in results),
-        "".join(each.stderr for each in results),
+        status,
+        "".join(result.stdout for result in results),
+        "" if silent else "".join(result.stderr for result in results),
     )
 
 
-def _help(parsed: parser.Parsed) -> str:
+def _help(parsed: parser.Parsed, env: Environment) -> str:
     if parsed.help == "man":
         from aws_runas.cli.parsing.manual import manual
 
         return manual()
-    from aws_runas.cli.parsing.help import page
+    from aws_runas.cli.parsing.help import page, terminal_width
 
-    return page(parsed.help, parsed.command)
+    return page(parsed.help, parsed.command if parsed.word else "", terminal_width(env.stdout))
 
 
 def understand(words: Sequence[str], env: Environment) -> object:
@@ -89,10 +133,37 @@ def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:
     )
 
 
-def _words_of_questions(parsed: parser.Parsed, env: Environment) -> tuple[str, ...]:
-    """The profile among the positionals, for a flag such as -l: the other words belong to the command it came with."""
-    if parsed.command == "exec":
-        return parsed.positionals
-    inner = getattr(parser.load(parsed.command), "WORDS", ())
-    words = tuple(word for word in parsed.positionals if word not in inner)
-    return words[:1] if len(words) > 1 or not is_profile_set(env.environ) else ()
+def _ineffective_note(parsed: parser.Parsed) -> str:
+    """Return a note on a flag that shell and forward accept as the original does, and that has no effect there."""
+    if parsed.flags.env and parsed.command in ("shell", "forward"):
+        return f"aws-runas: note: -E has no effect with {parsed.command}\n"
+    return ""
+
+
+def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, ...]:
+    """Return the profile among the positionals, for the command that answers a question flag such as -l.
+
+    Raises:
+        UsageError: there is more than a profile.
+    """
+    field = next((field for field in parser.QUESTIONS if getattr(parsed.flags, field)), "")
+    if not field:
+        return ()
+    arguments = list(parsed.positionals)
+    profile: str | None = None
+    if parsed.command == "exec" and parsed.flags.profile is None:
+        profile, arguments = next(iter(arguments), None), arguments[1:]
+    elif parsed.command != "exec" and arguments:
+        profile, arguments = split_profile(arguments, env.profile_names, env.environ, 1, parsed.flags.profile)
+        if profile is None and arguments and arguments[0] in env.profile_names():
+            profile, arguments = arguments[0], []
+    if arguments:
+        flag = next(flag for flag in FLAGS if flag.field == field)
+        verb = "starts a server" if field in ("ec2", "ecs") else "answers a question"
+        equivalent = parser.EQUIVALENTS.get(field)
+        raise UsageError(
+            f"{flag.name} {verb} and takes a profile only, but {arguments[0]!r} was given",
+            code="argument-unexpected",
+            hint=f"use: aws-runas {equivalent}" if equivalent else None,
+        )
+    return () if profile is None or parsed.flags.profile is not None else (profile,)

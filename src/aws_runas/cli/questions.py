@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.errors import UsageError
+
+PROFILE_HELP = "Profile name or role ARN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,46 +28,43 @@ class Question:
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
-    """Declare the profile, and swallow what follows: with ``-l`` and its like a program may stand there."""
-    parser.add_argument("words", nargs="*", metavar="[<profile>]", help="name of profile, or role ARN")
+    """Declare the profile; `profile_of` refuses more than one word."""
+    parser.add_argument("words", nargs="*", metavar="[<profile>]", help=PROFILE_HELP)
 
 
-def profile_of(namespace: argparse.Namespace, *, alone: bool) -> str | None:
-    """The profile on the command line; nothing else can stand there, so AWS_PROFILE does not matter.
+def profile_of(namespace: argparse.Namespace, flags: GlobalFlags) -> str | None:
+    """Return the profile on the command line. No other word can be there, so AWS_PROFILE does not matter.
 
     Args:
         namespace: of add_profile.
-        alone: the command was typed as such, so nothing may follow; after a flag such as ``-l`` a program may.
+        flags: --profile takes the place of the word.
 
     Raises:
-        UsageError: something follows.
+        UsageError: another word follows.
     """
     words = [word for word in namespace.words if word != "--"]
-    if alone and len(words) > 1:
-        raise UsageError(
-            f"unexpected argument {words[1]!r}",
-            code="argument-unexpected",
-            hint="flags go before the profile" if words[1].startswith("-") else None,
-        )
-    return words[0] if words else None
+    return split_profile(words, (), {}, 0, flags.profile)[0]
 
 
-def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment, *, alone: bool) -> Question:
+def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
     """Read what these commands have in common; see `profile_of` and `wants_json`."""
-    return Question(flags, profile_of(namespace, alone=alone), wants_json(flags, env))
+    return Question(flags, profile_of(namespace, flags), wants_json(flags, env))
 
 
 def wants_json(flags: GlobalFlags, env: Environment) -> bool:
-    """Whether programs read the answer; the formats of credentials other than json are text here.
+    """Return True if a program reads the answer. In RUNAS_OUTPUT_FORMAT, the other formats mean text.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: there is no such format, or -O names one that only credentials have.
     """
     named = flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT")
     if not named:
         return False
     from aws_runas.credentials.printing import check_format
 
+    if flags.output not in (None, "json"):
+        message = f"-O {flags.output} is a format for credentials; this command prints text, or JSON with -O json"
+        raise UsageError(message, code="flag-unsuitable")
     return check_format(named) == "json"
 
 

@@ -48,9 +48,9 @@ class Lookup:
                 return Setting(text, section.origin(key))
         return None
 
-    def region(self) -> Setting[str] | None:
-        """AWS_REGION before AWS_DEFAULT_REGION before the files."""
-        found = None
+    def region(self, flag: str | None) -> Setting[str] | None:
+        """Return the region: of the flag, AWS_REGION, AWS_DEFAULT_REGION, or the files."""
+        found = Setting(flag, "flag --region") if flag else None
         for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             value = self.environ.get(variable, "").strip()
             if value and not found:

@@ -16,6 +16,7 @@ class Overrides:
         policy: JSON text, or ``file://`` and a path.
     """
 
+    region: str | None = None
     session_token_duration: int | None = None
     role_duration: int | None = None
     mfa_serial: str | None = None

@@ -152,7 +152,7 @@ def _build(
         section=links[0].name if links else None,
         source=source,
         roles=build_roles(chosen.role_links, chosen.arn, duration, overrides, environ),
-        region=lookup.region(),
+        region=lookup.region(overrides.region),
         mfa_serial=lookup.text("mfa_serial", flag=overrides.mfa_serial, flag_name="-M", variable="MFA_SERIAL"),
         mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
         session_token_duration=lookup.session_token_duration(overrides.session_token_duration),

@@ -20,10 +20,9 @@ VARIABLES = (
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "AWS_CREDENTIAL_EXPIRATION",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
     "AWSRUNAS_PROFILE",
 )
+OUTRANKING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # some SDKs, such as the one for JavaScript, prefer them to keys
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+/=:,@%")
 _QUOTES = "'‘’‚‛"  # PowerShell takes each of these for a single quote
@@ -65,7 +64,7 @@ def variables(credentials: Credentials, region: str | None, profile: str) -> dic
 
 
 def render(credentials: Credentials, output: str, *, region: str | None, profile: str) -> str:
-    """Credentials in one of the formats.
+    """Write credentials in one of the formats; the shells' formats also unset the variables that outrank the keys.
 
     Args:
         output: one of FORMATS.
@@ -74,11 +73,15 @@ def render(credentials: Credentials, output: str, *, region: str | None, profile
     if output == "json":
         return process_document(credentials)
     assign = _ASSIGN[output]
-    return "".join(f"{assign(name, value)}\n" for name, value in variables(credentials, region, profile).items())
+    unset = _UNSET.get(output)
+    removed = "".join(f"{unset(name)}\n" for name in OUTRANKING) if unset else ""
+    return removed + "".join(
+        f"{assign(name, value)}\n" for name, value in variables(credentials, region, profile).items()
+    )
 
 
 def render_unset(output: str) -> str:
-    """What removes the variables again.
+    """Write what removes the credential variables again. The region stays: the user may have set it.
 
     Raises:
         UsageError: the format has no way to say so.

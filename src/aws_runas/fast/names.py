@@ -22,8 +22,12 @@ COMMANDS = {
     "sandbox": "sandbox",
     "run": "run",
     "sessions": "sessions",
+    "help": "help",
+    "version": "version",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
+FALSE_WORDS = ("", "0", "false", "no", "off")  # values that leave it off; any other value is an error
+SWITCH_VARIABLES = ("RUNAS_VERBOSE", "RUNAS_ENV_CREDENTIALS", "RUNAS_SESSION_CREDENTIALS")
 SSM = "ssm"
 SSM_COMMANDS = ("shell", "forward", "fwd", "ssh")  # `ssm shell` and so on, the 3.x spelling
 
@@ -35,3 +39,11 @@ if TYPE_CHECKING:
 def is_on(environ: "Mapping[str, str]", name: str) -> bool:
     """Return True if a boolean variable such as RUNAS_VERBOSE is set to one of TRUE_WORDS."""
     return name in environ and environ[name].strip().lower() in TRUE_WORDS
+
+
+def bad_switch(environ: "Mapping[str, str]") -> str:
+    """Return the name of a boolean variable whose value is neither on nor off, or ""."""
+    for name in SWITCH_VARIABLES:
+        if name in environ and environ[name].strip().lower() not in TRUE_WORDS + FALSE_WORDS:
+            return name
+    return ""

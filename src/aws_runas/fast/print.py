@@ -40,7 +40,8 @@ def text(found: dict[str, str], output: str) -> str | None:
     if found["region"]:
         values["AWS_REGION"] = values["AWS_DEFAULT_REGION"] = found["region"]
     values["AWSRUNAS_PROFILE"] = found["profile"]
-    return "".join([f"export {name}={value}\n" for name, value in values.items()])
+    unset = "unset AWS_PROFILE\nunset AWS_DEFAULT_PROFILE\n"  # some SDKs prefer a profile to the keys
+    return unset + "".join([f"export {name}={value}\n" for name, value in values.items()])
 
 
 def write(content: str) -> "NoReturn":

@@ -1,13 +1,15 @@
-"""The fast start: ``aws-runas [-E] [-s] [-O FORMAT] [profile] [program ...]`` with cached credentials, no more.
+"""The fast start: ``aws-runas [-E] [-s] [-O FORMAT] [--profile NAME] [profile] [program ...]`` with cached credentials.
 
 It knows the usual call and leaves everything unusual to the full way: other flags, command words, role ARNs,
 credentials that are not cached or near their end. What it imports is held down by a contract test; each module counts,
 since the tool stands in front of other programs (docs/reference/performance.md).
 """
 
+import os
+
 from aws_runas.errors import ProgramError
 from aws_runas.fast import shortcut
-from aws_runas.fast.names import COMMANDS, SSM, is_on
+from aws_runas.fast.names import COMMANDS, SSM, bad_switch, is_on
 from aws_runas.run import environment
 
 TYPE_CHECKING = False  # see run/environment.py
@@ -64,7 +66,7 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> Non
 def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     """Understand the usual call; None where this is another."""
     call = _Call()
-    letters = ""
+    letters = named = ""
     index = 0
     while index < len(words) and words[index][:1] == "-":
         if words[index] in SWITCHES:
@@ -72,16 +74,23 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
         elif words[index] == "-O" and words[index + 1 : index + 2] in (["json"], ["env"]):
             index += 1
             call.output = words[index]
+        elif words[index] == "--profile" and words[index + 1 : index + 2] and words[index + 1][:1] != "-":
+            index += 1
+            named = words[index]
         else:
             return None
         index += 1
     call.program = words[index:]
     first = call.program[0] if call.program else ""
-    if first in COMMANDS or first == SSM:
+    if first in COMMANDS or first == SSM or bad_switch(environ):
         return None
     if first == "" and call.program:
         return None
-    if environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
+    if named:
+        if named.startswith("arn:") or first == "--":
+            return None
+        call.name = named
+    elif environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
         if first.startswith("arn:") or call.program[1:2] == ["--"]:
             return None
         if call.output and len(call.program) == 1:  # the profile, if it is one: then the full way has left its name
@@ -98,7 +107,7 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
 def _print(found: dict[str, str], output: str) -> None:
     from aws_runas.fast import print as fast_print
 
-    content = fast_print.text(found, output)
+    content = None if os.isatty(1) else fast_print.text(found, output)  # on a terminal, with a note
     if content is not None:
         try:
             fast_print.write(content)

@@ -84,7 +84,7 @@ def ann(world: MotoWorld) -> Ann:
 @pytest.mark.parametrize(
     "words",
     [("-l", "ann"), ("--list-roles", "ann"), ("list", "roles", "ann"), ("ls", "roles", "ann"), ("-l", "admin"),
-     ("-l", "ann", "ls", "-l"), ("shell", "-l", "ann", "i-deadbeef")],
+     ("--profile", "ann", "-l"), ("shell", "-l", "ann"), ("list", "--profile=ann", "roles")],
 )  # fmt: skip
 def test_roles_are_sorted_on_stdout_and_patterns_named_on_stderr(ann: Ann, words: tuple[str, ...]) -> None:
     found = ann.run(*words)
@@ -147,8 +147,8 @@ def test_the_alias_of_the_account_is_written(ann: Ann) -> None:
         (("list", "roles", "ann", "more"), "unexpected argument 'more'"),
         (("password", "ann", "secret"), "unexpected argument 'secret'"),
         (("diagnose", "ann", "--ntp"), "unexpected argument '--ntp'; flags go before the profile"),
-        (("list",), "nothing was named to list; aws-runas list roles, or aws-runas list mfa"),
-        (("list", "users"), "'users' cannot be listed; aws-runas list roles, or aws-runas list mfa"),
+        (("list",), "nothing was named to list; use: aws-runas list roles|mfa|profiles|instances [profile]"),
+        (("list", "users"), "'users' cannot be listed; use: aws-runas list roles|mfa|profiles|instances [profile]"),
         (
             ("-w", "-O", "yaml", "ann"),
             "there is no output format 'yaml'; choose one of env, json, fish, powershell, dotenv",

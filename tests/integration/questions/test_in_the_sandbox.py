@@ -130,7 +130,7 @@ def test_everything_is_well_in_the_sandbox(sandbox: Sandbox, runas: RunAs, dns: 
 
 
 def test_each_check_is_a_line(sandbox: Sandbox, runas: RunAs) -> None:
-    lines = runas(sandbox, "-D", "my-profile", WEB.instance_id).stdout.decode().splitlines()
+    lines = runas(sandbox, "diagnose", "my-profile", WEB.instance_id).stdout.decode().splitlines()
     assert [line.split()[0] for line in lines] == ["ok"] * 11
 
 

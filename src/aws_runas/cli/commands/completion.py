@@ -11,8 +11,10 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.errors import UsageError
 
-SUMMARY = "Write a completion script for a shell to standard output"
+SUMMARY = "Write a completion script for a shell to stdout"
 USAGE = "completion bash|zsh|fish|powershell"
+EXAMPLES = (("source <(aws-runas completion bash)", "Complete commands, flags and profiles in bash"),)
+ACCEPTS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positional, and the flag that the scripts use."""
     parser.add_argument("--profiles", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("words", nargs="*", metavar="bash|zsh|fish|powershell", help="the shell")
+    parser.add_argument("words", nargs="*", metavar="bash|zsh|fish|powershell", help="Shell to write the script for")
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
@@ -40,8 +42,13 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     if namespace.profiles:
         return Options(None)
     if len(words) != 1 or words[0] not in SHELLS:
-        given = f"{words[0]!r} is no shell that there is a script for" if words else "no shell given"
-        raise UsageError(given, code="completion-shell-unknown", hint=f"it is one of {', '.join(SHELLS)}")
+        unknown = next((word for word in words if word not in SHELLS), None)
+        if unknown is None and words:
+            raise UsageError(
+                "one shell only", code="completion-shell-unknown", hint=f"use: aws-runas completion {words[0]}"
+            )
+        given = f"there is no completion script for {unknown!r}" if words else "no shell given"
+        raise UsageError(given, code="completion-shell-unknown", hint=f"the shell is one of {', '.join(SHELLS)}")
     return Options(words[0])
 
 

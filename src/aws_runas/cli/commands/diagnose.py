@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from aws_runas.diagnosis.model import Finding
 
 SUMMARY = "Check profile, credentials, clock and STS, and with a target whether a session can be opened"
-USAGE = "diagnose [<flags>] [<profile>] [<target>]"
+USAGE = "diagnose [<profile>] [<target>]"
+EXAMPLES = (
+    ("aws-runas diagnose my-profile", "Check the profile and its credentials"),
+    ("aws-runas diagnose my-profile i-0123456789abcdef0", "Check sessions to an instance too"),
+)
+ACCEPTS = ("credential", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +45,22 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags and positionals."""
-    parser.add_argument("--ntp", action="store_true", help="Compare the clock with a time server too (pool.ntp.org)")
-    parser.add_argument("--ntp-server", metavar="SERVER", help="The time server to compare with")
+    parser.add_argument("--ntp", action="store_true", help="Compare the clock with a time server too")
+    parser.add_argument("--ntp-server", metavar="SERVER", help="Time server to compare with (default pool.ntp.org)")
     parser.add_argument(
-        "words", nargs="*", metavar="[<profile>] [<target>]", help="name of profile, or role ARN; and an instance"
+        "words",
+        nargs="*",
+        metavar="[<profile>] [<target>]",
+        help="Profile name or role ARN; then the target: instance id, Name tag, tag:value, address or DNS name",
     )
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the target; with -D what follows the profile is a command, unless plainly a target."""
+    """Separate the profile from the target."""
     from aws_runas.cli.parsing.positionals import split_profile
-    from aws_runas.targets.spelling import is_ecs, is_instance_id
 
     words = [word for word in namespace.words if word != "--"]
-    if flags.diagnose:
-        words = words[:1] + [word for word in words[1:2] if is_instance_id(word) or is_ecs(word)]
-    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1)
+    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1, flags.profile)
     if profile is None and rest and rest[0] in _names(env):  # a lone word that is a profile is no target
         profile, rest = rest[0], []
     if rest and rest[0].startswith("-"):

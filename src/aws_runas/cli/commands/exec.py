@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, NoReturn
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.cli.parsing.positionals import PROFILE_VARIABLES, split_profile
+from aws_runas.errors import ConfigError, ProgramError, UsageError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.aws.credentials import Credentials
 
-SUMMARY = "Run a command with the credentials of a profile or role, or print them when there is none"
-USAGE = "exec [<profile>] [<command> [<args>...]]"
+SUMMARY = "Run a program with the credentials of a profile or role, or print the credentials"
+USAGE = "exec [<profile>] [<program> [<args>...]]"
+ACCEPTS = ("credential", "program", "question", "server")
+EXAMPLES = (
+    ("aws-runas exec my-profile aws s3 ls", "Run a program with credentials"),
+    ('eval "$(aws-runas exec my-profile)"', "Set the credentials in this shell"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +33,13 @@ class Options:
         flags: the global flags.
         profile: its name or a role ARN, None where none was named.
         program: the program and its arguments, empty to print credentials.
+        by_position: the first argument was read as the profile, and could have been meant as a command.
     """
 
     flags: GlobalFlags
     profile: str | None
     program: tuple[str, ...]
+    by_position: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="[<profile>] [<command> [<args>...]]",
-        help="name of profile, or role ARN; and the command to run",
+        metavar="[<profile>] [<program> [<args>...]]",
+        help="Profile name or role ARN; then the program to run and its arguments",
     )
 
 
@@ -49,10 +57,18 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     # -O says that credentials are printed: with one word there is no program. A credential_process is called like that,
     # and with the AWS_PROFILE that led to it.
     printed = flags.output is not None and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
-    profile, program = split_profile(namespace.words, env.profile_names, env.environ, 0 if printed else None)
+    most = 0 if printed and flags.profile is None else None
+    profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, flags.profile)
     if program and program[0] == "--":
         program = program[1:]
-    return Options(flags, profile, tuple(program))
+    if flags.unset and program:
+        raise UsageError(
+            f"--unset runs no program, but {program[0]!r} was given",
+            code="flag-unsuitable",
+            hint='use: eval "$(aws-runas --unset)"',
+        )
+    by_position = flags.profile is None and not namespace.command_word
+    return Options(flags, profile, tuple(program), by_position)
 
 
 def run(options: Options, env: Environment) -> Result:
@@ -62,10 +78,9 @@ def run(options: Options, env: Environment) -> Result:
         ProgramError: the program cannot be started.
         ConfigError, CredentialsError: there are no credentials.
     """
+    _check_profile(options, env)
     if options.program:
-        from aws_runas.run import program
-
-        program.check(options.program, env.environ)  # before anybody is asked for a code
+        _check_program(options, env)  # before anybody is asked for a code
     elif options.flags.unset:
         from aws_runas.credentials.printing import render_unset
 
@@ -82,12 +97,71 @@ def run(options: Options, env: Environment) -> Result:
         env.stderr.write(written)
         env.stderr.flush()
         _run(options, env, access, credentials, prompt, config_file)
-    if options.flags.write_credentials and options.flags.output is None:
+    if options.flags.expiration or (options.flags.write_credentials and options.flags.output is None):
         return Result(stderr=written)
     from aws_runas.credentials.printing import render
 
+    if env.stdout.isatty() and not options.flags.quiet:
+        written += "aws-runas: note: the output contains secrets\n"
     region = access.profile.region.value if access.profile.region else None
     return Result(stdout=render(credentials, output, region=region, profile=access.profile.name), stderr=written)
+
+
+def _check_program(options: Options, env: Environment) -> None:
+    """Check that the program can be started.
+
+    Raises:
+        ProgramError: it cannot. If its name is a profile's, the error says how to name the profile.
+    """
+    from aws_runas.run import program
+
+    try:
+        program.check(options.program, env.environ)
+    except ProgramError as error:
+        name = options.program[0]
+        variable = next((each for each in PROFILE_VARIABLES if env.environ.get(each, "").strip()), None)
+        if error.exit_status == 127 and variable and options.profile is None and name in env.profile_names():
+            import shlex
+
+            raise ProgramError(
+                f"program {name!r} was not found; {variable}={env.environ[variable]} already names the profile",
+                code="program-not-found",
+                exit_status=127,
+                hint=f"to use profile {name}: aws-runas --profile {shlex.join(options.program)}, or unset {variable}",
+            ) from None
+        raise
+
+
+def _check_profile(options: Options, env: Environment) -> None:
+    """Check that the first argument is a profile, where it could have been meant as a command or a program.
+
+    Raises:
+        ConfigError: it is neither; the error suggests what is near.
+    """
+    name = options.profile
+    if name is None or not options.by_position or name == "default" or name in env.profile_names():
+        return
+    from aws_runas.config.arn import looks_like_arn
+
+    if looks_like_arn(name):
+        return
+    import difflib
+    import shutil
+
+    from aws_runas.config.files import config_path
+    from aws_runas.fast.names import COMMANDS
+
+    path = str(config_path(env.environ, env.home)).replace(f"{env.home}/", "~/", 1)
+    near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.7)
+    profiles = difflib.get_close_matches(name, env.profile_names(), n=2, cutoff=0.7)
+    if near or profiles:
+        choices = [f"the command {word}" for word in near] + [f"the profile {word}" for word in profiles]
+        hint = f"did you mean {' or '.join(choices)}?"
+    elif shutil.which(name, path=env.environ.get("PATH")):
+        hint = f"to run the program {name} with the default profile: aws-runas default {name}"
+    else:
+        hint = "aws-runas list profiles lists the profiles"
+    raise ConfigError(f"{name!r} is neither a command nor a profile in {path}", code="profile-not-found", hint=hint)
 
 
 class _Prompt:

@@ -1,9 +1,10 @@
-"""``list roles``, ``list mfa``, ``-l`` and ``-m``: what the user may assume, and their MFA devices."""
+"""The verb ``list``, and -l and -m: roles, MFA devices, profiles and instances."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -11,9 +12,17 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, as_json, profile_of, wants_json
 from aws_runas.errors import UsageError
 
-SUMMARY = "List the roles that you may assume, or your MFA devices"
-USAGE = "list [<flags>] roles|mfa [<profile>]"
-WORDS = ("roles", "mfa")
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+
+SUMMARY = "List the roles that the user may assume, MFA devices, profiles or instances"
+USAGE = "list roles|mfa|profiles|instances [<profile>]"
+WORDS = ("roles", "mfa", "profiles", "instances")
+ACCEPTS = ("credential", "output")
+EXAMPLES = (
+    ("aws-runas list roles my-profile", "Roles that the user of the profile may assume"),
+    ("aws-runas list instances my-profile", "Running instances that accept a session"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,7 @@ class Options:
     """What to list for whom.
 
     Args:
-        what: "roles" or "mfa".
+        what: one of WORDS.
         json: for programs.
     """
 
@@ -33,32 +42,32 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positionals."""
-    parser.add_argument("what", nargs="?", metavar="<roles|mfa>", help="what to list")
+    parser.add_argument("what", nargs="?", metavar="<roles|mfa|profiles|instances>", help="What to list")
     add_profile(parser)
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Take what and whose.
+    """Return what to list and for which profile.
 
     Raises:
-        UsageError: it is not said what to list.
+        UsageError: the command line does not say what to list.
     """
     if namespace.what not in WORDS:
         given = f"{namespace.what!r} cannot be listed" if namespace.what else "nothing was named to list"
-        raise UsageError(given, code="usage", hint="aws-runas list roles, or aws-runas list mfa")
-    return Options(
-        namespace.what,
-        flags,
-        profile_of(namespace, alone=not (flags.list_roles or flags.list_mfa)),
-        wants_json(flags, env),
-    )
+        raise UsageError(given, code="usage", hint="use: aws-runas list roles|mfa|profiles|instances [profile]")
+    return Options(namespace.what, flags, profile_of(namespace, flags), wants_json(flags, env))
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Ask IAM with the user's own keys."""
+    """Return the list; roles and devices are asked of IAM with the user's own keys."""
+    if options.what == "profiles":
+        names = sorted(env.profile_names())
+        return Result(stdout=as_json({"profiles": names}) if options.json else _lines(names))
     from aws_runas.cli.access import open_access_for
 
     access = open_access_for(options.flags, options.profile, env)
+    if options.what == "instances":
+        return _instances(access, as_document=options.json)
     if options.what == "mfa":
         from aws_runas.identity.mfa import mfa_devices
 
@@ -66,7 +75,10 @@ def run(options: Options, env: Environment) -> Result:
         if options.json:
             return Result(stdout=as_json({"mfa_devices": devices}))
         return Result(stdout=_lines(devices), stderr="" if devices else "aws-runas: this user has no MFA device\n")
+    return _roles(access, as_document=options.json)
 
+
+def _roles(access: Access, *, as_document: bool) -> Result:
     from aws_runas.identity.roles import own_roles
 
     _, found = own_roles(access)
@@ -76,8 +88,18 @@ def run(options: Options, env: Environment) -> Result:
     ]
     if not found.roles and not found.patterns:
         notes.append("aws-runas: no policy lets this user assume a role\n")
-    text = as_json({"roles": list(found.roles)}) if options.json else _lines(found.roles)
+    text = as_json({"roles": list(found.roles)}) if as_document else _lines(found.roles)
     return Result(stdout=text, stderr="".join(notes))
+
+
+def _instances(access: Access, *, as_document: bool) -> Result:
+    from aws_runas.targets.online import listing, online_instances
+
+    found = online_instances(access)
+    if as_document:
+        return Result(stdout=as_json({"instances": [asdict(instance) for instance in found]}))
+    note = "" if found else f"aws-runas: Systems Manager knows no running instance in {access.region()}\n"
+    return Result(stdout=_lines(listing(found)), stderr=note)
 
 
 def _lines(values: tuple[str, ...] | list[str]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
 SUMMARY = "Write a configuration of the browser extension AWS Extend Switch Roles for every role you may assume"
+ACCEPTS = ("credential", "output")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
     """Take the profile."""
-    return read_question(namespace, flags, env, alone=not flags.make_conf)
+    return read_question(namespace, flags, env)
 
 
 def run(options: Question, env: Environment) -> Result:

@@ -11,7 +11,7 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, profile_of
 from aws_runas.errors import CredentialsError
 
-SUMMARY = "Change the console password of the IAM user behind a profile, asked for on the terminal"
+SUMMARY = "Change the console password of the profile's IAM user, typed on the terminal"
 USAGE = "password [<profile>]"
 
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
     """Take the profile."""
-    return Options(flags, profile_of(namespace, alone=True))
+    return Options(flags, profile_of(namespace, flags))
 
 
 def run(options: Options, env: Environment) -> Result:

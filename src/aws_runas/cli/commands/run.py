@@ -102,12 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pace", metavar="BYTES", help="Output of the instance a second at most (default 800000 without input)")
     add("--error-status", metavar="N", help="Exit status of our own failures instead of 2 to 6 (ssh has 255)")
     add("--events", action="store_true", help="Write what happens as JSON lines on stderr")
-    add("-q", "--quiet", action="store_true", help="No messages about the session, errors excepted")
-    add("--reason", metavar="TEXT", help="Why this session, for the service's history, up to 256 characters")
+    add("--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters")
     add_pick_flag(parser)
     add_channel_flags(parser)
     add("--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)")
-    add("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
+    add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
     add("more", nargs="*", metavar="<target> [<command>]", help="The instance and the command; secrets go to stdin")
 
 
@@ -384,8 +383,8 @@ def _say(env: Environment, line: str) -> None:
 
 def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str | None, list[str]]:
     """Separate the profile from the words behind it (product 1, "Which argument is the profile")."""
-    if getattr(flags, "profile", None) or not words:
-        return None, words
+    if flags.profile is not None or not words:
+        return flags.profile, words
     first = words[0]
     if looks_like_arn(first):
         return first, words[1:]

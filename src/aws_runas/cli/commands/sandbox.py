@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,35 +16,40 @@ from aws_runas.errors import AwsRunasError, UsageError
 if TYPE_CHECKING:
     from aws_runas.sandbox.options import SandboxOptions
 
-SUMMARY = "Start a small AWS on this machine, and a command or a shell inside it"
-USAGE = "sandbox [flags] [<command> [<args>...]]"
+SUMMARY = "Start a small AWS on this machine, and run a program or a shell in it"
+USAGE = "sandbox [<program> [<args>...]]"
+EXAMPLES = (
+    ("aws-runas sandbox", "Open a shell in the sandbox"),
+    ("aws-runas sandbox aws-runas whoami my-profile", "Run one program in the sandbox"),
+)
+ACCEPTS: tuple[str, ...] = ()
 
 # flag, kind, metavar, help. What each fault does is told in docs/how-to/sandbox.md.
 FAULTS = (
-    ("close-after", "time", "TIME", "close each data channel after TIME, code 1000 'Bye'"),
-    ("new-cell", "switch", "", "another stream address at each resume; the old one is refused"),
-    ("signature", "signature", "RULE", "signed WebSocket requests: optional, required or refused"),
-    ("presign", "switch", "", "put a signature into the stream address"),
-    ("frame-limit", "number", "N", "cut connections that send more than N frames a second for two seconds"),
-    ("pause-undeliverable", "switch", "", "pause_publication for each message that cannot be delivered"),
-    ("publication", "publication", "FORM", "body of publication messages: json, wrong-digest, text or empty"),
-    ("start-after-output", "switch", "", "start_publication only after the first output"),
-    ("no-start", "switch", "", "never send start_publication"),
-    ("away", "time", "TIME", "the agent joins each session only after TIME"),
-    ("leave-after", "time", "TIME", "the agent leaves each session after TIME, for a second or as long as --away says"),
-    ("loss", "number", "P", "lose each frame with probability P"),
-    ("duplicate", "number", "P", "deliver frames twice with probability P"),
-    ("reorder", "number", "P", "deliver frames late with probability P"),
-    ("delay", "time", "TIME", "each frame is under way for TIME"),
-    ("seed", "integer", "N", "of the random numbers behind loss, duplicate and reorder"),
-    ("end-after", "time", "TIME", "the service ends each session after TIME"),
-    ("end-output", "text", "TEXT", "the reason it gives"),
+    ("close-after", "time", "TIME", "Close each data channel after TIME, code 1000 'Bye'"),
+    ("new-cell", "switch", "", "Another stream address at each resume; the old one is refused"),
+    ("signature", "signature", "RULE", "Signed WebSocket requests: optional, required or refused"),
+    ("presign", "switch", "", "Put a signature into the stream address"),
+    ("frame-limit", "number", "N", "Cut connections that send more than N frames a second for two seconds"),
+    ("pause-undeliverable", "switch", "", "Send pause_publication for each message that cannot be delivered"),
+    ("publication", "publication", "FORM", "Body of publication messages: json, wrong-digest, text or empty"),
+    ("start-after-output", "switch", "", "Send start_publication only after the first output"),
+    ("no-start", "switch", "", "Never send start_publication"),
+    ("away", "time", "TIME", "The agent joins each session only after TIME"),
+    ("leave-after", "time", "TIME", "The agent leaves each session after TIME, for a second or as long as --away says"),
+    ("loss", "probability", "P", "Lose each frame with probability P, 0 to 1"),
+    ("duplicate", "probability", "P", "Deliver frames twice with probability P, 0 to 1"),
+    ("reorder", "probability", "P", "Deliver frames late with probability P, 0 to 1"),
+    ("delay", "time", "TIME", "Delay each frame by TIME"),
+    ("seed", "integer", "N", "Seed of the random numbers behind loss, duplicate and reorder (default 0)"),
+    ("end-after", "time", "TIME", "The service ends each session after TIME"),
+    ("end-output", "text", "TEXT", "Reason that the service gives for the end"),
     ("start-slow", "time", "TIME", "StartSession takes TIME"),
     ("start-fails", "text", "CODE", "StartSession answers this error"),
     ("resume-fails", "text", "CODE", "ResumeSession answers this error"),
     ("sts-slow", "time", "TIME", "STS takes TIME for each call"),
-    ("start-rate", "number", "N", "throttle StartSession above N calls a second; the real service allows about 3"),
-    ("reuse-tokens", "switch", "", "a token is good for more than one connection"),
+    ("start-rate", "number", "N", "Throttle StartSession above N calls a second; the real service allows about 3"),
+    ("reuse-tokens", "switch", "", "A token is good for more than one connection"),
 )
 
 
@@ -57,38 +63,45 @@ class Options:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("-p", "--port", metavar="PORT", help="listen on this port; the system picks one by default")
-    parser.add_argument("--region", metavar="REGION", help="region of its profiles, us-east-1 by default")
-    parser.add_argument("--agent-version", metavar="VERSION", help="what the agents say they are, 3.3.0.0 by default")
+    parser.add_argument("-p", "--port", metavar="PORT", help="Port to listen on, 1 to 65535 (default: any free port)")
+    parser.add_argument("--region", metavar="REGION", help="Region of its profiles (default us-east-1)")
+    parser.add_argument("--agent-version", metavar="VERSION", help="Version that the agents report (default 3.3.0.0)")
     parser.add_argument(
-        "--agent-rate", metavar="N", help="messages a second that an agent sends at most; no limit without"
+        "--agent-rate", metavar="N", help="Messages per second that an agent sends at most (default: no limit)"
     )
     parser.add_argument(
-        "--agent-manners", metavar="KIND", help="official (the default): as awkward as official agents; or kind"
+        "--agent-manners", metavar="KIND", help="How agents behave: official or kind (default official)"
     )
+    parser.add_argument("--agent-pace", metavar="KIND", help="How agents sleep: official or none (default none)")
     parser.add_argument(
-        "--agent-pace", metavar="KIND", help="official: agents sleep as official ones do; or none (the default)"
-    )
-    parser.add_argument(
-        "--shell-profile", metavar="TEXT", default="", help="commands that the account types into each shell"
+        "--shell-profile", metavar="TEXT", default="", help="Commands that the account types into each shell"
     )
     parser.add_argument("--run-as", metavar="USER", default="", help="RunAs user of the session preferences")
     parser.add_argument(
         "--log-group", metavar="NAME", default="", help="CloudWatch log group of the session preferences"
     )
     parser.add_argument(
-        "--external-agent", metavar="ID", action="append", default=[], help="an instance whose agent connects by itself"
+        "--external-agent",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="Instance whose agent connects by itself (repeatable)",
     )
-    parser.add_argument("--kms", action="store_true", help="encrypt sessions with the sandbox's KMS key")
-    parser.add_argument("--clock-offset", metavar="TIME", help="the service's clock is ahead by TIME (-10m: behind)")
-    parser.add_argument("--clock-speed", metavar="N", help="everything that expires does so N times sooner")
+    parser.add_argument("--kms", action="store_true", help="Encrypt sessions with the sandbox's KMS key")
+    parser.add_argument(
+        "--clock-offset", metavar="TIME", help="Time by which the service's clock is ahead; -10m is behind (default 0s)"
+    )
+    parser.add_argument("--clock-speed", metavar="N", help="Factor by which everything expires sooner (default 1)")
     for name, kind, metavar, text in FAULTS:
         if kind == "switch":
             parser.add_argument(f"--{name}", action="store_true", help=text)
         else:
             parser.add_argument(f"--{name}", metavar=metavar, help=text)
     parser.add_argument(
-        "words", nargs="*", metavar="[<command> [<args>...]]", help="what to run; your shell without it"
+        "words",
+        nargs="*",
+        metavar="[<program> [<args>...]]",
+        help="Program to run, with its arguments (default: the shell in SHELL)",
     )
 
 
@@ -131,11 +144,26 @@ def run(options: Options, env: Environment) -> Result:
         raise AwsRunasError(
             "the sandbox needs packages that are not installed",
             code="sandbox-not-installed",
-            hint="pip install 'aws-runas[sandbox]'",
+            hint=install_hint(sys.prefix, sys.executable),
         )
     from aws_runas.sandbox.command import run_inside
 
     return Result(run_inside(options.sandbox, options.program, env.environ, env.stdin.isatty(), env.stderr))
+
+
+def install_hint(prefix: str, python: str) -> str:
+    """Return the command that adds the sandbox's packages, for the way in which this program was installed.
+
+    Args:
+        prefix: sys.prefix.
+        python: sys.executable.
+    """
+    parts = prefix.replace("\\", "/").split("/")
+    if "pipx" in parts:
+        return "pipx install --force 'aws-runas-py[sandbox]'"  # without --force, pipx keeps an installed tool as it is
+    if "uv" in parts and "tools" in parts:
+        return "uv tool install 'aws-runas-py[sandbox]'"
+    return f"{python} -m pip install 'aws-runas-py[sandbox]'"
 
 
 def _otp(env: Environment) -> str:
@@ -187,6 +215,10 @@ def _value(flag: str, kind: str, given: str | bool) -> Any:
             if not 0 <= number < float("inf") or (kind == "speed" and number == 0):
                 raise ValueError("must be a positive number")
             return number
+        if kind == "probability":
+            if not 0 <= float(given) <= 1:
+                raise ValueError("must be a probability from 0 to 1")
+            return float(given)
         if kind == "integer":
             return int(given)
         choices = {"signature": SIGNATURE_RULES, "publication": PUBLICATION_FORMS, "manners": MANNERS, "pace": PACES}

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from aws_runas.serve.profiles import Profiles
     from aws_runas.serve.server import Server
 
-SUMMARY = "Serve credentials over HTTP: as EC2 instance metadata, or as a container's credential endpoint"
-USAGE = "serve [<flags>] ec2|ecs [<profile>]"
+SUMMARY = "Serve credentials over HTTP, as EC2 instance metadata or as container credentials"
+USAGE = "serve ec2|ecs [<profile>]"
+EXAMPLES = (
+    ("aws-runas serve ecs my-profile", "Container credentials on port 12319"),
+    ("aws-runas serve ec2 -p 8080 my-profile", "Instance metadata on 127.0.0.1, port 8080"),
+)
 WORDS = ("ec2", "ecs")
 
 TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of a variable
@@ -62,13 +66,19 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument(
-        "-p", "--port", type=_port, metavar="PORT", help="ec2: 127.0.0.1 and this port; ecs: instead of 12319; 0: any"
+        "-p",
+        "--port",
+        type=_port,
+        metavar="PORT",
+        help="Port, 0 for any (default: ecs 12319; ec2 port 80 of 169.254.169.254, as root)",
     )
-    parser.add_argument("--no-v1", action="store_true", help="ec2: refuse requests without a session token (IMDSv1)")
-    parser.add_argument("--bind", metavar="ADDRESS", help="ecs: listen on this address of the machine, for containers")
-    parser.add_argument("--socket", metavar="PATH", help="ecs: listen on this unix socket as well")
-    parser.add_argument("kind", choices=WORDS, metavar="ec2|ecs", help="which service to be")
-    parser.add_argument("words", nargs="*", metavar="[<profile>]", help="name of profile, or role ARN")
+    parser.add_argument("--no-v1", action="store_true", help="Refuse requests without a session token, IMDSv1 (ec2)")
+    parser.add_argument(
+        "--bind", metavar="ADDRESS", help="Address of this machine to listen on (ecs; default 127.0.0.1)"
+    )
+    parser.add_argument("--socket", metavar="PATH", help="Listen on this unix socket too (ecs)")
+    parser.add_argument("kind", nargs="?", metavar="<ec2|ecs>", help="Service to start")
+    parser.add_argument("words", nargs="*", metavar="[<profile>]", help="Profile name or role ARN")
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
@@ -77,6 +87,13 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     Raises:
         UsageError: flags that do not go together, or too many words.
     """
+    if namespace.kind not in WORDS:
+        profile = namespace.kind or "PROFILE"
+        raise UsageError(
+            f"{namespace.kind!r} is not a kind of server" if namespace.kind else "no kind of server given",
+            code="usage",
+            hint=f"use: aws-runas serve ecs {profile}, or aws-runas serve ec2 {profile}",
+        )
     for name in ("bind", "socket"):
         if namespace.kind == "ec2" and getattr(namespace, name, None):
             raise UsageError(
@@ -91,7 +108,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError(f"-p: {error}", code="port-invalid") from None
 
     words = [word for word in namespace.words if word != "--"]
-    profile = words[0] if len(words) == 1 else split_profile(words, env.profile_names, env.environ, 0)[0]
+    profile = split_profile(words, env.profile_names, {}, 0, flags.profile)[0]
     return Options(
         namespace.kind,
         profile,

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from aws_runas.ssm.records import SessionRecord
 
 SUMMARY = "List, show or end SSM sessions at the service"
-USAGE = "sessions [list|show|end] [<flags>] [<profile>] [<session>...]"
+USAGE = "sessions [list|show|end] [<profile>] [<session>...]"
 ACTIONS = ("list", "show", "end")
 WORDS = ACTIONS
+ACCEPTS = ("credential", "output")
+EXAMPLES = (
+    ("aws-runas sessions list my-profile", "List your sessions"),
+    ("aws-runas sessions end --orphans my-profile", "End sessions whose local process is gone"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,17 @@ class SessionsOptions:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and positionals."""
-    parser.add_argument("--mine", action="store_true", help="sessions of the caller (the default of list)")
-    parser.add_argument("--all", action="store_true", help="list: sessions of everybody")
-    parser.add_argument("--orphans", action="store_true", help="the caller's sessions whose local process is gone")
-    parser.add_argument("--history", action="store_true", help="list: sessions of the last 30 days that have ended")
-    parser.add_argument("--target", metavar="TARGET", help="sessions to this target")
-    parser.add_argument("--since", metavar="TIME", help="list: sessions that started within TIME, such as 2h")
-    parser.add_argument("-y", "--yes", action="store_true", help="end: do not ask before ending sessions of others")
-    parser.add_argument("action", nargs="?", metavar="[list|show|end]", help="what to do (default list)")
-    parser.add_argument("arguments", nargs="*", metavar="[<profile>] [<session>...]", help="profile and session ids")
+    parser.add_argument("--mine", action="store_true", help="Sessions of the caller (default of list)")
+    parser.add_argument("--all", action="store_true", help="List the sessions of everybody")
+    parser.add_argument("--orphans", action="store_true", help="Sessions of the caller whose local process is gone")
+    parser.add_argument("--history", action="store_true", help="List sessions of the last 30 days that have ended")
+    parser.add_argument("--target", metavar="TARGET", help="Sessions to this target")
+    parser.add_argument("--since", metavar="TIME", help="List sessions that started within TIME, such as 2h")
+    parser.add_argument("-y", "--yes", action="store_true", help="Do not ask before ending sessions of others")
+    parser.add_argument("action", nargs="?", metavar="[list|show|end]", help="What to do (default list)")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="[<profile>] [<session>...]", help="Profile name or role ARN; then session ids"
+    )
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> SessionsOptions:
@@ -129,8 +136,12 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
     from aws_runas.config.arn import looks_like_arn
 
     arguments = list(options.arguments)
-    profile = None
-    if arguments and (options.action == "list" or looks_like_arn(arguments[0]) or arguments[0] in env.profile_names()):
+    profile = options.flags.profile
+    if (
+        profile is None
+        and arguments
+        and (options.action == "list" or looks_like_arn(arguments[0]) or arguments[0] in env.profile_names())
+    ):
         profile = arguments.pop(0)
     if options.action == "list" and arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}", code="argument-unexpected")

@@ -8,9 +8,9 @@ from typing import IO, TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
-from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.flags import CREDENTIAL, SEED_FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
-from aws_runas.cli.session.flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
 from aws_runas.errors import UsageError
 from aws_runas.ssm.shell.commands import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.shell.session import ShellSession
 
-SUMMARY = "Start an SSM shell session to the given target"
+SUMMARY = "Open a shell on an instance through an SSM session"
 USAGE = "shell [<profile>] [<target>]"
+ACCEPTS = (CREDENTIAL, *SEED_FLAGS)
+EXAMPLES = (
+    ("aws-runas shell my-profile i-0123456789abcdef0", "Open a shell by instance id"),
+    ("aws-runas shell my-profile web-server", "Open a shell by Name tag"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +62,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="Parameter of the document; may be given many times",
+        help="Parameter of the document (repeatable)",
     )
     parser.add_argument(
-        "--escape", metavar="CHAR", help="Character that begins an escape after a newline, or none (default ~)"
+        "--escape", metavar="CHAR", help="Character that begins an escape at the start of a line, or none (default ~)"
     )
-    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
-    parser.add_argument("more", nargs="*", metavar="[<target>]", help="The EC2 instance to connect via SSM")
+    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
+    parser.add_argument(
+        "more", nargs="*", metavar="[<target>]", help="Instance id, Name tag, tag:value, address or DNS name"
+    )
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the target."""
     words = [] if namespace.first is None else [namespace.first, *namespace.more]
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
-    if not any(rest) and not namespace.pick:
+    if len(words) > 2 or (len(words) > 1 and flags.profile is not None):
+        arguments = " ".join(words)
         raise UsageError(
-            "no target given",
-            code="target-missing",
-            hint="aws-runas shell [profile] target; an instance id, tag:value, IP address, DNS name or Name tag",
+            f"shell runs no program, but {words[2 if flags.profile is None else 1]!r} follows the target",
+            code="argument-unexpected",
+            hint=f"use: aws-runas run {arguments}",
         )
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
+    if not any(rest):
+        check_picker("use: aws-runas shell [profile] target", env)
     parameters = parse_parameters(namespace.parameter)
     if parameters and not namespace.document:
         raise UsageError("--parameter needs --document", code="document-missing")

@@ -10,7 +10,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
-from aws_runas.cli.session.flags import SessionFlags, add_session_flags, read_session_flags
+from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.targets.spelling import split_port
 
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.cli.session.open import OpenTarget
 
-SUMMARY = "Connect standard input and output to sshd on the given target, as a ProxyCommand for ssh"
+SUMMARY = "Connect stdin and stdout to sshd on an instance, as an ssh ProxyCommand"
 USAGE = "ssh [<profile>] [<user>@]<target>[:<port>]"
+EXAMPLES = (
+    ("ssh -o ProxyCommand='aws-runas ssh my-profile %r@%h:%p' ec2-user@web-server", "Use ssh by Name tag"),
+    ("aws-runas ssh --ec2ic my-profile %r@%h:%p", "Push the public keys too, as a ProxyCommand"),
+)
 SSH_PORT = 22
 DOCUMENT = "AWS-StartSSHSession"
 
@@ -49,29 +53,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own flags and positionals."""
     add_session_flags(parser)
     parser.add_argument(
-        "--ec2ic", action="store_true", help="Push your public keys by EC2 Instance Connect before connecting"
+        "--ec2ic", action="store_true", help="Push the public keys that ssh would offer with EC2 Instance Connect"
     )
     parser.add_argument(
         "--identity",
         metavar="FILE",
         action="append",
         default=[],
-        help="Key to push with --ec2ic instead of those that ssh would offer; may be given many times",
+        help="Key to push with --ec2ic instead of those that ssh would offer (repeatable)",
     )
-    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="name of profile, or role ARN")
+    parser.add_argument("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
     parser.add_argument(
-        "more", nargs="*", metavar="[<user>@]<target>[:<port>]", help="The EC2 instance to connect to; port 22 if none"
+        "more",
+        nargs="*",
+        metavar="[<user>@]<target>[:<port>]",
+        help="Instance id, Name tag, tag:value, address or DNS name; port 1 to 65535 (default 22)",
     )
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part profile, user, target and port."""
     words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1)
-    if not rest or not rest[0]:
-        raise UsageError("no target given", code="target-missing", hint="aws-runas ssh [profile] [user@]target[:port]")
-    user, _, where = rest[0].rpartition("@")
-    target, port = split_port(where, SSH_PORT)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
+    if not any(rest):
+        check_picker("use: aws-runas ssh [profile] [user@]target[:port]", env)
+    user, _, where = (rest[0] if rest else "").rpartition("@")
+    target, port = split_port(where, SSH_PORT) if where else ("", SSH_PORT)
     if namespace.identity and not namespace.ec2ic:
         raise UsageError("--identity goes with --ec2ic", code="usage")
     return Options(

@@ -12,6 +12,7 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, as_json, wants_json
 
 SUMMARY = "Tell whether there is a newer release"
+ACCEPTS = ("credential", "output")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,12 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import Question, add_profile, as_json, read_question
 
 SUMMARY = "Print the identity of the credentials: account, ARN and user id"
+EXAMPLES = (
+    ("aws-runas whoami my-profile", "Identity of the role"),
+    ("aws-runas whoami -s my-profile", "Identity of its user"),
+)
 USAGE = "whoami [<profile>]"
+ACCEPTS = ("credential", "output")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
     """Take the profile."""
-    return read_question(namespace, flags, env, alone=not flags.whoami)
+    return read_question(namespace, flags, env)
 
 
 def run(options: Question, env: Environment) -> Result:

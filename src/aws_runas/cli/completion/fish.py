@@ -84,7 +84,7 @@ end
 function __aws_runas_is
     # whether the cursor stands where a word of kind $argv[1] goes
     set -l where (__aws_runas_where)
-    string match -q -- "*$argv[1]*" $where[2]
+    contains -- $argv[1] (string split ' ' -- $where[2])
 end
 
 function __aws_runas_takes

@@ -11,6 +11,8 @@ from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
+COMMAND_NAMES = tuple(dict.fromkeys(COMMANDS.values()))
+
 # What stands at each position of a command: "profile", "program" (and everything after it), "nothing" that could be
 # looked up without the network, or the words themselves.
 POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
@@ -19,7 +21,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "forward": ("profile", "nothing"),
     "ssh": ("profile", "nothing"),
     "serve": (("ec2", "ecs"), "profile"),
-    "list": (("roles", "mfa"), "profile"),
+    "list": (("roles", "mfa", "profiles", "instances"), "profile"),
     "whoami": ("profile",),
     "diagnose": ("profile", "nothing"),
     "password": ("profile",),
@@ -27,6 +29,8 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "sandbox": ("program",),
     "run": ("profile", "nothing"),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
+    "help": (COMMAND_NAMES,),
+    "version": (),
 }
 VALUES = {
     "--output": ("env", "json", "fish", "powershell", "dotenv"),

@@ -5,19 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+CREDENTIAL = "credential"
+PROGRAM = "program"
+QUESTION = "question"
+SERVER = "server"
+OTHER = "other"
+GROUPS = {
+    CREDENTIAL: "Credential flags",
+    PROGRAM: "Program and output flags",
+    QUESTION: "Question flags",
+    SERVER: "Server flags",
+    OTHER: "Other flags",
+}  # in the order of the help
+
 
 class Flag(NamedTuple):
     """One flag.
 
     Args:
+        group: one of GROUPS.
         short: its letter, or "".
         long: its long name without the dashes.
         field: of GlobalFlags that holds its value; "" for flags that ask for help or the version.
-        kind: "switch", "count", "text", "many", "session-duration", "role-duration", "format" or "port".
+        kind: "switch", "count", "text", "many", "session-duration", "role-duration", "region", "format" or "port".
         metavar: how help calls the argument.
-        help: one line.
+        help: one line with unit, range and default.
     """
 
+    group: str
     short: str
     long: str
     field: str
@@ -27,64 +42,142 @@ class Flag(NamedTuple):
 
     @property
     def takes_value(self) -> bool:
-        """Whether an argument follows."""
+        """True if an argument follows."""
         return self.kind not in ("switch", "count")
+
+    @property
+    def name(self) -> str:
+        """The shortest spelling, for messages."""
+        return f"-{self.short}" if self.short else f"--{self.long}"
 
 
 FLAGS = (
-    Flag("h", "help", "", "switch", "", "Show context-sensitive help (also try --help-long and --help-man)."),
-    Flag("", "help-long", "", "switch", "", "Show the help of every command."),
-    Flag("", "help-man", "", "switch", "", "Write a manual page, as troff, to standard output."),
     Flag(
+        CREDENTIAL,
+        "",
+        "profile",
+        "profile",
+        "text",
+        "NAME",
+        "Profile name or role ARN; no positional argument is the profile then",
+    ),
+    Flag(CREDENTIAL, "", "region", "region", "region", "REGION", "Region; overrides environment and profile"),
+    Flag(
+        CREDENTIAL,
         "d",
         "duration",
         "session_token_duration",
         "session-duration",
         "DURATION",
-        "duration of the retrieved session token",
+        "Session token lifetime, 15m to 36h (default 12h)",
     ),
     Flag(
+        CREDENTIAL,
         "a",
         "role-duration",
         "role_duration",
         "role-duration",
-        "ROLE-DURATION",
-        "duration of the assume role credentials",
-    ),
-    Flag("l", "list-roles", "list_roles", "switch", "", "list role ARNs you are able to assume"),
-    Flag("m", "list-mfa", "list_mfa", "switch", "", "list the ARN of the MFA device associated with your account"),
-    Flag("e", "expiration", "expiration", "switch", "", "Show token expiration time"),
-    Flag(
-        "c",
-        "make-conf",
-        "make_conf",
-        "switch",
-        "",
-        "Build an AWS extended switch-role plugin configuration for all available roles",
+        "DURATION",
+        "Role credentials lifetime, 15m to 12h (default 1h)",
     ),
     Flag(
+        CREDENTIAL,
         "s",
         "session",
         "session",
         "switch",
         "",
-        "print eval()-able session token info, or run command using session token credentials",
+        "Use or print the session token credentials instead of the role's",
     ),
-    Flag("r", "refresh", "refresh", "switch", "", "force a refresh of the cached credentials"),
-    Flag("v", "verbose", "verbose", "count", "", "print verbose/debug messages"),
-    Flag("M", "mfa-arn", "mfa_serial", "text", "MFA-ARN", "ARN of MFA device needed to perform Assume Role operation"),
-    Flag("", "mfa-serial", "mfa_serial", "text", "MFA-ARN", "the same as --mfa-arn"),
-    Flag("o", "otp", "otp", "text", "OTP", "MFA token code"),
-    Flag("u", "update", "update", "switch", "", "Check for updates to aws-runas"),
-    Flag("D", "diagnose", "diagnose", "switch", "", "Run diagnostics to gather info to troubleshoot issues"),
-    Flag("", "ec2", "ec2", "switch", "", "Run as mock EC2 metadata service to provide role credentials"),
-    Flag("", "ecs", "ecs", "switch", "", "Run as container credential service to provide role credentials"),
-    Flag("p", "port", "port", "port", "PORT", "The port of the service that --ec2 or --ecs starts"),
-    Flag("E", "env", "env", "switch", "", "Pass credentials to program as environment variables"),
-    Flag("O", "output", "output", "format", "FORMAT", "Print credentials as env, json, fish, powershell or dotenv"),
-    Flag("w", "whoami", "whoami", "switch", "", "Print the caller identity of the credentials"),
-    Flag("X", "external-id", "external_id", "text", "ID", "External ID to use with the role"),
+    Flag(CREDENTIAL, "r", "refresh", "refresh", "switch", "", "Ignore cached credentials and fetch new ones"),
+    Flag(CREDENTIAL, "M", "mfa-arn", "mfa_serial", "text", "ARN", "ARN or serial number of the MFA device"),
+    Flag(CREDENTIAL, "", "mfa-serial", "mfa_serial", "text", "ARN", "Same as --mfa-arn"),
+    Flag(CREDENTIAL, "o", "otp", "otp", "text", "CODE", "MFA code, 6 digits"),
+    Flag(CREDENTIAL, "", "mfa-process", "mfa_process", "text", "COMMAND", "Program that prints the MFA code"),
+    Flag(CREDENTIAL, "X", "external-id", "external_id", "text", "ID", "External id; used for the last role of a chain"),
     Flag(
+        CREDENTIAL,
+        "",
+        "role-session-name",
+        "role_session_name",
+        "text",
+        "NAME",
+        "Name of the role session, 2 to 64 characters",
+    ),
+    Flag(
+        CREDENTIAL,
+        "",
+        "session-tag",
+        "session_tags",
+        "many",
+        "KEY=VALUE",
+        "Session tag of the role session (repeatable)",
+    ),
+    Flag(
+        CREDENTIAL,
+        "",
+        "transitive-tag",
+        "transitive_tags",
+        "many",
+        "KEY",
+        "Session tag that later roles of a chain inherit (repeatable)",
+    ),
+    Flag(
+        CREDENTIAL,
+        "",
+        "source-identity",
+        "source_identity",
+        "text",
+        "NAME",
+        "Source identity of the role session, 2 to 64 characters",
+    ),
+    Flag(
+        CREDENTIAL,
+        "",
+        "session-policy",
+        "session_policy",
+        "text",
+        "JSON",
+        "Policy that narrows the role session, as JSON or file://PATH",
+    ),
+    Flag(
+        CREDENTIAL,
+        "",
+        "session-policy-arn",
+        "session_policy_arns",
+        "many",
+        "ARN",
+        "Managed policy that narrows the role session (repeatable)",
+    ),
+    Flag(
+        PROGRAM,
+        "E",
+        "env",
+        "env",
+        "switch",
+        "",
+        "Pass credentials as environment variables instead of through the container endpoint",
+    ),
+    Flag(
+        PROGRAM,
+        "O",
+        "output",
+        "output",
+        "format",
+        "FORMAT",
+        "Format: env, json, fish, powershell or dotenv (default env); commands that print results accept json",
+    ),
+    Flag(
+        PROGRAM,
+        "e",
+        "expiration",
+        "expiration",
+        "switch",
+        "",
+        "Print on stderr when the credentials expire; without a program, print nothing else",
+    ),
+    Flag(
+        PROGRAM,
         "",
         "write-credentials",
         "write_credentials",
@@ -92,16 +185,54 @@ FLAGS = (
         "",
         "Write the credentials to the shared credentials file, as profile NAME-awsrunas",
     ),
-    Flag("", "unset", "unset", "switch", "", "Print commands that remove the credential variables"),
-    Flag("", "role-session-name", "role_session_name", "text", "NAME", "name of the role session"),
-    Flag("", "session-tag", "session_tags", "many", "KEY=VALUE", "session tag of the role session, repeatable"),
-    Flag("", "transitive-tag", "transitive_tags", "many", "KEY", "session tag that later roles of a chain inherit"),
-    Flag("", "source-identity", "source_identity", "text", "NAME", "source identity to set on the role session"),
-    Flag("", "session-policy", "session_policy", "text", "JSON", "inline policy that narrows the role session"),
-    Flag("", "session-policy-arn", "session_policy_arns", "many", "ARN", "managed policy that narrows it, repeatable"),
-    Flag("", "mfa-process", "mfa_process", "text", "COMMAND", "program that prints the MFA code"),
-    Flag("V", "version", "", "switch", "", "Show application version."),
+    Flag(PROGRAM, "", "unset", "unset", "switch", "", "Print shell commands that remove the credential variables"),
+    Flag(
+        QUESTION,
+        "l",
+        "list-roles",
+        "list_roles",
+        "switch",
+        "",
+        "List the roles that the user may assume; same as list roles",
+    ),
+    Flag(
+        QUESTION, "m", "list-mfa", "list_mfa", "switch", "", "List the ARNs of the user's MFA devices; same as list mfa"
+    ),
+    Flag(QUESTION, "w", "whoami", "whoami", "switch", "", "Print the caller identity; same as whoami"),
+    Flag(
+        QUESTION,
+        "D",
+        "diagnose",
+        "diagnose",
+        "switch",
+        "",
+        "Check profile, credentials, clock and STS; same as diagnose",
+    ),
+    Flag(
+        QUESTION,
+        "c",
+        "make-conf",
+        "make_conf",
+        "switch",
+        "",
+        "Print an AWS Extend Switch Roles configuration for every role found",
+    ),
+    Flag(QUESTION, "u", "update", "update", "switch", "", "Report whether there is a newer release"),
+    Flag(SERVER, "", "ec2", "ec2", "switch", "", "Start an EC2 instance metadata service; same as serve ec2"),
+    Flag(SERVER, "", "ecs", "ecs", "switch", "", "Start a container credentials service; same as serve ecs"),
+    Flag(SERVER, "p", "port", "port", "port", "PORT", "Port of the server, 1 to 65535; also the local port of forward"),
+    Flag(OTHER, "h", "help", "", "switch", "", "Show help; after a command, the help of that command"),
+    Flag(OTHER, "", "help-long", "", "switch", "", "Show the help of all commands"),
+    Flag(OTHER, "", "help-man", "", "switch", "", "Write a man page in troff to stdout"),
+    Flag(
+        OTHER, "v", "verbose", "verbose", "count", "", "Write a debug log to stderr; given twice, also trace AWS calls"
+    ),
+    Flag(OTHER, "q", "quiet", "quiet", "switch", "", "Print no notes and no status line; errors are still printed"),
+    Flag(OTHER, "V", "version", "", "switch", "", "Show the version"),
 )
+
+# Flags that the 3.x help of shell and forward lists beyond the credential flags.
+SEED_FLAGS = ("expiration", "env", "list-roles", "list-mfa", "make-conf", "update", "diagnose", "ec2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +242,8 @@ class GlobalFlags:
     Durations are in seconds. Environment variables are not merged in here: config.resolve does that, with the origin.
     """
 
+    profile: str | None = None
+    region: str | None = None
     session_token_duration: int | None = None  # -d
     role_duration: int | None = None  # -a
     list_roles: bool = False
@@ -120,6 +253,7 @@ class GlobalFlags:
     session: bool = False
     refresh: bool = False
     verbose: int = 0
+    quiet: bool = False
     mfa_serial: str | None = None
     otp: str | None = None
     update: bool = False

@@ -6,8 +6,9 @@ import argparse
 import textwrap
 
 from aws_runas import __version__
-from aws_runas.cli.parsing.help import PROGRAM, SUMMARY, arguments, commands, flags, usage
-from aws_runas.cli.parsing.parser import COMMANDS, build_parser, load
+from aws_runas.cli.parsing.flags import GROUPS
+from aws_runas.cli.parsing.help import EXAMPLES, PROGRAM, SUMMARY, arguments, flags, usage
+from aws_runas.cli.parsing.parser import COMMANDS, build_parser, commands, load
 
 DATE = "2026-11-23"  # of the page's last change
 WIDTH = 78  # characters of a source line, mandoc's style
@@ -55,6 +56,9 @@ def manual() -> str:
         ),
     ]
     described: list[str] = []
+    options: list[str] = []
+    for group, title in GROUPS.items():
+        options += [f".SS {title}", *_tagged(flags(build_parser("exec", module), group))]
     for name, each, parser in commands():
         lines += _synopsis(f"[<flags>] {usage(name, each, parser)}")
         described += _command(name, each.SUMMARY, parser)
@@ -64,10 +68,12 @@ def manual() -> str:
             "Turns a profile of the AWS config file, or a role ARN, into credentials, and runs a program with them."
         ),
         *_text("Flags end at the first positional or at --: what follows belongs to the program."),
-        ".SH OPTIONS",
-        *_tagged(flags(build_parser("exec", module))),
+        ".SH EXAMPLES",
+        *_tagged(EXAMPLES),
         ".SH COMMANDS",
         *described,
+        ".SH OPTIONS",
+        *options,
         ".SH ENVIRONMENT",
         *_tagged(VARIABLES),
         ".SH EXIT STATUS",
@@ -82,7 +88,7 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[s
     return [
         f".SS {name}",
         *_text(f"{summary}.{also}"),
-        *_tagged(flags(parser, own=True)),
+        *_tagged(flags(parser, "")),
         *_tagged(arguments(parser)),
     ]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Callable, Sequence
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, cast
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
-from aws_runas.cli.parsing.flags import FLAGS, Flag, GlobalFlags
+from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, OTHER, Flag, GlobalFlags
 from aws_runas.cli.parsing.scanner import Known, Scanned, scan
 from aws_runas.config.durations import ROLE_RANGE, SESSION_TOKEN_RANGE, check_range, parse_duration
 from aws_runas.errors import UsageError
@@ -34,10 +35,24 @@ HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version"
 
 __all__ = ["COMMANDS", "Command", "Parsed", "Parser", "build_parser", "load", "parse", "port", "questions"]
 
+# The command that does what a question or server flag does, with room for more arguments.
+EQUIVALENTS = {
+    "list_roles": "list roles [profile]",
+    "list_mfa": "list mfa [profile]",
+    "whoami": "whoami [profile]",
+    "diagnose": "diagnose [profile] [target]",
+    "ec2": "serve ec2 [profile]",
+    "ecs": "serve ecs [profile]",
+}
+
 
 class Command(Protocol):
-    """A module of cli/commands. It may also have USAGE (the usage line after the flags) and WORDS (``ec2``, ``ecs``:
-    first positionals that do not end the flags)."""
+    """A module of cli/commands.
+
+    It may also have USAGE (usage line after the global flags), EXAMPLES (command line and what it does), WORDS (first
+    positionals that do not end the flags, such as ``ec2``), and ACCEPTS (groups and long names of the global flags that
+    work with it; the credential flags by default).
+    """
 
     SUMMARY: str
 
@@ -72,7 +87,8 @@ class Parsed:
         namespace: its values, global ones among them.
         flags: the global flags.
         positionals: the words after the flags.
-        help: "", or "short", "long", "man", "version" when that was asked for instead.
+        help: "", or "short", "long", "man", "version" if that was asked for instead.
+        word: the command word as typed, "" if there was none.
     """
 
     command: str
@@ -80,6 +96,7 @@ class Parsed:
     flags: GlobalFlags
     positionals: tuple[str, ...] = ()
     help: str = ""
+    word: str = ""
 
 
 def parse(words: Sequence[str]) -> Parsed:
@@ -93,16 +110,28 @@ def parse(words: Sequence[str]) -> Parsed:
     """
     front = scan(words, _known_globals())
     command, rest, ended = _command(front)
+    word = "" if ended and command == "exec" else front.rest[0]
     module = load(command)
     parser = build_parser(command, module)
-    back = Scanned([], rest, True) if ended else scan(rest, known_flags(parser), ignored=getattr(module, "WORDS", ()))
+    back = (
+        Scanned([], rest, True)
+        if ended
+        else scan(rest, _known_globals() | known_flags(parser), ignored=getattr(module, "WORDS", ()))
+    )
     flags = front.flags + back.flags
-    for word in flags:
-        asked = HELP_FLAGS.get(word.removeprefix("--"))
+    for flag in flags:
+        asked = HELP_FLAGS.get(flag.removeprefix("--"))
         if asked:
-            return Parsed("" if ended else command, argparse.Namespace(), GlobalFlags(), help=asked)
-    namespace = parser.parse_args([*flags, "--", *back.rest])
-    return Parsed(command, namespace, global_flags(namespace), tuple(back.rest))
+            return Parsed("" if ended else command, argparse.Namespace(), GlobalFlags(), help=asked, word=word)
+    _check_suitable(front.flags, back.flags, command, known_flags(parser))
+    namespace = parser.parse_args([*flags, *(["--", *back.rest] if back.rest else [])])
+    namespace.command_word = word
+    found = global_flags(namespace)
+    if found.ec2 and found.ecs:
+        raise UsageError("--ec2 and --ecs do not go together", code="flag-unsuitable", hint="start one server for each")
+    if command == "exec" and found.port is not None and not (found.ec2 or found.ecs):
+        raise _unsuitable("port", "exec")
+    return Parsed(command, namespace, found, tuple(back.rest), word=word)
 
 
 def questions(parsed: Parsed, words: Sequence[str]) -> list[Parsed]:
@@ -124,13 +153,23 @@ def questions(parsed: Parsed, words: Sequence[str]) -> list[Parsed]:
     return asked
 
 
+def commands() -> list[tuple[str, Command, Parser]]:
+    """Return every command: name, module, parser."""
+    found: list[tuple[str, Command, Parser]] = []
+    for name in dict.fromkeys(COMMANDS.values()):
+        if importlib.util.find_spec(f"aws_runas.cli.commands.{name}"):
+            module = load(name)
+            found.append((name, module, build_parser(name, module)))
+    return found
+
+
 def load(command: str) -> Command:
     """Import the module of a command, and nothing of the others."""
     return cast(Command, importlib.import_module(f"aws_runas.cli.commands.{PACKAGES.get(command, command)}"))
 
 
 def build_parser(command: str, module: Command) -> Parser:
-    """Make the parser of one command: the global flags and its own.
+    """Make the parser of one command: its own flags and the global flags that work with it.
 
     Args:
         command: its name.
@@ -143,8 +182,10 @@ def build_parser(command: str, module: Command) -> Parser:
         allow_abbrev=False,
         conflict_handler="resolve",
     )
+    accepted = (*getattr(module, "ACCEPTS", (CREDENTIAL,)), OTHER)
     for flag in FLAGS:
-        _add(parser, flag)
+        if flag.group in accepted or flag.long in accepted:
+            _add(parser, flag)
     module.add_arguments(parser)
     return parser
 
@@ -161,9 +202,10 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
 
 def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
     """Pick the global flags out of what was parsed."""
-    values = {flag.field: getattr(namespace, flag.field, None) for flag in FLAGS if flag.field}
-    values |= {flag.field: tuple(values[flag.field] or ()) for flag in FLAGS if flag.kind == "many"}
-    return GlobalFlags(**(values | {"verbose": values["verbose"] or 0}))
+    fields = {flag.field: flag.kind for flag in FLAGS if flag.field}
+    values = {field: getattr(namespace, field) for field in fields if getattr(namespace, field, None) is not None}
+    values |= {field: tuple(values[field]) for field, kind in fields.items() if kind == "many" and field in values}
+    return GlobalFlags(**values)
 
 
 def port(text: str) -> int:
@@ -191,6 +233,33 @@ def _command(front: Scanned) -> tuple[str, list[str], bool]:
             return "shell", inner.flags, False
         raise UsageError(f"ssm takes shell, forward or ssh{given}", code="ssm-command-unknown")
     return COMMANDS[inner.rest[0]], [*inner.flags, *inner.rest[1:]], False
+
+
+def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, known: Mapping[str, Known]) -> None:
+    """Refuse a global flag that does not work with the command, or that the command uses for something else."""
+    common = _known_globals()
+    for position, flag in enumerate((*front, *back)):
+        name = flag.partition("=")[0]
+        differs = position < len(front) and name in known and known[name].takes_value != common[name].takes_value
+        if name not in known or differs:
+            raise _unsuitable(name.removeprefix("--"), command)
+
+
+def _unsuitable(long: str, command: str) -> UsageError:
+    """Return the error for a flag that has no meaning for a command; it lists the commands where it has."""
+    works = [name for name, _, parser in commands() if _has_flag(parser, long) and name != "exec"]
+    flag = next(flag for flag in FLAGS if flag.long == long)
+    if long == "port":
+        works += ["--ec2", "--ecs"]
+    elif flag.group != CREDENTIAL:
+        works.insert(0, "exec")
+    places = f"{', '.join(works[:-1])} and {works[-1]}" if len(works) > 1 else "".join(works)
+    return UsageError(f"{flag.name} does not work with {command}; it works with {places}", code="flag-unsuitable")
+
+
+def _has_flag(parser: Parser, long: str) -> bool:
+    common, own = _known_globals()[f"--{long}"], known_flags(parser).get(f"--{long}")
+    return own is not None and own.takes_value == common.takes_value
 
 
 def _known_globals() -> dict[str, Known]:
@@ -227,6 +296,12 @@ def _duration(limits: tuple[int, int], what: str) -> Callable[[str], int]:
     return read
 
 
+def _region(text: str) -> str:
+    if text and text.isascii() and all(letter.isalnum() or letter == "-" for letter in text) and len(text) < 64:
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not the name of a region, such as eu-west-1")
+
+
 def _format(text: str) -> str:
     from aws_runas.credentials.printing import check_format
 
@@ -236,6 +311,7 @@ def _format(text: str) -> str:
 _TYPES: dict[str, Callable[[str], object]] = {
     "session-duration": _duration(SESSION_TOKEN_RANGE, "a session token lifetime"),
     "role-duration": _duration(ROLE_RANGE, "a role credential lifetime"),
+    "region": _region,
     "format": _format,
     "port": port,
 }

@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.errors import UsageError
 
+PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # the first that is set counts
 Names = Collection[str] | Callable[[], Collection[str]]
 
 
 def split_profile(
-    words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None
+    words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None, named: str | None = None
 ) -> tuple[str | None, list[str]]:
     """Part the profile from what follows.
 
@@ -23,6 +24,7 @@ def split_profile(
         names: the known profiles, or a function that finds them; it is called only where that decides.
         environ: the variables.
         most: how many words the command takes after the profile; None for any number, as a program has.
+        named: value of --profile; then no word is the profile.
 
     Returns:
         The profile, None where none was named, and the other words.
@@ -31,28 +33,37 @@ def split_profile(
         UsageError: there are too many words, or the profile is an empty one.
     """
     rest = list(words)
+    if named == "":
+        raise UsageError("--profile is empty", code="profile-empty", hint="leave the flag out for default")
+    if named is not None:
+        _refuse_surplus(rest, most)
+        return named, rest
     if not rest:
         return None, []
     first = rest[0]
     if is_profile_set(environ):
-        named = looks_like_arn(first) or (
+        is_named = looks_like_arn(first) or (
             len(rest) > 1 and rest[1] == "--" and first in _known(names) if most is None else len(rest) > most
         )
     else:
-        named = not (most and len(rest) <= most and _is_plainly_a_target(first) and first not in _known(names))
-    profile = rest.pop(0) if named else None
+        is_named = not (most and len(rest) <= most and _is_plainly_a_target(first) and first not in _known(names))
+    profile = rest.pop(0) if is_named else None
     if profile == "":  # "$NAME" of a script, say, that was never set: not a word for the default profile
         raise UsageError("the profile's name is empty", code="profile-empty", hint="leave the word out for default")
+    _refuse_surplus(rest, most)
+    return profile, rest
+
+
+def _refuse_surplus(rest: Sequence[str], most: int | None) -> None:
     if most is not None and len(rest) > most:
         surplus = rest[most]
         hint = "flags go before the profile" if surplus.startswith("-") else None
         raise UsageError(f"unexpected argument {surplus!r}", code="argument-unexpected", hint=hint)
-    return profile, rest
 
 
 def is_profile_set(environ: Mapping[str, str]) -> bool:
     """Whether a variable names the profile."""
-    return bool(environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip())
+    return any(environ.get(name, "").strip() for name in PROFILE_VARIABLES)
 
 
 def _known(names: Names) -> Collection[str]:
@@ -60,8 +71,10 @@ def _known(names: Names) -> Collection[str]:
 
 
 def _is_plainly_a_target(word: str) -> bool:
-    """``i-0123abcd``, ``mi-...``, or something with a port, a tag value or a user: no way to write a profile."""
+    """Return True for ``i-0123abcd``, ``mi-...``, an IPv4 address, a port, or a word with a port, tag value or user."""
     prefix, dash, digits = word.partition("-")
     if dash and prefix in ("i", "mi") and len(digits) >= 8 and all(digit in "0123456789abcdef" for digit in digits):
+        return True
+    if word and all(part.isascii() and part.isdigit() for part in word.split(".")):
         return True
     return not looks_like_arn(word) and (":" in word or "@" in word)

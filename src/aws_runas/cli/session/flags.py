@@ -49,26 +49,43 @@ def add_session_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugin", action="store_true", help="Use the external session-manager-plugin instead of the native client"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="No messages about the session, errors excepted")
-    parser.add_argument("--reason", metavar="TEXT", help="Why this session, for the service's history")
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters"
+    )
     add_pick_flag(parser)
     add_channel_flags(parser)
     parser.add_argument(
-        "--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)"
+        "--stream-host", metavar="HOST", help="Connect the stream to this host[:port], such as an interface endpoint"
     )
+
+
+def check_picker(usage: str, env: Environment) -> None:
+    """Check that a command line without a target can ask for it on the terminal.
+
+    Args:
+        usage: how to write the target, for the error.
+        env: its TERM says what the terminal can do.
+
+    Raises:
+        UsageError: there is no terminal.
+    """
+    from aws_runas.cli.terminal.picker import picker
+
+    if picker(env.environ) is None:
+        raise UsageError("no target given", code="target-missing", hint=f"{usage}, or choose with --pick on a terminal")
 
 
 def add_pick_flag(parser: argparse.ArgumentParser) -> None:
     """Declare the flag of the picker."""
-    parser.add_argument("--pick", action="store_true", help="Choose on the terminal where several instances match")
+    parser.add_argument("--pick", action="store_true", help="Choose the target from a list on the terminal")
 
 
 def add_channel_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of the data channel."""
     add = parser.add_argument
-    add("--rate", metavar="FRAMES|off", help="Messages a second that one session sends at most (default 900)")
-    add("--window", metavar="BYTES|off", help="Bytes of one session unacknowledged at most (default 262144)")
-    add("--payload-size", metavar="BYTES", help="Bytes of data in one message (default 1024)")
+    add("--rate", metavar="FRAMES|off", help="Messages per second that one session sends at most (default 900)")
+    add("--window", metavar="BYTES|off", help="Unacknowledged bytes of one session at most (default 262144)")
+    add("--payload-size", metavar="BYTES", help="Data bytes per message, 64 to 32768 (default 1024)")
 
 
 def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:

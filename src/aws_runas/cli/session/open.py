@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.session.flags import SessionFlags
+from aws_runas.cli.session.flags import SessionFlags, check_picker
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.ssm.api import SsmApi
 
@@ -46,24 +46,32 @@ def open_target(
     Args:
         flags, session: from the command line.
         profile: name or role ARN; None if the command line has none.
-        text: the target as typed, without its port.
+        text: the target as typed, without its port; if empty, the user picks it on the terminal.
         env: streams and variables.
         prompt: asks for an MFA code.
 
     Raises:
         ConfigError: the profile is unknown or has no region.
         TargetError: no instance matches, or several do.
+        UsageError: there is no target, and no terminal to pick it on.
     """
     from aws_runas.targets.resolve import resolve_target
 
     access = open_access_for(flags, profile, env, prompt=prompt)
     access.region()
     pick = None
-    if session.pick:
+    if session.pick or not text:
         from aws_runas.cli.terminal.picker import picker
 
         pick = picker(env.environ)
-    target = resolve_target(text, access, pick=pick, environ=env.environ)
+    if not text:
+        check_picker("give an instance id, Name tag, tag:value, address or DNS name", env)
+    if not text and pick is not None:
+        from aws_runas.targets.online import pick_online
+
+        target = pick_online(access, pick)
+    else:
+        target = resolve_target(text, access, pick=pick, environ=env.environ)
     return OpenTarget(access, target, session_api(access, env))
 
 

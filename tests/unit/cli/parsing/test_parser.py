@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from aws_runas.cli.parsing import parser
-from aws_runas.cli.parsing.flags import FLAGS, GlobalFlags
+from aws_runas.cli.parsing.flags import FLAGS, Flag, GlobalFlags
 from aws_runas.errors import UsageError
 from aws_runas.fast.names import COMMANDS
 
@@ -57,17 +57,56 @@ def test_global_flags_count_before_and_after_the_command_word() -> None:
     assert (flags.verbose, flags.env, flags.session, flags.session_token_duration) == (2, True, True, 7200)
 
 
-@pytest.mark.parametrize("command", ["shell", "forward", "ssh", "exec"])
+VALUES = {
+    "session-duration": "1h", "role-duration": "1h", "port": "80", "format": "json", "region": "eu-west-1",
+}  # fmt: skip
+
+
+def _typed(flag: Flag) -> list[str]:
+    return [f"--{flag.long}", VALUES.get(flag.kind, "value")] if flag.takes_value else [f"--{flag.long}"]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS.values())))
 @pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.field], ids=lambda flag: flag.long)
-def test_each_global_flag_is_accepted_after_the_command_word(command: str, flag: object) -> None:
-    spelling = f"--{flag.long}"  # type: ignore[attr-defined]
-    kind = flag.kind  # type: ignore[attr-defined]
-    value = {"session-duration": "1h", "role-duration": "1h", "port": "80", "format": "json"}.get(kind, "value")
-    words = [spelling] if kind in ("switch", "count") else [spelling, value]
-    after = parser.parse([command, *words, "prof", "target"])
-    before = parser.parse([*words, command, "prof", "target"])
-    assert after.flags == before.flags
-    assert after.flags != GlobalFlags() or (command == "forward" and kind == "port")
+def test_a_global_flag_works_before_and_after_the_command_word_or_nowhere(command: str, flag: Flag) -> None:
+    accepts = (*getattr(parser.load(command), "ACCEPTS", ("credential",)), "other")
+    words = _typed(flag)
+    own = parser.known_flags(parser.build_parser(command, parser.load(command)))
+    if flag.group in accepts or flag.long in accepts:
+        if (command, flag.long) == ("exec", "port"):
+            words.append("--ec2")  # the port is a server's
+        found = parser.parse([command, *words]).flags
+        assert found == parser.parse([*words, command]).flags
+        assert found != GlobalFlags()
+    elif f"--{flag.long}" not in own:
+        for line in ([command, *words], [*words, command]):
+            with pytest.raises(
+                UsageError, match=f"^{flag.name} does not work with {command}; it works with "
+            ) as raised:
+                parser.parse(line)
+            assert raised.value.code == "flag-unsuitable"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["whoami", "-p", "80"],
+            "-p does not work with whoami; it works with forward, serve, sandbox, --ec2 and --ecs",
+        ),
+        (["-p", "80", "prof"], "-p does not work with exec; it works with forward, serve, sandbox, --ec2 and --ecs"),
+        (["ssh", "-l", "prof"], "-l does not work with ssh; it works with exec, shell and forward"),
+        (
+            ["-E", "run", "prof", "i-deadbeef", "true"],
+            "-E does not work with run; it works with exec, shell and forward",
+        ),
+        (["--ec2", "--ecs"], "--ec2 and --ecs do not go together"),
+    ],
+)
+def test_the_message_names_the_flag_as_typed_and_where_it_works(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parser.parse(words)
+    assert raised.value.message == message
 
 
 def test_flags_beyond_the_original_are_kept_by_their_long_name() -> None:

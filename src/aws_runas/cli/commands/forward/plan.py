@@ -119,18 +119,21 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         ConfigError: the tunnels file is damaged, or has no such tunnel.
     """
     arguments = options.arguments
-    if arguments and not options.forwards and not _has_port(arguments[-1]) and not is_database(arguments[-1]):
+    last = arguments[-1] if arguments else ""
+    if last and not options.forwards and not (_has_port(last) or _is_port(last) or is_database(last)):
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
-    profile, rest = split_profile(arguments, env.profile_names, env.environ, 1)
+    profile, rest = split_profile(arguments, env.profile_names, env.environ, 1, options.flags.profile)
     if options.through is not None or not rest or is_database(rest[0]):
         return [_database_plan(profile, rest, options)]
     sessions = pool_settings(options.sessions or AUTO)
     forwards = list(options.forwards)
     target = rest[0]
-    if not forwards or _has_port(target):
-        target, port = split_port(target, None)
+    if not forwards or _has_port(target) or _is_port(target):
+        target, port = (
+            ("", split_port(f"?:{target.lstrip(':')}", None)[1]) if _is_port(target) else split_port(target, None)
+        )
         local = options.local or LocalAddress(options.bind or DEFAULT_BIND)
         forwards.insert(0, ForwardSpec(local, "", port))
     elif options.local is not None:
@@ -220,7 +223,7 @@ def _tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None) -
             raise UsageError("-p goes with a tunnel that has one forward", code="usage", hint="use -L")
         forwards = [replace(forwards[0], local=options.local)]
     return Plan(
-        profile or tunnel.profile,
+        profile or options.flags.profile or tunnel.profile,
         tunnel.target,
         tuple(_expand_path(spec) for spec in forwards),
         sessions,
@@ -232,6 +235,11 @@ def _expand_path(spec: ForwardSpec) -> ForwardSpec:
     """Expand ~ in the path of a unix socket."""
     path = spec.local.path
     return replace(spec, local=LocalAddress(path=os.path.abspath(os.path.expanduser(path)))) if path else spec
+
+
+def _is_port(argument: str) -> bool:
+    """Return True for a port without a target; the user then picks the target."""
+    return argument.removeprefix(":").isdecimal() and argument.isascii()
 
 
 def _has_port(argument: str) -> bool:
