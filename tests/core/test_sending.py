@@ -330,13 +330,13 @@ def test_no_second_ever_sees_a_thousand_frames() -> None:
 
 def test_acknowledgements_are_first_in_line() -> None:
     channel = started(ChannelSettings(frame_rate=10.0, handshake=False))
-    channel.messages_to_send(START)
-    for _ in range(8):
-        while capacity := channel.send_capacity(START):
-            channel.send_data(bytes(capacity), START)
-            channel.messages_to_send(START)
-    channel.receive_message(output(1, b"x"), START)
-    frames = wait(channel, START + 0.15)
+    for step in range(150):  # until the tokens of the burst are used up
+        now = START + step / 1000
+        while capacity := channel.send_capacity(now):
+            channel.send_data(bytes(capacity), now)
+        channel.messages_to_send(now)
+    channel.receive_message(output(1, b"x"), START + 0.15)
+    frames = wait(channel, START + 0.25)
     assert kinds(frames) == [("acknowledge", 1, 0)]
 
 

@@ -3,7 +3,8 @@
 No digest is checked; input before the handshake is acknowledged and thrown away; a second handshake response blocks the
 reader for ever; data is refused unacknowledged until the handler is ready; a message is stored only after it was
 written, so an early acknowledgement is lost; every 100 ms the oldest message alone is sent again; a pause stores
-without sending; 1,024 bytes a millisecond.
+without sending; 1,024 bytes a millisecond. It executes one message after the other, and when its connection is cut with
+two or more waiting, the second is executed, not counted, and executed again when it is resent (protocol facts 12.16).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tests.core import naive
 
 RESEND_INTERVAL = 0.1
 PUMP_INTERVAL = 0.001
+WORK = 0.00015  # seconds that it takes to execute a message
 STORED_AFTER = 0.0005  # seconds between writing a message and storing it, at most
 
 
@@ -52,6 +54,9 @@ class OfficialAgent:
         self._outgoing: dict[int, Stored] = {}
         self._frames: list[bytes | str] = []
         self._began = False
+        self._inbox: list[naive.NaiveMessage] = []  # received and not executed yet, in order of arrival
+        self._work_at: float | None = None
+        self.executed_twice = 0
         self._pump_at: float | None = None
         self._resend_at: float | None = None
         self._smoothed, self._variation, self._timeout = 0.1, 0.0, 0.2
@@ -74,8 +79,24 @@ class OfficialAgent:
         self._send({"AgentVersion": "3.3.0.0", "RequestedClientActions": actions}, 5, now)
 
     def receive_disconnect(self, now: float) -> None:
-        """Frames under way are lost, the buffers stay."""
+        """Play the trap: the next acknowledgement is still written, the one after it fails.
+
+        The message behind the first is counted although nobody gets its acknowledgement; the one behind the second was
+        executed, is not counted, and is executed again when it comes again. What else waited is lost.
+        """
         self._connected = False
+        waiting, self._inbox, self._work_at = self._inbox, [], None
+        counted = False
+        for message in waiting:
+            if message.sequence_number != self._expected:
+                continue
+            if counted:
+                self.executed_twice += self._process(message, now) and message.payload_type == 1
+                break
+            if not self._process(message, now):
+                break
+            self._count(now)
+            counted = True
         self._frames.clear()
 
     # sending
@@ -103,13 +124,17 @@ class OfficialAgent:
     def next_timer(self, now: float) -> float | None:
         """Return when one of its loops wakes."""
         del now
-        times = [t for t in (self._pump_at, self._resend_at if self._outgoing else None) if t is not None]
+        waiting = (self._pump_at, self._resend_at if self._outgoing else None, self._work_at)
+        times = [t for t in waiting if t is not None]
         return min(times) if times and self._connected else None
 
     def handle_timer(self, now: float) -> None:
         """The pump sends a kilobyte, the resend loop looks at the oldest message."""
         if not self._connected:
             return
+        while self._work_at is not None and now >= self._work_at and not self.blocked:
+            self._take(self._inbox.pop(0), now)
+            self._work_at = self._work_at + WORK if self._inbox else None
         if self._pump_at is not None and now >= self._pump_at:
             if not self.paused:
                 self._send(self._download[:1024], 1, now)
@@ -138,7 +163,9 @@ class OfficialAgent:
             self._acknowledged(json.loads(message.payload)["AcknowledgedMessageSequenceNumber"], now)
         elif message.message_type == "input_stream_data":
             self.paused = False
-            self._take(message, now)
+            self._inbox.append(message)
+            if self._work_at is None:
+                self._work_at = now + WORK
 
     def _acknowledged(self, number: int, now: float) -> None:
         stored = self._outgoing.get(number)
@@ -159,12 +186,16 @@ class OfficialAgent:
             self._acknowledge(message)
         elif self._process(message, now):
             self._acknowledge(message)
+            self._count(now)
+
+    def _count(self, now: float) -> None:
+        """Expect the next number, and execute what was stored ahead of it."""
+        self._expected += 1
+        while (following := self._stored_inward.get(self._expected)) is not None:
+            if not self._process(following, now):
+                return
+            del self._stored_inward[self._expected]
             self._expected += 1
-            while (following := self._stored_inward.get(self._expected)) is not None:
-                if not self._process(following, now):
-                    return
-                del self._stored_inward[self._expected]
-                self._expected += 1
 
     def _acknowledge(self, message: naive.NaiveMessage) -> None:
         if self._connected:

@@ -39,6 +39,9 @@ class Agent:
     def write(self, data: bytes) -> None:
         self.received += data
 
+    def send_message(self, data: bytes) -> None:
+        self.write(data)
+
     def send_size(self, columns: int, rows: int) -> None: ...
 
     def send_flag(self, flag: int) -> None: ...

@@ -22,7 +22,7 @@ from aws_runas.ssm.core.events import (
 )
 from aws_runas.ssm.core.handshake import Handshake
 from aws_runas.ssm.core.receiving import Receiver
-from aws_runas.ssm.core.recovery.pacing import DataShare, Pacer
+from aws_runas.ssm.core.recovery.pacing import DataShare, DataSpacing, Pacer
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.session_start import SessionStart
 from aws_runas.ssm.core.settings import ChannelSettings, Role
@@ -94,6 +94,7 @@ class Channel:
         self._blocked = False
         self._unreadable = 0
         self._share = DataShare()
+        self._spacing = DataSpacing(paced=settings.frame_rate is not None)
 
     def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> Handshake:
         send, settings = self._sender.queue_first, self._settings
@@ -281,6 +282,22 @@ class Channel:
             raise LocalProtocolError(f"{len(data)} bytes where {capacity} may be sent")
         self._sender.queue_data(payload_type, data)
 
+    def send_message(self, data: bytes, now: float) -> None:
+        """Queue stream data as exactly one message; for protocols that choose where messages begin and end.
+
+        Args:
+            data: at most one payload.
+
+        Raises:
+            LocalProtocolError: more than a payload, or more than send_capacity.
+        """
+        if self._life.ended:
+            return
+        capacity = min(max(self._capacity(now), 0), self._settings.payload_size)
+        if len(data) > capacity:
+            raise LocalProtocolError(f"{len(data)} bytes in a message where {capacity} may be sent")
+        self._sender.queue_message(payloads.OUTPUT, data)
+
     def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
         """Tell the agent the terminal's size; before the session has started the last one waits."""
         if not self._life.ended:
@@ -331,7 +348,10 @@ class Channel:
         self._share.acknowledged(len(acknowledgements))
         messages += acknowledgements
         if not self._life.ended:
-            messages += self._sender.frames_to_send(now, budget - len(acknowledgements), created_date)
+            count = min(budget - len(acknowledgements), self._spacing.allowed(now))
+            data = self._sender.frames_to_send(now, count, created_date) if count > 0 else []
+            self._spacing.sent(len(data), now)
+            messages += data
         else:
             messages += self._sender.last_frames(now, created_date)
         self._pacer.spend(len(messages))
@@ -350,10 +370,10 @@ class Channel:
             waiting = self._sender.waiting(now) + len(self._opening)
             due = self._receiver.due_at()
             if due is not None:
-                waiting_then = max(waiting + self._receiver.pending_acknowledgements(), 1)
+                waiting_then = max(self._receiver.pending_acknowledgements(), 1)
                 times.append(max(due, self._pacer.ready_at(waiting_then)))
             if waiting:
-                times.append(self._pacer.ready_at(waiting))
+                times.append(max(self._pacer.ready_at(1), self._spacing.ready_at))
             resend = self._sender.next_timer(now)
             if resend is not None:
                 times.append(resend)

@@ -11,6 +11,9 @@ MAX_STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
 MAX_PENDING_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
 MIN_ACKNOWLEDGE_DELAY = 0.002  # seconds: before 0.5 ms an agent may not have stored its message; spec 8.3
 
+REPEAT_AFTER = 0.02  # seconds after which an acknowledgement is repeated while messages are being lost; spec 8.3
+LOSS_MEMORY = 1.0  # seconds after a gap or a duplicate during which acknowledgements are repeated
+
 _NOTHING: tuple[Message, ...] = ()
 
 
@@ -32,6 +35,9 @@ class Receiver:
         self._urgent_since = 0.0
         self._pending: deque[tuple[int, bytes, float]] = deque()  # number, wire id, arrival
 
+        self._repeats: deque[tuple[int, bytes, float]] = deque()  # number, wire id, when it is repeated
+        self._loss_seen_at = float("-inf")
+
     @property
     def has_gap(self) -> bool:
         """True if a stored message cannot be delivered because an earlier one is missing."""
@@ -49,9 +55,11 @@ class Receiver:
                 return self._drain(message)
             return (message,)
         if number < self.expected or number in self._stored:
+            self._loss_seen_at = now
             if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 8.2)
                 self._acknowledge_at_once(number, message.message_id, now)
             return _NOTHING
+        self._loss_seen_at = now
         if len(self._stored) < MAX_STORED_MESSAGES and self._stored_bytes + len(message.payload) <= MAX_STORED_BYTES:
             self._stored[number] = message
             self._stored_bytes += len(message.payload)
@@ -82,7 +90,9 @@ class Receiver:
         """Return when acknowledgements are due, monotonic seconds; None if none is pending."""
         if self._urgent:
             return self._urgent_since
-        return self._pending[0][2] + self._delay if self._pending else None
+        if self._pending:
+            return self._pending[0][2] + self._delay
+        return self._repeats[0][2] if self._repeats else None
 
     def pending_acknowledgements(self) -> int:
         """Return how many acknowledgements are pending."""
@@ -101,4 +111,9 @@ class Receiver:
             while pending and len(frames) < most and pending[0][2] <= settled:
                 number, message_id, _ = pending.popleft()
                 frames.append(encode(number, message_id, created_date))
+                if self._delay and now - self._loss_seen_at <= LOSS_MEMORY:
+                    self._repeats.append((number, message_id, now + REPEAT_AFTER))
+        while self._repeats and len(frames) < most and self._repeats[0][2] <= now:
+            number, message_id, _ = self._repeats.popleft()
+            frames.append(encode(number, message_id, created_date))
         return frames

@@ -39,6 +39,7 @@ class Sender:
         self._first: deque[tuple[int, bytes]] = deque()  # the handshake's
         self._pending: deque[tuple[int, bytes]] = deque()
         self._pending_controls = 0
+        self._last_is_closed = False  # the last pending message may not be filled up
         self.pending_bytes = 0
         self._kept: list[tuple[int, bytes]] | None = None  # what was sent on an assumption
         self.kept_bytes = 0
@@ -63,20 +64,30 @@ class Sender:
         self._pending_controls += 1
         self._pending.append((payload_type, payload))
 
+    def queue_message(self, payload_type: int, data: bytes) -> None:
+        """Queue stream data as a message of its own: nothing is joined to it."""
+        self.pending_bytes += len(data)
+        self._pending.append((payload_type, data))
+        self._last_is_closed = True
+
     def queue_data(self, payload_type: int, data: bytes) -> None:
         """Queue stream data, cut into payloads; a payload that is not full yet is filled up first."""
         pending = self._pending
         size = self._payload_size
         self.pending_bytes += len(data)
         start = 0
-        if pending and pending[-1][0] == payload_type and len(pending[-1][1]) < size:
+        if not pending:
+            self._last_is_closed = False
+        if pending and not self._last_is_closed and pending[-1][0] == payload_type and len(pending[-1][1]) < size:
             last = pending[-1][1]
             start = size - len(last)
             pending[-1] = (payload_type, last + data[:start])
         if start == 0 and len(data) <= size:
             if data:
                 pending.append((payload_type, bytes(data)))
+                self._last_is_closed = False
             return
+        self._last_is_closed = False
         for at in range(start, len(data), size):
             pending.append((payload_type, data[at : at + size]))
 

@@ -24,11 +24,13 @@ class MultiplexerSettings:
     """How connections are carried.
 
     Args:
+        payload_size: bytes of data in one message of the channel.
         frame_data: bytes of data in one smux frame. A message's payload minus the header makes one frame a message.
         receive_buffer: bytes of all connections of a session together that their programs have not read.
         half_close_timeout: seconds, see HALF_CLOSE_TIMEOUT.
     """
 
+    payload_size: int = 1024
     frame_data: int = 1016
     receive_buffer: int = 4 * 1024 * 1024
     half_close_timeout: float = HALF_CLOSE_TIMEOUT

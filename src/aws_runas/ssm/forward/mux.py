@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
@@ -20,10 +20,6 @@ from aws_runas.ssm.forward.half_close import (
 )
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings, Saturation
 from aws_runas.ssm.transport.handler import DataChannel
-from aws_runas.ssm.transport.outbox import Outbox
-
-MIN_FRAMES: Final = 64  # bytes; a smaller room would cut the data into frames that are mostly header
-MAX_FRAMES: Final = 64 * 1024  # bytes passed to the channel at once
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +67,6 @@ class SmuxMultiplexer:
         self._by_connection: dict[LocalConnection, _Stream] = {}
         self._lingering: set[_Stream] = set()  # streams of which the local connection is gone
         self._refusals = 0  # ConnectToPortError flags whose FIN has not come
-        self._outbox = Outbox(channel, refill=self._next_frames)
         self._send_due = False
         self._reading_paused = False
         self._over = False
@@ -275,14 +270,12 @@ class SmuxMultiplexer:
         self._send_due = False
         if self._over:
             return
-        if self._outbox.flush():
-            self._saturation.send_unblocked()
-        elif self._outbox.queued or self._smux.wants_to_send():
+        while self._smux.wants_to_send() and (room := self._channel.send_capacity()):
+            self._channel.send_message(self._smux.message_to_send(min(room, self._settings.payload_size)))
+        if self._smux.wants_to_send():
             self._saturation.send_blocked(self._clock())
+        else:
+            self._saturation.send_unblocked()
         for stream in list(self._lingering):
             self._forget_if_over(stream)
         self._handle_events()
-
-    def _next_frames(self, room: int) -> bytes:
-        """Return frames for the outbox, as late as possible, so that the streams take turns."""
-        return self._smux.data_to_send(min(max(room, MIN_FRAMES), MAX_FRAMES))

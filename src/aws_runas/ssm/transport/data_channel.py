@@ -131,6 +131,10 @@ class SessionChannel:
         self._silence.message_sent(self._driver.unacknowledged(), self._loop.time())
         self._driver.send_data(data)
 
+    def send_message(self, data: bytes) -> None:
+        self._silence.message_sent(self._driver.unacknowledged(), self._loop.time())
+        self._driver.send_message(data)
+
     def send_size(self, columns: int, rows: int) -> None:
         self._driver.send_size(columns, rows)
 

@@ -133,6 +133,12 @@ class ChannelDriver:
             self._channel.send_data(data, self._loop.time(), payload_type)
             self.want_turn()
 
+    def send_message(self, data: bytes) -> None:
+        """Queue stream data as exactly one message; see Channel.send_message."""
+        if not self._stopped:
+            self._channel.send_message(data, self._loop.time())
+            self.want_turn()
+
     def send_size(self, columns: int, rows: int) -> None:
         """Queue the terminal's size in characters."""
         if not self._stopped:

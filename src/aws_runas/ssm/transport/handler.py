@@ -46,6 +46,10 @@ class DataChannel(Protocol):
         """Send stream data; at most send_capacity bytes."""
         ...
 
+    def send_message(self, data: bytes) -> None:
+        """Send stream data as exactly one message; at most one payload and send_capacity bytes."""
+        ...
+
     def send_size(self, columns: int, rows: int) -> None:
         """Tell the terminal's size."""
         ...

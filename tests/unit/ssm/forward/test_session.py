@@ -25,6 +25,9 @@ class Channel:
     def write(self, data: bytes) -> None:
         raise AssertionError
 
+    def send_message(self, data: bytes) -> None:
+        self.write(data)
+
     def send_size(self, columns: int, rows: int) -> None:
         raise AssertionError
 

@@ -176,7 +176,9 @@ def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> Multip
     """Choose one frame a message, so that no keystroke waits behind a long frame; longer ones cost less if unpaced."""
     messages = UNPACED_MESSAGES if channel.frame_rate is None else 1
     return MultiplexerSettings(
-        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8), half_close_timeout=half_close
+        payload_size=channel.payload_size,
+        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8),
+        half_close_timeout=half_close,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+MIN_SPACING = 0.0004  # seconds between two data messages: an agent has then executed the first (spec 14.5)
 BURST = 64  # frames at once after silence: with 900 a second still below 1,000 in any second
-BATCH = 4  # frames to wait for when more are waiting: 225 wake-ups a second instead of 900
+BATCH = 4  # acknowledgements to wait for when more are waiting: fewer wake-ups
 MIN_RATE_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
 SLOW_DOWN_INTERVAL = 1.0  # seconds: the service may send a pause for every message of one burst
-RISE_SECONDS = 60.0  # from nothing to the configured rate
+RATE_RECOVERY_SECONDS = 60.0  # from nothing to the configured rate
 ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
 DATA_CREDIT = 8.0  # data frames that may have been saved up so
 
@@ -37,7 +38,7 @@ class Pacer:
         if self._at is not None and now > self._at:
             passed = now - self._at
             self._tokens = min(float(BURST), self._tokens + passed * self.rate)
-            self.rate = min(self._configured, self.rate + passed * self._configured / RISE_SECONDS)
+            self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
         if self._at is None or now > self._at:
             self._at = now
         # a timer that fires at the very moment must not find 0.9999999 of a token
@@ -78,3 +79,30 @@ class DataShare:
     def acknowledged(self, count: int) -> None:
         """So many acknowledgements went out."""
         self._credit = min(self._credit + count / ACKNOWLEDGEMENTS_PER_DATA, DATA_CREDIT)
+
+
+class DataSpacing:
+    """Lets data messages leave one at a time, with a pause between them, also after silence (spec 14.5).
+
+    An agent whose connection is cut executes one message twice if two or more wait in its receive buffer. A spacing
+    longer than the execution of a message leaves at most one there. The token bucket above keeps the average rate.
+    Acknowledgements are not executed, so they may leave together.
+
+    Args:
+        paced: False for no spacing at all.
+    """
+
+    def __init__(self, *, paced: bool) -> None:
+        self._paced = paced
+        self.ready_at = float("-inf")
+
+    def allowed(self, now: float) -> int:
+        """Return how many data messages may leave now."""
+        if not self._paced:
+            return 1 << 30
+        return 1 if now >= self.ready_at - 1e-6 else 0
+
+    def sent(self, count: int, now: float) -> None:
+        """Note that so many left."""
+        if self._paced and count:
+            self.ready_at = now + MIN_SPACING

@@ -14,6 +14,7 @@ from typing import Final
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
 from aws_runas.ssm.core.smux.events import Event, StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
+from aws_runas.ssm.core.smux.packing import MessagePacker
 from aws_runas.ssm.core.smux.schedule import Schedule
 from aws_runas.ssm.core.smux.stream import Stream
 
@@ -64,6 +65,7 @@ class SmuxSession:
         self._control = bytearray()  # frames that belong to no stream any more
         self._events: list[Event] = []
         self._failed = False
+        self._packer = MessagePacker(self.data_to_send)
 
     # receiving
 
@@ -208,9 +210,19 @@ class SmuxSession:
             self._forget_if_over(stream)
         return b"".join(parts)
 
+    def message_to_send(self, size: int) -> bytes:
+        """Take the next message; b"" if there is nothing to send. See packing.py for where messages end.
+
+        Use either this or `data_to_send` in one session, and send each message as one message of the channel.
+
+        Args:
+            size: bytes of a message at most.
+        """
+        return self._packer.next_message(size, self._frame_data)
+
     def wants_to_send(self) -> bool:
-        """Whether data_to_send would give anything, were there room enough."""
-        return bool(self._control) or bool(self._schedule)
+        """Return True if there is anything to send."""
+        return self._packer.has_data() or bool(self._control) or bool(self._schedule)
 
     # inspection
 
