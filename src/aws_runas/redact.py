@@ -1,4 +1,4 @@
-"""How secrets are shown: not at all, and key ids by their first four characters."""
+"""How text is shown: secrets not at all, key ids by their first four characters, and foreign text escaped."""
 
 
 def key_id(value: str) -> str:
@@ -16,3 +16,23 @@ def key_id(value: str) -> str:
 def secret(value: str | None) -> str:
     """Stand in for a secret in a repr: tells only whether there is one."""
     return "None" if value is None else "'***'"
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Escape the characters of foreign text that could steer a terminal or hide what it says.
+
+    Names, tags, messages of a service and addresses come from others. Control characters, and the characters that
+    change the direction of writing, become ``\\x1b`` and the like.
+
+    Args:
+        text: from anywhere.
+        keep: characters that stay as they are, such as a newline.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character in keep
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )

@@ -17,6 +17,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
+from aws_runas.redact import printable
 
 
 def open_access_for(
@@ -37,7 +38,7 @@ def open_access_for(
     profile = flags.profile if profile is None else profile
 
     def warn(line: str) -> None:
-        env.stderr.write(f"aws-runas: warning: {line}\n")
+        env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
 
     debug, trace = _logs(flags.verbose)
     overrides = overrides_of(flags)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.errors import AwsRunasError, UsageError
+from aws_runas.redact import printable
 
 if TYPE_CHECKING:
     from aws_runas.cli.environment import Environment
@@ -38,11 +39,12 @@ def emit(result: Result, env: Environment) -> int:
         The exit status: the result's own, 1 where standard output could not take all of it.
     """
     if result.stderr:
-        _write_error(result.stderr, env)
+        _write_error(printable(result.stderr, keep="\n\t"), env)
     if not result.stdout:
         return result.status
     try:
-        env.stdout.write(result.stdout.encode("utf-8", "surrogateescape"))
+        text = printable(result.stdout, keep="\n\t") if env.stdout.isatty() else result.stdout
+        env.stdout.write(text.encode("utf-8", "surrogateescape"))
         env.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough, as in `aws-runas --help-long | head`
         _silence(env)
@@ -57,17 +59,12 @@ def emit(result: Result, env: Environment) -> int:
 
 def render_error(error: AwsRunasError) -> str:
     """Word an error for a terminal: one line for the command line's, otherwise a second one for the way out."""
-    text = "\n".join([f"aws-runas: {_printable(error.message)}", *(f"  {_printable(line)}" for line in error.details)])
+    text = "\n".join([f"aws-runas: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)])
     if error.hint is None:
         return f"{text}\n"
     if isinstance(error, UsageError):
-        return f"{text}; {_printable(error.hint)}\n"
-    return f"{text}\naws-runas: {_printable(error.hint)}\n"
-
-
-def _printable(text: str) -> str:
-    """Escape control characters that a value brought along: an error is not to steer the terminal."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+        return f"{text}; {printable(error.hint)}\n"
+    return f"{text}\naws-runas: {printable(error.hint)}\n"
 
 
 def _write_error(text: str, env: Environment) -> None:

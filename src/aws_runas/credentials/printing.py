@@ -159,11 +159,23 @@ def _powershell(name: str, value: str) -> str:
 
 
 def _dotenv(name: str, value: str) -> str:
-    """Plain where it can be, since Docker's --env-file knows no quotes; else as the dotenv libraries read it."""
+    """Plain where it can be, since Docker's --env-file knows no quotes; else in single quotes.
+
+    Shells and dotenv libraries disagree about quotes and backslashes within single quotes: what one reads as a
+    character ends the quotes for the other, and then runs what follows.
+
+    Raises:
+        UsageError: the value has one of these, or is not one line.
+    """
     if all(character in _PLAIN for character in value):
         return f"{name}={value}"
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{name}='{escaped}'"
+    if not value.isprintable() or "'" in value or "\\" in value:
+        raise UsageError(
+            f"the value of {name} cannot be written so that every reader of a dotenv file reads the same",
+            code="output-format-impossible",
+            hint="it has a quote, a backslash or a control character; use -O env or -O json",
+        )
+    return f"{name}='{value}'"
 
 
 _ASSIGN: dict[str, Callable[[str, str], str]] = {

@@ -2,6 +2,10 @@
 
 import os
 
+PREFIX = "aws-runas-config-"  # config/files.py and fast/shortcut.py know it
+
+_open: dict[str, int] = {}  # name of a copy -> its descriptor, which holds the lock
+
 # Settings of a profile that an SDK asks before it asks the container endpoint.
 SOURCES = (
     "aws_access_key_id",
@@ -55,6 +59,8 @@ def without_sources(text: str) -> str | None:
 def make(path: str) -> str | None:
     """Write the copy where one is needed.
 
+    The copy is in a private directory beside the config file. Copies there whose process was killed are removed.
+
     Args:
         path: the config file.
 
@@ -68,22 +74,79 @@ def make(path: str) -> str | None:
     copy = without_sources(text) if text else None
     if copy is None:
         return None
-    folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - the name is random and opened with O_EXCL
-    name = os.path.join(folder, f"aws-runas-config-{os.urandom(12).hex()}")
-    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # config/files.py reads the first line, where a program of ours is a shell in which we are called again
+    content = (f"# aws-runas: copy of {os.path.abspath(path)}\n" + copy).encode("utf-8", "surrogateescape")
+    beside = os.path.join(os.path.dirname(os.path.abspath(path)), "aws-runas")
     try:
-        with open(descriptor, "wb") as stream:
-            # config/files.py reads this line, where a program of ours is a shell in which we are called again
-            head = f"# aws-runas: copy of {os.path.abspath(path)}\n"
-            stream.write((head + copy).encode("utf-8", "surrogateescape"))
-    except BaseException:
-        os.unlink(name)
-        raise
-    return name
+        folder = os.path.join(beside, "run")
+        _make_private(beside)
+        _make_private(folder)
+        _remove_leftovers(folder)
+        return _write(folder, content)
+    except OSError:  # a directory that cannot be written, or that others can change
+        return _write(os.environ.get("TMPDIR") or "/tmp", content)  # noqa: S108 - the name is random, opened with O_EXCL
+
+
+def _make_private(folder: str) -> None:
+    """Make a directory, and refuse one that others can change.
+
+    Raises:
+        PermissionError: another user owns it or the directory around it, or it is open to others.
+    """
+    if not os.path.isdir(folder):
+        os.mkdir(folder, 0o700)
+    status = os.lstat(folder)
+    around = os.stat(os.path.dirname(folder))
+    if status.st_mode & 0o170077 != 0o040000 or {status.st_uid, around.st_uid} - {os.geteuid(), 0}:
+        raise PermissionError(1, "other users can change it", folder)
+
+
+def _write(folder: str, content: bytes) -> str:
+    """Write a copy, and hold its lock for as long as this process lives: so others see that it is in use."""
+    import fcntl
+
+    while True:
+        name = os.path.join(folder, PREFIX + os.urandom(12).hex())
+        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if os.fstat(descriptor).st_nlink:
+                _open[name] = descriptor
+                while content:
+                    content = content[os.write(descriptor, content) :]
+                return name
+        except BaseException:
+            remove(name)
+            raise
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+
+
+def _remove_leftovers(folder: str) -> None:
+    """Remove copies that no process holds: theirs was killed."""
+    import fcntl
+
+    for entry in os.listdir(folder):
+        if not entry.startswith(PREFIX):
+            continue
+        name = os.path.join(folder, entry)
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name)
+        except OSError:  # in use, or gone
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def remove(name: str) -> None:
-    """Remove a copy; that it is gone already is nobody's loss."""
+    """Remove a copy; one that is gone already is no error."""
+    descriptor = _open.pop(name, None)
+    if descriptor is not None:
+        os.close(descriptor)
     try:
         os.unlink(name)
     except OSError:

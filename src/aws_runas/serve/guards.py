@@ -13,6 +13,37 @@ from aws_runas.serve.http import Request, Response
 
 NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "169.254.169.254"})
 TOKEN_HEADER = "x-awsrunas-token"  # noqa: S105 - the name of a header
+# What proxies add: RFC 7239 and 9110, and the usual forms before and beside them.
+FORWARDING = frozenset(
+    (
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "client-ip",
+        "cluster-client-ip",
+        "fastly-client-ip",
+        "forwarded",
+        "forwarded-for",
+        "proxy-client-ip",
+        "remote-addr",
+        "true-client-ip",
+        "via",
+        "wl-proxy-client-ip",
+        "x-appengine-user-ip",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-host",
+        "x-http-host-override",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-real-port",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-rewrite-url",
+    )
+)
+FORWARDING_PREFIXES = ("x-forwarded", "x-original-", "x-originating-", "x-envoy-", "x-nginx-", "x-traefik-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +88,8 @@ def split_host(value: str) -> tuple[str, str]:
 
 def forwarded(request: Request) -> Response | None:
     """Refuse what a proxy forwards: a misconfigured or coaxed one would hand credentials to whoever asks it."""
-    for name in ("x-forwarded-for", "forwarded", "x-forwarded-host", "x-real-ip", "via"):
-        if request.header(name) is not None:
+    for name, _ in request.headers:
+        if name in FORWARDING or name.startswith(FORWARDING_PREFIXES):
             return replies.error(403, "forwarded-refused", "forwarded requests are refused")
     return None
 
@@ -69,12 +100,12 @@ def browser(request: Request) -> Response | None:
     Sec-Fetch headers go to loopback only, not to http://169.254.169.254, and an image or script of another page carries
     no Origin: what is left there is how a browser calls itself, and where it says it comes from.
     """
-    agent = request.header("user-agent") or ""
+    agent = (request.header("user-agent") or "").lower()
     if (
         request.header("origin") is not None
         or request.header("referer") is not None
-        or any(name.startswith("sec-fetch-") for name, _ in request.headers)
-        or (agent.startswith("Mozilla/") and "PowerShell" not in agent)  # whose cmdlets call themselves so, too
+        or any(name.startswith(("sec-fetch-", "sec-ch-")) for name, _ in request.headers)
+        or ("mozilla/" in agent and "powershell" not in agent)  # whose cmdlets call themselves so, too
     ):
         return replies.error(403, "browser-refused", "credentials are not given to web pages")
     return None
@@ -85,7 +116,7 @@ def same_origin(request: Request) -> Response | None:
     origin = request.header("origin")
     if origin is not None and origin.lower() != f"http://{request.header('host') or ''}".lower():
         return replies.error(403, "origin-refused", "requests of other origins are refused")
-    if request.header("sec-fetch-site") not in (None, "same-origin", "none"):
+    if (request.header("sec-fetch-site") or "none").lower() not in ("same-origin", "none"):
         return replies.error(403, "origin-refused", "requests of other sites are refused")
     return None
 

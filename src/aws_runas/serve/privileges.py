@@ -63,7 +63,7 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
         raise ConfigError(
             f"there is no user {number or name}", code="serve-user-unknown", hint="run it by sudo from your own account"
         ) from None
-    gid = environ.get("SUDO_GID", "") if number else ""
+    gid = environ.get("SUDO_GID", "") if environ.get("SUDO_UID") else ""  # pkexec and doas set none: it would be old
     return User(entry.pw_uid, int(gid) if gid.isdigit() else entry.pw_gid, entry.pw_name, Path(entry.pw_dir))
 
 
@@ -71,7 +71,7 @@ def owner_of(path: Path) -> User | None:
     """The user whose file or directory this is; None where it is root's, nobody's by name, or not there.
 
     Args:
-        path: the config file: root without sudo that is given a user's configuration is to act as that user.
+        path: the file that is read. Root without sudo that reads a user's configuration acts as that user.
     """
     import pwd
 

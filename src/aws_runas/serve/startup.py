@@ -10,9 +10,13 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aws_runas.errors import ConfigError
 from aws_runas.serve import listeners
+
+if TYPE_CHECKING:
+    from aws_runas.serve.privileges import User
 
 DESCRIPTORS = 8192  # open files asked for: more connections than any client of ours opens
 
@@ -65,7 +69,7 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
 
     user = privileges.user_behind(environ, uid=os.geteuid())
     if user is None and os.geteuid() == 0:
-        user = privileges.owner_of(Path(environ.get("AWS_CONFIG_FILE") or home / ".aws"))
+        user = _owner_of_configuration(environ, home)
     if where.needs_root:
         privileges.raise_capabilities()
         bound = [listeners.metadata_address()]
@@ -87,6 +91,17 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
         bound.append(listeners.unix(where.socket))
     _raise_descriptors()
     return Started(bound, environ, home)
+
+
+def _owner_of_configuration(environ: Mapping[str, str], home: Path) -> User | None:
+    """Return whose file is read; the directory may be another's, and who owns that does not say whose keys they are."""
+    from aws_runas.config.files import config_path, credentials_path
+    from aws_runas.serve import privileges
+
+    for path in (config_path(environ, home), credentials_path(environ, home)):
+        if path.exists():
+            return privileges.owner_of(path)
+    return None
 
 
 def _bind(where: Where) -> list[socket.socket]:

@@ -122,12 +122,20 @@ def test_no_file_of_ours_is_left_when_a_signal_ends_the_program(each_way: dict[s
     config = tmp_path / "config"
     config.write_text(Path(each_way["AWS_CONFIG_FILE"]).read_text().replace("[default]", "[default]\nrole_arn = x"))
     environ = each_way | {"TMPDIR": str(tmp_path / "tmp"), "AWS_CONFIG_FILE": str(config)}
+    copies = tmp_path / "aws-runas" / "run"
     ran = run(
-        [PROFILE, "sh", "-c", 'test -s "$AWS_CONFIG_FILE" && ls $TMPDIR; kill -TERM $PPID; exec sleep 60'], environ
+        [
+            PROFILE,
+            "sh",
+            "-c",
+            'test -s "$AWS_CONFIG_FILE" && basename $AWS_CONFIG_FILE; kill -TERM $PPID; exec sleep 60',
+        ],
+        environ,
     )
     assert ran.stdout.startswith(b"aws-runas-config-")
     assert ran.returncode == 128 + signal.SIGTERM
     assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(copies.iterdir()) == []
 
 
 class _Shell:

@@ -59,12 +59,22 @@ def test_a_shell_forgets_what_unset_prints_for_it(shell: str, tmp_path: Path) ->
     assert not set(VARIABLES) & set(found)
 
 
-@pytest.mark.parametrize("profile", ["prod", HOSTILE])
-def test_dotenv_is_read_back(profile: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", ["prod", HOSTILE.replace("'", "").replace("\\", ""), "$(touch ran) `touch ran`"])
+def test_dotenv_is_read_alike_by_its_libraries_and_by_a_shell(profile: str, tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text(render(PLAIN, "dotenv", region=None, profile=profile))
-    found = dotenv.dotenv_values(path, interpolate=False)
-    assert found == variables(PLAIN, None, profile)
+    expected = variables(PLAIN, None, profile)
+    assert dotenv.dotenv_values(path, interpolate=False) == expected
+    sourced = _environment("sh", f"cd {tmp_path}; set -a; . {path}", tmp_path)
+    assert {name: sourced[name] for name in expected} == expected
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("profile", ["it's", "a\\", "x'; touch ran; '", "a\nb", "a\x1bb"])
+def test_what_a_shell_would_run_is_not_written_as_dotenv(profile: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        render(PLAIN, "dotenv", region=None, profile=profile)
+    assert caught.value.code == "output-format-impossible"
 
 
 def test_dotenv_needs_no_quotes_for_credentials_since_docker_knows_none() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import botocore.session
@@ -88,7 +90,61 @@ def test_a_copy_is_private_and_read_by_botocore_as_meant(tmp_path: Path, monkeyp
     assert profiles["base"]["aws_access_key_id"] == "AKIAKEPT"
     config_copy.remove(copy)
     config_copy.remove(copy)  # twice is fine
-    assert [each.name for each in tmp_path.iterdir()] == ["config"]
+    assert list((tmp_path / "aws-runas" / "run").iterdir()) == []
+
+
+def _with_source(directory: Path) -> str:
+    directory.mkdir(exist_ok=True)
+    (directory / "config").write_text("[default]\nrole_arn = x\n")
+    return str(directory / "config")
+
+
+def test_a_copy_is_in_a_private_directory_beside_the_file(tmp_path: Path) -> None:
+    copy = config_copy.make(_with_source(tmp_path / "home"))
+    assert copy is not None
+    assert Path(copy).parent == tmp_path / "home" / "aws-runas" / "run"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in Path(copy).parents[:2]] == [0o700, 0o700]
+    config_copy.remove(copy)
+
+
+def test_a_directory_that_others_can_change_holds_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    path = _with_source(tmp_path / "home")
+    (tmp_path / "home" / "aws-runas").mkdir()
+    (tmp_path / "home" / "aws-runas").chmod(0o755)
+    copy = config_copy.make(path)
+    assert copy is not None
+    assert Path(copy).parent == tmp_path
+    assert stat.S_IMODE((tmp_path / "home" / "aws-runas").stat().st_mode) == 0o755
+    config_copy.remove(copy)
+
+
+KILLED = """
+import os, sys
+from aws_runas.run import config_copy
+print(config_copy.make(sys.argv[1]), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_copy_of_a_killed_process_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    path = _with_source(tmp_path / "home")
+    command = [sys.executable, "-c", KILLED, path]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        killed, alive = (Path((process.stdout or sys.stdin).readline().strip()) for process in processes)
+        processes[0].kill()
+        processes[0].wait()
+        assert killed.exists()
+        copy = config_copy.make(path)
+        assert copy is not None
+        assert not killed.exists()
+        assert alive.exists()
+        config_copy.remove(copy)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
 def test_an_indented_section_loses_its_sources_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,25 @@ def test_this_machines_own_names_are_answered(ecs: Served, host: str) -> None:
     assert ecs.fetch("/credentials", headers=BEARER | {"Host": host.format(port=ecs.port)}).status == 200
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "x-forwarded-host", "Via", "X-Real-IP"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-For",
+        "Forwarded",
+        "x-forwarded-host",
+        "X-FORWARDED-PROTO",
+        "X-Forwarded",
+        "Via",
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Cluster-Client-Ip",
+        "X-Original-Forwarded-For",
+        "X-Original-Host",
+        "X-Envoy-External-Address",
+    ],
+)
 def test_what_a_proxy_forwards_gets_nothing(ecs: Served, ec2: Served, header: str) -> None:
     for served, path, headers in ((ecs, "/credentials", BEARER), (ec2, CREDENTIALS, {}), (ec2, "/", {})):
         reply = served.fetch(path, headers=headers | {header: "10.0.0.1"})
@@ -91,6 +109,10 @@ def test_what_a_proxy_forwards_gets_nothing(ecs: Served, ec2: Served, header: st
         {"Sec-Fetch-Dest": "iframe"},
         {"Referer": "http://evil.example/"},  # an image or a script, where browsers send no Sec-Fetch
         {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
+        {"User-Agent": "MOZILLA/5.0 (X11)"},
+        {"User-Agent": " mozilla/5.0 (X11)"},
+        {"sec-ch-ua": '"Chromium";v="140"'},
+        {"SEC-FETCH-SITE": "cross-site"},
     ],
 )
 def test_a_browser_gets_no_credentials(ecs: Served, ec2: Served, headers: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import as_json, wants_json
 from aws_runas.errors import AwsRunasError, UsageError
+from aws_runas.redact import printable
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -90,8 +91,8 @@ def run(options: Options, env: Environment) -> Result:
         return Result(status, stdout=as_json({"ok": status == 0, "checks": rows}))
     width = max(len(one.check) for one in findings)
     lines = [
-        f"{one.verdict:4}  {one.check:{width}}  {_printable(one.message)}"
-        + (f"; {_printable(one.advice)}" * bool(one.advice))
+        f"{one.verdict:4}  {one.check:{width}}  {printable(one.message)}"
+        + (f"; {printable(one.advice)}" * bool(one.advice))
         for one in findings
     ]
     return Result(status, stdout="\n".join(lines) + "\n")
@@ -173,7 +174,3 @@ def _names(env: Environment) -> list[str]:
     from aws_runas.fast.profile_names import profile_names
 
     return profile_names(env.environ)
-
-
-def _printable(text: str) -> str:
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from aws_runas.redact import printable
 from aws_runas.ssm.terminal import windows
 from aws_runas.ssm.terminal.escape import Escape, EscapeFilter, help_text
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
@@ -179,6 +180,7 @@ class Console:
             return
         # The output's cursor may be anywhere in its line; a raw terminal needs its carriage returns.
         start, end = ("\r\n", "\r\n") if self._terminal.is_raw else ("", "\n")
-        lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(text.split("\n")))
+        shown = [printable(line) for line in text.split("\n")]  # the service, the agent and their operators write here
+        lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(shown))
         with suppress(OSError):
             os.write(self._options.stderr, (start + lines + end).encode("utf-8", "replace"))
