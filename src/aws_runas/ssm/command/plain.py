@@ -16,8 +16,8 @@ def plain_script(nonce: str) -> str:
     return (
         "unset RUNAS_REQUEST RUNAS_HELPER;"
         'C=$(printf %s "$RUNAS_SCRIPT"|base64 -d 2>/dev/null||printf %s "$RUNAS_SCRIPT"|openssl base64 -d -A);'
-        'unset RUNAS_SCRIPT;{ (eval "$C" 2>&3 3>&-);} 3>&2 2>/dev/null;'
-        f'printf "\\036{nonce} $?\\036";printf "\\036{nonce}\\036" >&2'
+        'unset RUNAS_SCRIPT;{ (eval "$C" 2>&3 3>&-);S=$?;} 3>&2 2>/dev/null;'
+        f'printf "\\036{nonce} $S\\036";printf "\\036{nonce}\\036" >&2'
     )
 
 
