@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aws_runas.config.durations import parse_duration
 from aws_runas.errors import ConfigError
 
-_KEYS: Final = {"profile", "target", "forwards", "bind", "sessions", "reason", "description"}
+_KEYS: Final = {"profile", "target", "forwards", "bind", "sessions", "reason", "description", "idle"}
+
+
+_DATABASE: Final = re.compile(r":(?:rds|cache):[^:]+$")  # such a forward finds its bastion itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Tunnel:
         forwards: each as the argument of -L.
         bind: where to listen, None for loopback.
         sessions: "auto" or a number, None for the default.
+        idle: seconds without a connection until `tunnels up` closes the session; None keeps it open.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Tunnel:
     sessions: str | None = None
     reason: str | None = None
     description: str = ""
+    idle: int | None = None
 
 
 def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
@@ -98,14 +105,14 @@ def _tunnel(name: str, entry: object, path: Path) -> Tunnel:
     unknown = sorted(set(entry) - _KEYS)
     if unknown:
         raise wrong(f"has an unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
-    target = entry.get("target")
-    if not isinstance(target, str) or not target:
-        raise wrong("names no target")
     forwards = entry.get("forwards")
     if isinstance(forwards, str):
         forwards = [forwards]
     if not isinstance(forwards, list) or not forwards or not all(isinstance(each, str) for each in forwards):
         raise wrong('needs forwards, a list such as ["5432:db.internal:5432"]')
+    target = entry.get("target", "" if all(_DATABASE.search(each) for each in forwards) else None)
+    if not isinstance(target, str) or (not target and "target" in entry):
+        raise wrong("names no target")
     sessions = entry.get("sessions")
     if sessions is not None and (isinstance(sessions, bool) or not isinstance(sessions, int | str)):
         raise wrong('has sessions that are neither a number nor "auto"')
@@ -124,4 +131,16 @@ def _tunnel(name: str, entry: object, path: Path) -> Tunnel:
         sessions=None if sessions is None else str(sessions),
         reason=texts["reason"],
         description=texts["description"] or "",
+        idle=_idle(entry.get("idle"), wrong),
     )
+
+
+def _idle(value: object, wrong: Callable[[str], ConfigError]) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise wrong('has an idle that is not a string such as "10m"')
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise wrong(f'has an idle {value!r} that is not a time such as "10m"') from None

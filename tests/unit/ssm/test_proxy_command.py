@@ -54,6 +54,9 @@ class Agent:
         if self.received and not self._acknowledges:
             await asyncio.get_running_loop().create_future()
 
+    def check_connection(self) -> None:
+        raise AssertionError
+
     def agent_silent_for(self) -> float:
         return 0.0
 

@@ -31,6 +31,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "sessions": (("list", "show", "end"), "profile", "nothing"),
     "help": (COMMAND_NAMES,),
     "version": (),
+    "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "nothing"),
 }
 VALUES = {
     "--output": ("env", "json", "fish", "powershell", "dotenv"),

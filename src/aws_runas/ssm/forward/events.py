@@ -51,10 +51,17 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class SessionNotOpened:
-    """A session could not be opened. retry_in: seconds, None if no connection waits for it."""
+    """A session could not be opened.
+
+    Args:
+        reason: the message of the error.
+        retry_in: seconds, None if no connection waits for it.
+        code: code of the error.
+    """
 
     reason: str
     retry_in: float | None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aws_runas.ssm.forward.connection import LocalConnection
-from aws_runas.ssm.forward.destination import Destination, Forward
+from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.events import ConnectionRegained, ForwardEvent, Listening, LocalClosed, Notify
 from aws_runas.ssm.forward.listener import Listener, bind
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
@@ -63,6 +63,7 @@ class Forwarding:
         notify: called with each event, on the event loop.
         settings: of multiplexers and pools.
         clock: monotonic seconds.
+        listeners: sockets that are bound already, such as those of systemd, by local address.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Forwarding:
         notify: Notify,
         settings: ForwardingSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        listeners: Mapping[LocalAddress, Listener] | None = None,
     ) -> None:
+        self._bound = listeners or {}
         self._forwards = forwards
         self._open_channel = open_channel
         self._pass_on = notify
@@ -92,7 +95,7 @@ class Forwarding:
             SessionError: an address is in use or not permitted.
         """
         for forward in self._forwards[len(self._listeners) :]:
-            self._listeners.append(bind(forward.local))
+            self._listeners.append(self._bound.get(forward.local) or bind(forward.local))
 
     async def start(self) -> None:
         """Bind every local address, open the first session of every destination, then listen.
@@ -130,6 +133,20 @@ class Forwarding:
             sum(pool.session_count() for pool in self._pools.values()),
             self._resumed,
         )
+
+    def is_opening(self) -> bool:
+        """Return True while a session is being opened."""
+        return any(pool.is_opening() for pool in self._pools.values())
+
+    def check_connections(self) -> None:
+        """Find out soon whether the WebSockets still work, after a sleep or a change of network."""
+        for pool in self._pools.values():
+            pool.check_connections()
+
+    def retry_now(self) -> None:
+        """Let the next connection open a session at once, whatever failed before."""
+        for pool in self._pools.values():
+            pool.retry_now()
 
     async def _start_pools(self) -> None:
         """Start all pools at once. The first error cancels the others."""

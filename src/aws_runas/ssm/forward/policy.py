@@ -33,12 +33,14 @@ class PoolSettings:
         grow: start with one session and open more when connections wait for a saturated one; False opens all at once.
         idle_timeout: seconds, see IDLE_SESSION_TIMEOUT.
         max_wait: seconds, see MAX_CONNECTION_WAIT.
+        lazy: open no session before the first connection, and close the last one when idle too.
     """
 
     max_sessions: int = MAX_SESSIONS
     grow: bool = True
     idle_timeout: float = IDLE_SESSION_TIMEOUT
     max_wait: float = MAX_CONNECTION_WAIT
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ class PoolPolicy:
         self._replacement_needed = False
 
     def initial_sessions(self) -> int:
-        """Return how many sessions to open besides the first one when the pool starts."""
-        return 0 if self._settings.grow else self._settings.max_sessions - 1
+        """Return how many sessions to open when the pool starts."""
+        if self._settings.lazy:
+            return 0
+        return 1 if self._settings.grow else self._settings.max_sessions
 
     def session_opened(self) -> None:
         """Note that a session was opened."""
@@ -219,12 +223,13 @@ class PoolPolicy:
         return min(limit - draft.usable(), 2 * limit - len(draft.sessions))
 
     def _idle_sessions(self, sessions: Sequence[SessionState], now: float) -> tuple[int, ...]:
-        if not self._settings.grow:
+        if not self._settings.grow and not self._settings.lazy:
             return ()
+        kept = 0 if self._settings.lazy else 1
         return tuple(
             index
             for index, session in enumerate(sessions)
-            if index > 0 and not session.connections and now - session.idle_since > self._settings.idle_timeout
+            if index >= kept and not session.connections and now - session.idle_since > self._settings.idle_timeout
         )
 
 

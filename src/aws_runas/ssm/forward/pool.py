@@ -16,6 +16,7 @@ from aws_runas.ssm.forward.policy import PoolPolicy, PoolSettings
 from aws_runas.ssm.forward.session import ForwardSession
 
 TICK_INTERVAL: Final = 0.25  # seconds
+HOPELESS: Final = ("mfa-no-terminal",)  # errors that only the user can fix: connections do not wait for that
 
 
 @dataclass(slots=True)
@@ -56,14 +57,16 @@ class Pool:
         self._closed = False
 
     async def start(self) -> None:
-        """Open the first session, which shows whether the destination can be served at all.
+        """Open the first session, which shows whether the destination can be served at all. A lazy pool opens none.
 
         Raises:
             AwsRunasError: it cannot.
         """
-        self._add(await self._open_session(self))
-        self._ticker = asyncio.get_running_loop().create_task(self._tick_forever())
-        for _ in range(self._policy.initial_sessions()):
+        count = self._policy.initial_sessions()
+        if count:
+            self._add(await self._open_session(self))
+        self._keep_ticking()
+        for _ in range(count - 1):
             self._spawn(self._open(), self._opening)
 
     async def close(self) -> None:
@@ -92,6 +95,20 @@ class Pool:
     def session_count(self) -> int:
         """Return how many sessions are open."""
         return len(self._sessions)
+
+    def is_opening(self) -> bool:
+        """Return True while a session is being opened."""
+        return bool(self._opening)
+
+    def check_connections(self) -> None:
+        """Find out soon whether the WebSockets still work; see DataChannel.check_connection."""
+        for session in self._sessions:
+            session.check_connection()
+
+    def retry_now(self) -> None:
+        """Let the next connection open a session at once, whatever failed before."""
+        self._policy.session_opened()
+        self._step()
 
     def tick(self) -> None:
         """Do what depends on the time. Called every TICK_INTERVAL."""
@@ -133,6 +150,7 @@ class Pool:
             self._spawn(self._open(), self._opening)
         for index in decision.close:
             self._remove(sessions[index], "")
+        self._keep_ticking()
         if decision.decide_again_at is not None and self._timer is None:
             delay = decision.decide_again_at - now
             self._timer = asyncio.get_running_loop().call_later(delay, self._timer_fired)
@@ -173,7 +191,9 @@ class Pool:
         usable = sum(not session.state(now).unresponsive for session in self._sessions)
         delay = self._policy.open_failed(usable, now)
         needed = bool(self._waiting) and not usable
-        self._notify(SessionNotOpened(error.message, delay if needed else None))
+        self._notify(SessionNotOpened(error.message, delay if needed else None, error.code))
+        while error.code in HOPELESS and self._waiting and not usable:
+            self._refuse(self._waiting.popleft())
 
     def _refuse(self, waiting: _Waiting) -> None:
         """Reset a connection that got no session."""
@@ -182,10 +202,16 @@ class Pool:
         seconds = self._clock() - waiting.since
         self._notify(LocalClosed(connection.number, 0, 0, seconds, "no session could be opened"))
 
-    async def _tick_forever(self) -> None:
-        while True:
+    def _keep_ticking(self) -> None:
+        """Tick while there is anything that depends on the time; an idle lazy pool does not wake the machine."""
+        if self._ticker is None and (self._sessions or self._waiting):
+            self._ticker = asyncio.get_running_loop().create_task(self._tick_until_idle())
+
+    async def _tick_until_idle(self) -> None:
+        while self._sessions or self._waiting:
             await asyncio.sleep(TICK_INTERVAL)
             self.tick()
+        self._ticker = None
 
     def _spawn(self, coroutine: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
         """Run a coroutine as a task of this pool; `close` waits for it."""

@@ -159,6 +159,11 @@ class ForwardSession:
             idle_since=self._idle_since,
         )
 
+    def check_connection(self) -> None:
+        """Find out soon whether the WebSocket still works; see DataChannel.check_connection."""
+        if self._channel is not None:
+            self._channel.check_connection()
+
     def connections(self) -> int:
         """Return how many connections it carries."""
         return self._multiplexer.connections() if self._multiplexer is not None else 0

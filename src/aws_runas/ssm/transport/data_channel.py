@@ -34,6 +34,7 @@ TERMINATE_SESSION: Final = 2  # flag, spec 4
 SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
 PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
+CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a sleep or a change of network
 TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
 
 
@@ -148,6 +149,12 @@ class SessionChannel:
     def resume_reading(self) -> None:
         self._silence.connected(self._loop.time())
         self._driver.resume_reading()
+
+    def check_connection(self) -> None:
+        if self._websocket is not None:
+            self._websocket.probe(CHECK_TIMEOUT)
+        else:
+            self._resumer.retry_now()
 
     def agent_silent_for(self) -> float:
         if self._driver.reading_paused or self.ended.done():

@@ -66,6 +66,10 @@ class DataChannel(Protocol):
         """Undo pause_reading."""
         ...
 
+    def check_connection(self) -> None:
+        """Find out soon whether the WebSocket still works: ping it, or try at once to resume if it is lost."""
+        ...
+
     def agent_silent_for(self) -> float:
         """Return for how many seconds the agent has sent nothing although it owes an acknowledgement.
 

@@ -46,6 +46,7 @@ class Resumer:
         self._policy = policy
         self._context: ssl.SSLContext | None = None
         self._attempt = 0
+        self._woken = asyncio.Event()
 
     def connection_proved(self) -> None:
         """Note that the connection carries data, or has lasted: the next loss is a new one, without back-off.
@@ -100,7 +101,7 @@ class Resumer:
         refusals = 0
         while True:
             if self._attempt or not was_busy:
-                await asyncio.sleep(self._policy.delay(self._attempt, random.random))
+                await self._wait(self._policy.delay(self._attempt, random.random))
             self._attempt += 1
             try:
                 return await self._resume()
@@ -115,6 +116,17 @@ class Resumer:
             except (OSError, InvalidHandshake, ProxyRefused, ServiceUnavailable) as error:
                 if loop.time() - lost_at > self._policy.give_up_after:
                     raise _readable(error, self._url) from error
+
+    def retry_now(self) -> None:
+        """Make the next attempt at once: the network may be back."""
+        self._attempt = 0
+        self._woken.set()
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, but not longer than until retry_now."""
+        self._woken.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
 
     async def _renew(self) -> None:
         with suppress(CredentialsError, ServiceUnavailable):  # the next attempt tells

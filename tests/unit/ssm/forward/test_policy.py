@@ -101,14 +101,14 @@ def test_one_session_is_enough_while_it_is_not_saturated() -> None:
 
 
 def test_fixed_number_is_opened_at_the_start_and_the_least_loaded_is_chosen() -> None:
-    assert fixed(4).initial_sessions() == 3
+    assert fixed(4).initial_sessions() == 4
     simulation = Simulation(fixed(4), sessions=[IDLE] * 4)
     simulation.connect(12)
     assert simulation.placed() == [3, 3, 3, 3]
 
 
 def test_pool_that_grows_starts_with_one_session() -> None:
-    assert PoolPolicy(PoolSettings()).initial_sessions() == 0
+    assert PoolPolicy(PoolSettings()).initial_sessions() == 1
 
 
 def test_connection_that_finds_every_session_saturated_gets_a_new_one() -> None:
@@ -292,3 +292,14 @@ def test_connection_that_finds_only_silent_agents_is_refused_after_a_while() -> 
     policy = PoolPolicy(PoolSettings())
     assert policy.decide([UNRESPONSIVE], [10.0], 1, 10.0 + NO_SESSION_TIMEOUT - 1).refuse == 0
     assert policy.decide([UNRESPONSIVE], [10.0], 1, 10.0 + NO_SESSION_TIMEOUT + 1).refuse == 1
+
+
+def test_lazy_pool_opens_its_first_session_for_the_first_connection_and_closes_the_last_when_idle() -> None:
+    for grow in (True, False):
+        policy = PoolPolicy(PoolSettings(lazy=True, idle_timeout=60.0, grow=grow))
+        assert policy.initial_sessions() == 0
+        assert policy.decide([], [], 0, 10.0).open == 0
+        assert policy.decide([], [10.0], 0, 10.0).open == 1
+        idle = replace(IDLE, idle_since=10.0)
+        assert policy.decide([idle], [], 0, 69.0).close == ()
+        assert policy.decide([idle], [], 0, 71.0).close == (0,)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from aws_runas.errors import SessionError
+from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.events import ForwardEvent, LocalClosed, SessionEnded, SessionNotOpened, SessionOpened
 from aws_runas.ssm.forward.policy import PoolSettings, SessionState
@@ -78,12 +78,15 @@ class World:
         self.sessions: list[StandIn] = []
         self.events: list[ForwardEvent] = []
         self.failures = 0
+        self.error: AwsRunasError | None = None
         self.may_open = asyncio.Event()
         self.may_open.set()
         self.pool = Pool(self._open, self.events.append, settings, lambda: self.now)
 
     async def _open(self, pool: Pool) -> ForwardSession:
         await self.may_open.wait()
+        if self.error is not None:
+            raise self.error
         if self.failures:
             self.failures -= 1
             raise SessionError("not now", code="session-denied")
@@ -261,3 +264,22 @@ def test_close_cancels_sessions_that_are_being_opened() -> None:
 
     world = play(PoolSettings(), story)
     assert len(world.sessions) == 1
+
+
+def test_connections_are_reset_at_once_where_only_the_user_can_help() -> None:
+    connections: list[Connection] = []
+
+    async def story(world: World) -> None:
+        world.error = CredentialsError("a code is needed", code="mfa-no-terminal")
+        connections.extend(world.connect() for _ in range(2))
+        await world.turns()
+        assert [connection.was_reset for connection in connections] == [True, True]
+        world.error = None
+        world.connect()
+        assert world.sessions == []  # not before the next attempt is due
+        world.pool.retry_now()
+        await world.turns()
+        assert world.carried() == [1]
+
+    world = play(PoolSettings(lazy=True), story)
+    assert [event.code for event in world.events if isinstance(event, SessionNotOpened)] == ["mfa-no-terminal"]

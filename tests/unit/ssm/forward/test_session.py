@@ -40,6 +40,9 @@ class Channel:
     def resume_reading(self) -> None:
         raise AssertionError
 
+    def check_connection(self) -> None:
+        raise AssertionError
+
     def agent_silent_for(self) -> float:
         return self.silent_for
 

@@ -193,7 +193,7 @@ def _named(options: ForwardOptions, env: Environment) -> list[Plan]:
         if tunnels and len(arguments) == 1 and arguments[0] not in env.profile_names():
             raise _neither(arguments[0], tunnels, path)
         return []
-    return [_tunnel_plan(find_tunnel(name, tunnels, path), options, profile) for name in dict.fromkeys(arguments)]
+    return [tunnel_plan(find_tunnel(name, tunnels, path), options, profile) for name in dict.fromkeys(arguments)]
 
 
 def _neither(argument: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageError:
@@ -211,7 +211,13 @@ def _neither(argument: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageE
     )
 
 
-def _tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None) -> Plan:
+def tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None = None) -> Plan:
+    """Return the plan of a named tunnel. Flags override the file.
+
+    Raises:
+        ConfigError: the file has a forward or a number of sessions that is not valid.
+        UsageError: -p with several forwards.
+    """
     bind = options.bind or tunnel.bind or DEFAULT_BIND
     try:
         forwards = [parse_forward(text, bind) for text in tunnel.forwards]

@@ -35,7 +35,7 @@ UNPACED_MESSAGES = 8  # messages that one smux frame may fill if the rate is not
 
 
 @dataclass(frozen=True, slots=True)
-class _ResolvedPlan:
+class ResolvedPlan:
     """A plan, its instance and the access to it."""
 
     plan: Plan
@@ -57,7 +57,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     """
     raise_at_signals()
     allow_descriptors()
-    resolved_plans = [_resolve(plan, options, env) for plan in plans]
+    resolved_plans = [resolve_plan(plan, options, env) for plan in plans]
     for plan in plans:
         for spec in plan.forwards:
             if not is_loopback(spec.local):
@@ -79,7 +79,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         raise
 
 
-def _resolve(plan: Plan, options: ForwardOptions, env: Environment) -> _ResolvedPlan:
+def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> ResolvedPlan:
     """Do everything that may ask the user something, before the event loop handles the signals."""
     databases: Databases = {}
     if any(spec.database for spec in plan.forwards):
@@ -88,7 +88,7 @@ def _resolve(plan: Plan, options: ForwardOptions, env: Environment) -> _Resolved
         opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
     opened.access.provider.credentials()
     stream = stream_options(options.session, opened.access, env)
-    return _ResolvedPlan(plan, opened.target, opened.access, opened.api, stream, databases)
+    return ResolvedPlan(plan, opened.target, opened.access, opened.api, stream, databases)
 
 
 def allow_descriptors() -> None:
@@ -104,7 +104,7 @@ def allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-async def _serve(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan], report: ForwardReport) -> int:
+async def _serve(options: ForwardOptions, resolved_plans: Sequence[ResolvedPlan], report: ForwardReport) -> int:
     """Forward until a signal arrives, and return the exit status for it."""
     asyncio.get_running_loop().set_exception_handler(lambda _, context: report.message(_describe(context)))
     try:
@@ -114,7 +114,7 @@ async def _serve(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan
     raise AssertionError("forwards end at signals only")
 
 
-async def _forward(options: ForwardOptions, resolved_plans: Sequence[_ResolvedPlan], report: ForwardReport) -> None:
+async def _forward(options: ForwardOptions, resolved_plans: Sequence[ResolvedPlan], report: ForwardReport) -> None:
     """Forward until cancelled, then close everything."""
     hints = [UnreachableHints(one.databases, one.target, one.access, report.message) for one in resolved_plans]
     groups = [
@@ -151,7 +151,7 @@ async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> N
         await asyncio.sleep(STATUS_INTERVAL)
 
 
-def _make_forwarding(options: ForwardOptions, resolved: _ResolvedPlan, notify: Notify) -> Forwarding:
+def _make_forwarding(options: ForwardOptions, resolved: ResolvedPlan, notify: Notify) -> Forwarding:
     forwards = [
         Forward(spec.local, Destination(resolved.target, spec.port, spec.host)) for spec in resolved.plan.forwards
     ]

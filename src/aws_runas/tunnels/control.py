@@ -1,0 +1,127 @@
+"""The control socket of the tunnels process: JSON lines, one request and one reply for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from aws_runas import files
+from aws_runas.errors import ConfigError, SessionError
+
+Reply = dict[str, object]
+Handler = Callable[[Mapping[str, object]], Awaitable[Reply]]
+MAX_LINE: Final = 1 << 20  # bytes of a request or a reply
+REQUEST_TIMEOUT: Final = 10.0  # seconds for the request line
+REPLY_TIMEOUT: Final = 60.0  # seconds; `up` waits for StartSession
+
+
+class ControlServer:
+    """Listens for commands of the same user.
+
+    Args:
+        path: of the socket, in a private directory.
+        handler: answers a request.
+    """
+
+    def __init__(self, path: Path, handler: Handler) -> None:
+        self._path = path
+        self._handler = handler
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Bind the socket.
+
+        Raises:
+            ConfigError: another process of this user has it, or it cannot be made.
+        """
+        try:
+            files.make_private_directory(self._path.parent)
+            if is_running(self._path):
+                raise ConfigError(f"another process answers on {self._path}", code="tunnels-running")
+            self._path.unlink(missing_ok=True)
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            mask = os.umask(0o177)
+            try:
+                listening.bind(str(self._path))
+            finally:
+                os.umask(mask)
+            self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=MAX_LINE)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {self._path}: {error.strerror or error}",
+                code="tunnels-socket",
+                hint="XDG_RUNTIME_DIR names the directory; the path may have about 100 characters",
+            ) from error
+
+    async def close(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if not _is_same_user(writer.get_extra_info("socket")):
+                return
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                line = await reader.readline()
+            request = json.loads(line)
+            reply = await self._handler(request) if isinstance(request, dict) else {"error": "not an object"}
+        except (OSError, ValueError, TimeoutError):
+            reply = {"error": "not a request"}
+        with contextlib.suppress(OSError):
+            writer.write(json.dumps(reply).encode() + b"\n")
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+
+def ask(path: Path, request: Mapping[str, object], timeout: float = REPLY_TIMEOUT) -> Reply:
+    """Send one request and return the reply; blocks.
+
+    Args:
+        path: of the socket.
+        request: for the process.
+        timeout: seconds.
+
+    Raises:
+        SessionError: no process answers.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            reply = json.loads(connection.makefile("rb").readline(MAX_LINE))
+    except (OSError, ValueError) as error:
+        raise SessionError(
+            "no tunnels are up", code="tunnels-down", hint="aws-runas tunnels up opens the tunnels of tunnels.toml"
+        ) from error
+    return reply if isinstance(reply, dict) else {}
+
+
+def is_running(path: Path) -> bool:
+    """Return True if a process listens on the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(1.0)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _is_same_user(connection: socket.socket | None) -> bool:
+    """Check the user of the other process, where the system shows it; the directory is private besides."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if connection is None or option is None:
+        return True
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return bool(uid == os.geteuid())

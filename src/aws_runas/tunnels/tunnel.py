@@ -1,0 +1,212 @@
+"""One named tunnel: its forwards, and what `tunnels status` shows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from typing import Final
+
+from aws_runas.errors import AwsRunasError
+from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
+from aws_runas.ssm.forward.events import ForwardEvent, Listening, SessionEnded, SessionNotOpened, SessionOpened
+from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
+from aws_runas.ssm.forward.listener import Listener
+from aws_runas.ssm.forward.policy import PoolSettings
+from aws_runas.ssm.forward.session import OpenChannel
+
+NEEDS_USER: Final = ("mfa-no-terminal",)  # codes of errors that `tunnels login` fixes
+DEFAULT_IDLE: Final = 600.0  # seconds without a connection until a lazy tunnel closes its session
+
+
+class State(Enum):
+    """State of a tunnel."""
+
+    LISTENING = "listening"  # no session; the first connection opens one
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    WAITING_FOR_MFA = "waiting for MFA"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelStatus:
+    """A tunnel as `tunnels status` shows it.
+
+    Args:
+        name: of the tunnel.
+        state: see State.
+        local: addresses, as clients write them.
+        destinations: of the addresses, in the same order.
+        connections: open now.
+        sent: bytes from programs, since the start.
+        received: bytes to programs, since the start.
+        sessions: ids of the open sessions.
+        since: seconds since the epoch; when the state began.
+        error: the last error, "" if there was none since the last session.
+    """
+
+    name: str
+    state: str
+    local: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    connections: int = 0
+    sent: int = 0
+    received: int = 0
+    sessions: tuple[str, ...] = ()
+    since: float = 0.0
+    error: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the status for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPlan:
+    """What a tunnel consists of.
+
+    Args:
+        name: of the tunnel.
+        forwards: local addresses and destinations, as the file names them.
+        open_channel: returns the function that opens sessions for a destination. It may resolve the target first.
+        pool: limits; lazy ones open no session before the first connection.
+        listeners: sockets that are bound already, by local address.
+    """
+
+    name: str
+    forwards: tuple[Forward, ...]
+    open_channel: Callable[[Destination], OpenChannel]
+    pool: PoolSettings
+    listeners: Mapping[LocalAddress, Listener] | None = None
+
+
+class Tunnel:
+    """Runs one tunnel. Create it on the event loop.
+
+    Args:
+        plan: what it consists of.
+        changed: called after each change of its state.
+        wall_clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, plan: TunnelPlan, changed: Callable[[], None], wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self.name = plan.name
+        self._changed = changed
+        self._wall_clock = wall_clock
+        self._forwarding = Forwarding(
+            plan.forwards,
+            plan.open_channel,
+            self._notify,
+            ForwardingSettings(pool=plan.pool),
+            listeners=plan.listeners,
+        )
+        self._local: list[str] = []
+        self._destinations: list[str] = []
+        self._sessions: dict[str, None] = {}
+        self._error = ""
+        self._error_code = ""
+        self._failed = False
+        self._shown = State.CONNECTING
+        self._since = wall_clock()
+
+    async def start(self) -> None:
+        """Listen, and open the first session unless the tunnel is lazy. A failure becomes the tunnel's state."""
+        try:
+            await self._forwarding.start()
+        except AwsRunasError as error:
+            self._failed = True
+            self._error, self._error_code = error.message, error.code
+        self._update()
+
+    async def close(self) -> None:
+        """Stop listening and end the sessions."""
+        await self._forwarding.close()
+
+    def check_connections(self) -> None:
+        """Find out soon whether the sessions survived a sleep or a change of network."""
+        self._forwarding.check_connections()
+
+    def retry_now(self) -> None:
+        """Forget the last error; the next connection tries at once."""
+        self._error = self._error_code = ""
+        self._forwarding.retry_now()
+        self._update()
+
+    def is_idle(self) -> bool:
+        """Return True if it has neither a session nor a connection."""
+        return not self._sessions and not self._forwarding.totals().connections and not self._forwarding.is_opening()
+
+    @property
+    def failed(self) -> bool:
+        """True if it could not be started."""
+        return self._failed
+
+    def status(self) -> TunnelStatus:
+        """Return what `tunnels status` shows."""
+        self._update()
+        totals = self._forwarding.totals()
+        return TunnelStatus(
+            self.name,
+            self._shown.value,
+            tuple(self._local),
+            tuple(self._destinations),
+            totals.connections,
+            totals.sent,
+            totals.received,
+            tuple(self._sessions),
+            self._since,
+            self._error,
+        )
+
+    def _notify(self, event: ForwardEvent) -> None:
+        match event:
+            case Listening():
+                self._local.append(event.local)
+                self._destinations.append(event.destination)
+            case SessionOpened():
+                self._sessions[event.session] = None
+                self._error = self._error_code = ""
+            case SessionEnded():
+                self._sessions.pop(event.session, None)
+                self._error = event.reason or self._error
+            case SessionNotOpened():
+                self._error, self._error_code = event.reason, event.code
+            case _:
+                return
+        self._update()
+
+    def _update(self) -> None:
+        state = self._state()
+        if state is not self._shown:
+            self._shown = state
+            self._since = self._wall_clock()
+            self._changed()
+
+    def _state(self) -> State:
+        if self._sessions:
+            return State.CONNECTED
+        if self._error_code in NEEDS_USER:
+            return State.WAITING_FOR_MFA
+        if self._failed:
+            return State.FAILED
+        return State.CONNECTING if self._forwarding.is_opening() or not self._local else State.LISTENING
+
+
+def lazy_settings(settings: PoolSettings, idle: float | None) -> PoolSettings:
+    """Return the settings of a tunnel that opens its session on demand.
+
+    Args:
+        settings: of the tunnel.
+        idle: seconds, None for DEFAULT_IDLE.
+    """
+    return replace(settings, lazy=True, idle_timeout=DEFAULT_IDLE if idle is None else idle)
+
+
+def summary(statuses: Sequence[TunnelStatus]) -> str:
+    """Return one line about all tunnels, for the service manager."""
+    counts = {state: sum(status.state == state.value for status in statuses) for state in State}
+    return ", ".join(f"{count} {state.value}" for state, count in counts.items() if count) or "no tunnels"

@@ -1,0 +1,82 @@
+"""The control socket: requests, replies, and who may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from aws_runas.errors import ConfigError, SessionError
+from aws_runas.tunnels.control import ControlServer, Reply, ask, is_running
+
+
+async def answer(request: Mapping[str, object]) -> Reply:
+    return {"echo": request}
+
+
+def serve(path: Path, *requests: bytes) -> list[bytes]:
+    """Send raw lines to a server and return what comes back."""
+
+    async def run() -> list[bytes]:
+        server = ControlServer(path, answer)
+        await server.start()
+        try:
+            assert modes(path) == (0o600, 0o700)
+            return [await asyncio.to_thread(send, path, request) for request in requests]
+        finally:
+            await server.close()
+
+    return asyncio.run(run())
+
+
+def modes(path: Path) -> tuple[int, int]:
+    return stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)
+
+
+def send(path: Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile("rb").read()
+
+
+def test_request_gets_one_reply(tmp_path: Path) -> None:
+    assert serve(tmp_path / "run" / "s", b'{"command": "status"}\n') == [b'{"echo": {"command": "status"}}\n']
+    assert not (tmp_path / "run" / "s").exists()
+
+
+def test_nonsense_is_answered_and_ends_nothing(tmp_path: Path) -> None:
+    replies = serve(tmp_path / "run" / "s", b"", b"nonsense\n", b"[1]\n", b"\xff\n", b'{"a": 1}\n')
+    assert replies[-1] == b'{"echo": {"a": 1}}\n'
+    assert all(b"error" in reply for reply in replies[:-1])
+
+
+def test_second_process_is_refused_and_a_stale_socket_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "s"
+
+    async def run() -> None:
+        first = ControlServer(path, answer)
+        await first.start()
+        with pytest.raises(ConfigError, match="another process answers"):
+            await ControlServer(path, answer).start()
+        await first.close()
+        stale = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stale.bind(str(path))
+        stale.close()
+        second = ControlServer(path, answer)
+        await second.start()
+        assert is_running(path)
+        await second.close()
+
+    asyncio.run(run())
+
+
+def test_nobody_there_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SessionError, match="no tunnels are up"):
+        ask(tmp_path / "nothing", {"command": "status"})
