@@ -39,6 +39,16 @@ class Shell:
     def __init__(self, child: Any) -> None:
         self._child = child
 
+    def complete(self, line: str) -> str:
+        """Press TAB behind a line; the line as it is then."""
+        self._child.send(f"{line}\t\x18p")
+        self._child.expect(r"LINE<([^\r\n]*)>")
+        whole: str = self._child.match[1]
+        self._child.send("\x15\x0b")
+        self._child.send("\x18r")
+        self._child.expect(r"LINE<>")
+        return whole
+
     def completions(self, line: str) -> list[str]:
         """Complete the last word of a line; the candidates as the shell would put them there."""
         self._child.send(f"{line}\x1b*\x18p")

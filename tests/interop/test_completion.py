@@ -128,7 +128,7 @@ def _check(found: list[str], line: str, wanted: list[str], others: bool) -> None
 
 def test_the_first_word_is_a_command_or_a_profile(ask: Ask) -> None:
     offered = ask("aws-runas ")
-    assert {*COMMANDS, "ssm", "default", "my-profile", "my-keys", "zebra"} <= set(offered)
+    assert {*COMMANDS.values(), "ssm", "default", "my-profile", "my-keys", "zebra"} <= set(offered)
     assert not {"nested", "commented", "corp", "sso-session"} & set(offered)
 
 
@@ -158,3 +158,37 @@ def test_an_unknown_shell_is_a_usage_error(words: list[str]) -> None:
     assert found.returncode == 2
     fix = "use: aws-runas completion bash" if words == ["bash", "zsh"] else "bash, zsh, fish, powershell"
     assert fix in found.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("aws-runas big\\ b", "aws-runas big\\ box "),
+        ("aws-runas bi", "aws-runas big\\ box "),
+        ('aws-runas "big b', 'aws-runas "big box" '),
+        ("aws-runas 'big b", "aws-runas 'big box' "),
+        ("aws-runas shell big\\ b", "aws-runas shell big\\ box "),
+    ],
+)
+def test_a_name_with_a_blank_is_completed_and_nothing_typed_is_lost(
+    tmp_path: Path, home: Path, shell: str, line: str, completed: str
+) -> None:
+    (tmp_path / "config").write_text('[profile "big box"]\n')
+    script = str(home / f"script.{shell}")
+    with (shells.bash if shell == "bash" else shells.zsh)(script, shells.environment(tmp_path)) as running:
+        assert running.complete(line).rstrip() == completed.rstrip()
+
+
+def test_aliases_are_not_offered_beside_their_commands(home: Path) -> None:
+    with shells.bash(str(home / "script.bash"), shells.environment(home)) as running:
+        offered = set(running.completions("aws-runas "))
+    assert {"forward", "list", "diagnose"} <= offered
+    assert not offered & {"fwd", "ls", "diag", "srv", "pw", "pwd", "passwd"}
+
+
+def test_only_flags_of_the_command_are_offered(home: Path) -> None:
+    with shells.bash(str(home / "script.bash"), shells.environment(home)) as running:
+        offered = set(running.completions("aws-runas whoami --"))
+    assert {"--profile", "--region", "--output", "--quiet"} <= offered
+    assert not offered & {"--ec2", "--unset", "--port", "--list-roles"}

@@ -19,12 +19,44 @@ _aws_runas_table() {
 _aws_runas_reply() {
   # offer lines of stdin that begin with what is typed; bash splits words at : and =, so their front is cut off
   local line front=""
-  case $cur in *[:=]*) front=${cur%"${cur##*[:=]}"} ;; esac
+  case $quote$cur in [!\'\"]*[:=]*) front=${cur%"${cur##*[:=]}"} ;; esac
   while IFS= read -r line; do
     [[ -n $line && $line == "$cur"* ]] || continue
-    printf -v line '%q' "${line#"$front"}"
+    line=${line#"$front"}
+    [[ -n $quote ]] || printf -v line '%q' "$line" # within quotes, bash adds the closing one by itself
     COMPREPLY[${#COMPREPLY[@]}]=$line
   done
+}
+
+_aws_runas_split() {
+  # split line $1 into typed (words without quotes and backslashes) and spelled (the same as typed), quote: one is open
+  local line=$1 index character word="" spelling="" started=""
+  quote="" typed=() spelled=()
+  for ((index = 0; index < ${#line}; index++)); do
+    character=${line:index:1}
+    if [[ -z $quote && $character == [[:space:]] ]]; then
+      if [[ -n $started ]]; then
+        typed[${#typed[@]}]=$word spelled[${#spelled[@]}]=$spelling
+      fi
+      word="" spelling="" started=""
+      continue
+    fi
+    started=1 spelling+=$character
+    if [[ $character == '\' && $quote != "'" ]]; then
+      index=$((index + 1))
+      character=${line:index:1}
+      spelling+=$character
+      [[ $quote == '"' && $character != [\"\\\$\`] ]] && word+='\'
+      word+=$character
+    elif [[ -z $quote && $character == [\'\"] ]]; then
+      quote=$character
+    elif [[ -n $quote && $character == "$quote" ]]; then
+      quote=""
+    else
+      word+=$character
+    fi
+  done
+  typed[${#typed[@]}]=$word spelled[${#spelled[@]}]=$spelling
 }
 
 _aws_runas_program() {
@@ -32,7 +64,7 @@ _aws_runas_program() {
   local position=$1 offset=0 number joined
   for ((number = 0; number < position; number++)); do
     joined=""
-    while [[ $joined != "${typed[number]}" && $offset -lt ${#COMP_WORDS[@]} ]]; do
+    while [[ $joined != "${spelled[number]}" && $offset -lt ${#COMP_WORDS[@]} ]]; do
       joined+=${COMP_WORDS[offset]}
       offset=$((offset + 1))
     done
@@ -51,11 +83,10 @@ _aws_runas_program() {
 
 _aws_runas() {
   COMPREPLY=()
-  local -a typed
-  local line=${COMP_LINE:0:COMP_POINT} command="" word flags="" valued="" positions="" values="" cur last
+  local -a typed spelled
+  local line=${COMP_LINE:0:COMP_POINT} quote="" command="" word flags="" valued="" positions="" values="" cur last
   local position=1 count=0 ended="" wanted kind
-  read -r -a typed <<<"$line"
-  case $line in *[[:space:]]) typed[${#typed[@]}]="" ;; esac
+  _aws_runas_split "$line"
   last=$((${#typed[@]} - 1))
   cur=${typed[last]}
   _aws_runas_table ""
@@ -135,7 +166,7 @@ def script(found: Table) -> str:
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]
     rows.append("    ssm) return 0 ;;\n    *) return 1 ;;")
-    names = [name for command in found.commands for name in command.names] + [found.ssm]
+    names = [command.names[0] for command in found.commands] + [found.ssm]
     return (
         _SCRIPT.replace("@TABLE@", "\n".join(rows))
         .replace("@SSM@", " ".join(found.ssm_commands))

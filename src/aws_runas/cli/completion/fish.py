@@ -131,7 +131,7 @@ def script(found: Table) -> str:
         ]
         rules += [
             f"complete -c aws-runas -n '__aws_runas_is top' -a {name} -d {_quoted(command.summary)}"
-            for name in command.names
+            for name in command.names[:1]
         ]
     rules.append(f"complete -c aws-runas -n '__aws_runas_is top' -a {found.ssm}")
     for flag, takers in _takers(found):

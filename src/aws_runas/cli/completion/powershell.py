@@ -105,7 +105,9 @@ def script(found: Table) -> str:
     """Write the script."""
     rows = [_row("", found.flags, ())]
     rows += [_row(name, command.flags, command.positions) for command in found.commands for name in command.names]
-    described = [f"        {_quoted(name)} = {_quoted(one.summary)}" for one in found.commands for name in one.names]
+    described = [
+        f"        {_quoted(name)} = {_quoted(one.summary)}" for one in found.commands for name in one.names[:1]
+    ]
     return (
         _SCRIPT.replace("@TABLE@", "\n".join(rows))
         .replace("@SSM@", _list(found.ssm_commands))

@@ -35,6 +35,14 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
 }
 VALUES = {
     "--output": ("env", "json", "fish", "powershell", "dotenv"),
+    "--document": (
+        "AWS-StartInteractiveCommand",
+        "AWS-StartNonInteractiveCommand",
+        "AWS-StartPortForwardingSession",
+        "AWS-StartPortForwardingSessionToRemoteHost",
+        "AWS-StartSSHSession",
+        "SSM-SessionManagerRunShell",
+    ),
     "--sessions": ("auto", "1", "2", "4", "8"),
 }
 

@@ -111,7 +111,7 @@ def script(found: Table) -> str:
     """Write the script."""
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]
-    described = [f"    {_pair(name, command.summary)}" for command in found.commands for name in command.names]
+    described = [f"    {_pair(name, command.summary)}" for command in found.commands for name in command.names[:1]]
     described.append(f"    {_pair(found.ssm, 'shell, forward or ssh, as version 3 spells them')}")
     return (
         _SCRIPT.replace("@TABLE@", "\n".join(rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -31,6 +32,8 @@ _KEYS = {
     "\x1bOA": "up", "\x1bOB": "down", "\x1b[5~": "page up", "\x1b[6~": "page down", "\x1b[Z": "up", "\x7f": "backspace",
     "\x08": "backspace", "\x15": "clear", "\x17": "word", "\x03": "interrupt", "\x04": "cancel", "\x1b": "cancel",
 }  # fmt: skip
+# One key: a control sequence, an SS3 key, a lone ESC, or any character (ECMA-48, 5.4).
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b|[^\x1b]", re.DOTALL)
 
 
 def picker(environ: Mapping[str, str]) -> Pick | None:
@@ -168,11 +171,18 @@ def _read_keys(descriptor: int, menu: Menu, screen: TextIO) -> Iterator[str]:
             return
         if data.startswith(b"\x1b") and len(data) == 1 and select.select([descriptor], [], [], ESCAPE_WAIT)[0]:
             data += os.read(descriptor, 1024)
-        text = decoder.decode(data)
-        if text.startswith("\x1b"):
-            yield _KEYS.get(text, "unknown")
-        else:
-            yield from (_KEYS.get(each, each) for each in text)
+        yield from split_keys(decoder.decode(data))
+
+
+def split_keys(text: str) -> list[str]:
+    """Split what one read returned into keys: names such as ``up``, or the characters typed.
+
+    A terminal may deliver several keys at once, such as Down and Enter of a fast typist or a paste.
+    """
+    keys = []
+    for sequence in _SEQUENCE.findall(text):
+        keys.append(_KEYS.get(sequence, "unknown" if len(sequence) > 1 else sequence))
+    return keys
 
 
 @contextlib.contextmanager

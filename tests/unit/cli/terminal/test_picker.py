@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aws_runas.cli.terminal.picker import Menu, clipped
+from aws_runas.cli.terminal.picker import Menu, clipped, split_keys
 from aws_runas.targets.fuzzy import rank
 
 ROWS = ["i-aaaaaaaa  web-blue   10.0.0.1", "i-bbbbbbbb  web-green  10.0.0.2", "i-cccccccc  database   10.0.1.3"]
@@ -175,3 +175,18 @@ def test_without_a_terminal_there_is_no_picker(script: Path) -> None:
         start_new_session=True,
     )  # fmt: skip
     assert found.stdout == "ANSWER no terminal\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("\x1b[B\r", ["down", "enter"]),
+        ("\x1b[B\x1b[B\x1bOA\r", ["down", "down", "up", "enter"]),
+        ("ab\x7fc", ["a", "b", "backspace", "c"]),
+        ("\x1b", ["cancel"]),
+        ("\x1b[1;5C\r", ["unknown", "enter"]),
+        ("\x1b[200~web\x1b[201~", ["unknown", "w", "e", "b", "unknown"]),
+    ],
+)
+def test_keys_that_arrive_in_one_read_all_count(text: str, keys: list[str]) -> None:
+    assert split_keys(text) == keys
