@@ -12,6 +12,7 @@ from aws_runas.errors import ConfigError
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
+    from aws_runas.aws.direct import DirectSsm
 
 _WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
 
@@ -30,6 +31,7 @@ class Access:
         provider: what the user asked for: the role, or the session token.
         user_provider: the user's own keys, or the first source of the chain, for IAM.
         clients: made when first needed.
+        traced: each AWS call is to be shown, so botocore makes them all.
 
     Attributes:
         shortcut: takes the credentials once they are had, and facts of the caller's own, and leaves them for the fast
@@ -37,13 +39,21 @@ class Access:
     """
 
     def __init__(
-        self, profile: Profile, provider: Provider, user_provider: Provider, clients: Callable[[], Clients]
+        self,
+        profile: Profile,
+        provider: Provider,
+        user_provider: Provider,
+        clients: Callable[[], Clients],
+        *,
+        traced: bool = False,
     ) -> None:
         self.shortcut: Shortcut = _no_shortcut
         self.profile = profile
         self.provider = provider
         self.user_provider = user_provider
         self._clients = clients
+        self._traced = traced
+        self._session_client: DirectSsm | None = None
         self._made: dict[tuple[str, bool], Any] = {}
         self._lock = threading.Lock()
 
@@ -71,6 +81,24 @@ class Access:
             ConfigError: the service needs a region and none is set.
         """
         return self._client(service, user=False)
+
+    def session_client(self) -> Any:
+        """Return what makes the session calls of Systems Manager: without botocore where that is possible.
+
+        It has start_session, resume_session and terminate_session of a botocore client.
+        """
+        from aws_runas.aws.direct import DirectSsm, ca_bundle, direct_endpoint
+
+        region = self.region()
+        with self._lock:
+            if self._session_client is None:
+                endpoint = None if self._traced else direct_endpoint(self.profile, region)
+                if endpoint is not None:
+                    fetch = self.provider.credentials
+                    bundle = ca_bundle(self.profile)
+                    self._session_client = DirectSsm(endpoint, region, fetch, lambda: self.client("ssm"), bundle)
+            direct = self._session_client
+        return direct if direct is not None else self.client("ssm")
 
     def user_client(self, service: str) -> Any:
         """Like `client`, signed with the user's own keys."""

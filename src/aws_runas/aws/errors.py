@@ -36,23 +36,30 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
     Raises:
         AwsRunasError: the call failed; ``aws_code`` of the cause, if AWS answered, is in ``__cause__``.
     """
-    from botocore import exceptions
-
     try:
         yield
     except AwsRunasError:
         raise
-    except exceptions.ClientError as error:
-        answer = error.response.get("Error") or {}
-        code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
-        # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
-        cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
-        ours = _answered(service, operation, kind, code, message)
     except Exception as error:  # an odd reply makes botocore and our readers fail in many ways
-        raise _failed(service, operation, kind, error) from error
+        ours, cause = _translated(service, operation, kind, error)
     else:
         return
     raise ours from cause  # outside the except block: the original must not hang on as the context
+
+
+def _translated(
+    service: str, operation: str, kind: type[AwsRunasError], error: Exception
+) -> tuple[AwsRunasError, Exception]:
+    """Return our error and its cause. botocore is imported here, because a call that succeeds may do without it."""
+    from botocore import exceptions
+
+    if not isinstance(error, exceptions.ClientError):
+        return _failed(service, operation, kind, error), error
+    answer = error.response.get("Error") or {}
+    code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
+    # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
+    cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
+    return _answered(service, operation, kind, code, message), cause
 
 
 def scrub(message: str) -> str:

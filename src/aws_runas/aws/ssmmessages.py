@@ -7,13 +7,11 @@ signed, and only its headers are used.
 
 from __future__ import annotations
 
+import time
 from urllib.parse import parse_qsl, quote, urlsplit
 
-import botocore.auth
-import botocore.awsrequest
-
-from aws_runas.aws.client import ProviderCredentials
 from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.sigv4 import sign
 
 SERVICE = "ssmmessages"
 
@@ -38,12 +36,18 @@ def sign_stream_request(url: str, credentials: Credentials, region: str) -> list
         return []
     parts = urlsplit(url)
     query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(_pairs(url), key=_quoted))
-    scheme = "https" if parts.scheme in ("wss", "https") else "http"
-    signed_url = f"{scheme}://{parts.netloc}{parts.path or '/'}" + (f"?{query}" if query else "")
-    request = botocore.awsrequest.AWSRequest(method="GET", url=signed_url, headers={"Host": parts.netloc})
-    frozen = ProviderCredentials(lambda: credentials).get_frozen_credentials()
-    botocore.auth.SigV4Auth(frozen, SERVICE, region).add_auth(request)
-    return [(name, value) for name, value in request.headers.items() if name.lower() != "host"]
+    headers = sign(
+        "GET",
+        quote(parts.path or "/", safe="/-_.~"),
+        query,
+        {"host": parts.netloc},
+        b"",
+        credentials=credentials,
+        service=SERVICE,
+        region=region,
+        timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+    )
+    return list(headers.items())
 
 
 def _pairs(url: str) -> list[tuple[str, str]]:

@@ -96,7 +96,7 @@ def compose(
     provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
     if profile.refresh:
         provider = _RefreshFirst(provider)
-    return Access(profile, MemoryProvider(provider, now), user, clients)
+    return Access(profile, MemoryProvider(provider, now), user, clients, traced=trace is not None)
 
 
 @dataclass(frozen=True, slots=True)

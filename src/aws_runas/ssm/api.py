@@ -57,7 +57,7 @@ class SsmApi:
             AwsRunasError: as the provider says.
         """
         self._access.provider.credentials()
-        self._access.client("ssm")
+        self._access.session_client()
 
     def start_session(
         self,
@@ -99,7 +99,7 @@ class SsmApi:
             request["Reason"] = reason
         try:
             with translate("ssm", "StartSession", SessionError):
-                answer = self._access.client("ssm").start_session(**request)
+                answer = self._access.session_client().start_session(**request)
                 session_id = reply.text(answer, "SessionId", "")
                 url, token = reply.text(answer, "StreamUrl", ""), reply.text(answer, "TokenValue", "")
         except AwsRunasError as error:
@@ -114,7 +114,7 @@ class SsmApi:
         """See transport.service.SessionService."""
         try:
             with translate("ssm", "ResumeSession", SessionError):
-                answer = self._access.client("ssm").resume_session(SessionId=session_id)
+                answer = self._access.session_client().resume_session(SessionId=session_id)
                 token, url = reply.text(answer, "TokenValue", ""), reply.text(answer, "StreamUrl", "")
         except AwsRunasError as error:
             raise _resume_error(error, session_id) from error.__cause__
@@ -126,7 +126,7 @@ class SsmApi:
         """See transport.service.SessionService."""
         try:
             with translate("ssm", "TerminateSession", SessionError):
-                self._access.client("ssm").terminate_session(SessionId=session_id)
+                self._access.session_client().terminate_session(SessionId=session_id)
         except AwsRunasError as error:
             if aws_code(error) != "DoesNotExistException":
                 raise

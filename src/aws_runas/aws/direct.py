@@ -1,0 +1,245 @@
+"""StartSession, ResumeSession and TerminateSession without botocore (docs/adr/0208).
+
+botocore takes most of half a second to import and to make its client. These three calls need little of it, so they are
+made over http.client, signed by aws.sigv4. Whatever is unusual is left to botocore: settings that change how a request
+is made, proxies, trouble on the network, throttling and errors of the service, for which botocore has its retries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aws_runas import __version__
+from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.sigv4 import sign
+from aws_runas.aws.ssm_endpoint import ssm_endpoint
+from aws_runas.config.profile import Profile
+
+CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
+READ_TIMEOUT: Final = 30
+CONTENT_TYPE: Final = "application/x-amz-json-1.1"
+
+# With one of these botocore makes the request: they change how.
+_SETTINGS: Final = frozenset(
+    (
+        "api_versions",
+        "auth_scheme_preference",
+        "data_path",
+        "ignore_configured_endpoint_urls",
+        "sigv4a_signing_region_set",
+        "tcp_keepalive",
+        "user_agent_appid",
+    )
+)
+_VARIABLES: Final = frozenset(
+    (
+        "ALL_PROXY",
+        "AWS_AUTH_SCHEME_PREFERENCE",
+        "AWS_DATA_PATH",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        "AWS_SDK_UA_APP_ID",
+        "AWS_SIGV4A_SIGNING_REGION_SET",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+    )
+)
+_TRANSIENT: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable", "InternalServerError")
+
+
+def ca_bundle(profile: Profile) -> str | None:
+    """Return the file or directory of trusted certificates that is set, as botocore reads the settings."""
+    setting = _settings(profile).get("ca_bundle")
+    return os.environ.get("AWS_CA_BUNDLE") or (str(setting) if setting else os.environ.get("REQUESTS_CA_BUNDLE"))
+
+
+def _settings(profile: Profile) -> dict[str, object]:
+    section = profile.sections.get(profile.section or "")
+    return dict(section.values) if section is not None else {}
+
+
+def direct_endpoint(profile: Profile, region: str) -> str | None:
+    """Return the address of Systems Manager, or None if botocore must make the calls."""
+    settings = _settings(profile)
+    has_unusual_variable = any(value and name.upper() in _VARIABLES for name, value in os.environ.items())
+    if has_unusual_variable or _SETTINGS & settings.keys() or _has_system_proxy():
+        return None
+    fips = _is_true("AWS_USE_FIPS_ENDPOINT", settings.get("use_fips_endpoint"))
+    dual_stack = _is_true("AWS_USE_DUALSTACK_ENDPOINT", settings.get("use_dualstack_endpoint"))
+    endpoint = profile.endpoint_url("ssm")
+    if endpoint is None:
+        has_other = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"))
+        return None if has_other else ssm_endpoint(region, fips=fips, dual_stack=dual_stack)
+    parts = urlsplit(endpoint)
+    is_plain = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")
+    is_plain = is_plain and not (parts.query or parts.fragment or parts.username)
+    return endpoint if is_plain and not (fips or dual_stack) else None
+
+
+def _is_true(variable: str, setting: object) -> bool:
+    """As botocore reads booleans: the variable comes before the setting."""
+    return str(os.environ.get(variable) or setting or "").lower() == "true"
+
+
+def _has_system_proxy() -> bool:
+    """Whether the system itself has proxies, which botocore honours on macOS and Windows."""
+    if sys.platform == "darwin":
+        from urllib.request import getproxies
+
+        return bool(getproxies())
+    return sys.platform == "win32"
+
+
+class DirectSsm:
+    """The three session calls, with the methods and replies of a botocore client. May be used from any thread.
+
+    Args:
+        endpoint: ``https://HOST`` or ``http://HOST:PORT``.
+        region: to sign for.
+        credentials: returns what to sign with now.
+        fallback: returns the botocore client that makes a call again where this one cannot judge it.
+        ca_bundle: file or directory of certificates to trust; None for those that botocore trusts.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        fallback: Callable[[], Any],
+        ca_bundle: str | None = None,
+    ) -> None:
+        parts = urlsplit(endpoint)
+        self._secure = parts.scheme == "https"
+        self._host, self._port, self._netloc = parts.hostname or "", parts.port, parts.netloc
+        self._region = region
+        self._credentials = credentials
+        self._fallback = fallback
+        self._ca_bundle = ca_bundle
+        self._lock = threading.Lock()
+        self._idle: list[HTTPConnection] = []
+        weakref.finalize(self, _close_all, self._idle)
+        self._context: ssl.SSLContext | None = None
+
+    def start_session(self, **request: Any) -> dict[str, Any]:
+        """StartSession; raises what a botocore client raises."""
+        return self._call("StartSession", "start_session", request)
+
+    def resume_session(self, **request: Any) -> dict[str, Any]:
+        """ResumeSession; raises what a botocore client raises."""
+        return self._call("ResumeSession", "resume_session", request)
+
+    def terminate_session(self, **request: Any) -> dict[str, Any]:
+        """TerminateSession; raises what a botocore client raises."""
+        return self._call("TerminateSession", "terminate_session", request)
+
+    def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            status, reply = self._post(operation, json.dumps(request).encode())
+        except (OSError, HTTPException, ValueError):  # ValueError: no JSON; ssl's errors are OSErrors
+            reply = None
+        if reply is None:
+            return self._repeat(method, request)
+        if status == 200:
+            return reply
+        code = str(reply.get("__type") or "").rpartition("#")[2].partition(":")[0]
+        if status >= 500 or status == 429 or not code or code.startswith(_TRANSIENT):
+            return self._repeat(method, request)
+        from botocore.exceptions import ClientError
+
+        message = str(reply.get("message") or reply.get("Message") or "")
+        metadata = {"HTTPStatusCode": status, "HTTPHeaders": {}}
+        raise ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation)
+
+    def _repeat(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = getattr(self._fallback(), method)(**request)
+        return reply
+
+    def _post(self, operation: str, body: bytes) -> tuple[int, dict[str, Any] | None]:
+        """Send one request; a connection that the service closed while it was idle is replaced."""
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return self._exchange(connection, operation, body)
+            except (OSError, HTTPException):
+                connection.close()
+        return self._exchange(self._connect(), operation, body)
+
+    def _take_idle(self) -> HTTPConnection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _exchange(self, connection: HTTPConnection, operation: str, body: bytes) -> tuple[int, dict[str, Any] | None]:
+        headers = {"host": self._netloc, "content-type": CONTENT_TYPE, "x-amz-target": f"AmazonSSM.{operation}"}
+        signature = sign(
+            "POST",
+            "/",
+            "",
+            headers,
+            body,
+            credentials=self._credentials(),
+            service="ssm",
+            region=self._region,
+            timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+        )
+        try:
+            connection.request("POST", "/", body, headers | signature | {"user-agent": f"aws-runas/{__version__}"})
+            response = connection.getresponse()
+            data = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.append(connection)
+        reply = json.loads(data or b"{}")
+        return response.status, reply if isinstance(reply, dict) else None
+
+    def _connect(self) -> HTTPConnection:
+        if self._secure:
+            connection: HTTPConnection = HTTPSConnection(
+                self._host, self._port, timeout=CONNECT_TIMEOUT, context=self._tls_context()
+            )
+        else:
+            connection = HTTPConnection(self._host, self._port, timeout=CONNECT_TIMEOUT)
+        connection.connect()
+        connection.sock.settimeout(READ_TIMEOUT)
+        return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """Trust the bundle, or what botocore trusts: certifi's certificates if it is installed, else its own."""
+        with self._lock:
+            if self._context is None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                if self._ca_bundle and os.path.isdir(self._ca_bundle):
+                    context.load_verify_locations(capath=self._ca_bundle)
+                else:
+                    context.load_verify_locations(cafile=self._ca_bundle or _certificates())
+                self._context = context
+            return self._context
+
+
+def _close_all(connections: list[HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _certificates() -> str:
+    from importlib.util import find_spec
+
+    for package in ("certifi", "botocore"):
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            return os.path.join(os.path.dirname(spec.origin), "cacert.pem")
+    raise OSError("there are no certificates")  # botocore is a dependency

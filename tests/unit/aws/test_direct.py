@@ -1,0 +1,282 @@
+"""The session calls without botocore: its endpoints and signatures, and botocore itself for what is unusual."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest.mock import patch
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.config
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aws_runas.aws.access import Access
+from aws_runas.aws.client import ProviderCredentials
+from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.direct import DirectSsm, ca_bundle, direct_endpoint
+from aws_runas.aws.sigv4 import sign
+from aws_runas.aws.ssm_endpoint import ssm_endpoint
+from aws_runas.config.overrides import Overrides
+from aws_runas.credentials.build import open_access
+from tests.support.certificates import Certificates
+
+KEYS = Credentials("AKID", "SECRET", "TOK", None, datetime.now(UTC))
+SESSION = botocore.session.Session()
+REGIONS = sorted(
+    {
+        region
+        for partition in SESSION.get_available_partitions()
+        for region in SESSION.get_available_regions("ssm", partition, allow_non_regional=True)
+        + SESSION.get_available_regions("ec2", partition)
+    }
+    | {"us-east-99", "eusc-de-east-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1"}
+    | {"us-isof-south-1", "cn-north-1", "mx-central-1", "il-central-1"}
+)
+
+
+@pytest.mark.parametrize(("fips", "dual_stack"), [(False, False), (True, False), (False, True), (True, True)])
+def test_endpoint_is_botocores_own_for_every_region(fips: bool, dual_stack: bool) -> None:
+    config = botocore.config.Config(use_fips_endpoint=fips, use_dualstack_endpoint=dual_stack)
+    client = SESSION.create_client("ssm", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b", config=config)
+    resolve = client._ruleset_resolver._provider.resolve_endpoint
+    assert len(REGIONS) > 40
+    for region in REGIONS:
+        ours = ssm_endpoint(region, fips=fips, dual_stack=dual_stack)
+        theirs = resolve(Region=region, UseFIPS=fips, UseDualStack=dual_stack).url
+        assert ours in (theirs, None)
+        assert ours is not None or "global" in region or "fips" in region
+
+
+def test_unknown_partition_is_left_to_botocore() -> None:
+    assert ssm_endpoint("mars-north-1") is None
+    assert ssm_endpoint("fips-us-east-1") is None
+    assert ssm_endpoint("us-east-1.evil.example/") is None
+
+
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)
+
+
+@given(TEXT, st.one_of(st.none(), TEXT), st.binary(max_size=200))
+def test_signature_is_botocores(secret: str, token: str | None, body: bytes) -> None:
+    credentials = Credentials("AKID", secret, token, None, datetime.now(UTC))
+    request = botocore.awsrequest.AWSRequest(
+        method="POST",
+        url="https://ssm.eu-west-1.amazonaws.com/",
+        data=body,
+        headers={"Host": "ssm.eu-west-1.amazonaws.com", "X-Amz-Target": "AmazonSSM.StartSession"},
+    )
+    frozen = ProviderCredentials(lambda: credentials).get_frozen_credentials()
+    botocore.auth.SigV4Auth(frozen, "ssm", "eu-west-1").add_auth(request)
+    ours = sign(
+        "POST",
+        "/",
+        "",
+        {"host": "ssm.eu-west-1.amazonaws.com", "x-amz-target": "AmazonSSM.StartSession"},
+        body,
+        credentials=credentials,
+        service="ssm",
+        region="eu-west-1",
+        timestamp=request.headers["X-Amz-Date"],
+    )
+    assert ours["Authorization"] == request.headers["Authorization"]
+    assert ours.get("X-Amz-Security-Token") == request.headers.get("X-Amz-Security-Token")
+
+
+def profile_with(tmp_path: Path, settings: str = "", **environ: str) -> Access:
+    """An Access for a profile with these settings."""
+    (tmp_path / "config").write_text(f"[profile p]\nregion = eu-west-1\n{settings}\n")
+    (tmp_path / "credentials").write_text("[p]\naws_access_key_id = AKIAX\naws_secret_access_key = s\n")
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    return open_access(
+        "p", Overrides(), environ=files | environ, home=tmp_path, prompt=_nobody, now=lambda: 1.0, warn=print
+    )
+
+
+def _nobody(_question: str) -> str:
+    raise AssertionError("nobody is asked")
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "expected"),
+    [
+        ("", {}, "https://ssm.eu-west-1.amazonaws.com"),
+        ("use_fips_endpoint = true", {}, "https://ssm-fips.eu-west-1.amazonaws.com"),
+        ("use_fips_endpoint = true", {"AWS_USE_FIPS_ENDPOINT": "false"}, "https://ssm.eu-west-1.amazonaws.com"),
+        ("", {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://ssm.eu-west-1.api.aws"),
+        ("endpoint_url = https://vpce-1.example:8443", {}, "https://vpce-1.example:8443"),
+        ("endpoint_url = https://vpce-1.example/prefix", {}, None),
+        ("endpoint_url = https://vpce-1.example\nuse_fips_endpoint = true", {}, None),
+        ("user_agent_appid = mine", {}, None),
+        ("", {"AWS_SDK_UA_APP_ID": "mine"}, None),
+        ("", {"https_proxy": "http://proxy:3128"}, None),
+        ("", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, None),
+    ],
+)
+def test_usual_settings_need_no_botocore_and_unusual_ones_do(
+    tmp_path: Path, settings: str, environ: dict[str, str], expected: str | None
+) -> None:
+    access = profile_with(tmp_path, settings, **environ)
+    with patch.dict("os.environ", environ, clear=True):
+        assert direct_endpoint(access.profile, "eu-west-1") == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "environ", "expected"),
+    [
+        ("", {}, None),
+        ("ca_bundle = /profile.pem", {"REQUESTS_CA_BUNDLE": "/requests.pem"}, "/profile.pem"),
+        ("ca_bundle = /profile.pem", {"AWS_CA_BUNDLE": "/variable.pem"}, "/variable.pem"),
+        ("", {"REQUESTS_CA_BUNDLE": "/requests.pem"}, "/requests.pem"),
+    ],
+)
+def test_certificates_are_those_of_botocore(
+    tmp_path: Path, settings: str, environ: dict[str, str], expected: str | None
+) -> None:
+    access = profile_with(tmp_path, settings, **environ)
+    with patch.dict("os.environ", environ, clear=True):
+        assert ca_bundle(access.profile) == expected
+        client = access.client("ssm")
+        assert client._endpoint.http_session._verify == (expected or True)
+
+
+def test_server_is_trusted_by_the_bundle_and_no_other_way(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = Certificates(tmp_path / "other")
+    with serving(Service([(200, STARTED)]), certificates.server) as service:
+        for bundle, calls in ((certificates.authority, 0), (other.authority, 1), (tmp_path / "missing.pem", 1)):
+            fallback = Botocore()
+            client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, lambda: fallback, str(bundle))  # noqa: B023
+            client.start_session(Target="i-1")
+            assert len(fallback.calls) == calls, bundle
+    assert len(service.requests) == 1
+
+
+@dataclass
+class Service:
+    """Answers from a list, the last answer stays; ``close`` ends the connection after each reply, unannounced."""
+
+    answers: list[tuple[int, bytes]]
+    close: bool = False
+    url: str = ""
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    connections: int = 0
+
+
+@contextmanager
+def serving(service: Service, tls: ssl.SSLContext | None = None) -> Iterator[Service]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            service.connections += 1
+            super().setup()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            service.requests.append((self.path, dict(self.headers.items()), body))
+            status, data = service.answers.pop(0) if len(service.answers) > 1 else service.answers[0]
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+            self.close_connection = service.close
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    host = "http://127.0.0.1" if tls is None else "https://localhost"
+    service.url = f"{host}:{server.server_port}"
+    yield service
+    server.shutdown()
+    server.server_close()
+
+
+class Botocore:
+    """Stands for the client that is used for what is unusual."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def start_session(self, **request: Any) -> dict[str, Any]:
+        self.calls.append(request)
+        return {"SessionId": "by-botocore"}
+
+
+STARTED = json.dumps({"SessionId": "me-1", "TokenValue": "t", "StreamUrl": "wss://x"}).encode()
+
+
+def direct(url: str) -> tuple[DirectSsm, Botocore]:
+    fallback = Botocore()
+    return DirectSsm(url, "eu-west-1", lambda: KEYS, lambda: fallback), fallback
+
+
+def test_reply_is_returned_and_the_connection_is_used_again() -> None:
+    with serving(Service([(200, STARTED)])) as service:
+        client, fallback = direct(service.url)
+        assert client.start_session(Target="i-1", Parameters={"portNumber": ["22"]})["TokenValue"] == "t"
+        assert client.resume_session(SessionId="me-1")["StreamUrl"] == "wss://x"
+        assert fallback.calls == []
+        assert service.connections == 1
+    path, headers, body = service.requests[0]
+    assert (path, headers["x-amz-target"]) == ("/", "AmazonSSM.StartSession")
+    assert json.loads(body) == {"Target": "i-1", "Parameters": {"portNumber": ["22"]}}
+
+
+def test_connection_that_was_closed_while_idle_is_replaced() -> None:
+    with serving(Service([(200, STARTED)], close=True)) as service:
+        client, fallback = direct(service.url)
+        for _ in range(3):
+            client.start_session(Target="i-1")
+        assert (service.connections, len(service.requests), fallback.calls) == (3, 3, [])
+
+
+def test_refusal_is_botocores_exception_and_not_asked_again() -> None:
+    refusal = json.dumps({"__type": "com.amazon#TargetNotConnected:x", "message": "i-1 is not connected."}).encode()
+    with serving(Service([(400, refusal)])) as service:
+        client, fallback = direct(service.url)
+        with pytest.raises(ClientError) as caught:
+            client.start_session(Target="i-1")
+    assert caught.value.response["Error"] == {"Code": "TargetNotConnected", "Message": "i-1 is not connected."}
+    assert (len(service.requests), fallback.calls) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, b'{"__type": "InternalServerError"}'),
+        (400, b'{"__type": "ThrottlingException"}'),
+        (503, b"<html>"),
+        (200, b"not json"),
+        (200, b"[]"),
+        (400, b"{}"),
+    ],
+)
+def test_trouble_of_the_service_is_left_to_botocores_retries(answer: tuple[int, bytes]) -> None:
+    with serving(Service([answer])) as service:
+        client, fallback = direct(service.url)
+        assert client.start_session(Target="i-1") == {"SessionId": "by-botocore"}
+    assert fallback.calls == [{"Target": "i-1"}]
+
+
+def test_service_that_cannot_be_reached_is_left_to_botocore() -> None:
+    client, fallback = direct("http://127.0.0.1:1")
+    assert client.start_session(Target="i-1") == {"SessionId": "by-botocore"}
+    assert len(fallback.calls) == 1
