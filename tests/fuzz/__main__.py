@@ -8,7 +8,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["aws_runas.ssm.core"]):
+with atheris.instrument_imports(include=["aws_runas.ssm.core", "aws_runas.sandbox.services.requests"]):
     from tests.fuzz.seeds import FOUND, found, seeds
     from tests.fuzz.targets import run_one
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aws_runas.sandbox.services.requests import BadRequest, find_body, find_head
 from aws_runas.ssm.core import payloads
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.errors import RemoteProtocolError
@@ -78,7 +79,23 @@ def smux(data: bytes) -> None:
         session.events()
 
 
-TARGETS = [message, payload, channel, smux]
+def sandbox_request(data: bytes) -> None:
+    """The sandbox's HTTP parser refuses, waits for more, or moves on; it never stays where it is."""
+    for _ in range(1000):
+        try:
+            found = find_head(data)
+            whole = None if found is None else find_body(found[0], data, found[1])
+        except BadRequest:
+            return
+        if whole is None:
+            return
+        request, end = whole
+        assert 0 < end <= len(data)
+        assert len(request.body) <= end
+        data = data[end:]
+
+
+TARGETS = [message, payload, channel, smux, sandbox_request]
 
 
 def run_one(data: bytes) -> None:

@@ -55,6 +55,7 @@ class HostCommands:
         return {
             "calls": lambda _: self._gateway.calls(),
             "forget-calls": lambda _: self._gateway.forget_calls(),
+            "greeting-port": lambda _: next(iter(self._instances.port_map.values())),
             "mfa-code": self._mfa_code,
             "adopt": lambda order: self._state.adopted.add(int(order["pid"])),
             "disown": lambda order: self._state.adopted.discard(int(order["pid"])),

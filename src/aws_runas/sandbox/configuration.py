@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ MFA_PROGRAM = """\
 exec '{python}' -IS - <<'END'
 import socket
 with socket.create_connection(("127.0.0.1", {port}), 10) as connection:
-    connection.sendall(b"POST /_sandbox/mfa-code HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n"
+    connection.sendall(b"POST /_sandbox/mfa-code HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\nConnection: close\\r\\n"
                        b"Authorization: Bearer {token}\\r\\nContent-Length: 0\\r\\n\\r\\n")
     answer = b"".join(iter(lambda: connection.recv(4096), b""))
 print(answer.rpartition(b"\\r\\n\\r\\n")[2].strip(b'"').decode())
@@ -93,6 +94,14 @@ END
 
 
 HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
+
+
+def write_web_identity_token(directory: Path) -> str:
+    """Write the token for AssumeRoleWithWebIdentity to ``web-identity-token`` in the sandbox's home, and return it."""
+    token = secrets.token_urlsafe(48)
+    files.make_private_directory(directory / HOME)
+    files.write_atomic(directory / HOME / "web-identity-token", token.encode())
+    return token
 
 
 def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: str) -> None:

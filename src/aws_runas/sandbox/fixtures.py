@@ -18,6 +18,7 @@ from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, new_identif
 USER = "sandbox-user"
 MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
 EXTERNAL_ID = "sandbox-external-id"
+WEB_IDENTITY_ROLE = "my-role"  # the only one that trusts web identities
 KMS_ALIAS = "alias/sandbox"
 HOUR = 3600
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -139,6 +140,7 @@ def _make_role(moto: Moto, spec: RoleSpec) -> None:
         "Principal": {"AWS": spec.principal or account_root()},
         "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
     }
+    statements = [trust]
     federated = {
         "Effect": "Allow",
         "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/sandbox.example"},
@@ -146,7 +148,9 @@ def _make_role(moto: Moto, spec: RoleSpec) -> None:
     }
     if spec.condition:
         trust["Condition"] = spec.condition
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust, federated]})
+    if spec.name == WEB_IDENTITY_ROLE:
+        statements.append(federated)
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     moto.iam.create_role(spec.name, document, "/", None, "", [], str(spec.longest))
     moto.iam.put_role_policy(spec.name, "permissions", json.dumps(spec.permissions))
 

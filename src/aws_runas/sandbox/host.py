@@ -33,13 +33,16 @@ from aws_runas.sandbox.services.databases import Databases
 from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
+from aws_runas.sandbox.services.guards import Guard
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import TemporaryKeys
+from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.ssm import SsmService
 from aws_runas.sandbox.services.sso_portal import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.services.sts import MfaDevices, Sts
+from aws_runas.socket_owner import SocketOwners
 
-HELLO_PORT = 9000  # of the instances; on this machine it is one that the system picks
+GREETING_PORT = 9000  # of the instances; on this machine it is one that the system picks
 WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait a little
 
 
@@ -59,7 +62,8 @@ class Host:
         self.fixtures = populate_iam(self.moto)
         self.keys = TemporaryKeys()
         self.devices = MfaDevices(self.moto)
-        self.sts = Sts(self.moto, self.keys, self.devices, self.clock)
+        web_identity = configuration.write_web_identity_token(directory)
+        self.sts = Sts(self.moto, self.keys, self.devices, self.clock, web_identity)
         self._rest_ready = threading.Event()
         self.state = SandboxState(options.faults)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
@@ -92,7 +96,7 @@ class Host:
         sso_token = secrets.token_urlsafe(32)
         self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
-        self.channels = DataChannels(self.ssm, self.gateway)
+        self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         self._token = token
         commands = HostCommands(self.state, self.gateway, self.ssm, self.instances, self.devices, self.clock)
         self.control = Control(token, commands.table())
@@ -109,7 +113,7 @@ class Host:
         if service not in ("sts", "iam"):
             self._rest_ready.wait(30)
 
-    async def handle(self, request: http.Request) -> Any:
+    async def handle(self, request: Request) -> Any:
         """Answer one HTTP request."""
         loop = asyncio.get_running_loop()
         if request.path.startswith(PREFIX):
@@ -122,12 +126,16 @@ class Host:
 
     async def serve(self) -> dict[str, Any]:
         """Listen, and return the answer for the parent process."""
+        owners = SocketOwners()
         server = await http.listen(
-            lambda: http.HttpConnection(self.handle, self.channels.upgrade, self.clock.now), self.options.port
+            lambda: http.HttpConnection(self.handle, self.channels.upgrade, Guard(owners), self.clock.now),
+            self.options.port,
         )
         port = server.sockets[0].getsockname()[1]
-        service = await http.listen(lambda: http.HttpConnection(hello, _no_upgrade, self.clock.now), 0)
-        self.instances.port_map[HELLO_PORT] = service.sockets[0].getsockname()[1]
+        service = await http.listen(
+            lambda: http.HttpConnection(greet, _no_upgrade, Guard(owners, any_port=True), self.clock.now), 0
+        )
+        self.instances.port_map[GREETING_PORT] = service.sockets[0].getsockname()[1]
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
         configuration.write(self.directory, self.fixtures, self.options.region, port, self._token)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
@@ -145,13 +153,13 @@ class Host:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 
-async def hello(request: http.Request) -> Reply:
+async def greet(request: Request) -> Reply:
     """Answer a request to port 9000 of an instance."""
-    text = f"hello from the sandbox: {request.method} {request.path} on port {HELLO_PORT} of the instance\n"
+    text = f"hello from the sandbox: {request.method} {request.path} on port {GREETING_PORT} of the instance\n"
     return Reply(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
 
-def _no_upgrade(_request: http.Request, _data: bytes, transport: asyncio.Transport) -> None:
+def _no_upgrade(_request: Request, _data: bytes, transport: asyncio.Transport) -> None:
     transport.abort()
 
 

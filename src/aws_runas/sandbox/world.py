@@ -162,7 +162,7 @@ def start_sandbox(options: SandboxOptions | None = None, *, base: Mapping[str, s
     hidden = ("AWS_", "MOTO_", "RUNAS_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "aws_runas.sandbox.host"],
+        [sys.executable, "-P", "-m", "aws_runas.sandbox.host"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

@@ -76,14 +76,21 @@ def status_of(dial: Dial, url: str, **headers: str) -> int:
     return int(caught.value.response.status_code)
 
 
-def signed(url: str, query_form: str, keys: dict[str, str], service: str = "ssmmessages") -> dict[str, str]:
+def signed(
+    url: str,
+    query_form: str,
+    keys: dict[str, str],
+    service: str = "ssmmessages",
+    method: str = "GET",
+    body: bytes = b"",
+) -> dict[str, str]:
     """Headers of a signed request for that address, with the query canonicalised in one of the forms."""
     parts = urlsplit(url)
     query = parts.query
     if query_form == "plugin":
         pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in parse_qsl(query))
         query = "&".join(f"{k}={v}" for k, v in pairs)
-    request = AWSRequest("GET", f"http://{parts.netloc}{parts.path}?{query}")
+    request = AWSRequest(method, f"http://{parts.netloc}{parts.path}{'?' if query else ''}{query}", data=body)
     SigV4Auth(
         Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]), service, "us-east-1"
     ).add_auth(request)
@@ -345,7 +352,8 @@ def test_agent_from_outside_joins_with_a_token_of_its_own(make_sandbox: Any, dia
     connection.send(opening(reply["TokenValue"]))
     assert message_type_of(connection.recv(timeout=TIMEOUT)) == "pause_publication"  # type: ignore[arg-type]
     address = f"{sandbox.endpoint}/v1/data-channel/{reply['SessionId']}"
-    with urllib.request.urlopen(urllib.request.Request(address, b"{}"), timeout=TIMEOUT) as answer:
+    headers = signed(address, "verbatim", session_keys(sandbox), method="POST", body=b"{}")
+    with urllib.request.urlopen(urllib.request.Request(address, b"{}", headers), timeout=TIMEOUT) as answer:
         assert answer.status == 201
         token = answer.read().decode().partition("<TokenValue>")[2].partition("</TokenValue>")[0]
     agent = dial(address.replace("http", "ws", 1))

@@ -225,7 +225,8 @@ def test_calls_are_counted(make_sandbox: Any) -> None:
 
 
 def test_web_identity_gives_a_role(sandbox: Sandbox) -> None:
+    token = (sandbox.directory / "home" / "web-identity-token").read_text()
     role = user_client(sandbox, "sts").assume_role_with_web_identity(
-        RoleArn=role_arn("sandbox"), RoleSessionName="web", WebIdentityToken="header.payload.signature"
+        RoleArn=role_arn("my-role"), RoleSessionName="web", WebIdentityToken=token
     )
-    assert role["AssumedRoleUser"]["Arn"].endswith("assumed-role/sandbox/web")
+    assert role["AssumedRoleUser"]["Arn"].endswith("assumed-role/my-role/web")

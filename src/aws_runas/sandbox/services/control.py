@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aws_runas.sandbox.services.errors import Reply, json_reply
-from aws_runas.sandbox.services.http import Request
+from aws_runas.sandbox.services.requests import Request
 
 PREFIX = "/_sandbox/"
 Command = Callable[[dict[str, Any]], Any]

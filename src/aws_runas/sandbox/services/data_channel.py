@@ -12,8 +12,8 @@ from aws_runas.sandbox.agent.remote import RemoteAgent
 from aws_runas.sandbox.services import signature
 from aws_runas.sandbox.services.errors import Reply, ServiceError
 from aws_runas.sandbox.services.gateway import Gateway
-from aws_runas.sandbox.services.http import Request
 from aws_runas.sandbox.services.link import Frames
+from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.session import Session
 from aws_runas.sandbox.services.ssm import SsmService
 from aws_runas.sandbox.services.tickets import read_opening
@@ -28,11 +28,13 @@ class DataChannels:
 
     Args:
         gateway: knows whose signature is whose.
+        external_agents: instances whose agent comes from outside.
     """
 
-    def __init__(self, service: SsmService, gateway: Gateway) -> None:
+    def __init__(self, service: SsmService, gateway: Gateway, external_agents: tuple[str, ...]) -> None:
         self._service = service
         self._gateway = gateway
+        self._external_agents = external_agents
 
     def upgrade(self, request: Request, data: bytes, transport: asyncio.Transport) -> None:
         """Take over a connection that wants to be a WebSocket."""
@@ -83,11 +85,21 @@ class DataChannels:
         self._gateway.authorize("ssmmessages:OpenDataChannel", key, None)
 
     def create(self, request: Request) -> Reply:
-        """CreateDataChannel: an agent from outside asks for its token."""
+        """CreateDataChannel: an agent from outside gets its token, for sessions of its own instance only."""
+        try:
+            signed = signature.read(request)
+            if signed is None:
+                raise ServiceError("MissingAuthenticationToken", "Missing Authentication Token", 403)
+            key = self._gateway.authenticate(request, signed, any_query_form=True)
+            self._gateway.authorize("ssmmessages:CreateDataChannel", key, None)
+        except ServiceError as problem:
+            return Reply(403, f"{problem.code}: {problem.message}\n".encode())
         match = PATH.fullmatch(request.path)
         session = self._service.sessions.get(match[1]) if match else None
         if session is None or session.ended is not None:
             return Reply(404, b"Session is already terminated")
+        if session.plan.target not in self._external_agents:
+            return Reply(403, b"AccessDenied: the agent of this instance is not from outside\n")
         body = (
             "<CreateDataChannelOutput><MessageSchemaVersion>1.0</MessageSchemaVersion>"
             f"<TokenValue>{session.tickets.new_agent_token()}</TokenValue></CreateDataChannelOutput>"

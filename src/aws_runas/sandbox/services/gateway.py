@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy, signature
 from aws_runas.sandbox.services.errors import Reply, ServiceError, render
-from aws_runas.sandbox.services.http import Request
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import Key, TemporaryKeys
+from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sts import Sts
 
 OF_THE_CALLER = ("ListMFADevices", "ListAccessKeys", "GetUser", "CreateAccessKey")  # IAM, where no UserName is given

@@ -4,57 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
 
 from aws_runas.sandbox.services.errors import Reply
+from aws_runas.sandbox.services.guards import Guard
+from aws_runas.sandbox.services.requests import BODY_LIMIT, HEAD_LIMIT, BadRequest, Request, find_body, find_head
 
-HEAD_LIMIT = 64 * 1024  # bytes; the longest session token fits many times
-BODY_LIMIT = 8 * 1024 * 1024  # bytes; an AWS API request is at most a few hundred kilobytes
 IDLE_LIMIT = 300.0  # seconds that a silent connection is kept
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request.
-
-    Args:
-        path, query: as they came, not decoded.
-        headers: names in lower case; repeated ones joined by a comma.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes = field(default=b"", repr=False)
-
-
-class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
-    """What came is no HTTP/1.1 request that we take."""
-
-
-def parse_head(head: bytes) -> Request:
-    """Read request line and headers (without the empty line).
-
-    Raises:
-        BadRequest: it is none.
-    """
-    lines = head.decode("latin-1").split("\r\n")
-    words = lines[0].split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
-        raise BadRequest("request line")
-    headers: dict[str, str] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
-            raise BadRequest("header")
-        name = name.lower()
-        headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
-    path, _, query = words[1].partition("?")
-    return Request(words[0], path, query, headers)
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -67,13 +25,17 @@ class HttpConnection(asyncio.Protocol):
     Args:
         handle: answers a request.
         upgrade: takes over the connection of a WebSocket request: the request, all bytes read so far, the transport.
+        guard: decides who may ask.
         date: the clock of the Date header.
     """
 
-    def __init__(self, handle: Handler, upgrade: Upgrade, date: Callable[[], float]) -> None:
+    def __init__(self, handle: Handler, upgrade: Upgrade, guard: Guard, date: Callable[[], float]) -> None:
         self._handle = handle
         self._upgrade = upgrade
+        self._guard = guard
         self._date = date
+        self._refused = False
+        self._peer_refusal: Reply | None = None  # sent once something was read: closing earlier would reset it
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
@@ -81,6 +43,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._peer_refusal = self._guard.refuse_peer(self._transport)
         self._wait()
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -88,6 +51,11 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self._peer_refusal is not None:
+            self._refuse(self._peer_refusal)
+            return
         self._buffer += data
         if len(self._buffer) > HEAD_LIMIT + BODY_LIMIT and self._transport is not None:
             self._transport.abort()
@@ -109,58 +77,39 @@ class HttpConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > HEAD_LIMIT:
-                transport.abort()
-            return
         try:
-            request = parse_head(bytes(self._buffer[:end]))
-            taken = end + 4
+            found = find_head(self._buffer)
+            if found is None:
+                return
+            request, start = found
+            refusal = self._guard.refuse_request(request, transport.get_extra_info("sockname")[1])
+            if refusal is not None:
+                self._refuse(refusal)
+                return
             if request.headers.get("upgrade", "").lower() == "websocket":
                 self._stop_waiting()
                 self._upgrade(request, bytes(self._buffer), transport)
                 return
-            body, taken = self._body(request, taken)
+            whole = find_body(request, self._buffer, start)
         except BadRequest as problem:
-            transport.write(self._encode(Reply(400, str(problem).encode()), keep=False))
-            transport.close()
+            self._refuse(Reply(400, str(problem).encode()))
             return
-        if body is None:
-            if request.headers.get("expect", "").lower() == "100-continue" and len(self._buffer) == end + 4:
+        if whole is None:
+            if request.headers.get("expect", "").lower() == "100-continue" and len(self._buffer) == start:
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
-        del self._buffer[:taken]
+        request, end = whole
+        del self._buffer[:end]
         self._stop_waiting()
-        whole = Request(request.method, request.path, request.query, request.headers, body)
-        self._task = asyncio.get_running_loop().create_task(self._answer(whole))
+        self._task = asyncio.get_running_loop().create_task(self._answer(request))
 
-    def _body(self, request: Request, start: int) -> tuple[bytes | None, int]:
-        if "chunked" in request.headers.get("transfer-encoding", "").lower():
-            return self._chunked(start)
-        text = request.headers.get("content-length", "0")
-        if not text.isascii() or not text.isdigit() or int(text) > BODY_LIMIT:
-            raise BadRequest("content-length")
-        end = start + int(text)
-        return (bytes(self._buffer[start:end]), end) if len(self._buffer) >= end else (None, start)
-
-    def _chunked(self, start: int) -> tuple[bytes | None, int]:
-        body = bytearray()
-        while True:
-            line_end = self._buffer.find(b"\r\n", start)
-            if line_end < 0:
-                return None, start
-            try:
-                size = int(bytes(self._buffer[start:line_end]).split(b";")[0], 16)
-            except ValueError:
-                raise BadRequest("chunk size") from None
-            data_end = line_end + 2 + size
-            if len(self._buffer) < data_end + 2:
-                return None, start
-            body += self._buffer[line_end + 2 : data_end]
-            start = data_end + 2
-            if size == 0:
-                return bytes(body), start
+    def _refuse(self, reply: Reply) -> None:
+        """Answer and close; nothing more is read."""
+        self._stop_waiting()
+        self._refused = True
+        if self._transport is not None:
+            self._transport.write(self._encode(reply, keep=False))
+            self._transport.close()
 
     async def _answer(self, request: Request) -> None:
         try:

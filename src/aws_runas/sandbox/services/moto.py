@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aws_runas.sandbox.services.errors import Reply
-from aws_runas.sandbox.services.http import Request
 from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal
+from aws_runas.sandbox.services.requests import Request
 
 # moto would ask the network for nothing, but its defaults should not depend on the caller's variables either.
 for _name in [name for name in os.environ if name.startswith("MOTO_")]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_plus
 
 from aws_runas.sandbox.services.errors import ServiceError
-from aws_runas.sandbox.services.http import Request
+from aws_runas.sandbox.services.requests import Request
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW = 300  # seconds that STS and most services allow

@@ -134,6 +134,9 @@ class SsmService:
         arn = f"arn:aws:ssm:{self._region}:{account}:document/{document}"
         self._authorize("ssm:StartSession", key, arn, {DOCUMENT_CHECK: "true"})
 
+    def _session_arn(self, session: Session) -> str:
+        return f"arn:aws:ssm:{self._region}:{ACCOUNT}:session/{session.session_id}"
+
     def _resource(self, target: str) -> str:
         if target.startswith("mi-"):
             return f"arn:aws:ssm:{self._region}:{ACCOUNT}:managed-instance/{target}"
@@ -174,12 +177,17 @@ class SsmService:
             raise ServiceError("DoesNotExistException", f"Session {session_id} does not exist.")
         return session
 
-    def _resume_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:  # noqa: ARG002
+    def _resume_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:
         faults = self._faults()
         if faults.resume_fails:
             status = FAILURES.get(faults.resume_fails, 400)
             raise ServiceError(faults.resume_fails, "The sandbox was told to fail ResumeSession.", status)
         session = self.find(_text(values, "SessionId", 1, 96))
+        self._authorize("ssm:ResumeSession", key, self._session_arn(session))
+        if owner_of(session.owner) != owner_of(key.principal.arn):
+            resource = self._session_arn(session)
+            text = f"User: {key.principal.arn} is not authorized to perform: ssm:ResumeSession on resource: {resource}"
+            raise ServiceError("AccessDeniedException", text)
         if session.ended is not None:
             return {"SessionId": session.session_id}  # no token: what the official plugin takes for "timed out"
 
@@ -189,8 +197,9 @@ class SsmService:
 
         return asyncio.run_coroutine_threadsafe(resume(), self._loop).result()
 
-    def _terminate_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:  # noqa: ARG002
+    def _terminate_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:
         session = self.find(_text(values, "SessionId", 1, 96))
+        self._authorize("ssm:TerminateSession", key, self._session_arn(session))
         self._loop.call_soon_threadsafe(session.end, "")
         return {"SessionId": session.session_id}
 
@@ -228,6 +237,11 @@ class SsmService:
             content["description"] = "Document to hold regional settings for Session Manager"
             content["inputs"] = self._instances.preferences()
         return content
+
+
+def owner_of(arn: str) -> str:
+    """Return who a caller is, without the name of the role session."""
+    return "/".join(arn.split("/")[:2])
 
 
 def _invalid(name: str, value: object, constraint: str) -> ServiceError:

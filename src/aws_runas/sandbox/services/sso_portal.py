@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import time
 import uuid
@@ -14,9 +15,9 @@ from aws_runas import files
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
-from aws_runas.sandbox.services.http import Request
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys
+from aws_runas.sandbox.services.requests import Request
 
 KEY_LIFETIME = 60  # seconds that a pushed key is good for
 SSO_SESSION = "sandbox"
@@ -64,7 +65,7 @@ class SsoPortal:
 
     def handle(self, request: Request) -> Reply:
         """Answer GetRoleCredentials."""
-        if request.headers.get("x-amz-sso_bearer_token") != self._token:
+        if not hmac.compare_digest(request.headers.get("x-amz-sso_bearer_token", "").encode(), self._token.encode()):
             return json_reply({"__type": "UnauthorizedException", "message": "Session token not found or invalid"}, 401)
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         role = self._moto.role(f"arn:aws:iam::{query.get('account_id')}:role/{query.get('role_name')}")

@@ -7,6 +7,7 @@ Source: AWS Security Token Service API reference; the wording of errors is what 
 
 from __future__ import annotations
 
+import hmac
 import re
 import threading
 import time
@@ -50,14 +51,18 @@ class Sts:
     """The service.
 
     Args:
-        keys: where temporary keys are remembered.
+        keys: where temporary keys are stored.
+        web_identity_token: the only one that AssumeRoleWithWebIdentity accepts.
     """
 
-    def __init__(self, moto: Moto, keys: TemporaryKeys, devices: MfaDevices, clock: Clock) -> None:
+    def __init__(
+        self, moto: Moto, keys: TemporaryKeys, devices: MfaDevices, clock: Clock, web_identity_token: str
+    ) -> None:
         self._moto = moto
         self._keys = keys
         self._devices = devices
         self._clock = clock
+        self._web_identity_token = web_identity_token
         self._actions: dict[str, Callable[[Parameters, Key], str]] = {
             "GetCallerIdentity": self._get_caller_identity,
             "GetSessionToken": self._get_session_token,
@@ -205,10 +210,12 @@ class Sts:
         trust = None if role is None else role.assume_role_policy_document
         if trust is None or not policy.evaluate([trust], "sts:AssumeRoleWithWebIdentity", None, {}, federated):
             raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
-        if token == "expired":  # noqa: S105 - a word that tests use
+        if hmac.compare_digest(token.encode(), f"{self._web_identity_token}-expired".encode()):
             raise ServiceError(
                 "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time"
             )
+        if not hmac.compare_digest(token.encode(), self._web_identity_token.encode()):
+            raise ServiceError("InvalidIdentityToken", "No OpenIDConnect provider of the sandbox issued this token")
         self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), Key("", "", Principal("", "")))
         subject = (
             "<SubjectFromWebIdentityToken>sandbox</SubjectFromWebIdentityToken><Provider>sandbox.example</Provider>"

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 
 from aws_runas.sandbox.services import signature
 from aws_runas.sandbox.services.errors import ServiceError
-from aws_runas.sandbox.services.http import Request
+from aws_runas.sandbox.services.requests import Request
 
 SECRET = "SECRET"
 SPEC_TIME = calendar.timegm(time.strptime("20231114T221320Z", "%Y%m%dT%H%M%SZ"))

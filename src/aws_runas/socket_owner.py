@@ -1,0 +1,103 @@
+"""The user who owns the other end of a loopback connection, as the kernel knows it.
+
+Source: Linux, sock_diag(7) and linux/inet_diag.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import sys
+
+NETLINK_SOCK_DIAG = 4
+SOCK_DIAG_BY_FAMILY = 20
+NLM_F_REQUEST = 1
+NO_COOKIE = b"\xff" * 8
+UID_OFFSET = 16 + 64  # of idiag_uid, behind the netlink header
+Address = tuple[str, int]  # IP address and port
+
+
+class SocketOwners:
+    """Asks the kernel for the user of a socket, on one netlink socket that stays open.
+
+    An open socket keeps working when the process runs out of descriptors. Not for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._sequence = 0
+        if sys.platform.startswith("linux"):
+            with contextlib.suppress(OSError):  # no such protocol
+                self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
+                self._socket.settimeout(1.0)  # the kernel answers at once or not at all
+            if not self._works():
+                self.close()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this system reports the user of a socket."""
+        return self._socket is not None
+
+    def owner_of(self, peer: Address, local: Address) -> int | None:
+        """Return the user id of the client's end of a connection between two addresses of this machine.
+
+        Args:
+            peer: the client's end.
+            local: our end.
+
+        Returns:
+            None if the kernel finds no such socket.
+        """
+        if self._socket is None:
+            return None
+        self._sequence = (self._sequence + 1) & 0x7FFFFFFF
+        try:
+            self._socket.sendto(_question(peer, local, self._sequence), (0, 0))
+            while True:
+                answer = self._socket.recv(4096)
+                kind, _, sequence = struct.unpack_from("=HHI", answer, 4)
+                if sequence == self._sequence:
+                    break
+        except (OSError, ValueError, struct.error):
+            return None
+        if kind != SOCK_DIAG_BY_FAMILY or len(answer) < UID_OFFSET + 4:
+            return None
+        return int(struct.unpack_from("=I", answer, UID_OFFSET)[0])
+
+    def is_own(self, peer: Address, local: Address) -> bool:
+        """Tell whether a connection comes from this process's user or root.
+
+        Where the system does not report the user, every client on loopback passes.
+        """
+        return not self.is_known or self.owner_of(peer, local) in (0, os.getuid())
+
+    def close(self) -> None:
+        """Close the netlink socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _works(self) -> bool:
+        """Try it on a connection of our own: a kernel without the module finds no socket at all."""
+        if self._socket is None:
+            return False
+        try:
+            with (
+                socket.create_server(("127.0.0.1", 0)) as listener,
+                socket.create_connection(listener.getsockname(), timeout=1.0) as sock,
+            ):
+                return self.owner_of(sock.getsockname(), sock.getpeername()) == os.geteuid()
+        except OSError:
+            return True  # no loopback to try it on; then nobody connects by it either
+
+
+def _question(peer: Address, local: Address, sequence: int) -> bytes:
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    source = socket.inet_pton(family, peer[0].split("%")[0]).ljust(16, b"\0")
+    target = socket.inet_pton(family, local[0].split("%")[0]).ljust(16, b"\0")
+    ports = struct.pack("!HH", peer[1], local[1])
+    identity = ports + source + target + struct.pack("=I", 0) + NO_COOKIE
+    body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + identity
+    return struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, sequence, 0) + body
