@@ -32,7 +32,7 @@ def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Resul
                 code="tunnels-port-missing",
                 hint="give each forward a port, or use --start login",
             )
-        command = [sys.executable, "-m", "aws_runas", "tunnels", "up", "--foreground", tunnel.name]
+        command = [sys.executable, "-P", "-m", "aws_runas", "tunnels", "up", "--foreground", tunnel.name]
         if sys.platform == "darwin":
             contents = {_paths(tunnel.name, env)[0]: systemd.launchd_plist(tunnel.name, command)}
         else:
