@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.forward.session import START_TIMEOUT, OpenChannel
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.versions import check_forwarding
 
+if TYPE_CHECKING:
+    from aws_runas.ssm.forward.session import OpenChannel
+
+START_TIMEOUT: Final = 30.0  # seconds for the agent to begin; it waits 15 for us
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
 STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept some of ours
 LAST_OUTPUT: Final = 10.0  # seconds for a slow reader to take what came before the end

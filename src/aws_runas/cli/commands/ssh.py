@@ -115,12 +115,12 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
 
     access, target, api = opened.access, opened.target, opened.api
     parameters = {"portNumber": [str(options.port)]}
+    api.prepare()  # before the thread: what it needs would be imported while the main thread imports other things
     starting = SessionStart(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
     )
     try:
         # Loaded while StartSession is under way.
-
         from aws_runas.cli.session.agent_version import blame_age
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.proxy_command import run_ssh
