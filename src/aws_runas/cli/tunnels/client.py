@@ -95,6 +95,7 @@ def login(names: Sequence[str], env: Environment, flags: GlobalFlags) -> Result:
 def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool) -> list[Row]:
     command = [
         sys.executable,
+        "-P",
         "-m",
         "aws_runas",
         "tunnels",
