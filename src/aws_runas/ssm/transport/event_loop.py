@@ -24,7 +24,8 @@ if hasattr(selectors, "EpollSelector"):
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             """Wait for descriptors; see selectors.BaseSelector.select."""
             if timeout is not None and 0 < timeout < MAX_EXACT_WAIT and self.fileno() < FD_SETSIZE:
-                select.select([self.fileno()], [], [], timeout)
+                if not select.select([self.fileno()], [], [], timeout)[0]:
+                    return []
                 timeout = 0
             return super().select(timeout)
 
