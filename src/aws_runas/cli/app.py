@@ -15,8 +15,6 @@ from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, Interrupted, UsageError
 from aws_runas.fast.names import COMMANDS, bad_switch, is_on
 
-ISSUES = "https://github.com/mmmorris1975/aws-runas/issues"
-
 
 def main(words: Sequence[str], env: Environment | None = None) -> int:
     """Run one command line.
@@ -47,7 +45,7 @@ def _internal_error(error: Exception, words: Sequence[str]) -> str:
     text = f"aws-runas: internal error: {type(error).__name__}{place}\n"
     if _is_verbose(words):
         return text + "".join(traceback.format_exception(error))
-    return f"{text}aws-runas: to see more, run it again with -v; please report it at {ISSUES}\n"
+    return f"{text}aws-runas: to see more, run it again with -v; please report it with that output\n"
 
 
 def _is_verbose(words: Sequence[str]) -> bool:

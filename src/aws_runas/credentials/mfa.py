@@ -10,6 +10,7 @@ from aws_runas.config.profile import Setting
 from aws_runas.errors import CredentialsError
 
 ATTEMPTS = 3  # in all, product rule
+MAX_EMPTY_LINES = 10  # in a row; Enter without a code is not an attempt
 CODE_LENGTH = 6  # digits, AWS: TokenCode
 
 Prompt = Callable[[str], str]
@@ -68,9 +69,13 @@ class MfaCodes:
     def _ask(self, refused: CredentialsError | None, left: int) -> str:
         message = f"MFA code for {self.serial.value}: "
         if refused is not None:
-            message = f"{refused.message}; {left} {'attempts' if left > 1 else 'attempt'} left. {message}"
+            message = f"{refused.message}; {left} {'attempts' if left > 1 else 'attempt'} left\n{message}"
         try:
-            return self._prompt(message)
+            for _ in range(MAX_EMPTY_LINES):
+                code = self._prompt(message)
+                if code.strip():
+                    return code
+            return ""
         except CredentialsError as error:
             if refused is not None and error.code == "mfa-no-terminal":
                 raise refused from None

@@ -195,7 +195,7 @@ def test_an_internal_error_is_one_line_and_v_shows_more(home: Path, monkeypatch:
     status, stdout, stderr = run(home, "prod")
     assert (status, stdout) == (1, "")
     assert stderr.startswith("aws-runas: internal error: KeyError in fail, line ")
-    assert stderr.endswith(f"report it at {app.ISSUES}\n")
+    assert stderr.endswith("please report it with that output\n")
     assert "Traceback" not in stderr
     assert "some-secret" not in stderr
 

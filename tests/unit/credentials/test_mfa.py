@@ -23,6 +23,15 @@ def test_a_wrong_code_may_be_typed_again(world: World) -> None:
     assert "1 attempt left" in world.questions[2]
 
 
+def test_enter_without_a_code_is_not_an_attempt(world: World) -> None:
+    world.answers = ["", " ", "000000", "", "123456"]
+    world.access("role").provider.credentials()
+    assert world.questions[0] == world.questions[1] == world.questions[2]
+    refusal, _, question = world.questions[3].partition("\n")
+    assert refusal.endswith("; 2 attempts left")
+    assert question == world.questions[0]
+
+
 def test_a_code_may_be_typed_with_the_space_that_apps_show(world: World) -> None:
     world.answers = [" 123 456 "]
     world.access("role").provider.credentials()
@@ -38,7 +47,7 @@ def test_three_wrong_codes_are_the_end(world: World) -> None:
 
 
 def test_what_is_no_code_is_not_sent(world: World) -> None:
-    world.answers = ["", "12345", "12345a"]
+    world.answers = ["1", "12345", "12345a"]
     with pytest.raises(CredentialsError) as caught:
         world.access("role").provider.credentials()
     assert caught.value.code == "mfa-code-invalid"

@@ -45,7 +45,9 @@ class TunnelsOptions:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and positionals."""
     parser.add_argument("--lazy", action="store_true", help="With up: open each session at the first connection")
-    parser.add_argument("--foreground", action="store_true", help="With up: stay in this process until a signal arrives")
+    parser.add_argument(
+        "--foreground", action="store_true", help="With up: stay in this process until a signal arrives"
+    )
     parser.add_argument("--watch", action="store_true", help="With status: redraw every second")
     parser.add_argument("--json", action="store_true", help="With status: print a JSON object for scripts")
     parser.add_argument("--start", metavar="login|demand", help="With install: when the tunnel starts (default demand)")

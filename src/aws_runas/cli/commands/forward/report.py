@@ -13,7 +13,6 @@ from aws_runas.cli.environment import Environment
 from aws_runas.ssm.forward import events
 from aws_runas.ssm.forward.forwarding import Totals
 
-CLEAR_LINE: Final = "\r\x1b[K"
 _EVENT_NAMES: Final = {
     events.Listening: "listening",
     events.SessionOpened: "session_opened",
@@ -80,7 +79,8 @@ class ForwardReport:
 
     def message(self, text: str) -> None:
         """Write a line for people."""
-        self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {text}\n")
+        clear = self._clear() if self._shown and self._owns_terminal() else ""
+        self._error(f"{clear}aws-runas: {text}\n")
         self._shown = ""
 
     def status(self, totals: Totals) -> None:
@@ -94,16 +94,18 @@ class ForwardReport:
         self._last = (now, totals)
         text = (
             f"{_count(totals.connections, 'connection')} · up {_rate(up)} · down {_rate(down)} · "
-            f"{_count(totals.sessions, 'session')} · resumed {_count(totals.resumed, 'time')}"
+            f"{_count(totals.sessions, 'session')}"
+            + f" · resumed {_count(totals.resumed, 'time')}"
+            * bool(totals.resumed)
         )[: self._width()]
-        if text != self._shown:
-            self._error(f"{CLEAR_LINE}{text}")
+        if text != self._shown and self._owns_terminal():
+            self._error(f"{self._clear()}{text}")
             self._shown = text
 
     def finish(self) -> None:
         """Remove the status line."""
-        if self._shown:
-            self._error(CLEAR_LINE)
+        if self._shown and self._owns_terminal():
+            self._error(self._clear())
             self._shown = ""
         self._has_status = False
 
@@ -178,6 +180,18 @@ class ForwardReport:
             self._env.stderr.flush()
         except (OSError, ValueError):  # nobody reads it any more
             self._has_status = False
+
+    def _clear(self) -> str:
+        """Return what removes the status line, also if the terminal has become narrower and wrapped it."""
+        rows_above = (len(self._shown) - 1) // (self._width() + 1) if self._shown else 0
+        return "\r" + "\x1b[A" * rows_above + ("\x1b[J" if rows_above else "\x1b[K")
+
+    def _owns_terminal(self) -> bool:
+        """Return True if our process group is in the foreground; a background job must not draw over a prompt."""
+        try:
+            return os.tcgetpgrp(self._env.stderr.fileno()) == os.getpgrp()
+        except (OSError, ValueError, AttributeError):  # AttributeError: Windows, which has no process groups
+            return True
 
     def _width(self) -> int:
         try:
