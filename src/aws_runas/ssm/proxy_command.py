@@ -233,7 +233,7 @@ async def _open(
             await sessions[0].started
     except TimeoutError:
         raise SessionError(
-            f"the agent on the target said nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
+            f"the agent on the target sent nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
         ) from None
 
 

@@ -12,8 +12,8 @@ class Connection(asyncio.Protocol):
 
     Args:
         received: takes data; returns whether more may come.
-        written: told of bytes that have left for the socket.
-        lost: told once when the other side has closed or broken the connection.
+        written: called with the number of bytes that were written to the socket.
+        lost: called once when the other side has closed or broken the connection.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send data as soon as the socket takes it."""
+        """Send data as soon as the socket accepts it."""
         self._waiting.append(data)
         if self._transport is not None and not self._writing_paused:
             self._flush()

@@ -102,7 +102,7 @@ class Console:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Call from another thread, which wants to ask the user something: the terminal is in order meanwhile."""
+        """Lend the terminal to another thread that asks the user something; its mode is restored meanwhile."""
         given = threading.Event()
 
         def give() -> None:
@@ -146,12 +146,12 @@ class Console:
             else:
                 self._typed(b"")
             return
-        for each in self._escapes.feed(data):
-            if isinstance(each, bytes):
-                self._typed(each)
-            elif each is Escape.HELP:
+        for item in self._escapes.feed(data):
+            if isinstance(item, bytes):
+                self._typed(item)
+            elif item is Escape.HELP:
                 self.say(help_text(self._escapes.escape), always=True)
-            elif each is Escape.SUSPEND:
+            elif item is Escape.SUSPEND:
                 self.suspend()
             else:
                 self._left("escape")

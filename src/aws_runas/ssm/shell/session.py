@@ -20,8 +20,8 @@ from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
 
 SILENT_COMMAND: Final = 2.0  # seconds after which a session that says nothing gets input all the same (spec 12, trap 7)
-WAITING: Final = 10.0  # seconds without a word from the agent until the user is told that we wait
-QUIET: Final = 2.0  # seconds without output after the end of input, before the end is told again
+START_NOTICE_AFTER: Final = 10.0  # seconds without a message from the agent until a notice is printed
+END_RESEND_INTERVAL: Final = 2.0  # seconds without output after the end of input, before the end is sent again
 END_OF_TRANSMISSION: Final = b"\x04"
 INTERRUPT: Final = b"\x03"
 QUIT: Final = b"\x1c"
@@ -58,11 +58,11 @@ class ShellSession:
         self._running = False
         self._input_ended = False
         self._last_byte = b"\n"
-        self._heard_at = self._loop.time()
+        self._output_at = self._loop.time()
         self._exit_code: int | None = None
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(WAITING, self._still_waiting)
-        self._ends_told = 0
-        self._told_at = 0.0
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(START_NOTICE_AFTER, self._still_waiting)
+        self._ends_sent = 0
+        self._end_sent_at = 0.0
         self._interrupts = 0
 
     # --- from the channel
@@ -79,7 +79,7 @@ class ShellSession:
             self.console.take()
 
     def data_received(self, data: bytes, payload_type: int) -> None:
-        self._heard_at = self._loop.time()
+        self._output_at = self._loop.time()
         if payload_type == STANDARD_ERROR:
             self.console.write_error(data)
         else:
@@ -157,32 +157,32 @@ class ShellSession:
         self._end_input_if_due()
 
     def _end_input_if_due(self) -> None:
-        if self._input_ended and not self._outbox.queued and self._ends_told == 0:
-            self._tell_end()
+        if self._input_ended and not self._outbox.queued and self._ends_sent == 0:
+            self._send_end()
 
-    def _tell_end(self) -> None:
-        """Piped input is over. A shell is asked to exit; whatever reads instead gets end of file, until it ends.
+    def _send_end(self) -> None:
+        """Send the end of piped input: ``exit`` to a shell first, then end of file until the session ends.
 
         ``exit`` survives in the remote terminal's buffer while a command runs; end of file does not always: a line
         editor that takes the buffer over finds a zero byte in its place. So a shell gets the word first.
         """
         end = END_OF_TRANSMISSION
-        if self._ends_told == 0:
+        if self._ends_sent == 0:
             end = b"exit\n" if self._options.runs_shell else END_OF_TRANSMISSION
             end = end if self._last_byte in b"\r\n" else b"\n" + end
-        self._ends_told += 1
-        self._told_at = self._loop.time()
+        self._ends_sent += 1
+        self._end_sent_at = self._loop.time()
         self._send(end)
-        self._watch_quiet()
+        self._resend_end_if_silent()
 
-    def _watch_quiet(self) -> None:
-        """Tell the end again when nothing came for a while; less and less often."""
-        wait = QUIET * min(self._ends_told, 10)
-        due = max(self._heard_at, self._told_at) + wait
+    def _resend_end_if_silent(self) -> None:
+        """Send the end again if there was no output for a while; the interval grows."""
+        wait = END_RESEND_INTERVAL * min(self._ends_sent, 10)
+        due = max(self._output_at, self._end_sent_at) + wait
         if self._loop.time() >= due:
-            self._tell_end()
+            self._send_end()
         else:
-            self._timer = self._loop.call_at(due, self._watch_quiet)
+            self._timer = self._loop.call_at(due, self._resend_end_if_silent)
 
     def _congested(self, congested: bool) -> None:
         if congested:
@@ -222,10 +222,10 @@ async def run_shell(
 
     Args:
         starting: the call under way.
-        opened: told of the session when it is there (who asks for an MFA code meanwhile has to borrow its terminal).
+        opened: called with the session when it is open. A prompt for an MFA code then has to borrow its terminal.
 
     Returns:
-        The exit status: the remote command's where it was told, 130 where the user left, 128 and more for signals.
+        The exit status: the remote command's if it is known, 130 if the user left, 128 and more for signals.
 
     Raises:
         AwsRunasError: the session could not be opened, or ended with an error.
@@ -272,7 +272,7 @@ async def _run_session(
 
 
 class _Signals:
-    """The signals of a terminal session: those that Lifetime does not have, and SIGINT for the remote program."""
+    """Installs the signal handlers of a terminal session; SIGINT goes to the remote program."""
 
     def __init__(self, session: ShellSession) -> None:
         self._loop = asyncio.get_running_loop()

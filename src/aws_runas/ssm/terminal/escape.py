@@ -1,4 +1,4 @@
-"""The tilde after a newline, as ssh has it: the way out of a session that hangs. No I/O here."""
+"""Escapes after a newline, as in ssh: they end a session that hangs. No I/O here."""
 
 from __future__ import annotations
 
@@ -90,4 +90,4 @@ class EscapeFilter:
         return result
 
 
-_MEANT: Final = {each.value.encode(): each for each in Escape}
+_MEANT: Final = {escape.value.encode(): escape for escape in Escape}

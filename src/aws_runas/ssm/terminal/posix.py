@@ -1,4 +1,4 @@
-"""The user's terminal: raw while a session has it, and as it was at every way out."""
+"""The user's terminal: raw while a session has it, restored whenever it ends."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RawTerminal:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, attributes)
 
     def restore(self) -> None:
-        """Put the terminal back as it was found."""
+        """Restore the terminal's mode."""
         saved, self._saved = self._saved, None
         if saved is not None:
             atexit.unregister(self.restore)

@@ -77,7 +77,7 @@ class InputStream:
         self._received(data)
 
     def _read_file(self) -> None:
-        """Regular files and /dev/null cannot be polled; they are read piece by piece, each taken before the next."""
+        """Read a regular file or /dev/null, which cannot be polled, one piece after the other has been processed."""
         data = b"-"
         while data:
             self._may_read.wait()

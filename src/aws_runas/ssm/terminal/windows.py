@@ -1,4 +1,4 @@
-"""Windows consoles: not there yet, and said so.
+"""Windows consoles: not supported yet; the error says so.
 
 A console needs its input read in a thread and both of its modes set (virtual terminal input and output, UTF-8 code
 pages). None of it could be tried where this was written, so the native session refuses; ``--plugin`` is left.

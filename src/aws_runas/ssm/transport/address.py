@@ -37,7 +37,7 @@ class StreamAddress:
 
 
 def is_loopback(host: str) -> bool:
-    """Is this address this machine's own, whatever a resolver says? ``localhost`` counts, other names do not."""
+    """Return True for a loopback address or ``localhost``; no other name is resolved."""
     if host.lower() == "localhost":
         return True
     try:

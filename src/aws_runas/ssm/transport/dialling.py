@@ -153,12 +153,12 @@ async def _connect(
 ) -> tuple[asyncio.Transport, asyncio.Protocol]:
     """Connect to the first address of host that answers.
 
-    The name is looked up in a thread of ours: asyncio's own are waited for at the end of the program, and a resolver
-    that hangs would keep the user who wants to leave.
+    The name is looked up in a daemon thread. The end of the program waits for asyncio's own threads, so a resolver that
+    hangs would keep the user from leaving.
     """
     loop = asyncio.get_running_loop()
-    found = await in_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = await in_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     for number, ip in enumerate(addresses):
         is_last = number == len(addresses) - 1
         try:

@@ -1,4 +1,4 @@
-"""What a session is to the data channel below it: callbacks in, a few verbs out."""
+"""The two interfaces between a session and its data channel: callbacks of the session, methods of the channel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SessionHandler(Protocol):
 
 
 class DataChannel(Protocol):
-    """The verbs of an open session (transport.data_channel implements them)."""
+    """An open session; transport.data_channel implements it."""
 
     def send_capacity(self) -> int:
         """Bytes that write takes now; 0: wait for SessionHandler.writable."""
@@ -51,7 +51,7 @@ class DataChannel(Protocol):
         ...
 
     def send_size(self, columns: int, rows: int) -> None:
-        """Tell the terminal's size."""
+        """Send the terminal's size in characters."""
         ...
 
     def send_flag(self, flag: int) -> None:
@@ -59,7 +59,7 @@ class DataChannel(Protocol):
         ...
 
     def pause_reading(self) -> None:
-        """The local side cannot take more: stop reading from the connection."""
+        """Stop reading from the connection: the local side accepts nothing now."""
         ...
 
     def resume_reading(self) -> None:

@@ -119,7 +119,7 @@ class PauseTimeout:
         self._due = None
 
     def data_received(self) -> None:
-        """The agent itself was heard: the next pause is a new one."""
+        """The agent itself sent something: the next pause is a new one."""
         self._expired = 0
 
     def next_timer(self) -> float | None:

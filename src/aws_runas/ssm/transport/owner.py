@@ -1,4 +1,4 @@
-"""Whom a WebSocket belongs to, and how it tells its end."""
+"""The owner of a WebSocket, and how a connection ends."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def proxy_for(host: str, port: int, *, secure: bool, environ: Mapping[str, str])
 
 
 def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Name as found, and value; HTTP_PROXY is ignored in a CGI process, where a client sets it (httpoxy)."""
+    """Return the name that is set, and its value. HTTP_PROXY is ignored in a CGI process, where a client sets it."""
     if environ.get(name):
         return name, environ[name].strip()
     upper = name.upper()
@@ -78,7 +78,7 @@ def _parse(name: str, value: str) -> Proxy:
 
 
 def _exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Is host named by NO_PROXY: ``*``, a name and what lies below it, an address, a network; with a port or none."""
+    """Return True if NO_PROXY names host: ``*``, a domain, an address or a network, with or without a port."""
     name = host.lower().rstrip(".")
     try:
         address = ip_address(name)

@@ -185,12 +185,12 @@ def _close_unused(opening: asyncio.Future[asyncio.Transport]) -> None:
 
 
 def _is_forbidden(error: Exception) -> bool:
-    """Would other credentials help? Any other HTTP status is the trouble of the server, and passes."""
+    """Return True if other credentials may help. Any other HTTP status is a problem of the server, and passes."""
     return error.status in FORBIDDEN if isinstance(error, HandshakeRefused) else True
 
 
 def _readable(error: Exception, url: str) -> AwsRunasError:
-    """What the user is told, by the kind of failure."""
+    """Return the error that is shown to the user."""
     if isinstance(error, AwsRunasError):
         return error
     host = url.partition("://")[2].partition("/")[0]

@@ -47,5 +47,5 @@ class SessionService(Protocol):
         ...
 
     def renew_credentials(self) -> None:
-        """Fetch credentials anew: the last ones were refused."""
+        """Fetch new credentials: the last ones were refused."""
         ...

@@ -1,4 +1,4 @@
-"""How long the agent has left our messages unanswered, told the time."""
+"""Measures how long the agent has left our messages unanswered; the caller passes the time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AgentSilence:
 
     def messages_received(self, messages: Sequence[bytes | str], now: float) -> None:
         """Note that messages arrived, of the agent or of the service."""
-        if any(isinstance(each, str) or message_type_of(each) not in FROM_THE_SERVICE for each in messages):
+        if any(isinstance(message, str) or message_type_of(message) not in FROM_THE_SERVICE for message in messages):
             self._since = now
 
     def connected(self, now: float) -> None:

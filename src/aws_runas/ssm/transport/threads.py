@@ -1,4 +1,4 @@
-"""Blocking calls beside the event loop, in threads that nobody waits for when the program ends."""
+"""Blocking calls in daemon threads, which the end of the program does not wait for."""
 
 from __future__ import annotations
 

@@ -332,7 +332,7 @@ class WebSocket(asyncio.Protocol):
         self._set_keepalive_timer()
 
     def _collect(self) -> None:
-        """Put what the protocol wants to send (control frames, the handshake) behind what is queued."""
+        """Queue what the protocol has to send (control frames, the handshake) behind what is queued."""
         self._outgoing += [data for data in self._protocol.data_to_send() if data]
 
 
