@@ -17,6 +17,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import (
+    DEADLINE,
     PROFILE,
     TARGET,
     Forwarded,
@@ -218,6 +219,37 @@ def test_fixed_number_of_sessions_is_opened_and_shared_evenly(sandbox: Sandbox) 
             assert sorted(used.count(session) for session in set(used)) == [2, 2, 2]
             for connection in connections:
                 assert answers(connection)
+                connection.close()
+        finally:
+            forward.stop()
+
+
+def test_uploads_after_downloads_use_a_session_each(sandbox: Sandbox) -> None:
+    """Saturation is still measured when the downloads have just ended (issue 12.3)."""
+    count = 4
+
+    def serve(connection: socket.socket) -> None:
+        if receive_exactly(connection, 1) == b"D":
+            connection.sendall(bytes(150_000))
+        receive_all(connection)
+
+    with serving(serve) as server:
+        words = ("--events", "--sessions", str(count), PROFILE, f"{TARGET}:{server.port}")
+        forward = Forwarded(sandbox, *words)
+        try:
+            port = forward.event("listening")["port"]
+            while forward.event("session_opened")["sessions"] < count:
+                pass
+            downloads = [socket.create_connection(("127.0.0.1", port), DEADLINE) for _ in range(count)]
+            assert len({forward.event("connection_opened")["session"] for _ in downloads}) == count
+            for connection in downloads:
+                connection.sendall(b"D")
+            for connection in downloads:
+                assert len(receive_exactly(connection, 150_000)) == 150_000
+                connection.close()
+            uploads = [socket.create_connection(("127.0.0.1", port), DEADLINE) for _ in range(count)]
+            assert len({forward.event("connection_opened")["session"] for _ in uploads}) == count
+            for connection in uploads:
                 connection.close()
         finally:
             forward.stop()

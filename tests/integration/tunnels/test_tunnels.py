@@ -282,6 +282,7 @@ def test_units_are_written_and_removed(world: World) -> None:
         (["start"], 2, "'start' is no action"),
         (["down", "--lazy"], 2, "--lazy does not go with down"),
         (["up", "dc"], 3, "no tunnel 'dc'"),
+        (["up", "--lazy", "strange"], 3, "no-such-profile"),
         (["install"], 2, "needs the name of a tunnel"),
         (["install", "--start", "soon", "db"], 2, "'soon' is neither login nor demand"),
         (["install", "any"], 3, "has a forward without a fixed local port"),
@@ -293,6 +294,7 @@ def test_mistakes_are_named(world: World, words: list[str], status: int, text: s
     world.write(
         db={"target": TARGET, "forwards": ["15432:localhost:5432"]},
         any={"target": TARGET, "forwards": ["0:localhost:5432"]},
+        strange={"profile": "no-such-profile", "target": TARGET, "forwards": ["0:localhost:5432"]},
     )
     _, stderr = world.run(*words, status=status)
     assert text in stderr

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aws_runas.cli.access import open_access_for
@@ -29,11 +30,16 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     """Open tunnels in the background process, which is started if it does not run.
 
     Raises:
-        AwsRunasError: a tunnel is not in the file, or the process does not start.
+        AwsRunasError: a tunnel is not in the file, its profile is unknown, or the process does not start.
     """
     tunnels = chosen_tunnels(names, env)
     for tunnel in tunnels:
         plan_of(tunnel, env, flags, lazy=lazy)  # finds mistakes here, not in the background
+        access = open_access_for(flags, tunnel.profile, env)
+        access.region()
+        if not lazy and tunnel.idle is None:
+            with suppress(AwsRunasError):  # a code can be asked for here; any failure is reported with the tunnel
+                access.provider.credentials()
     path = run_directory(env) / CONTROL_SOCKET
     chosen = [tunnel.name for tunnel in tunnels]
     if is_running(path):

@@ -88,7 +88,7 @@ class Multiplexer(Protocol):
         ...
 
     def active(self) -> int:
-        """Return how many connections are open in both directions."""
+        """Return how many connections may still transfer data."""
         ...
 
     def data_received(self, data: bytes) -> None:

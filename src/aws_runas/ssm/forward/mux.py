@@ -93,10 +93,7 @@ class SmuxMultiplexer:
         return len(self._by_connection)
 
     def active(self) -> int:
-        return sum(
-            stream.remote_end_at is None and connection.half_closed_at is None
-            for connection, stream in self._by_connection.items()
-        )
+        return sum(map(self._is_active, self._by_connection.values()))
 
     def data_received(self, data: bytes) -> None:
         self._saturation.received(len(data), self._clock())
@@ -180,6 +177,12 @@ class SmuxMultiplexer:
             self._resume_reading()
 
     # inside
+
+    def _is_active(self, stream: _Stream) -> bool:
+        """Return True if data may still pass: neither end has closed, or we have not sent everything yet."""
+        if stream.remote_end_at is not None:
+            return False
+        return not stream.fin_sent or bool(self._smux.queued(stream.stream_id))
 
     def _handle_events(self) -> None:
         for event in self._smux.events():

@@ -53,8 +53,9 @@ class SessionState:
         interrupted: it cannot transfer at the moment.
         unresponsive: its agent does not answer. It gets no connection, and does not count among the sessions.
         connections: connections that it carries.
-        active: connections of these that are open in both directions.
-        recent: connections of these that it got within PLACEMENT_TIME.
+        active: connections of these that may still transfer data.
+        recent: active connections that it got within PLACEMENT_TIME.
+        attached_at: monotonic seconds; when it got its last connection.
         occupied_since: monotonic seconds; when it last got a connection while none was active.
         idle_since: monotonic seconds; when it last had a connection.
     """
@@ -66,22 +67,25 @@ class SessionState:
     connections: int = 0
     active: int = 0
     recent: int = 0
+    attached_at: float = float("-inf")
     occupied_since: float = float("-inf")
     idle_since: float = float("-inf")
 
     @property
     def busy(self) -> bool:
-        """True if another connection would be faster elsewhere. Without connections only an interruption counts."""
-        return self.interrupted or (self.saturated and self.connections > 0)
+        """True if another connection would be faster elsewhere. Without active ones only an interruption counts."""
+        return self.interrupted or (self.saturated and self.active > 0)
 
     @property
-    def load(self) -> tuple[bool, int, int, int]:
+    def load(self) -> tuple[bool, int, float, int]:
         """Sort key: the smallest is the best session for the next connection.
 
         A new connection counts as much as a saturated session until it has shown what it transfers: the measurement
-        comes too late for connections that arrive together, and is still high just after a transfer.
+        comes too late for connections that arrive together, and is still high just after a transfer. Of sessions with
+        new connections, the one whose last one is the oldest is the best.
         """
-        return self.interrupted, self.busy + self.recent, self.recent, self.connections
+        attached_at = self.attached_at if self.recent else float("-inf")
+        return self.interrupted, max(int(self.busy), self.recent), attached_at, self.connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +259,7 @@ class _Draft:
             connections=session.connections + 1,
             active=session.active + 1,
             recent=session.recent + 1,
+            attached_at=now,
             occupied_since=session.occupied_since if session.active else now,
         )
         self.assigned.append(index)

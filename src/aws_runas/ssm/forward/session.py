@@ -146,15 +146,16 @@ class ForwardSession:
         while self._attached_at and now - self._attached_at[0] >= PLACEMENT_TIME:
             self._attached_at.popleft()
         lost_at = self._connection_lost_at
-        connections = multiplexer.connections()
+        active = multiplexer.active()
         return SessionState(
             capacity=multiplexer.capacity(),
             saturated=multiplexer.saturated(now),
             unresponsive=self._silent_since is not None,
             interrupted=lost_at is not None and now - lost_at > SHORT_INTERRUPTION,
-            connections=connections,
-            active=multiplexer.active(),
-            recent=min(len(self._attached_at), connections),
+            connections=multiplexer.connections(),
+            active=active,
+            recent=min(len(self._attached_at), active),
+            attached_at=self._attached_at[-1] if self._attached_at else float("-inf"),
             occupied_since=self._occupied_since,
             idle_since=self._idle_since,
         )
