@@ -22,6 +22,7 @@ COMMANDS = {
     "sandbox": "sandbox",
     "run": "run",
     "sessions": "sessions",
+    "fleet": "fleet",
     "help": "help",
     "version": "version",
     "tunnels": "tunnels",

@@ -13,6 +13,7 @@ from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Sen
 
 CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
 MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
+LONG_AFTER: Final = 60.0  # seconds: any poll is due
 THREADS_PER_PAIR: Final = 3  # sending, polling and fetching may overlap
 
 
@@ -62,8 +63,9 @@ class Engine:
         self._on_change = on_change
         self._on_command = on_command
         self._on_error = on_error
-        self._answers: queue.SimpleQueue[tuple[Action, object]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Action, object] | None] = queue.SimpleQueue()
         self._deadline: float | None = None
+        self._interrupts = 0
         self.interrupted = False
 
     def run(self) -> None:
@@ -71,27 +73,42 @@ class Engine:
         pool = ThreadPoolExecutor(THREADS_PER_PAIR * len(self._calls), thread_name_prefix="fleet")
         try:
             while not self._policy.done:
-                try:
-                    self._turn(pool)
-                except KeyboardInterrupt:
-                    self._interrupt()
+                self._turn(pool)
             self._report()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _interrupt(self) -> None:
+    def run_once(self) -> None:
+        """Ask once about what was sent, fetch the outputs of what has ended, and report the rest as running."""
+        pool = ThreadPoolExecutor(THREADS_PER_PAIR * len(self._calls), thread_name_prefix="fleet")
         now = self._clock()
-        if self.interrupted:
+        try:
+            for action in self._policy.actions(now + LONG_AFTER):
+                if isinstance(action, Poll):
+                    self._take(action, self._answer(action))
+            while self._policy.waiting_outputs:
+                self._turn(pool)
             self._policy.abandon(now)
-            return
-        self.interrupted = True
-        self._deadline = now + CANCEL_PATIENCE
-        self._policy.interrupt()
+            self._report()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def interrupt(self) -> None:
+        """Cancel what runs; called a second time, leave at once. May be called from a signal handler."""
+        self._interrupts += 1
+        self._answers.put(None)
+
+    def _handle_interrupts(self, now: float) -> None:
+        if self._interrupts and not self.interrupted:
+            self.interrupted = True
+            self._deadline = now + CANCEL_PATIENCE
+            self._policy.interrupt()
+        if self._interrupts > 1 or (self._deadline is not None and now >= self._deadline):
+            self._policy.abandon(now)
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         now = self._clock()
-        if self._deadline is not None and now >= self._deadline:
-            self._policy.abandon(now)
+        self._handle_interrupts(now)
         for action in self._policy.actions(now):
             pool.submit(self._perform, action)
         self._report()
@@ -100,10 +117,11 @@ class Engine:
         timer = self._policy.next_timer(now)
         wait = MAX_WAIT if timer is None else min(max(timer - self._clock(), 0.0), MAX_WAIT)
         try:
-            action, answer = self._answers.get(timeout=wait) if wait > 0 else self._answers.get_nowait()
+            answered = self._answers.get(timeout=wait) if wait > 0 else self._answers.get_nowait()
         except queue.Empty:
             return
-        self._take(action, answer)
+        if answered is not None:
+            self._take(*answered)
 
     def _report(self) -> None:
         for outcome in self._policy.new_outcomes():
@@ -111,10 +129,13 @@ class Engine:
         self._on_change()
 
     def _perform(self, action: Action) -> None:
+        self._answers.put((action, self._answer(action)))
+
+    def _answer(self, action: Action) -> object:
         try:
-            self._answers.put((action, self._call(action)))
+            return self._call(action)
         except AwsRunasError as error:
-            self._answers.put((action, error))
+            return error
 
     def _call(self, action: Action) -> object:
         match action:

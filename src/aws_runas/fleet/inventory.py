@@ -65,7 +65,7 @@ def _candidates(access: Access, *, needs_tags: bool) -> list[Candidate]:
     return [
         Candidate(
             node.instance_id,
-            tags.get(node.instance_id, {}).get("Name") or (node.name if node.instance_id.startswith("mi-") else ""),
+            tags.get(node.instance_id, {}).get("Name") or node.name,
             tags.get(node.instance_id, {}),
             node.online,
             node.platform,

@@ -11,7 +11,7 @@ from aws_runas.errors import UsageError
 
 INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}")
 AUTO_SCALING_TAG = "aws:autoscaling:groupName"
-FORMS = "an instance id, tag:KEY=VALUE, Name:PATTERN, group:NAME, asg:NAME, file:PATH or all"
+FORMS = "instance id, tag:KEY=VALUE, Name:PATTERN, group:NAME, asg:NAME, file:PATH or all, joined by +"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _part(text: str, read_file: Callable[[str], str]) -> Part:
     ids = tuple(text.split(","))
     if all(INSTANCE_ID.fullmatch(value) for value in ids):
         return Part("ids", values=ids)
-    raise UsageError(f"--on {text!r} is not a selector", code="selector-invalid", hint=f"write {FORMS}; join with +")
+    raise UsageError(f"--on {text!r} is not a selector", code="selector-invalid", hint=f"write: {FORMS}")
 
 
 def _ids_of_file(path: str, read_file: Callable[[str], str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -95,6 +96,28 @@ INSTANCES = (
     InstanceSpec("i-0ddddddddddddddd2", "no-python", "10.0.0.42", programs="no-python"),
     InstanceSpec("i-0ddddddddddddddd3", "distroless", "10.0.0.43", programs="distroless"),
 )
+
+
+def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
+    """Return further instances for Run Command: `count` that work, and one each that is offline, hangs, is Windows."""
+    if not count:
+        return ()
+    tags = {"Fleet": "yes"}
+    working = [
+        InstanceSpec(
+            f"i-0f1ee7{number:011d}", f"fleet-{number:03d}", f"10.1.{number // 250}.{number % 250 + 1}", tags=tags
+        )
+        for number in range(count)
+    ]
+    special = [
+        InstanceSpec("i-0f1ee7ff000000001", "odd-offline", "10.2.0.1", agent=False, tags={"Odd": "offline"}),
+        InstanceSpec("i-0f1ee7ff000000002", "odd-hangs", "10.2.0.2", tags={"Odd": "hangs"}),
+        InstanceSpec("i-0f1ee7ff000000003", "odd-windows", "10.2.0.3", tags={"Odd": "windows"}),
+    ]
+    return (*working, *special)
+
+
+OTHER_REGION = "eu-west-1"  # of a few instances for Run Command; us-east-1 if the sandbox is in eu-west-1
 MANAGED_NODE = "mi-0123456789abcdef0"  # a machine of one's own, known to SSM and not to EC2
 
 
@@ -155,7 +178,7 @@ def _make_role(moto: Moto, spec: RoleSpec) -> None:
     moto.iam.put_role_policy(spec.name, "permissions", json.dumps(spec.permissions))
 
 
-def populate_ec2(moto: Moto) -> None:
+def populate_ec2(moto: Moto, more: Sequence[InstanceSpec] = ()) -> None:
     """Make the instances."""
     from moto.ec2.models import instances
 
@@ -163,7 +186,7 @@ def populate_ec2(moto: Moto) -> None:
     ec2 = moto.ec2()
     original = models.random_instance_id
     try:
-        for spec in INSTANCES:
+        for spec in (*INSTANCES, *more):
             models.random_instance_id = partial(str, spec.instance_id)
             _make_instance(ec2, spec)
     finally:

@@ -24,6 +24,7 @@ from aws_runas.sandbox import configuration
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.commands import HostCommands, SandboxState
 from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms
+from aws_runas.sandbox.fleet import Fleet
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import http
@@ -77,6 +78,7 @@ class Host:
             lambda *call: self.gateway.authorize(*call),
             self._wait_for if options.kms else lambda _: None,
         )
+        self.fleet = Fleet(options, directory, self.instances)
         databases = Databases(self.moto, self._wait_for)
         self.gateway = Gateway(
             self.moto,
@@ -84,7 +86,7 @@ class Host:
             self.keys,
             self.clock,
             {
-                "ssm": Databases.redirected(self.ssm.call),
+                "ssm": self.fleet.before(Databases.redirected(self.ssm.call)),
                 "rds": databases.call,
                 "elasticache": databases.call,
                 "ecs": Ecs(options.region, self.ssm.open_session).call,
@@ -104,7 +106,7 @@ class Host:
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
         try:
-            populate_ec2(self.moto)
+            populate_ec2(self.moto, self.fleet.specs)
             self.instances.kms_key = populate_kms(self.moto)
         finally:
             self._rest_ready.set()
@@ -144,6 +146,7 @@ class Host:
     async def close(self) -> None:
         """Stop everything, also the command if the process that started it has ended."""
         self.instances.stop()
+        self.fleet.run_command.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
             if self.state.adopted:
                 for pid in self.state.adopted:

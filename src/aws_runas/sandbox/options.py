@@ -102,6 +102,9 @@ class SandboxOptions:
         clock_offset: seconds by which the service's clock is ahead of this machine's.
         clock_speed: how much faster than ours the service's time runs: lifetimes are divided by it.
         region: of all profiles.
+        instances: further instances for Run Command, named fleet-000 and so on, with the tag Fleet=yes.
+        eventual: seconds until a command of Run Command can be seen.
+        ssm_rate: calls of ListCommandInvocations and GetCommandInvocation a second, then they are throttled.
         external_agents: instances whose agent is not ours: they wait for one to connect to the data channel.
     """
 
@@ -119,6 +122,9 @@ class SandboxOptions:
     clock_speed: float = 1.0
     region: str = "us-east-1"
     external_agents: tuple[str, ...] = ()
+    instances: int = 0
+    eventual: float = 0.0
+    ssm_rate: float | None = None
 
     def to_json(self) -> str:
         """Write the options for another process."""

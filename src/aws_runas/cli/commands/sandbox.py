@@ -87,6 +87,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="Instance whose agent connects by itself (repeatable)",
     )
+    parser.add_argument("--instances", metavar="N", help="Further instances for fleet, 4 to 200 (default none)")
+    parser.add_argument("--eventual", metavar="TIME", help="Time until a command of fleet can be seen (default 0s)")
+    parser.add_argument(
+        "--ssm-rate", metavar="N", help="Throttle Run Command's lists above N calls a second (default: no limit)"
+    )
     parser.add_argument("--kms", action="store_true", help="Encrypt sessions with the sandbox's KMS key")
     parser.add_argument(
         "--clock-offset", metavar="TIME", help="Time by which the service's clock is ahead; -10m is behind (default 0s)"
@@ -128,6 +133,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         run_as=namespace.run_as,
         log_group=namespace.log_group,
         external_agents=tuple(namespace.external_agent),
+        instances=_instances(namespace.instances),
+        eventual=_value("--eventual", "time", namespace.eventual or "0s"),
+        ssm_rate=_rate(namespace.ssm_rate, "--ssm-rate"),
         kms=namespace.kms,
         clock_offset=_value("--clock-offset", "offset", namespace.clock_offset or "0s"),
         clock_speed=_value("--clock-speed", "speed", namespace.clock_speed or "1"),
@@ -187,12 +195,20 @@ def _port(text: str | int | None) -> int:
     return int(text)
 
 
-def _rate(text: str | None) -> float | None:
+def _instances(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit() and 4 <= int(text) <= 200):
+        raise UsageError(f"--instances {text!r}: must be a number from 4 to 200", code="sandbox-option-invalid")
+    return int(text)
+
+
+def _rate(text: str | None, flag: str = "--agent-rate") -> float | None:
     if text is None:
         return None
-    rate = float(_value("--agent-rate", "number", text))
+    rate = float(_value(flag, "number", text))
     if rate < 1:
-        raise UsageError(f"--agent-rate {text!r}: must be at least 1", code="sandbox-option-invalid")
+        raise UsageError(f"{flag} {text!r}: must be at least 1", code="sandbox-option-invalid")
     return rate
 
 

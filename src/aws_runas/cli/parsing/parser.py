@@ -29,7 +29,7 @@ QUESTIONS = {
     "ecs": ("serve", ("ecs",)),
 }
 
-PACKAGES = {"forward": "forward.command"}  # commands with a package of their own
+PACKAGES = {"fleet": "fleet.command", "forward": "forward.command"}  # commands with a package of their own
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
 
 

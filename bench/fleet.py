@@ -1,0 +1,93 @@
+"""A fleet of 100 instances beside the same work through the AWS CLI's way (send-command, then one get for each host).
+
+Run: .venv/bin/python -m bench.fleet
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+
+from tests.sim.fleet_service import Machine, Service, play
+
+from aws_runas.fleet.model import Host, Pair
+from aws_runas.fleet.policy import FleetPolicy, Limits
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+INSTANCES = 100
+SHORT = "hostname"
+LONG = "i=0; while [ $i -lt 400 ]; do echo line $i of some log that is fifty characters; i=$((i+1)); done"  # 20 KB
+PEER = """
+import sys, time, boto3
+ssm = boto3.client("ssm")
+ids = [f"i-0f1ee7{n:011d}" for n in range(100)]
+sent = [ssm.send_command(InstanceIds=ids[at:at + 50], DocumentName="AWS-RunShellScript", MaxErrors="50",
+                         Parameters={"commands": [sys.argv[1]]})["Command"]["CommandId"] for at in (0, 50)]
+waiting = {(sent[n // 50], instance) for n, instance in enumerate(ids)}
+while waiting:
+    for command, instance in sorted(waiting):
+        reply = ssm.get_command_invocation(CommandId=command, InstanceId=instance)
+        if reply["Status"] not in ("Pending", "InProgress"):
+            waiting.discard((command, instance))
+    time.sleep(1)
+"""
+
+
+def calls(sandbox: Sandbox) -> Counter[str]:
+    """Count the SSM calls since the last time."""
+    return Counter(str(call["action"]) for call in sandbox.calls if call["service"] == "ssm")
+
+
+def ours(sandbox: Sandbox, command: str) -> tuple[float, int]:
+    """Run the command with fleet; seconds and successes."""
+    arguments = ["fleet", "--on", "tag:Fleet=yes", "--yes", "--max-concurrency", "100", "-O", "jsonl", "my-profile"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "aws_runas", *arguments, "--", command],
+        env=sandbox.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - began
+    return seconds, sum(json.loads(line)["status"] == "success" for line in done.stdout.splitlines())
+
+
+def peer(sandbox: Sandbox, command: str) -> float:
+    """Run the command as a script with boto3 would; seconds."""
+    began = time.monotonic()
+    program = [sys.executable, "-m", "aws_runas", "-E", "my-profile", sys.executable, "-c", PEER, command]
+    subprocess.run(program, env=sandbox.environ, capture_output=True, check=True)
+    return time.monotonic() - began
+
+
+def virtual() -> None:
+    """Ten thousand targets in virtual time."""
+    nonce, pair = "feedbeef", Pair("p", "eu-west-1")
+    hosts = [Host(pair, f"i-{number:017x}") for number in range(10_000)]
+    service = Service(nonce, lambda host: Machine(seconds=1 + int(host.instance_id[2:], 16) % 20))
+    _, end = play(FleetPolicy(hosts, Limits(concurrency=1000), nonce), service)
+    print(f"10,000 targets, 1,000 at a time, virtual time: last result after {end:.0f} s,", end=" ")
+    print(f"calls {dict(service.calls)}, throttled {service.throttled.total()}")
+
+
+def main() -> None:
+    """Print a table."""
+    with start_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:
+        for name, command in (("short output", SHORT), ("20 KB each", LONG)):
+            before = calls(sandbox)
+            seconds, successes = ours(sandbox, command)
+            between = calls(sandbox)
+            other = peer(sandbox, command)
+            after = calls(sandbox)
+            print(f"{name}: fleet {seconds:.1f} s, {successes} successes, calls {dict(between - before)};", end=" ")
+            print(f"boto3 loop {other:.1f} s, calls {dict(after - between)}")
+    virtual()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""``aws-runas fleet``: one command on many instances through SSM Run Command."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.errors import UsageError
+from aws_runas.fleet.selectors import FORMS
+
+SUMMARY = "Run a command on many instances"
+USAGE = "fleet [run|status|output|cancel|list] [<profile>] [<id>] [-- <command> [<args>...]]"
+ACTIONS = ("run", "status", "output", "cancel", "list")
+WORDS = ACTIONS
+ACCEPTS = ("credential", "output", "quiet")
+FORMATS = ("table", "text", "json", "jsonl")
+EXAMPLES = (
+    ("aws-runas fleet --on tag:Role=web prod -- uptime", "Run a command on every instance with a tag"),
+    ("aws-runas fleet --on all --script fix.sh --max-errors 5% prod", "Run a script, stop after 5 % of failures"),
+    ("aws-runas fleet status ID", "Show a run again, also after a crash"),
+)
+ASK_ABOVE = 10  # instances
+# flag names, metavar, default, help
+VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
+    (("--profiles",), "A,B", None, "Profiles or role ARNs instead of the one profile"),
+    (("--regions",), "X,Y", None, "Regions instead of the profile's own; every pair with --profiles"),
+    (("--max-concurrency",), "N|N%", "50", "Instances at a time, over all pairs (default 50)"),
+    (("--max-errors",), "N|N%", "0", "Failures after which nothing more is sent (default 0)"),
+    (("--timeout",), "DURATION", "1h", "Execution time limit, 1s to 48h (default 1h)"),
+    (("--delivery-timeout",), "DURATION", "2m", "Delivery time limit, 30s to 720h (default 2m)"),
+    (("--script",), "FILE", None, "Read the command from a file"),
+    (("--cwd",), "DIRECTORY", None, "Directory to run in (default: the agent's own)"),
+    (("--user",), "USER", None, "Run as this user with sudo (default: root, as the agent)"),
+    (("-O", "--output"), "FORMAT", None, "table, text, json or jsonl (default table)"),
+    (("--dir",), "DIRECTORY", None, "Also write NAME.out, NAME.err and NAME.status for each instance"),
+    (("--full",), "WHERE", "auto", "Whole outputs: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
+)
+SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("--powershell",), "The command is PowerShell, for Windows instances"),
+    (("--dry-run",), "List the instances that would be asked, and run nothing"),
+    (("-y", "--yes"), f"Do not ask before running on more than {ASK_ABOVE} instances"),
+    (("--skip-offline",), "Unreachable instances are no failure"),
+    (("--no-pack",), "Leave long output readable for the AWS console"),
+)
+DELIVERY_RANGE = (30, 2_592_000)  # seconds; SendCommand
+EXECUTION_RANGE = (1, 172_800)  # seconds; AWS-RunShellScript
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """What to run where.
+
+    Args:
+        action: one of ACTIONS.
+        profile: None if none was named.
+        run_id: for every action but run and list.
+        command: shell text; "" if a script file is used.
+        selectors: the values of ``--on``.
+        profiles, regions: every pair of them; empty for the one profile and its region.
+        max_concurrency, max_errors: numbers or percentages, over all pairs.
+        execution, delivery: seconds.
+        script: file with the command, None if it is on the command line.
+        output: one of FORMATS.
+        directory: where each host's output is also written.
+        full: ``auto``, ``none``, ``s3:BUCKET/PREFIX`` or ``logs:GROUP``.
+    """
+
+    action: str
+    flags: GlobalFlags
+    profile: str | None = None
+    run_id: str = ""
+    command: str = ""
+    selectors: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    max_concurrency: str = "50"
+    max_errors: str = "0"
+    execution: int = 3600
+    delivery: int = 120
+    script: str | None = None
+    powershell: bool = False
+    cwd: str | None = None
+    user: str | None = None
+    output: str = "table"
+    directory: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+    skip_offline: bool = False
+    full: str = "auto"
+    pack: bool = True
+    words: tuple[str, ...] = field(default=(), repr=False)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare flags and positionals."""
+    add = parser.add_argument
+    add("--on", metavar="SELECTOR", action="append", default=[], help=f"Instances, repeatable: {FORMS}")
+    for names, metavar, default, text in VALUES:
+        add(*names, metavar=metavar, default=default, help=text)
+    for names, text in SWITCHES:
+        add(*names, action="store_true", help=text)
+    add(
+        "words",
+        nargs="*",
+        metavar="[run|status|output|cancel|list] [<profile>] [<id>] [-- <command>]",
+        help="What to do (default run), the profile, and the command after --",
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> FleetOptions:  # noqa: ARG001
+    """Check everything that needs no config file.
+
+    Raises:
+        UsageError: flags or arguments do not fit together.
+    """
+    words = list(namespace.words)
+    command: list[str] = []
+    if "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    action = words.pop(0) if words and words[0] in ACTIONS else "run"
+    output = namespace.output or "table"
+    if output not in FORMATS:
+        raise UsageError(f"-O {output!r} is not a format of fleet", code="usage", hint=f"one of {', '.join(FORMATS)}")
+    options = FleetOptions(
+        action,
+        flags,
+        command=_text(command),
+        selectors=tuple(namespace.on),
+        profiles=_list(namespace.profiles),
+        regions=_list(namespace.regions),
+        max_concurrency=_amount("--max-concurrency", namespace.max_concurrency, 1),
+        max_errors=_amount("--max-errors", namespace.max_errors, 0),
+        execution=_duration("--timeout", namespace.timeout, EXECUTION_RANGE),
+        delivery=_duration("--delivery-timeout", namespace.delivery_timeout, DELIVERY_RANGE),
+        script=namespace.script,
+        powershell=namespace.powershell,
+        cwd=namespace.cwd,
+        user=namespace.user,
+        output=output,
+        directory=namespace.dir,
+        dry_run=namespace.dry_run,
+        yes=namespace.yes,
+        skip_offline=namespace.skip_offline,
+        full=_full(namespace.full),
+        pack=not (namespace.no_pack or namespace.full == "none"),
+        words=tuple(words),
+    )
+    if action == "run":
+        _check_run(options)
+    elif command:
+        raise UsageError(
+            f"fleet {action} takes no command", code="usage", hint=f"aws-runas fleet {action} [profile] ID"
+        )
+    return options
+
+
+def run(options: FleetOptions, env: Environment) -> Result:
+    """Run the command, or show, cancel or list runs."""
+    from aws_runas.cli.commands.fleet import run as runs
+
+    actions: dict[str, Callable[[FleetOptions, Environment], Result]] = {
+        "run": runs.run_command,
+        "status": runs.show_status,
+        "output": runs.show_output,
+        "cancel": runs.cancel,
+        "list": runs.list_runs,
+    }
+    return actions[options.action](options, env)
+
+
+def _check_run(options: FleetOptions) -> None:
+    if not options.command and options.script is None and not options.dry_run:
+        raise UsageError(
+            "no command given", code="fleet-command-missing", hint="aws-runas fleet --on SELECTOR [profile] -- command"
+        )
+    if options.command and options.script is not None:
+        raise UsageError("--script and a command exclude each other", code="usage")
+    if not options.selectors:
+        raise UsageError(
+            "no instances selected", code="selector-invalid", hint="--on tag:Role=web, --on Name:web-* or --on all"
+        )
+    if options.powershell and options.user:
+        raise UsageError("--user does not work with --powershell", code="usage")
+
+
+def _text(command: list[str]) -> str:
+    """One word is shell text; several words are one argument each."""
+    return command[0] if len(command) == 1 else shlex.join(command)
+
+
+def _list(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _amount(flag: str, text: str, least: int) -> str:
+    number = text.removesuffix("%")
+    most = 100 if text.endswith("%") else 1_000_000
+    if not (number.isascii() and number.isdigit() and least <= int(number) <= most):
+        raise UsageError(f"{flag} {text!r} is not a number or a percentage", code="usage", hint=f"{flag} 10, or 10%")
+    return text
+
+
+def _duration(flag: str, text: str, limits: tuple[int, int]) -> int:
+    from aws_runas.config.durations import check_range, parse_duration
+
+    try:
+        seconds = parse_duration(text)
+        check_range(seconds, limits, flag.removeprefix("--"))
+    except ValueError as error:
+        raise UsageError(f"{flag}: {error}", code="usage", hint=f"{flag} 10m") from None
+    return seconds
+
+
+def _full(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if text in ("auto", "none") or (kind in ("s3", "logs") and rest):
+        return text
+    raise UsageError(f"--full {text!r} is unknown", code="usage", hint="auto, none, s3:BUCKET/PREFIX or logs:GROUP")
+
+
+def share(text: str, total: int, least: int) -> int:
+    """Return ``10`` as it is and ``10%`` as a share of a total, at least `least`."""
+    if text.endswith("%"):
+        return max(total * int(text[:-1]) // 100, least)
+    return int(text)

@@ -1,0 +1,196 @@
+"""What a fleet run prints: one progress line, results as they come, a table at the end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aws_runas.cli.environment import Environment
+from aws_runas.fleet.model import Outcome, State
+from aws_runas.redact import printable
+
+CLEAR_LINE = "\r\033[K"
+FIRST_LINE_WIDTH = 40  # characters of output in the table
+FAILED = (State.FAILED, State.TIMED_OUT, State.NOT_DELIVERED, State.REFUSED, State.UNKNOWN)
+
+
+class FleetReport:
+    """Writes progress to stderr and results to stdout.
+
+    Args:
+        output: ``table``, ``text``, ``json`` or ``jsonl``.
+        total: hosts of the run.
+        quiet: no progress, only failed hosts.
+        is_terminal: stderr is a terminal, so that one line can be rewritten.
+        directory: where each host's output is also written; None for nowhere.
+    """
+
+    def __init__(
+        self, env: Environment, *, output: str, total: int, quiet: bool, is_terminal: bool, directory: Path | None
+    ) -> None:
+        self._env = env
+        self._output = output
+        self._total = total
+        self._quiet = quiet
+        self._is_terminal = is_terminal
+        self._directory = directory
+        self._shown = ""
+        self._tenth = 0
+        self._stdout_open = True
+        self.outcomes: list[Outcome] = []
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take a host that has ended."""
+        self.outcomes.append(outcome)
+        if self._directory is not None:
+            _write_files(self._directory, outcome)
+        if self._output == "jsonl":
+            self._print(json.dumps(as_object(outcome), ensure_ascii=False) + "\n")
+        elif self._output == "text":
+            self._print(as_text(outcome))
+        if outcome.state in FAILED:
+            self.message(f"{outcome.host.label} ({outcome.host.instance_id}): {describe(outcome)}")
+
+    def progress(self, running: int, waiting_outputs: int) -> None:
+        """Update the progress line, or without a terminal print a line at each tenth."""
+        done = len(self.outcomes)
+        failed = sum(outcome.state in FAILED for outcome in self.outcomes)
+        waiting = self._total - done - running
+        text = f"{done} of {self._total} done, {running} running, {failed} failed, {max(waiting, 0)} waiting"
+        if waiting_outputs:
+            text += f", {waiting_outputs} outputs to fetch"
+        if self._quiet:
+            return
+        if self._is_terminal:
+            if text != self._shown:
+                self._error(f"{CLEAR_LINE}{text}")
+                self._shown = text
+        elif self._total and done * 10 // self._total > self._tenth:
+            self._tenth = done * 10 // self._total
+            self._error(f"aws-runas: {text}\n")
+
+    def message(self, text: str) -> None:
+        """Print a line on stderr, above the progress line."""
+        self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {printable(text)}\n")
+        self._shown = ""
+
+    def finish(self) -> str:
+        """Remove the progress line; return what is left for stdout."""
+        if self._shown:
+            self._error(CLEAR_LINE)
+            self._shown = ""
+        if self._output == "json":
+            return json.dumps([as_object(one) for one in _sorted(self.outcomes)], indent=2, ensure_ascii=False) + "\n"
+        return table(self.outcomes) if self._output == "table" else ""
+
+    def _print(self, text: str) -> None:
+        if not self._stdout_open:
+            return
+        try:
+            self._env.stdout.write(text.encode("utf-8", "surrogateescape"))
+            self._env.stdout.flush()
+        except (BrokenPipeError, ValueError):  # the reader has seen enough; the run goes on
+            self._stdout_open = False
+
+    def _error(self, text: str) -> None:
+        self._env.stderr.write(text)
+        self._env.stderr.flush()
+
+
+def exit_status(outcomes: Sequence[Outcome], unreached: int, *, skip_offline: bool, interrupted: bool) -> int:
+    """Return the status of a run.
+
+    Args:
+        outcomes: of the hosts that were asked.
+        unreached: hosts that were selected and could not be asked.
+        skip_offline: unreached hosts are no failure.
+        interrupted: the user pressed Ctrl-C.
+    """
+    if interrupted:
+        return 130
+    states = Counter(outcome.state for outcome in outcomes)
+    if outcomes and states[State.REFUSED] == len(outcomes):
+        return 6
+    if states[State.SUCCESS] != len(outcomes):
+        return 1
+    return 1 if unreached and not skip_offline else 0
+
+
+def describe(outcome: Outcome) -> str:
+    """Return what became of a host, for people."""
+    if outcome.state is State.FAILED and outcome.exit_status is not None:
+        return f"failed with status {outcome.exit_status}"
+    words = {
+        State.TIMED_OUT: "did not end within the time limit",
+        State.NOT_DELIVERED: "did not take the command",
+        State.NOT_RUN: "was not run, because of --max-errors or an interrupt",
+        State.REFUSED: "was refused",
+        State.UNKNOWN: "never reported an end",
+    }
+    text = words.get(outcome.state, outcome.state.value)
+    return f"{text}: {outcome.details}" if outcome.details and outcome.state is State.REFUSED else text
+
+
+def as_object(outcome: Outcome) -> dict[str, object]:
+    """Return the JSON object of a host; its keys are documented and stable."""
+    host = outcome.host
+    return {
+        "name": host.name,
+        "id": host.instance_id,
+        "account": host.pair.account,
+        "profile": host.pair.profile,
+        "region": host.pair.region,
+        "status": outcome.state.value,
+        "exit": outcome.exit_status,
+        "stdout": outcome.stdout,
+        "stderr": outcome.stderr,
+        "truncated": outcome.truncated,
+        "seconds": round(outcome.seconds, 3),
+        "command_id": outcome.command_id,
+    }
+
+
+def as_text(outcome: Outcome) -> str:
+    """Return the output of a host, each line prefixed with its name."""
+    lines = [*outcome.stdout.splitlines(), *outcome.stderr.splitlines()]
+    if outcome.truncated:
+        missing = f"{outcome.missing} bytes" if outcome.missing else "a part"
+        lines.append(f"[{missing} of the output is missing]")
+    return "".join(f"{printable(outcome.host.label)}: {printable(line)}\n" for line in lines)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return a table of all hosts, sorted by name."""
+    rows: list[tuple[str, ...]] = [("NAME", "ID", "PROFILE", "REGION", "STATUS", "SECONDS", "OUTPUT")]
+    for one in _sorted(outcomes):
+        status = one.state.value if one.exit_status in (None, 0) else f"{one.state.value} {one.exit_status}"
+        first = (one.stdout.splitlines() or one.stderr.splitlines() or [""])[0][:FIRST_LINE_WIDTH]
+        pair = one.host.pair
+        cells = (one.host.name or "-", one.host.instance_id, pair.profile, pair.region, status, f"{one.seconds:.1f}")
+        rows.append((*(printable(cell) for cell in cells), printable(first)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() + "\n" for row in rows)
+
+
+def _sorted(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda one: (one.host.label, one.host))
+
+
+def _write_files(directory: Path, outcome: Outcome) -> None:
+    name = file_name(outcome)
+    status = outcome.state.value if outcome.exit_status is None else str(outcome.exit_status)
+    contents: dict[str, Callable[[], str]] = {
+        "out": lambda: outcome.stdout,
+        "err": lambda: outcome.stderr,
+        "status": lambda: f"{status}\n",
+    }
+    for suffix, content in contents.items():
+        (directory / f"{name}.{suffix}").write_text(content(), encoding="utf-8", errors="surrogateescape")
+
+
+def file_name(outcome: Outcome) -> str:
+    """Return a name for files: the host's name made safe, with its id because names are not unique."""
+    safe = "".join(char if char.isalnum() or char in "-_." else "-" for char in outcome.host.name).strip(".")
+    return f"{safe}.{outcome.host.instance_id}" if safe else outcome.host.instance_id

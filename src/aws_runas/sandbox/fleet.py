@@ -1,0 +1,104 @@
+"""The instances that Run Command reaches: those with an agent, further ones on request, and a few in another region."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aws_runas import files
+from aws_runas.sandbox.fixtures import MANAGED_NODE, OTHER_REGION, InstanceSpec, fleet_instances
+from aws_runas.sandbox.instances import Instances
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.principals import Key
+from aws_runas.sandbox.services.run_command import PAGE, FleetInstance, RunCommand
+
+JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
+IN_OTHER_REGION = 4  # instances
+
+
+class Fleet:
+    """Run Command and the inventory that goes with it.
+
+    Args:
+        directory: of the sandbox; each instance has a home in it.
+        instances: those with an agent.
+    """
+
+    def __init__(self, options: SandboxOptions, directory: Path, instances: Instances) -> None:
+        self.specs = fleet_instances(options.instances)
+        self._region = options.region
+        self._other_region = OTHER_REGION if options.region != OTHER_REGION else "us-east-1"
+        self._agent_version = options.agent_version
+        self._directory = directory / "fleet"
+        self._instances = instances
+        self._by_id = {spec.instance_id: spec for spec in self.specs}
+        self.run_command = RunCommand(
+            self._find, speed=options.clock_speed, eventual=options.eventual, rate=options.ssm_rate
+        )
+
+    def before(self, service: JsonService) -> JsonService:
+        """Return a service that answers Run Command's calls and the inventory, and leaves others to `service`."""
+
+        def call(action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+            if action == "DescribeInstanceInformation" and not _filters(values):
+                return json_reply(self._inventory(values, region))
+            try:
+                return self.run_command.call(action, values, key, region)
+            except LookupError:
+                return service(action, values, key, region)
+
+        return call
+
+    def _other_ids(self) -> list[str]:
+        return [f"i-0f1ee7ee{number:09d}" for number in range(IN_OTHER_REGION)] if self.specs else []
+
+    def _find(self, region: str, instance_id: str) -> FleetInstance | None:
+        if region == self._other_region and instance_id in self._other_ids():
+            return FleetInstance(instance_id, self._home(instance_id))
+        if region != self._region:
+            return None
+        spec = self._by_id.get(instance_id)
+        if spec is not None:
+            odd = spec.tags.get("Odd", "")
+            platform = "Windows" if odd == "windows" else "Linux"
+            return FleetInstance(instance_id, self._home(instance_id), odd != "offline", platform, odd == "hangs")
+        if instance_id == MANAGED_NODE or self._instances.is_connected(instance_id):
+            return FleetInstance(instance_id, self._home(instance_id))
+        return None
+
+    def _home(self, instance_id: str) -> Path:
+        home = self._directory / instance_id
+        files.make_private_directory(self._directory)
+        files.make_private_directory(home)
+        return home
+
+    def _inventory(self, values: dict[str, Any], region: str) -> dict[str, Any]:
+        rows = []
+        if region == self._region:
+            rows = self._instances.information(None, time.time())
+            rows += [self._row(spec.instance_id, spec.name, spec) for spec in self.specs]
+        elif region == self._other_region:
+            rows = [self._row(one, f"abroad-{number}", None) for number, one in enumerate(self._other_ids())]
+        start = int(values.get("NextToken") or 0)
+        size = min(int(values.get("MaxResults") or PAGE), PAGE)
+        page: dict[str, Any] = {"InstanceInformationList": rows[start : start + size]}
+        return page | ({"NextToken": str(start + size)} if start + size < len(rows) else {})
+
+    def _row(self, instance_id: str, name: str, spec: InstanceSpec | None) -> dict[str, Any]:
+        odd = spec.tags.get("Odd", "") if spec else ""
+        return {
+            "InstanceId": instance_id,
+            "PingStatus": "ConnectionLost" if odd == "offline" else "Online",
+            "LastPingDateTime": time.time(),
+            "AgentVersion": self._agent_version,
+            "PlatformType": "Windows" if odd == "windows" else "Linux",
+            "ResourceType": "EC2Instance",
+            "ComputerName": name,
+        }
+
+
+def _filters(values: dict[str, Any]) -> bool:
+    return bool(values.get("Filters") or values.get("InstanceInformationFilterList"))

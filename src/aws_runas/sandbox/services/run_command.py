@@ -1,0 +1,374 @@
+"""SSM Run Command, as the sandbox plays it: instances that really run the script, with the limits of the service.
+
+Source: AWS Systems Manager API reference, SendCommand and its relatives; AWS-RunShellScript.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.principals import Key
+
+MAX_IDS: Final = 50  # instance ids in one SendCommand
+PAGE: Final = 50  # rows of one answer
+STDOUT_LIMIT: Final = 24_000  # characters of GetCommandInvocation
+STDERR_LIMIT: Final = 8_000
+DETAIL_LIMIT: Final = 2_500  # characters of both streams in ListCommandInvocations
+AGENT_SUFFIX: Final = "--output truncated--"  # of the agent, at the end of each stream that it cuts
+SERVICE_SUFFIX: Final = "---Output truncated---"  # of the service, in lists
+SEPARATOR: Final = "\n----------ERROR-------\n"
+SHELL_DOCUMENT, POWERSHELL_DOCUMENT = "AWS-RunShellScript", "AWS-RunPowerShellScript"
+DELIVERY_LIMITS: Final = (30, 2_592_000)  # seconds
+WORKERS: Final = 32  # scripts that run at a time on this machine
+
+# The limits above in one place for the tests: name -> value.
+LIMITS: Final = {
+    "instance ids": MAX_IDS,
+    "page": PAGE,
+    "stdout": STDOUT_LIMIT,
+    "stderr": STDERR_LIMIT,
+    "list output": DETAIL_LIMIT,
+    "shortest delivery time-out": DELIVERY_LIMITS[0],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FleetInstance:
+    """An instance that can run commands.
+
+    Args:
+        home: directory that the script runs in; None if nothing runs there.
+        online: its agent takes commands.
+        platform: ``Linux`` or ``Windows``.
+        hangs: a command never ends there.
+    """
+
+    instance_id: str
+    home: Path | None
+    online: bool = True
+    platform: str = "Linux"
+    hangs: bool = False
+
+
+@dataclass(slots=True)
+class _Invocation:
+    instance: FleetInstance
+    status: str = "Pending"
+    details: str = "Pending"
+    stdout: str = ""
+    stderr: str = ""
+    exit_status: int = -1
+    process: subprocess.Popen[bytes] | None = None
+
+    def finish(self, status: str, details: str) -> None:
+        """Set the final status, once."""
+        if self.status in ("Pending", "InProgress"):
+            self.status, self.details = status, details
+
+
+@dataclass(slots=True)
+class _Command:
+    command_id: str
+    region: str
+    owner: str
+    document: str
+    comment: str
+    script: str
+    delivery: float
+    execution: float
+    concurrency: int
+    max_errors: int
+    sent_at: float
+    invocations: dict[str, _Invocation]
+    cancelled: bool = False
+    errors: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class RunCommand:
+    """The service.
+
+    Args:
+        find: region and instance id -> the instance, None if there is none.
+        speed: time-outs pass so many times as fast.
+        eventual: seconds until a command can be seen.
+        rate: calls of List and Get a second, for the whole account; None for no limit.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str, str], FleetInstance | None],
+        *,
+        speed: float = 1.0,
+        eventual: float = 0.0,
+        rate: float | None = None,
+    ) -> None:
+        self._find = find
+        self._speed = speed
+        self._eventual = eventual
+        self._rate = rate
+        self._recent: deque[float] = deque()
+        self._lock = threading.Lock()
+        self._commands: dict[str, _Command] = {}
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="run-command")
+        self._actions: dict[str, Callable[[dict[str, Any], Key, str], Any]] = {
+            "SendCommand": self._send,
+            "ListCommandInvocations": self._list_invocations,
+            "GetCommandInvocation": self._get_invocation,
+            "CancelCommand": self._cancel,
+            "ListCommands": self._list_commands,
+        }
+
+    def call(self, action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+        """Answer one call; LookupError for what is not ours."""
+        handler = self._actions.get(action)
+        if handler is None:
+            raise LookupError(action)
+        return json_reply(handler(values, key, region))
+
+    def stop(self) -> None:
+        """Kill every script."""
+        for command in self._commands.values():
+            command.cancelled = True
+            for invocation in command.invocations.values():
+                _kill(invocation.process)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    # --- sending
+    def _send(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
+        ids = list(dict.fromkeys(values.get("InstanceIds") or []))
+        if not 1 <= len(ids) <= MAX_IDS:
+            raise ServiceError("ValidationException", f"InstanceIds: 1 to {MAX_IDS} ids, not {len(ids)}")
+        document = values.get("DocumentName")
+        if document not in (SHELL_DOCUMENT, POWERSHELL_DOCUMENT):
+            raise ServiceError("InvalidDocument", f"Document with name {document} does not exist.")
+        found = [self._find(region, instance_id) for instance_id in ids]
+        if None in found:
+            raise ServiceError("InvalidInstanceId", "Instances not in a valid state for account")
+        parameters = values.get("Parameters") or {}
+        delivery = int(values.get("TimeoutSeconds") or 3600)
+        if not DELIVERY_LIMITS[0] <= delivery <= DELIVERY_LIMITS[1]:
+            raise ServiceError("ValidationException", f"TimeoutSeconds {delivery} is out of range")
+        command = _Command(
+            str(uuid.uuid4()),
+            region,
+            key.principal.arn,
+            str(document),
+            str(values.get("Comment") or "")[:100],
+            "\n".join(str(line) for line in parameters.get("commands") or []),
+            delivery,
+            float((parameters.get("executionTimeout") or ["3600"])[0]),
+            _share(str(values.get("MaxConcurrency") or "50"), len(ids)),
+            _share(str(values.get("MaxErrors") or "0"), len(ids), least=0),
+            time.monotonic(),
+            {instance.instance_id: _Invocation(instance) for instance in found if instance is not None},
+        )
+        with self._lock:
+            self._commands[command.command_id] = command
+        threading.Thread(target=self._deliver, args=(command,), name="deliver", daemon=True).start()
+        return {"Command": _described(command)}
+
+    def _deliver(self, command: _Command) -> None:
+        """Hand the command out, at most MaxConcurrency at a time, until MaxErrors is exceeded."""
+        slots = threading.Semaphore(command.concurrency)
+
+        def run(invocation: _Invocation) -> None:
+            try:
+                self._run(command, invocation)
+            finally:
+                with command.lock:
+                    command.errors += invocation.details in ("Failed", "TimedOut", "Undeliverable")
+                slots.release()
+
+        for invocation in command.invocations.values():
+            slots.acquire()
+            if command.cancelled:
+                invocation.finish("Cancelled", "Cancelled")
+                slots.release()
+            elif command.errors > command.max_errors:
+                invocation.finish("Cancelled", "Terminated")
+                slots.release()
+            elif not invocation.instance.online:
+                slots.release()
+                threading.Timer(command.delivery / self._speed, self._undelivered, (invocation,)).start()
+            else:
+                with contextlib.suppress(RuntimeError):  # the sandbox is ending
+                    self._workers.submit(run, invocation)
+
+    @staticmethod
+    def _undelivered(invocation: _Invocation) -> None:
+        invocation.finish("TimedOut", "Delivery Timed Out")
+
+    def _run(self, command: _Command, invocation: _Invocation) -> None:
+        instance = invocation.instance
+        if (instance.platform == "Windows") != (command.document == POWERSHELL_DOCUMENT) or instance.home is None:
+            invocation.finish("Failed", "InvalidPlatform")
+            return
+        if command.cancelled:
+            invocation.finish("Cancelled", "Cancelled")
+            return
+        script = "sleep 100000" if instance.hangs else command.script
+        folder = instance.home / f"command-{command.command_id}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / "_script.sh"
+        file.write_text(script, encoding="utf-8")
+        environ = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(instance.home), "TMPDIR": str(folder)}
+        process = subprocess.Popen(
+            ["sh", str(file)],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        invocation.process = process
+        invocation.status = invocation.details = "InProgress"
+        try:
+            stdout, stderr = process.communicate(timeout=command.execution / self._speed)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            stdout, stderr = process.communicate()
+            invocation.finish("TimedOut", "Execution Timed Out")
+        invocation.stdout = _cut(stdout.decode("utf-8", "replace"), STDOUT_LIMIT)
+        invocation.stderr = _cut(stderr.decode("utf-8", "replace"), STDERR_LIMIT)
+        invocation.exit_status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+        if command.cancelled:
+            invocation.finish("Cancelled", "Cancelled")
+        result = "Success" if process.returncode == 0 else "Failed"
+        invocation.finish(result, result)
+
+    # --- asking
+    def _check_rate(self) -> None:
+        if self._rate is None:
+            return
+        now = time.monotonic()
+        with self._lock:
+            while self._recent and self._recent[0] <= now - 1:
+                self._recent.popleft()
+            if len(self._recent) >= self._rate:
+                raise ServiceError("ThrottlingException", "Rate exceeded")
+            self._recent.append(now)
+
+    def _visible(self, values: dict[str, Any], region: str) -> _Command | None:
+        command = self._commands.get(str(values.get("CommandId") or ""))
+        if command is None or command.region != region:
+            raise ServiceError("InvalidCommandId", "The command id does not exist.")
+        return command if time.monotonic() >= command.sent_at + self._eventual else None
+
+    def _list_invocations(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+        self._check_rate()
+        command = self._visible(values, region)
+        rows = list(command.invocations.values()) if command else []
+        start = int(values.get("NextToken") or 0)
+        size = min(int(values.get("MaxResults") or PAGE), PAGE)
+        reply: dict[str, Any] = {
+            "CommandInvocations": [
+                _row(command, invocation, details=bool(values.get("Details")))
+                for invocation in rows[start : start + size]
+                if command is not None
+            ]
+        }
+        if start + size < len(rows):
+            reply["NextToken"] = str(start + size)
+        return reply
+
+    def _get_invocation(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+        self._check_rate()
+        command = self._visible(values, region)
+        invocation = command.invocations.get(str(values.get("InstanceId"))) if command else None
+        if command is None or invocation is None:
+            raise ServiceError("InvocationDoesNotExist", "The command ID and managed node ID did not match.")
+        final = invocation.status not in ("Pending", "InProgress")
+        return {
+            "CommandId": command.command_id,
+            "InstanceId": invocation.instance.instance_id,
+            "Status": invocation.status,
+            "StatusDetails": invocation.details,
+            "StandardOutputContent": invocation.stdout if final else "",
+            "StandardErrorContent": invocation.stderr if final else "",
+            "ResponseCode": invocation.exit_status if final else -1,
+        }
+
+    def _cancel(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+        command = self._visible(values, region)
+        if command is not None:
+            command.cancelled = True
+            for invocation in command.invocations.values():
+                if invocation.process is None:
+                    invocation.finish("Cancelled", "Cancelled")
+                else:
+                    _kill(invocation.process)
+        return {}
+
+    def _list_commands(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+        self._check_rate()
+        wanted = values.get("CommandId")
+        commands = [command for command in self._commands.values() if command.region == region]
+        return {"Commands": [_described(one) for one in commands if wanted in (None, one.command_id)][:PAGE]}
+
+
+def _share(text: str, total: int, *, least: int = 1) -> int:
+    """Read ``10`` or ``10%`` of so many."""
+    number = int(text.rstrip("%") or 0)
+    return max(total * number // 100 if text.endswith("%") else number, least)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut a stream as the agent does: within the limit, its mark included."""
+    return text if len(text) <= limit else text[: limit - len(AGENT_SUFFIX)] + AGENT_SUFFIX
+
+
+def _row(command: _Command, invocation: _Invocation, *, details: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "CommandId": command.command_id,
+        "InstanceId": invocation.instance.instance_id,
+        "Status": invocation.status,
+        "StatusDetails": invocation.details,
+        "CommandPlugins": [],
+    }
+    if details:
+        output = invocation.stdout + (SEPARATOR + invocation.stderr if invocation.stderr else "")
+        if len(output) > DETAIL_LIMIT:
+            output = output[: DETAIL_LIMIT - len(SERVICE_SUFFIX)] + SERVICE_SUFFIX
+        final = invocation.status not in ("Pending", "InProgress")
+        plugin: dict[str, Any] = {
+            "Name": "aws:runShellScript",
+            "Status": invocation.status,
+            "StatusDetails": invocation.details,
+        }
+        plugin |= {"ResponseCode": invocation.exit_status if final else -1, "Output": output if final else ""}
+        row["CommandPlugins"] = [plugin]
+    return row
+
+
+def _described(command: _Command) -> dict[str, Any]:
+    running = any(one.status in ("Pending", "InProgress") for one in command.invocations.values())
+    return {
+        "CommandId": command.command_id,
+        "DocumentName": command.document,
+        "Comment": command.comment,
+        "Status": "InProgress" if running else "Success" if not command.errors else "Failed",
+        "InstanceIds": list(command.invocations),
+        "TargetCount": len(command.invocations),
+        "ErrorCount": command.errors,
+    }
+
+
+def _kill(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)

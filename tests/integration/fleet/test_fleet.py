@@ -1,0 +1,267 @@
+"""``fleet`` against the sandbox's Run Command: instances that really run the script, with the limits of the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.services.run_command import (
+    AGENT_SUFFIX,
+    DETAIL_LIMIT,
+    LIMITS,
+    SERVICE_SUFFIX,
+    STDERR_LIMIT,
+    STDOUT_LIMIT,
+)
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+from tests.integration.conftest import AWS_RUNAS, RunAs
+
+COUNT = 12
+FLEET = ("fleet", "--on", "tag:Fleet=yes", "--yes")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    home = tmp_path_factory.mktemp("home")
+    base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
+    options = SandboxOptions(instances=COUNT, eventual=0.3)
+    with start_sandbox(options, base=base | {"HOME": str(home)}) as running:
+        yield running
+
+
+def objects(output: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def on_the_instance(number: int) -> str:
+    """Shell text that is true on one instance only: each runs in a directory below its id."""
+    return f'case "$PWD" in *i-0f1ee7{number:011d}*) true;; *) false;; esac'
+
+
+def test_every_instance_runs_the_command_and_short_outputs_cost_no_further_call(fleet: Sandbox, runas: RunAs) -> None:
+    before = fleet.count("GetCommandInvocation")
+    done = runas(fleet, *FLEET, "-O", "jsonl", "my-profile", "--", 'echo {{ssm:x}} "it\'s"; echo err >&2')
+    assert done.returncode == 0, done.stderr
+    rows = objects(done.stdout)
+    assert sorted(row["name"] for row in rows) == [f"fleet-{number:03d}" for number in range(COUNT)]
+    assert {row["stdout"] for row in rows} == {"{{ssm:x}} it's\n"}
+    assert {row["exit"] for row in rows} == {0}
+    assert list(rows[0]) == [
+        "name", "id", "account", "profile", "region", "status", "exit", "stdout", "stderr", "truncated", "seconds",
+        "command_id",
+    ]  # fmt: skip
+    assert fleet.count("GetCommandInvocation") == before
+
+
+def test_three_failures_are_named_and_decide_the_status(fleet: Sandbox, runas: RunAs) -> None:
+    wrong = " || ".join(on_the_instance(number) for number in (2, 5, 7))
+    done = runas(fleet, *FLEET, "--max-errors", "3", "my-profile", "--", f"if {wrong}; then exit 9; fi")
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.decode().splitlines() if "failed with status 9" in line]
+    assert [line.split()[1] for line in sorted(failed)] == ["fleet-002", "fleet-005", "fleet-007"]
+    table = done.stdout.decode()
+    assert table.count("failed 9") == 3
+    assert table.count("success") == COUNT - 3
+
+
+def test_the_first_error_stops_what_was_not_sent(fleet: Sandbox, runas: RunAs) -> None:
+    done = runas(fleet, *FLEET, "--max-concurrency", "1", "-O", "jsonl", "my-profile", "--", "exit 3")
+    assert done.returncode == 1
+    states = sorted(row["status"] for row in objects(done.stdout))
+    assert states == ["failed"] + ["not-run"] * (COUNT - 1)
+
+
+def test_long_output_comes_whole(fleet: Sandbox, runas: RunAs, tmp_path: Path) -> None:
+    command = "i=0; while [ $i -lt 5000 ]; do echo line $i of a long log; i=$((i+1)); done"
+    done = runas(
+        fleet, "fleet", "--on", "Name:fleet-00[01]", "-O", "jsonl", "--dir", str(tmp_path / "d"), "my-profile", "--",
+        command,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = "".join(f"line {number} of a long log\n" for number in range(5000))
+    assert [(row["stdout"] == expected, row["truncated"]) for row in objects(done.stdout)] == [(True, False)] * 2
+    written = sorted(path.name for path in (tmp_path / "d").iterdir())
+    assert written[:3] == [f"fleet-000.i-0f1ee700000000000.{suffix}" for suffix in ("err", "out", "status")]
+    assert (tmp_path / "d" / written[1]).read_text() == expected
+
+
+def test_output_that_does_not_fit_is_called_truncated(fleet: Sandbox, runas: RunAs) -> None:
+    command = "head -c 300000 /dev/urandom | base64"  # nothing that gzip makes smaller
+    done = runas(fleet, "fleet", "--on", "Name:fleet-000", "-O", "text", "my-profile", "--", command)
+    assert done.returncode == 0
+    assert b"of the output is missing]" in done.stdout
+
+
+def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: Sandbox, runas: RunAs) -> None:
+    selection = ("fleet", "--on", "Name:odd-offline", "--on", "Name:fleet-001", "--on", "i-0123abcd")
+    done = runas(fleet, *selection, "my-profile", "--", "true")
+    assert done.returncode == 1
+    assert b"odd-offline (i-0f1ee7ff000000001) is offline" in done.stderr
+    assert b"knows no instance i-0123abcd in us-east-1" in done.stderr
+    assert runas(fleet, *selection, "--skip-offline", "my-profile", "--", "true").returncode == 0
+    nothing = runas(fleet, "fleet", "--on", "Name:odd-offline", "my-profile", "--", "true")
+    assert nothing.returncode == 5
+
+
+def test_another_platform_is_refused_and_a_hanging_command_times_out(fleet: Sandbox, runas: RunAs) -> None:
+    done = runas(fleet, "fleet", "--on", "Name:odd-windows", "-O", "jsonl", "my-profile", "--", "true")
+    assert done.returncode == 6
+    assert objects(done.stdout)[0]["status"] == "refused"
+    done = runas(fleet, "fleet", "--on", "Name:odd-hangs", "--timeout", "1s", "-O", "jsonl", "my-profile", "--", "true")
+    assert done.returncode == 1
+    assert objects(done.stdout)[0]["status"] == "timed-out"
+
+
+def test_two_regions_each_have_their_own_instances(fleet: Sandbox, runas: RunAs) -> None:
+    done = runas(
+        fleet, "fleet", "--on", "Name:fleet-000", "--on", "Name:abroad-*", "--regions", "us-east-1,eu-west-1",
+        "-O", "jsonl", "my-profile", "--", "true",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    places = sorted((row["name"], row["region"]) for row in objects(done.stdout))
+    assert places == [(f"abroad-{number}", "eu-west-1") for number in range(4)] + [("fleet-000", "us-east-1")]
+
+
+def test_ctrl_c_cancels_and_the_run_can_be_seen_later(fleet: Sandbox, runas: RunAs) -> None:
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "fleet", "--on", "Name:fleet-00[0-3]", "my-profile", "--", "sleep 600"],
+        env=fleet.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    sent = fleet.count("SendCommand")
+    deadline = time.monotonic() + 60
+    while fleet.count("ListCommandInvocations") == 0 or fleet.count("SendCommand") == sent - 1:
+        assert time.monotonic() < deadline
+    started = fleet.count("ListCommandInvocations")
+    while fleet.count("ListCommandInvocations") < started + 2:
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout.decode().count("cancelled") == 4
+    run_id = runas(fleet, "fleet", "list", "my-profile").stdout.split()[0].decode()
+    status = runas(fleet, "fleet", "status", run_id)
+    assert status.stdout.decode().count("cancelled") == 4
+    assert status.returncode == 1
+
+
+def test_a_killed_run_is_found_again_with_its_outputs(fleet: Sandbox, runas: RunAs) -> None:
+    before = fleet.count("SendCommand")
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "fleet", "--on", "Name:fleet-00[0-1]", "my-profile", "--", "seq 1 3000"],
+        env=fleet.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    polled = fleet.count("ListCommandInvocations")
+    while fleet.count("SendCommand") == before or fleet.count("ListCommandInvocations") == polled:
+        assert time.monotonic() < deadline
+    process.kill()
+    process.wait()
+    run_id = runas(fleet, "fleet", "list").stdout.split()[0].decode()
+    output = b""
+    while output.count(b"fleet-001: 3000\n") == 0:
+        assert time.monotonic() < deadline
+        output = runas(fleet, "fleet", "output", run_id).stdout
+    assert output.count(b"fleet-000: ") == 3000
+
+
+def test_many_instances_are_not_asked_without_a_yes(fleet: Sandbox, runas: RunAs) -> None:
+    done = runas(fleet, "fleet", "--on", "tag:Fleet=yes", "my-profile", "--", "true")
+    assert done.returncode == 2
+    assert b"12 instances are selected; add --yes" in done.stderr
+    listed = runas(fleet, "fleet", "--on", "tag:Fleet=yes", "--dry-run", "my-profile")
+    assert listed.stdout.count(b"\n") == COUNT
+
+
+def test_json_lines_stay_whole_when_the_reader_leaves(fleet: Sandbox) -> None:
+    command = " ".join([*AWS_RUNAS, *FLEET, "-O", "jsonl", "my-profile", "--", "hostname", "| head -n 2"])
+    done = subprocess.run(["sh", "-c", command], env=fleet.environ, capture_output=True, check=False, timeout=100)
+    assert len(objects(done.stdout)) == 2
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--on", "all", "my-profile"), "no command given"),
+        (("my-profile", "--", "true"), "no instances selected"),
+        (("--on", "web", "my-profile", "--", "true"), "is not a selector"),
+        (("--on", "all", "--max-errors", "many", "my-profile", "--", "true"), "--max-errors 'many'"),
+        (("--on", "all", "--timeout", "90", "my-profile", "--", "true"), "--timeout"),
+        (("--on", "all", "-O", "xml", "my-profile", "--", "true"), "'xml' is not a format"),
+        (("--on", "all", "--full", "ftp:x", "my-profile", "--", "true"), "--full 'ftp:x'"),
+        (("--on", "all", "--script", "/nonexistent", "my-profile"), "cannot be read"),
+        (("status", "nonsense"), "no fleet run 'nonsense'"),
+        (("status",), "needs the id of a run"),
+    ],
+)
+def test_a_wrong_command_line_names_the_value(
+    fleet: Sandbox, runas: RunAs, arguments: tuple[str, ...], words: str
+) -> None:
+    done = runas(fleet, "fleet", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("instance ids", 50),
+        ("page", 50),
+        ("stdout", 24_000),
+        ("stderr", 8_000),
+        ("list output", 2_500),
+        ("shortest delivery time-out", 30),
+    ],
+)
+def test_the_sandbox_has_the_limits_of_the_service(limit: str, value: int) -> None:
+    assert LIMITS[limit] == value
+
+
+@pytest.mark.parametrize("size", [STDOUT_LIMIT - 1, STDOUT_LIMIT, STDOUT_LIMIT + 1])
+def test_the_sandbox_cuts_streams_where_the_agent_does(fleet: Sandbox, size: int) -> None:
+    import boto3
+
+    environ = fleet.environ
+    keys = subprocess.run([*AWS_RUNAS, "-O", "json", "my-profile"], env=environ, capture_output=True, check=True).stdout
+    found = json.loads(keys)
+    ssm = boto3.client(
+        "ssm",
+        region_name="us-east-1",
+        endpoint_url=environ["AWS_ENDPOINT_URL"],
+        aws_access_key_id=found["AccessKeyId"],
+        aws_secret_access_key=found["SecretAccessKey"],
+        aws_session_token=found["SessionToken"],
+    )
+    command = f"head -c {size} /dev/zero | tr '\\0' x; head -c {STDERR_LIMIT + 1} /dev/zero | tr '\\0' e >&2"
+    instance = "i-0f1ee700000000000"
+    parameters = {"commands": [command]}
+    sent = ssm.send_command(InstanceIds=[instance], DocumentName="AWS-RunShellScript", Parameters=parameters)
+    command_id = sent["Command"]["CommandId"]
+    deadline, reply = time.monotonic() + 60, {"Status": "Pending"}
+    while reply["Status"] in ("Pending", "InProgress"):
+        assert time.monotonic() < deadline
+        try:
+            reply = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance)
+        except ssm.exceptions.InvocationDoesNotExist:
+            continue  # eventual consistency
+    assert len(reply["StandardOutputContent"]) == min(size, STDOUT_LIMIT)
+    assert reply["StandardOutputContent"].endswith(AGENT_SUFFIX) == (size > STDOUT_LIMIT)
+    assert reply["StandardErrorContent"].endswith(AGENT_SUFFIX)
+    rows = ssm.list_command_invocations(CommandId=command_id, Details=True)["CommandInvocations"]
+    output = rows[0]["CommandPlugins"][0]["Output"]
+    assert len(output) == DETAIL_LIMIT
+    assert output.endswith(SERVICE_SUFFIX)
