@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from aws_runas.cli.commands.fleet.options import ASK_ABOVE, FleetOptions
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
@@ -24,7 +24,6 @@ EXAMPLES = (
     ("aws-runas fleet --on all --script fix.sh --max-errors 5% prod", "Run a script, stop after 5 % of failures"),
     ("aws-runas fleet status ID", "Show a run again, also after a crash"),
 )
-ASK_ABOVE = 10  # instances
 # flag names, metavar, default, help
 VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--profiles",), "A,B", None, "Profiles or role ARNs instead of the one profile"),
@@ -36,7 +35,7 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--script",), "FILE", None, "Read the command from a file"),
     (("--cwd",), "DIRECTORY", None, "Directory to run in (default: the agent's own)"),
     (("--user",), "USER", None, "Run as this user with sudo (default: root, as the agent)"),
-    (("-O", "--output"), "FORMAT", None, "table, text, json or jsonl (default table)"),
+    (("-O", "--output"), "FORMAT", None, "Output format: table, text, json or jsonl (default table)"),
     (("--dir",), "DIRECTORY", None, "Also write NAME.out, NAME.err and NAME.status for each instance"),
     (("--full",), "WHERE", "auto", "Whole outputs: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
 )
@@ -49,51 +48,6 @@ SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 DELIVERY_RANGE = (30, 2_592_000)  # seconds; SendCommand
 EXECUTION_RANGE = (1, 172_800)  # seconds; AWS-RunShellScript
-
-
-@dataclass(frozen=True, slots=True)
-class FleetOptions:
-    """What to run where.
-
-    Args:
-        action: one of ACTIONS.
-        profile: None if none was named.
-        run_id: for every action but run and list.
-        command: shell text; "" if a script file is used.
-        selectors: the values of ``--on``.
-        profiles, regions: every pair of them; empty for the one profile and its region.
-        max_concurrency, max_errors: numbers or percentages, over all pairs.
-        execution, delivery: seconds.
-        script: file with the command, None if it is on the command line.
-        output: one of FORMATS.
-        directory: where each host's output is also written.
-        full: ``auto``, ``none``, ``s3:BUCKET/PREFIX`` or ``logs:GROUP``.
-    """
-
-    action: str
-    flags: GlobalFlags
-    profile: str | None = None
-    run_id: str = ""
-    command: str = ""
-    selectors: tuple[str, ...] = ()
-    profiles: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    max_concurrency: str = "50"
-    max_errors: str = "0"
-    execution: int = 3600
-    delivery: int = 120
-    script: str | None = None
-    powershell: bool = False
-    cwd: str | None = None
-    user: str | None = None
-    output: str = "table"
-    directory: str | None = None
-    dry_run: bool = False
-    yes: bool = False
-    skip_offline: bool = False
-    full: str = "auto"
-    pack: bool = True
-    words: tuple[str, ...] = field(default=(), repr=False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -222,10 +176,3 @@ def _full(text: str) -> str:
     if text in ("auto", "none") or (kind in ("s3", "logs") and rest):
         return text
     raise UsageError(f"--full {text!r} is unknown", code="usage", hint="auto, none, s3:BUCKET/PREFIX or logs:GROUP")
-
-
-def share(text: str, total: int, least: int) -> int:
-    """Return ``10`` as it is and ``10%`` as a share of a total, at least `least`."""
-    if text.endswith("%"):
-        return max(total * int(text[:-1]) // 100, least)
-    return int(text)

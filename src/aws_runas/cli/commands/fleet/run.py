@@ -14,7 +14,7 @@ from typing import Final
 
 from aws_runas.aws.access import Access
 from aws_runas.cli.access import open_access_for
-from aws_runas.cli.commands.fleet.command import ASK_ABOVE, FleetOptions, share
+from aws_runas.cli.commands.fleet.options import ASK_ABOVE, FleetOptions, share
 from aws_runas.cli.commands.fleet.report import FleetReport, as_text, exit_status, table
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result

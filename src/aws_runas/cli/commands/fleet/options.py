@@ -1,0 +1,61 @@
+"""What the command line of ``fleet`` asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aws_runas.cli.parsing.flags import GlobalFlags
+
+ASK_ABOVE = 10  # instances
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """What to run where.
+
+    Args:
+        action: one of ACTIONS.
+        profile: None if none was named.
+        run_id: for every action but run and list.
+        command: shell text; "" if a script file is used.
+        selectors: the values of ``--on``.
+        profiles, regions: every pair of them; empty for the one profile and its region.
+        max_concurrency, max_errors: numbers or percentages, over all pairs.
+        execution, delivery: seconds.
+        script: file with the command, None if it is on the command line.
+        output: one of FORMATS.
+        directory: where each host's output is also written.
+        full: ``auto``, ``none``, ``s3:BUCKET/PREFIX`` or ``logs:GROUP``.
+    """
+
+    action: str
+    flags: GlobalFlags
+    profile: str | None = None
+    run_id: str = ""
+    command: str = ""
+    selectors: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    max_concurrency: str = "50"
+    max_errors: str = "0"
+    execution: int = 3600
+    delivery: int = 120
+    script: str | None = None
+    powershell: bool = False
+    cwd: str | None = None
+    user: str | None = None
+    output: str = "table"
+    directory: str | None = None
+    dry_run: bool = False
+    yes: bool = False
+    skip_offline: bool = False
+    full: str = "auto"
+    pack: bool = True
+    words: tuple[str, ...] = field(default=(), repr=False)
+
+
+def share(text: str, total: int, least: int) -> int:
+    """Return ``10`` as it is and ``10%`` as a share of a total, at least `least`."""
+    if text.endswith("%"):
+        return max(total * int(text[:-1]) // 100, least)
+    return int(text)
