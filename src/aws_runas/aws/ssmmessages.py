@@ -1,8 +1,7 @@
 """The signature of the data channel's opening request (spec 13.1).
 
 The address holds raw base64 in its query. It is dialled byte for byte, but the service checks the signature over a
-query that was parsed and quoted anew, while botocore signs a query as it stands. So a request with the rebuilt query is
-signed, and only its headers are used.
+query that was parsed and quoted again. So a request with the rebuilt query is signed, and only its headers are used.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ def is_signed(url: str) -> bool:
     return any(name.lower().startswith("x-amz-") for name, _ in _pairs(url))
 
 
-def sign_stream_request(url: str, credentials: Credentials, region: str) -> list[tuple[str, str]]:
+def sign_stream_request(url: str, credentials: Credentials, region: str, now: float) -> list[tuple[str, str]]:
     """Return the headers that sign a GET of this address.
 
     Args:
         url: ``wss://...``, as it will be dialled.
         credentials: to sign with.
         region: of the service.
+        now: seconds since the epoch.
 
     Returns:
         X-Amz-Date, X-Amz-Security-Token where there is one, and Authorization; [] where the address is signed already.
@@ -45,7 +45,7 @@ def sign_stream_request(url: str, credentials: Credentials, region: str) -> list
         credentials=credentials,
         service=SERVICE,
         region=region,
-        timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+        timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)),
     )
     return list(headers.items())
 

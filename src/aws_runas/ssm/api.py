@@ -5,6 +5,7 @@ Replies become values here; errors become ours, and say which permission is miss
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -158,7 +159,7 @@ class SsmApi:
         """See transport.service.SessionService."""
         from aws_runas.aws.ssmmessages import sign_stream_request
 
-        return sign_stream_request(url, self._access.provider.credentials(), self._access.region())
+        return sign_stream_request(url, self._access.provider.credentials(), self._access.region(), time.time())
 
     def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
         """See transport.service.SessionService."""

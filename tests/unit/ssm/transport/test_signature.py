@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import datetime
 
-import botocore.auth
-import pytest
-
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.ssmmessages import is_signed, sign_stream_request
 
@@ -14,15 +11,11 @@ URL = "wss://ssmmessages.us-east-1.amazonaws.com/v1/data-channel/me@x.com-0abc?r
 KEYS = Credentials("AKID", "SECRET", "TOK")
 
 
-@pytest.fixture
-def _at_the_vectors_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    moment = datetime.datetime(2023, 11, 14, 22, 13, 20)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_args, **_named: moment)
+NOW = datetime.datetime(2023, 11, 14, 22, 13, 20, tzinfo=datetime.UTC).timestamp()
 
 
-@pytest.mark.usefixtures("_at_the_vectors_time")
 def test_the_vector_of_the_specification() -> None:
-    headers = dict(sign_stream_request(URL, KEYS, "us-east-1"))
+    headers = dict(sign_stream_request(URL, KEYS, "us-east-1", NOW))
     assert headers == {
         "X-Amz-Date": "20231114T221320Z",
         "X-Amz-Security-Token": "TOK",
@@ -33,7 +26,7 @@ def test_the_vector_of_the_specification() -> None:
 
 
 def test_keys_of_a_user_need_no_token() -> None:
-    headers = dict(sign_stream_request(URL, Credentials("AKID", "SECRET"), "us-east-1"))
+    headers = dict(sign_stream_request(URL, Credentials("AKID", "SECRET"), "us-east-1", NOW))
     assert "SignedHeaders=host;x-amz-date," in headers["Authorization"]
 
 
@@ -41,4 +34,4 @@ def test_an_address_that_is_signed_already_is_not_signed_again() -> None:
     signed = URL + "&X-Amz-Signature=00ff"
     assert is_signed(signed)
     assert not is_signed(URL)
-    assert sign_stream_request(signed, KEYS, "us-east-1") == []
+    assert sign_stream_request(signed, KEYS, "us-east-1", NOW) == []
