@@ -299,7 +299,7 @@ def test_stalled_reader_holds_up_only_its_own_session(sandbox: Sandbox) -> None:
 
 
 def test_agent_that_was_killed_is_reported_and_new_connections_use_another_session(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox()
+    sandbox = make_sandbox(agent_manners="kind")  # which leaves at once, not in the next burst
     with (
         serving(echo) as server,
         forwarding(sandbox, "--sessions", "1", PROFILE, f"{TARGET}:{server.port}") as forward,
@@ -314,7 +314,7 @@ def test_agent_that_was_killed_is_reported_and_new_connections_use_another_sessi
 
 
 def test_connections_of_an_agent_that_comes_back_continue(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox()
+    sandbox = make_sandbox(agent_manners="kind")  # which leaves at once, not in the next burst
     with (
         serving(echo) as server,
         forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward,
