@@ -91,10 +91,10 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
         external_id=flags.external_id,
         session=flags.session,
         refresh=flags.refresh,
-        role_session_name=flags.role_session_name,
+        role_session_name=_name(flags.role_session_name, "role session name"),
         session_tags=tuple(_pair(tag) for tag in flags.session_tags),
         transitive_tags=flags.transitive_tags,
-        source_identity=flags.source_identity,
+        source_identity=_name(flags.source_identity, "source identity"),
         policy=flags.session_policy,
         policy_arns=flags.session_policy_arns,
     )
@@ -108,6 +108,21 @@ def _logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] 
 
     logger = logging.getLogger("aws_runas.credentials")
     return logger.debug, logger.debug if verbosity > 1 else None
+
+
+def _name(text: str | None, what: str) -> str | None:
+    """Check a name by the rule that AWS has for it (AWS API reference, sts AssumeRole)."""
+    if text is None:
+        return None
+    if not all(letter.isascii() and (letter.isalnum() or letter in "_+=,.@-") for letter in text):
+        raise UsageError(
+            f"{what} {text!r} has a character that is not allowed",
+            code="name-invalid",
+            hint="it may have letters, digits and _+=,.@-",
+        )
+    if not 2 <= len(text) <= 64:
+        raise UsageError(f"{what} {text!r} must have 2 to 64 characters", code="name-invalid")
+    return text
 
 
 def _pair(text: str) -> tuple[str, str]:

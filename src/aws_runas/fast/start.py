@@ -53,6 +53,8 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> Non
         return
     variables = environment.base(environ, found["profile"], found["region"])
     try:
+        if not call.name and not _is_program(call.program[0], environ):
+            return  # it may be a profile, and the full path has the words for that
         if not call.in_environment:
             _beside(call.program, variables, found, words, serve)
         from aws_runas.run import program as starting
@@ -102,6 +104,12 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     call.in_environment = "E" in letters or is_on(environ, "RUNAS_ENV_CREDENTIALS")
     call.session = "s" in letters or is_on(environ, "RUNAS_SESSION_CREDENTIALS")
     return call
+
+
+def _is_program(name: str, environ: "Mapping[str, str]") -> bool:
+    from aws_runas.run import program
+
+    return program.find(name, environ) is not None
 
 
 def _print(found: dict[str, str], output: str) -> None:

@@ -82,7 +82,7 @@ def _resolve(words: "Sequence[str]", variables: "Mapping[str, str]") -> tuple[st
 
     command = shell.command(words, variables)
     if command is None:
-        raise ProgramError(f"{words[0]!r} was not found", code="program-not-found", exit_status=127)
+        raise ProgramError(f"program {words[0]!r} was not found in PATH", code="program-not-found", exit_status=127)
     return command[0], command
 
 
@@ -101,7 +101,7 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
     """
     if "/" in name:
         if not os.path.exists(name):
-            raise ProgramError(f"{name!r} was not found", code="program-not-found", exit_status=127)
+            raise ProgramError(f"program {name!r} was not found", code="program-not-found", exit_status=127)
         if os.path.isdir(name):
             raise ProgramError(f"{name!r} is a directory", code="program-not-executable", exit_status=126)
         if not os.access(name, os.X_OK):

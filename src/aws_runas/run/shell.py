@@ -6,11 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 # The arguments reach the alias as the shell's own positional parameters: none of them is quoted or parsed again.
-_POSIX = (
-    'if type {name} >/dev/null 2>&1; then {name} "$@"; '
-    "else echo \"aws-runas: '{name}' was not found\" >&2; (exit 127); fi"
-)
-_FISH = "if type -q {name}; {name} $argv; else; echo \"aws-runas: '{name}' was not found\" >&2; exit 127; end"
+_NOT_FOUND = "echo \"aws-runas: program '{name}' was not found in PATH, nor as an alias or function of {shell}\" >&2"
+_POSIX = 'if type {name} >/dev/null 2>&1; then {name} "$@"; else ' + _NOT_FOUND + "; (exit 127); fi"
+_FISH = "if type -q {name}; {name} $argv; else; " + _NOT_FOUND + "; exit 127; end"
 SHELLS = {"bash": _POSIX, "zsh": _POSIX, "ksh": _POSIX, "mksh": _POSIX, "dash": _POSIX, "sh": _POSIX, "fish": _FISH}
 
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.+:@%,")
@@ -36,7 +34,7 @@ def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | N
     if not name or name.startswith("-") or name in RESERVED or not PLAIN.issuperset(name):
         return None  # quoted, it would not be taken for an alias
     separator = ["--"] if script is _FISH else [shell]
-    script = script.format(name=name)
+    script = script.format(name=name, shell=os.path.basename(shell))
     if os.path.basename(shell) == "bash" and not _has_terminal():
         # bash complains that it has no terminal to control, though none is wanted
         script = f"exec 2>&9 9>&-; {script}"

@@ -52,7 +52,9 @@ def test_a_function_has_the_environment_and_gives_its_status(with_shell: dict[st
 
 def test_what_is_neither_is_127(with_shell: dict[str, str]) -> None:
     ran = run([PROFILE, "no-such-thing", "word"], with_shell)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (127, b"", b"aws-runas: 'no-such-thing' was not found\n")
+    shell = Path(with_shell["SHELL"]).name
+    message = f"aws-runas: program 'no-such-thing' was not found in PATH, nor as an alias or function of {shell}\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (127, b"", message.encode())
 
 
 def test_a_word_of_the_shells_grammar_or_with_its_quotes_is_not_handed_to_it(with_shell: dict[str, str]) -> None:

@@ -31,11 +31,7 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_DEFAULT_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE, "AWS_DEFAULT_PROFILE": "nobody"}, True),
-    (
-        ["-E", PROFILE, *PROGRAM],
-        {"AWS_PROFILE": "sandbox", "SHELL": "/bin/bash"},
-        True,
-    ),  # it says that this is no program
+    (["-E", PROFILE, *PROGRAM], {"AWS_PROFILE": "sandbox", "SHELL": "/bin/bash"}, False),  # how to name the profile
     (["-E", PROFILE, "--", *PROGRAM], {"AWS_PROFILE": "sandbox"}, False),
     (["-E", ARN, *PROGRAM], {"AWS_PROFILE": "sandbox-user"}, False),
     (["-E", PROFILE, *PROGRAM], {"AWS_REGION": "eu-west-1"}, True),
@@ -76,6 +72,17 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-O", "env", PROFILE], {"RUNAS_OUTPUT_FORMAT": "json"}, True),
     (["--unset", PROFILE], {}, False),
     (["-V"], {}, False),
+    (["-E", "--profile", PROFILE, *PROGRAM], {}, True),
+    (["--profile", PROFILE], {}, True),
+    (["--profile", PROFILE, "-O", "json"], {"AWS_PROFILE": "nobody"}, True),
+    (["-E", "--profile", PROFILE, *PROGRAM, "-x"], {"AWS_PROFILE": "nobody"}, True),
+    (["-E", f"--profile={PROFILE}", *PROGRAM], {}, False),
+    (["-E", "--profile", "", *PROGRAM], {}, False),
+    (["--region", "eu-west-1", "-E", PROFILE, *PROGRAM], {}, False),
+    (["-E", PROFILE, *PROGRAM], {"RUNAS_VERBOSE": "maybe"}, False),
+    ([PROFILE, *PROGRAM], {"RUNAS_ENV_CREDENTIALS": "maybe"}, False),
+    (["-e", PROFILE], {}, False),
+    (["-q", PROFILE], {}, False),
 ]
 
 

@@ -60,6 +60,11 @@ def run(
             "aws-runas: to use profile staging: aws-runas --profile staging true, or unset AWS_PROFILE\n",
         ),
         (
+            ["staging", "true"], {"AWS_DEFAULT_PROFILE": "prod", "SHELL": "/bin/bash"}, 127,
+            "aws-runas: program 'staging' was not found; AWS_DEFAULT_PROFILE=prod already names the profile\n"
+            "aws-runas: to use profile staging: aws-runas --profile staging true, or unset AWS_DEFAULT_PROFILE\n",
+        ),
+        (
             ["shel", "prod", "i-deadbeef"], {}, 3,
             "aws-runas: 'shel' is neither a command nor a profile in ~/.aws/config\n"
             "aws-runas: did you mean the command shell or the profile shell?\n",
@@ -116,6 +121,16 @@ def run(
             ["serve", "prod"], {}, 2,
             "aws-runas: 'prod' is not a kind of server; use: aws-runas serve ecs prod, or aws-runas serve ec2 prod\n",
         ),
+        (["nosuch"], {"AWS_CONFIG_FILE": "/nonexist"}, 3,
+            "aws-runas: there is no profile 'nosuch', and no config file /nonexist (AWS_CONFIG_FILE)\n"
+            "aws-runas: name an existing file in AWS_CONFIG_FILE, or unset it\n"),
+        (["--list-profiles"], {}, 2, "aws-runas: unknown flag --list-profiles; use: aws-runas list profiles\n"),
+        (["--regoin", "x"], {}, 2, "aws-runas: unknown flag --regoin; did you mean --region?\n"),
+        (["--role-session-name", "bad name!", "prod"], {}, 2,
+            "aws-runas: role session name 'bad name!' has a character that is not allowed; "
+            "it may have letters, digits and _+=,.@-\n"),
+        (["default", "nosuchprogram"], {}, 127, "aws-runas: program 'nosuchprogram' was not found in PATH\n"),
+        (["default", "./nosuchprogram"], {}, 127, "aws-runas: program './nosuchprogram' was not found\n"),
         (["completion", "bash", "zsh"], {}, 2, "aws-runas: one shell only; use: aws-runas completion bash\n"),
         (["help", "shel"], {}, 2, "aws-runas: there is no command 'shel'; did you mean shell?\n"),
         (["--unset", "prod", "true"], {}, 2,

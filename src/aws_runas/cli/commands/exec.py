@@ -115,21 +115,19 @@ def _check_program(options: Options, env: Environment) -> None:
     """
     from aws_runas.run import program
 
-    try:
-        program.check(options.program, env.environ)
-    except ProgramError as error:
-        name = options.program[0]
-        variable = next((each for each in PROFILE_VARIABLES if env.environ.get(each, "").strip()), None)
-        if error.exit_status == 127 and variable and options.profile is None and name in env.profile_names():
-            import shlex
+    name = options.program[0]
+    variable = next((each for each in PROFILE_VARIABLES if env.environ.get(each, "").strip()), None)
+    not_found = "/" not in name and program.find(name, env.environ) is None
+    if variable and options.profile is None and not_found and name in env.profile_names():
+        import shlex
 
-            raise ProgramError(
-                f"program {name!r} was not found; {variable}={env.environ[variable]} already names the profile",
-                code="program-not-found",
-                exit_status=127,
-                hint=f"to use profile {name}: aws-runas --profile {shlex.join(options.program)}, or unset {variable}",
-            ) from None
-        raise
+        raise ProgramError(
+            f"program {name!r} was not found; {variable}={env.environ[variable]} already names the profile",
+            code="program-not-found",
+            exit_status=127,
+            hint=f"to use profile {name}: aws-runas --profile {shlex.join(options.program)}, or unset {variable}",
+        )
+    program.check(options.program, env.environ)
 
 
 def _check_profile(options: Options, env: Environment) -> None:
@@ -151,7 +149,14 @@ def _check_profile(options: Options, env: Environment) -> None:
     from aws_runas.config.files import config_path
     from aws_runas.fast.names import COMMANDS
 
-    path = str(config_path(env.environ, env.home)).replace(f"{env.home}/", "~/", 1)
+    config = config_path(env.environ, env.home)
+    if env.environ.get("AWS_CONFIG_FILE") and not config.exists():
+        raise ConfigError(
+            f"there is no profile {name!r}, and no config file {config} (AWS_CONFIG_FILE)",
+            code="profile-not-found",
+            hint="name an existing file in AWS_CONFIG_FILE, or unset it",
+        )
+    path = str(config).replace(f"{env.home}/", "~/", 1)
     near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.7)
     profiles = difflib.get_close_matches(name, env.profile_names(), n=2, cutoff=0.7)
     if near or profiles:
@@ -160,7 +165,7 @@ def _check_profile(options: Options, env: Environment) -> None:
     elif shutil.which(name, path=env.environ.get("PATH")):
         hint = f"to run the program {name} with the default profile: aws-runas default {name}"
     else:
-        hint = "aws-runas list profiles lists the profiles"
+        hint = "see: aws-runas list profiles"
     raise ConfigError(f"{name!r} is neither a command nor a profile in {path}", code="profile-not-found", hint=hint)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.questions import add_profile, profile_of
 from aws_runas.errors import CredentialsError
 
@@ -21,6 +22,7 @@ class Options:
 
     flags: GlobalFlags
     profile: str | None
+    word: str = ""  # the command word as typed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
     """Take the profile."""
-    return Options(flags, profile_of(namespace, flags))
+    return Options(flags, profile_of(namespace, flags), namespace.command_word)
 
 
 def run(options: Options, env: Environment) -> Result:
@@ -53,6 +55,9 @@ def run(options: Options, env: Environment) -> Result:
             code="caller-not-a-user",
             hint="use a profile with the access keys of an IAM user",
         )
+    if options.word in ("pwd", "passwd") and is_profile_set(env.environ) and not options.flags.quiet:
+        env.stderr.write(f"aws-runas: note: to run the program {options.word}: aws-runas -- {options.word}\n")
+        env.stderr.flush()
     old = ask_secret(f"Current password of {caller.holder.name}: ")
     new = ask_secret("New password: ")
     if not new or ask_secret("New password again: ") != new:

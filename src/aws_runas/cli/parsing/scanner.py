@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from aws_runas.errors import UsageError
 
+# Flags that do not exist, next to --list-roles and --list-mfa that do; and the command that answers.
+LIST_FLAGS = {"--list-profiles": "list profiles", "--list-instances": "list instances"}
+
 
 class Known(NamedTuple):
     """A flag as the scanner sees it: the spelling that argparse is handed, and whether an argument follows."""
@@ -93,6 +96,8 @@ def _with(flag: Known, name: str, value: str | None) -> str:
 
 
 def _unknown(name: str, known: Mapping[str, Known], *, of: str = "") -> Known:
+    if name in LIST_FLAGS:
+        raise UsageError(f"unknown flag {name}", code="flag-unknown", hint=f"use: aws-runas {LIST_FLAGS[name]}")
     near = difflib.get_close_matches(name, [each for each in known if each.startswith("--")], n=1)
     where = f" in {of}" if of and of != name else ""
     hint = f"did you mean {near[0]}?" if near else "aws-runas --help lists the flags"
