@@ -10,18 +10,25 @@ import zlib
 
 from aws_runas.ssm.command.helper import HELPER, helper_digest, packed_helper
 from aws_runas.ssm.command.shell_helper import SHELL_HELPER, shell_helper_digest
+from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 
 REVIEWED = {
     "helper": "ac09fbd6ef76b32c11bb5356e834576807e0f1450d51f3434889fa97a6a0c6bf",
     "shell helper": "e39f8f09536d242f4a79daa7a54dda9a5ecfa38bf61866d315105ae02c0ff11a",
+    "file server": "9bedf3e94bfbf9079f17f6ace8f15a5926b7795076a1bac55422ccca4354a909",
 }
 
 
 def test_the_helpers_are_the_reviewed_ones() -> None:
-    assert {"helper": helper_digest(), "shell helper": shell_helper_digest()} == REVIEWED
+    assert {
+        "helper": helper_digest(),
+        "shell helper": shell_helper_digest(),
+        "file server": file_server_digest(),
+    } == REVIEWED
 
 
 def test_what_travels_is_the_constant() -> None:
     assert zlib.decompress(base64.b64decode(packed_helper())).decode() == HELPER
     assert "'''" not in HELPER
     assert SHELL_HELPER.isascii()
+    compile(file_server_source(), "file_server", "exec")

@@ -26,6 +26,7 @@ COMMANDS = {
     "help": "help",
     "version": "version",
     "tunnels": "tunnels",
+    "cp": "cp",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 FALSE_WORDS = ("", "0", "false", "no", "off")  # values that leave it off; any other value is an error

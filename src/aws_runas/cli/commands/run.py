@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 
 SUMMARY = "Run a command on an instance, with its own streams, signals and exit status"
 USAGE = "run [<profile>] [<user>@]<target> [--] [<command> [<args>...]]"
+EXAMPLES = (
+    ("aws-runas run my-profile web uptime", "Run a command"),
+    ("tar c . | aws-runas run my-profile web 'tar x -C /srv'", "Send standard input"),
+    ("aws-runas run -t my-profile web top", "Run on a terminal"),
+)
 VIA: Final = ("auto", "shell", "document")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -28,6 +28,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "completion": (SHELLS,),
     "sandbox": ("program",),
     "run": ("profile", "nothing"),
+    "cp": ("profile", "nothing"),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
     "help": (COMMAND_NAMES,),
     "version": (),

@@ -151,17 +151,25 @@ class SessionStarter:
         """
         if self.carrier is Carrier.DOCUMENT:
             try:
-                return self._call(DOCUMENT, self.parameters)
+                return self.open_session(DOCUMENT, self.parameters)
             except SessionError as error:
                 if error.code != "session-denied":
                     raise
                 self.refusals.add(DOCUMENT)
                 if not self.fallback:
-                    raise _not_allowed(error) from error
+                    raise not_allowed(DOCUMENT, error) from error
             self.carrier = Carrier.SHELL
-        return self._call(None, None)
+        return self.open_session()
 
-    def _call(self, document: str | None, parameters: dict[str, list[str]] | None) -> StartedSession:
+    def open_session(
+        self, document: str | None = None, parameters: dict[str, list[str]] | None = None
+    ) -> StartedSession:
+        """Call StartSession, again while it is throttled; blocks.
+
+        Raises:
+            SessionError: throttled for a minute (start-throttled).
+            AwsRunasError: as the call says.
+        """
         started = self.clock()
         delay, longest = THROTTLE_DELAYS
         told = False
@@ -205,9 +213,10 @@ def _notice(error: AwsRunasError, target: str) -> str:
     return f"{target} is not connected yet; waiting"
 
 
-def _not_allowed(error: AwsRunasError) -> SessionError:
+def not_allowed(document: str, error: AwsRunasError) -> SessionError:
+    """Return the error for a document that the identity may not use."""
     return SessionError(
-        f"not permitted to use the document {DOCUMENT}: {error.message}",
+        f"not permitted to use the document {document}: {error.message}",
         code="document-not-allowed",
-        hint=f"needs ssm:StartSession on arn:PARTITION:ssm:REGION::document/{DOCUMENT}; --via shell needs no document",
+        hint=f"needs ssm:StartSession on arn:PARTITION:ssm:REGION::document/{document}; --via shell needs no document",
     )

@@ -1,0 +1,388 @@
+"""``aws-runas cp``: files and trees to and from an instance, without sshd, keys or S3."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.output import Result
+from aws_runas.cli.parsing.flags import CREDENTIAL, GlobalFlags
+from aws_runas.cli.parsing.positionals import is_profile_set
+from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, read_session_flags
+from aws_runas.cli.session.location import Location, parse_location
+from aws_runas.config.arn import looks_like_arn
+from aws_runas.errors import TargetError, UsageError
+from aws_runas.targets.spelling import is_ecs
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+    from aws_runas.cli.session.open import OpenTarget
+    from aws_runas.cli.terminal.progress import ProgressLine
+    from aws_runas.ssm.command.guardian import Guardian
+    from aws_runas.ssm.command.refusals import RefusedDocuments
+    from aws_runas.ssm.copy.copying import CopyRequest, CopyResult
+
+SUMMARY = "Copy files and directories to or from an instance"
+USAGE = "cp [<profile>] <source>... <destination>"
+EXAMPLES = (
+    ("aws-runas cp my-profile dist.tgz web:/srv/", "A file to an instance"),
+    ("aws-runas cp -r my-profile web:/var/log/app ./logs", "A directory from an instance"),
+    ("aws-runas cp my-profile - web:/etc/motd < motd", "Standard input to a file"),
+)
+ACCEPTS = (CREDENTIAL, "output")
+MOST_SESSIONS: Final = 8
+VIA: Final = ("auto", "port", "shell")
+COMPRESS: Final = ("auto", "none", "gzip")
+PROGRESS: Final = ("auto", "bar", "plain", "json", "none")
+SHOWN_FAILURES: Final = 100  # lines
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to copy where.
+
+    Args:
+        profile: name or role ARN, None where none was named.
+        sources, destination: as typed; one side has a target.
+        sessions: number, 0 for auto.
+        progress: how it is shown on stderr.
+        namespace: the flags of the copy itself.
+    """
+
+    flags: GlobalFlags
+    session: SessionFlags
+    profile: str | None
+    sources: list[Location]
+    destination: Location
+    namespace: argparse.Namespace
+    sessions: int
+    mode: int | None
+    as_json: bool
+
+    @property
+    def upload(self) -> bool:
+        """Whether the files go to the instance."""
+        return self.destination.target is not None
+
+    @property
+    def far(self) -> Location:
+        """A location on the instance."""
+        return self.destination if self.upload else self.sources[0]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own flags and positionals."""
+    add = parser.add_argument
+    add("-r", "--recursive", action="store_true", help="Copy directories with everything in them")
+    add("-L", "--dereference", action="store_true", help="Follow links (default: copy them as links)")
+    add("-p", "--preserve", action="store_true", help="Keep modification times and all mode bits")
+    add("--mode", metavar="OCTAL", help="Mode of every copied file, such as 640")
+    add("--owner", metavar="USER[:GROUP]", default="", help="Owner on the instance; needs root there")
+    add("--sessions", metavar="N|auto", default="auto", help="SSM sessions at once, 1 to 8 (default auto, up to 4)")
+    add("--resume", action="store_true", help="Continue an unfinished copy (default)")
+    add("--no-resume", action="store_true", help="Start over")
+    add("--checksum", action="store_true", help="Compare files by hash instead of size and time")
+    add("--compress", choices=COMPRESS, default="auto", metavar="auto|none|gzip", help="Compression (default auto)")
+    add("--exclude", metavar="PATTERN", action="append", default=[], help="Leave out names that fit; repeatable")
+    add("--include", metavar="PATTERN", action="append", default=[], help="Copy names despite --exclude; repeatable")
+    add("--dry-run", action="store_true", help="Print what would be done, and do nothing")
+    add("--delete", action="store_true", help="With -r: remove what the source does not have")
+    add("--no-clobber", action="store_true", help="Keep files that exist")
+    add("--no-verify", action="store_true", help="Do not compare the SHA-256 of whole files")
+    add("--progress", choices=PROGRESS, default="auto", metavar="auto|bar|plain|json|none", help="Progress on stderr")
+    add("--via", choices=VIA, default="auto", metavar="auto|port|shell", help="How the data travels (default auto)")
+    add("--wait", metavar="TIME", help="Wait so long for an instance that is not connected")
+    add("--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters")
+    add_pick_flag(parser)
+    add_channel_flags(parser)
+    add("--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)")
+    add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
+    add(
+        "more",
+        nargs="*",
+        metavar="<source>... <destination>",
+        help="One side is [user@]target:path; - is a standard stream",
+    )
+
+
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
+    """Separate the profile from the locations, and check the flags."""
+    words = [] if namespace.first is None else [namespace.first, *namespace.more]
+    profile, words = _take_profile(words, flags, env)
+    if len(words) < 2:
+        raise UsageError(
+            "cp needs a source and a destination", code="copy-incomplete", hint="aws-runas cp [profile] file web:/srv/"
+        )
+    *sources, destination = [parse_location(word) for word in words]
+    _check_sides(sources, destination)
+    session = read_session_flags(argparse.Namespace(**{**vars(namespace), "plugin": False}))
+    return Options(
+        flags,
+        session,
+        profile,
+        sources,
+        destination,
+        namespace,
+        _sessions(namespace.sessions),
+        _mode(namespace.mode),
+        flags.output == "json",
+    )
+
+
+def run(options: Options, env: Environment) -> Result:
+    """Copy."""
+    from aws_runas.cli.session.open import open_target
+    from aws_runas.ssm.command.guardian import Guardian
+    from aws_runas.ssm.shutdown import leave_quickly, raise_at_signals
+
+    target = options.far.target or ""
+    _refuse_containers(target)
+    raise_at_signals()
+    opened = open_target(options.flags, options.session, options.profile, target, env)
+    _refuse_containers(opened.target)
+    opened.api.prepare()  # before the fork and the threads: a code may be asked for
+    with Guardian(opened.api.terminate_session) as guardian:
+        try:
+            return _copy(options, env, opened, guardian)
+        finally:
+            leave_quickly()
+
+
+def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guardian) -> Result:
+    from aws_runas.cli.session.flags import stream_options
+    from aws_runas.cli.terminal.progress import ProgressLine
+    from aws_runas.ssm.command.carrier import Carrier, SessionStarter
+    from aws_runas.ssm.copy.copying import Copying
+    from aws_runas.ssm.copy.protocol import CopyError
+    from aws_runas.ssm.copy.sessions import CopySessions
+    from aws_runas.ssm.shutdown import run_until_signal
+    from aws_runas.ssm.transport import event_loop
+
+    quiet = options.session.quiet
+    line = ProgressLine(env.stderr, "none" if quiet else options.namespace.progress)
+    say = _ignore if quiet else line.note
+    starter = SessionStarter(
+        opened.api,
+        opened.target,
+        Carrier.SHELL,
+        {},
+        _refusals(opened.access, env),
+        say,
+        random.random,
+        reason=options.session.reason,
+        wait=_wait(options.namespace.wait),
+    )
+    sessions = CopySessions(
+        starter,
+        opened.api,
+        guardian,
+        stream_options(options.session, opened.access, env),
+        options.far.user,
+        options.namespace.via,
+        say,
+        _debug(options),
+    )
+    request = copy_request(options, opened.target)
+
+    async def copy() -> CopyResult:
+        copying = Copying(request, sessions, line.show, say, _descriptor(env, "stdin"), _descriptor(env, "stdout"))
+        return await run_until_signal(copying.run())
+
+    try:
+        result = event_loop.run(copy())
+    except CopyError as error:
+        return Result(1, stderr=_failure_lines([(request.sources[0], error.code, error.message)]))
+    finally:
+        line.close()
+    return _result(options, result, line)
+
+
+def copy_request(options: Options, target: str) -> CopyRequest:
+    """Return the request for ssm.copy; local paths are absolute in it."""
+    from aws_runas.ssm.copy.copying import CopyRequest
+    from aws_runas.ssm.copy.names import Filters
+    from aws_runas.ssm.copy.plan import CopyOptions
+
+    flags = options.namespace
+    paths = [_path(location) for location in options.sources]
+    side = os.uname().nodename if options.upload else f"{options.far.user or ''}@{target}"
+    return CopyRequest(
+        sources=paths,
+        target=_path(options.destination),
+        upload=options.upload,
+        into=len(paths) > 1 or options.destination.path.endswith("/"),
+        source_id=side,
+        sessions=options.sessions,
+        options=CopyOptions(
+            recursive=flags.recursive,
+            follow=flags.dereference,
+            preserve=flags.preserve,
+            mode=options.mode,
+            owner=flags.owner,
+            resume=not flags.no_resume,
+            checksum=flags.checksum,
+            compress=flags.compress,
+            filters=Filters(flags.exclude, flags.include),
+            delete=flags.delete,
+            clobber=not flags.no_clobber,
+            verify=not flags.no_verify,
+            dry_run=flags.dry_run,
+        ),
+    )
+
+
+def _path(location: Location) -> str:
+    if location.target is not None:
+        return location.path or "."
+    if location.path == "-":
+        return "-"
+    trailing = "/." if location.path.endswith("/.") or location.path == "." else ""
+    return os.path.abspath(location.path) + trailing
+
+
+def _result(options: Options, result: CopyResult, line: ProgressLine) -> Result:
+    if options.namespace.dry_run:
+        text = "".join(f"{_printable(action)}\n" for action in result.actions)
+        return Result(1 if result.failures else 0, text, _failure_lines(result.failures))
+    progress = result.progress
+    summary = line.summary(progress, result.sessions, result.carrier)
+    stdout = ""
+    if options.as_json:
+        failures = [{"name": name, "code": code, "text": text} for name, code, text in result.failures]
+        values = {
+            "files": progress.files_done - len([1 for failure in failures if failure["name"]]),
+            "bytes": progress.done,
+            "sent": progress.sent,
+            "resumed": progress.resumed,
+            "skipped": len(result.skipped),
+            "sessions": result.sessions,
+            "carrier": result.carrier,
+            "failures": failures,
+        }
+        stdout = json.dumps(values) + "\n"
+    shown = "" if options.session.quiet else summary
+    if options.flags.verbose:
+        shown += "".join(f"aws-runas: skipped {_printable(name)}\n" for name in result.skipped)
+    return Result(1 if result.failures else 0, stdout, shown + _failure_lines(result.failures))
+
+
+def _failure_lines(failures: object) -> str:
+    lines = [f"aws-runas: {_printable(name)}: {_printable(text)}\n" for name, _, text in _triples(failures)]
+    if len(lines) > SHOWN_FAILURES:
+        lines = [*lines[:SHOWN_FAILURES], f"aws-runas: and {len(lines) - SHOWN_FAILURES} more\n"]
+    return "".join(lines)
+
+
+def _triples(failures: object) -> list[tuple[str, str, str]]:
+    return [item for item in failures if isinstance(item, tuple)] if isinstance(failures, list | tuple) else []
+
+
+def _printable(text: str) -> str:
+    from aws_runas.ssm.copy.names import printable
+
+    return printable(text)
+
+
+def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str | None, list[str]]:
+    """The first word is the profile unless it is a location, or a variable or flag names the profile."""
+    if flags.profile is not None or not words:
+        return flags.profile, words
+    first = words[0]
+    if looks_like_arn(first):
+        return first, words[1:]
+    if is_profile_set(env.environ):
+        return None, words
+    if ":" in first or "/" in first or first == "-" or len(words) == 2:
+        return None, words
+    return first, words[1:]
+
+
+def _check_sides(sources: list[Location], destination: Location) -> None:
+    targets = {(source.user, source.target) for source in sources}
+    if destination.target is not None and any(source.target is not None for source in sources):
+        raise UsageError(
+            "both sides are on an instance", code="copy-two-remotes", hint="copy to this machine first, then from it"
+        )
+    if destination.target is None and all(source.target is None for source in sources):
+        raise UsageError("no side is on an instance", code="copy-no-remote", hint="write one side as target:path")
+    if len(targets) > 1:
+        raise UsageError("the sources are on different instances", code="copy-two-remotes", hint="use one cp for each")
+    streams = [location for location in (*sources, destination) if location.target is None and location.path == "-"]
+    if streams and len(sources) > 1:
+        raise UsageError("- stands for one file", code="copy-stream-invalid", hint="copy the other files separately")
+
+
+def _refuse_containers(target: str) -> None:
+    if is_ecs(target):
+        raise TargetError(
+            f"cp does not work with ECS containers yet: {target}",
+            code="target-not-supported",
+            hint="use aws-runas shell",
+        )
+
+
+def _sessions(text: str) -> int:
+    if text == "auto":
+        return 0
+    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_SESSIONS:
+        return int(text)
+    raise UsageError(
+        f"--sessions {text!r} is neither auto nor a number from 1 to {MOST_SESSIONS}", code="sessions-invalid"
+    )
+
+
+def _mode(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise UsageError(f"--mode takes an octal number up to 777, not {text!r}", code="mode-invalid")
+    return mode
+
+
+def _wait(text: str | None) -> float:
+    from aws_runas.config.durations import parse_duration
+
+    if text is None:
+        return 0.0
+    try:
+        return float(parse_duration(text))
+    except ValueError as error:
+        raise UsageError(f"--wait: {error}", code="duration-invalid") from None
+
+
+def _refusals(access: Access, env: Environment) -> RefusedDocuments:
+    from aws_runas.credentials.cache import cache_directory
+    from aws_runas.ssm.command.refusals import RefusedDocuments
+
+    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
+    return RefusedDocuments(directory, access.provider.credentials().access_key_id, access.region(), env.now)
+
+
+def _debug(options: Options) -> Callable[[str], None]:
+    if not options.flags.verbose:
+        return _ignore
+    import logging
+
+    return logging.getLogger("aws_runas.cp").debug
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+def _descriptor(env: Environment, name: str) -> int:
+    try:
+        descriptor: int = getattr(env, name).fileno()
+    except (OSError, ValueError):  # closed, or no file at all
+        return os.open(os.devnull, os.O_RDWR)
+    return descriptor

@@ -1,0 +1,431 @@
+"""`cp` from a plan to its result: both trees are compared, sessions are added while that helps, streams are copied."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.ssm.copy.files import Files, LocalFiles
+from aws_runas.ssm.copy.names import base_name, join, refusal
+from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, Plan, attributes, plan_tree, read_entry
+from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
+from aws_runas.ssm.copy.transfer import Progress, Transfer
+
+GROW_REMAINING: Final = 5.0  # seconds that the rest must take before another session is opened, spec sessions 2
+GROW_INTERVAL: Final = 1.5  # seconds between two new sessions, spec sessions 2
+AUTO_SESSIONS: Final = 4  # spec sessions 2
+TURN: Final = 0.2  # seconds between two looks at the progress
+LOST_SESSIONS: Final = 3  # that are replaced
+STREAM_DEPTH: Final = 4  # requests on their way while standard output is written
+WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """What to copy.
+
+    Args:
+        sources: paths on their side; ``-`` for standard input.
+        target: path on the other side; ``-`` for standard output.
+        upload: the sources are here.
+        into: the target must be a directory (several sources, or a trailing slash).
+        source_id: names the sources' side, for unfinished files.
+        sessions: number, 0 for auto.
+    """
+
+    sources: Sequence[str]
+    target: str
+    upload: bool
+    into: bool
+    source_id: str
+    sessions: int = 0
+    options: CopyOptions = field(default_factory=CopyOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What was copied. Args: failures: name, code and reason of what was not; actions: lines of a dry run."""
+
+    progress: Progress
+    failures: Sequence[tuple[str, str, str]]
+    skipped: Sequence[str] = ()
+    actions: Sequence[str] = ()
+    sessions: int = 1
+    carrier: str = "shell"
+
+
+class Sessions(Protocol):
+    """Opens the sessions of a copy; sessions.CopySessions is one."""
+
+    carrier: str
+
+    async def start(self) -> Files:
+        """Open the first session."""
+        ...
+
+    async def add_worker(self) -> Files:
+        """Open one more session for data."""
+        ...
+
+    async def close(self) -> None:
+        """End all sessions."""
+        ...
+
+
+@dataclass(slots=True)
+class Copying:
+    """One `cp`.
+
+    Args:
+        report: called about five times a second.
+        note: takes lines for the user.
+        stdin, stdout: descriptors for ``-``.
+    """
+
+    request: CopyRequest
+    sessions: Sessions
+    report: Callable[[Progress], None]
+    note: Callable[[str], None]
+    stdin: int = 0
+    stdout: int = 1
+    _workers: set[asyncio.Task[None]] = field(default_factory=set)
+    _opening: asyncio.Task[None] | None = None
+    _opened: int = 0
+    _opened_at: float = 0.0
+    _lost: list[AwsRunasError] = field(default_factory=list)
+
+    async def run(self) -> CopyResult:
+        """Copy.
+
+        Raises:
+            SessionError: the transfer broke (copy-broken), or could not begin.
+        """
+        try:
+            far = await self.sessions.start()
+            local = LocalFiles()
+            if "-" in (self.request.target, *self.request.sources):
+                return await self._stream()
+            return await self._tree(far, local)
+        finally:
+            for task in [*self._workers, *([self._opening] if self._opening is not None else [])]:
+                task.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+            await self.sessions.close()
+            await LocalFiles().call("release")
+
+    # --- trees
+
+    async def _tree(self, far: Files, local: Files) -> CopyResult:
+        request = self.request
+        source, target = (local, far) if request.upload else (far, local)
+        plan = await plan_copy(source, target, request)
+        if request.options.dry_run:
+            return CopyResult(Progress(), plan.failures, plan.skipped, describe(plan))
+        values, _ = await target.call("info")
+        umask = values.get("umask")
+        transfer = Transfer(
+            plan,
+            request.options,
+            local,
+            request.upload,
+            umask if isinstance(umask, int) else 0o022,
+            request.source_id,
+            self.note,
+        )
+        transfer.failures += plan.failures
+        await transfer.prepare(far)
+        if plan.files:
+            await self._drive(transfer)
+        await transfer.complete(far)
+        self.report(transfer.progress)
+        return CopyResult(
+            transfer.progress,
+            transfer.failures,
+            plan.skipped,
+            sessions=max(self._opened, 1),
+            carrier=self.sessions.carrier,
+        )
+
+    async def _drive(self, transfer: Transfer) -> None:
+        """Work with one session, then more, until everything is copied."""
+        loop = asyncio.get_running_loop()
+        transfer.start()
+        began = loop.time()
+        finished = asyncio.ensure_future(transfer.finished.wait())
+        try:
+            await self._open_worker(transfer)
+            while not transfer.finished.is_set():
+                self.report(transfer.progress)
+                await asyncio.wait({finished, *self._workers}, timeout=TURN, return_when=asyncio.FIRST_COMPLETED)
+                self._collect_workers()
+                if self._opening is not None and self._opening.done():
+                    self._opening.exception()  # no session could be added; those that there are go on
+                    self._opening = None
+                if not self._workers and self._opening is None and not transfer.finished.is_set():
+                    if len(self._lost) > LOST_SESSIONS:
+                        raise _broken(self._lost[-1])
+                    await self._open_worker(transfer)
+                elif self._opening is None and self._should_grow(transfer, loop.time() - began, loop.time()):
+                    self._opening = asyncio.ensure_future(self._open_worker(transfer))
+        finally:
+            finished.cancel()
+
+    async def _open_worker(self, transfer: Transfer) -> None:
+        self._opened_at = asyncio.get_running_loop().time()
+        try:
+            files = await self.sessions.add_worker()
+        except AwsRunasError as error:
+            if not self._workers:
+                if self._opened:
+                    raise _broken(error) from error
+                raise
+            self._opened = AUTO_SESSIONS * 2  # continue with the sessions at hand
+            raise
+        self._opened += 1
+        self._opened_at = asyncio.get_running_loop().time()
+        self._workers.add(asyncio.ensure_future(transfer.work(files)))
+
+    def _should_grow(self, transfer: Transfer, seconds: float, now: float) -> bool:
+        wanted = self.request.sessions or AUTO_SESSIONS
+        if self._opened >= wanted or not transfer.has_jobs():
+            return False
+        if self.request.sessions:
+            return True
+        done = transfer.progress.done - transfer.progress.resumed
+        rate = done / seconds if seconds > 0 else 0.0
+        slow = seconds > 1.0 and transfer.remaining() > rate * GROW_REMAINING
+        return slow and now - self._opened_at >= GROW_INTERVAL
+
+    def _collect_workers(self) -> None:
+        for task in [task for task in self._workers if task.done()]:
+            self._workers.discard(task)
+            error = task.exception()
+            if isinstance(error, AwsRunasError) and error.code != "helper-failed":
+                self._lost.append(error)
+                self.note(f"a session was lost: {error.message}")
+            elif error is not None:
+                raise error
+
+    # --- standard streams
+
+    async def _stream(self) -> CopyResult:
+        files = await self.sessions.add_worker()
+        if self.request.upload:
+            return await self._from_stdin(files)
+        return await self._to_stdout(files)
+
+    async def _from_stdin(self, far: Files) -> CopyResult:
+        request, progress = self.request, Progress(files=1)
+        target = request.target
+        values, _ = await far.call("stat", {"path": target, "follow": True})
+        entry = values.get("entry")
+        if request.into or (isinstance(entry, dict) and entry.get("kind") == "dir"):
+            raise copy_error("copy-failed", f"{target} is a directory; standard input needs a file name")
+        info, _ = await far.call("info")
+        umask = info.get("umask")
+        values, _ = await far.call(
+            "part_open", {"path": target, "size": 0, "stamp": [], "id": os.urandom(4).hex(), "resume": False}
+        )
+        part, offset, digest = str(values.get("part", "")), 0, hashlib.sha256()
+        pending: deque[asyncio.Task[Reply]] = deque()
+        try:
+            while data := await asyncio.to_thread(_read_block, self.stdin):
+                digest.update(data)
+                sha = hashlib.sha256(data).hexdigest()
+                packed = _squeeze(data, request.options.compress)
+                write: dict[str, object] = {"part": part, "offset": offset, "size": len(data), "sha": sha}
+                write["packed"] = packed is not None
+                pending.append(asyncio.ensure_future(far.call("part_write", write, data if packed is None else packed)))
+                offset += len(data)
+                if len(pending) > STREAM_DEPTH:
+                    await pending.popleft()
+                    progress.done = offset
+                    self.report(progress)
+            while pending:
+                await pending.popleft()
+            copy = FileCopy(Entry("", "file", size=offset), "-", target, "")
+            finish: dict[str, object] = {"part": part, "path": target, "size": offset, "sha": digest.hexdigest()}
+            finish |= attributes(copy, request.options, umask if isinstance(umask, int) else 0o022)
+            await far.call("part_finish", finish)
+        except CopyError:
+            await far.call("part_drop", {"part": part})
+            raise
+        finally:
+            for task in pending:
+                task.cancel()
+        progress.done = progress.total = offset
+        progress.files_done = 1
+        return CopyResult(progress, [], carrier=self.sessions.carrier)
+
+    async def _to_stdout(self, far: Files) -> CopyResult:
+        path, progress = self.request.sources[0], Progress(files=1)
+        values, _ = await far.call("stat", {"path": path, "follow": True})
+        entry = values.get("entry")
+        if not isinstance(entry, dict):
+            raise copy_error("copy-failed", f"{path} does not exist")
+        progress.total = read_entry(entry, "").size
+        stamp: object = None
+        offset, asked, ended = 0, 0, False
+        pending: deque[asyncio.Task[Reply]] = deque()
+        try:
+            while not ended:
+                while len(pending) < STREAM_DEPTH:
+                    read: dict[str, object] = {"path": path, "offset": asked, "length": SEGMENT}
+                    read["compress"] = self.request.options.compress
+                    pending.append(asyncio.ensure_future(far.call("read", read)))
+                    asked += SEGMENT
+                values, data = await pending.popleft()
+                data = expand_checked(values, data, SEGMENT)
+                if progress.total and stamp is not None and values.get("stamp") != stamp:
+                    raise copy_error("file-changed", path)
+                stamp = values.get("stamp")
+                ended = len(data) < SEGMENT
+                await asyncio.to_thread(_write_block, self.stdout, data)
+                offset += len(data)
+                progress.done = offset
+                self.report(progress)
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+        progress.total, progress.files_done = offset, 1
+        return CopyResult(progress, [], carrier=self.sessions.carrier)
+
+
+async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
+    """Compare sources and target.
+
+    Raises:
+        CopyError: the target must be a directory and is none.
+    """
+    there = await _stat(target, request.target, follow=True)
+    into = request.into or (there is not None and there.kind == "dir")
+    if into and (there is None or there.kind != "dir"):
+        raise copy_error("copy-failed", f"{request.target} is not a directory")
+    plan = Plan()
+    for path in request.sources:
+        name = base_name(path)
+        if name == ".." or (not request.upload and name != "." and refusal(name)):
+            plan.failures.append((path, "name-refused", "its last part is no name"))
+            continue
+        top = join(request.target, name) if into and name != "." else request.target
+        plan.extend(await _plan_one(source, target, path, top, request))
+    if request.options.checksum:
+        await _skip_same(source, target, plan)
+    return plan
+
+
+async def _plan_one(source: Files, target: Files, path: str, top: str, request: CopyRequest) -> Plan:
+    options = request.options
+    entry = await _stat(source, path, follow=options.follow or not options.recursive)
+    if entry is None:
+        return Plan(failures=[(path, "copy-failed", "it does not exist")])
+    if entry.kind == "dir" and not options.recursive:
+        return Plan(failures=[(path, "copy-failed", "it is a directory; add -r")])
+    below: list[Entry] = []
+    there: dict[str, Entry] = {}
+    existing = await _stat(target, top, follow=entry.kind == "dir")
+    if existing is not None:
+        there[""] = existing
+    if entry.kind == "dir":
+        below = await _walk(source, path, follow=options.follow)
+        if existing is not None and existing.kind == "dir":
+            there |= {item.name: item for item in await _walk(target, top, follow=False)}
+    return plan_tree(entry, below, there, path, top, options, trusted=request.upload)
+
+
+async def _skip_same(source: Files, target: Files, plan: Plan) -> None:
+    """With --checksum: leave out files whose target has the same content."""
+    different: list[FileCopy] = []
+    for copy in plan.files:
+        there = await _stat(target, copy.target, follow=False)
+        if there is not None and there.kind == "file" and there.size == copy.entry.size:
+            ours, _ = await source.call("hash", {"path": copy.source})
+            theirs, _ = await target.call("hash", {"path": copy.target})
+            if ours.get("sha") == theirs.get("sha"):
+                plan.skipped.append(copy.target)
+                continue
+        different.append(copy)
+    plan.files[:] = different
+
+
+async def _stat(files: Files, path: str, *, follow: bool) -> Entry | None:
+    values, _ = await files.call("stat", {"path": path, "follow": follow})
+    entry = values.get("entry")
+    return read_entry(entry, "") if isinstance(entry, dict) else None
+
+
+async def _walk(files: Files, path: str, *, follow: bool) -> list[Entry]:
+    _, data = await files.call("walk", {"path": path, "follow": follow})
+    try:
+        engine = zlib.decompressobj()
+        listed = json.loads(engine.decompress(data, WALK_LIMIT))
+    except (zlib.error, ValueError, RecursionError):
+        raise SessionError("the list of the tree is damaged", code="helper-failed") from None
+    if not isinstance(listed, list):
+        raise SessionError("the list of the tree is damaged", code="helper-failed")
+    entries = [item for item in listed if isinstance(item, dict)]
+    return [read_entry(item, item["name"] if isinstance(item.get("name"), str) else "") for item in entries]
+
+
+def describe(plan: Plan) -> list[str]:
+    """Return a line for everything that the plan would do."""
+    lines = [f"directory {copy.target}" for copy in plan.directories]
+    lines += [f"link {copy.target} -> {copy.entry.target}" for copy in plan.links]
+    lines += [f"copy {copy.target} {copy.entry.size}" for copy in plan.files]
+    return [*lines, *(f"delete {copy.target}" for copy in plan.delete), *(f"skip {name}" for name in plan.skipped)]
+
+
+def expand_checked(values: dict[str, object], data: bytes, limit: int) -> bytes:
+    """Return the content of a reply to ``read``.
+
+    Raises:
+        CopyError: size or hash are not what the reply says.
+    """
+    if values.get("packed"):
+        try:
+            engine = zlib.decompressobj()
+            data = engine.decompress(data, limit + 1)
+        except zlib.error:
+            raise copy_error("hash-differs", "the compressed data is damaged") from None
+    if len(data) > limit or len(data) != values.get("size"):
+        raise copy_error("hash-differs", "a segment has not the announced size")
+    if hashlib.sha256(data).hexdigest() != values.get("sha"):
+        raise copy_error("hash-differs", "a segment arrived damaged")
+    return data
+
+
+def _broken(error: AwsRunasError) -> SessionError:
+    return SessionError(
+        f"the transfer broke: {error.message}", code="copy-broken", hint="run the same command again to resume"
+    )
+
+
+def _read_block(descriptor: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while size < SEGMENT and (data := os.read(descriptor, SEGMENT - size)):
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts)
+
+
+def _write_block(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _squeeze(data: bytes, how: str) -> bytes | None:
+    from aws_runas.ssm.copy.file_server import squeeze
+
+    packed, sent = squeeze(data, how)
+    return sent if packed else None

@@ -1,0 +1,110 @@
+"""One way to call file operations, here and on the instance."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.resources
+from collections import deque
+from functools import cache
+from typing import Final, Protocol
+
+from aws_runas.errors import SessionError
+from aws_runas.ssm.copy import file_server
+from aws_runas.ssm.copy.protocol import CopyError, Reply, ReplyParser, check_reply, encode_request
+
+REPLY_WAIT: Final = 600.0  # seconds for one reply while the session is alive: a hash of a large file takes long
+
+
+class Files(Protocol):
+    """File operations of one side; see file_server for what there is."""
+
+    async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
+        """Do one operation.
+
+        Raises:
+            CopyError: it failed.
+            SessionError: the session is over.
+        """
+        ...
+
+
+class ByteLink(Protocol):
+    """Carries bytes to a file server on the instance."""
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes; waits while too many are on their way."""
+        ...
+
+
+@cache
+def file_server_source() -> bytes:
+    """Return the program that is sent: the module file_server as it is."""
+    return importlib.resources.files("aws_runas.ssm.copy").joinpath("file_server.py").read_bytes()
+
+
+def file_server_digest() -> str:
+    """Return the SHA-256 of the program in hexadecimal. ``-v`` prints it."""
+    return hashlib.sha256(file_server_source()).hexdigest()
+
+
+class LocalFiles:
+    """Implements Files on this machine, in threads."""
+
+    async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
+        """See Files.call."""
+        return check_reply(await asyncio.to_thread(file_server.handle, {"op": operation, **(values or {})}, payload))
+
+
+class RemoteFiles:
+    """Implements Files on the instance: requests go out in turn, replies come in the same order.
+
+    Args:
+        link: carries the requests. Its owner calls `receive_data` and `fail`.
+    """
+
+    def __init__(self, link: ByteLink) -> None:
+        self._link = link
+        self._parser = ReplyParser()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._sending = asyncio.Lock()
+        self._error: Exception | None = None
+        self.received = 0
+        """Bytes that have come."""
+
+    async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
+        """See Files.call."""
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        async with self._sending:
+            if self._error is not None:
+                raise SessionError(str(self._error), code="session-ended") from self._error
+            self._waiting.append(reply)
+            await self._link.send(encode_request(operation, values or {}, payload))
+        async with asyncio.timeout(REPLY_WAIT):
+            return check_reply(await reply)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the file server."""
+        self.received += len(data)
+        try:
+            replies = self._parser.receive_data(data)
+        except CopyError as error:
+            self.fail(error)
+            return
+        for reply in replies:
+            if not self._waiting:
+                self.fail(SessionError("a reply came without a request", code="helper-failed"))
+                return
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(reply)
+
+    def fail(self, error: Exception) -> None:
+        """The session is over: every call fails, now and later."""
+        if self._error is None:
+            self._error = error
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(SessionError(str(error), code="session-ended"))
+                future.exception()  # whoever waits sees it; a cancelled call does not

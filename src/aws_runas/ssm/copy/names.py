@@ -1,0 +1,75 @@
+"""Names of files: what the far side may call one, where a copy goes, and how a name is shown. Does no I/O."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which entries of a tree are copied. A pattern without ``/`` is compared with the last part of the name."""
+
+    exclude: Sequence[str] = ()
+    include: Sequence[str] = ()
+
+    def allows(self, name: str) -> bool:
+        """Return True if no excluded pattern fits, or an included one does too."""
+        return not _fits(name, self.exclude) or _fits(name, self.include)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    last = posixpath.basename(name)
+    return any(fnmatchcase(name if "/" in pattern else last, pattern.strip("/")) for pattern in patterns)
+
+
+def refusal(name: object) -> str:
+    """Return why a name that the far side reports is refused; "" for a good one.
+
+    Args:
+        name: relative to the top of the copy, parts separated by ``/``.
+    """
+    if not isinstance(name, str) or not name:
+        return "it is empty"
+    if name.startswith("/"):
+        return "it is absolute"
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        return "it has control characters"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "it leads out of the destination"
+    if any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts):
+        return "it is too long"
+    return ""
+
+
+def link_refusal(name: str, target: object) -> str:
+    """Return why a link that the far side reports is refused; "" for a good one.
+
+    Args:
+        name: of the link, relative to the top of the copy.
+        target: as the link has it.
+    """
+    if not isinstance(target, str) or not target or "\0" in target:
+        return "its target is empty"
+    if target.startswith("/"):
+        return "it leads to an absolute name"
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+    return "it leads out of the destination" if path == ".." or path.startswith("../") else ""
+
+
+def printable(name: str) -> str:
+    """Return a name that cannot steer a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
+def join(folder: str, name: str) -> str:
+    """Return a path below a folder; "" is the current one, and without a name the folder itself."""
+    return posixpath.join(folder, name) if folder and name else folder or name
+
+
+def base_name(path: str) -> str:
+    """Return the last part of a path as cp takes it: without trailing slashes."""
+    return posixpath.basename(path.rstrip("/")) or "/"

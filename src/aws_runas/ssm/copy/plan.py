@@ -1,0 +1,250 @@
+"""What a copy does: directories, links, small files in batches, large files in segments. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aws_runas.ssm.copy.names import Filters, join, link_refusal, refusal
+
+SMALL_FILE: Final = 256 * 1024  # bytes; smaller files travel in batches
+BATCH_BYTES: Final = 8 << 20  # spec sessions 2
+BATCH_FILES: Final = 512  # spec sessions 2
+SEGMENT: Final = 1 << 20  # bytes, spec sessions 2
+UNKNOWN_SIZE_LIMIT: Final = 8 << 20  # bytes of a file that says it is empty, as in /proc
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, directory or link as one side reports it.
+
+    Args:
+        name: relative to the top; "" is the top itself.
+        kind: ``file``, ``dir``, ``link``, ``other`` or ``error``.
+        mtime: nanoseconds.
+        text: reason of an error.
+    """
+
+    name: str
+    kind: str
+    size: int = 0
+    mtime: int = 0
+    mode: int = 0
+    inode: int = 0
+    target: str = ""
+    text: str = ""
+
+    @property
+    def stamp(self) -> list[int]:
+        """Size, time and inode: what changes when the file does."""
+        return [self.size, self.mtime, self.inode]
+
+
+def read_entry(values: Mapping[str, object], name: str) -> Entry:
+    """Read an entry of file_server; wrong types become empty values."""
+
+    def number(key: str) -> int:
+        value = values.get(key)
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+    def text(key: str) -> str:
+        value = values.get(key)
+        return value if isinstance(value, str) else ""
+
+    kind = text("kind")
+    known = ("file", "dir", "link", "error")
+    return Entry(
+        name,
+        kind if kind in known else "other",
+        number("size"),
+        number("mtime"),
+        number("mode"),
+        number("inode"),
+        text("target"),
+        text("text"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOptions:
+    """How files are copied.
+
+    Args:
+        recursive, follow: of directories and links.
+        preserve: keep mtime and mode.
+        mode: of every file; None for the source's.
+        owner: USER[:GROUP] on the far side, "" for none.
+        resume: go on with what is there.
+        checksum: compare by hash, not by size and time.
+        compress: ``auto``, ``none`` or ``gzip``.
+        delete: remove what the source does not have.
+        clobber: replace existing files.
+        verify: compare the SHA-256 of both sides.
+        dry_run: say what would be done.
+    """
+
+    recursive: bool = False
+    follow: bool = False
+    preserve: bool = False
+    mode: int | None = None
+    owner: str = ""
+    resume: bool = True
+    checksum: bool = False
+    compress: str = "auto"
+    filters: Filters = field(default_factory=Filters)
+    delete: bool = False
+    clobber: bool = True
+    verify: bool = True
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileCopy:
+    """One file to copy. Args: source, target: paths on their sides; root: nothing above it is checked for links."""
+
+    entry: Entry
+    source: str
+    target: str
+    root: str
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything to do, in the order of the fields.
+
+    Args:
+        failures: names that are not copied, each with code and reason.
+        skipped: names that are the same already.
+    """
+
+    directories: list[FileCopy] = field(default_factory=list)
+    links: list[FileCopy] = field(default_factory=list)
+    files: list[FileCopy] = field(default_factory=list)
+    delete: list[FileCopy] = field(default_factory=list)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def extend(self, other: Plan) -> None:
+        """Add another plan behind this one."""
+        for name in ("directories", "links", "files", "delete", "failures", "skipped"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def total(self) -> int:
+        """Bytes of all files."""
+        return sum(copy.entry.size for copy in self.files)
+
+
+def plan_tree(
+    top: Entry,
+    below: Iterable[Entry],
+    there: Mapping[str, Entry],
+    source: str,
+    target: str,
+    options: CopyOptions,
+    *,
+    trusted: bool,
+) -> Plan:
+    """Compare a source with what the destination has.
+
+    Args:
+        top: the source itself, with an empty name.
+        below: what is in it.
+        there: what the destination has, by name; "" is the destination itself.
+        source, target: paths of both tops.
+        trusted: the source is this machine; otherwise names and links are checked.
+    """
+    plan = Plan()
+    excluded: list[str] = []
+    seen: set[str] = set()
+    for entry in [top, *below]:
+        shown = join(source, entry.name)
+        seen.add(entry.name)
+        if entry.name and not trusted and (reason := refusal(entry.name)):
+            plan.failures.append((shown, "name-refused", reason))
+            continue
+        if entry.name.startswith(tuple(excluded)) if excluded else False:
+            continue
+        if entry.name and not options.filters.allows(entry.name):
+            excluded.append(entry.name + "/")
+            continue
+        copy = FileCopy(entry, join(source, entry.name), join(target, entry.name), target)
+        _plan_entry(plan, copy, there.get(entry.name), options, trusted=trusted)
+    if options.delete and top.kind == "dir":
+        extra = [entry for name, entry in there.items() if name not in seen and options.filters.allows(name)]
+        extra.sort(key=lambda entry: entry.name, reverse=True)  # what is in a directory before the directory
+        plan.delete += [FileCopy(entry, "", join(target, entry.name), target) for entry in extra]
+    return plan
+
+
+def _plan_entry(plan: Plan, copy: FileCopy, there: Entry | None, options: CopyOptions, *, trusted: bool) -> None:
+    entry = copy.entry
+    match entry.kind:
+        case "dir":
+            if there is not None and there.kind != "dir":
+                plan.failures.append((copy.target, "copy-failed", "the target exists and is not a directory"))
+            elif there is None or options.preserve:
+                plan.directories.append(copy)
+        case "link":
+            if not trusted and (reason := link_refusal(entry.name, entry.target)):
+                plan.failures.append((copy.source, "name-refused", reason))
+            elif there is None or (there.kind == "link" and there.target != entry.target and options.clobber):
+                plan.links.append(copy)
+            elif there.kind != "link":
+                plan.failures.append((copy.target, "copy-failed", "the target exists and is not a link"))
+        case "file":
+            _plan_file(plan, copy, there, options)
+        case "error":
+            plan.failures.append((copy.source, "copy-failed", entry.text))
+        case _:
+            plan.failures.append((copy.source, "name-refused", "it is a device, a socket or a pipe"))
+
+
+def _plan_file(plan: Plan, copy: FileCopy, there: Entry | None, options: CopyOptions) -> None:
+    if there is None:
+        plan.files.append(copy)
+    elif there.kind != "file":
+        plan.failures.append((copy.target, "copy-failed", "the target exists and is not a regular file"))
+    elif not options.clobber or is_same(copy.entry, there, options):
+        plan.skipped.append(copy.target)
+    else:
+        plan.files.append(copy)
+
+
+def is_same(here: Entry, there: Entry, options: CopyOptions) -> bool:
+    """Return True if size and time say that a file is copied already. With ``checksum`` the caller compares hashes."""
+    return not options.checksum and here.size > 0 and (here.size, here.mtime) == (there.size, there.mtime)
+
+
+def batches(files: Iterable[FileCopy]) -> Iterator[list[FileCopy]]:
+    """Group small files; each group fits into one request."""
+    batch: list[FileCopy] = []
+    size = 0
+    for copy in files:
+        if batch and (len(batch) >= BATCH_FILES or size + copy.entry.size > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(copy)
+        size += copy.entry.size
+    if batch:
+        yield batch
+
+
+def attributes(copy: FileCopy, options: CopyOptions, umask: int) -> dict[str, object]:
+    """Return mode, time and owner for the target.
+
+    Args:
+        umask: of the side that gets the file.
+    """
+    executable = copy.entry.mode & 0o111
+    mode = copy.entry.mode & 0o777 if options.preserve else (0o666 | executable) & ~umask
+    if copy.entry.kind == "dir" and not options.preserve:
+        mode = 0o777 & ~umask
+    if options.mode is not None and copy.entry.kind == "file":
+        mode = options.mode
+    values: dict[str, object] = {"mode": mode}
+    if options.preserve:
+        values["mtime"] = copy.entry.mtime
+    if options.owner:
+        values["owner"] = options.owner
+    return values

@@ -1,0 +1,365 @@
+"""The transfer of a plan: jobs, the sessions that work on them, and what failed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.ssm.copy.files import Files
+from aws_runas.ssm.copy.plan import (
+    SEGMENT,
+    SMALL_FILE,
+    UNKNOWN_SIZE_LIMIT,
+    CopyOptions,
+    FileCopy,
+    Plan,
+    attributes,
+    batches,
+)
+from aws_runas.ssm.copy.protocol import CopyError, copy_error
+
+DEPTH: Final = 2  # jobs that one session has at once: one travels while the other is read or written
+RETRIES: Final = 3  # sessions that may be lost during one job
+LIST_SIZE: Final = 1000  # directories or links in one request
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a transfer is. Args: total, done: bytes of content; sent: bytes that travelled, compressed."""
+
+    total: int = 0
+    files: int = 0
+    done: int = 0
+    files_done: int = 0
+    sent: int = 0
+    resumed: int = 0
+
+
+@dataclass(slots=True)
+class _Large:
+    """A file in segments."""
+
+    copy: FileCopy
+    part: str
+    missing: int
+    failed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """Work for one session. Args: action: does it with that session's files."""
+
+    action: Callable[[Files], Awaitable[None]]
+    names: list[str]
+    losses: int = 0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """Copies one plan. `work` is called once per session, in any number; `finished` says when all is done.
+
+    Args:
+        local: this machine.
+        upload: from here to the instance.
+        umask: of the receiving side.
+        source_id: part of the name of unfinished files; the same for the same source.
+        note: takes lines for the user.
+    """
+
+    plan: Plan
+    options: CopyOptions
+    local: Files
+    upload: bool
+    umask: int
+    source_id: str
+    note: Callable[[str], None]
+    progress: Progress = field(default_factory=Progress)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    _jobs: deque[_Job] = field(default_factory=deque)
+    _open: int = 0
+    _wakers: set[asyncio.Event] = field(default_factory=set)
+
+    def start(self) -> None:
+        """Make the jobs of all files. Directories and links are made before, by `prepare`."""
+        self.progress.total, self.progress.files = self.plan.total(), len(self.plan.files)
+        small = [copy for copy in self.plan.files if copy.entry.size < SMALL_FILE]
+        for copy in self.plan.files:
+            if copy.entry.size >= SMALL_FILE:
+                self._add(partial(self._open_large, copy), [copy.target])
+        for batch in batches(small):
+            self._add(partial(self._copy_batch, batch), [copy.target for copy in batch])
+        self._check_finished()
+
+    async def prepare(self, far: Files) -> None:
+        """Make directories and links, and remove what is to be removed."""
+        target = far if self.upload else self.local
+        for operation, copies in (("mkdirs", self.plan.directories), ("links", self.plan.links)):
+            await self._each(target, operation, copies, lambda copy: {"target": copy.entry.target})
+        await self._each(target, "remove", self.plan.delete, lambda _: {})
+
+    async def complete(self, far: Files) -> None:
+        """Set mode and time of directories, after everything in them is written."""
+        target = far if self.upload else self.local
+        if self.options.preserve or self.options.owner:
+            copies = list(reversed(self.plan.directories))
+            await self._each(target, "attributes", copies, lambda copy: attributes(copy, self.options, self.umask))
+
+    async def work(self, far: Files) -> None:
+        """Do jobs with one session until all are done.
+
+        Raises:
+            SessionError: the session is over; its jobs go to the others.
+        """
+        workers = [asyncio.ensure_future(self._worker(far)) for _ in range(DEPTH)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def remaining(self) -> int:
+        """Bytes that are not copied yet."""
+        return self.progress.total - self.progress.done
+
+    def has_jobs(self) -> bool:
+        """Return True if some job waits for a session."""
+        return bool(self._jobs)
+
+    # --- jobs
+
+    async def _worker(self, far: Files) -> None:
+        waker = asyncio.Event()
+        self._wakers.add(waker)
+        try:
+            while not self.finished.is_set():
+                if not self._jobs:
+                    waker.clear()
+                    await waker.wait()
+                    continue
+                await self._run(self._jobs.popleft(), far)
+        finally:
+            self._wakers.discard(waker)
+
+    async def _run(self, job: _Job, far: Files) -> None:
+        try:
+            await job.action(far)
+        except CopyError as error:
+            self.failures += [(name, error.code, error.message) for name in job.names]
+        except BaseException as error:
+            job.losses += isinstance(error, AwsRunasError)
+            if job.losses <= RETRIES:
+                self._jobs.appendleft(job)
+            else:
+                self.failures += [(name, "copy-failed", "the session was lost each time") for name in job.names]
+                self._open -= 1
+                self._check_finished()
+            raise
+        self._open -= 1
+        self._check_finished()
+
+    def _add(self, action: Callable[[Files], Awaitable[None]], names: list[str], *, first: bool = False) -> None:
+        self._open += 1
+        job = _Job(action, names)
+        if first:
+            self._jobs.appendleft(job)
+        else:
+            self._jobs.append(job)
+        self._wake()
+
+    def _wake(self) -> None:
+        for waker in self._wakers:
+            waker.set()
+
+    def _check_finished(self) -> None:
+        if self._open == 0:
+            self.finished.set()
+            self._wake()
+
+    def _sides(self, far: Files) -> tuple[Files, Files]:
+        return (self.local, far) if self.upload else (far, self.local)
+
+    # --- small files
+
+    async def _copy_batch(self, batch: list[FileCopy], far: Files) -> None:
+        source, target = self._sides(far)
+        wanted = [{"path": copy.source, "limit": copy.entry.size or UNKNOWN_SIZE_LIMIT} for copy in batch]
+        values, data = await source.call("read_many", {"files": wanted, "compress": self.options.compress})
+        read = _objects(values.get("files"), len(batch))
+        files, copies = [], []
+        for copy, item in zip(batch, read, strict=True):
+            size = item.get("size")
+            if "error" in item:
+                self._failed(copy.source, item)
+                files.append({"path": "", "size": 0})
+            elif not isinstance(size, int) or not 0 <= size <= (copy.entry.size or UNKNOWN_SIZE_LIMIT):
+                raise copy_error("hash-differs", f"{copy.source} has not the announced size")
+            else:
+                values_of = attributes(copy, self.options, self.umask)
+                files.append({"path": copy.target, "root": copy.root, "size": size, **values_of})
+                if size < copy.entry.size:
+                    self.failures.append((copy.source, "file-changed", "it became shorter while it was copied"))
+            copies.append(copy)
+        keep = [index for index, item in enumerate(files) if item["path"]]
+        if len(keep) == len(files):
+            await self._write_batch(target, copies, files, values, data)
+        elif keep:  # some could not be read; they have no bytes in the data
+            kept = [copies[index] for index in keep]
+            await self._write_batch(target, kept, [files[index] for index in keep], values, data)
+        self.progress.sent += len(data)
+        self.progress.done += sum(copy.entry.size for copy in batch)
+        self.progress.files_done += len(batch)
+
+    async def _write_batch(
+        self,
+        target: Files,
+        copies: list[FileCopy],
+        files: list[dict[str, object]],
+        values: dict[str, object],
+        data: bytes,
+    ) -> None:
+        size = sum(item["size"] for item in files if isinstance(item["size"], int))
+        if values.get("size") != size:
+            raise copy_error("hash-differs", "a batch has not the announced size")
+        sha, packed = values.get("sha"), bool(values.get("packed"))
+        reply, _ = await target.call("write_many", {"files": files, "sha": sha, "packed": packed, "size": size}, data)
+        for copy, item in zip(copies, _objects(reply.get("files"), len(copies)), strict=True):
+            if "error" in item:
+                self._failed(copy.target, item)
+
+    # --- large files
+
+    async def _open_large(self, copy: FileCopy, far: Files) -> None:
+        _, target = self._sides(far)
+        entry = copy.entry
+        digest = hashlib.sha256(f"{self.source_id}\n{copy.source}".encode("utf-8", "surrogateescape"))
+        values, _ = await target.call(
+            "part_open",
+            {
+                "path": copy.target,
+                "root": copy.root,
+                "size": entry.size,
+                "stamp": entry.stamp,
+                "id": digest.hexdigest()[:8],
+                "resume": self.options.resume,
+            },
+        )
+        if values.get("changed"):
+            self.note(f"{copy.source} has changed since the last attempt; starting over")
+        part = str(values.get("part", ""))
+        done = set(_numbers(values.get("done")))
+        count = -(-entry.size // SEGMENT)
+        missing = [index for index in range(count) if index not in done]
+        resumed = entry.size - sum(min(SEGMENT, entry.size - index * SEGMENT) for index in missing)
+        self.progress.done += resumed
+        self.progress.resumed += resumed
+        large = _Large(copy, part, len(missing))
+        for index in reversed(missing):
+            self._add(partial(self._copy_segment, large, index), [copy.target], first=True)
+        if not missing:
+            self._add(partial(self._finish_large, large), [copy.target], first=True)
+
+    async def _copy_segment(self, large: _Large, index: int, far: Files) -> None:
+        if large.failed:
+            return
+        source, target = self._sides(far)
+        entry, offset = large.copy.entry, index * SEGMENT
+        length = min(SEGMENT, entry.size - offset)
+        try:
+            values, data = await source.call(
+                "read",
+                {
+                    "path": large.copy.source,
+                    "offset": offset,
+                    "length": length,
+                    "compress": self.options.compress,
+                },
+            )
+            if values.get("stamp") != entry.stamp or values.get("size") != length:
+                raise copy_error("file-changed", large.copy.source)
+            await target.call(
+                "part_write",
+                {
+                    "part": large.part,
+                    "offset": offset,
+                    "size": length,
+                    "sha": values.get("sha"),
+                    "packed": bool(values.get("packed")),
+                },
+                data,
+            )
+        except CopyError:
+            large.failed = True
+            raise
+        self.progress.sent += len(data)
+        self.progress.done += length
+        large.missing -= 1
+        if large.missing == 0:
+            self._add(partial(self._finish_large, large), [large.copy.target], first=True)
+
+    async def _finish_large(self, large: _Large, far: Files) -> None:
+        source, target = self._sides(far)
+        sha: object = None
+        if self.options.verify:
+            values, _ = await source.call("hash", {"path": large.copy.source})
+            sha = values.get("sha")
+        try:
+            await target.call(
+                "part_finish",
+                {
+                    "part": large.part,
+                    "path": large.copy.target,
+                    "root": large.copy.root,
+                    "size": large.copy.entry.size,
+                    "sha": sha or "",
+                    **attributes(large.copy, self.options, self.umask),
+                },
+            )
+        except CopyError as error:
+            if error.code == "hash-differs":
+                await target.call("part_drop", {"part": large.part})
+            raise
+        self.progress.files_done += 1
+
+    # --- lists
+
+    async def _each(
+        self,
+        target: Files,
+        operation: str,
+        copies: list[FileCopy],
+        values: Callable[[FileCopy], dict[str, object]],
+    ) -> None:
+        for at in range(0, len(copies), LIST_SIZE):
+            group = copies[at : at + LIST_SIZE]
+            files = [{"path": copy.target, "root": copy.root, **values(copy)} for copy in group]
+            reply, _ = await target.call(operation, {"files": files})
+            for copy, item in zip(group, _objects(reply.get("files"), len(group)), strict=True):
+                if "error" in item:
+                    self._failed(copy.target, item)
+
+    def _failed(self, name: str, item: dict[str, object]) -> None:
+        error = copy_error(str(item.get("error")), str(item.get("text", "")))
+        self.failures.append((name, error.code, error.message))
+
+
+def _objects(value: object, count: int) -> list[dict[str, object]]:
+    """Return a list of so many objects from a reply.
+
+    Raises:
+        SessionError: the reply has something else.
+    """
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(item, dict) for item in value):
+        raise SessionError("the reply of the instance is damaged", code="helper-failed")
+    return value
+
+
+def _numbers(value: object) -> list[int]:
+    return [item for item in value if isinstance(item, int)] if isinstance(value, list) else []
