@@ -83,7 +83,7 @@ class Provider(Protocol):
         """Return credentials that are good for a while yet.
 
         Args:
-            refresh: fetch anew even where the cached ones would do.
+            refresh: fetch new ones even if the cached ones are valid.
 
         Raises:
             CredentialsError: they cannot be had.

@@ -58,7 +58,7 @@ def emit(result: Result, env: Environment) -> int:
 
 
 def render_error(error: AwsRunasError) -> str:
-    """Word an error for a terminal: one line for the command line's, otherwise a second one for the way out."""
+    """Return an error for a terminal: the message, and how to fix it on the same line or a second one."""
     text = "\n".join([f"aws-runas: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)])
     if error.hint is None:
         return f"{text}\n"

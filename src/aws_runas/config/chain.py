@@ -79,7 +79,7 @@ def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
             raise ConfigError(
                 f"source_profile {source_profile} of profile {current.name} does not exist",
                 code="source-profile-not-found",
-                hint=f"mend it in {current.origin('source_profile')}",
+                hint=f"correct it in {current.origin('source_profile')}",
             )
         if source_profile == current.name and _has_keys(current) and len(links) == 1:
             return Chain((*links, current), 1, own_source(current))

@@ -46,7 +46,7 @@ def _services(files: ConfigFiles, section: ProfileSection) -> dict[str, Setting[
         raise ConfigError(
             f"services {name} of profile {section.name} has no section",
             code="services-not-found",
-            hint=f"add [services {name}] or mend {section.origin('services')}",
+            hint=f"add [services {name}] or correct {section.origin('services')}",
         )
     found = {}
     for service, values in files.services[name].items():

@@ -234,7 +234,7 @@ def _damaged(path: Path, error: configparser.Error) -> ConfigError:
         line = errors[0][0] if errors else line
         what = "neither a [section], nor key = value, nor a comment"
     where = f"{path}, line {line}" if line else str(path)
-    return ConfigError(f"{where}: {what}", code="config-file-damaged", hint="mend that line")
+    return ConfigError(f"{where}: {what}", code="config-file-damaged", hint="correct that line")
 
 
 def _nested(path: Path, value: str, line: int | None) -> dict[str, str]:
@@ -247,7 +247,7 @@ def _nested(path: Path, value: str, line: int | None) -> dict[str, str]:
             raise ConfigError(
                 f"{path}, line {line}: an indented line of this block is not key = value",
                 code="config-file-damaged",
-                hint="mend that block",
+                hint="correct that block",
             )
         values[key.strip()] = content.strip()
     return values

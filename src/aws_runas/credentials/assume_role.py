@@ -42,7 +42,7 @@ class AssumeRoleProvider:
         self._now = now
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Assume the role; a cached source that AWS no longer takes is fetched anew, once."""
+        """Assume the role; a cached source that AWS no longer accepts is fetched again, once."""
         keys = self._source.credentials(refresh=refresh)
         try:
             return self._assume(keys)

@@ -66,10 +66,10 @@ def run_inside(
 
 @contextlib.contextmanager
 def _raising_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP become an exception, so that everything is put away on the way out."""
+    """Turn SIGTERM and SIGHUP into an exception, so that everything is cleaned up."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for each in ENDING:  # once is enough: the way out must not be interrupted
+        for each in ENDING:  # once is enough: the clean-up must not be interrupted
             signal.signal(each, signal.SIG_IGN)
         raise _Ended(number)
 

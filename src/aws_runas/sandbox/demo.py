@@ -71,7 +71,7 @@ def credentials(sandbox: Sandbox) -> None:
         terminal.keys(sandbox.mfa_code() + "\n")
         terminal.wait_for("assumed-role/sandbox-mfa/")
         expect(terminal.finish() == 0, "the program did not end with status 0")
-    say("\n   The session token lies in the cache: the next command asks for nothing\n")
+    say("\n   The session token is in the cache, so the next command asks for nothing\n")
     type_command(words)
     with Terminal(words, sandbox.environ, show, home) as terminal:
         terminal.wait_for("assumed-role/sandbox-mfa/")

@@ -83,7 +83,7 @@ class Sandbox:
         return sum(call["action"] == action for call in self.calls)
 
     def forget_calls(self) -> None:
-        """Let calls start anew."""
+        """Forget the recorded calls."""
         self.control("forget-calls")
 
     def sessions(self) -> list[dict[str, Any]]:

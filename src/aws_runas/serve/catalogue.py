@@ -14,7 +14,7 @@ from aws_runas.serve.profiles import ProfileFacts, Prompt
 
 
 class ConfigCatalogue:
-    """Reads the config files anew each time it is asked.
+    """Reads the config files each time it is asked.
 
     Args:
         first: profile or ARN of the command line, None where it names none.

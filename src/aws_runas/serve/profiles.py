@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from aws_runas.aws.credentials import Provider
 from aws_runas.errors import AwsRunasError, ConfigError
@@ -68,10 +68,10 @@ class Profile:
         self.renewal = renewal
         self.slot = slot
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """What GET /profile says of it: never a secret."""
         facts, credentials, error = self.facts, self.renewal.current(), self.renewal.last_error
-        document: dict[str, Any] = {
+        document: dict[str, object] = {
             "name": facts.name,
             "role_arn": facts.role_arn,
             "region": facts.region,
@@ -137,7 +137,7 @@ class Profiles:
 
         Args:
             name: a profile or a role ARN.
-            again: read its configuration anew; credentials in memory are kept where it has not changed.
+            again: read its configuration again; credentials in memory are kept if it has not changed.
 
         Raises:
             AwsRunasError: there is no such profile, or it is incomplete.

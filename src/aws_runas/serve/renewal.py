@@ -126,7 +126,7 @@ class Renewal:
         Args:
             then: told the new credentials, or why there are none; the old ones stay in use then.
             code: the MFA code that a person typed.
-            refresh: fetch anew even what the cache holds.
+            refresh: fetch new credentials even if the cache has valid ones.
         """
         with self._lock:
             self._begin(_Job(refresh=refresh, code=code, waiting=[then]))

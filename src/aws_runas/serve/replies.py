@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
@@ -57,7 +56,7 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def credentials_document(credentials: Credentials, *, now: float) -> dict[str, Any]:
+def credentials_document(credentials: Credentials, *, now: float) -> dict[str, object]:
     """The keys that IMDS and the container endpoint have in common.
 
     Args:

@@ -79,7 +79,7 @@ class Gateway:
             return [asdict(call) for call in self._calls]
 
     def forget_calls(self) -> None:
-        """Start counting anew."""
+        """Forget the recorded calls."""
         with self._lock:
             self._calls.clear()
 

@@ -52,7 +52,7 @@ class InstanceConnect:
 
 
 class SsoPortal:
-    """Gives a role's credentials for the token that lies in the sandbox's home.
+    """Gives a role's credentials for the token in the sandbox's home.
 
     Source: AWS IAM Identity Center portal API reference, GetRoleCredentials.
     """

@@ -8,9 +8,9 @@ import os
 import signal
 import termios
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
-_IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6  # places in what tcgetattr returns
+_IFLAG, _OFLAG, _CFLAG, _LFLAG = 0, 1, 2, 3  # places in what tcgetattr returns
 NO_TERMINAL: Final = (300, 100)  # columns, rows; what the official plugin says where output is no terminal (spec 4)
 
 
@@ -33,7 +33,7 @@ class RawTerminal:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._saved: list[Any] | None = None
+        self._saved: list[int | list[bytes | int]] | None = None
 
     @property
     def is_raw(self) -> bool:
@@ -50,8 +50,9 @@ class RawTerminal:
             return
         self._saved = saved
         atexit.register(self.restore)
-        attributes: list[Any] = [*saved[:6], list(saved[6])]
-        attributes[_IFLAG] &= ~(
+        flags: list[int] = saved[:6]
+        characters: list[bytes | int] = list(saved[6])
+        flags[_IFLAG] &= ~(
             termios.IGNBRK
             | termios.BRKINT
             | termios.PARMRK
@@ -62,12 +63,12 @@ class RawTerminal:
             | termios.IXON
         )
         # The remote PTY adds carriage returns itself; where a full-screen program told it not to, neither may we.
-        attributes[_OFLAG] &= ~termios.OPOST
-        attributes[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-        attributes[_CFLAG] = (attributes[_CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-        attributes[_CC][termios.VMIN], attributes[_CC][termios.VTIME] = 1, 0
+        flags[_OFLAG] &= ~termios.OPOST
+        flags[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        flags[_CFLAG] = (flags[_CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+        characters[termios.VMIN], characters[termios.VTIME] = 1, 0
         with _no_stop():
-            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, attributes)
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, [*flags, characters])
 
     def restore(self) -> None:
         """Restore the terminal's mode."""
