@@ -32,7 +32,7 @@ class Tunnel:
     """One entry of the file.
 
     Args:
-        profile: None for whatever profile holds otherwise.
+        profile: name or role ARN, None for the profile of the environment.
         target: as on the command line, without a port.
         forwards: each as the argument of -L.
         bind: where to listen, None for loopback.
@@ -52,7 +52,7 @@ class Tunnel:
 
 
 def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the file lies, whether it is there or not."""
+    """Return the path of the file, whether it exists or not."""
     named = environ.get("RUNAS_TUNNELS_FILE")
     if named:
         return Path(os.path.expanduser(named))
@@ -62,10 +62,10 @@ def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
 
 
 def read_tunnels(path: Path) -> dict[str, Tunnel]:
-    """Read the file; none is an empty one.
+    """Read the file. A missing file has no tunnels.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or an entry makes no sense; the message names file and entry.
+        ConfigError: it cannot be read, is not TOML, or has an entry that is not valid; the message names file and entry.
     """
     import tomllib
 
@@ -83,7 +83,7 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
 
 
 def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
-    """Look a tunnel up.
+    """Return a tunnel by its name.
 
     Raises:
         ConfigError: there is none of that name; the nearest names are suggested.

@@ -56,7 +56,7 @@ class Plan:
 
     Args:
         profile: name of the profile, None if none was named.
-        target: as the user wrote it, without its port; "" if a bastion for databases is to be found.
+        target: as the user wrote it, without its port; "" to find a bastion for databases.
         forwards: local addresses and destinations.
         sessions: limits of the pools.
         reason: shown in the history of sessions at the service.
@@ -142,7 +142,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
 
 
 def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOptions) -> Plan:
-    """Return the plan for databases that are reached through ``--through`` or a bastion that is to be found."""
+    """Return the plan for databases that are reached through ``--through`` or the bastion of the profile or VPC."""
     forwards = list(options.forwards)
     if rest and is_database(rest[0]):
         local = options.local or LocalAddress(options.bind or DEFAULT_BIND)
