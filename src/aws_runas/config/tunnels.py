@@ -65,7 +65,7 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
     """Read the file. A missing file has no tunnels.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or has an entry that is not valid; the message names file and entry.
+        ConfigError: it cannot be read, is not TOML, or has an invalid entry; the message names file and entry.
     """
     import tomllib
 
