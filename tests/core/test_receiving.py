@@ -83,6 +83,40 @@ def test_receiver_acks_duplicate_below_expected_at_once() -> None:
     assert received(channel.events(START + 0.2)) == b"x"
 
 
+def times_acknowledged(channel: Channel, number: int, until: float) -> list[float]:
+    """Let timers fire; return when the acknowledgement of a message left, in seconds after START."""
+    times = []
+    while (due := channel.next_timer(until)) is not None and due <= until:
+        channel.handle_timer(due)
+        times += [due - START] * acknowledged(channel.messages_to_send(due)).count(number)
+    return times
+
+
+def test_acknowledgement_beside_a_gap_is_repeated_once() -> None:
+    channel = plain_client()
+    channel.receive_message(output(0, b"x"), START)
+    channel.receive_message(output(2, b"z"), START)
+    assert times_acknowledged(channel, 2, START + 5) == pytest.approx([0.005, 0.025])
+
+
+def test_acknowledgements_are_repeated_as_long_as_a_gap_is_open() -> None:
+    channel = plain_client()
+    for number in (0, 2, 4):
+        channel.receive_message(output(number, b"x"), START)
+    times_acknowledged(channel, 0, START + 10)
+    channel.receive_message(output(1, b"y"), START + 10)  # resent late: 3 is still missing
+    assert times_acknowledged(channel, 1, START + 15) == pytest.approx([10.005, 10.025])
+
+
+def test_acknowledgements_are_sent_once_when_the_loss_is_over() -> None:
+    channel = plain_client()
+    for number in (1, 0):
+        channel.receive_message(output(number, b"x"), START)
+    times_acknowledged(channel, 0, START + 5)
+    channel.receive_message(output(2, b"y"), START + 5)
+    assert times_acknowledged(channel, 2, START + 10) == pytest.approx([5.005])
+
+
 def test_acknowledgement_names_the_message_that_came() -> None:
     channel = plain_client()
     frame = output(0, b"x")

@@ -52,6 +52,18 @@ def test_one_per_cent_loss_costs_a_download_what_the_agent_s_resend_loop_takes(s
     assert world.now - began < 2.0
 
 
+def test_repeated_acknowledgements_shorten_a_download_under_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(seed: int) -> float:
+        world, client, _ = meet(seed, down=500_000, latency=0.02, drop=0.05)
+        began = world.now
+        assert world.run(60, lambda: len(client.received) == 500_000)
+        return world.now - began
+
+    repeated = sum(map(seconds, range(5)))
+    monkeypatch.setattr("aws_runas.ssm.core.receiving.LOSS_MEMORY", float("-inf"))
+    assert repeated < 0.95 * sum(map(seconds, range(5)))
+
+
 @pytest.mark.parametrize(("drop", "limit"), [(0.01, 1.0), (0.05, 1.0)])
 def test_lost_upload_is_recovered_in_a_fraction_of_a_second(drop: float, limit: float) -> None:
     world, client, agent = meet(1, up=4_000_000, settings=UNPACED, drop=drop)

@@ -46,5 +46,5 @@ def test_every_byte_arrives_once_and_in_order_whatever_the_network_does(first: i
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
-def test_seed_that_failed_once_stays_mended(seed: int) -> None:
+def test_seed_that_failed_once_stays_fixed(seed: int) -> None:
     judge(seed)

@@ -154,7 +154,7 @@ class World:
 
     # connections
     def connect(self, name: str) -> None:
-        """A party's connection to the service stands."""
+        """Connect a party to the service."""
         if self.connected[name] or (name == "agent" and self.agent_lost):
             return
         self.connected[name] = True
@@ -171,7 +171,7 @@ class World:
                 self.tell(name, "pause_publication")
 
     def cut(self, name: str, gap: float) -> None:
-        """Its connection breaks; it stands again after the gap."""
+        """Break its connection, and connect again after the gap."""
         if not self.connected[name]:
             return
         self.connected[name] = False

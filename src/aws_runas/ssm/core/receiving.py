@@ -52,6 +52,7 @@ class Receiver:
             self.expected = number + 1
             self._pending.append((number, message.message_id, now))
             if self._stored:
+                self._loss_seen_at = now
                 return self._drain(message)
             return (message,)
         if number < self.expected or number in self._stored:

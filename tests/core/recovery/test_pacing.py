@@ -1,0 +1,85 @@
+"""Data messages leave one at a time, and the average rate is kept all the same (spec 14.5)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, DataSpacing, Pacer
+from tests.core.frames import output
+from tests.core.pair import make_channel
+
+NOW = 50.0
+
+
+def started_client() -> Channel:
+    channel = make_channel(Role.CLIENT, ChannelSettings())
+    channel.connect("token", NOW)
+    channel.receive_message(output(0, b"$ "), NOW)
+    channel.messages_to_send(NOW)
+    channel.events(NOW)
+    return channel
+
+
+def departures(channel: Channel, begin: float, until: float) -> list[float]:
+    """Return when each data message leaves, a timer at a time."""
+    times, now = [], begin
+    while True:
+        frames = [frame for frame in channel.messages_to_send(now) if isinstance(frame, bytes)]
+        times += [now for frame in frames if b"input_stream_data" in frame[:36]]
+        due = channel.next_timer(now)
+        if due is None or due > until:
+            return times
+        now = max(now, due)
+        channel.handle_timer(now)
+
+
+def test_spacing_lets_one_message_leave_and_then_waits() -> None:
+    spacing = DataSpacing(paced=True)
+    assert spacing.allowed(NOW) == 1
+    spacing.sent(1, NOW)
+    assert spacing.allowed(NOW + MIN_SPACING / 2) == 0
+    assert spacing.allowed(spacing.ready_at) == 1
+
+
+def test_spacing_without_pace_lets_all_leave() -> None:
+    spacing = DataSpacing(paced=False)
+    spacing.sent(5, NOW)
+    assert spacing.allowed(NOW) > 1000
+
+
+def test_data_saved_up_in_silence_leaves_one_message_at_a_time() -> None:
+    channel = started_client()
+    channel.send_data(bytes(20 * 1024), NOW + 10)
+    times = departures(channel, NOW + 10, NOW + 10.1)
+    assert len(times) == 20
+    assert all(later - earlier >= MIN_SPACING - 1e-6 for earlier, later in pairwise(times))
+    assert times[-1] - times[0] == pytest.approx(19 * MIN_SPACING)  # saved tokens: as close as the spacing allows
+
+
+def test_late_timer_sends_one_message_and_catches_up_at_the_spacing() -> None:
+    channel = started_client()
+    channel.send_data(bytes(5 * 1024), NOW + 10)
+    times = departures(channel, NOW + 10.05, NOW + 10.1)  # woken 50 ms late
+    assert [round((at - times[0]) / MIN_SPACING) for at in times] == [0, 1, 2, 3, 4]
+
+
+def test_resends_on_a_new_connection_leave_one_at_a_time() -> None:
+    channel = started_client()
+    channel.send_data(bytes(8 * 1024), NOW + 10)
+    departures(channel, NOW + 10, NOW + 10.01)
+    channel.receive_disconnect(NOW + 10.01)
+    channel.connect("token 2", NOW + 10.02)
+    times = departures(channel, NOW + 10.02, NOW + 10.03)
+    assert len(times) >= 8
+    assert all(later - earlier >= MIN_SPACING - 1e-6 for earlier, later in pairwise(times))
+
+
+def test_pacer_keeps_its_rate_after_a_burst() -> None:
+    pacer = Pacer(900.0)
+    assert pacer.available(NOW) == BURST
+    pacer.spend(BURST)
+    assert pacer.available(NOW) == 0
+    assert pacer.available(NOW + 0.01) == 9
