@@ -51,6 +51,8 @@ CASES = [
     ("aws-runas forward -p 80 zeb", ["zebra"], False),
     ("aws-runas serve e", ["ec2", "ecs"], False),
     ("aws-runas serve ecs zeb", ["zebra"], False),
+    ("aws-runas forward db", ["db-main"], False),
+    ("aws-runas forward zebra db", ["db-main"], False),
     ("aws-runas list ", ["instances", "mfa", "profiles", "roles"], False),
     ("aws-runas ls roles zeb", ["zebra"], False),
     ("aws-runas whoami zeb", ["zebra"], False),
@@ -65,6 +67,7 @@ CASES = [
 WITHOUT_PROFILE = [
     ("aws-runas aws-runa", ["aws-runas"], False),
     ("aws-runas shell zeb", [], False),
+    ("aws-runas forward db", ["db-main"], False),
     ("aws-runas list roles zeb", ["zebra"], False),
     ("aws-runas cat readm", ["readme.txt"], False),
 ]
@@ -76,6 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config").write_text(CONFIG)
     (folder / "credentials").write_text(CREDENTIALS)
     (folder / "readme.txt").write_text("x")
+    (folder / "tunnels.toml").write_text('[db-main]\nprofile = "zebra"\ntarget = "web"\nforwards = ["5432:db:5432"]\n')
     for shell in SHELLS:
         made = subprocess.run(
             [sys.executable, "-m", "aws_runas", "completion", shell], capture_output=True, text=True, check=True
@@ -85,7 +89,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _asking(name: str, home: Path, **more: str) -> Iterator[Ask]:
-    environ = shells.environment(home, **more)
+    environ = shells.environment(home, RUNAS_TUNNELS_FILE=str(home / "tunnels.toml"), **more)
     script = str(home / f"script.{name}")
     if name == "fish":
         yield lambda line: shells.fish(f"{script}", {**environ, "PWD": str(home)}, line)

@@ -19,14 +19,21 @@ ACCEPTS: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """For which shell; None: the names of the profiles, a line each, which the scripts ask for."""
+    """What to write.
+
+    Args:
+        shell: the script for this shell; None for names, one per line, which the scripts ask for.
+        tunnels: names of tunnels, not of profiles.
+    """
 
     shell: str | None
+    tunnels: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positional, and the flag that the scripts use."""
     parser.add_argument("--profiles", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--tunnels", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("words", nargs="*", metavar="bash|zsh|fish|powershell", help="Shell to write the script for")
 
 
@@ -39,8 +46,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     from aws_runas.cli.completion.table import SHELLS
 
     words = [word for word in namespace.words if word != "--"]
-    if namespace.profiles:
-        return Options(None)
+    if namespace.profiles or namespace.tunnels:
+        return Options(None, namespace.tunnels)
     if len(words) != 1 or words[0] not in SHELLS:
         unknown = next((word for word in words if word not in SHELLS), None)
         if unknown is None and words:
@@ -54,6 +61,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: Options, env: Environment) -> Result:
     """Write the script."""
+    if options.tunnels:
+        from aws_runas.config.tunnels import read_tunnels, tunnels_path
+
+        return Result(stdout="".join(f"{name}\n" for name in read_tunnels(tunnels_path(env.environ, env.home))))
     if options.shell is None:
         from aws_runas.fast.profile_names import profile_names
 

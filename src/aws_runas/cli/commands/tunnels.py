@@ -12,6 +12,7 @@ from aws_runas.cli.questions import wants_json
 from aws_runas.errors import UsageError
 
 SUMMARY = "Keep named tunnels open in the background, or open them on demand"
+ACCEPTS = ("credential", "output")
 USAGE = "tunnels up|down|status|login|install|uninstall [<flags>] [<name>...]"
 ACTIONS = ("up", "down", "status", "login", "install", "uninstall")
 WORDS = ACTIONS

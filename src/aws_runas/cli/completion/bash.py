@@ -113,7 +113,7 @@ _aws_runas() {
       # words that come before the profile do not end the flags
       kind=$(_aws_runas_kind "$count")
       if [[ $kind == program ]]; then _aws_runas_program "$position"; return; fi
-      case $kind in profile | nothing) ended=1 ;; esac
+      case $kind in profile | either | tunnel | nothing) ended=1 ;; esac
       count=$((count + 1))
     fi
     position=$((position + 1))
@@ -138,6 +138,8 @@ _aws_runas() {
   kind=$(_aws_runas_kind "$count")
   case $kind in
     profile) _aws_runas_reply < <("${typed[0]}" completion --profiles 2>/dev/null) ;;
+    tunnel) _aws_runas_reply < <("${typed[0]}" completion --tunnels 2>/dev/null) ;;
+    either) _aws_runas_reply < <("${typed[0]}" completion --profiles; "${typed[0]}" completion --tunnels) 2>/dev/null ;;
     program) [[ -n $cur || -n $command ]] && _aws_runas_program "$last" ;;
     nothing | "") ;;
     *) _aws_runas_reply < <(tr , '\n' <<<"$kind") ;;
@@ -147,7 +149,7 @@ _aws_runas() {
 _aws_runas_without_profile() {
   # with AWS_PROFILE set, the profile is left out
   if [[ -n ${AWS_PROFILE:-}${AWS_DEFAULT_PROFILE:-} ]]; then
-    case $positions in "profile program" | "profile nothing") positions=${positions#profile } ;; esac
+    case $positions in "profile program" | "profile nothing" | "either tunnel") positions=${positions#* } ;; esac
   fi
 }
 

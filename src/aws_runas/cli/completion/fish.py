@@ -46,7 +46,7 @@ function __aws_runas_where
                 printf '%s\n' $command program $position
                 return
             end
-            contains -- $kind profile nothing; and set ended 1
+            contains -- $kind profile either tunnel nothing; and set ended 1
             set count (math $count + 1)
         end
         set position (math $position + 1)
@@ -75,7 +75,8 @@ function __aws_runas_positions
 @POSITIONS@
     end
     # with AWS_PROFILE set, the profile is left out
-    if test -n "$AWS_PROFILE$AWS_DEFAULT_PROFILE"; and test (count $positions) -eq 2; and test $positions[1] = profile
+    if test -n "$AWS_PROFILE$AWS_DEFAULT_PROFILE"; and test (count $positions) -eq 2
+        and contains -- $positions[1] profile either
         set -e positions[1]
     end
     printf '%s\n' $positions
@@ -98,6 +99,11 @@ function __aws_runas_profiles
     command $typed[1] completion --profiles 2>/dev/null
 end
 
+function __aws_runas_tunnels
+    set -l typed (commandline -opc)
+    command $typed[1] completion --tunnels 2>/dev/null
+end
+
 function __aws_runas_program
     set -l where (__aws_runas_where)
     set -l typed (commandline -opc) (commandline -ct)
@@ -108,6 +114,9 @@ end
 
 complete -c aws-runas -f
 complete -c aws-runas -n '__aws_runas_is profile' -a '(__aws_runas_profiles)' -d profile
+complete -c aws-runas -n '__aws_runas_is tunnel' -a '(__aws_runas_tunnels)' -d tunnel
+complete -c aws-runas -n '__aws_runas_is either' -a '(__aws_runas_profiles)' -d profile
+complete -c aws-runas -n '__aws_runas_is either' -a '(__aws_runas_tunnels)' -d tunnel
 complete -c aws-runas -n '__aws_runas_is program' -a '(__aws_runas_program)'
 complete -c aws-runas -n '__aws_runas_is ssm' -a '@SSM@'
 @RULES@

@@ -27,7 +27,7 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
         param($name)
         $positions = @($table[$name].Positions)
         $named = $env:AWS_PROFILE -or $env:AWS_DEFAULT_PROFILE
-        if ($named -and $positions.Count -eq 2 -and $positions[0] -eq 'profile') {
+        if ($named -and $positions.Count -eq 2 -and $positions[0] -in 'profile', 'either') {
             $positions = @($positions[1])
         }
         , $positions
@@ -75,7 +75,7 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
             if (-not $command) { $command = 'exec'; $positions = & $positionsOf 'exec' }
             $kind = if ($count -lt $positions.Count) { $positions[$count] } else { 'nothing' }
             if ($kind -eq 'program') { return }
-            if ($kind -eq 'profile' -or $kind -eq 'nothing') { $ended = $true }
+            if ($kind -in 'profile', 'either', 'tunnel', 'nothing') { $ended = $true }
             $count++
         }
     }
@@ -92,6 +92,10 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
     $kind = if ($count -lt $positions.Count) { $positions[$count] } else { 'nothing' }
     if ($kind -eq 'profile') {
         & $offer @(& $typed[0] completion --profiles 2>$null) 'ParameterValue'
+    } elseif ($kind -eq 'tunnel') {
+        & $offer @(& $typed[0] completion --tunnels 2>$null) 'ParameterValue'
+    } elseif ($kind -eq 'either') {
+        & $offer @(& $typed[0] completion --profiles 2>$null; & $typed[0] completion --tunnels 2>$null) 'ParameterValue'
     } elseif ($kind -eq 'program') {
         [System.Management.Automation.CompletionCompleters]::CompleteCommand($wordToComplete)
     } elseif ($kind -ne 'nothing') {

@@ -13,12 +13,12 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 
 COMMAND_NAMES = tuple(dict.fromkeys(COMMANDS.values()))
 
-# What stands at each position of a command: "profile", "program" (and everything after it), "nothing" that could be
-# looked up without the network, or the words themselves.
+# Kind of each position of a command: "profile", "tunnel" (a named tunnel), "either" of them, "program" (and everything
+# after it), "nothing" that could be looked up without the network, or the words themselves.
 POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "exec": ("profile", "program"),
     "shell": ("profile", "nothing"),
-    "forward": ("profile", "nothing"),
+    "forward": ("either", "tunnel"),
     "ssh": ("profile", "nothing"),
     "serve": (("ec2", "ecs"), "profile"),
     "list": (("roles", "mfa", "profiles", "instances"), "profile"),
@@ -32,7 +32,8 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "sessions": (("list", "show", "end"), "profile", "nothing"),
     "help": (COMMAND_NAMES,),
     "version": (),
-    "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "nothing"),
+    "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "tunnel"),
+    "fleet": (("run", "status", "output", "cancel", "list"), "profile", "nothing"),
 }
 VALUES = {
     "--output": ("env", "json", "fish", "powershell", "dotenv"),

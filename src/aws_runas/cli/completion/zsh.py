@@ -16,7 +16,7 @@ _aws-runas_table() {
     ssm) return 0 ;;
     *) return 1 ;;
   esac
-  if [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE && $positions[1] == profile && $#positions == 2 ]]; then
+  if [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE && $positions[1] == (profile|either) && $#positions == 2 ]]; then
     shift positions # with AWS_PROFILE set, the profile is left out
   fi
 }
@@ -25,6 +25,12 @@ _aws-runas_profiles() {
   local -a profiles=("${(@f)$(_call_program profiles ${(q)words[1]} completion --profiles 2>/dev/null)}")
   profiles=(${profiles:#})
   (( $#profiles )) && _wanted profiles expl profile compadd -a profiles
+}
+
+_aws-runas_tunnels() {
+  local -a tunnels=("${(@f)$(_call_program tunnels ${(q)words[1]} completion --tunnels 2>/dev/null)}")
+  tunnels=(${tunnels:#})
+  (( $#tunnels )) && _wanted tunnels expl tunnel compadd -a tunnels
 }
 
 _aws-runas() {
@@ -60,7 +66,7 @@ _aws-runas() {
         _normal
         return
       fi
-      [[ $kind == profile || $kind == nothing ]] && ended=1 # words before the profile do not end the flags
+      [[ $kind == (profile|either|tunnel|nothing) ]] && ended=1 # words before the profile do not end the flags
       (( count++ ))
     fi
     (( position++ ))
@@ -88,6 +94,8 @@ _aws-runas() {
   kind=$positions[count]
   case $kind in
     profile) _aws-runas_profiles ;;
+    tunnel) _aws-runas_tunnels ;;
+    either) _aws-runas_profiles; _aws-runas_tunnels ;;
     program)
       if [[ -n $command || -n $words[CURRENT] ]]; then
         words=($words[CURRENT,-1])
