@@ -289,7 +289,7 @@ class Server:
         self._wake_write.close()
 
 
-def _connection(sock: socket.socket, address: tuple[str, int] | tuple[str, int, int, int] | str) -> Connection:
+def _connection(sock: socket.socket, address: tuple[str, int]) -> Connection:
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return Connection("", 0, "", 0)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -67,8 +67,9 @@ class RawTerminal:
         flags[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
         flags[_CFLAG] = (flags[_CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
         characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+        attributes: list[int | list[bytes | int]] = [*flags, characters]
         with _no_stop():
-            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, [*flags, characters])
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, attributes)
 
     def restore(self) -> None:
         """Restore the terminal's mode."""
