@@ -9,7 +9,7 @@ from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.shortcut import remember
+from aws_runas.cli.shortcut import write_shortcut
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import parse_tag
@@ -56,7 +56,9 @@ def open_access_for(
         trace=trace,
     )
     if replace(overrides, session=False, refresh=False) == Overrides():  # else the flags had a say: not the usual call
-        access.shortcut = lambda found, facts: remember(profile, access.profile, found, env.environ, before, facts)
+        access.shortcut = lambda found, facts: write_shortcut(
+            profile, access.profile, found, env.environ, before, facts
+        )
     if flags.expiration:
         access.provider = _Announced(access.provider, env)
     return access

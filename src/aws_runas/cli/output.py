@@ -1,4 +1,4 @@
-"""What a command answers, and the one place that writes it."""
+"""Result of a command, and the one place that writes it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _write_error(text: str, env: Environment) -> None:
         env.stderr.write(text)
         env.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody is left to be told
+        return  # nobody reads stderr any more
 
 
 def _silence(env: Environment) -> None:

@@ -1,4 +1,4 @@
-"""Leaves the shortcut file of `fast.py` behind once the full way has found credentials."""
+"""Writes the shortcut file of fast/shortcut.py once the full path has credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
 
 
-def remember(
+def write_shortcut(
     name: str | None,
     profile: Profile,
     credentials: Credentials,
@@ -44,7 +44,7 @@ def remember(
 
 
 def _is_cached(profile: Profile) -> bool:
-    """Whether the full way would find these credentials on disk, with nothing looked at but files and variables."""
+    """Return True if the full path would find these credentials on disk, by files and variables alone."""
     source = profile.source
     role = bool(profile.roles) and not profile.session
     if role and any(each.policy for each in profile.roles):

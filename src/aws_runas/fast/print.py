@@ -1,6 +1,6 @@
 """Printing cached credentials fast, as a credential_process is asked to: no json, no shlex, no argparse.
 
-Only where every value is so plain that json and sh need no quoting for it; a test holds this against the full way.
+Only where every value is so plain that json and sh need no quoting for it; a test holds this against the full path.
 """
 
 import os
@@ -20,7 +20,7 @@ def text(found: dict[str, str], output: str) -> str | None:
         output: the format.
 
     Returns:
-        What the full way would print; None where only that can tell.
+        What the full path would print; None where only that can tell.
     """
     keys = {"AccessKeyId": found["key"], "SecretAccessKey": found["secret"], "SessionToken": found["token"]}
     if not all(PLAIN.issuperset(value) and value for value in (*keys.values(), found["profile"], found["expiration"])):

@@ -1,10 +1,10 @@
-"""The shortcut of the usual call: what the full way found out last time, good as long as nothing has changed.
+"""The shortcut of the usual call: what the full path found out last time, good as long as nothing has changed.
 
-The full way reads config files, resolves the profile and looks its cache entries up; that needs configparser, hashlib,
+The full path reads config files, resolves the profile and looks its cache entries up; that needs configparser, hashlib,
 json and dataclasses. This module needs ``os`` and ``time`` only. After each full start `write` leaves one private file
 per profile in the cache directory; `read` gives its credentials back when, and only when, every input that could have
 led elsewhere is the same: the program's version, both config files (path, size, inode, times) and every variable that
-has a say. Anything else is None, which means: go the full way. It is never weaker than the full way: the file must be
+has a say. Anything else is None, which means: use the full path. It is never weaker than that: the file must be
 this user's alone, and a tenth of the credentials' life must be left.
 
 The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``), is text: a header that must be equal byte by byte to what
@@ -39,7 +39,7 @@ _OTHER_VARIABLES = frozenset(
         "USERNAME",
     )
 )
-# With one of these the full way decides; their values are secrets, which have no place in the header.
+# With one of these the full path decides; their values are secrets, which have no place in the header.
 _FULL_WAY = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -64,7 +64,7 @@ def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> d
         session: ``-s`` was given.
 
     Returns:
-        A dict of `FIELDS` and the writer's facts, all str; None: go the full way.
+        A dict of `FIELDS` and the writer's facts, all str; None: use the full path.
     """
     now = time.time()
     path = file_path(name, environ, session)
@@ -104,7 +104,7 @@ def _call(name: str, session: bool) -> str:
 
 
 def header(environ: "Mapping[str, str]") -> str | None:
-    """Every input, as text; None where only the full way can tell.
+    """Every input, as text; None where only the full path can tell.
 
     Args:
         environ: the variables.
@@ -157,7 +157,7 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
 
 
 def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | None:
-    """Where the file of a profile lies; None where only the full way can tell."""
+    """Where the file of a profile lies; None where only the full path can tell."""
     files = config_files(environ)
     if files is None:
         return None

@@ -1,6 +1,6 @@
 """The fast start: ``aws-runas [-E] [-s] [-O FORMAT] [--profile NAME] [profile] [program ...]`` with cached credentials.
 
-It knows the usual call and leaves everything unusual to the full way: other flags, command words, role ARNs,
+It knows the usual call and leaves everything unusual to the full path: other flags, command words, role ARNs,
 credentials that are not cached or near their end. What it imports is held down by a contract test; each module counts,
 since the tool stands in front of other programs (docs/reference/performance.md).
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Serve = Callable[[list[str], str | None, int, str], None]
 
 SWITCHES = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
-SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full way, so that tests can compare the two
+SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full path, so that tests can compare the two
 
 
 class _Call:
@@ -34,7 +34,7 @@ class _Call:
 
 
 def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> None:
-    """Run the program and end with its exit status, if this is the usual call; return to go the full way.
+    """Run the program and end with its exit status, if this is the usual call; return to use the full path.
 
     Args:
         words: the command line without the program's name.
@@ -62,7 +62,7 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> Non
         environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
         starting.become(call.program, variables)
     except ProgramError:
-        return  # the full way has the words for it
+        return  # the full path has the words for it
 
 
 def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
@@ -95,7 +95,7 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     elif environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
         if first.startswith("arn:") or call.program[1:2] == ["--"]:
             return None
-        if call.output and len(call.program) == 1:  # the profile, if it is one: then the full way has left its name
+        if call.output and len(call.program) == 1:  # the profile, if it is one: then the full path has left its name
             call.name = call.program.pop()
     elif call.program:
         call.name = call.program.pop(0)
@@ -120,7 +120,7 @@ def _print(found: dict[str, str], output: str) -> None:
         try:
             fast_print.write(content)
         except OSError:
-            return  # the full way has the words for it
+            return  # the full path has the words for it
 
 
 def _beside(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.aws.credentials import Credentials
-from aws_runas.cli.shortcut import remember
+from aws_runas.cli.shortcut import write_shortcut
 from aws_runas.config.resolve import Overrides, load_files, resolve
 from aws_runas.fast import shortcut as fast
 from tests.support.sts_server import ROLE, write_home
@@ -38,7 +38,7 @@ class Home:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    def remember(
+    def write_shortcut(
         self, name: str | None = "role", environ: dict[str, str] | None = None, *, life: float = 3600, age: float = 0
     ) -> None:
         variables = self.environ | (environ or {})
@@ -46,7 +46,7 @@ class Home:
         profile = resolve(load_files(variables, self.path), name, Overrides(), variables)
         issued = datetime.now(UTC) - timedelta(seconds=age)
         credentials = Credentials("ASIAX", "s%\n", "t", expiration=issued + timedelta(seconds=life), issued=issued)
-        remember(name, profile, credentials, variables, before, {"fact": "a fact"})
+        write_shortcut(name, profile, credentials, variables, before, {"fact": "a fact"})
 
     def read(
         self, name: str = "role", environ: dict[str, str] | None = None, *, session: bool = False
@@ -63,7 +63,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_what_was_written_is_read(home: Home) -> None:
-    home.remember()
+    home.write_shortcut()
     found = home.read()
     assert found is not None
     assert (found["profile"], found["region"], found["fact"]) == ("role", "us-east-1", "a fact")
@@ -89,14 +89,14 @@ def test_what_was_written_is_read(home: Home) -> None:
     ],
 )
 def test_another_variable_is_a_miss(home: Home, environ: dict[str, str]) -> None:
-    home.remember()
+    home.write_shortcut()
     assert home.read(environ=environ) is None
     assert home.read() is not None
     assert home.read(environ={"PATH": "/elsewhere"}) is not None
 
 
 def test_another_name_or_mode_is_a_miss(home: Home) -> None:
-    home.remember()
+    home.write_shortcut()
     assert home.read("other") is None
     assert home.read("") is None
     assert home.read(session=True) is None
@@ -121,31 +121,31 @@ def _replace(path: Path) -> None:
 @pytest.mark.parametrize("change", [_append, _rewrite_in_place, _replace, Path.unlink])
 @pytest.mark.parametrize("name", ["config", "credentials"])
 def test_a_changed_file_is_a_miss(home: Home, name: str, change: Callable[[Path], None]) -> None:
-    home.remember()
+    home.write_shortcut()
     change(home.path / ".aws" / name)
     assert home.read() is None
 
 
 def test_credentials_near_their_end_are_a_miss(home: Home) -> None:
-    home.remember(age=3600 * 0.91)
+    home.write_shortcut(age=3600 * 0.91)
     assert home.read() is None
-    home.remember(age=3600 * 0.85)
+    home.write_shortcut(age=3600 * 0.85)
     assert home.read() is not None
 
 
 def test_credentials_of_the_future_are_a_miss(home: Home) -> None:
-    home.remember(age=-400)
+    home.write_shortcut(age=-400)
     assert home.read() is None
 
 
 def test_a_file_that_others_may_read_is_a_miss(home: Home) -> None:
-    home.remember()
+    home.write_shortcut()
     home.file().chmod(0o640)
     assert home.read() is None
 
 
 def test_a_link_is_a_miss(home: Home) -> None:
-    home.remember()
+    home.write_shortcut()
     home.file().rename(home.path / "moved")
     home.file().symlink_to(home.path / "moved")
     assert home.read() is None
@@ -153,7 +153,7 @@ def test_a_link_is_a_miss(home: Home) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 50, -1, -5])
 def test_a_damaged_file_is_a_miss(home: Home, length: int) -> None:
-    home.remember()
+    home.write_shortcut()
     home.file().write_bytes(home.file().read_bytes()[:length])
     assert home.read() is None
     home.file().write_bytes(b"\xff" * 100)
@@ -165,10 +165,10 @@ def test_odd_names_are_files_of_their_own(tmp_path: Path) -> None:
     home = Home(tmp_path, "[profile ../x]\naws_access_key_id = A\naws_secret_access_key = s\n")
     for name in (*arns[:2], "../x"):
         if name in arns:
-            home.remember(name, {"AWS_PROFILE": "plain"})
+            home.write_shortcut(name, {"AWS_PROFILE": "plain"})
             assert home.read(name, {"AWS_PROFILE": "plain"}) is not None
         else:
-            home.remember(name)
+            home.write_shortcut(name)
             assert home.read(name) is not None
     assert {path.name for path in home.file().parent.iterdir()} == {
         "fast-r-arn%3aaws%3aiam%3a%3a123456789012%3arole%2f%41%2f%42",
@@ -178,7 +178,7 @@ def test_odd_names_are_files_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_file_system_that_folds_case_does_not_give_one_profile_the_keys_of_another(home: Home) -> None:
-    home.remember("plain")
+    home.write_shortcut("plain")
     other = fast.file_path("Plain", home.environ, False)
     assert other is not None
     Path(other).write_bytes(home.file("plain").read_bytes())  # what is found under the other name
@@ -188,7 +188,7 @@ def test_a_file_system_that_folds_case_does_not_give_one_profile_the_keys_of_ano
 
 
 def test_the_file_of_the_session_token_is_not_read_for_the_role(home: Home) -> None:
-    home.remember("plain")
+    home.write_shortcut("plain")
     other = fast.file_path("plain", home.environ, True)
     assert other is not None
     home.file("plain").rename(other)
@@ -207,28 +207,28 @@ def test_no_secret_of_the_environment_is_written(home: Home) -> None:
         {"MFA_CODE": "my-secret"},
         {"AWS_CONTAINER_AUTHORIZATION_TOKEN": "my-secret"},
     ):
-        home.remember(environ=variables)
+        home.write_shortcut(environ=variables)
         assert list(home.file().parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_KEY", "RUNAS_PASSWORD", "AWS_API_KEY"])
 def test_what_is_named_like_a_secret_is_not_written_either(home: Home, name: str) -> None:
-    home.remember(environ={name: "my-secret"})
+    home.write_shortcut(environ={name: "my-secret"})
     assert not home.file().exists()
-    home.remember()
+    home.write_shortcut()
     assert home.read(environ={name: "my-secret"}) is None
     assert home.read(environ={name: ""}) is None
 
 
 def test_addresses_and_paths_are_no_secrets(home: Home) -> None:
     harmless = {"AWS_ENDPOINT_URL_KEYSPACES": "http://127.0.0.1:2", "AWS_WEB_IDENTITY_TOKEN_FILE": "/none"}
-    home.remember(environ=harmless)
+    home.write_shortcut(environ=harmless)
     assert home.read(environ=harmless) is not None
 
 
 def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home) -> None:
     (home.path / ".aws" / "config").write_text((home.path / ".aws" / "config").read_text())
-    home.remember()
+    home.write_shortcut()
     assert not home.file().exists()
 
 
@@ -244,25 +244,25 @@ def test_a_source_that_files_and_variables_do_not_settle_leaves_no_shortcut(tmp_
     )
     (tmp_path / "policy").write_text("{}")
     for name in ("web", "process", "temporary", "machine", "less"):
-        home.remember(name)
+        home.write_shortcut(name)
         assert home.read(name) is None
 
 
 def test_nothing_is_left_in_a_directory_that_is_not_ours_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.file().parent.chmod(0o750)
-    home.remember()
+    home.write_shortcut()
     assert not home.file().exists()
     home.file().parent.chmod(0o700)
     user = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: user + 1)
-    home.remember()
+    home.write_shortcut()
     assert not home.file().exists()
 
 
 def test_a_read_only_cache_is_no_error(home: Home) -> None:
     home.file().parent.rmdir()
     home.file().parent.write_text("")
-    home.remember()
+    home.write_shortcut()
     assert home.read() is None
 
 

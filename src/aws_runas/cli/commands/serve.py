@@ -124,7 +124,7 @@ def run(options: Options, env: Environment) -> Result:
     """Serve until a signal comes.
 
     Raises:
-        AwsRunasError: the address cannot be had, or the profile does not resolve.
+        AwsRunasError: the address cannot be used, or the profile does not resolve.
     """
     from aws_runas.serve import peer, startup
     from aws_runas.serve.app import App

@@ -127,7 +127,7 @@ class _Prompt:
         self.session = session
 
     def ask(self, question: str) -> str:
-        """Called in whatever thread wants credentials."""
+        """Ask for a code; called in any thread that needs credentials."""
         from aws_runas.cli.terminal.prompt import ask_on_terminal
 
         if self.session is None or not self.session.console.is_terminal:

@@ -121,7 +121,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     )
     try:
         # Loaded while StartSession is under way.
-        from aws_runas.cli.session.agent_version import blame_age
+        from aws_runas.cli.session.agent_version import check_agent_version
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.proxy_command import run_ssh
         from aws_runas.ssm.session_start import started_opener
@@ -134,7 +134,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     try:
         return event_loop.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
     except SessionError as error:
-        blame_age(error, access, target)
+        check_agent_version(error, access, target)
         raise
     except BaseException:  # a signal before the loop had it in hand
         starting.abandon()

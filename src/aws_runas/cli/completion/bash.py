@@ -7,7 +7,7 @@ import shlex
 from aws_runas.cli.completion.table import Flag, Table
 
 _SCRIPT = r"""# bash completion for aws-runas. Load it with: source <(aws-runas completion bash)
-# Flags and commands stand here as this version has them; profiles are read from the config when asked for.
+# Flags and commands are those of this version. Profiles are read from the config at each completion.
 
 _aws_runas_table() {
   # command -> flags, those that take an argument, positions, and what an argument can be

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_runas.cli.completion.table import Flag, Table
 
 _SCRIPT = r"""# fish completion for aws-runas. Load it with: aws-runas completion fish | source
-# Flags and commands stand here as this version has them; profiles are read from the config when asked for.
+# Flags and commands are those of this version. Profiles are read from the config at each completion.
 
 function __aws_runas_where
     # prints: command, kind of word at the cursor (flag value, profile, program, nothing, a list), position of a program

@@ -8,7 +8,7 @@ from aws_runas.cli.completion.table import Flag, Table
 
 _SCRIPT = r"""# PowerShell completion for aws-runas. Load it with:
 # aws-runas completion powershell | Out-String | Invoke-Expression
-# Flags and commands stand here as this version has them; profiles are read from the config when asked for.
+# Flags and commands are those of this version. Profiles are read from the config at each completion.
 
 Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)

@@ -7,7 +7,7 @@ from aws_runas.cli.completion.table import Flag, Table
 _SCRIPT = r"""#compdef aws-runas
 # zsh completion for aws-runas. Load it after compinit with: source <(aws-runas completion zsh)
 # or save it as _aws-runas in a folder of $fpath.
-# Flags and commands stand here as this version has them; profiles are read from the config when asked for.
+# Flags and commands are those of this version. Profiles are read from the config at each completion.
 
 _aws-runas_table() {
   # command -> flags with their descriptions, those that take an argument, positions, and what an argument can be

@@ -13,10 +13,10 @@ from aws_runas.cli.parsing.parser import COMMANDS, build_parser, commands, load
 DATE = "2026-11-23"  # of the page's last change
 WIDTH = 78  # characters of a source line, mandoc's style
 VARIABLES = (
-    ("AWS_PROFILE, AWS_DEFAULT_PROFILE", "the profile; it is then left out on the command line"),
-    ("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE", "the files that profiles are read from"),
+    ("AWS_PROFILE, AWS_DEFAULT_PROFILE", "the profile; all positional arguments then belong to the command"),
+    ("AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE", "files that hold the profiles"),
     ("AWS_REGION, AWS_DEFAULT_REGION", "the region"),
-    ("AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>", "where services are asked"),
+    ("AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>", "endpoints of the services"),
     ("SESSION_TOKEN_DURATION", "lifetime of the session token, like --duration"),
     ("CREDENTIALS_DURATION", "lifetime of the role credentials, like --role-duration"),
     ("MFA_CODE, MFA_SERIAL", "the MFA code and device, like --otp and --mfa-arn"),
@@ -25,15 +25,20 @@ VARIABLES = (
     ("RUNAS_SESSION_CREDENTIALS", "1, true, yes or on: like --session"),
     ("RUNAS_VERBOSE", "1, true, yes or on: like --verbose"),
     ("RUNAS_OUTPUT_FORMAT", "like --output"),
-    ("RUNAS_CACHE_DIR", "where credentials are kept"),
-    ("RUNAS_DNS_SERVER, RUNAS_RESOLV_CONF", "where names of targets are looked up, instead of /etc/resolv.conf"),
-    ("RUNAS_RELEASES_URL", "the release page that --update asks"),
+    ("RUNAS_CACHE_DIR", "cache directory"),
+    ("RUNAS_TUNNELS_FILE", "file of the named tunnels"),
+    ("RUNAS_STREAM_HOST", "like --stream-host"),
+    (
+        "RUNAS_DNS_SERVER, RUNAS_RESOLV_CONF",
+        "name server for targets, and its configuration instead of /etc/resolv.conf",
+    ),
+    ("RUNAS_RELEASES_URL", "release page that --update reads"),
 )
 STATUSES = (
     ("0", "success"),
     ("2", "the command line cannot be understood"),
     ("3", "a profile, a config file or a variable is missing or damaged"),
-    ("4", "credentials could not be had"),
+    ("4", "there are no credentials, or AWS refused them"),
     ("5", "the target of a session was not found"),
     ("6", "the session failed"),
     ("126", "the program cannot be executed"),
@@ -105,7 +110,7 @@ def _tagged(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[s
 
 
 def _text(text: str) -> list[str]:
-    """Break text into source lines; none of them begins with what troff would take for a request."""
+    """Break text into source lines. None of them begins with a character that starts a request in troff."""
     lines = textwrap.wrap(_escape(text), WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"\\&{line}" if line.startswith((".", "'")) else line for line in lines]
 

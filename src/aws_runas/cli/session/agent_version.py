@@ -1,4 +1,4 @@
-"""Was the agent too old? One that does not know port sessions cannot say so itself."""
+"""Check of the agent's version after a failure: an agent that is too old for port sessions cannot say so itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")
 
 
-def blame_age(error: SessionError, access: Access, target: str, *, remote_host: bool = False) -> None:
-    """Ask the service how old the agent is, where a session could not be started and nothing says why.
+def check_agent_version(error: SessionError, access: Access, target: str, *, remote_host: bool = False) -> None:
+    """Ask the service for the agent's version if a session could not be started and nothing says why.
 
     Raises:
         SessionError: it is too old for what was asked.

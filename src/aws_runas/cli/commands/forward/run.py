@@ -12,7 +12,7 @@ from aws_runas.cli.commands.forward.databases import Databases, UnreachableHints
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.session.agent_version import blame_age
+from aws_runas.cli.session.agent_version import check_agent_version
 from aws_runas.cli.session.flags import stream_options
 from aws_runas.cli.session.open import open_target
 from aws_runas.errors import SessionError, UsageError
@@ -75,7 +75,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         for resolved in resolved_plans:
             for spec in resolved.plan.forwards:
                 destination = Destination(resolved.target, spec.port, spec.host)
-                blame_age(error, resolved.access, resolved.target, remote_host=destination.remote_host)
+                check_agent_version(error, resolved.access, resolved.target, remote_host=destination.remote_host)
         raise
 
 
