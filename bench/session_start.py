@@ -1,0 +1,59 @@
+"""How long a session takes to start, and what memory a forward takes: with botocore and without.
+
+    .venv/bin/python -m bench.session_start [runs]
+
+Both take turns, against one sandbox, with cached credentials. A setting that aws.direct leaves to botocore selects it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+
+COMMAND = [sys.executable, "-m", "aws_runas", "forward", "my-profile", "i-deadbeef:9000"]
+WITH_BOTOCORE = {"AWS_SDK_UA_APP_ID": "bench"}
+
+
+def measure(sandbox: Sandbox, extra: dict[str, str]) -> tuple[float, float, float]:
+    """Return seconds until StartSession, seconds until the port listens, and the resident MB of the process then."""
+    environ = sandbox.environ | extra
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    calls, begun = len(sandbox.calls), time.time()
+    process = subprocess.Popen(
+        COMMAND, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+        listening = time.time() - begun
+        with open(f"/proc/{process.pid}/statm") as statm:
+            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        started = next(call["time"] for call in sandbox.calls[calls:] if call["action"] == "StartSession") - begun
+        process.terminate()
+        process.wait()
+    return started, listening, resident
+
+
+def main(runs: int) -> None:
+    """Print medians and the fastest of each."""
+    rows: dict[str, list[tuple[float, float, float]]] = {"botocore": [], "direct": []}
+    with start_sandbox() as sandbox:
+        measure(sandbox, {})  # fetches the credentials
+        for _ in range(runs):
+            rows["botocore"].append(measure(sandbox, WITH_BOTOCORE))
+            rows["direct"].append(measure(sandbox, {}))
+    print("| | StartSession, median / fastest | listening, median / fastest | resident |\n|---|---|---|---|")
+    for name, values in rows.items():
+        started, listening, resident = zip(*values, strict=True)
+        times = " | ".join(f"{statistics.median(column):.3f} / {min(column):.3f} s" for column in (started, listening))
+        print(f"| {name} | {times} | {statistics.median(resident):.1f} MB |")
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
