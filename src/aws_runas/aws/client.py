@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import botocore.config
@@ -24,6 +24,8 @@ from aws_runas.errors import ConfigError
 
 CONNECT_TIMEOUT = 10  # seconds; botocore's own is 60, too long to look at a dead address
 READ_TIMEOUT = 30  # seconds
+
+_BLOCKS = frozenset(("api_versions", "s3"))  # settings whose value is an indented block
 
 Trace = Callable[[str], None]
 
@@ -83,7 +85,7 @@ class Session(botocore.session.Session):  # type: ignore[misc]
 
     def __init__(self, profile: Profile) -> None:
         self._ours: dict[str, Any] = {
-            "profiles": {name: dict(section.values) for name, section in profile.sections.items()},
+            "profiles": {name: _usable(section.values) for name, section in profile.sections.items()},
             "sso_sessions": dict(profile.sso_sessions),
             "services": dict(profile.services),
         }
@@ -99,6 +101,11 @@ class Session(botocore.session.Session):  # type: ignore[misc]
     @property
     def full_config(self) -> dict[str, Any]:
         return self._ours
+
+
+def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile without settings that hold a block, and hold none: botocore fails on them."""
+    return {key: value for key, value in values.items() if key not in _BLOCKS or isinstance(value, dict)}
 
 
 class Clients:
@@ -145,7 +152,7 @@ def _setting_up(service: str) -> Iterator[None]:
     """Turn what botocore says of settings into a ConfigError: retry_mode, max_attempts, a region that cannot be."""
     try:
         yield
-    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+    except Exception as error:  # botocore checks few settings, and fails in many ways on the others
         raise ConfigError(
             f"cannot set up a client for {service}: {' '.join(str(error).split())}",
             code="client-setup-failed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ACCOUNT_DIGITS = 12
+
 _FIRST_REGIONS = {  # of each partition, the region that AWS opened first
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",
@@ -40,6 +42,7 @@ def is_role_arn(text: str) -> bool:
         and bool(partition)
         and service == "iam"
         and not region
+        and len(account) == ACCOUNT_DIGITS
         and account.isascii()
         and account.isdigit()
         and resource != name

@@ -11,49 +11,89 @@ from aws_runas.errors import ConfigError
 _PREFIX = "AWS_ENDPOINT_URL_"
 
 
+# What aws-runas itself calls; a bad endpoint of another service is no error.
+_CALLED = frozenset(
+    ("", "ec2", "ec2_instance_connect", "ecr", "ecs", "eks", "elasticache", "iam", "kms", "rds", "signin", "sso")
+) | {"sso_oidc", "ssm", "ssmmessages", "sts"}
+
+
 def endpoint_urls(
     files: ConfigFiles, section: ProfileSection | None, environ: Mapping[str, str]
-) -> dict[str, Setting[str]]:
-    """Every endpoint that is configured.
+) -> tuple[dict[str, Setting[str]], tuple[str, ...]]:
+    """Collect every endpoint that is configured.
 
     The order, strongest first: AWS_ENDPOINT_URL_SERVICE, AWS_ENDPOINT_URL, the profile's services section, its
     endpoint_url. Only the named profile counts, not its sources.
 
     Returns:
-        By service id in lower case with underscores; ``""`` stands for every service.
+        The endpoints by service id in lower case with underscores, ``""`` for every service; and a warning for each
+        invalid setting that nothing uses.
+
+    Raises:
+        ConfigError: one that is used is not an address.
     """
     if _ignored(section, environ):
-        return {}
+        return {}, ()
     found: dict[str, Setting[str]] = {}
-    if section is not None:
-        url = section.text("endpoint_url")
-        if url:
-            found[""] = _checked(url, section.origin("endpoint_url"))
-        found.update(_services(files, section))
-    if environ.get("AWS_ENDPOINT_URL"):
-        found = {"": _checked(environ["AWS_ENDPOINT_URL"], "AWS_ENDPOINT_URL")}
+    unused: list[str] = []
+    overridden = bool(environ.get("AWS_ENDPOINT_URL"))
+    for service, setting in _of_profile(files, section, overridden, unused):
+        if overridden or environ.get(_PREFIX + service.upper()):
+            _warn_of(setting, "overridden", unused)
+        else:
+            found[service] = setting
+    if overridden:
+        found[""] = Setting(environ["AWS_ENDPOINT_URL"], "AWS_ENDPOINT_URL")
     for variable, url in environ.items():
         if variable.startswith(_PREFIX) and url:
-            found[variable.removeprefix(_PREFIX).lower()] = _checked(url, variable)
-    return found
+            found[variable.removeprefix(_PREFIX).lower()] = Setting(url, variable)
+    used = {}
+    for service, setting in found.items():
+        if service in _CALLED and not _is_address(setting.value):
+            raise ConfigError(
+                f"endpoint {setting.value!r} ({setting.origin}) is not an http or https address",
+                code="endpoint-invalid",
+                hint="write for instance https://sts.example.com",
+            )
+        if _is_address(setting.value):
+            used[service] = setting
+        else:
+            _warn_of(setting, f"of {service}, which aws-runas does not call", unused)
+    return used, tuple(unused)
 
 
-def _services(files: ConfigFiles, section: ProfileSection) -> dict[str, Setting[str]]:
+def _of_profile(
+    files: ConfigFiles, section: ProfileSection | None, overridden: bool, unused: list[str]
+) -> list[tuple[str, Setting[str]]]:
+    if section is None:
+        return []
+    found: list[tuple[str, Setting[str]]] = []
+    url = section.text("endpoint_url")
+    if url:
+        found.append(("", Setting(url, section.origin("endpoint_url"))))
     name = section.text("services")
     if not name:
-        return {}
+        return found
     if name not in files.services:
-        raise ConfigError(
-            f"services {name} of profile {section.name} has no section",
-            code="services-not-found",
-            hint=f"add [services {name}] or correct {section.origin('services')}",
-        )
-    found = {}
+        problem = f"services {name} of profile {section.name} has no section"
+        if not overridden:
+            raise ConfigError(
+                problem,
+                code="services-not-found",
+                hint=f"add [services {name}] or correct {section.origin('services')}",
+            )
+        unused.append(f"{problem}; AWS_ENDPOINT_URL overrides it")
+        return found
     for service, values in files.services[name].items():
         url = values.get("endpoint_url") if isinstance(values, dict) else None
         if url:
-            found[service.lower()] = _checked(url, f"[services {name}] in {files.config.path}")
+            found.append((service.lower(), Setting(url, f"[services {name}] in {files.config.path}")))
     return found
+
+
+def _warn_of(setting: Setting[str], reason: str, unused: list[str]) -> None:
+    if not _is_address(setting.value):
+        unused.append(f"endpoint {setting.value!r} ({setting.origin}) is no address; not used: {reason}")
 
 
 def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool:
@@ -63,18 +103,11 @@ def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool
     return (text or "").lower() == "true"  # AWS's own variable and key: no other word counts
 
 
-def _checked(url: str, origin: str) -> Setting[str]:
+def _is_address(url: str) -> bool:
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(
-            f"endpoint {url!r} ({origin}) is not an http or https address",
-            code="endpoint-invalid",
-            hint="write for instance https://sts.example.com",
-        )
-    return Setting(url, origin)
+        return False

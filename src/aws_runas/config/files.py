@@ -31,7 +31,7 @@ class ParsedFile:
         path: where it lies.
         exists: False where there is none, which is no error.
         sections: by their heading, as written between the brackets.
-        lines: the line number of each (section, key).
+        lines: the line number of each (section, key); of the heading itself with the key "".
     """
 
     path: Path
@@ -155,7 +155,7 @@ def parse_file(path: Path) -> ParsedFile:
     try:
         parser.read_file(io.StringIO(text, newline=None), str(path))
     except configparser.Error as error:
-        damage = _damaged(path, error)
+        damage = _damaged(path, error, text)
     if damage is not None:
         raise damage  # out here, since configparser's error quotes the line and must not hang on as the context
     lines = dict(_line_numbers(text))
@@ -220,7 +220,7 @@ def _read(path: Path) -> str | None:
     return text
 
 
-def _damaged(path: Path, error: configparser.Error) -> ConfigError:
+def _damaged(path: Path, error: configparser.Error, text: str) -> ConfigError:
     """Say what is wrong with a file, and where, without showing what it holds: it may be a secret."""
     line: int | None = getattr(error, "lineno", None)
     if isinstance(error, configparser.DuplicateSectionError):
@@ -228,11 +228,16 @@ def _damaged(path: Path, error: configparser.Error) -> ConfigError:
     elif isinstance(error, configparser.DuplicateOptionError):
         what = f"key {error.option} is twice in section [{error.section}]"
     elif isinstance(error, configparser.MissingSectionHeaderError):
-        what = "a line stands before the first [section]"
+        what = "a line is before the first [section]"
     else:
         errors = getattr(error, "errors", None)
         line = errors[0][0] if errors else line
         what = "neither a [section], nor key = value, nor a comment"
+    if line:
+        lines = text.splitlines()
+        heading = lines[line - 1].strip() if line <= len(lines) else ""
+        if heading.startswith("[") and "]" not in heading:
+            what = f"']' is missing in {heading!r}"
     where = f"{path}, line {line}" if line else str(path)
     return ConfigError(f"{where}: {what}", code="config-file-damaged", hint="correct that line")
 
@@ -290,6 +295,7 @@ def _line_numbers(text: str) -> Iterator[tuple[tuple[str, str], int]]:
             continue
         if stripped[0] == "[" and "]" in stripped:
             heading = stripped[1 : stripped.rindex("]")]
+            yield (heading, ""), number
         elif not line[0].isspace():
             end = min((stripped.index(mark) for mark in "=:" if mark in stripped), default=len(stripped))
             yield (heading, stripped[:end].strip().lower()), number

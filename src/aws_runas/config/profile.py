@@ -121,6 +121,7 @@ class Profile:
         region: None where nothing names one.
         session: the user wants the session token instead of the role.
         endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
+        unused: what is wrong with settings that nothing uses.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Profile:
     services: Mapping[str, Section] = field(default_factory=dict, repr=False)
     source_profile: str | None = None
     warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def role_arn(self) -> str | None:
@@ -188,3 +190,4 @@ class Profile:
             yield f"endpoint_url {service or 'of every service'} = {setting.value} ({setting.origin})"
         if not isinstance(self.source, NoSource):
             yield f"credentials from {self.source.origin}"
+        yield from self.unused

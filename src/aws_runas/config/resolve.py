@@ -4,16 +4,17 @@ source profiles, that beats ``[default]``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aws_runas.config import chain as chains
 from aws_runas.config.arn import is_role_arn, looks_like_arn
+from aws_runas.config.durations import ROLE_DEFAULT, SESSION_TOKEN_DEFAULT
 from aws_runas.config.endpoints import endpoint_urls
 from aws_runas.config.files import ConfigFiles, ProfileSection, load_files
 from aws_runas.config.lookup import Lookup
 from aws_runas.config.overrides import Overrides
-from aws_runas.config.profile import KeySource, NoSource, Profile, Setting, Source
+from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Setting, Source
 from aws_runas.config.roles import build_roles, role_duration
 from aws_runas.errors import ConfigError
 from aws_runas.fast.names import is_on
@@ -59,7 +60,7 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
     label = name or "default"
     section = files.profiles.get(label)
     if section is None and label != "default":
-        raise _not_found(files, label)
+        raise _not_found(files, label, environ)
     keys = chains.environment_keys(environ) if name is None else None
     chain = None
     if keys is None and section is not None:
@@ -91,7 +92,7 @@ def _resolve_arn(
             hint="a role ARN looks like arn:aws:iam::123456789012:role/NAME",
         )
     if source_name is not None and source_name not in files.profiles and source_name != "default":
-        raise _not_found(files, source_name)
+        raise _not_found(files, source_name, environ)
     source: Source | None = chains.environment_source(environ) if source_name is None else None
     section = files.profiles.get(source_name or "default")
     links: tuple[ProfileSection, ...] = (section,) if section else ()
@@ -145,7 +146,21 @@ def _build(
 ) -> Profile:
     links, source = chosen.links, chosen.source
     lookup = Lookup(environ, links, files.profiles.get("default"))
-    duration = role_duration(lookup, overrides, own=None if chosen.arn else links[0] if links else None)
+    endpoints, unused = endpoint_urls(files, links[0] if links else None, environ)
+    notes = list(unused)
+    has_role = bool(chosen.arn or chosen.role_links)
+    duration = _unless_unused(
+        lambda: role_duration(lookup, overrides, own=None if chosen.arn else links[0] if links else None),
+        has_role,
+        Setting(ROLE_DEFAULT, "default"),
+        notes,
+    )
+    session_token_duration = _unless_unused(
+        lambda: lookup.session_token_duration(overrides.session_token_duration),
+        not isinstance(source, ResolverSource) or source.kind == "process",
+        Setting(SESSION_TOKEN_DEFAULT, "default"),
+        notes,
+    )
     return Profile(
         name=chosen.name,
         named=chosen.named,
@@ -155,12 +170,12 @@ def _build(
         region=lookup.region(overrides.region),
         mfa_serial=lookup.text("mfa_serial", flag=overrides.mfa_serial, flag_name="-M", variable="MFA_SERIAL"),
         mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
-        session_token_duration=lookup.session_token_duration(overrides.session_token_duration),
+        session_token_duration=session_token_duration,
         role_duration=duration,
         session=overrides.session or is_on(environ, "RUNAS_SESSION_CREDENTIALS"),
         refresh=overrides.refresh,
         otp=lookup.otp(overrides.otp),
-        endpoint_urls=endpoint_urls(files, links[0] if links else None, environ),
+        endpoint_urls=endpoints,
         sections=files.profiles,
         sso_sessions=files.sso_sessions,
         services=files.services,
@@ -168,7 +183,21 @@ def _build(
         if links and not (isinstance(source, KeySource) and source.origin == "the environment")
         else None,
         warnings=warnings,
+        unused=tuple(notes),
     )
+
+
+def _unless_unused(
+    read: Callable[[], Setting[int]], used: bool, default: Setting[int], notes: list[str]
+) -> Setting[int]:
+    """Read a duration. Where nothing uses it, a value that cannot be read is a note and not an error."""
+    try:
+        return read()
+    except ConfigError as error:
+        if used:
+            raise
+        notes.append(f"{error.message}; not used")
+        return default
 
 
 def _both_present(environ: Mapping[str, str], source: Source, name: str | None) -> tuple[str, ...]:
@@ -191,8 +220,16 @@ def _no_default(files: ConfigFiles) -> NoSource:
     )
 
 
-def _not_found(files: ConfigFiles, name: str) -> ConfigError:
+def _not_found(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> ConfigError:
     import difflib
+
+    if not files.config.exists and environ.get("AWS_CONFIG_FILE"):
+        hint = f"there is no config file {files.config.path} (AWS_CONFIG_FILE)"
+        return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)
+    if name in files.config.sections:
+        line = files.config.lines.get((name, ""), "?")
+        hint = f"{files.config.path}, line {line} has [{name}]; in this file it must be [profile {name}]"
+        return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)
 
     near = difflib.get_close_matches(name, files.profile_names(), n=3, cutoff=0.6)
     lower = [known for known in files.profiles if known.lower() == name.lower() and known not in near]

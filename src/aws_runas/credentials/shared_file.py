@@ -80,8 +80,9 @@ def with_section(text: str, heading: str, values: dict[str, str | None]) -> str:
     body = [f"{key} = {value}{newline}" for key, value in values.items() if value is not None]
     start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
     if start is None:
-        if lines and lines[-1].strip():
-            lines = [*lines[:-1], _ended(lines[-1], newline), newline]
+        if lines:  # the last line may lack its end, even where it is blank: ours would begin with its blanks
+            lines[-1] = _ended(lines[-1], newline)
+            lines += [newline] if lines[-1].strip() else []
         return "".join([*lines, f"[{heading}]{newline}", *body])
     end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
     kept = [index for index in range(start + 1, end) if parts[index][0] == "other" or parts[index][1] not in values]

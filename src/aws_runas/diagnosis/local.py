@@ -29,6 +29,9 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
         steps.append(f"source profile {profile.source_profile}")
     steps += [f"role {role.arn}" for role in profile.roles]
     where = f" in {files.config.path}" if files is not None and profile.section else ""
+    if profile.unused:
+        lines = "; ".join([", ".join(steps) + where, *profile.unused])
+        return warn("profile", lines, "correct or remove the settings that nothing uses")
     return ok("profile", ", ".join(steps) + where)
 
 

@@ -128,7 +128,7 @@ def switch_roles(
                     region=profile.region or region,
                 )
             )
-    entries.sort(key=lambda one: (one.account != base_account, one.account, one.name))
+    entries.sort(key=lambda entry: (entry.account != base_account, entry.account, entry.name, entry.role_arn))
     return SwitchRoles(base, base_account, tuple(entries), tuple(sorted(left_out)), base_alias)
 
 
@@ -156,9 +156,10 @@ def color_of(account: str) -> str:
     return "".join(f"{round(255 * part):02x}" for part in parts)
 
 
-def _by_account(arn: str) -> tuple[str, str]:
+def _by_account(arn: str) -> tuple[str, str, str]:
+    """A total order: two partitions may have an account and a role of the same name."""
     match = _ROLE.fullmatch(arn)
-    return (match[1], match[2]) if match else ("", arn)
+    return (match[1], match[2], arn) if match else ("", "", arn)
 
 
 class _Names:

@@ -103,6 +103,13 @@ def _refused(where: str, error: OSError) -> AwsRunasError:
         return AwsRunasError(
             f"not permitted to listen on {where}", code="serve-not-permitted", hint="ports below 1024 are for root"
         )
+    folder = os.path.dirname(where)
+    if error.errno == errno.ENOENT and where.startswith("/") and not os.path.isdir(folder):
+        return AwsRunasError(
+            f"cannot listen on {where}: the directory {folder} does not exist",
+            code="serve-address-unusable",
+            hint="make the directory, or name another path",
+        )
     return AwsRunasError(
         f"cannot listen on {where}: {(error.strerror or str(error)).lower()}",
         code="serve-address-unusable",

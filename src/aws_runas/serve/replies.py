@@ -41,6 +41,8 @@ def failure(cause: AwsRunasError) -> Response:
         headers = ((AUTHENTICATION_TYPE, "MFA"),)
     elif cause.code == "profile-not-found":
         status = 404
+    elif cause.code == "arn-not-a-role":
+        status = 400
     elif isinstance(cause, (ConfigError, CredentialsError)):
         status = 500
     else:

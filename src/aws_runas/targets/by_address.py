@@ -24,6 +24,16 @@ def by_address(text: str, access: Access) -> Found:
     return Found(f"IP address {address}", tuple(instances), "" if instances else "no running instance has it")
 
 
+def by_private_dns(text: str, access: Access) -> Found:
+    """Find the running instance that has a private DNS name of EC2's, with or without its domain."""
+    names = [text.lower()]
+    if "." not in text:
+        domain = "ec2.internal" if access.region() == "us-east-1" else f"{access.region()}.compute.internal"
+        names = [f"{text.lower()}.{domain}", f"{text.lower()}.*"]
+    instances = describe_instances(access, {"private-dns-name": names, **RUNNING})
+    return Found("private DNS name", tuple(instances), "" if instances else "no running instance has it")
+
+
 def instances_with(addresses: Sequence[str], access: Access) -> list[Instance]:
     """Return the running instances that have any of these addresses.
 

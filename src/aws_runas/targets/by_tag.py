@@ -38,9 +38,20 @@ def by_tag(text: str, access: Access) -> Found:
 
 
 def by_name(text: str, access: Access) -> Found:
-    """Find running instances by their Name tag."""
+    """Find running instances by their Name tag; EC2 reads ``*`` and ``?`` in it as wildcards.
+
+    An instance that has exactly this name is meant, even where others match it as a pattern.
+    """
     instances = describe_instances(access, {"tag:Name": [text], **RUNNING})
-    return Found("Name tag", tuple(instances), "" if instances else "no running instance has it")
+    exact = tuple(instance for instance in instances if instance.name == text)
+    if instances:
+        return Found("Name tag", exact or tuple(instances))
+    others = describe_instances(access, {"tag:Name": [text]})
+    if not others:
+        return Found("Name tag", reason="no instance has it")
+    first = f"only {others[0].instance_id} has it, and it is {others[0].state}"
+    more = len(others) - 1
+    return Found("Name tag", reason=first if not more else f"{first}; so are {more} more that do not run")
 
 
 def running(access: Access) -> Found:

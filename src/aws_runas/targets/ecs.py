@@ -9,7 +9,7 @@ from aws_runas.aws import ecs
 from aws_runas.aws.ec2 import Instance
 from aws_runas.aws.errors import aws_code
 from aws_runas.errors import AwsRunasError, TargetError
-from aws_runas.targets.model import listing
+from aws_runas.targets.model import matches
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -136,7 +136,7 @@ def _choose(text: str, containers: list[ecs.Container], pick: Pick | None) -> ec
         raise TargetError(
             f"{text!r} matches {len(rows)} containers",
             code="target-ambiguous",
-            details=listing(rows),
+            details=matches(rows),
             hint="give one of these targets, add the container's name, or choose with --pick",
         )
     chosen = pick(rows)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aws_runas.aws.ec2 import Instance
 
+LISTED = 20  # matches that an error lists
 Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user which one; None when they chose none
 
 
@@ -23,6 +24,12 @@ class Found:
     way: str
     instances: tuple[Instance, ...] = ()
     reason: str = ""
+
+
+def matches(instances: Sequence[Instance]) -> tuple[str, ...]:
+    """Lay out the first matches for an error, and say how many more there are."""
+    more = len(instances) - LISTED
+    return (*listing(instances[:LISTED]), *((f"and {more} more",) if more > 0 else ()))
 
 
 def listing(instances: Sequence[Instance]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """From what the user typed to an instance id: the resolvers in their order, and what is said when none serves.
 
-Order: instance id; ECS task; ``tag:value``; IP address; address of a DNS name; TXT record of a DNS name; Name tag. The
-spelling decides which of them can apply at all; the others ask nothing of EC2 or of DNS. The first that finds an
-instance decides, and if it finds several the user does.
+Order: ``raw:``; instance id; ECS task; ``tag:value``; IP address; private DNS name of EC2; address of a DNS name; TXT
+record of a DNS name; Name tag. The spelling decides which of them can apply at all; the others ask nothing of EC2 or of
+DNS. The first that finds an instance decides, and if it finds several the user does.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aws_runas.errors import AwsRunasError, TargetError, UsageError
-from aws_runas.targets.model import listing
-from aws_runas.targets.spelling import ip_address, is_database, is_ecs, is_instance_id, split_port
+from aws_runas.targets.model import matches
+from aws_runas.targets.spelling import (
+    RAW,
+    ip_address,
+    is_database,
+    is_ecs,
+    is_instance_id,
+    is_private_dns_name,
+    split_port,
+)
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -34,12 +42,15 @@ def resolve_target(
         environ: variables that say where to ask DNS; those of this process when None.
 
     Returns:
-        ``i-...`` or ``mi-...``, which is taken as it is without asking anyone, or ``ecs:cluster_task_runtimeid``.
+        ``i-...`` or ``mi-...``, which is taken as it is without asking anyone, ``ecs:cluster_task_runtimeid``, or what
+        follows ``raw:``.
 
     Raises:
         TargetError: nothing matches, several do, or the user picked none.
         AwsRunasError: EC2 or ECS refused the question.
     """
+    if text.lower().startswith(RAW):
+        return _raw(text)
     if is_instance_id(text):
         return text.lower()
     if is_ecs(text):
@@ -83,7 +94,7 @@ def resolve_target(
 
 def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Callable[[], Found]]:
     """The ways in which a text can be read, by its spelling, in their order."""
-    from aws_runas.targets.by_address import by_address
+    from aws_runas.targets.by_address import by_address, by_private_dns
     from aws_runas.targets.by_dns import by_dns_address, by_dns_text, is_dns_name
     from aws_runas.targets.by_tag import by_name, by_tag, running, tag_pairs
     from aws_runas.targets.dns import Questions
@@ -96,11 +107,20 @@ def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Ca
     elif tag_pairs(text):
         ways.append(lambda: by_tag(text, access))
     elif is_dns_name(text):
+        if is_private_dns_name(text):
+            ways.append(lambda: by_private_dns(text, access))
         questions = Questions(environ)
         ways.append(lambda: by_dns_address(text, access, questions))
         ways.append(lambda: by_dns_text(text, access, questions))
     ways.append(lambda: by_name(text, access))
     return ways
+
+
+def _raw(text: str) -> str:
+    target = text[len(RAW) :]
+    if not target:
+        raise UsageError(f"no target in {text!r}", code="target-missing", hint="write it as raw:TARGET")
+    return target
 
 
 def _choose(text: str, found: Found, pick: Pick | None) -> str:
@@ -112,7 +132,7 @@ def _choose(text: str, found: Found, pick: Pick | None) -> str:
     raise TargetError(
         f"{text!r} matches {len(found.instances)} instances by {found.way}",
         code="target-ambiguous",
-        details=listing(found.instances),
+        details=matches(found.instances),
         hint="give one of these instance ids, or choose with --pick",
     )
 

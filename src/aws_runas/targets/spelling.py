@@ -9,6 +9,8 @@ from aws_runas.errors import UsageError
 
 _INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}", re.IGNORECASE)
 _ECS = re.compile(r"ecs:.+", re.IGNORECASE)
+_PRIVATE_DNS = re.compile(r"ip(?:-\d{1,3}){4}(?:\.[a-z0-9.-]+)?", re.IGNORECASE)
+RAW = "raw:"  # before a target that the service is given unchanged
 _LAST_PORT = 65535  # RFC 9293: sixteen bits
 
 
@@ -25,6 +27,11 @@ def is_ecs(text: str) -> bool:
 def is_database(text: str) -> bool:
     """Return True for a database: ``rds:ID`` or ``cache:ID``, with ``/reader`` or the like behind."""
     return text.lower().startswith(("rds:", "cache:"))
+
+
+def is_private_dns_name(text: str) -> bool:
+    """Tell the private DNS name that EC2 gives an instance: ``ip-10-0-0-5``, alone or with its domain."""
+    return _PRIVATE_DNS.fullmatch(text) is not None
 
 
 def ip_address(text: str) -> str | None:
@@ -85,7 +92,7 @@ def _split(text: str) -> tuple[str, str | None]:
     if ip_address(text) is not None:  # without brackets, the last group of an IPv6 address could be meant as a port
         return text, None
     target, colon, port = text.rpartition(":")
-    if not colon:
+    if not colon or (target + colon).lower() == RAW:
         return text, None
     if port.isdigit() or not port or is_instance_id(target):
         return target, port

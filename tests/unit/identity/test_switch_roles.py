@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import configparser
+import itertools
+import subprocess
+import sys
 
 import pytest
 
@@ -98,3 +101,32 @@ def test_no_role_is_no_text() -> None:
 
 def test_the_order_of_the_roles_does_not_matter() -> None:
     assert made(ADMIN, READER, OWN) == made(OWN, READER, ADMIN, ADMIN)
+
+
+def test_the_answer_does_not_depend_on_the_order_of_the_question() -> None:
+    roles = [
+        "arn:aws:iam::123456789012:role/Same",
+        "arn:aws-cn:iam::123456789012:role/Same",
+        "arn:aws-us-gov:iam::123456789012:role/Same",
+        "not an arn",
+    ]
+    answers = {
+        render(switch_roles(order, [], base="base", base_account="123456789012", region=None))
+        for order in itertools.permutations(roles)
+    }
+    assert len(answers) == 1
+
+
+def test_the_answer_does_not_depend_on_the_seed_of_hashes() -> None:
+    script = (
+        "from aws_runas.identity.switch_roles import render, switch_roles\n"
+        "roles = {f'arn:{p}:iam::123456789012:role/Same' for p in ('aws', 'aws-cn', 'aws-us-gov', 'aws-iso')}\n"
+        "print(render(switch_roles(roles, [], base='b', base_account='1', region=None)))\n"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": str(seed)}, capture_output=True, check=True
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(answers) == 1

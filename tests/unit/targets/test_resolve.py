@@ -235,7 +235,7 @@ def test_no_match_says_what_was_tried_in_which_order(world: MotoWorld, dns: Name
     assert raised.value.details == (
         "DNS address 198.51.100.1: no running instance has it",
         "DNS TXT record: no such name in DNS",
-        "Name tag: no running instance has it",
+        "Name tag: no instance has it",
     )
 
 
@@ -244,7 +244,7 @@ def test_no_match_for_an_address_says_so(world: MotoWorld) -> None:
         resolve_target("10.9.8.7", world.access())
     assert raised.value.details == (
         "IP address 10.9.8.7: no running instance has it",
-        "Name tag: no running instance has it",
+        "Name tag: no instance has it",
     )
 
 
@@ -332,3 +332,46 @@ def _answer(status: int, body: str) -> Any:
     answer = AWSResponse("http://127.0.0.1", status, {}, None)
     answer._content = body.encode()
     return answer
+
+
+def test_an_exact_name_wins_over_a_pattern(world: MotoWorld, fleet: Fleet) -> None:
+    fleet.start("web-1")
+    fleet.start("web-2")
+    (exact,) = fleet.start("web-*")
+    assert resolve_target("web-*", world.access()) == exact
+    with pytest.raises(TargetError) as caught:
+        resolve_target("web-?", world.access())
+    assert "matches" in caught.value.message
+
+
+def test_many_matches_are_not_all_listed(world: MotoWorld, fleet: Fleet) -> None:
+    fleet.start("same", count=23)
+    with pytest.raises(TargetError) as caught:
+        resolve_target("same", world.access())
+    assert "matches 23 instances" in caught.value.message
+    assert len(caught.value.details) == 21
+    assert caught.value.details[-1] == "and 3 more"
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_private_dns_name_of_ec2_is_looked_up_there(world: MotoWorld, fleet: Fleet, short: bool) -> None:
+    fleet.start("other")
+    (wanted,) = fleet.start("wanted")
+    name = str(fleet.described(wanted)["PrivateDnsName"])
+    assert name.startswith("ip-")
+    assert resolve_target(name.partition(".")[0] if short else name, world.access()) == wanted
+
+
+def test_a_raw_target_is_passed_on_unchanged(world: MotoWorld) -> None:
+    assert resolve_target("raw:New-Kind:x/y", world.access()) == "New-Kind:x/y"
+    with pytest.raises(UsageError):
+        resolve_target("raw:", world.access())
+    assert world.calls == []
+
+
+def test_a_stopped_instance_of_the_name_is_named(world: MotoWorld, fleet: Fleet) -> None:
+    (stopped,) = fleet.start("sleeper")
+    fleet.stop(stopped)
+    with pytest.raises(TargetError) as caught:
+        resolve_target("sleeper", world.access())
+    assert f"only {stopped} has it, and it is stopped" in "\n".join(caught.value.details)
