@@ -55,11 +55,13 @@ class Row:
 
 ROWS = (
     Row("upload, paced", "upload", (2 * MB, MB)),
+    Row("upload, paced, messages not spaced", "upload", (2 * MB, MB), ("spacing=off",), ("0 ms",)),
     Row("upload, unpaced", "upload", (20 * MB, MB), ("rate=off",)),
     Row("download, agent at its official pace", "download", (2 * MB, 2 * MB), agent_rate=OFFICIAL_AGENT_RATE),
     Row("download, unpaced, agent without pace", "download", (20 * MB, 20 * MB), ("rate=off",), ("0 ms",)),
     Row("1-byte echo, idle session", "echo", (100, 100)),
     Row("1-byte echo beside an upload, paced", "beside", (60, 60)),
+    Row("1-byte echo beside an upload, paced, not spaced", "beside", (60, 60), ("spacing=off",), ("0 ms",)),
     Row("1-byte echo beside an upload, unpaced", "beside", (60, 60), ("rate=off",)),
 )
 

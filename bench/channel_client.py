@@ -1,6 +1,8 @@
 """One client process of bench.channel: opens a session, does one thing, prints what it took as JSON.
 
-python -m bench.channel_client ours|model upload|download|echo|beside PORT AMOUNT [rate=off]
+python -m bench.channel_client ours|model upload|download|echo|beside PORT AMOUNT [rate=off] [spacing=off]
+
+spacing=off lets data messages leave together, as before ADR 0106: what even pacing costs is the difference.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
+from aws_runas.ssm.core.recovery.pacing import DataSpacing
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
@@ -27,6 +30,15 @@ from bench.plugin_model import PluginModel
 
 TARGET = "i-deadbeef"
 DEADLINE = 40.0  # seconds
+
+
+def unlimited(_self: DataSpacing, _now: float) -> int:
+    """Allow any number of data messages; replaces DataSpacing.allowed."""
+    return 1 << 30
+
+
+def ignore_departures(_self: DataSpacing, _count: int, _now: float) -> None:
+    """Note nothing; replaces DataSpacing.sent."""
 
 
 class Ours:
@@ -201,4 +213,7 @@ def _nobody(_question: str) -> str:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
+    if "spacing=off" in words:
+        setattr(DataSpacing, "allowed", unlimited)  # noqa: B010 - mypy refuses the plain form
+        setattr(DataSpacing, "sent", ignore_departures)  # noqa: B010
     print(json.dumps(event_loop.run(main(words[0], words[1], words[2], int(words[3]), "rate=off" in words))))
