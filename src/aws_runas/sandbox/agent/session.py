@@ -32,12 +32,15 @@ class _Relay:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.broken = False  # what is written is lost, and the agent does not know yet
 
     @property
     def writable(self) -> bool:
         return self._session.client_writable()
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
+        if self.broken:
+            return
         # The opening message is a text frame; this service needs none.
         self._session.from_agent([message for message in messages if isinstance(message, bytes)])
 
@@ -126,6 +129,7 @@ class AgentSession:
         """
         if self._stopped or self.session.agent is not self:
             return
+        self._link.broken = True
         counted: int | None = None
         for frame in frames:
             message = output_message(frame)
@@ -140,6 +144,7 @@ class AgentSession:
 
     def _disconnect(self, seconds: float) -> None:
         self._driver.disconnect()
+        self._link.broken = False
         self.session.agent_gone(self)
         self._absence = self._loop.call_later(seconds, self._come_back)
 
