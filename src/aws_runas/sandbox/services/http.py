@@ -13,6 +13,7 @@ from aws_runas.sandbox.services.guards import Guard
 from aws_runas.sandbox.services.requests import BODY_LIMIT, HEAD_LIMIT, BadRequest, Request, find_body, find_head
 
 IDLE_LIMIT = 300.0  # seconds that a silent connection is kept
+REFUSED_LIMIT = 1.0  # seconds for a refused client to read the answer
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -109,7 +110,8 @@ class HttpConnection(asyncio.Protocol):
         self._refused = True
         if self._transport is not None:
             self._transport.write(self._encode(reply, keep=False))
-            self._transport.close()
+            self._transport.write_eof()  # closing now would reset the connection if the client still sends
+            self._closing = asyncio.get_running_loop().call_later(REFUSED_LIMIT, self._transport.close)
 
     async def _answer(self, request: Request) -> None:
         try:
