@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 AWS_RUNAS = str(BIN / "aws-runas")
 PEERS = ROOT / ".bench-venv"  # where the tools lie that ours is measured beside
 PROFILE = "my-profile"
-MFA_PROFILE = "sandbox-mfa"
+MFA_PROFILE = "my-profile-mfa"
 BOTOCORE = f"""
 import botocore.session
 botocore.session.Session(profile={PROFILE!r}).get_credentials().get_frozen_credentials()

@@ -131,7 +131,7 @@ def test_statuses_that_need_aws(sandbox: Sandbox, runas: RunAs) -> None:
         (["my-profile", "sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
         (["shell", "my-profile", "i-00000000"], 5),
         (["shell", "my-profile", "no-such-name"], 5),
-        (["sandbox-mfa", "true"], 4),  # no terminal to ask on
+        (["my-profile-mfa", "true"], 4),  # no terminal to ask on
     ):
         ran = runas(sandbox, *words)
         assert ran.returncode == status, (words, ran.stderr)
@@ -143,7 +143,7 @@ def test_a_session_that_cannot_be_opened_is_6(make_sandbox: MakeSandbox, runas: 
 
 
 def test_ctrl_c_at_a_prompt_is_130_without_a_traceback(sandbox: Sandbox) -> None:
-    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "-r", "sandbox-mfa", "true"], env=sandbox.environ, timeout=30)
+    child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "-r", "my-profile-mfa", "true"], env=sandbox.environ, timeout=30)
     child.expect_exact(b"MFA code")
     child.sendcontrol("c")
     child.expect(pexpect.EOF)

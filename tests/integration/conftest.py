@@ -47,7 +47,7 @@ def make_sandbox(tmp_path: Path) -> Iterator[MakeSandbox]:
 
 @pytest.fixture
 def runas() -> RunAs:
-    """Run aws-runas inside a sandbox: ``runas(sandbox, "shell", "sandbox", "i-deadbeef", input=b"exit\\n")``."""
+    """Run aws-runas inside a sandbox: ``runas(sandbox, "shell", "my-profile", "i-deadbeef", input=b"exit\\n")``."""
 
     def run(
         where: Sandbox, *words: str, input: bytes = b"", timeout: float = 60, **environ: str

@@ -22,7 +22,7 @@ from tests.support.serving import Command, Reply, eventually, fetch, running
 
 HERE = Path(__file__).parent
 ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
-ROLE = "arn:aws:sts::123456789012:assumed-role/sandbox/"
+ROLE = "arn:aws:sts::123456789012:assumed-role/my-role/"
 KINDS = ("container", "imds v1", "imds v2")
 
 MakeSandbox = Callable[..., Sandbox]
@@ -44,7 +44,7 @@ def _without_version_2(port: int) -> Iterator[str]:
 
 
 @contextmanager
-def _served(kind: str, sandbox: Sandbox, profile: str = "sandbox") -> Iterator[tuple[Command, dict[str, str]]]:
+def _served(kind: str, sandbox: Sandbox, profile: str = "my-profile") -> Iterator[tuple[Command, dict[str, str]]]:
     """A server, and the variables of a client of it."""
     words = ["ecs"] if kind == "container" else ["ec2", "--no-v1"] if kind == "imds v2" else ["ec2"]
     with Command(["serve", *words, "-p", "0", profile], sandbox.environ) as server:
@@ -124,7 +124,9 @@ def test_a_hundred_at_once_cost_one_call_of_sts(make_sandbox: MakeSandbox) -> No
     with _served("container", sandbox) as (server, environ):
         eventually(lambda: server.fetch("/profile").json()["has_credentials"], "the first credentials")
         sandbox.forget_calls()
-        uri = environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"] + "/my-profile"  # nobody has asked for that one yet
+        uri = (
+            environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"] + "/my-profile-external"
+        )  # nobody has asked for that one yet
         token = {"Authorization": environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}
 
         def ask(_: int) -> str:

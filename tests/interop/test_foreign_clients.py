@@ -49,7 +49,7 @@ def test_aws_cli_gets_a_session_and_would_hand_it_to_the_plugin(sandbox: Sandbox
     plugin.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$0.arguments"; env | grep AWS_SSM >> "$0.arguments"; exit 0\n')
     plugin.chmod(0o700)
     done = subprocess.run(
-        ["aws", "ssm", "start-session", "--target", "i-deadbeef", "--profile", "sandbox"],
+        ["aws", "ssm", "start-session", "--target", "i-deadbeef", "--profile", "my-profile"],
         env=sandbox.environ | {"PATH": f"{tmp_path}:{sandbox.environ['PATH']}"},
         capture_output=True,
         timeout=TIMEOUT,
@@ -64,13 +64,13 @@ def test_aws_cli_gets_a_session_and_would_hand_it_to_the_plugin(sandbox: Sandbox
 
 def test_aws_cli_tells_who_it_is(sandbox: Sandbox) -> None:
     done = subprocess.run(
-        ["aws", "sts", "get-caller-identity", "--profile", "sandbox"],
+        ["aws", "sts", "get-caller-identity", "--profile", "my-profile"],
         env=sandbox.environ,
         capture_output=True,
         timeout=TIMEOUT,
         check=True,
     )
-    assert ":assumed-role/sandbox/" in json.loads(done.stdout)["Arn"]
+    assert ":assumed-role/my-role/" in json.loads(done.stdout)["Arn"]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def pyssm() -> str:
 
 def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
     done = subprocess.run(
-        [pyssm, "exec", "--target", "i-deadbeef", "--command", "echo $((6*7)); exit 3", "--profile", "sandbox",
+        [pyssm, "exec", "--target", "i-deadbeef", "--command", "echo $((6*7)); exit 3", "--profile", "my-profile",
          "--endpoint-url", sandbox.endpoint],
         env=sandbox.environ, capture_output=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
@@ -93,7 +93,7 @@ def test_pyssm_runs_a_command(sandbox: Sandbox, pyssm: str) -> None:
 
 def test_pyssm_forwards_a_port(sandbox: Sandbox, pyssm: str) -> None:
     process = subprocess.Popen(
-        [pyssm, "port-forward", "--target", "i-deadbeef", "--remote-port", "9000", "--profile", "sandbox",
+        [pyssm, "port-forward", "--target", "i-deadbeef", "--remote-port", "9000", "--profile", "my-profile",
          "--endpoint-url", sandbox.endpoint],
         env=sandbox.environ | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip

@@ -38,13 +38,13 @@ def test_a_person_picks_a_profile_types_a_wrong_code_then_the_right_one_and_refr
     browser: Browser, make_sandbox: Callable[[], Sandbox]
 ) -> None:
     sandbox = make_sandbox()
-    with Command(["serve", "ecs", "-p", "0", "sandbox"], sandbox.environ) as server:
+    with Command(["serve", "ecs", "-p", "0", "my-profile"], sandbox.environ) as server:
         _open(browser, server.base)
         browser.wait_text("#until", "left, until")
-        assert browser.text("#name") == "sandbox"
+        assert browser.text("#name") == "my-profile"
         _picture(browser, "page")
 
-        browser.click("button[data-name='sandbox-mfa']")
+        browser.click("button[data-name='my-profile-mfa']")
         browser.wait_script("return document.getElementById('mfa').open")
         _picture(browser, "mfa")
         browser.enter("#code", "12345" + ENTER)
@@ -57,9 +57,9 @@ def test_a_person_picks_a_profile_types_a_wrong_code_then_the_right_one_and_refr
         _picture(browser, "wrong-code")
         browser.enter("#code", right + ENTER)
         browser.wait_script("return !document.getElementById('mfa').open")
-        browser.wait_text("#name", "sandbox-mfa")
+        browser.wait_text("#name", "my-profile-mfa")
         browser.wait_text("#until", "left, until")
-        assert browser.run("return document.querySelector('[aria-current]').dataset.name") == "sandbox-mfa"
+        assert browser.run("return document.querySelector('[aria-current]').dataset.name") == "my-profile-mfa"
 
         browser.click("#refresh")  # anew, session token and all: that takes a code again
         browser.wait_script("return document.getElementById('mfa').open")

@@ -81,7 +81,7 @@ def test_botocore_and_the_aws_cli_read_our_credential_process_document(
     ours = f"{sys.executable} -m aws_runas -O json {PROFILE}"
     inner = " ".join(f"{name}={sandbox.environ[name]}" for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"))
     config.write_text(f"[profile outer]\nregion = us-east-1\ncredential_process = env {inner} {ours}\n")
-    ran = runas(sandbox, "-E", "sandbox-user", sys.executable, "-c", BOTOCORE, "1")  # the judge itself works
+    ran = runas(sandbox, "-E", "my-profile-user", sys.executable, "-c", BOTOCORE, "1")  # the judge itself works
     assert ran.returncode == 0, ran.stderr
     environ = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_PROFILE": "outer"}
     for command in (

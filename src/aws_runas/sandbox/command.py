@@ -21,7 +21,7 @@ GRACE = 2.0  # seconds that the command has between our signals, each harder tha
 BANNER = """\
 aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Try:
   aws-runas my-profile aws sts get-caller-identity
-  aws-runas -o $(sandbox-mfa-code) sandbox-mfa aws sts get-caller-identity
+  aws-runas -o $(sandbox-mfa-code) my-profile-mfa aws sts get-caller-identity
   aws-runas shell my-profile i-deadbeef
   aws-runas forward -p 8888 my-profile i-deadbeef:9000
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, Fixtures, role_arn
+from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER_PROFILE, Fixtures, role_arn
 from aws_runas.sandbox.services.principals import ACCOUNT
 
 CONFIG = """\
@@ -22,58 +22,53 @@ region = {region}
 [profile {user}]
 region = {region}
 
-# A role without MFA.
-[profile sandbox]
-role_arn = {sandbox}
-source_profile = {user}
-region = {region}
-
-# A role that wants MFA; the program sandbox-mfa-code prints the code.
-[profile sandbox-mfa]
-role_arn = {mfa}
-source_profile = {user}
-mfa_serial = {serial}
-region = {region}
-
+# A plain role.
 [profile my-profile]
 role_arn = {my_role}
 source_profile = {user}
 region = {region}
 
-# The same, and the code is asked of the program.
-[profile sandbox-mfa-auto]
+# A role that requires an MFA code; the program sandbox-mfa-code prints one.
+[profile my-profile-mfa]
+role_arn = {mfa}
+source_profile = {user}
+mfa_serial = {serial}
+region = {region}
+
+# The same role; a program provides the code.
+[profile my-profile-mfa-auto]
 role_arn = {mfa}
 source_profile = {user}
 mfa_serial = {serial}
 mfa_process = sandbox-mfa-code
 region = {region}
 
-# A role that wants an external id.
-[profile sandbox-external]
+# A role that requires an external id.
+[profile my-profile-external]
 role_arn = {external}
 source_profile = {user}
 external_id = {external_id}
 region = {region}
 
-# A role that only the role of profile sandbox may assume.
-[profile sandbox-chained]
+# A role that only the role of my-profile may assume.
+[profile my-profile-chained]
 role_arn = {chained}
-source_profile = sandbox
+source_profile = my-profile
 region = {region}
 
-# The role of profile sandbox by single sign-on; the login has been done.
-[profile sandbox-sso]
+# The role of my-profile through single sign-on, already signed in.
+[profile my-profile-sso]
 sso_session = sandbox
 sso_account_id = {account}
-sso_role_name = sandbox
+sso_role_name = my-role
 region = {region}
 
 [sso-session sandbox]
 sso_region = {region}
 sso_start_url = https://sandbox.example/start
 
-# A role that may look but open no session.
-[profile sandbox-reader]
+# A role that may list but not open sessions.
+[profile my-profile-reader]
 role_arn = {reader}
 source_profile = {user}
 region = {region}
@@ -114,19 +109,18 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: st
     files.make_private_directory(home / ".aws")
     config = CONFIG.format(
         region=region,
-        user=USER,
+        user=USER_PROFILE,
         account=ACCOUNT,
         serial=MFA_SERIAL,
         external_id=EXTERNAL_ID,
-        sandbox=role_arn("sandbox"),
-        mfa=role_arn("sandbox-mfa"),
+        mfa=role_arn("my-role-mfa"),
         my_role=role_arn("my-role"),
-        external=role_arn("sandbox-external"),
-        chained=role_arn("sandbox-chained"),
-        reader=role_arn("sandbox-reader"),
+        external=role_arn("my-role-external"),
+        chained=role_arn("my-role-chained"),
+        reader=role_arn("my-role-reader"),
     )
     credentials = (
-        f"[{USER}]\naws_access_key_id = {fixtures.access_key_id}\n"
+        f"[{USER_PROFILE}]\naws_access_key_id = {fixtures.access_key_id}\n"
         f"aws_secret_access_key = {fixtures.secret_access_key}\n"
     )
     files.write_atomic(home / ".aws" / "config", config.encode())

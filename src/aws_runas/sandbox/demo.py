@@ -64,24 +64,24 @@ def credentials(sandbox: Sandbox) -> None:
     (home / "whoami.py").write_text(PROGRAM, encoding="utf-8")
     say("$ cat whoami.py")
     show(PROGRAM)
-    words = ["aws-runas", "sandbox-mfa", "python", "whoami.py"]
+    words = ["aws-runas", "my-profile-mfa", "python", "whoami.py"]
     type_command(words)
     with Terminal(words, sandbox.environ, show, home) as terminal:
         terminal.wait_for(": ")
         terminal.keys(sandbox.mfa_code() + "\n")
-        terminal.wait_for("assumed-role/sandbox-mfa/")
+        terminal.wait_for("assumed-role/my-role-mfa/")
         expect(terminal.finish() == 0, "the program did not end with status 0")
     say("\n   The session token is in the cache, so the next command asks for nothing\n")
     type_command(words)
     with Terminal(words, sandbox.environ, show, home) as terminal:
-        terminal.wait_for("assumed-role/sandbox-mfa/")
+        terminal.wait_for("assumed-role/my-role-mfa/")
         expect(terminal.finish() == 0, "the program did not end with status 0")
 
 
 def shell(sandbox: Sandbox) -> None:
     """A command in a shell on an instance."""
     say("\n2. A shell on an instance, through the session protocol\n")
-    words = ["aws-runas", "shell", "sandbox", INSTANCE]
+    words = ["aws-runas", "shell", "my-profile", INSTANCE]
     type_command(words)
     with Terminal(words, sandbox.environ, show) as terminal:
         prompt = "# " if terminal_user_is_root() else "$ "
@@ -118,7 +118,7 @@ def forward(sandbox: Sandbox) -> None:
     port = free_port()
     if port != PORT:
         say(f"   (port {PORT} is taken here, so the demonstration uses {port})")
-    words = ["aws-runas", "forward", "-p", str(port), "sandbox", f"{INSTANCE}:9000"]
+    words = ["aws-runas", "forward", "-p", str(port), "my-profile", f"{INSTANCE}:9000"]
     type_command(words)
     with Terminal(words, sandbox.environ, show_lines) as terminal:
         terminal.wait_for(f":{port}")

@@ -17,6 +17,7 @@ from aws_runas.sandbox.services.policy import account_root
 from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, new_identifier
 
 USER = "sandbox-user"
+USER_PROFILE = "my-profile-user"  # holds the user's own keys
 MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
 EXTERNAL_ID = "sandbox-external-id"
 WEB_IDENTITY_ROLE = "my-role"  # the only one that trusts web identities
@@ -52,16 +53,15 @@ READING: dict[str, Any] = {
     ],
 }
 ROLES = (
-    RoleSpec("sandbox"),
-    RoleSpec("sandbox-mfa", {"Bool": {"aws:MultiFactorAuthPresent": "true"}}),
+    RoleSpec("my-role-mfa", {"Bool": {"aws:MultiFactorAuthPresent": "true"}}),
     RoleSpec("my-role"),
-    RoleSpec("sandbox-external", {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}),
-    RoleSpec("sandbox-short", longest=HOUR),
-    RoleSpec("sandbox-chained", principal=role_arn("sandbox")),
-    RoleSpec("sandbox-reader", permissions=READING),
+    RoleSpec("my-role-external", {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}),
+    RoleSpec("my-role-short", longest=HOUR),
+    RoleSpec("my-role-chained", principal=role_arn("my-role")),
+    RoleSpec("my-role-reader", permissions=READING),
     RoleSpec("deploy-test"),
 )
-ASSUMABLE = tuple(role.name for role in ROLES if role.name not in ("sandbox-chained", "deploy-test"))
+ASSUMABLE = tuple(role.name for role in ROLES if role.name not in ("my-role-chained", "deploy-test"))
 
 
 @dataclass(frozen=True, slots=True)

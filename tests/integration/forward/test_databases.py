@@ -28,7 +28,7 @@ def own_sandbox(make_sandbox: MakeSandbox) -> Sandbox:
 
 def client(sandbox: Sandbox, service: str) -> Any:
     access = open_access(
-        "sandbox",
+        "my-profile",
         Overrides(),
         environ=sandbox.environ,
         home=Path(sandbox.environ["HOME"]),

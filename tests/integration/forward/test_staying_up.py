@@ -43,7 +43,7 @@ def active_sessions(sandbox: Sandbox) -> list[str]:
 
 def _client(sandbox: Sandbox) -> Any:
     access = open_access(
-        "sandbox",
+        "my-profile",
         Overrides(),
         environ=sandbox.environ,
         home=Path(sandbox.environ["HOME"]),

@@ -135,7 +135,7 @@ def test_each_check_is_a_line(sandbox: Sandbox, runas: RunAs) -> None:
 
 
 def test_a_role_that_may_not_open_sessions_is_found_out(sandbox: Sandbox, runas: RunAs) -> None:
-    found = runas(sandbox, "diagnose", "-O", "json", "sandbox-reader", WEB.instance_id)
+    found = runas(sandbox, "diagnose", "-O", "json", "my-profile-reader", WEB.instance_id)
     assert found.returncode == 6
     verdicts = checks(found.stdout)
     assert verdicts["identity"] == "ok"
@@ -155,6 +155,6 @@ def test_a_wrong_profile_ends_the_diagnosis_with_its_status(sandbox: Sandbox, ru
 
 
 def test_an_mfa_code_that_nobody_can_type_is_a_failure_not_a_wait(sandbox: Sandbox, runas: RunAs) -> None:
-    found = runas(sandbox, "diagnose", "-O", "json", "sandbox-mfa")
+    found = runas(sandbox, "diagnose", "-O", "json", "my-profile-mfa")
     assert found.returncode == 4
     assert checks(found.stdout)["identity"] == "fail"

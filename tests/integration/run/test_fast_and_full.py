@@ -31,9 +31,13 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_DEFAULT_PROFILE": PROFILE}, True),
     (["-E", *PROGRAM], {"AWS_PROFILE": PROFILE, "AWS_DEFAULT_PROFILE": "nobody"}, True),
-    (["-E", PROFILE, *PROGRAM], {"AWS_PROFILE": "sandbox", "SHELL": "/bin/bash"}, False),  # how to name the profile
-    (["-E", PROFILE, "--", *PROGRAM], {"AWS_PROFILE": "sandbox"}, False),
-    (["-E", ARN, *PROGRAM], {"AWS_PROFILE": "sandbox-user"}, False),
+    (
+        ["-E", PROFILE, *PROGRAM],
+        {"AWS_PROFILE": "my-profile-external", "SHELL": "/bin/bash"},
+        False,
+    ),  # how to name the profile
+    (["-E", PROFILE, "--", *PROGRAM], {"AWS_PROFILE": "my-profile-external"}, False),
+    (["-E", ARN, *PROGRAM], {"AWS_PROFILE": "my-profile-user"}, False),
     (["-E", PROFILE, *PROGRAM], {"AWS_REGION": "eu-west-1"}, True),
     (["-E", PROFILE, *PROGRAM], {"AWS_DEFAULT_REGION": "eu-west-2"}, True),
     (["-E", PROFILE, *PROGRAM], {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}, True),
@@ -48,8 +52,8 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["exec", "-E", PROFILE, *PROGRAM], {}, False),
     (["-E", PROFILE, "no-such-program", "word"], {"SHELL": ""}, False),
     (["-E", PROFILE, "/etc"], {}, False),
-    (["-E", "sandbox-chained", *PROGRAM], {}, True),
-    (["-E", "sandbox-user", *PROGRAM], {}, True),
+    (["-E", "my-profile-chained", *PROGRAM], {}, True),
+    (["-E", "my-profile-user", *PROGRAM], {}, True),
     (["-E", "nobody", *PROGRAM], {}, False),
     (["-E", PROFILE], {}, True),
     ([PROFILE], {}, True),
@@ -59,7 +63,11 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     (["-O", "json", "-s", PROFILE, "--"], {}, True),
     (["-O", "JSON", PROFILE], {}, False),
     (["-O", "json"], {"AWS_PROFILE": PROFILE}, True),
-    (["-O", "json", PROFILE], {"AWS_PROFILE": "sandbox"}, True),  # as a credential_process of profile sandbox
+    (
+        ["-O", "json", PROFILE],
+        {"AWS_PROFILE": "my-profile-external"},
+        True,
+    ),  # as a credential_process of another profile
     (["-O", "json", "true"], {"AWS_PROFILE": PROFILE}, False),
     (["-O", "json", PROFILE, *PROGRAM], {}, True),
     (["-O", "xml", PROFILE], {}, False),

@@ -213,7 +213,7 @@ def test_a_program_that_is_not_there_is_127_and_one_that_cannot_be_executed_126(
 
 def test_a_program_that_is_not_there_costs_no_mfa_code(environ: dict[str, str]) -> None:
     bare = {name: value for name, value in environ.items() if name != "SHELL"}
-    ran = run(["sandbox-mfa", "no-such-program"], bare)
+    ran = run(["my-profile-mfa", "no-such-program"], bare)
     assert (ran.returncode, b"MFA" in ran.stderr) == (127, False)
 
 

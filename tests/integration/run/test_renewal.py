@@ -35,7 +35,7 @@ def test_an_mfa_code_for_new_credentials_is_typed_elsewhere_and_never_asked_on_t
     hurried = make_sandbox(clock_speed=15 * 60 / LIFE)
     environ = hurried.environ | {"HOME": str(tmp_path), "RUNAS_CACHE_DIR": str(tmp_path / "cache")}
     lives = ["-d", "15m", "-a", "15m"]
-    command = [*AWS_RUNAS, *lives, "-o", hurried.mfa_code(), "sandbox-mfa", sys.executable, "-c", PROGRAM]
+    command = [*AWS_RUNAS, *lives, "-o", hurried.mfa_code(), "my-profile-mfa", sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None
@@ -43,7 +43,7 @@ def test_an_mfa_code_for_new_credentials_is_typed_elsewhere_and_never_asked_on_t
             first = program.stdout.readline()
             assert first.startswith(b"ASIA")
             assert program.stdout.readline() == b"refused mfa-program-has-terminal\n"
-            elsewhere = [*AWS_RUNAS, *lives, "-o", hurried.mfa_code(), "-E", "sandbox-mfa", "true"]
+            elsewhere = [*AWS_RUNAS, *lives, "-o", hurried.mfa_code(), "-E", "my-profile-mfa", "true"]
             subprocess.run(elsewhere, env=environ, check=True, timeout=60)
             second = program.stdout.readline()
             assert second.startswith(b"ASIA")

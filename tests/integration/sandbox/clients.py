@@ -41,7 +41,7 @@ def client(
 
 def user_client(sandbox: Sandbox, service: str) -> Any:
     """A client with the user's own keys."""
-    return client(sandbox, service, profile="sandbox-user")
+    return client(sandbox, service, profile="my-profile-user")
 
 
 def refusal(error: ClientError) -> tuple[str, str]:

@@ -165,9 +165,8 @@ def test_web_identity_needs_the_token_of_the_sandbox(sandbox: Sandbox) -> None:
 
 def test_one_role_trusts_web_identities(sandbox: Sandbox) -> None:
     token = web_identity_token(sandbox)
-    for name in ("sandbox", "sandbox-mfa", "sandbox-reader"):
-        if role_arn(name) != role_arn("my-role"):
-            assert web_identity(sandbox, WebIdentityToken=token, RoleArn=role_arn(name)) == 403
+    for name in ("my-role-mfa", "my-role-reader", "deploy-test"):
+        assert web_identity(sandbox, WebIdentityToken=token, RoleArn=role_arn(name)) == 403
 
 
 def test_web_identity_token_is_private(sandbox: Sandbox) -> None:

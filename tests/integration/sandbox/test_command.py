@@ -168,7 +168,7 @@ def test_shells_on_instances_end_with_the_sandbox(start: Callable[..., Running],
     mark = tmp_path / "pid"
     script = (
         f"(echo 'sleep 600 & echo $! > {mark}; wait'; sleep 600) | "
-        f"{sys.executable} -m aws_runas shell sandbox i-deadbeef >/dev/null 2>&1 & wait"
+        f"{sys.executable} -m aws_runas shell my-profile i-deadbeef >/dev/null 2>&1 & wait"
     )
     running = start(script)
     assert eventually(lambda: mark.exists() and mark.read_text().strip() != "")

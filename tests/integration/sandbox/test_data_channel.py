@@ -189,7 +189,7 @@ def test_wrong_and_missing_signatures_are_forbidden(faulty: Faulty, dial: Dial) 
 def test_signature_of_somebody_without_the_permission_is_forbidden(faulty: Faulty, dial: Dial) -> None:
     sandbox = faulty.play()
     url = start(sandbox)["StreamUrl"]
-    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("sandbox-reader"), RoleSessionName="me")
+    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("my-role-reader"), RoleSessionName="me")
     assert status_of(dial, url, **signed(url, "plugin", role["Credentials"])) == 403
     dial(url)
 
@@ -298,7 +298,7 @@ def test_start_session_that_fails_or_is_forbidden_says_so(faulty: Faulty) -> Non
         start(sandbox)
     sandbox.set_faults(start_fails="")
     start(sandbox)
-    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("sandbox-reader"), RoleSessionName="me")
+    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("my-role-reader"), RoleSessionName="me")
     ssm = client(sandbox, "ssm", keys=role["Credentials"])
     with pytest.raises(ClientError, match="AccessDeniedException") as caught:
         ssm.start_session(Target="i-deadbeef")

@@ -20,9 +20,9 @@ def test_demo_shows_the_main_job_and_ends_well() -> None:
     shown = done.stdout.decode()
     assert done.returncode == 0, shown
     for line in (
-        "$ aws-runas sandbox-mfa python whoami.py",
-        "I am arn:aws:sts::123456789012:assumed-role/sandbox-mfa/",
-        "$ aws-runas shell sandbox i-deadbeef",
+        "$ aws-runas my-profile-mfa python whoami.py",
+        "I am arn:aws:sts::123456789012:assumed-role/my-role-mfa/",
+        "$ aws-runas shell my-profile i-deadbeef",
         "six times seven is 42",
         "hello from the sandbox",
     ):

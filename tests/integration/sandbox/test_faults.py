@@ -104,6 +104,6 @@ def test_kms_encrypts_shells_and_commands(make_sandbox: MakeSandbox, runas: RunA
 
 def test_session_ends_when_nobody_has_used_it_for_long(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     sandbox = make_sandbox(clock_speed=1200)  # twenty minutes pass in a second
-    done = runas(sandbox, "shell", "sandbox-user", "i-deadbeef", input=b"sleep 30\n")
+    done = runas(sandbox, "shell", "my-profile-user", "i-deadbeef", input=b"sleep 30\n")
     assert b"inactivity" in done.stderr
     wait_until(lambda: all(each["ended"] for each in sandbox.sessions()), "the session's end")

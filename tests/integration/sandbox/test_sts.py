@@ -39,14 +39,14 @@ def test_session_token_without_a_code_is_the_user_and_lasts_twelve_hours(sandbox
 def test_mfa_code_opens_the_role_that_wants_one(sandbox: Sandbox) -> None:
     sts = user_client(sandbox, "sts")
     keys = sts.get_session_token(SerialNumber=MFA_SERIAL, TokenCode=sandbox.mfa_code())["Credentials"]
-    role = client(sandbox, "sts", keys=keys).assume_role(RoleArn=role_arn("sandbox-mfa"), RoleSessionName="me")
+    role = client(sandbox, "sts", keys=keys).assume_role(RoleArn=role_arn("my-role-mfa"), RoleSessionName="me")
     arn = client(sandbox, "sts", keys=role["Credentials"]).get_caller_identity()["Arn"]
-    assert arn == role["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/sandbox-mfa/me"
+    assert arn == role["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/my-role-mfa/me"
 
 
 def test_mfa_code_may_be_given_to_assume_role_itself(sandbox: Sandbox) -> None:
     user_client(sandbox, "sts").assume_role(
-        RoleArn=role_arn("sandbox-mfa"), RoleSessionName="me", SerialNumber=MFA_SERIAL, TokenCode=sandbox.mfa_code()
+        RoleArn=role_arn("my-role-mfa"), RoleSessionName="me", SerialNumber=MFA_SERIAL, TokenCode=sandbox.mfa_code()
     )
 
 
@@ -54,7 +54,7 @@ def test_role_that_wants_mfa_is_refused_without(sandbox: Sandbox) -> None:
     sts = user_client(sandbox, "sts")
     keys = sts.get_session_token()["Credentials"]
     for caller in (sts, client(sandbox, "sts", keys=keys)):
-        code, message = refused(caller.assume_role, RoleArn=role_arn("sandbox-mfa"), RoleSessionName="me")
+        code, message = refused(caller.assume_role, RoleArn=role_arn("my-role-mfa"), RoleSessionName="me")
         assert code == "AccessDenied"
         assert message.startswith("User: arn:aws:iam::123456789012:user/sandbox-user is not authorized to perform: ")
 
@@ -104,18 +104,18 @@ def test_role_that_does_not_exist_is_access_denied(sandbox: Sandbox) -> None:
 
 def test_external_id_is_demanded_where_the_trust_policy_does(sandbox: Sandbox) -> None:
     sts = user_client(sandbox, "sts")
-    wanted = {"RoleArn": role_arn("sandbox-external"), "RoleSessionName": "me"}
+    wanted = {"RoleArn": role_arn("my-role-external"), "RoleSessionName": "me"}
     assert refused(sts.assume_role, **wanted)[0] == "AccessDenied"
     assert refused(sts.assume_role, **wanted, ExternalId="wrong")[0] == "AccessDenied"
     sts.assume_role(**wanted, ExternalId=EXTERNAL_ID)
 
 
 def test_chained_role_is_for_the_role_that_may_and_for_an_hour(sandbox: Sandbox) -> None:
-    wanted = {"RoleArn": role_arn("sandbox-chained"), "RoleSessionName": "me"}
+    wanted = {"RoleArn": role_arn("my-role-chained"), "RoleSessionName": "me"}
     assert refused(user_client(sandbox, "sts").assume_role, **wanted)[0] == "AccessDenied"
-    first = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("sandbox"), RoleSessionName="me")
+    first = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("my-role"), RoleSessionName="me")
     sts = client(sandbox, "sts", keys=first["Credentials"])
-    assert sts.assume_role(**wanted, DurationSeconds=3600)["AssumedRoleUser"]["Arn"].endswith("sandbox-chained/me")
+    assert sts.assume_role(**wanted, DurationSeconds=3600)["AssumedRoleUser"]["Arn"].endswith("my-role-chained/me")
     code, message = refused(sts.assume_role, **wanted, DurationSeconds=3601)
     assert (code, "1 hour session limit for roles assumed by role chaining" in message) == ("ValidationError", True)
 
@@ -123,9 +123,9 @@ def test_chained_role_is_for_the_role_that_may_and_for_an_hour(sandbox: Sandbox)
 @pytest.mark.parametrize(
     ("role", "seconds", "words"),
     [
-        ("sandbox", 899, "Member must have value greater than or equal to 900"),
-        ("sandbox", 43201, "Member must have value less than or equal to 43200"),
-        ("sandbox-short", 3601, "exceeds the MaxSessionDuration set for this role"),
+        ("my-role", 899, "Member must have value greater than or equal to 900"),
+        ("my-role", 43201, "Member must have value less than or equal to 43200"),
+        ("my-role-short", 3601, "exceeds the MaxSessionDuration set for this role"),
     ],
 )
 def test_durations_out_of_range_are_refused(sandbox: Sandbox, role: str, seconds: int, words: str) -> None:
@@ -147,7 +147,7 @@ def test_session_credentials_make_no_other_session_token(sandbox: Sandbox) -> No
 
 def test_session_policy_narrows_the_role(sandbox: Sandbox) -> None:
     only_ec2 = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ec2:*","Resource":"*"}}'
-    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("sandbox"), RoleSessionName="me", Policy=only_ec2)
+    role = user_client(sandbox, "sts").assume_role(RoleArn=role_arn("my-role"), RoleSessionName="me", Policy=only_ec2)
     keys = role["Credentials"]
     assert client(sandbox, "ec2", keys=keys).describe_instances()["Reservations"]
     assert refused(client(sandbox, "iam", keys=keys).list_roles)[0] == "AccessDenied"
@@ -155,7 +155,7 @@ def test_session_policy_narrows_the_role(sandbox: Sandbox) -> None:
 
 def test_damaged_policy_and_duplicate_tags_are_refused(sandbox: Sandbox) -> None:
     sts = user_client(sandbox, "sts")
-    wanted = {"RoleArn": role_arn("sandbox"), "RoleSessionName": "me"}
+    wanted = {"RoleArn": role_arn("my-role"), "RoleSessionName": "me"}
     assert refused(sts.assume_role, **wanted, Policy="{}}")[0] == "MalformedPolicyDocument"
     tags = [{"Key": "team", "Value": "a"}, {"Key": "Team", "Value": "b"}]
     assert refused(sts.assume_role, **wanted, Tags=tags)[0] == "InvalidParameterValue"

@@ -231,7 +231,7 @@ def test_fetching_from_aws_works_after_root_is_gone(
     for path in [sandbox.directory, *sandbox.directory.rglob("*")]:
         os.chown(path, USER, USER)
     given = sandbox.environ | {"SUDO_UID": str(USER), "SUDO_GID": str(USER)}
-    with Command(["serve", "ec2", "-p", "0", "sandbox"], given) as server:
+    with Command(["serve", "ec2", "-p", "0", "my-profile"], given) as server:
         answer = server.fetch("/latest/meta-data/iam/security-credentials/sandbox")
         assert answer.json()["Code"] == "Success"
         status = Path(f"/proc/{server.process.pid}/status").read_text()

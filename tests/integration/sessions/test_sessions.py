@@ -62,7 +62,7 @@ def test_list_shows_session_target_and_the_process_that_holds_it(own_sandbox: Sa
 
 
 def test_mine_are_those_of_the_same_identity(own_sandbox: Sandbox) -> None:
-    with forwarding(own_sandbox, "sandbox", f"{TARGET}:9000"):
+    with forwarding(own_sandbox, "my-profile-external", f"{TARGET}:9000"):
         assert listed(own_sandbox, PROFILE) == []
         assert len(listed(own_sandbox, "--all", PROFILE)) == 1
 
@@ -91,7 +91,7 @@ def test_orphans_are_ended_and_sessions_of_living_processes_are_not(own_sandbox:
 
 
 def test_sessions_of_others_are_not_ended_without_a_word(own_sandbox: Sandbox) -> None:
-    with forwarding(own_sandbox, "sandbox", f"{TARGET}:9000") as forward:
+    with forwarding(own_sandbox, "my-profile-external", f"{TARGET}:9000") as forward:
         session_id = listed(own_sandbox, "--all", PROFILE)[0]["session_id"]
         _, stderr = sessions(own_sandbox, "end", PROFILE, session_id, status=2)
         assert session_id in stderr
@@ -147,5 +147,5 @@ def test_mistakes_are_named(sandbox: Sandbox, words: list[str], status: int, tex
 
 
 def test_refused_list_names_the_permission(own_sandbox: Sandbox) -> None:
-    _, stderr = sessions(own_sandbox, "list", "sandbox-reader", status=6)
+    _, stderr = sessions(own_sandbox, "list", "my-profile-reader", status=6)
     assert "ssm:DescribeSessions" in stderr

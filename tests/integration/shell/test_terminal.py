@@ -210,7 +210,7 @@ def test_a_lost_and_regained_connection_is_told_and_quiet_is_quiet(make_sandbox:
 
 def test_a_code_that_resuming_needs_is_asked_for_on_the_terminal_in_order(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox()
-    terminal = Terminal(sandbox, "shell", "sandbox-mfa", "i-deadbeef")
+    terminal = Terminal(sandbox, "shell", "my-profile-mfa", "i-deadbeef")
     terminal.see("code")
     terminal.type(sandbox.mfa_code() + "\r")
     terminal.prompt()

@@ -166,8 +166,8 @@ def test_code_that_nobody_can_be_asked_for_refuses_connections_until_login(world
         account = MFA_SERIAL.split(":")[4]
         config.write_text(
             re.sub(r"(?m)^mfa_process.*$", "", config.read_text())
-            + f"\n[profile ask]\nrole_arn = arn:aws:iam::{account}:role/sandbox-mfa\n"
-            f"source_profile = sandbox-user\nmfa_serial = {MFA_SERIAL}\nregion = us-east-1\n"
+            + f"\n[profile ask]\nrole_arn = arn:aws:iam::{account}:role/my-role-mfa\n"
+            f"source_profile = my-profile-user\nmfa_serial = {MFA_SERIAL}\nregion = us-east-1\n"
         )
         world.write(db={"profile": "ask", "target": TARGET, "forwards": [f"{port}:localhost:{remote}"]})
         world.run("up", "--lazy")
