@@ -15,8 +15,7 @@ from aws_runas.aws.access import Access
 from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.iam import Iam
 from aws_runas.errors import AwsRunasError
-from aws_runas.identity.mfa import mfa_devices
-from aws_runas.identity.roles import own_roles
+from aws_runas.identity.roles import mfa_devices, own_roles
 from aws_runas.targets.resolve import resolve_target
 from tests.support.moto_fixtures import moto_url, world
 from tests.support.moto_world import ACCOUNT, MotoWorld

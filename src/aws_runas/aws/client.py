@@ -7,6 +7,7 @@ What a profile says of retries, FIPS, dual stack and the like reaches botocore a
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,11 +15,11 @@ from typing import Any, NamedTuple
 import botocore.config
 import botocore.configprovider
 import botocore.exceptions
+import botocore.loaders
 import botocore.session
 
 from aws_runas import __version__
 from aws_runas.aws.credentials import Credentials
-from aws_runas.aws.loader import Loader
 from aws_runas.config.profile import Profile
 from aws_runas.errors import ConfigError
 
@@ -158,3 +159,27 @@ def _setting_up(service: str) -> Iterator[None]:
             code="client-setup-failed",
             hint="check the client settings of the profile and the AWS_ variables",
         ) from error
+
+
+class Loader(botocore.loaders.Loader):  # type: ignore[misc]
+    """Finds services by their folder's name."""
+
+    def __init__(self, data_path: str | None) -> None:
+        paths = [os.path.expandvars(os.path.expanduser(path)) for path in (data_path or "").split(os.pathsep) if path]
+        super().__init__(extra_search_paths=paths)
+        self._names: list[str] | None = None
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """Every folder of the search paths; that it holds a model of this type shows when it is loaded.
+
+        Args:
+            type_name: for instance ``service-2``; all services have one of each.
+        """
+        del type_name
+        if self._names is None:
+            names: set[str] = set()
+            for path in self.search_paths:
+                if os.path.isdir(path):
+                    names.update(os.listdir(path))
+            self._names = sorted(names)
+        return self._names

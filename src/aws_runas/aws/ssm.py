@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
-from aws_runas.errors import TargetError
+from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -73,3 +73,18 @@ def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
                     last_ping if isinstance(last_ping, datetime) else None,
                 )
     return None
+
+
+def agent_version(access: Access, instance_id: str) -> str:
+    """The version that the agent reported when it last called; "" where it is not known, or may not be asked.
+
+    Args:
+        instance_id: ``i-...`` or ``mi-...``; of tasks nothing is known.
+    """
+    if not instance_id.startswith(("i-", "mi-")):
+        return ""
+    try:
+        node = managed_node(access, instance_id)
+    except AwsRunasError:
+        return ""
+    return node.agent_version if node is not None else ""

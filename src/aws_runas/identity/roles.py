@@ -110,3 +110,22 @@ class _Walk:
 
     def _managed(self, arn: str) -> Mapping[str, object]:
         return self._iam.version_document(arn, self._iam.default_version(arn))
+
+
+def mfa_devices(access: Access) -> list[str]:
+    """List the ARNs (serial numbers, of hardware devices) that belong to the user behind a profile, sorted.
+
+    Raises:
+        CredentialsError: a role or a federated user is behind it, who have none.
+    """
+    arn = caller_identity(access, user=True).arn
+    if arn.endswith(":root"):
+        return Iam(access).mfa_devices(None)
+    holder = caller_of(arn).holder
+    if holder.kind != "user":
+        raise CredentialsError(
+            f"{arn} is a role, and roles have no MFA devices",
+            code="caller-not-a-user",
+            hint="use a profile with the access keys of an IAM user",
+        )
+    return Iam(access).mfa_devices(holder.name)

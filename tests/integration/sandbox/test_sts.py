@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, role_arn
-from aws_runas.sandbox.services.totp import code_at
+from aws_runas.sandbox.services.sts import code_at
 from aws_runas.sandbox.world import Sandbox
 
 from .clients import client, refusal, user_client

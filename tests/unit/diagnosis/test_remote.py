@@ -16,8 +16,7 @@ from aws_runas.aws.caller import CallerIdentity
 from aws_runas.aws.ssm import ManagedNode
 from aws_runas.diagnosis import remote
 from aws_runas.diagnosis.local import check_credentials
-from aws_runas.diagnosis.ntp import check_ntp
-from aws_runas.diagnosis.remote import StsAnswer
+from aws_runas.diagnosis.remote import StsAnswer, check_ntp
 from aws_runas.diagnosis.session import check_agent, check_known
 from aws_runas.errors import TargetError
 from tests.support.loopback import Quiet, serving
@@ -155,7 +154,7 @@ def test_what_is_no_time_server_is_warned_of(length: int, stratum: int, mode: in
 
 
 def test_a_silent_time_server_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aws_runas.diagnosis.ntp.TIMEOUT", 0.1)
+    monkeypatch.setattr("aws_runas.diagnosis.remote.TIMEOUT", 0.1)
     with time_server(lambda: None) as server:
         found = check_ntp(server)
     assert (found.verdict, found.message) == ("warn", f"{server} cannot be asked: no answer")

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from aws_runas.errors import CredentialsError
-from aws_runas.identity.mfa import mfa_devices
-from aws_runas.identity.roles import caller_of, own_roles
+from aws_runas.identity.roles import caller_of, mfa_devices, own_roles
 from tests.support.moto_world import ACCOUNT, MotoWorld
 
 

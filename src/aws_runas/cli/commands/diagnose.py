@@ -69,7 +69,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError(f"unexpected argument {rest[0]!r}", code="argument-unexpected", hint=hint)
     server = getattr(namespace, "ntp_server", None)
     if server is None and getattr(namespace, "ntp", False):
-        from aws_runas.diagnosis.ntp import SERVER
+        from aws_runas.diagnosis.remote import SERVER
 
         server = SERVER
     return Options(flags, profile, rest[0] if rest else None, server, wants_json(flags, env))
@@ -126,7 +126,7 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
             if options.target is not None and region.verdict == "ok" and identity:
                 yield from _target(options.target, access, env)
     if options.ntp is not None:
-        from aws_runas.diagnosis.ntp import check_ntp
+        from aws_runas.diagnosis.remote import check_ntp
 
         yield check_ntp(options.ntp)
     if options.target is not None:

@@ -69,7 +69,7 @@ def run(options: Options, env: Environment) -> Result:
     if options.what == "instances":
         return _instances(access, as_document=options.json)
     if options.what == "mfa":
-        from aws_runas.identity.mfa import mfa_devices
+        from aws_runas.identity.roles import mfa_devices
 
         devices = mfa_devices(access)
         if options.json:

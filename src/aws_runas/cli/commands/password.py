@@ -44,7 +44,7 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.aws.caller import caller_identity
     from aws_runas.aws.iam import Iam
     from aws_runas.cli.access import open_access_for
-    from aws_runas.cli.terminal.secrets import ask_secret
+    from aws_runas.cli.terminal.prompt import ask_secret
     from aws_runas.identity.roles import caller_of
 
     access = open_access_for(options.flags, options.profile, env)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_runas.aws.agents import agent_version
+from aws_runas.aws.ssm import agent_version
 from aws_runas.errors import SessionError
 from aws_runas.ssm.versions import check_forwarding
 

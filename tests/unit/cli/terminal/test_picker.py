@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aws_runas.cli.terminal.picker import Menu, clipped, split_keys
-from aws_runas.targets.fuzzy import rank
+from aws_runas.cli.terminal.picker import Menu, clipped, rank, split_keys
 
 ROWS = ["i-aaaaaaaa  web-blue   10.0.0.1", "i-bbbbbbbb  web-green  10.0.0.2", "i-cccccccc  database   10.0.1.3"]
 

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from aws_runas.sandbox.services.totp import STEP, Device, code_at
+from aws_runas.sandbox.services.sts import STEP, Device, code_at
 
 RFC_SEED = base64.b32encode(b"12345678901234567890").decode()
 
