@@ -18,6 +18,8 @@ from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
 MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
 
+# urllib3's errors for the address of a proxy; by name, so that it is not imported
+_BAD_PROXY = ("InvalidSchema", "ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _BAD_KEY = ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
@@ -162,11 +164,12 @@ def connection_failed(
     from botocore import exceptions
 
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
+    proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
+    # botocore puts http:// before every address that does not begin with http
+    if proxy.count("://") > 1 or any(type(cause).__name__ in _BAD_PROXY for cause in _causes(error)):
+        return _proxy_invalid(call)
     if isinstance(error, exceptions.ProxyConnectionError):
         return _proxy_failed(call, kind, error)
-    inner = getattr(error, "kwargs", {}).get("error", error)
-    if type(inner).__name__ in ("ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL"):
-        return _proxy_invalid(call, inner)
     if isinstance(error, exceptions.SSLError):
         return kind(
             f"{call}: the certificate of {url} is not trusted: {_reason(error)}",
@@ -192,7 +195,8 @@ def connection_failed(
 
 def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> AwsRunasError:
     proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "the proxy")
-    answer = re.search(r"Tunnel connection failed: (\d{3}) ?([\w .-]*)", str(error))
+    words = " ".join(str(cause) for cause in _causes(error))
+    answer = re.search(r"Tunnel connection failed: (\d{3}) ?([\w .-]*)", words)
     if answer is None:
         return kind(
             f"{call}: the proxy {proxy} does not answer: {_reason(error)}",
@@ -205,11 +209,10 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
     return kind(f"{call}: the proxy {proxy} answers {answer[1]} {answer[2]}".rstrip(), code="proxy-refused", hint=hint)
 
 
-def _proxy_invalid(call: str, inner: Exception) -> ConfigError:
+def _proxy_invalid(call: str) -> ConfigError:
     names = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
     name = next((name for name in names if os.environ.get(name)), "HTTPS_PROXY")
     value = re.sub(r"//[^/@]*@", "//", os.environ.get(name, ""))  # without user and password
-    del inner  # it may quote the address with its password
     return ConfigError(
         f"{call}: {name}={value} is not the address of an HTTP proxy",
         code="proxy-invalid",

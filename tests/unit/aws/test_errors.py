@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,3 +158,58 @@ def test_a_ca_bundle_that_is_not_there_is_named(sts: Sts, tmp_path: Path, monkey
     error = _fail(environ, tmp_path, monkeypatch)
     assert "AWS_CA_BUNDLE" in f"{error.message} {error.hint}"
     assert error.exit_status in (3, 4)
+
+
+def _proxy(status: str) -> tuple[socket.socket, int]:
+    """A proxy that refuses each CONNECT with a status line."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                with sock:
+                    sock.recv(65536)
+                    sock.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener, listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [("407 Proxy Authentication Required", "HTTPS_PROXY=http://USER:PASSWORD@"), ("403 Forbidden", "NO_PROXY")],
+)
+def test_what_a_proxy_answers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, hint: str) -> None:
+    listener, port = _proxy(status)
+    with listener:
+        environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
+        environ["HTTPS_PROXY"] = f"http://user:secret-of-the-proxy@127.0.0.1:{port}"
+        error = _fail(environ, tmp_path, monkeypatch)
+    assert (error.code, error.exit_status) == ("proxy-refused", 4)
+    assert status in error.message
+    assert hint in (error.hint or "")
+    assert "secret-of-the-proxy" not in f"{error.message} {error.hint}"
+
+
+def test_a_socks_proxy_is_said_not_to_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
+    environ["HTTPS_PROXY"] = "socks5://user:secret-of-the-proxy@127.0.0.1:1"
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert (error.code, error.exit_status) == ("proxy-invalid", 3)
+    assert "HTTPS_PROXY=socks5://127.0.0.1:1" in error.message
+
+
+def test_a_refused_connection_is_told_in_the_system_s_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{_closed_port()}"
+    environ = write_home(tmp_path, url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert error.message == f"sts GetSessionToken: cannot reach {url}/ (AWS_ENDPOINT_URL_STS): connection refused"
+
+
+def test_a_name_that_is_not_in_dns_asks_for_network_and_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    error = _fail(write_home(tmp_path, "https://sts.nowhere.invalid"), tmp_path, monkeypatch)
+    assert error.message == "sts GetSessionToken: cannot resolve sts.nowhere.invalid"
+    assert error.hint == "is this machine online, and is the region right?"
