@@ -44,6 +44,7 @@ class ChannelNode:
         self.events: list[Event] = []
         self.received = bytearray()
         self.started = False
+        self.ended = False  # the channel has said that it is over
         self._rest = memoryview(outgoing)
         self._connections = 0
 
@@ -89,13 +90,10 @@ class ChannelNode:
         self.events.append(event)
         if isinstance(event, SessionStarted):
             self.started = True
+        elif isinstance(event, ChannelClosed | ChannelFailed):
+            self.ended = True
         elif isinstance(event, DataKeyRequested):
             self.channel.provide_data_key(DATA_KEY, b"blob", now)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the channel said that it is over."""
-        return any(isinstance(event, ChannelClosed | ChannelFailed) for event in self.events)
 
     def finished(self) -> bool:
         """Everything went out and was acknowledged."""
