@@ -52,7 +52,8 @@ def fetch(
     except ValueError as error:
         raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
     except Exception as error:  # botocore reads replies and files of others, and fails in many ways where they are odd
-        raise _failure(source, f"its answer cannot be read ({type(error).__name__})") from error
+        what = "the cached token or the answer" if source.kind in ("sso", "login") else "its answer"
+        raise _failure(source, f"{what} cannot be read ({type(error).__name__})") from error
 
 
 def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None) -> Credentials:
