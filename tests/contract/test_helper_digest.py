@@ -14,7 +14,7 @@ from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 
 REVIEWED = {
     "helper": "ac09fbd6ef76b32c11bb5356e834576807e0f1450d51f3434889fa97a6a0c6bf",
-    "shell helper": "e39f8f09536d242f4a79daa7a54dda9a5ecfa38bf61866d315105ae02c0ff11a",
+    "shell helper": "771d88318059e6d2297699c055b787598e2a24370a69ad41c2f4fd1bb80ee76c",
     "file server": "9bedf3e94bfbf9079f17f6ace8f15a5926b7795076a1bac55422ccca4354a909",
 }
 

@@ -260,6 +260,17 @@ def test_without_python_the_shell_helper_runs(shell: str, busybox_path: str) -> 
     assert (ran.stdout, ran.stderr, ran.status) == (AWKWARD, b"it's\n", 7)
 
 
+@pytest.mark.parametrize("shell", ["busybox ash", "dash", "bash"])
+def test_without_python_a_command_that_ends_early_is_over_although_input_is_not(shell: str, busybox_path: str) -> None:
+    with local_session(*_words(shell), environ={"PATH": busybox_path}) as session:
+        missing = session.start()
+        assert isinstance(missing, PythonMissing)
+        request = CommandRequest("echo out; echo err >&2; exit 7", wants_input=True)
+        session.send(*shell_helper_lines(session.bootstrap, request, missing.tools))
+        ran = session.follow(b"", False, ends=2)  # no end of input is sent
+    assert (ran.stdout, ran.stderr, ran.status) == (b"out\n", b"err\n", 7)
+
+
 def test_the_shell_helper_with_openssl_instead_of_base64(coreutils_path: str) -> None:
     requires.program("openssl")
     (Path(coreutils_path) / "base64").unlink()

@@ -230,28 +230,6 @@ def test_nothing_of_the_command_is_left_when_we_are_killed(sandbox: Sandbox, via
     process.communicate(timeout=30)
 
 
-def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSandbox) -> None:
-    """The identity may open shells and no document."""
-    sandbox = make_sandbox()
-    calls = sandbox.count("StartSession")
-    _deny_document(sandbox)
-    first = _run(sandbox, "--events", *TARGET, "echo hi")
-    assert first.stdout == b"hi\n"
-    assert json.loads(first.stderr.splitlines()[0])["carrier"] == "shell"
-    assert sandbox.count("StartSession") == calls + 2
-    second = _run(sandbox, "--events", *TARGET, "echo hi")
-    assert second.stdout == b"hi\n"
-    assert sandbox.count("StartSession") == calls + 3
-    refused = _run(sandbox, "--via", "document", *TARGET, "echo hi")
-    assert refused.returncode == 6
-    assert b"AWS-StartNonInteractiveCommand" in refused.stderr
-    assert b"--via shell" in refused.stderr
-
-
-def _deny_document(sandbox: Sandbox) -> None:
-    pytest.skip("the sandbox does not check documents yet")
-
-
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [

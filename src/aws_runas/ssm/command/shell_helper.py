@@ -20,7 +20,8 @@ RESTRICTIONS: Final = (
 
 # Variables: E encodes, D decodes, C the script, K a check that must succeed first, both base64; I is 1 for input.
 # f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
-# Descriptors: 4 the terminal, 3 standard error on its way to its f, 6 the status.
+# Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
+# No process but the command and its f holds 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
 f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
 printf '\036%s0\n' "$1";}
@@ -29,13 +30,15 @@ d0)[ "$z" -eq 0 ]&&return
 if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
 n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;printf '\036c0%s\n' "$(printf %s "$z"|$E)">&4;;
 q0)return;;esac;done;}
-m(){ (eval "$C" 2>&3 3>&- 4>&-);r=$?;printf '\036x0%s\n' "$(printf %s "$r"|$E)">&4;}
+m(){ exec 5>&1
+r=$({ { (eval "$C" 2>&3 3>&- 4>&- 5>&- 6>&-);echo $?>&6;} 3>&1 >&5|f 2 >&4;} 6>&1)
+printf '\036x0%s\n' "$(printf %s "$r"|$E)">&4;}
 exec 4>&1
 C=$(printf %s "$C"|$D)
 if [ "$K" ]&&! e=$(eval "$(printf %s "$K"|$D)" 2>&1 </dev/null);then
 printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";exit;fi
-if [ "$I" = 1 ];then { g 3>&-|m|f 1 >&4 3>&-;} 3>&1|f 2 >&4
-else { m </dev/null|f 1 >&4 3>&-;} 3>&1|f 2 >&4;fi
+if [ "$I" = 1 ];then g|m|f 1 >&4
+else m </dev/null|f 1 >&4;fi
 exit
 """
 

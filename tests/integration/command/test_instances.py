@@ -1,0 +1,105 @@
+"""`run` on instances and accounts that are awkward: no Python, no shell, shell profiles, refusals, throttling."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from aws_runas.sandbox.world import Sandbox
+from tests.integration.conftest import AWS_RUNAS, MakeSandbox
+from tests.support import requires
+
+DATA = Random(9).randbytes(30_000) + b"\xef\xbf\xbd\xff\xfe\xfd"
+DOCUMENT = "AWS-StartNonInteractiveCommand"
+
+
+def _run(sandbox: Sandbox, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*AWS_RUNAS, "run", *(() if input is not None else ("-n",)), *words],
+        env=sandbox.environ,
+        input=input or b"",
+        capture_output=True,
+        timeout=110,
+        start_new_session=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", ["busybox", "no-python"])
+def test_without_python_the_shell_helper_carries_any_bytes(sandbox: Sandbox, name: str) -> None:
+    requires.program("busybox")
+    done = _run(sandbox, "my-profile", name, "cat; echo err >&2; exit 7", input=DATA)
+    assert (done.stdout, done.returncode) == (DATA, 7), done.stderr
+    assert b"err\n" in done.stderr
+    assert b"no Python" in done.stderr  # its restrictions, in one line
+
+
+@pytest.mark.parametrize("name", ["busybox", "no-python"])
+def test_without_python_a_command_without_input_has_its_streams_and_status(sandbox: Sandbox, name: str) -> None:
+    done = _run(sandbox, "-q", "--via", "document", "my-profile", name, "printf 'a\\377\\376'; echo err >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == (b"a\xff\xfe", b"err\n", 7)
+
+
+@pytest.mark.parametrize("via", ["shell", "document"])
+def test_an_instance_without_a_shell_is_an_error_of_ours(sandbox: Sandbox, via: str) -> None:
+    done = _run(sandbox, "--via", via, "my-profile", "distroless", "true")
+    assert done.returncode == 6
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("profile", ["exec bash", "sudo su -", "echo a banner; sleep 0.5"])
+def test_a_shell_profile_does_not_disturb(make_sandbox: MakeSandbox, profile: str) -> None:
+    if "sudo" in profile:
+        requires.program("sudo")
+    where = make_sandbox(shell_profile=profile)
+    done = _run(where, "-q", "my-profile", "i-deadbeef", "cat; exit 7", input=DATA)
+    assert (done.stdout, done.returncode) == (DATA, 7), done.stderr
+
+
+def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "ssm:StartSession", "Resource": f"arn:aws:ssm:*::document/{DOCUMENT}"},
+    ]
+    policy = ("--session-policy", json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    counts = [sandbox.count("StartSession")]
+    for _ in range(2):
+        done = _run(sandbox, "--events", *policy, "my-profile", "i-deadbeef", "echo hi")
+        assert done.stdout == b"hi\n", done.stderr
+        assert json.loads(done.stderr.splitlines()[0])["carrier"] == "shell"
+        counts.append(sandbox.count("StartSession"))
+    assert [after - before for before, after in pairwise(counts)] == [2, 1]
+    refused = _run(sandbox, "--via", "document", *policy, "my-profile", "i-deadbeef", "echo hi")
+    assert (refused.returncode, refused.stdout) == (6, b"")
+    assert DOCUMENT.encode() in refused.stderr
+    assert b"--via shell" in refused.stderr
+
+
+def test_a_throttled_call_is_repeated(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(start_rate=0.4)
+    assert _run(sandbox, "-q", "my-profile", "i-deadbeef", "true").returncode == 0
+    before = sandbox.count("StartSession")
+    done = [
+        subprocess.Popen(
+            [*AWS_RUNAS, "run", "-q", "-n", "my-profile", "i-deadbeef", "echo hi"],
+            env=sandbox.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=110)[0] for process in done] == [b"hi\n", b"hi\n"]
+    assert sandbox.count("StartSession") > before + 2
+
+
+def test_the_official_pace_costs_the_shell_a_second_and_the_document_none(make_sandbox: MakeSandbox) -> None:
+    """The agent sleeps a second before it reads from a terminal; a document has no terminal."""
+    sandbox = make_sandbox(agent_pace="official")
+    for via in ("document", "shell"):
+        done = _run(sandbox, "-q", "--via", via, "my-profile", "i-deadbeef", "echo hi; exit 3")
+        assert (done.stdout, done.returncode) == (b"hi\n", 3)

@@ -1,0 +1,113 @@
+"""A command's link with a channel that only takes notes: the idle timer, the pause of carrier N, the sentinel."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aws_runas.ssm.command.carrier import Carrier
+from aws_runas.ssm.command.link import CommandLink, LinkOptions
+from aws_runas.ssm.command.plain import SentinelFilter
+from aws_runas.ssm.command.request import CommandRequest
+
+NONCE = "0011223344556677"
+
+
+class Notes:
+    """Implements DataChannel and LinkOwner."""
+
+    def __init__(self) -> None:
+        self.sizes = asyncio.Semaphore(0)
+        self.written: list[bytes] = []
+
+    def send_capacity(self) -> int:
+        return 65536
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def send_message(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def check_connection(self) -> None: ...
+
+    def agent_silent_for(self) -> float:
+        return 0.0
+
+    def send_size(self, columns: int, rows: int) -> None:
+        self.sizes.release()
+
+    def send_flag(self, flag: int) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    async def drained(self) -> None:
+        pass
+
+    async def terminate(self) -> None:
+        pass
+
+    def output_received(self, stream: int, data: bytes) -> None: ...
+
+    def hold_input(self, hold: bool) -> None: ...
+
+    def input_closed(self) -> None: ...
+
+    def command_started(self, helper: str) -> None: ...
+
+    def debug(self, text: str) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+def test_a_size_message_keeps_a_silent_session_alive() -> None:
+    """The service's idle timer is reset by a Size message; the interval is shortened here."""
+
+    async def run() -> None:
+        notes = Notes()
+        link = CommandLink(notes, notes, CommandRequest("x"), LinkOptions(Carrier.DOCUMENT, 1024, NONCE, 0.01))
+        link.opened()
+        async with asyncio.timeout(30):
+            await notes.sizes.acquire()
+            await notes.sizes.acquire()
+        link.session_ended(None, "")
+        link.status.exception()
+
+    asyncio.run(run())
+
+
+def test_the_end_of_the_session_before_the_status_is_an_error_and_never_success() -> None:
+    async def run(*received: bytes) -> str:
+        notes = Notes()
+        link = CommandLink(notes, notes, CommandRequest("x"), LinkOptions(Carrier.DOCUMENT, 1024, NONCE))
+        for data in received:
+            link.data_received(data, 1)
+        link.session_ended(None, "")
+        error = link.status.exception()
+        return str(getattr(error, "code", ""))
+
+    hello = b"\x1eh0e30=\n"
+    assert asyncio.run(run()) == "status-unknown"
+    assert asyncio.run(run(hello)) == "remote-killed"
+    assert asyncio.run(run(b"\x1en0dd.\n", b"output")) == "remote-killed"
+
+
+@given(st.binary(max_size=300), st.integers(0, 255), st.integers(1, 40))
+def test_the_sentinel_is_removed_and_nothing_else(data: bytes, status: int, size: int) -> None:
+    sentinel = SentinelFilter(NONCE, with_status=True)
+    stream = data + f"\x1e{NONCE} {status}\x1e".encode()
+    passed = b"".join(sentinel.receive_data(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert passed == data
+    assert (sentinel.status, sentinel.ended) == (status, True)
+
+
+@pytest.mark.parametrize("end", [b"", b"\x1e", f"\x1e{NONCE}".encode(), f"\x1e{NONCE} 1".encode()])
+def test_without_the_sentinel_everything_is_output(end: bytes) -> None:
+    sentinel = SentinelFilter(NONCE, with_status=True)
+    assert sentinel.receive_data(b"data" + end) + sentinel.rest() == b"data" + end
+    assert not sentinel.ended
