@@ -209,6 +209,8 @@ def test_port_that_was_named_is_used(environ: dict[str, str]) -> None:
         (["--signature", "perhaps"], "must be one of optional, required, refused"),
         (["--agent-version", "3"], "--agent-version '3' is not like 3.3.0.0"),
         (["--clock-speed", "0"], "must be a positive number"),
+        (["--agent-manners", "rude"], "--agent-manners 'rude': must be one of official, kind"),
+        (["--agent-pace", "fast"], "--agent-pace 'fast': must be one of official, none"),
     ],
 )
 def test_options_without_sense_are_refused_with_their_value(
