@@ -113,7 +113,7 @@ def _bind(where: Where) -> list[socket.socket]:
 
 def _preload() -> None:
     """Load what fetching credentials takes while it can be read: the user may not reach root's installation."""
-    for name in ("serve.catalogue", "aws.client", "aws.sts", "credentials.mfa_process"):
+    for name in ("serve.catalogue", "aws.client", "aws.sts", "credentials.processes"):
         importlib.import_module(f"aws_runas.{name}")
     for name in ("http.client", "email.parser", "filelock", "difflib", "tempfile", "urllib.request"):
         importlib.import_module(name)

@@ -92,7 +92,7 @@ def test_an_unknown_target_is_told_with_what_was_tried(sandbox: Sandbox, runas: 
     assert found.returncode == 5
     assert found.stderr.decode().splitlines() == [
         "aws-runas: no instance matches 'no such thing' in us-east-1; tried in this order:",
-        "  Name tag: no running instance has it",
+        "  Name tag: no instance has it",
         "aws-runas: give an instance id (i-...), or check the region and that the instance is running",
     ]
 
