@@ -19,7 +19,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 GRACE = 2.0  # seconds that the command has between our signals, each harder than the one before
 BANNER = """\
-aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Try:
+aws-runas sandbox: a small AWS at {endpoint}; it ends with this shell. Try:
   aws-runas my-profile aws sts get-caller-identity
   aws-runas -o $(sandbox-mfa-code) my-profile-mfa aws sts get-caller-identity
   aws-runas shell my-profile i-deadbeef
@@ -28,7 +28,7 @@ aws-runas sandbox: an AWS of your own at {endpoint}; it ends with this shell. Tr
 
 
 class _Ended(BaseException):
-    """A signal told us to end while the sandbox was not up yet."""
+    """A signal arrived while the sandbox was starting."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

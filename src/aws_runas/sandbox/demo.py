@@ -58,8 +58,8 @@ def expect(condition: bool, what: str) -> None:
 
 
 def credentials(sandbox: Sandbox) -> None:
-    """A program with the credentials of a role that wants an MFA code."""
-    say("1. A program with a role's credentials; the role wants an MFA code, typed at the prompt\n")
+    """Run a program with the credentials of a role that requires an MFA code."""
+    say("1. A program with a role's credentials; the role requires an MFA code, typed at the prompt\n")
     home = sandbox.directory / "home"
     (home / "whoami.py").write_text(PROGRAM, encoding="utf-8")
     say("$ cat whoami.py")
@@ -147,7 +147,7 @@ def main() -> int:
     try:
         type_command(["aws-runas", "sandbox"])
         with start_sandbox() as sandbox:
-            say(f"   (an AWS of its own at {sandbox.endpoint}; what follows happens inside)\n")
+            say(f"   (a small AWS at {sandbox.endpoint}; what follows happens inside)\n")
             for step in (credentials, shell, forward):
                 step(sandbox)
     except (StepFailed, TerminalTimeout, AwsRunasError, OSError, subprocess.SubprocessError) as problem:

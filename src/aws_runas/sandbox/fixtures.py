@@ -1,4 +1,4 @@
-"""Who and what lives in the sandbox: one user with an MFA device, roles of every kind, instances, a KMS key.
+"""What a sandbox contains: one user with an MFA device, roles of every kind, instances, a KMS key.
 
 Everything here is fixed, so that documentation and tests can name it; only keys and seeds are new in each sandbox.
 """

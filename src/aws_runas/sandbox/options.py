@@ -1,4 +1,4 @@
-"""What a sandbox may be asked to be: its options, and the faults it can play (spec 13.9)."""
+"""Options of a sandbox, and the faults that it can play (spec 13.9)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def parse_time(text: str, *, negative: bool = False) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The service's moods, each off by default. Times are seconds of the sandbox's clock.
+    """Faults of the service, each off by default. Times are seconds of the sandbox's clock.
 
     Args:
         close_after: the service closes every data channel's connection (1000 "Bye") this long after it was opened.
         new_cell: each resume names another stream address, and the old one is refused.
         signature: of the WebSocket request: checked when present (optional), demanded, or not served at all (refused).
-        presign: the stream address carries a signature of its own (``X-Amz-Signature``) and wants no other.
+        presign: the stream address carries a signature of its own (``X-Amz-Signature``) and needs no other.
         frame_limit: frames a second, above which for two seconds the service pauses the agent and cuts the connection.
         pause_undeliverable: a pause_publication for each message that cannot be delivered.
         publication: form of the body of start_publication and pause_publication.

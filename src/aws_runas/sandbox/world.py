@@ -1,4 +1,4 @@
-"""Starting and ending a sandbox: the side of who wants one. The sandbox itself is another process (sandbox.host)."""
+"""Start and end a sandbox. The sandbox itself is another process (sandbox.host)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Sandbox:
         return ask(self.endpoint, self._token, command, **order)
 
     def mfa_code(self) -> str:
-        """Return a code that nobody was given yet and that will be accepted once."""
+        """Return a new code; it is accepted once."""
         return str(self.control("mfa-code"))
 
     @property

@@ -1,4 +1,4 @@
-"""Admission to the data channel: the address, the signature, the first frame's token; then the relay has it."""
+"""Admission to the data channel: check address, signature and the first frame's token, then start the relay."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DataChannels:
         self._external_agents = external_agents
 
     def upgrade(self, request: Request, data: bytes, transport: asyncio.Transport) -> None:
-        """Take over a connection that wants to be a WebSocket."""
+        """Take over a connection that asks to become a WebSocket."""
         verdict = self._judge(request)
         connection: list[WebSocket] = []
 

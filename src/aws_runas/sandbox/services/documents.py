@@ -32,7 +32,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document: the type of its sessions, its parameters, and properties that are always told to the client."""
+    """A document: the type of its sessions, its parameters, and properties that the client always gets."""
 
     session_type: str
     parameters: dict[str, Parameter] = field(default_factory=dict)

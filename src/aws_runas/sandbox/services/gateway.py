@@ -1,4 +1,4 @@
-"""The one address of all services: who signed a request, and for which service; it is passed on to that one."""
+"""The one address of all services: find who signed a request and for which service, and pass it on."""
 
 from __future__ import annotations
 

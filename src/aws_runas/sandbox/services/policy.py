@@ -120,5 +120,5 @@ def evaluate(
 
 
 def account_root() -> str:
-    """The principal that stands for everybody of the account whose own policies allow it."""
+    """Return the principal that means: everybody in the account whose own policies allow it."""
     return f"arn:aws:iam::{ACCOUNT}:root"

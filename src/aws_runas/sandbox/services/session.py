@@ -210,7 +210,7 @@ class Session:
         if self.agent is not None:
             self.agent.client_writable()
 
-    # --- the service's own words
+    # --- messages of the service
 
     def _tell_client(self, message_type: str) -> None:
         if message_type == START_PUBLICATION:

@@ -1,4 +1,4 @@
-"""What lets a connection in: tokens, the address with its cell, and a signature that the service itself put there."""
+"""Tokens, the address with its cell and the service's own signature: what a connection needs to be accepted."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _new_cell() -> str:
 
 
 def _presigned_query() -> str:
-    """A signature of the service's own, good as it stands and for nothing else."""
+    """Return a query signed by the service itself, valid only unchanged."""
     date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"ASIASANDBOXSERVICE00%2F{date[:8]}%2Fus-east-1%2Fssmmessages%2Faws4_request"
     return (
