@@ -13,8 +13,8 @@ from aws_runas.ssm.command.shell_helper import SHELL_HELPER, shell_helper_digest
 from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 
 REVIEWED = {
-    "helper": "ac09fbd6ef76b32c11bb5356e834576807e0f1450d51f3434889fa97a6a0c6bf",
-    "shell helper": "771d88318059e6d2297699c055b787598e2a24370a69ad41c2f4fd1bb80ee76c",
+    "helper": "3a2909015a5d7d4822fa3004527ab1490cfd932c3c4988a5dbf6081ecff94a86",
+    "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
     "file server": "9bedf3e94bfbf9079f17f6ace8f15a5926b7795076a1bac55422ccca4354a909",
 }
 

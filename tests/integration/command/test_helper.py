@@ -15,7 +15,7 @@ from random import Random
 import pytest
 
 from aws_runas.ssm.command.bootstrap import BootstrapState
-from aws_runas.ssm.command.frames import HelloReceived, PythonMissing
+from aws_runas.ssm.command.frames import CreditReceived, HelloReceived, PythonMissing
 from aws_runas.ssm.command.helper import CREDIT, HELPER
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.shell_helper import SHELL_CREDIT, missing_tools, shell_helper_lines
@@ -159,6 +159,15 @@ def test_input_stops_when_the_command_has_closed_it_and_the_credit_is_never_exce
     assert ran.stdout == b"0123456789\nclosed\n"
     assert ran.input_closed
     assert ran.status == 0
+
+
+def test_credit_comes_back_in_large_pieces() -> None:
+    """Each message from the agent costs an acknowledgement, so a credit for every frame would halve the rate."""
+    with local_session(requires.program("dash")) as session:
+        session.start()
+        ran = session.run(CommandRequest("cat >/dev/null", wants_input=True), bytes(1 << 20))
+    assert ran.status == 0
+    assert 1 <= sum(isinstance(event, CreditReceived) for event in ran.events) <= 16
 
 
 def test_both_output_streams_flow_when_both_are_busy() -> None:

@@ -169,7 +169,7 @@ def feed():
         waiting[0] = waiting[0][n:]
         if not waiting[0]:
             waiting.pop(0)
-    if returned and (returned >= 65536 or not waiting):
+    if returned >= 65536:
         send(b"c", b"%d" % returned)
         returned = 0
 def closed():

@@ -25,10 +25,11 @@ RESTRICTIONS: Final = (
 SHELL_HELPER: Final = r"""
 f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
 printf '\036%s0\n' "$1";}
-g(){ n=0;while read -r k s z _;do case $k in
+g(){ n=0;t=0;while read -r k s z _;do case $k in
 d0)[ "$z" -eq 0 ]&&return
 if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
-n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;printf '\036c0%s\n' "$(printf %s "$z"|$E)">&4;;
+n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;t=$((t+z))
+if [ "$t" -ge 8192 ];then printf '\036c0%s\n' "$(printf %s "$t"|$E)">&4;t=0;fi;;
 q0)return;;esac;done;}
 m(){ exec 5>&1
 r=$({ { (eval "$C" 2>&3 3>&- 4>&- 5>&- 6>&-);echo $?>&6;} 3>&1 >&5|f 2 >&4;} 6>&1)

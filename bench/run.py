@@ -1,0 +1,106 @@
+"""`run` in numbers: whole commands beside `shell --document`, bytes each way, one byte's echo.
+
+    .venv/bin/python -m bench.run [--quick]
+
+The agent has the official pace. Wall times are medians of interleaved rounds. Everything shares this machine's
+processors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from random import Random
+
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.forward import AGENT_RATE
+
+AWS_RUNAS = (sys.executable, "-m", "aws_runas")
+TARGET = ("my-profile", "i-deadbeef")
+DOCUMENT = ("--document", "AWS-StartNonInteractiveCommand", "--parameter", "command=true")
+MEGABYTE = 1_000_000
+
+
+def wall(sandbox: Sandbox, *words: str) -> float:
+    """Seconds of a whole command."""
+    began = time.perf_counter()
+    subprocess.run([*AWS_RUNAS, *words], env=sandbox.environ, stdin=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def start(sandbox: Sandbox, *words: str) -> subprocess.Popen[bytes]:
+    """Start a command on the shell carrier; returns when it runs."""
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "run", "-q", "--via", "shell", *TARGET, *words],
+        env=sandbox.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"!"
+    return process
+
+
+def up(sandbox: Sandbox, size: int) -> float:
+    """MB/s of standard input."""
+    process = start(sandbox, "printf '!'; exec wc -c")
+    began = time.perf_counter()
+    process.communicate(Random(1).randbytes(size))
+    return size / (time.perf_counter() - began) / MEGABYTE
+
+
+def down(sandbox: Sandbox, size: int) -> float:
+    """MB/s of standard output."""
+    process = start(sandbox, f"printf '!'; exec head -c {size} /dev/urandom")
+    began = time.perf_counter()
+    out, _ = process.communicate(b"")
+    assert len(out) == size
+    return size / (time.perf_counter() - began) / MEGABYTE
+
+
+def echo(sandbox: Sandbox, count: int) -> float:
+    """p50 of one byte there and back, in milliseconds."""
+    process = start(sandbox, "printf '!'; exec cat")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        os.write(process.stdin.fileno(), b"x")
+        assert os.read(process.stdout.fileno(), 1) == b"x"
+        times.append(time.perf_counter() - began)
+    process.communicate(b"")
+    return statistics.median(times) * 1000
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller")
+    quick = parser.parse_args().quick
+    base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
+    with tempfile.TemporaryDirectory() as home:
+        options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
+        with start_sandbox(options, base=base | {"HOME": home}) as sandbox:
+            print(f"load average {os.getloadavg()[0]:.1f}")
+            rows: dict[str, list[float]] = {"shell --document": [], "run, document": [], "run, shell": []}
+            for _ in range(3 if quick else 7):
+                rows["shell --document"].append(wall(sandbox, "shell", "-q", *DOCUMENT, *TARGET))
+                rows["run, document"].append(wall(sandbox, "run", "-q", "--via", "document", *TARGET, "true"))
+                rows["run, shell"].append(wall(sandbox, "run", "-q", "--via", "shell", *TARGET, "true"))
+            for name, times in rows.items():
+                print(f"{name:18} true: {statistics.median(times):.2f} s")
+            size = (3 if quick else 10) * MEGABYTE
+            print(f"standard input up:   {up(sandbox, size):.2f} MB/s")
+            print(f"standard output down: {down(sandbox, size):.2f} MB/s")
+            print(f"one byte and its echo, p50: {echo(sandbox, 50 if quick else 300):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
