@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from aws_runas.sandbox.world import Sandbox
 from tests.support import requires
 from tests.support.serving import Command, eventually
 
@@ -222,20 +223,43 @@ def test_without_root_the_error_says_what_to_do(namespace: Namespace, environ: d
     assert b"-p PORT" in done.stderr
 
 
-def test_fetching_from_aws_works_after_root_is_gone(
-    make_sandbox: Callable[..., Sandbox], environ: dict[str, str]
-) -> None:
+@contextmanager
+def _sandbox_of(user: int) -> Iterator[dict[str, str]]:
+    """A sandbox that another user started, since it answers nobody else; yields the environment of programs in it."""
+    reach = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]  # the interpreter may be in root's home
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *reach]
+    tell = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are closed to other users
+        os.chown(directory, user, user)
+        base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_", "SUDO_"))}
+        process = subprocess.Popen(
+            [*become, sys.executable, "-m", "aws_runas", "sandbox", sys.executable, "-c", tell],
+            env=base | {"HOME": directory, "TMPDIR": directory},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(20)
+
+
+def test_fetching_from_aws_works_after_root_is_gone() -> None:
     if os.geteuid() != 0:
         requires.missing("needs root, to give it up")
-    sandbox = make_sandbox()
-    for path in [sandbox.directory, *sandbox.directory.rglob("*")]:
-        os.chown(path, USER, USER)
-    given = sandbox.environ | {"SUDO_UID": str(USER), "SUDO_GID": str(USER)}
-    with Command(["serve", "ec2", "-p", "0", "my-profile"], given) as server:
-        answer = server.fetch("/latest/meta-data/iam/security-credentials/sandbox")
-        assert answer.json()["Code"] == "Success"
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
-        assert f"Uid:\t{USER}\t" in status
+    requires.program("setpriv", package="util-linux")
+    with _sandbox_of(USER) as environ:
+        given = environ | {"SUDO_UID": str(USER), "SUDO_GID": str(USER)}
+        with Command(["serve", "ec2", "-p", "0", "my-profile"], given) as server:
+            role = server.fetch("/latest/meta-data/iam/security-credentials/").body.decode()
+            answer = server.fetch(f"/latest/meta-data/iam/security-credentials/{role}")
+            assert answer.json().get("Code") == "Success", answer
+            status = Path(f"/proc/{server.process.pid}/status").read_text()
+            assert f"Uid:\t{USER}\t" in status
 
 
 def test_a_container_reaches_a_bound_address_with_the_token_and_nothing_else(
