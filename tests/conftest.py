@@ -6,11 +6,12 @@ from collections.abc import Generator
 
 import pytest
 
-# Started in the background of a shell without job control, a run has these ignored, and so would every program
-# that a test starts and then interrupts.
+# Started by nohup, or in the background of a shell without job control, a run has some of these ignored, and so would
+# every program that a test starts and then signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGQUIT"):
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for _name in ("SIGQUIT", "SIGHUP"):
+    if hasattr(signal, _name):
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
