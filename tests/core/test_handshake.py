@@ -11,7 +11,6 @@ from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.errors import LocalProtocolError
 from aws_runas.ssm.core.events import (
     ChannelFailed,
-    DataKeyRequested,
     DataReceived,
     FlagReceived,
     SessionStarted,
@@ -179,79 +178,8 @@ def test_agent_without_handshake_starts_at_once_and_hears_size_and_flags() -> No
     assert channel.events(START)[1:] == [SizeReceived(133, 45), DataReceived(b"ls\n"), FlagReceived(2)]
 
 
-# a session that says nothing
-
-
-def silent(after: float = 3.0) -> Channel:
-    return client(ChannelSettings(assume_started_after=after))
-
-
-def test_silent_command_gets_its_input_after_a_while() -> None:
-    channel = silent()
-    channel.send_size(80, 25, START)
-    assert channel.next_timer(START) == pytest.approx(START + 3)
-    channel.handle_timer(START + 3)
-    assert channel.events(START + 3) == [SessionStarted("Standard_Stream", {}, "")]
-    channel.send_data(b"answer\n", START + 3)
-    sent = drain(channel, START + 3)
-    assert [naive.parse(f).payload_type for f in sent if isinstance(f, bytes)] == [3, 1]
-
-
-def test_without_leave_nothing_is_assumed() -> None:
-    channel = client()
-    assert channel.next_timer(START) is None
-
-
-def test_handshake_after_the_assumption_sends_everything_again_as_new() -> None:
-    channel = silent()
-    channel.handle_timer(START + 3)
-    channel.events(START + 3)
-    channel.send_data(b"one ", START + 3)
-    channel.messages_to_send(START + 3)
-    channel.receive_message(output(0, handshake_request("InteractiveCommands"), 5), START + 4)
-    channel.receive_message(acknowledgement(0), START + 4)  # acknowledged and thrown away, as agents do
-    channel.send_data(b"two", START + 4)
-    channel.receive_message(output(1, handshake_complete(), 7), START + 5)
-    sent = [naive.parse(f) for f in drain(channel, START + 5) if isinstance(f, bytes)]
-    data = [(m.sequence_number, m.payload) for m in sent if m.payload_type == 1]
-    assert b"".join(payload for _, payload in data) == b"one two"
-    assert min(number for number, _ in data) == 2  # 0 was the first copy, 1 the handshake's answer
-    assert channel.events(START + 5) == []
-
-
-def test_output_after_the_assumption_confirms_it_and_the_size_is_told_again() -> None:
-    channel = silent()
-    channel.send_size(80, 25, START)
-    channel.handle_timer(START + 3)
-    channel.messages_to_send(START + 3)
-    channel.receive_message(output(0, b"at last"), START + 4)
-    sent = [naive.parse(f) for f in channel.messages_to_send(START + 4.1) if isinstance(f, bytes)]
-    assert b'{"cols":80,"rows":25}' in [m.payload for m in sent if m.sequence_number == 1]
-    assert channel.events(START + 4.1)[-1] == DataReceived(b"at last")
-
-
-def test_what_is_sent_on_an_assumption_is_bounded() -> None:
-    pair_now = START + 3
-    channel = silent()
-    channel.handle_timer(pair_now)
-    total = 0
-    number = 0
-    while capacity := channel.send_capacity(pair_now):
-        channel.send_data(bytes(capacity), pair_now)
-        total += capacity
-        for frame in channel.messages_to_send(pair_now):
-            if isinstance(frame, bytes):
-                channel.receive_message(acknowledgement(number), pair_now)
-                number += 1
-        pair_now += 0.01
-    assert total <= 64 * 1024
-    channel.handle_timer(pair_now + 6)  # acknowledged for so long without a handshake: there is none
-    assert channel.send_capacity(pair_now + 6) > 0
-
-
 def test_data_key_is_only_taken_when_it_was_asked_for() -> None:
     with pytest.raises(LocalProtocolError):
         client().provide_data_key(bytes(64), b"", START)
     with pytest.raises(LocalProtocolError):
         client().refuse_data_key("no", START)
-    assert DataKeyRequested("k", {}) == DataKeyRequested("k", {})

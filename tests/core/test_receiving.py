@@ -6,13 +6,10 @@ import pytest
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import (
-    ChannelClosed,
-    ChannelFailed,
     DataReceived,
     Event,
     ExitCodeReceived,
     FlagReceived,
-    PublicationPaused,
     SessionStarted,
 )
 from aws_runas.ssm.core.receiving import MAX_STORED_MESSAGES
@@ -32,12 +29,6 @@ def plain_client(settings: ChannelSettings | None = None) -> Channel:
 
 def received(events: list[Event]) -> bytes:
     return b"".join(event.data for event in events if isinstance(event, DataReceived))
-
-
-def test_session_without_handshake_starts_at_the_first_output() -> None:
-    channel = plain_client()
-    channel.receive_message(output(0, b"$ "), START)
-    assert channel.events(START) == [SessionStarted("Standard_Stream", {}, ""), DataReceived(b"$ ")]
 
 
 def test_receiver_delivers_each_byte_once_and_in_order() -> None:
@@ -156,17 +147,6 @@ def test_damaged_message_is_neither_acknowledged_nor_counted_and_may_come_again(
     assert received(channel.events(START + 1)) == b"good"
 
 
-def test_endless_damage_ends_the_session_with_a_reason() -> None:
-    channel = plain_client()
-    damaged = output(0, b"good")[:-1] + b"x"
-    for _ in range(100):
-        channel.receive_message(damaged, START)
-    (failed,) = channel.events(START)
-    assert isinstance(failed, ChannelFailed)
-    assert "wrong digest" in failed.reason
-    assert channel.next_timer(START) is None
-
-
 def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
     channel = plain_client()
     channel.receive_message(output(0, b"x"), START)
@@ -175,15 +155,6 @@ def test_unknown_payload_types_and_foreign_messages_change_nothing() -> None:
     channel.receive_message(naive.build("agent_job", 2, b"mine"), START)
     channel.receive_message(output(2, b"y"), START)
     assert received(channel.events(START)) == b"xy"
-
-
-def test_text_frame_is_taken_for_a_binary_one() -> None:
-    channel = plain_client()
-    frame = naive.build("pause_publication", 0, b"{}", header_length=112, created_date=1)[:40]
-    channel.receive_message(frame.decode("ascii"), START)
-    assert channel.events(START) == [PublicationPaused()]
-    channel.receive_message("no message at all \ud800", START)
-    assert channel.events(START) == []
 
 
 def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
@@ -198,27 +169,6 @@ def test_standard_error_exit_code_and_flag_are_told_apart() -> None:
         ExitCodeReceived(3),
         FlagReceived(3),
     ]
-
-
-def test_service_closes_with_its_own_header() -> None:
-    channel = plain_client()
-    body = b'{"MessageType":"channel_closed","Output":"bye"}'
-    channel.receive_message(naive.build("channel_closed", 0, body, header_length=112, padding=b"\0"), START)
-    assert channel.events(START) == [ChannelClosed("bye")]
-    channel.receive_message(output(0, b"late"), START)
-    assert channel.events(START) == []
-    assert channel.send_capacity(START) == 0
-    channel.send_data(b"late", START)
-
-
-def test_close_while_output_is_missing_is_an_error() -> None:
-    channel = plain_client()
-    channel.receive_message(output(1, b"b"), START)
-    channel.receive_message(naive.build("channel_closed", 0, b'{"Output":"bye"}', header_length=112), START)
-    (failed,) = channel.events(START)
-    assert isinstance(failed, ChannelFailed)
-    assert "missing" in failed.reason
-    assert "bye" in failed.reason
 
 
 def test_late_copy_of_the_handshake_request_is_acknowledged_but_answered_once() -> None:

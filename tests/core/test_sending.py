@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 
 import pytest
 
@@ -268,49 +267,6 @@ def test_pause_with_nothing_on_its_way_is_probed_with_something_new() -> None:
     assert wait(channel, due + 0.001) == []
     channel.receive_message(acknowledgement(1), due + 0.02)
     assert numbers(channel.messages_to_send(due + 0.02)) == [2, 3, 4, 5]
-
-
-# connections
-
-
-def test_new_connection_resends_everything_unacknowledged_lowest_first() -> None:
-    channel = started()
-    send(channel, 5, START)
-    channel.receive_message(acknowledgement(3), START + 0.02)
-    channel.receive_disconnect(START + 0.1)
-    assert channel.messages_to_send(START + 0.2) == []
-    assert channel.next_timer(START + 0.2) is None
-    channel.connect("second", START + 9)
-    frames = channel.messages_to_send(START + 9)
-    assert isinstance(frames[0], str)
-    assert '"TokenValue":"second"' in frames[0]
-    assert numbers(frames) == [1, 2, 4, 5]
-
-
-def test_client_id_stays_and_request_id_changes() -> None:
-    channel = make_channel(Role.CLIENT, PLAIN)
-    channel.connect("one", START)
-    first = json.loads(channel.messages_to_send(START)[0])
-    channel.receive_disconnect(START)
-    channel.connect("two", START)
-    second = json.loads(channel.messages_to_send(START)[0])
-    assert first["ClientId"] == second["ClientId"]
-    assert first["RequestId"] != second["RequestId"]
-    assert list(first) == ["MessageSchemaVersion", "RequestId", "TokenValue", "ClientId", "ClientVersion"]
-
-
-def test_receiver_keeps_its_place_across_connections() -> None:
-    pair = Pair(PLAIN)
-    pair.send(pair.agent, b"$ ")
-    pair.run(0.1)
-    pair.send(pair.client, b"a" * 50_000)
-    pair.disconnect()
-    pair.now += 3
-    pair.connect()
-    pair.send(pair.client, b"b" * 5_000)
-    pair.run(5)
-    assert pair.agent.data() == b"a" * 50_000 + b"b" * 5_000
-    assert pair.client.channel.unacknowledged() == 0
 
 
 # pace
