@@ -372,15 +372,10 @@ def op_part_open(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[
     check_parents(request, path)
     check_target(path)
     part = part_name(path, str(request.get("id")))
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(part, flags, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another copy writes the same file: use a name of our own
-        os.close(fd)
+    fd = lock_part(part)
+    if fd < 0:  # another copy writes the same file: use a name of our own
         part = part_name(path, f"{request.get('id')}-{os.getpid():x}-{int(time.time() * 1000000) & 0xFFFFFF:x}")
-        fd = os.open(part, flags | os.O_EXCL, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = lock_part(part)
     locks[part] = fd
     done, changed = ({}, False) if not request.get("resume") else read_journal(part, fd, stamp, size)
     have = os.fstat(fd).st_blocks * 512
@@ -392,6 +387,21 @@ def op_part_open(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[
         with open(part + b".json", "wb") as journal:
             journal.write(json.dumps(stamp).encode("ascii") + b"\n")
     return {"part": decode(part), "done": sorted(done), "changed": changed}, b""
+
+
+def lock_part(part: "bytes") -> "int":
+    """Open a part file and lock it; return -1 if another copy has it."""
+    while True:
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return -1
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(part), os.fstat(fd)):
+                return fd
+        os.close(fd)  # the other copy ended between the two calls, and its file has another name now
 
 
 def read_journal(part: "bytes", fd: "int", stamp: "object", size: "int") -> "tuple[dict[int, str], bool]":
@@ -452,19 +462,28 @@ def op_part_finish(request: "dict[str, object]", payload: "bytes") -> "tuple[dic
     if wanted and hash_file(part) != wanted:
         raise OperationError("hash-differs", "the SHA-256 of the file differs from the source's")
     set_attributes(part, request)
+    # From the rename on, the name of the part file belongs to the next copy; until then the lock keeps it away.
+    unlink_quietly(part + b".json")
+    lock = locks.pop(part, -1)
     os.rename(part, path)
+    if lock >= 0:
+        os.close(lock)
     sync_directory(path)
-    drop(part)
     return {}, b""
 
 
 def drop(part: "bytes") -> "None":
     """Forget a part file and its journal."""
-    for name in (part + b".json", part):
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+    unlink_quietly(part + b".json")
+    unlink_quietly(part)
     if part in locks:
         os.close(locks.pop(part))
+
+
+def unlink_quietly(name: "bytes") -> "None":
+    """Remove a file, if it is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(name)
 
 
 def op_part_drop(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
