@@ -15,7 +15,7 @@ from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 REVIEWED = {
     "helper": "3a2909015a5d7d4822fa3004527ab1490cfd932c3c4988a5dbf6081ecff94a86",
     "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
-    "file server": "1a76d5f29624eb1fb9fc5412722951e702ddb84cc2ea576bcd718f2a0342f32f",
+    "file server": "81b1f8e4910217c04d98f9a09044b7cf0b8d518f66c8721e2a0813b03928e2a4",
 }
 
 

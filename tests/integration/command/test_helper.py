@@ -21,9 +21,9 @@ from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.shell_helper import SHELL_CREDIT, missing_tools, shell_helper_lines
 from tests.integration.command.local_pty import LocalSession, Ran, local_session, once
 from tests.support import requires
+from tests.support.pythons import installed_pythons
 
 SHELLS = ("dash", "bash", "bash -l", "zsh", "fish", "tcsh", "mksh", "busybox ash")
-VERSIONS = ("3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 CONTROL = b"\x00\x03\x04\x11\x13\x1a\x1c\x7f\xff\r\n"
 AWKWARD = Random(1).randbytes(300_000) + CONTROL + b"\xef\xbf\xbd" * 100 + b"\xff\xfe\xfd"
 TOOLS = (
@@ -95,18 +95,7 @@ def test_any_bytes_pass_both_ways_from_every_login_shell(shell: str) -> None:
     assert ran.status == 7
 
 
-def _installed() -> dict[str, str]:
-    """Return the path of each Python on this machine, by version: those of pyenv, and those in PATH that start."""
-    found = {}
-    for version in VERSIONS:
-        installed = sorted(map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")))
-        python = installed[0] if installed else shutil.which(f"python{version}")
-        if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
-            found[version] = python
-    return found
-
-
-@pytest.mark.parametrize(("version", "python"), _installed().items())
+@pytest.mark.parametrize(("version", "python"), installed_pythons().items())
 def test_the_helper_runs_with_every_python_of_this_machine(version: str, python: str, tmp_path: Path) -> None:
     (tmp_path / "python3").symlink_to(python)
     with local_session(requires.program("dash"), environ={"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as session:

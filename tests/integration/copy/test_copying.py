@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from aws_runas.ssm.copy.copying import CopyResult
 from aws_runas.ssm.copy.protocol import Reply
 from tests.integration.copy.near import SERVER, Hand, NearSessions, copy, packed, tree
 from tests.support import requires
+from tests.support.pythons import installed_pythons
 
 SEGMENT = 1 << 20
 ODD_NAMES = [
@@ -442,13 +442,8 @@ def test_the_listener_wants_its_token_and_closes_after_three_wrong_ones() -> Non
     assert bad == [b"", b"", b""]
 
 
-@pytest.mark.parametrize("version", ["3.6", "3.8", "3.12", "3.13", "3.14"])
-def test_the_file_server_runs_with_other_versions_of_python(version: str) -> None:
-    python = next(
-        map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")), shutil.which(f"python{version}")
-    )
-    if python is None:
-        pytest.skip(f"there is no Python {version} on this machine")
+@pytest.mark.parametrize(("version", "python"), installed_pythons().items())
+def test_the_file_server_runs_with_every_python_of_this_machine(version: str, python: str) -> None:
     done = subprocess.run(
         [python, "-I", "-S", str(SERVER)], input=b'13 0\n{"op":"info"}', capture_output=True, check=True, timeout=30
     )

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from random import Random
@@ -84,16 +85,14 @@ def test_the_path_is_relative_to_the_home_and_wants_no_root(sandbox: Sandbox, tm
     assert listed.stdout == b"640\n"
 
 
-def test_another_user_through_sudo(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_another_user_through_sudo(sandbox: Sandbox) -> None:
     requires.program("sudo")
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.getuid() and not folder.stat().st_mode & 0o001:
-            pytest.skip(f"{folder} is closed to other users")
-    (tmp_path / "f").write_bytes(b"x")
-    done = _cp(sandbox, "my-profile", str(tmp_path / "f"), f"nobody@web:{tmp_path}/there")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "there").stat().st_uid != os.getuid()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        os.chmod(folder, 0o777)
+        (Path(folder) / "f").write_bytes(b"x")
+        done = _cp(sandbox, "my-profile", f"{folder}/f", f"nobody@web:{folder}/there")
+        assert done.returncode == 0, done.stderr
+        assert (Path(folder) / "there").stat().st_uid != os.getuid()
 
 
 def test_four_sessions_share_one_file(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -669,6 +669,9 @@ def serve(reader: "BinaryIO", writer: "BinaryIO") -> "None":
 
 
 if __name__ == "__main__":
-    os.chdir(os.path.expanduser("~"))
+    try:
+        os.chdir(os.path.expanduser("~"))
+    except OSError:  # a user of a service has no home
+        os.chdir("/")
     serve(os.fdopen(0, "rb"), os.fdopen(1, "wb"))
     os._exit(0)
