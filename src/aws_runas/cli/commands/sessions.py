@@ -221,7 +221,7 @@ def _confirm(others: Sequence[ListedSession], options: SessionsOptions, env: Env
     """Ask before sessions of others are ended.
 
     Raises:
-        UsageError: the answer is no, or there is nobody to ask.
+        UsageError: the user declined, or no terminal is there to ask on.
     """
     if not others or options.yes:
         return
