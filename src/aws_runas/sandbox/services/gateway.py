@@ -42,7 +42,11 @@ class Call:
 
 
 JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
-SECRET_PARAMETERS = ("TokenCode", "WebIdentityToken", "Plaintext", "CiphertextBlob", "TokenValue")
+SECRET_PARAMETERS = ("TokenCode", "WebIdentityToken", "SAMLAssertion", "Plaintext", "CiphertextBlob", "TokenValue")
+
+
+# Without a signature, STS answers the first two; to the others it answers that the signature is missing.
+UNSIGNED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetCallerIdentity", "AssumeRole", "GetSessionToken")
 
 
 class Gateway:
@@ -230,6 +234,4 @@ def read_action(request: Request) -> tuple[str, dict[str, Any]]:
 
 def unsigned_service(action: str) -> str:
     """Where an unsigned request goes."""
-    return (
-        "sts" if action in ("AssumeRoleWithWebIdentity", "GetCallerIdentity", "AssumeRole", "GetSessionToken") else ""
-    )
+    return "sts" if action in UNSIGNED else ""

@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy
 from aws_runas.sandbox.services.errors import Reply, ServiceError, xml_reply
+from aws_runas.sandbox.services.federation import Federated, Federation
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys
 from aws_runas.sandbox.services.sts_parameters import Parameters
@@ -54,7 +55,7 @@ class Sts:
 
     Args:
         keys: where temporary keys are stored.
-        web_identity_token: the only one that AssumeRoleWithWebIdentity accepts.
+        web_identity_token: accepted by AssumeRoleWithWebIdentity beside the tokens of registered providers.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Sts:
         self._keys = keys
         self._devices = devices
         self._clock = clock
-        self._web_identity_token = web_identity_token
+        self._federation = Federation(moto, clock, web_identity_token)
         self._actions: dict[str, Callable[[Parameters, Key], str]] = {
             "GetCallerIdentity": self._get_caller_identity,
             "GetSessionToken": self._get_session_token,
@@ -76,11 +77,13 @@ class Sts:
         """Answer one call.
 
         Args:
-            key: None for an unsigned request, which only web identities may make.
+            key: None for an unsigned request, which only the federated calls may make.
         """
         parameters = Parameters(values)
         if action == "AssumeRoleWithWebIdentity":
-            result = self._assume_role_with_web_identity(parameters)
+            result = self._assume_federated(self._federation.with_web_identity(parameters))
+        elif action == "AssumeRoleWithSAML":
+            result = self._assume_federated(self._federation.with_saml(parameters))
         elif key is None:
             raise ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
         elif action not in self._actions:
@@ -202,27 +205,10 @@ class Sts:
             raise ServiceError("MalformedPolicyDocument", "Syntax errors in policy.") from None
         return tuple(texts)
 
-    def _assume_role_with_web_identity(self, parameters: Parameters) -> str:
-        arn = parameters.required("RoleArn", 20, 2048)
-        name = parameters.session_name("RoleSessionName")
-        token = parameters.required("WebIdentityToken", 4, 20000)
-        duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
-        role = self._moto.role(arn)
-        federated = [f"arn:aws:iam::{ACCOUNT}:oidc-provider/sandbox.example"]
-        trust = None if role is None else role.assume_role_policy_document
-        if trust is None or not policy.evaluate([trust], "sts:AssumeRoleWithWebIdentity", None, {}, federated):
-            raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
-        if hmac.compare_digest(token.encode(), f"{self._web_identity_token}-expired".encode()):
-            raise ServiceError(
-                "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time"
-            )
-        if not hmac.compare_digest(token.encode(), self._web_identity_token.encode()):
-            raise ServiceError("InvalidIdentityToken", "No OpenIDConnect provider of the sandbox issued this token")
-        self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), Key("", "", Principal("", "")))
-        subject = (
-            "<SubjectFromWebIdentityToken>sandbox</SubjectFromWebIdentityToken><Provider>sandbox.example</Provider>"
+    def _assume_federated(self, who: Federated) -> str:
+        return who.answer + self._assumed(
+            who.role, who.session_name, who.duration, mfa=False, policies=(), source_identity=who.source_identity
         )
-        return subject + self._assumed(role, name, duration, mfa=False, policies=(), source_identity=None)
 
     def _assumed(
         self, role: Any, name: str, duration: int, *, mfa: bool, policies: tuple[str, ...], source_identity: str | None

@@ -1,0 +1,227 @@
+"""SAML responses as STS judges them: signature, issuer, audience, times, recipient, and the attributes of AWS.
+
+Source: SAML 2.0 core, sections 2.3 to 2.7; IAM User Guide, "Configure SAML assertions for the authentication response".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aws_runas.sandbox.services.errors import ServiceError
+
+PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
+ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
+METADATA = "{urn:oasis:names:tc:SAML:2.0:metadata}"
+SIGNATURE = "{http://www.w3.org/2000/09/xmldsig#}"
+ATTRIBUTES = "https://aws.amazon.com/SAML/Attributes/"
+AUDIENCES = ("https://signin.aws.amazon.com/saml", "urn:amazon:webservices")
+REDEEMED_WITHIN = 300  # seconds after the assertion was issued
+CLOCK_SKEW = 300  # seconds that the provider's clock may be ahead
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a SAML provider's metadata document says.
+
+    Args:
+        certificates: of the signing keys, base64 of DER.
+    """
+
+    entity_id: str
+    certificates: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """One assertion whose signature was good.
+
+    Args:
+        attributes: the values by the full name of the attribute.
+    """
+
+    issuer: str
+    subject: str
+    subject_type: str
+    audiences: tuple[str, ...]
+    recipient: str
+    issue_instant: float
+    not_before: float | None
+    not_on_or_after: float | None
+    attributes: dict[str, tuple[str, ...]]
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Values of an attribute of AWS, named without its prefix."""
+        return self.attributes.get(ATTRIBUTES + name, ())
+
+    def value(self, name: str) -> str | None:
+        """First value of an attribute of AWS."""
+        return next(iter(self.values(name)), None)
+
+    def roles(self) -> list[tuple[str, str]]:
+        """Pairs of role ARN and provider ARN, in whichever order the provider wrote them."""
+        pairs = []
+        for text in self.values("Role"):
+            parts = [part.strip() for part in text.split(",")]
+            if len(parts) == 2:
+                provider = next((part for part in parts if ":saml-provider/" in part), "")
+                role = next((part for part in parts if ":role/" in part), "")
+                pairs.append((role, provider))
+        return pairs
+
+    def tags(self) -> dict[str, str]:
+        """Session tags."""
+        prefix = ATTRIBUTES + "PrincipalTag:"
+        return {name.removeprefix(prefix): found[0] for name, found in self.attributes.items() if prefix in name}
+
+
+def invalid(message: str) -> ServiceError:
+    """AWS's error for a response that does not hold."""
+    return ServiceError("InvalidIdentityToken", message)
+
+
+def read_metadata(document: str) -> Metadata:
+    """Read a provider's metadata.
+
+    Raises:
+        ServiceError: it is no metadata of an identity provider.
+    """
+    root = _parse(document.encode(), "Could not parse metadata")
+    entity = next(root.iter(f"{METADATA}EntityDescriptor"), None)
+    descriptor = None if entity is None else entity.find(f"{METADATA}IDPSSODescriptor")
+    if entity is None or descriptor is None:
+        raise invalid("Could not parse metadata")
+    certificates = tuple(
+        "".join((certificate.text or "").split())
+        for key in descriptor.iter(f"{METADATA}KeyDescriptor")
+        if key.get("use", "signing") == "signing"
+        for certificate in key.iter(f"{SIGNATURE}X509Certificate")
+    )
+    return Metadata(entity.get("entityID", ""), certificates)
+
+
+def verify(encoded: str, metadata: Metadata, now: float) -> Assertion:
+    """Check a response and return its assertion.
+
+    Args:
+        encoded: base64, as the browser posts it.
+        now: seconds since the epoch.
+
+    Raises:
+        ServiceError: as AWS words it.
+    """
+    try:
+        content = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("Invalid base64 SAMLResponse") from None
+    response = _parse(content, "Your request included an invalid SAML response")
+    if response.tag != f"{PROTOCOL}Response":
+        raise invalid("Your request included an invalid SAML response")
+    if response.find(f"{ASSERTION}EncryptedAssertion") is not None:
+        raise invalid("The provider has no private key to decrypt the assertion with")
+    assertion = _read(_signed_assertion(response, metadata))
+    if assertion.issuer != metadata.entity_id:
+        raise invalid("Issuer not present in specified provider")
+    _check_times(assertion, now)
+    if not set(assertion.audiences) & set(AUDIENCES):
+        raise invalid("Response does not contain the required audience")
+    return assertion
+
+
+def _check_times(assertion: Assertion, now: float) -> None:
+    if now > assertion.issue_instant + REDEEMED_WITHIN:
+        raise ServiceError("ExpiredTokenException", "Token must be redeemed within 5 minutes of issuance")
+    if assertion.not_on_or_after is not None and now >= assertion.not_on_or_after:
+        raise ServiceError("ExpiredTokenException", "Response has expired")
+    early = max(assertion.not_before or 0.0, assertion.issue_instant)
+    if now + CLOCK_SKEW < early:
+        raise invalid("Response is not yet valid")
+
+
+def _parse(content: bytes, message: str) -> Any:
+    from lxml import etree
+
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise invalid(message)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
+    try:
+        return etree.fromstring(content, parser)
+    except (etree.XMLSyntaxError, ValueError):
+        raise invalid(message) from None
+
+
+def _signed_assertion(response: Any, metadata: Metadata) -> Any:
+    """Return the assertion as it was signed: of the signed response, or signed itself."""
+    issuers = {(issuer.text or "").strip() for issuer in response.iter(f"{ASSERTION}Issuer")}
+    if metadata.entity_id not in issuers:
+        raise invalid("Issuer not present in specified provider")
+    assertions = response.findall(f"{ASSERTION}Assertion")
+    if response.find(f"{SIGNATURE}Signature") is not None:
+        signed = _verified(response, metadata, "Response signature invalid")
+        inside = signed.findall(f"{ASSERTION}Assertion")
+    else:
+        signed_ones = [item for item in assertions if item.find(f"{SIGNATURE}Signature") is not None]
+        inside = [_verified(item, metadata, "SAML Assertion signature is invalid") for item in signed_ones]
+    if len(inside) != 1 or inside[0].tag != f"{ASSERTION}Assertion":
+        raise invalid("Response signature invalid" if not inside else "The response must contain one assertion")
+    return inside[0]
+
+
+def _verified(element: Any, metadata: Metadata, message: str) -> Any:
+    from cryptography import x509
+    from lxml import etree
+    from signxml.exceptions import SignXMLException
+    from signxml.verifier import SignatureConfiguration, XMLVerifier
+
+    document = etree.tostring(element)
+    configuration = SignatureConfiguration(location="./")
+    for certificate in metadata.certificates:
+        try:
+            trusted = x509.load_der_x509_certificate(base64.b64decode(certificate))
+            result = XMLVerifier().verify(document, x509_cert=trusted, expect_config=configuration)
+        except (SignXMLException, ValueError, KeyError, etree.LxmlError):
+            continue
+        found: Any = result if not isinstance(result, list) else result[0]
+        if found.signed_xml is not None and found.signed_xml.tag == element.tag:
+            return found.signed_xml
+    raise invalid(message)
+
+
+def _read(element: Any) -> Assertion:
+    name_id = element.find(f"{ASSERTION}Subject/{ASSERTION}NameID")
+    path = f"{ASSERTION}Subject/{ASSERTION}SubjectConfirmation/{ASSERTION}SubjectConfirmationData"
+    confirmation = element.find(path)
+    conditions = element.find(f"{ASSERTION}Conditions")
+    limits = [
+        _time(found.get("NotOnOrAfter")) for found in (confirmation, conditions) if found is not None and found.attrib
+    ]
+    attributes: dict[str, tuple[str, ...]] = {}
+    for attribute in element.iter(f"{ASSERTION}Attribute"):
+        attributes[attribute.get("Name", "")] = tuple(_texts(attribute, "AttributeValue"))
+    return Assertion(
+        issuer=next(_texts(element, "Issuer"), ""),
+        subject="" if name_id is None else (name_id.text or "").strip(),
+        subject_type="" if name_id is None else name_id.get("Format", "").rpartition(":")[2],
+        audiences=tuple(_texts(element, "Audience")),
+        recipient="" if confirmation is None else confirmation.get("Recipient", ""),
+        issue_instant=_time(element.get("IssueInstant")) or 0.0,
+        not_before=None if conditions is None else _time(conditions.get("NotBefore")),
+        not_on_or_after=min((limit for limit in limits if limit is not None), default=None),
+        attributes=attributes,
+    )
+
+
+def _texts(element: Any, name: str) -> Iterator[str]:
+    for found in element.iter(f"{ASSERTION}{name}"):
+        yield "".join(found.itertext()).strip()
+
+
+def _time(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        raise invalid("Your request included an invalid SAML response") from None
