@@ -46,7 +46,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "config": (),
     "aws": ("config",),
     "store": ("config",),
-    "signin": ("aws", "config"),
+    "signin": ("aws", "config", "socket_owner"),
     "credentials": ("aws", "config", "store", "signin"),
     "identity": ("aws", "config"),
     "targets": ("aws", "config"),

@@ -3,9 +3,9 @@
 The full path reads config files, resolves the profile and looks its cache entries up; that needs configparser, hashlib,
 json and dataclasses. This module needs ``os`` and ``time`` only. After each full start `write` leaves one private file
 per profile in the cache directory; `read` gives its credentials back when, and only when, every input that could have
-led elsewhere is the same: the program's version, both config files (path, size, inode, times) and every variable that
-has a say. Anything else is None, which means: use the full path. It is never weaker than that: the file must be
-this user's alone, and a tenth of the credentials' life must be left.
+led elsewhere is the same: the program's version, both config files and the epoch file (path, size, inode, times) and
+every variable that has a say. Anything else is None, which means: use the full path. It is never weaker than that: the
+file must be this user's alone, and a tenth of the credentials' life must be left.
 
 The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``), is text: a header that must be equal byte by byte to what
 `header` says of this moment, a line with the name as typed, then ``name value`` lines (`FIELDS`, then facts of the
@@ -20,6 +20,7 @@ from aws_runas import __version__
 TYPE_CHECKING = False  # typing itself is too slow to import here; type checkers know this name
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 # Facts that the full path adds to the credentials:
 CONFIG_FILE = "config"  # the config file, if its [default] names credential sources; else ""
@@ -27,13 +28,20 @@ ROLE_ARN = "role"  # for the endpoint; else ""
 FIELDS = ("since", "until", "profile", "region", "key", "secret", "token", "expiration")
 MAX_SIZE = 256 * 1024  # bytes
 
+EPOCH = "epoch"  # file of the cache directory; rewritten, it makes every older shortcut invalid
+
 _OTHER_VARIABLES = frozenset(
     (
+        "AUTH_BROWSER",
         "CREDENTIALS_DURATION",
+        "DURATION_SECONDS",
         "EXTERNAL_ID",
+        "FEDERATED_USERNAME",
         "HOME",
+        "JUMP_ROLE_ARN",
         "LOGNAME",
         "MFA_SERIAL",
+        "MFA_TYPE",
         "SESSION_TOKEN_DURATION",
         "USER",
         "USERNAME",
@@ -51,6 +59,7 @@ _FULL_WAY = (
 )
 # The same for whatever else is named like a secret (AWS_BEARER_TOKEN_BEDROCK), but for addresses and paths.
 _LIKE_SECRETS = ("KEY", "PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
+_OUR_PREFIXES = ("AWS_", "RUNAS_", "SAML_", "WEB_")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,")  # capitals are escaped: some file systems fold case
 _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
@@ -115,15 +124,18 @@ def header(environ: "Mapping[str, str]") -> str | None:
     files = config_files(environ)
     if files is None:
         return None
-    lines = ["aws-runas fast 2 " + __version__]
+    epoch = _cache_directory(files, environ)
+    if epoch is None:
+        return None
+    lines = ["aws-runas fast 3 " + __version__]
     for name in sorted(environ):
         # the sandbox's own variables have no say, and one of them is a secret
-        ours = name.startswith(("AWS_", "RUNAS_")) and not name.startswith("RUNAS_SANDBOX")
+        ours = name.startswith(_OUR_PREFIXES) and not name.startswith("RUNAS_SANDBOX")
         if ours and environ[name] and _is_secret(name):
             return None
         if ours or name in _OTHER_VARIABLES:
             lines.append("env " + name + "=" + _escape(environ[name]))
-    for path in files:
+    for path in (*files, epoch + "/" + EPOCH):
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -161,10 +173,8 @@ def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | N
     files = config_files(environ)
     if files is None:
         return None
-    directory = environ.get("RUNAS_CACHE_DIR")
-    if not directory:
-        directory = files[0].rpartition("/")[0] + "/aws-runas/cache"
-    elif directory[0] != "/":
+    directory = _cache_directory(files, environ)
+    if directory is None:
         return None
     safe = "".join(
         [letter if letter in _PLAIN else "%" + letter.encode("utf-8", "surrogateescape").hex() for letter in name]
@@ -172,6 +182,38 @@ def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | N
     if len(safe) > 200:
         return None
     return directory + ("/fast-s-" if session else "/fast-r-") + safe
+
+
+def _cache_directory(files: tuple[str, str], environ: "Mapping[str, str]") -> str | None:
+    """Return where the cache lies; None where only the full path can tell."""
+    directory = environ.get("RUNAS_CACHE_DIR")
+    if not directory:
+        return files[0].rpartition("/")[0] + "/aws-runas/cache"
+    return directory if directory[0] == "/" else None
+
+
+def invalidate(directory: "Path") -> None:
+    """Make every shortcut invalid, also one that another process is about to write, and remove those that exist.
+
+    Call it after a change of who the user is: `login`, `logout`, a change of keys or passwords.
+
+    Args:
+        directory: the cache directory; nothing happens if it does not exist.
+
+    Raises:
+        OSError: the cache cannot be written, so an old shortcut may be used again.
+    """
+    from aws_runas import files
+
+    try:
+        opened = files.open_private_directory(directory, create=False)
+    except FileNotFoundError:
+        return
+    with opened as cache:
+        cache.write(EPOCH, os.urandom(16).hex().encode() + b"\n")
+        for name, _ in list(cache.ages(0.0)):
+            if name.startswith("fast-"):
+                cache.remove(name)
 
 
 def write(

@@ -273,3 +273,49 @@ def test_reading_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "['aws_runas', 'aws_runas.fast', 'aws_runas.fast.shortcut']"
+
+
+@pytest.mark.parametrize(
+    "name", ["JUMP_ROLE_ARN", "SAML_AUTH_URL", "WEB_CLIENT_ID", "FEDERATED_USERNAME", "AUTH_BROWSER", "MFA_TYPE",
+             "DURATION_SECONDS"],
+)  # fmt: skip
+def test_a_variable_of_sign_in_makes_another_answer(home: Home, name: str) -> None:
+    home.write_shortcut()
+    assert home.read(environ={name: "x"}) is None
+    home.write_shortcut(environ={name: "x"})
+    assert home.read(environ={name: "x"}) is not None
+    assert home.read() is None
+
+
+@pytest.mark.parametrize("name", ["SAML_PASSWORD", "WEB_PASSWORD", "WEB_IDENTITY_PASSWORD", "RUNAS_PASSWORD",
+                                  "RUNAS_KEYRING_PASSPHRASE"])  # fmt: skip
+def test_a_password_uses_the_full_path_and_is_written_nowhere(home: Home, name: str) -> None:
+    home.write_shortcut(environ={name: "canary"})
+    assert not home.file().exists()
+    home.write_shortcut()
+    assert home.read(environ={name: "canary"}) is None
+
+
+def test_no_shortcut_survives_an_invalidation(home: Home) -> None:
+    directory = home.file().parent
+    home.write_shortcut()
+    kept = home.file().read_bytes()
+    before = fast.header(home.environ)
+    fast.invalidate(directory)
+    assert not home.file().exists()
+    home.file().write_bytes(kept)  # as if it could not be removed
+    home.file().chmod(0o600)
+    assert home.read() is None
+    home.file().unlink()
+    fields = dict.fromkeys(fast.FIELDS, "1")
+    fast.write("role", home.environ, before, fields)  # by a process that had started before
+    assert not home.file().exists()
+    home.write_shortcut()
+    assert home.read() is not None
+    fast.invalidate(directory)
+    assert home.read() is None
+
+
+def test_invalidating_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    fast.invalidate(tmp_path / "none")
+    assert not (tmp_path / "none").exists()

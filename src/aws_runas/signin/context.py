@@ -1,0 +1,78 @@
+"""What a sign-in is given: what the user chose, and the world around it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aws_runas.signin.attended import may_sign_in
+from aws_runas.signin.callback import DEFAULT_TIMEOUT
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SignInOptions:
+    """The flags of `login`.
+
+    Args:
+        device_code: use a device code instead of a browser on this machine.
+        no_browser: print the address and open nothing.
+        browser: command that opens an address; None for RUNAS_BROWSER, BROWSER or the system's.
+        redirect_port: port of the callback; 0 lets the system choose.
+        timeout: seconds that a sign-in may take.
+        fresh_browser: use an empty browser profile where the browser is ours.
+        force: sign in even if there is a valid session.
+    """
+
+    device_code: bool = False
+    no_browser: bool = False
+    browser: str | None = None
+    redirect_port: int = 0
+    timeout: float = DEFAULT_TIMEOUT
+    fresh_browser: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignInContext:
+    """The world around a sign-in, so that tests can pass their own.
+
+    Args:
+        cache: the cache directory, for locks.
+        environ: the variables.
+        home: contains ``.aws/sso/cache``.
+        say: takes a line that the user must see, such as the address to open; printed on stderr.
+        debug: takes a line for ``-v``; never a code, a state or a token.
+        options: what the user chose.
+        unattended: this run serves another program, so no window may open (RUNAS_LOGIN=always overrides).
+        explicit: the user asked for the sign-in itself (`login`); then a terminal is not required.
+        now: seconds since the epoch.
+        clock: monotonic seconds.
+        sleep: waits for seconds.
+    """
+
+    cache: Path
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    home: Path = field(default_factory=Path.home)
+    say: Callable[[str], None] = _silent
+    debug: Callable[[str], None] = _silent
+    options: SignInOptions = SignInOptions()
+    unattended: bool = False
+    explicit: bool = False
+    now: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def may_sign_in(self) -> bool:
+        """Tell whether a window may open or a person may be asked.
+
+        Raises:
+            ConfigError: RUNAS_LOGIN is invalid.
+        """
+        return self.explicit or may_sign_in(self.environ, unattended=self.unattended)
