@@ -115,9 +115,9 @@ class PassStore:
             raise CredentialsError(
                 "the passphrase prompt of gpg was cancelled", code="keyring-denied", hint="run it again and answer it"
             )
-        if any(sign in lower for sign in ("ioctl", "pinentry", "timeout", "bad passphrase", "no terminal")):
+        if any(sign in lower for sign in ("ioctl", "pinentry", "timeout", "bad passphrase", "decryption failed")):
             raise CredentialsError(
-                f"gpg could not ask for the passphrase of {self.label}: {last}",
+                f"gpg cannot open {self.label}: {last}",
                 code="keyring-locked",
                 hint="run it in a terminal with GPG_TTY=$(tty), or unlock the gpg key first",
             )
