@@ -12,6 +12,9 @@ from __future__ import annotations
 import json
 import random
 import uuid
+from base64 import b64decode, b64encode
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.core import naive
 
@@ -36,12 +39,15 @@ class OfficialAgent:
     Args:
         download: what its side of the session sends once it has started.
         session_type: "Port" begins with a handshake, "" with output.
+        data_key: 64 bytes that encrypt the session, b"" for none; the two KMS calls are taken for granted.
     """
 
-    def __init__(self, rng: random.Random, download: bytes, session_type: str = "Port") -> None:
+    def __init__(self, rng: random.Random, download: bytes, session_type: str = "Port", data_key: bytes = b"") -> None:
         self._rng = rng
         self._download = download
         self._session_type = session_type
+        self._ciphers = (AESGCM(data_key[:32]), AESGCM(data_key[32:])) if data_key else None
+        self._challenge = b""
         self.received = bytearray()
         self.blocked = False
         self.paused = False
@@ -75,7 +81,10 @@ class OfficialAgent:
             return
         properties = {"portNumber": "5432", "type": "LocalPortForwarding"}
         parameters = {"SessionType": self._session_type, "Properties": properties}
-        actions = [{"ActionType": "SessionType", "ActionParameters": parameters}]
+        actions: list[dict[str, object]] = [{"ActionType": "SessionType", "ActionParameters": parameters}]
+        if self._ciphers is not None:
+            key = {"KMSKeyId": "arn:aws:kms:us-east-1:111122223333:key/k", "Challenge": "AAAAAAAAAAAAAAAAAAAAAA=="}
+            actions.append({"ActionType": "KMSEncryption", "ActionParameters": key})
         self._send({"AgentVersion": "3.3.0.0", "RequestedClientActions": actions}, 5, now)
 
     def receive_disconnect(self, now: float) -> None:
@@ -102,6 +111,8 @@ class OfficialAgent:
     # sending
     def _send(self, value: object, payload_type: int, now: float) -> None:
         payload = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":")).encode()
+        if payload_type == 1 and self._ciphers is not None:
+            payload = self._encrypt(payload)
         number = self._next_number
         self._next_number += 1
         frame = naive.build(
@@ -209,17 +220,38 @@ class OfficialAgent:
                 self.blocked = True  # the channel for responses is read once
                 return False
             self._complete = True
-            self.ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
-            self._send({"HandshakeTimeToComplete": 1_000_000, "CustomerMessage": ""}, 7, now)
-            self._pump_at = now + PUMP_INTERVAL if self._download else None
+            if self._ciphers is None:
+                self._complete_handshake(now)
+            else:
+                self._challenge = self._rng.randbytes(64)
+                self._send({"Challenge": b64encode(self._encrypt(self._challenge)).decode()}, 8, now)
+            return True
+        if message.payload_type == 9 and self._challenge:
+            assert self._decrypt(b64decode(json.loads(message.payload)["Challenge"])) == self._challenge
+            self._challenge = b""
+            self._complete_handshake(now)
             return True
         if not self._complete:
             return True  # acknowledged and thrown away
         if now < self.ready_at:
             return False  # ErrHandlerNotReady
         if message.payload_type == 1:
-            self.received += message.payload
+            self.received += message.payload if self._ciphers is None else self._decrypt(message.payload)
         return True
+
+    def _complete_handshake(self, now: float) -> None:
+        self.ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
+        self._send({"HandshakeTimeToComplete": 1_000_000, "CustomerMessage": ""}, 7, now)
+        self._pump_at = now + PUMP_INTERVAL if self._download else None
+
+    def _encrypt(self, plaintext: bytes) -> bytes:
+        assert self._ciphers is not None
+        nonce = self._rng.randbytes(12)
+        return nonce + self._ciphers[0].encrypt(nonce, plaintext, None)
+
+    def _decrypt(self, sealed: bytes) -> bytes:
+        assert self._ciphers is not None
+        return self._ciphers[1].decrypt(sealed[:12], sealed[12:], None)
 
     def finished(self) -> bool:
         """Whether it has sent all it had."""

@@ -14,11 +14,13 @@ from aws_runas.ssm.core.smux.session import Side, SmuxSession
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
 from tests.sim.scenario import PROPERTIES
-from tests.sim.world import ChannelNode, Link, World
+from tests.sim.world import DATA_KEY, ChannelNode, Link, World
 
 SEEDS = range(int(os.environ.get("RUNAS_SIM_SEEDS", "12")))
 PACED = ChannelSettings(session_type="Port", properties=PROPERTIES)
 UNPACED = ChannelSettings(session_type="Port", properties=PROPERTIES, frame_rate=None)
+ENCRYPTED = ChannelSettings(session_type="Standard_Stream", frame_rate=900.0)
+ENCRYPTED_UNPACED = ChannelSettings(session_type="Standard_Stream", frame_rate=None)
 SIZE = 200_000  # bytes of an upload
 
 
@@ -86,9 +88,10 @@ def agent_side(received: bytes) -> tuple[bytes, bool]:
     return bytes(data), broken
 
 
-def world_of(seed: int, client: ChannelNode) -> tuple[World, OfficialAgent]:
+def world_of(seed: int, client: ChannelNode, *, encrypted: bool = False) -> tuple[World, OfficialAgent]:
     dice = random.Random(seed)
-    agent = OfficialAgent(random.Random(seed + 1), b"")
+    rng = random.Random(seed + 1)
+    agent = OfficialAgent(rng, b"", "Standard_Stream", DATA_KEY) if encrypted else OfficialAgent(rng, b"")
     latency = dice.choice((0.0001, 0.005, 0.02))
     world = World(dice, client, agent, Link(latency=latency), Link(latency=latency))
     world.pauses = dice.random() < 0.5
@@ -99,14 +102,27 @@ def world_of(seed: int, client: ChannelNode) -> tuple[World, OfficialAgent]:
     return world, agent
 
 
+@pytest.mark.parametrize("settings", [PACED, ENCRYPTED], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_paced_byte_stream_arrives_once_through_cuts_of_the_agent(seed: int) -> None:
+def test_a_paced_byte_stream_arrives_once_through_cuts_of_the_agent(seed: int, settings: ChannelSettings) -> None:
     upload = random.Random(seed).randbytes(SIZE)
-    client = PastingNode(make_channel(Role.CLIENT, PACED, seed), upload)
-    world, agent = world_of(seed, client)
+    client = PastingNode(make_channel(Role.CLIENT, settings, seed), upload)
+    world, agent = world_of(seed, client, encrypted=settings is ENCRYPTED)
     assert world.run(60, lambda: len(agent.received) >= SIZE)
     assert agent.executed_twice == 0
     assert bytes(agent.received) == upload
+
+
+@pytest.mark.parametrize("settings", [UNPACED, ENCRYPTED_UNPACED], ids=["plain", "encrypted"])
+def test_bursts_show_the_trap_so_the_agent_plays_it(settings: ChannelSettings) -> None:
+    """Without a pace, bytes are doubled in some of these worlds (a shell with `--rate off`; docs/protocol 8.11)."""
+    doubled = 0
+    for seed in range(12):
+        client = PastingNode(make_channel(Role.CLIENT, settings, seed), random.Random(seed).randbytes(SIZE))
+        world, agent = world_of(seed, client, encrypted=settings is ENCRYPTED_UNPACED)
+        assert world.run(60, lambda agent=agent: len(agent.received) >= SIZE)  # type: ignore[misc]
+        doubled += agent.executed_twice
+    assert doubled
 
 
 @pytest.mark.parametrize("settings", [PACED, UNPACED], ids=["paced", "unpaced"])

@@ -6,6 +6,7 @@ Every test fails with ``agent_manners="kind"``.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -17,6 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from aws_runas.sandbox.fixtures import role_arn
 from aws_runas.sandbox.world import Sandbox
+from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.events import DataKeyRequested, SessionStarted
 from aws_runas.ssm.core.message import INPUT_STREAM_DATA, Message, encode_message
 from tests.integration.conftest import AWS_RUNAS, MakeSandbox, RunAs
 from tests.integration.forward.support import wait_until
@@ -199,6 +202,51 @@ def test_cut_with_messages_in_the_buffer_executes_one_of_them_twice(sandbox: San
 
 def connected(sandbox: Sandbox, session_id: str, log: Path) -> list[bool]:
     return [each["agent_connected"] for each in sandbox.sessions() if each["session_id"] == session_id and log.exists()]
+
+
+def test_cut_of_an_encrypted_session_executes_one_message_twice_too(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
+    """Trap 12.16 with KMS: the agent decrypts and executes, and counts after the acknowledgement as ever."""
+    sandbox, log = make_sandbox(kms=True), tmp_path / "log"
+    reply = user_client(sandbox, "ssm").start_session(Target=TARGET)
+    with dial(reply["StreamUrl"]) as connection:
+        channel = open_encrypted(sandbox, connection, reply)
+        now = time.monotonic()
+        burst: list[bytes] = []
+        for number in range(4):
+            channel.send_message(f"echo {number} >> {log}\n".encode(), now)
+            burst += [each for each in channel.messages_to_send(now) if isinstance(each, bytes)]
+        assert not any(b"echo" in each for each in burst)
+        sandbox.control("agent-leaves", seconds=0.2, session_id=reply["SessionId"])
+        send_in_one_write(connection, burst)
+        wait_until(lambda: connected(sandbox, reply["SessionId"], log) == [True], "the agent's return")
+        send_in_one_write(connection, burst)
+        wait_until(lambda: "3" in log.read_text(), "the last message")
+    assert log.read_text().split() == ["0", "1", "1", "2", "3"]
+
+
+def open_encrypted(sandbox: Sandbox, connection: ClientConnection, reply: dict[str, str]) -> Channel:
+    """Shake hands over KMS; returns the client's channel, which may send."""
+    channel = Channel(
+        Role.CLIENT,
+        session_id=reply["SessionId"],
+        target=TARGET,
+        settings=ChannelSettings(frame_rate=None),
+        random_bytes=os.urandom,
+        wall_clock=lambda: time.time_ns() // 1_000_000,
+    )
+    channel.connect(reply["TokenValue"], time.monotonic())
+    while True:
+        for frame in channel.messages_to_send(time.monotonic()):
+            connection.send(frame)
+        channel.receive_message(connection.recv(timeout=20), time.monotonic())
+        for event in channel.events(time.monotonic()):
+            if isinstance(event, SessionStarted):
+                return channel
+            if isinstance(event, DataKeyRequested):
+                key = user_client(sandbox, "kms").generate_data_key(
+                    KeyId=event.kms_key_id, NumberOfBytes=64, EncryptionContext=event.encryption_context
+                )
+                channel.provide_data_key(key["Plaintext"], key["CiphertextBlob"], time.monotonic())
 
 
 def test_single_message_in_the_buffer_is_executed_once(sandbox: Sandbox, tmp_path: Path) -> None:

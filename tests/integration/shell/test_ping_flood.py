@@ -55,7 +55,7 @@ class Flood:
             )
             # A process of its own sends, so that this one counts without delay.
             sender = subprocess.Popen(
-                [sys.executable, "-I", "-c", SEND_PINGS], stdout=connection, stderr=subprocess.DEVNULL
+                [sys.executable, "-I", "-c", SEND_PINGS], stdout=connection.fileno(), stderr=subprocess.DEVNULL
             )
             with suppress(OSError):
                 while data := connection.recv(1 << 20):

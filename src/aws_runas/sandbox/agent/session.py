@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,10 @@ from aws_runas.sandbox.services.link import Frames
 from aws_runas.sandbox.services.session import Session
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.encryption import SessionCipher, counting_nonces
+from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import Event
+from aws_runas.ssm.core.message import Message
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.versions import at_least, later_than
 
@@ -68,7 +72,7 @@ class AgentSession:
         self.session = session
         self.machine = machine
         self._on_stop = on_stop
-        self._encrypted = bool(kms_key)
+        self._cipher: SessionCipher | None = None  # of an encrypted session, once the data key is there
         plan = session.plan
         channel = Channel(
             Role.AGENT,
@@ -137,10 +141,15 @@ class AgentSession:
                 self._driver.messages_received([frame])
                 counted = None if message is None else message.sequence_number
             elif message is not None and message.sequence_number == counted + 1:
-                if self._plugin is not None and not self._encrypted:
-                    self._plugin.receive(message.payload)
+                self._execute_uncounted(message)
                 break
         self._disconnect(seconds)
+
+    def _execute_uncounted(self, message: Message) -> None:
+        if self._plugin is None:
+            return
+        with contextlib.suppress(RemoteProtocolError):  # the channel ends the session when it comes again
+            self._plugin.receive(self._cipher.decrypt(message.payload) if self._cipher else message.payload)
 
     def _disconnect(self, seconds: float) -> None:
         self._driver.disconnect()
@@ -299,8 +308,9 @@ class AgentSession:
             plaintext = await self._loop.run_in_executor(
                 None, decrypt, self.machine.moto, event.kms_key_id, event.ciphertext_blob, event.encryption_context
             )
+            self._cipher = SessionCipher(plaintext, is_client=False, next_nonce=counting_nonces(os.urandom))
             self._driver.provide_data_key(plaintext, b"")
-        except ServiceError as problem:
+        except (ServiceError, LocalProtocolError) as problem:
             self._driver.refuse_data_key(str(problem))
 
     def _make_plugin(self, client_version: str) -> Plugin:
