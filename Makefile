@@ -10,8 +10,10 @@ JS := tests/interop/js
 JS_STAMP := $(JS)/node_modules/.installed
 PYSSM := $(BIN)/pyssm
 PYTEST := $(BIN)/python -m pytest
+SITE_VENV := .venv-site
+SITE_STAMP := $(SITE_VENV)/.installed
 
-.PHONY: help install demo test interop check format lock sim fuzz bench docs clean
+.PHONY: help install demo test interop check format lock sim fuzz bench docs site recordings clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,7 +34,7 @@ demo: install ## run the main job in the sandbox: credentials, a shell, a forwar
 test: install ## run the tests, those of interop left out
 	@$(PYTEST) -n 2 --dist loadgroup --ignore tests/interop
 
-interop: install $(PYSSM) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
+interop: install $(PYSSM) $(SITE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
 	@$(PYTEST) -n 2 --dist loadgroup tests/interop
 
 $(PYSSM): requirements/interop.txt
@@ -76,5 +78,18 @@ docs: install ## generate the tables of docs/reference/cli.md and the state diag
 	@$(BIN)/python -m tests.contract.cli_reference
 	@$(BIN)/python -m tests.contract.state_diagram
 
+$(SITE_STAMP): requirements/site.txt
+	@test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)
+	@$(SITE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+site: $(SITE_STAMP) ## build the documentation site in build/site/html; BENCH_DATA=build/bench draws your own numbers
+	@PYTHONPATH=src $(SITE_VENV)/bin/python -m release.site $(or $(BENCH_DATA),docs/reference/bench)
+	@cd build/site && ../../$(SITE_VENV)/bin/zensical build --strict --clean
+
+recordings: install $(SITE_STAMP) ## record the terminal in the sandbox again, for README and the site
+	@$(BIN)/python -m release.recordings docs/images
+	@for cast in docs/images/*.cast; do $(SITE_VENV)/bin/termtosvg render $$cast $${cast%.cast}.svg -t gjm8; done
+
 clean: ## remove what the tasks above made
-	@rm -rf $(VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage
+	@rm -rf $(VENV) $(SITE_VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage

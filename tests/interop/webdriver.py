@@ -89,6 +89,12 @@ class Browser:
     def open(self, url: str) -> None:
         self._ask("POST", "/url", {"url": url})
 
+    def resize(self, width: int, height: int) -> None:
+        """Give the page a size, in CSS pixels, whatever the smallest window is."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        order = {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}
+        self._ask("POST", "/goog/cdp/execute", order)
+
     def run(self, script: str, *arguments: object) -> Any:
         """Run the body of a JavaScript function in the page."""
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})

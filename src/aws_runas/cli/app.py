@@ -100,7 +100,7 @@ def _help(parsed: parser.Parsed, env: Environment) -> str:
     if parsed.help == "man":
         from aws_runas.cli.parsing.manual import manual
 
-        return manual()
+        return manual(parsed.command if parsed.word else "")
     from aws_runas.cli.parsing.help import page, terminal_width
 
     return page(parsed.help, parsed.command if parsed.word else "", terminal_width(env.stdout))

@@ -48,8 +48,16 @@ STATUSES = (
 )
 
 
-def manual() -> str:
-    """Compose the page."""
+def manual(command: str = "") -> str:
+    """Compose the page of the program, or of one of its commands.
+
+    Args:
+        command: name of the command, "" for the program.
+    """
+    return _command_manual(command) if command else _program_manual()
+
+
+def _program_manual() -> str:
     module = load("exec")
     lines = [
         f'.TH {PROGRAM.upper()} 1 {DATE} "{PROGRAM} {__version__}" "User Commands"',
@@ -83,6 +91,29 @@ def manual() -> str:
         *_tagged(VARIABLES),
         ".SH EXIT STATUS",
         *_tagged(STATUSES),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command_manual(name: str) -> str:
+    module = load(name)
+    parser = build_parser(name, module)
+    examples = [(line, text) for line, text in getattr(module, "EXAMPLES", ())]
+    own = flags(parser, "")
+    lines = [
+        f'.TH {PROGRAM.upper()}-{name.upper()} 1 {DATE} "{PROGRAM} {__version__}" "User Commands"',
+        ".SH NAME",
+        *_text(f"{PROGRAM}-{name} - {module.SUMMARY}"),
+        ".SH SYNOPSIS",
+        *_synopsis(f"[<flags>] {usage(name, module, parser)}", first=True),
+    ]
+    for title, rows in (("EXAMPLES", examples), ("ARGUMENTS", arguments(parser)), ("OPTIONS", own)):
+        lines += [f".SH {title}", *_tagged(rows)] if rows else []
+    lines += [
+        ".SH EXIT STATUS",
+        *_tagged(STATUSES),
+        ".SH SEE ALSO",
+        *_text(f"{PROGRAM}(1) describes the flags that every command takes."),
     ]
     return "\n".join(lines) + "\n"
 

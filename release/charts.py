@@ -1,0 +1,95 @@
+"""Bar charts of what ``make bench`` wrote as data (`bench.results`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pygal
+from pygal.style import Style
+
+BAR_HEIGHT = 34  # pixels
+FRAME_HEIGHT = 110  # pixels for the title, the axis and the margins
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One table of a benchmark.
+
+    Args:
+        title: of the table.
+        unit: of the values, such as "ms" or "MB/s".
+        rows: name -> value.
+        command: what repeats it.
+        conditions: of the machine, in words.
+    """
+
+    title: str
+    unit: str
+    rows: dict[str, float]
+    command: str
+    conditions: str
+
+
+def read_results(directory: Path) -> list[Measured]:
+    """Read the tables of every benchmark that has written its numbers."""
+    found = []
+    for path in sorted(directory.glob("*.json")):
+        data = json.loads(path.read_text(encoding="utf-8"))
+        conditions = f"Python {data['python']}, {data['cores']} cores, load {data['load']:.1f}"
+        for table in data["tables"]:
+            rows = {name.replace("`", ""): float(value) for name, value in table["rows"].items()}
+            found.append(Measured(table["title"], table["unit"], rows, data["command"], conditions))
+    return found
+
+
+def write_charts(results: Path, directory: Path) -> str:
+    """Draw each table into a file of its own.
+
+    Args:
+        results: directory of the numbers.
+        directory: where the pictures go.
+
+    Returns:
+        Markdown that shows them, "" if there are no numbers.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for number, measured in enumerate(read_results(results)):
+        name = f"chart-{number}.svg"
+        (directory / name).write_bytes(_bars(measured))
+        note = f"`{measured.command}`: {measured.conditions}."
+        parts.append(f"![{measured.title}, {measured.unit}]({directory.name}/{name})\n\n{note}")
+    return "## Charts\n\n" + "\n\n".join(parts) + "\n" if parts else ""
+
+
+def _bars(measured: Measured) -> bytes:
+    style = Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="#808080",  # readable on white and on black
+        foreground_strong="#808080",
+        foreground_subtle="#808080",
+        colors=("#1f7a8c",),
+        font_family="sans-serif",
+        label_font_size=13,
+        value_font_size=13,
+        title_font_size=16,
+    )
+    chart = pygal.HorizontalBar(
+        style=style,
+        js=[],  # the page loads nothing from elsewhere
+        title=f"{measured.title} ({measured.unit})",
+        show_legend=False,
+        print_values=True,
+        width=900,
+        height=FRAME_HEIGHT + BAR_HEIGHT * len(measured.rows),
+        truncate_label=-1,
+        spacing=10,
+    )
+    names = list(reversed(measured.rows))
+    chart.x_labels = names
+    chart.add("", [measured.rows[name] for name in names], formatter=lambda value: f"{value:g}")
+    rendered: bytes = chart.render()
+    return rendered

@@ -1,0 +1,140 @@
+"""Builds the documentation site: ``make site`` prepares the pages with this module and renders them with Zensical.
+
+The pages are those of docs/. What is generated lives in the build directory alone: the front page (README), the pages
+of the root, a page for each command, the state diagram as a picture, and the charts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from release import charts, verbs
+from release.diagram import state_diagram
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "site"
+PAGES = BUILD / "docs"
+ROOT_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+CONFIGURATION = ROOT / "release" / "zensical.toml"
+HOW_TO_GROUPS = {
+    "Credentials": (
+        "credentials",
+        "sign-in",
+        "sign-in-saml-oidc",
+        "keys",
+        "roles-and-identity",
+        "console",
+        "run-programs",
+        "serve",
+        "tokens",
+    ),
+    "Sessions": ("targets", "shell", "forward", "tunnels", "ssh", "run", "copy", "fleet", "sessions"),
+}  # fmt: skip - the rest of docs/how-to stands in a group of its own
+OTHER_GROUP = "Shell, sandbox, trouble"
+
+
+def prepare(results: Path) -> None:
+    """Write the sources of the site into the build directory.
+
+    Args:
+        results: directory of the numbers that the benchmarks wrote.
+    """
+    shutil.rmtree(BUILD, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", PAGES)
+    (PAGES / "index.md").write_text(_root_page("README.md"), encoding="utf-8")
+    for name in ROOT_PAGES:
+        (PAGES / name).write_text(_root_page(name), encoding="utf-8")
+    names = verbs.write_pages(PAGES / "reference" / "commands", PAGES / "how-to")
+    _draw_states(PAGES / "protocol" / "README.md")
+    performance = PAGES / "reference" / "performance.md"
+    drawn = charts.write_charts(results, PAGES / "reference" / "charts")
+    performance.write_text(performance.read_text(encoding="utf-8") + "\n" + drawn, encoding="utf-8")
+    _index(PAGES / "adr")
+    for page in PAGES.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", _to_root(page), text), encoding="utf-8")
+    settings = CONFIGURATION.read_text(encoding="utf-8").replace("nav = []", f"nav = {_toml(_navigation(names))}")
+    (BUILD / "zensical.toml").write_text(settings, encoding="utf-8")
+
+
+def _root_page(name: str) -> str:
+    """A page of the root, with links that lead where the page now is."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    text = text.replace("](docs/", "](").replace('src="docs/', 'src="')
+    text = text.replace("](adr/)", "](adr/README.md)").replace("](LICENSE)", "](#)")
+    return re.sub(r"\[([^\]]*)\]\((?:src|tests|bench|release|\.ci)[^)]*\)", r"\1", text)
+
+
+def _to_root(page: Path) -> str:
+    up = "../" * (len(page.relative_to(PAGES).parts) - 1)
+    return rf"]({up}\1"
+
+
+def _draw_states(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    drawn = re.sub(r"```mermaid\n.*?\n```", lambda _: state_diagram(), text, count=1, flags=re.DOTALL)
+    page.write_text(drawn, encoding="utf-8")
+
+
+def _index(directory: Path) -> None:
+    """List the pages of a directory on its first page, if that does not do so itself."""
+    page = directory / "README.md"
+    text = page.read_text(encoding="utf-8")
+    rows = [f"- [{_title(path)}]({path.name})" for path in sorted(directory.glob("[0-9]*.md"))]
+    if rows[0] not in text:
+        page.write_text("\n".join([text.rstrip(), "", "## All decisions", "", *rows, ""]), encoding="utf-8")
+
+
+def _navigation(names: list[str]) -> list[object]:
+    how_to = {path.stem: path for path in sorted((PAGES / "how-to").glob("*.md"))}
+    groups: list[object] = []
+    for title, wanted in HOW_TO_GROUPS.items():
+        groups.append({title: [_entry(how_to.pop(name)) for name in wanted if name in how_to]})
+    groups.append({OTHER_GROUP: [_entry(path) for path in how_to.values()]})
+    reference = [_entry(path) for path in sorted((PAGES / "reference").glob("*.md"))]
+    commands = ["reference/commands/index.md", *({name: f"reference/commands/{name}.md"} for name in names)]
+    return [
+        {"aws-runas": "index.md"},
+        {"Tutorial": [_entry(path) for path in sorted((PAGES / "tutorial").glob("*.md"))]},
+        {"How to": groups},
+        {"Commands": commands},
+        {"Reference": [*reference, {"Session protocol": "protocol/README.md"}]},
+        {"Explanation": [_entry(path) for path in sorted((PAGES / "explanation").glob("*.md"))]},
+        {
+            "Project": [
+                {"Changes": "CHANGELOG.md"},
+                {"Report a security problem": "SECURITY.md"},
+                {"Architecture": "ARCHITECTURE.md"},
+                {"Contributing": "CONTRIBUTING.md"},
+                {"Decisions": ["adr/README.md", *(_entry(path) for path in sorted((PAGES / "adr").glob("[0-9]*.md")))]},
+            ]
+        },
+    ]
+
+
+def _entry(path: Path) -> dict[str, str]:
+    return {_title(path): path.relative_to(PAGES).as_posix()}
+
+
+def _title(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            return line.removeprefix("# ").replace("`", "")
+    raise ValueError(f"{path} has no heading of the first level")
+
+
+def _toml(value: object) -> str:
+    """Write nested lists and tables of strings as an inline TOML value."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(name)} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))

@@ -1,0 +1,139 @@
+"""The documentation site in a real browser: every link leads somewhere, nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import subprocess
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+
+from tests.interop.webdriver import Browser
+from tests.support import requires
+
+ROOT = Path(__file__).parents[2]
+HTML = ROOT / "build" / "site" / "html"
+SOME_PAGES = ("/", "/reference/commands/forward/", "/protocol/", "/how-to/sandbox/", "/reference/performance/")
+
+
+class _Page(HTMLParser):
+    """Links, ids and resources of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if values.get("id"):
+            self.ids.add(str(values["id"]))
+        for name in ("href", "src"):
+            if values.get(name):
+                self.links.append(str(values[name]))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The built site, served on loopback: its address without a slash at the end."""
+    requires.program("dot", package="graphviz")
+    if not (ROOT / ".venv-site" / "bin" / "zensical").exists():
+        requires.missing("needs the generator of the site (make interop installs it)")
+    built = subprocess.run(
+        ["make", "--no-print-directory", "site"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as window:
+        yield window
+
+
+def _pages() -> dict[str, _Page]:
+    """Address of each page below the site -> what is in it."""
+    found = {}
+    for path in HTML.rglob("*.html"):
+        page = _Page()
+        page.feed(path.read_text(encoding="utf-8"))
+        found["/" + path.relative_to(HTML).as_posix().removesuffix("index.html")] = page
+    return found
+
+
+def test_every_link_leads_to_a_page_and_a_heading(site: str) -> None:
+    pages = _pages()
+    assert len(pages) > 80
+    broken = []
+    for address, page in pages.items():
+        if address == "/404.html":  # its links are for every depth
+            continue
+        for link in page.links:
+            target = urlsplit(urljoin(f"http://site{address}", link))
+            if target.netloc != "site":
+                continue
+            path, fragment = unquote(target.path), unquote(target.fragment)
+            is_file = (HTML / path.lstrip("/")).is_file()
+            if path not in pages and not is_file:
+                broken.append(f"{address}: {link}")
+            elif fragment and path in pages and fragment not in pages[path].ids:
+                broken.append(f"{address}: {link} (no such heading)")
+    assert broken == []
+
+
+def test_every_command_has_a_page_with_its_flags(site: str) -> None:
+    text = (HTML / "reference" / "commands" / "forward" / "index.html").read_text(encoding="utf-8")
+    assert "--through" in text
+    assert "aws-runas forward -p 8888" in text
+
+
+@pytest.mark.parametrize("address", SOME_PAGES)
+def test_a_page_loads_nothing_from_elsewhere_and_fits_narrow_and_wide(
+    site: str, browser: Browser, address: str
+) -> None:
+    for width in (360, 1280):
+        browser.resize(width, 800)
+        browser.open(site + address)
+        browser.wait_script("return document.readyState === 'complete'")
+        assert browser.run("return document.title")
+        loaded = browser.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert loaded
+        assert [name for name in loaded if not name.startswith(site)] == []
+        overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert browser.run(overflow) <= 0, f"{address} is wider than {width} pixels"
+    assert [line for line in browser.messages() if "favicon" not in line] == []
+
+
+def test_search_finds_a_command(site: str, browser: Browser) -> None:
+    browser.resize(1280, 800)
+    browser.open(site + "/")
+    browser.wait_script("return document.querySelector('.md-search__button') !== null")
+    browser.press("/")
+    shadow = "[...document.querySelectorAll('*')].map(element => element.shadowRoot).find(root => root)"
+    browser.wait_script(f"const root = {shadow}; return root && root.activeElement")
+    browser.press("tunnels")
+    browser.wait_script(f"return {shadow}.textContent.includes('Keep tunnels open')")
+
+
+def test_dark_follows_the_reader(site: str, tmp_path: Path) -> None:
+    with Browser(tmp_path, dark=True) as window:
+        window.open(site + "/")
+        colour = window.wait_script("return getComputedStyle(document.body).backgroundColor")
+        red = int(colour.removeprefix("rgb(").split(",")[0])
+        assert red < 60, colour
