@@ -1,4 +1,4 @@
-"""botocore's own credential resolvers: SSO, login, web identities, containers, instance metadata."""
+"""botocore's own credential resolvers: SSO, web identities, containers, instance metadata."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fetch(
     except ValueError as error:
         raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
     except Exception as error:  # botocore reads replies and files of others, and fails in many ways where they are odd
-        what = "the cached token or the answer" if source.kind in ("sso", "login") else "its answer"
+        what = "the cached token or the answer" if source.kind == "sso" else "its answer"
         raise _failure(source, f"{what} cannot be read ({type(error).__name__})") from error
 
 
@@ -104,7 +104,6 @@ def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any
     make: dict[str, Callable[[], Any]] = {
         "web-identity": lambda: builder._create_web_identity_provider(source.profile, True),
         "sso": lambda: builder._create_sso_provider(source.profile),
-        "login": lambda: builder._create_login_provider(source.profile),
     }
     return make[source.kind]()
 
@@ -115,7 +114,6 @@ _HINT_REFUSED = "check the account, the role and the region in the profile, and 
 def _failure(source: ResolverSource, reason: str, hint: str = "") -> CredentialsError:
     hints = {
         "sso": "sign in again, for instance with aws sso login",
-        "login": "sign in again with aws login",
         "Ec2InstanceMetadata": "this works on an EC2 instance with an instance profile",
         "EcsContainer": _container_hint(),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.profile import KeySource, Profile, ResolverSource
+from aws_runas.credentials.console_login import RENEW_BEFORE
 from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
 
@@ -27,7 +28,7 @@ def write_shortcut(
         before: `fast.header` from before the files were read.
         facts: more that a fast start needs, by names that are not in `fast.FIELDS`.
     """
-    until = usable_until(credentials)
+    until = _last_use(profile, credentials)
     if until is None or credentials.issued is None or credentials.expiration is None or not _is_cached(profile):
         return
     fields = {
@@ -41,6 +42,18 @@ def write_shortcut(
         "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
+
+
+def _last_use(profile: Profile, credentials: Credentials) -> float | None:
+    """Return the moment until which they are given out, in seconds since the epoch."""
+    until = usable_until(credentials)
+    source = profile.source
+    of_source = profile.session or not profile.roles
+    if until is None or credentials.expiration is None or not of_source:
+        return until
+    if isinstance(source, ResolverSource) and source.kind == "login":
+        return min(until, (credentials.expiration - RENEW_BEFORE).timestamp())  # then the full path renews them
+    return until
 
 
 def _is_cached(profile: Profile) -> bool:

@@ -19,6 +19,7 @@ from aws_runas.config.resolve import resolve
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
+from aws_runas.credentials.console_login import ConsoleLoginProvider, login_cache_directory
 from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-_CACHED_SOURCES = frozenset({"sso", "login", "web-identity", "environment-web-identity"})
+_CACHED_SOURCES = frozenset({"sso", "web-identity", "environment-web-identity"})
 
 
 def _silent(_: str) -> None:
@@ -71,19 +72,26 @@ def open_access(
         debug(line)
     debug(f"cache {cache_directory(environ, files.config.path, home)}")
     cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
-    return compose(profile, cache, prompt=prompt, now=now, debug=debug, trace=trace)
+    logins = login_cache_directory(environ, home)
+    return compose(profile, cache, logins, prompt=prompt, now=now, warn=warn, debug=debug, trace=trace)
 
 
 def compose(
     profile: Profile,
     cache: DiskCache,
+    logins: Path,
     *,
     prompt: Prompt,
     now: Callable[[], float],
+    warn: Say = _silent,
     debug: Say = _silent,
     trace: Say | None = None,
 ) -> Access:
-    """Make the providers of a resolved profile."""
+    """Make the providers of a resolved profile.
+
+    Args:
+        logins: directory of the cache of ``aws login``.
+    """
 
     @functools.cache
     def clients() -> Clients:
@@ -91,21 +99,28 @@ def compose(
 
         return Clients(profile, trace)
 
-    parts = _Parts(profile, cache, StsClients(clients, profile.sts_region), _mfa(profile, prompt), now, debug, trace)
-    user = MemoryProvider(parts.source(), now)
+    sts = StsClients(clients, profile.sts_region)
+    parts = _Parts(profile, cache, logins, clients, sts, _mfa(profile, prompt), now, warn, debug, trace)
+    source = parts.source()
+    # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
+    user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, now)
     provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
     if profile.refresh:
         provider = _RefreshFirst(provider)
-    return Access(profile, MemoryProvider(provider, now), user, clients, traced=trace is not None)
+    asked = provider if provider is source else MemoryProvider(provider, now)
+    return Access(profile, asked, user, clients, traced=trace is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     profile: Profile
     cache: DiskCache
+    logins: Path
+    clients: Callable[[], Clients]
     sts: StsClients
     mfa: MfaCodes | None
     now: Callable[[], float]
+    warn: Say
     debug: Say
     trace: Say | None
 
@@ -116,6 +131,10 @@ class _Parts:
             return KeyProvider(source)
         if isinstance(source, NoSource):
             return MissingProvider(source)
+        if source.kind == "login":
+            return ConsoleLoginProvider(
+                self.profile, source, self.logins, self.cache, self.clients, self.now, self.warn, self.debug
+            )
         fetched = ResolverProvider(self.profile, source, self.now, self.trace)
         if source.kind not in _CACHED_SOURCES:
             return fetched

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aws_runas.sandbox.agent.session import AgentSession
@@ -42,6 +44,7 @@ class HostCommands:
         instances: Instances,
         devices: MfaDevices,
         clock: Clock,
+        sign_in: Callable[[Path], None],
     ) -> None:
         self._state = state
         self._gateway = gateway
@@ -49,6 +52,7 @@ class HostCommands:
         self._instances = instances
         self._devices = devices
         self._clock = clock
+        self._sign_in = sign_in
 
     def table(self) -> dict[str, Command]:
         """Return the commands by name."""
@@ -57,6 +61,7 @@ class HostCommands:
             "forget-calls": lambda _: self._gateway.forget_calls(),
             "greeting-port": lambda _: next(iter(self._instances.port_map.values())),
             "mfa-code": self._mfa_code,
+            "sign-in": lambda order: self._sign_in(Path(order["directory"])),
             "adopt": lambda order: self._state.adopted.add(int(order["pid"])),
             "disown": lambda order: self._state.adopted.discard(int(order["pid"])),
             "sessions": lambda _: [describe(session) for session in self._ssm.sessions.values()],

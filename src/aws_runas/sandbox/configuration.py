@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER_PROFILE, Fixtures, role_arn
+from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, USER_PROFILE, Fixtures, role_arn
 from aws_runas.sandbox.services.principals import ACCOUNT
 
 CONFIG = """\
@@ -67,6 +67,16 @@ region = {region}
 sso_region = {region}
 sso_start_url = https://sandbox.example/start
 
+# The user's login of aws login, already signed in; and a role through it.
+[profile sandbox-login]
+login_session = {login_session}
+region = {region}
+
+[profile my-profile-login]
+role_arn = {my_role}
+source_profile = sandbox-login
+region = {region}
+
 # A role that may list but not open sessions.
 [profile my-profile-reader]
 role_arn = {reader}
@@ -88,6 +98,7 @@ END
 """
 
 
+LOGIN_SESSION = f"arn:aws:iam::{ACCOUNT}:user/{USER}"
 HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
 
 
@@ -111,6 +122,7 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: st
         region=region,
         user=USER_PROFILE,
         account=ACCOUNT,
+        login_session=LOGIN_SESSION,
         serial=MFA_SERIAL,
         external_id=EXTERNAL_ID,
         mfa=role_arn("my-role-mfa"),

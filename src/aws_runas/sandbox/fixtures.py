@@ -14,7 +14,7 @@ from typing import Any
 
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.policy import account_root
-from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, new_identifier
+from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, Principal, new_identifier
 
 USER = "sandbox-user"
 USER_PROFILE = "my-profile-user"  # holds the user's own keys
@@ -155,6 +155,12 @@ def populate_iam(moto: Moto) -> Fixtures:
     iam.put_group_policy("developers", "deploy", json.dumps({"Version": "2012-10-17", "Statement": [deploy]}))
     iam.add_user_to_group("developers", USER)
     return Fixtures(key.access_key_id, key.secret_access_key, device.base32_string_seed)
+
+
+def user_principal(moto: Moto) -> Principal:
+    """Return the user as the services know it."""
+    user = moto.iam.users[USER]
+    return Principal(user.arn, user.id, user_name=USER)
 
 
 def _make_role(moto: Moto, spec: RoleSpec) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from aws_runas.sandbox import configuration
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.commands import HostCommands, SandboxState
-from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms
+from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms, user_principal
 from aws_runas.sandbox.fleet import Fleet
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
@@ -38,6 +38,8 @@ from aws_runas.sandbox.services.guards import Guard
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.services.signin import PATH as SIGN_IN_PATH
+from aws_runas.sandbox.services.signin import SignIn
 from aws_runas.sandbox.services.ssm import SsmService
 from aws_runas.sandbox.services.sso_portal import InstanceConnect, SsoPortal, write_sso_token
 from aws_runas.sandbox.services.sts import MfaDevices, Sts
@@ -98,10 +100,18 @@ class Host:
         sso_token = secrets.token_urlsafe(32)
         self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
+        self.sign_in = SignIn(self.keys, self.clock, lambda: self.state.faults.signin_fails, self.gateway.note)
+        self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
         self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         self._token = token
-        commands = HostCommands(self.state, self.gateway, self.ssm, self.instances, self.devices, self.clock)
+        commands = HostCommands(
+            self.state, self.gateway, self.ssm, self.instances, self.devices, self.clock, self._sign_in_user
+        )
         self.control = Control(token, commands.table())
+
+    def _sign_in_user(self, directory: Path) -> None:
+        """Sign the user in as ``aws login`` does; the directory is its cache."""
+        self.sign_in.sign_in(user_principal(self.moto), configuration.LOGIN_SESSION, directory, self.options.region)
 
     def populate_rest(self) -> None:
         """Load what is slow to load; runs beside everything else."""
@@ -124,6 +134,8 @@ class Host:
             return self.channels.create(request)
         if request.path == "/federation/credentials":
             return self.portal.handle(request)
+        if request.path == SIGN_IN_PATH:
+            return self.sign_in.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
     async def serve(self) -> dict[str, Any]:

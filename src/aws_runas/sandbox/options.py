@@ -53,6 +53,7 @@ class Faults:
         end_after: the service ends the session after so long, with end_output as its reason.
         start_slow, sts_slow: seconds by which StartSession, and every STS call, is late.
         start_fails, resume_fails: an error code that StartSession, or ResumeSession, answers.
+        signin_fails: the error that the sign-in service answers, for instance TOKEN_EXPIRED or server_error.
         single_use_tokens: a token is good for one connection.
         start_rate: calls of StartSession a second, above which they are throttled; the real quota is about 3.
     """
@@ -79,6 +80,7 @@ class Faults:
     sts_slow: float = 0.0
     start_fails: str = ""
     resume_fails: str = ""
+    signin_fails: str = ""
     single_use_tokens: bool = True
     start_rate: float | None = None
 

@@ -73,6 +73,10 @@ class Sandbox:
         """Return a new code; it is accepted once."""
         return str(self.control("mfa-code"))
 
+    def sign_in(self, directory: Path) -> None:
+        """Sign the user in as ``aws login`` does, into a cache of the caller's own (AWS_LOGIN_CACHE_DIRECTORY)."""
+        self.control("sign-in", directory=str(directory))
+
     @property
     def calls(self) -> list[dict[str, Any]]:
         """Every AWS call so far: service, action, access_key_id, arn, region, error, time, user_agent, parameters."""

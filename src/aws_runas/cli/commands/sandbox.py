@@ -47,6 +47,7 @@ FAULTS = (
     ("start-slow", "time", "TIME", "StartSession takes TIME"),
     ("start-fails", "text", "CODE", "StartSession answers this error"),
     ("resume-fails", "text", "CODE", "ResumeSession answers this error"),
+    ("signin-fails", "text", "CODE", "The sign-in service of aws login answers this error, such as TOKEN_EXPIRED"),
     ("sts-slow", "time", "TIME", "STS takes TIME for each call"),
     ("start-rate", "number", "N", "Throttle StartSession above N calls a second; the real service allows about 3"),
     ("reuse-tokens", "switch", "", "A token is good for more than one connection"),

@@ -109,6 +109,14 @@ class Gateway:
         self._note(service, action, region, key, error, values, request)
         return reply
 
+    def note(self, service: str, action: str, error: str, request: Request) -> None:
+        """Record an unsigned call that another part of the sandbox has answered.
+
+        Args:
+            error: AWS's code of the answer, "" when it went well.
+        """
+        self._note(service, action, "", None, error, {}, request)
+
     def authenticate(self, request: Request, signed: signature.Signed, *, any_query_form: bool = False) -> Key:
         """Find whose signature this is, and check it.
 
