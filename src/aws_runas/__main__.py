@@ -15,6 +15,7 @@ def main(words: list[str] | None = None) -> int:
         The exit status of the process.
     """
     words = sys.argv[1:] if words is None else words
+    function = os.environ.pop("AWSRUNAS_FUNCTION", "")  # set by the shell function; no program of ours inherits it
     # Until the full path handles Ctrl-C, it ends the process at once, as in any program: no traceback of an import.
     handler = _signal.getsignal(_signal.SIGINT)
     if handler is _signal.default_int_handler:
@@ -27,13 +28,13 @@ def main(words: list[str] | None = None) -> int:
             return 0
         from aws_runas.fast import start as fast
 
-        fast.start(words, os.environ, _serve)  # does not return if it ran the program
+        fast.start(words, os.environ, _serve, function)  # does not return if it ran the program
         from aws_runas.cli import app
 
         try:
             if handler is _signal.default_int_handler:
                 _signal.signal(_signal.SIGINT, handler)
-            return app.main(words)
+            return app.main(words, function=function)
         finally:
             if handler is _signal.default_int_handler:
                 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

@@ -7,26 +7,28 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aws_runas.cli import shell_function
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result, emit, render_error
 from aws_runas.cli.parsing import parser
 from aws_runas.cli.parsing.flags import FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, Interrupted, UsageError
-from aws_runas.fast.names import COMMANDS, bad_switch, is_on
+from aws_runas.fast.names import COMMANDS, FUNCTION_DECLINED, bad_switch, is_on
 
 
-def main(words: Sequence[str], env: Environment | None = None) -> int:
+def main(words: Sequence[str], env: Environment | None = None, *, function: str = "") -> int:
     """Run one command line.
 
     Args:
         words: without the program's name.
         env: the outside world; the real one when None.
+        function: of the real outside world, see `Environment`.
 
     Returns:
         The exit status.
     """
-    env = env or Environment()
+    env = env or Environment(function=function)
     try:
         result = _answer(words, env)
     except AwsRunasError as error:
@@ -66,7 +68,15 @@ def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environm
 
 
 def _answer(words: Sequence[str], env: Environment) -> Result:
+    if env.function:
+        words = shell_function.translate(words)
     parsed = parser.parse(words)
+    if env.function:
+        if not parsed.flags.quiet:
+            env.stderr.write(shell_function.age_note(env.function))
+            env.stderr.flush()
+        if not shell_function.asks_for_exports(parsed):
+            return Result(FUNCTION_DECLINED)
     if parsed.help:
         return Result(stdout=_help(parsed, env))
     variable = bad_switch(env.environ)

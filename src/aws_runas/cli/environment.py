@@ -59,6 +59,7 @@ class Environment:
         environ: the variables, never changed.
         home: contains ``.aws``, unless variables name the files.
         now: seconds since the epoch.
+        function: ``VERSION:SHELL:NAME`` of the shell function that asks for exports, "" if none does.
     """
 
     stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer if sys.stdin else io.BytesIO())
@@ -67,6 +68,7 @@ class Environment:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     home: Path = field(default_factory=Path.home)
     now: Callable[[], float] = time.time
+    function: str = ""
     _files: list[ConfigFiles] = field(default_factory=list, repr=False)
 
     def config_files(self) -> ConfigFiles:

@@ -27,10 +27,16 @@ COMMANDS = {
     "version": "version",
     "tunnels": "tunnels",
     "cp": "cp",
+    "init": "init",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 FALSE_WORDS = ("", "0", "false", "no", "off")  # values that leave it off; any other value is an error
 SWITCH_VARIABLES = ("RUNAS_VERBOSE", "RUNAS_ENV_CREDENTIALS", "RUNAS_SESSION_CREDENTIALS")
+# The shell function that `init` prints sets this variable to `VERSION:SHELL:NAME` and asks for exports. A line that is
+# no request for exports is declined with a status of its own, and the function runs it again as it was typed.
+FUNCTION_VARIABLE = "AWSRUNAS_FUNCTION"
+FUNCTION_VERSION = "1"  # another one for another function; a contract test compares them
+FUNCTION_DECLINED = 100  # exit status
 SSM = "ssm"
 SSM_COMMANDS = ("shell", "forward", "fwd", "ssh")  # `ssm shell` and so on, the 3.x spelling
 

@@ -9,7 +9,7 @@ import os
 
 from aws_runas.errors import ProgramError
 from aws_runas.fast import shortcut
-from aws_runas.fast.names import COMMANDS, SSM, bad_switch, is_on
+from aws_runas.fast.names import COMMANDS, FUNCTION_DECLINED, FUNCTION_VERSION, SSM, bad_switch, is_on
 from aws_runas.run import environment
 
 TYPE_CHECKING = False  # see run/environment.py
@@ -33,7 +33,7 @@ class _Call:
     output = ""  # the argument of -O
 
 
-def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> None:
+def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", function: str = "") -> None:
     """Run the program and end with its exit status, if this is the usual call; return to use the full path.
 
     Args:
@@ -41,15 +41,18 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> Non
         environ: the variables.
         serve: command line, role ARN, listening socket and token -> nothing; loads the server of the endpoint and
             answers the program's requests. It is called once the program has started.
+        function: ``VERSION:SHELL:NAME`` of the shell function that asks for exports, "" if none does.
     """
-    call = None if environ.get(SWITCH) else _read(words, environ)
+    call = None if environ.get(SWITCH) else _read(words, environ, function)
     if call is None:
         return
+    if function and call.program:
+        os._exit(FUNCTION_DECLINED)
     found = shortcut.read(call.name, environ, session=call.session)
     if found is None or shortcut.CONFIG_FILE not in found or shortcut.ROLE_ARN not in found:
         return
     if not call.program:
-        _print(found, call.output or environ.get("RUNAS_OUTPUT_FORMAT") or "env")
+        _print(found, "env" if function else call.output or environ.get("RUNAS_OUTPUT_FORMAT") or "env")
         return
     variables = environment.base(environ, found["profile"], found["region"])
     try:
@@ -65,15 +68,17 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve") -> Non
         return  # the full path has the words for it
 
 
-def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
+def _read(words: list[str], environ: "Mapping[str, str]", function: str) -> _Call | None:
     """Understand the usual call; None where this is another."""
+    if function and not function.startswith((FUNCTION_VERSION + ":bash:", FUNCTION_VERSION + ":zsh:")):
+        return None
     call = _Call()
     letters = named = ""
     index = 0
     while index < len(words) and words[index][:1] == "-":
         if words[index] in SWITCHES:
             letters += SWITCHES[words[index]]
-        elif words[index] == "-O" and words[index + 1 : index + 2] in (["json"], ["env"]):
+        elif words[index] == "-O" and words[index + 1 : index + 2] in (["json"], ["env"]) and not function:
             index += 1
             call.output = words[index]
         elif words[index] == "--profile" and words[index + 1 : index + 2] and words[index + 1][:1] != "-":
@@ -95,7 +100,9 @@ def _read(words: list[str], environ: "Mapping[str, str]") -> _Call | None:
     elif environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
         if first.startswith("arn:") or call.program[1:2] == ["--"]:
             return None
-        if call.output and len(call.program) == 1:  # the profile, if it is one: then the full path has left its name
+        if (call.output or function) and len(
+            call.program
+        ) == 1:  # the profile, if it is one: then the full path has left its name
             call.name = call.program.pop()
     elif call.program:
         call.name = call.program.pop(0)

@@ -91,6 +91,16 @@ TABLE: list[tuple[list[str], dict[str, str], bool]] = [
     ([PROFILE, *PROGRAM], {"RUNAS_ENV_CREDENTIALS": "maybe"}, False),
     (["-e", PROFILE], {}, False),
     (["-q", PROFILE], {}, False),
+    ([PROFILE], {"AWSRUNAS_FUNCTION": "1:bash:runas"}, True),
+    ([PROFILE], {"AWSRUNAS_FUNCTION": "1:zsh:runas", "AWS_PROFILE": "my-profile-external"}, True),
+    ([PROFILE], {"AWSRUNAS_FUNCTION": "1:fish:runas"}, False),
+    ([PROFILE], {"AWSRUNAS_FUNCTION": "0:bash:runas"}, False),  # an old function
+    ([PROFILE], {"AWSRUNAS_FUNCTION": "1:bash:runas", "RUNAS_OUTPUT_FORMAT": "json"}, True),
+    ([PROFILE, *PROGRAM], {"AWSRUNAS_FUNCTION": "1:bash:runas"}, True),  # declined
+    (["true"], {"AWSRUNAS_FUNCTION": "1:bash:runas", "AWS_PROFILE": PROFILE}, False),  # declined
+    (["-O", "json", PROFILE], {"AWSRUNAS_FUNCTION": "1:bash:runas"}, False),  # declined
+    (["-"], {"AWSRUNAS_FUNCTION": "1:bash:runas"}, False),
+    (["nobody"], {"AWSRUNAS_FUNCTION": "1:bash:runas"}, False),
 ]
 
 

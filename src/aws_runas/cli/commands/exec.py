@@ -11,6 +11,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import PROFILE_VARIABLES, split_profile
 from aws_runas.errors import ConfigError, ProgramError, UsageError
+from aws_runas.fast.names import FUNCTION_DECLINED
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -54,9 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Part the profile from the program."""
-    # -O says that credentials are printed: with one word there is no program. A credential_process is called like that,
-    # and with the AWS_PROFILE that led to it.
-    printed = flags.output is not None and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
+    # -O and the shell function say that credentials are printed: with one word there is no program. A
+    # credential_process is called like that, and with the AWS_PROFILE that led to it.
+    asked = flags.output is not None or bool(env.function)
+    printed = asked and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
     most = 0 if printed and flags.profile is None else None
     profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, flags.profile)
     if program and program[0] == "--":
@@ -78,13 +80,15 @@ def run(options: Options, env: Environment) -> Result:
         ProgramError: the program cannot be started.
         ConfigError, CredentialsError: there are no credentials.
     """
+    if env.function and options.program:
+        return Result(FUNCTION_DECLINED)
     _check_profile(options, env)
     if options.program:
         _check_program(options, env)  # before anybody is asked for a code
     elif options.flags.unset:
         from aws_runas.credentials.printing import render_unset
 
-        return Result(stdout=render_unset(_format(options, env)))
+        return Result(stdout=render_unset(_format(options, env)), stderr=_unchanged_note(options, env))
     from aws_runas.cli.access import open_access_for
 
     prompt = _Prompt()
@@ -97,12 +101,13 @@ def run(options: Options, env: Environment) -> Result:
         env.stderr.write(written)
         env.stderr.flush()
         _run(options, env, access, credentials, prompt, config_file)
-    if options.flags.expiration or (options.flags.write_credentials and options.flags.output is None):
+    silent = options.flags.expiration or (options.flags.write_credentials and options.flags.output is None)
+    if silent and not env.function:
         return Result(stderr=written)
     from aws_runas.credentials.printing import render
 
     if env.stdout.isatty() and not options.flags.quiet:
-        written += "aws-runas: note: the output contains secrets\n"
+        written += "aws-runas: note: the output contains secrets\n" + _unchanged_note(options, env)
     region = access.profile.region.value if access.profile.region else None
     return Result(stdout=render(credentials, output, region=region, profile=access.profile.name), stderr=written)
 
@@ -185,9 +190,23 @@ class _Prompt:
         return ask_on_terminal(question)
 
 
+def _unchanged_note(options: Options, env: Environment) -> str:
+    """Return the note that printed lines set nothing, if they were perhaps meant to: no format was chosen."""
+    chosen = options.flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT")
+    if chosen or env.function or options.flags.quiet or not env.stdout.isatty():
+        return ""
+    from aws_runas.cli.shell_function import terminal_note
+
+    return terminal_note(env.environ)
+
+
 def _format(options: Options, env: Environment) -> str:
     from aws_runas.credentials.printing import check_format
 
+    if env.function:
+        from aws_runas.cli.shell_function import output_format
+
+        return output_format(env.function)
     return check_format(options.flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT") or "env")
 
 

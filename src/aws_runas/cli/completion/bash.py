@@ -137,17 +137,25 @@ _aws_runas() {
   fi
   kind=$(_aws_runas_kind "$count")
   case $kind in
-    profile) _aws_runas_reply < <("${typed[0]}" completion --profiles 2>/dev/null) ;;
-    tunnel) _aws_runas_reply < <("${typed[0]}" completion --tunnels 2>/dev/null) ;;
-    either) _aws_runas_reply < <("${typed[0]}" completion --profiles; "${typed[0]}" completion --tunnels) 2>/dev/null ;;
+    profile) _aws_runas_reply < <(_aws_runas_names --profiles) ;;
+    tunnel) _aws_runas_reply < <(_aws_runas_names --tunnels) ;;
+    either) _aws_runas_reply < <(_aws_runas_names --profiles; _aws_runas_names --tunnels) ;;
     program) [[ -n $cur || -n $command ]] && _aws_runas_program "$last" ;;
     nothing | "") ;;
     *) _aws_runas_reply < <(tr , '\n' <<<"$kind") ;;
   esac
 }
 
+_aws_runas_names() {
+  # ask the program itself, also if a shell function (aws-runas init) was typed
+  local program=${typed[0]}
+  declare -F "$program" >/dev/null && program=aws-runas
+  command "$program" completion "$1" 2>/dev/null
+}
+
 _aws_runas_without_profile() {
-  # with AWS_PROFILE set, the profile is left out
+  # with AWS_PROFILE set, the profile is left out; the shell function takes one nevertheless
+  declare -F "${typed[0]}" >/dev/null && return
   if [[ -n ${AWS_PROFILE:-}${AWS_DEFAULT_PROFILE:-} ]]; then
     case $positions in "profile program" | "profile nothing" | "either tunnel") positions=${positions#* } ;; esac
   fi

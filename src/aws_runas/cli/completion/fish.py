@@ -74,8 +74,9 @@ function __aws_runas_positions
     switch $argv[1]
 @POSITIONS@
     end
-    # with AWS_PROFILE set, the profile is left out
-    if test -n "$AWS_PROFILE$AWS_DEFAULT_PROFILE"; and test (count $positions) -eq 2
+    # with AWS_PROFILE set, the profile is left out; the shell function (aws-runas init) takes one nevertheless
+    set -l typed (commandline -opc)
+    if test -n "$AWS_PROFILE$AWS_DEFAULT_PROFILE"; and test (count $positions) -eq 2; and not functions -q $typed[1]
         and contains -- $positions[1] profile either
         set -e positions[1]
     end
@@ -94,14 +95,20 @@ function __aws_runas_takes
     contains -- $where[2] flag value; and contains -- "$where[1]" $argv
 end
 
-function __aws_runas_profiles
+function __aws_runas_names
+    # ask the program itself, also if a shell function was typed
     set -l typed (commandline -opc)
-    command $typed[1] completion --profiles 2>/dev/null
+    set -l program $typed[1]
+    functions -q $program; and set program aws-runas
+    command $program completion $argv[1] 2>/dev/null
+end
+
+function __aws_runas_profiles
+    __aws_runas_names --profiles
 end
 
 function __aws_runas_tunnels
-    set -l typed (commandline -opc)
-    command $typed[1] completion --tunnels 2>/dev/null
+    __aws_runas_names --tunnels
 end
 
 function __aws_runas_program

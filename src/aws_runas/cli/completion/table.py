@@ -30,6 +30,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "run": ("profile", "nothing"),
     "cp": ("profile", "nothing"),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
+    "init": (SHELLS,),
     "help": (COMMAND_NAMES,),
     "version": (),
     "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "tunnel"),

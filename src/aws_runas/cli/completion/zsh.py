@@ -17,18 +17,26 @@ _aws-runas_table() {
     *) return 1 ;;
   esac
   if [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE && $positions[1] == (profile|either) && $#positions == 2 ]]; then
-    shift positions # with AWS_PROFILE set, the profile is left out
+    # with AWS_PROFILE set, the profile is left out; the shell function (aws-runas init) takes one nevertheless
+    (( $+functions[$typed] )) || shift positions
   fi
 }
 
+_aws-runas_names() {
+  # ask the program itself, also if a shell function was typed
+  local program=$typed
+  (( $+functions[$typed] )) && program=aws-runas
+  _call_program names command ${(q)program} completion $1 2>/dev/null
+}
+
 _aws-runas_profiles() {
-  local -a profiles=("${(@f)$(_call_program profiles ${(q)words[1]} completion --profiles 2>/dev/null)}")
+  local -a profiles=("${(@f)$(_aws-runas_names --profiles)}")
   profiles=(${profiles:#})
   (( $#profiles )) && _wanted profiles expl profile compadd -a profiles
 }
 
 _aws-runas_tunnels() {
-  local -a tunnels=("${(@f)$(_call_program tunnels ${(q)words[1]} completion --tunnels 2>/dev/null)}")
+  local -a tunnels=("${(@f)$(_aws-runas_names --tunnels)}")
   tunnels=(${tunnels:#})
   (( $#tunnels )) && _wanted tunnels expl tunnel compadd -a tunnels
 }
@@ -36,7 +44,7 @@ _aws-runas_tunnels() {
 _aws-runas() {
   local -a flags valued positions verbs
   local -A values
-  local command word ended kind expl
+  local command word ended kind expl typed=$words[1]
   integer position=2 count=1
   verbs=( # not "commands": that is what zsh keeps the programs of PATH in
 @COMMANDS@
@@ -89,7 +97,7 @@ _aws-runas() {
     _describe -t commands command verbs
     count=1
     positions=(profile program)
-    [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE ]] && positions=(program)
+    [[ -n $AWS_PROFILE$AWS_DEFAULT_PROFILE ]] && (( ! $+functions[$typed] )) && positions=(program)
   fi
   kind=$positions[count]
   case $kind in
