@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aws_runas.errors import SessionError
-from aws_runas.ssm.copy.copying import CopyResult
+from aws_runas.ssm.copy.copying import Copying, CopyRequest, CopyResult
+from aws_runas.ssm.copy.files import Files
 from aws_runas.ssm.copy.protocol import Reply
-from tests.integration.copy.near import SERVER, Hand, NearSessions, copy, packed, tree
+from tests.integration.copy.near import SERVER, EvilFiles, Hand, NearSessions, copy, packed, tree
 from tests.support import requires
 from tests.support.pythons import installed_pythons
 
@@ -176,6 +177,71 @@ def test_a_lost_session_is_replaced_and_the_file_is_whole(tmp_path: Path, upload
     assert result.failures == []
     assert (tmp_path / "b").read_bytes() == data
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+class _Vanishing(NearSessions):
+    """Sessions of which one is lost after an operation is done and before its reply arrives."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self._operation = operation
+
+    async def _open(self) -> Files:
+        files = await super()._open()
+        server = self.servers[-1]
+
+        def hand(operation: str, _values: dict[str, object], reply: Reply) -> Reply:
+            if operation == self._operation:
+                self._operation = ""
+                server.process.kill()
+                raise SessionError("the session is gone", code="session-ended")
+            return reply
+
+        return EvilFiles(files, hand)
+
+
+@pytest.mark.parametrize("operation", ["part_write", "part_finish", "write_many", "attributes"])
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_session_lost_before_its_last_reply_fails_no_file(tmp_path: Path, operation: str, verify: bool) -> None:
+    here = tmp_path / "a"
+    here.mkdir(mode=0o750)
+    (here / "large").write_bytes(Random(6).randbytes(2 * SEGMENT + 17))
+    (here / "small").write_bytes(b"small")
+    sessions = _Vanishing(operation)
+    target = tmp_path / "b"
+    result = copy([here], target, upload=True, sessions=sessions, recursive=True, preserve=True, verify=verify)
+    assert result.failures == []
+    assert tree(target, modes=True) == tree(here, modes=True)
+
+
+def test_a_file_that_another_one_replaced_meanwhile_is_no_success(tmp_path: Path) -> None:
+    """The reply to the rename is lost; then the name holds something else: nobody can say what happened."""
+    (tmp_path / "a").write_bytes(Random(7).randbytes(2 * SEGMENT))
+
+    class Replaced(_Vanishing):
+        async def add_worker(self) -> Files:
+            if (tmp_path / "b").exists():
+                (tmp_path / "b").write_bytes(b"of somebody else")
+            return await super().add_worker()
+
+    result = copy([tmp_path / "a"], tmp_path / "b", upload=True, sessions=Replaced("part_finish"))
+    assert len(result.failures) == 1
+
+
+@pytest.mark.parametrize("operation", ["part_finish", "none"])
+def test_standard_input_survives_a_session_lost_before_its_last_reply(tmp_path: Path, operation: str) -> None:
+    data = Random(8).randbytes(2 * SEGMENT + 5)
+    (tmp_path / "in").write_bytes(data)
+    request = CopyRequest(["-"], str(tmp_path / "b"), True, False, "test")
+
+    async def run() -> CopyResult:
+        with open(tmp_path / "in", "rb") as stdin:
+            sessions = _Vanishing(operation)
+            return await Copying(request, sessions, lambda _: None, lambda _: None, stdin.fileno()).run()
+
+    asyncio.run(run())
+    assert (tmp_path / "b").read_bytes() == data
+    assert sorted(os.listdir(tmp_path)) == ["b", "in"]
 
 
 def _broken_copy(tmp_path: Path, upload: bool) -> None:

@@ -17,7 +17,7 @@ from aws_runas.ssm.copy.files import Files, LocalFiles
 from aws_runas.ssm.copy.names import base_name, join, refusal
 from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, Plan, attributes, plan_tree, read_entry
 from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
-from aws_runas.ssm.copy.transfer import Progress, Transfer
+from aws_runas.ssm.copy.transfer import Progress, Transfer, was_renamed
 
 GROW_REMAINING: Final = 5.0  # seconds that the rest must take before another session is opened, spec sessions 2
 GROW_INTERVAL: Final = 1.5  # seconds between two new sessions, spec sessions 2
@@ -144,7 +144,7 @@ class Copying:
         await transfer.prepare(far)
         if plan.files:
             await self._drive(transfer)
-        await transfer.complete(far)
+        await self._complete(transfer, far)
         self.report(transfer.progress)
         return CopyResult(
             transfer.progress,
@@ -153,6 +153,14 @@ class Copying:
             sessions=max(self._opened, 1),
             carrier=self.sessions.carrier,
         )
+
+    async def _complete(self, transfer: Transfer, far: Files) -> None:
+        """Set the attributes of directories, in a new session if the first one is lost by now."""
+        try:
+            await transfer.complete(far)
+        except SessionError as error:
+            self.note(f"a session was lost: {error.message}")
+            await transfer.complete(await self.sessions.add_worker())
 
     async def _drive(self, transfer: Transfer) -> None:
         """Work with one session, then more, until everything is copied."""
@@ -254,7 +262,7 @@ class Copying:
             copy = FileCopy(Entry("", "file", size=offset), "-", target, "")
             finish: dict[str, object] = {"part": part, "path": target, "size": offset, "sha": digest.hexdigest()}
             finish |= attributes(copy, request.options, umask if isinstance(umask, int) else 0o022)
-            await far.call("part_finish", finish)
+            await self._finish_stream(far, finish)
         except CopyError:
             await far.call("part_drop", {"part": part})
             raise
@@ -264,6 +272,17 @@ class Copying:
         progress.done = progress.total = offset
         progress.files_done = 1
         return CopyResult(progress, [], carrier=self.sessions.carrier)
+
+    async def _finish_stream(self, far: Files, finish: dict[str, object]) -> None:
+        """Give the file its name; if the session is lost meanwhile, ask in another one whether it has it."""
+        try:
+            await far.call("part_finish", finish)
+        except SessionError as error:
+            again = await self.sessions.add_worker()
+            if await was_renamed(again, str(finish["part"]), str(finish["path"]), str(finish["sha"])):
+                return
+            self.note(f"a session was lost: {error.message}")
+            await again.call("part_finish", finish)
 
     async def _to_stdout(self, far: Files) -> CopyResult:
         path, progress = self.request.sources[0], Progress(files=1)

@@ -49,6 +49,7 @@ class _Large:
     part: str
     missing: int
     failed: bool = False
+    finishing: bool = False  # its rename was asked for; the reply may be lost with a session
 
 
 @dataclass(slots=True, eq=False)
@@ -306,10 +307,14 @@ class Transfer:
 
     async def _finish_large(self, large: _Large, far: Files) -> None:
         source, target = self._sides(far)
-        sha: object = None
-        if self.options.verify:
+        sha = ""
+        if self.options.verify or large.finishing:
             values, _ = await source.call("hash", {"path": large.copy.source})
-            sha = values.get("sha")
+            sha = str(values.get("sha") or "")
+        if large.finishing and await was_renamed(target, large.part, large.copy.target, sha):
+            self.progress.files_done += 1
+            return
+        large.finishing = True
         try:
             await target.call(
                 "part_finish",
@@ -318,7 +323,7 @@ class Transfer:
                     "path": large.copy.target,
                     "root": large.copy.root,
                     "size": large.copy.entry.size,
-                    "sha": sha or "",
+                    "sha": sha if self.options.verify else "",
                     **attributes(large.copy, self.options, self.umask),
                 },
             )
@@ -348,6 +353,24 @@ class Transfer:
     def _failed(self, name: str, item: dict[str, object]) -> None:
         error = copy_error(str(item.get("error")), str(item.get("text", "")))
         self.failures.append((name, error.code, error.message))
+
+
+async def was_renamed(target: Files, part: str, path: str, sha: str) -> bool:
+    """Return whether a ``part_finish`` whose reply was lost has given the file its name.
+
+    Args:
+        target: the side that has the file.
+        part: its unfinished name, gone after the rename.
+        sha: of the source, in hexadecimal.
+    """
+    values, _ = await target.call("stat", {"path": part})
+    if values.get("entry") is not None:
+        return False
+    try:
+        values, _ = await target.call("hash", {"path": path})
+    except CopyError:
+        return False
+    return values.get("sha") == sha
 
 
 def _objects(value: object, count: int) -> list[dict[str, object]]:
