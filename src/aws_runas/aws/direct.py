@@ -1,8 +1,9 @@
-"""StartSession, ResumeSession and TerminateSession without botocore (docs/adr/0208).
+"""The calls around a session without botocore: StartSession, ResumeSession, TerminateSession and two that read.
 
-botocore takes most of half a second to import and to make its client. These three calls need little of it, so they are
-made over http.client, signed by aws.sigv4. Whatever is unusual is left to botocore: settings that change how a request
-is made, proxies, trouble on the network, throttling and errors of the service, for which botocore has its retries.
+botocore takes most of half a second to import and to make its client. These calls need little of it, so they are made
+over http.client, signed by aws.sigv4. Whatever is unusual is left to botocore: settings that change how a request is
+made, proxies, trouble on the network, throttling and errors of the service, for which botocore has its retries
+(docs/adr/0208).
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _has_system_proxy() -> bool:
 
 
 class DirectSsm:
-    """The three session calls, with the methods and replies of a botocore client. May be used from any thread.
+    """The calls around a session, with the methods and replies of a botocore client. May be used from any thread.
 
     Args:
         endpoint: ``https://HOST`` or ``http://HOST:PORT``.
@@ -141,6 +142,14 @@ class DirectSsm:
     def terminate_session(self, **request: Any) -> dict[str, Any]:
         """TerminateSession; raises what a botocore client raises."""
         return self._call("TerminateSession", "terminate_session", request)
+
+    def describe_instance_information(self, **request: Any) -> dict[str, Any]:
+        """DescribeInstanceInformation, one page; raises what a botocore client raises."""
+        return self._call("DescribeInstanceInformation", "describe_instance_information", request)
+
+    def get_document(self, **request: Any) -> dict[str, Any]:
+        """GetDocument; raises what a botocore client raises."""
+        return self._call("GetDocument", "get_document", request)
 
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
@@ -12,6 +13,9 @@ from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
+
+
+PREFERENCES: Final = "SSM-SessionManagerRunShell"  # the document that holds the account's session preferences
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,56 @@ def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
                     last_ping if isinstance(last_ping, datetime) else None,
                 )
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What decides how an instance can be reached; "" for what is not known.
+
+    Args:
+        platform: ``Linux``, ``Windows`` or ``MacOS``.
+        agent_version: as in ManagedNode.
+    """
+
+    platform: str = ""
+    agent_version: str = ""
+
+
+def ask_instance_facts(access: Access, instance_id: str) -> InstanceFacts:
+    """Ask for platform and agent version, without botocore where that is possible.
+
+    Raises:
+        AwsRunasError: the call was refused or did not come through.
+
+    Source: AWS API reference, ssm DescribeInstanceInformation.
+    """
+    with translate("ssm", "DescribeInstanceInformation", TargetError):
+        answer = access.session_client().describe_instance_information(
+            Filters=[{"Key": "InstanceIds", "Values": [instance_id]}]
+        )
+        for node in reply.mappings(answer, "InstanceInformationList"):
+            if node.get("InstanceId") == instance_id:
+                return InstanceFacts(reply.text(node, "PlatformType", ""), reply.text(node, "AgentVersion", ""))
+    return InstanceFacts()
+
+
+def session_logs(access: Access) -> list[str]:
+    """Return where the account keeps the output of shell sessions, in words; empty where it does not.
+
+    Raises:
+        AwsRunasError: the preferences may not be read, or the call did not come through.
+
+    Source: AWS, "Schema details for the Session Manager preferences document".
+    """
+    with translate("ssm", "GetDocument", TargetError):
+        content = reply.text(access.session_client().get_document(Name=PREFERENCES), "Content", "")
+    try:
+        inputs = json.loads(content).get("inputs") or {}
+        group, bucket = inputs.get("cloudWatchLogGroupName"), inputs.get("s3BucketName")
+    except (ValueError, AttributeError, RecursionError):
+        return []
+    logs = [f"the CloudWatch log group {group}"] if group and isinstance(group, str) else []
+    return logs + ([f"the S3 bucket {bucket}"] if bucket and isinstance(bucket, str) else [])
 
 
 def agent_version(access: Access, instance_id: str) -> str:

@@ -43,8 +43,11 @@ class Fleet:
         """Return a service that answers Run Command's calls and the inventory, and leaves others to `service`."""
 
         def call(action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
-            if action == "DescribeInstanceInformation" and not _filters(values):
-                return json_reply(self._inventory(values, region))
+            if action == "DescribeInstanceInformation":
+                if not _filters(values):
+                    return json_reply(self._inventory(values, region))
+                if found := self._asked_by_id(values, region):
+                    return json_reply({"InstanceInformationList": found})
             try:
                 return self.run_command.call(action, values, key, region)
             except LookupError:
@@ -86,6 +89,12 @@ class Fleet:
         size = min(int(values.get("MaxResults") or PAGE), PAGE)
         page: dict[str, Any] = {"InstanceInformationList": rows[start : start + size]}
         return page | ({"NextToken": str(start + size)} if start + size < len(rows) else {})
+
+    def _asked_by_id(self, values: dict[str, Any], region: str) -> list[dict[str, Any]]:
+        """Return the rows of further instances that a filter names."""
+        asked = [item.get("Values") or [] for item in values.get("Filters") or [] if item.get("Key") == "InstanceIds"]
+        known = [self._by_id[one] for ids in asked for one in ids if one in self._by_id and region == self._region]
+        return [self._row(spec.instance_id, spec.name, spec) for spec in known]
 
     def _row(self, instance_id: str, name: str, spec: InstanceSpec | None) -> dict[str, Any]:
         odd = spec.tags.get("Odd", "") if spec else ""

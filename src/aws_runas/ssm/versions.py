@@ -10,6 +10,7 @@ PORT_SESSIONS: Final = "2.3.672.0"  # at least: it forwards ports at all
 TERMINATE_FLAG: Final = "2.3.722.0"  # later than: it understands TerminateSession
 MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections share a session (smux)
 REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts than itself
+COMMANDS: Final = "3.1.1511.0"  # at least: a command without terminal has both its streams and its status
 NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it does without smux keep-alive frames
 
 
@@ -30,6 +31,11 @@ def at_least(version: str, threshold: str) -> bool:
 def later_than(version: str, threshold: str) -> bool:
     """Tell whether a version is later than the threshold."""
     return at_least(version, threshold) and parse_version(version) != parse_version(threshold)
+
+
+def is_older(version: str, threshold: str) -> bool:
+    """Return whether a version is known to be before the threshold; one that is not known may be anything."""
+    return parse_version(version) is not None and not at_least(version, threshold)
 
 
 def check_forwarding(agent_version: str, *, remote_host: bool) -> None:

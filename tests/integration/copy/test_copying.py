@@ -234,12 +234,11 @@ def test_standard_input_survives_a_session_lost_before_its_last_reply(tmp_path: 
     (tmp_path / "in").write_bytes(data)
     request = CopyRequest(["-"], str(tmp_path / "b"), True, False, "test")
 
-    async def run() -> CopyResult:
-        with open(tmp_path / "in", "rb") as stdin:
-            sessions = _Vanishing(operation)
-            return await Copying(request, sessions, lambda _: None, lambda _: None, stdin.fileno()).run()
+    async def run(stdin: int) -> CopyResult:
+        return await Copying(request, _Vanishing(operation), lambda _: None, lambda _: None, stdin).run()
 
-    asyncio.run(run())
+    with open(tmp_path / "in", "rb") as stdin:
+        asyncio.run(run(stdin.fileno()))
     assert (tmp_path / "b").read_bytes() == data
     assert sorted(os.listdir(tmp_path)) == ["b", "in"]
 

@@ -14,11 +14,10 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
-from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, read_session_flags
+from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, check_picker, read_session_flags
 from aws_runas.cli.session.location import Location, parse_location
 from aws_runas.config.arn import looks_like_arn
-from aws_runas.errors import TargetError, UsageError
-from aws_runas.targets.spelling import is_ecs
+from aws_runas.errors import UsageError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -122,6 +121,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     *sources, destination = [parse_location(word) for word in words]
     _check_sides(sources, destination)
     session = read_session_flags(argparse.Namespace(**{**vars(namespace), "plugin": False}))
+    if any(location.target == "" for location in (*sources, destination)) and not session.pick:
+        check_picker("write it as target:path; a local name as ./name", env)
     return Options(
         flags,
         session,
@@ -137,15 +138,16 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: Options, env: Environment) -> Result:
     """Copy."""
+    from aws_runas.cli.session.instance import refuse_containers
     from aws_runas.cli.session.open import open_target
     from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.shutdown import leave_quickly, raise_at_signals
 
     target = options.far.target or ""
-    _refuse_containers(target)
+    refuse_containers("cp", target)
     raise_at_signals()
     opened = open_target(options.flags, options.session, options.profile, target, env)
-    _refuse_containers(opened.target)
+    refuse_containers("cp", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
     with Guardian(opened.api.terminate_session) as guardian:
         try:
@@ -156,6 +158,7 @@ def run(options: Options, env: Environment) -> Result:
 
 def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guardian) -> Result:
     from aws_runas.cli.session.flags import stream_options
+    from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.terminal.progress import ProgressLine
     from aws_runas.ssm.command.carrier import Carrier, SessionStarter
     from aws_runas.ssm.copy.copying import Copying
@@ -164,6 +167,7 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
     from aws_runas.ssm.shutdown import run_until_signal
     from aws_runas.ssm.transport import event_loop
 
+    facts = supported_instance("cp", opened, env)
     quiet = options.session.quiet
     line = ProgressLine(env.stderr, "none" if quiet else options.namespace.progress)
     say = _ignore if quiet else line.note
@@ -187,6 +191,8 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
         options.namespace.via,
         say,
         _debug(options),
+        facts.agent_version,
+        None if options.upload else lambda: _warn_logged(opened, say),
     )
     request = copy_request(options, opened.target)
 
@@ -201,6 +207,19 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
     finally:
         line.close()
     return _result(options, result, line)
+
+
+def _warn_logged(opened: OpenTarget, say: Callable[[str], None]) -> None:
+    """Say where the account keeps what a shell session prints; without permission to ask, nothing is said."""
+    from aws_runas.aws.ssm import session_logs
+    from aws_runas.errors import AwsRunasError
+
+    try:
+        logs = session_logs(opened.access)
+    except AwsRunasError:
+        return
+    if logs:
+        say(f"warning: this session is logged; the content will be in {' and '.join(logs)}; --via port avoids it")
 
 
 def copy_request(options: Options, target: str) -> CopyRequest:
@@ -316,15 +335,6 @@ def _check_sides(sources: list[Location], destination: Location) -> None:
     streams = [location for location in (*sources, destination) if location.target is None and location.path == "-"]
     if streams and len(sources) > 1:
         raise UsageError("- stands for one file", code="copy-stream-invalid", hint="copy the other files separately")
-
-
-def _refuse_containers(target: str) -> None:
-    if is_ecs(target):
-        raise TargetError(
-            f"cp does not work with ECS containers yet: {target}",
-            code="target-not-supported",
-            hint="use aws-runas shell",
-        )
 
 
 def _sessions(text: str) -> int:

@@ -18,14 +18,15 @@ from aws_runas.cli.session.flags import (
     SessionFlags,
     add_channel_flags,
     add_pick_flag,
+    check_picker,
     read_session_flags,
 )
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.durations import parse_duration
-from aws_runas.errors import AwsRunasError, TargetError, UsageError
+from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.ssm.command.request import CommandRequest, join_words
 from aws_runas.ssm.shell.commands import parse_parameters
-from aws_runas.targets.spelling import is_ecs, is_instance_id
+from aws_runas.targets.spelling import is_instance_id
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -112,7 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_channel_flags(parser)
     add("--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)")
     add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
-    add("more", nargs="*", metavar="<target> [<command>]", help="The instance and the command; secrets go to stdin")
+    # REMAINDER: argparse takes "--" out of other lists, and here it may stand in the place of the target.
+    add(
+        "more",
+        nargs=argparse.REMAINDER,
+        metavar="<target> [<command>]",
+        help="The instance and the command; secrets go to stdin",
+    )
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
@@ -120,9 +127,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     words = [] if namespace.first is None else [namespace.first, *namespace.more]
     profile, words = _take_profile(words, flags, env)
     words = _take_flags(words, namespace)
-    if not words and not namespace.pick:
-        raise UsageError("no target given", code="target-missing", hint="aws-runas run [profile] target command")
-    target, command = (words[0], words[1:]) if words else ("", [])
+    without_target = not words or words[0] == "--"
+    if without_target and not namespace.pick:
+        check_picker("aws-runas run [profile] target command", env)
+    target, command = ("", words) if without_target else (words[0], words[1:])
     if command[:1] == ["--"]:
         command = command[1:]
     user, target = _split_user(target, namespace.user)
@@ -172,31 +180,32 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _run(options: Options, env: Environment) -> int:
+    from aws_runas.cli.session.instance import refuse_containers, supported_instance
     from aws_runas.cli.session.open import open_target
     from aws_runas.ssm.shutdown import raise_at_signals
 
     request = replace(options.request, wants_input=_wants_input(options, env))
-    _refuse_containers(options.target)
+    refuse_containers("run", options.target)
     raise_at_signals()
     opened = open_target(options.flags, options.session, options.profile, options.target, env)
-    _refuse_containers(opened.target)
+    refuse_containers("run", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
     if options.document is not None or options.tty:
+        if options.document is None:
+            supported_instance("run", opened, env)
         return _run_terminal(options, request, env, opened)
     return _run_command(options, request, env, opened)
 
 
-def _refuse_containers(target: str) -> None:
-    if is_ecs(target):
-        raise TargetError(
-            f"run does not work with ECS containers yet: {target}",
-            code="target-not-supported",
-            hint="use aws-runas shell",
-        )
-
-
 def _run_command(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
-    from aws_runas.ssm.command.carrier import DOCUMENT_PACE, Carrier, choose_carrier, document_command
+    from aws_runas.cli.session.instance import supported_instance
+    from aws_runas.ssm.command.carrier import (
+        DOCUMENT_PACE,
+        Carrier,
+        carrier_for_agent,
+        choose_carrier,
+        document_command,
+    )
     from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.session_start import SessionStart
 
@@ -206,9 +215,11 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     paced = replace(request, pace=request.pace or DOCUMENT_PACE)
     nonce = os.urandom(8).hex()
     parameters = {"command": [document_command(paced, nonce)], "separateOutputStream": ["true"]}
-    starter = _starter(options, api, target, refusals, env, carrier, parameters)
-    outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
     with Guardian(api.terminate_session) as guardian:
+        facts = supported_instance("run", opened, env)
+        carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
+        starter = _starter(options, api, target, refusals, env, carrier, parameters)
+        outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
         starting = SessionStart(_watched(starter.start, guardian), api.terminate_session)
         try:
             from aws_runas.cli.session.flags import stream_options
@@ -405,7 +416,7 @@ def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tup
 
 def _take_flags(words: list[str], namespace: argparse.Namespace) -> list[str]:
     """Read flags between profile and target: rsync writes ``-l USER`` there."""
-    if not words or not words[0].startswith("-"):
+    if not words or not words[0].startswith("-") or words[0] == "--":
         return words
     import sys
 
@@ -417,7 +428,7 @@ def _take_flags(words: list[str], namespace: argparse.Namespace) -> list[str]:
     first, more = namespace.first, namespace.more
     parser.parse_args(scanned.flags, namespace)
     namespace.first, namespace.more = first, more
-    return scanned.rest
+    return ["--", *scanned.rest] if scanned.ended else scanned.rest
 
 
 def _split_user(target: str, user: str | None) -> tuple[str | None, str]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from aws_runas.errors import UsageError
-
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?(?=@)")
 _PATH = re.compile(r":(?=/|~|\./)")
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Args: path: as typed; target: None on this machine; user: on the instance, None for the session's own."""
+    """One side of a copy.
+
+    Args:
+        path: as typed.
+        target: None on this machine, "" to be picked.
+        user: on the instance, None for the session's own.
+    """
 
     path: str
     target: str | None = None
@@ -26,8 +30,7 @@ def parse_location(text: str) -> Location:
     The path begins behind the first ``:/``, ``:~`` or ``:./``, otherwise behind the last colon. So tags, ECS targets
     and addresses in brackets may contain colons. A local name with a colon is written with ``./`` in front.
 
-    Raises:
-        UsageError: there is no target before the colon.
+    Without a target before the colon, the target is "": the user picks one.
 
     Source: spec sessions 2.
     """
@@ -40,8 +43,4 @@ def parse_location(text: str) -> Location:
         target = target[user.end() + 1 :]
     if target.startswith("[") and target.endswith("]"):
         target = target[1:-1]
-    if not target:
-        raise UsageError(
-            f"no target in {text!r}", code="target-missing", hint="write it as target:path; a local name as ./name"
-        )
     return Location(path, target, user[0] if user is not None else None)

@@ -19,6 +19,7 @@ from aws_runas.ssm.command.bootstrap import list_tools, quote, start_python
 from aws_runas.ssm.command.helper import packed_helper
 from aws_runas.ssm.command.plain import plain_script
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.versions import COMMANDS, is_older
 
 DOCUMENT: Final = "AWS-StartNonInteractiveCommand"
 DOCUMENT_PACE: Final = 800_000  # bytes a second of the helper's output on carrier N, spec sessions 0.5
@@ -111,6 +112,31 @@ def choose_carrier(request: CommandRequest, via: str, refusals: Refusals) -> Car
     # Variables may be secret, and CloudTrail keeps document parameters.
     plain = not request.wants_input and not request.env and size <= MAX_PARAMETER
     return Carrier.DOCUMENT if via == "auto" and plain and not refusals.is_refused(DOCUMENT) else Carrier.SHELL
+
+
+def carrier_for_agent(carrier: Carrier, via: str, agent_version: str) -> Carrier:
+    """Return the carrier that an agent can serve: old ones join the streams of a command and send no status.
+
+    Args:
+        carrier: of choose_carrier.
+        via: as for choose_carrier.
+        agent_version: as the service reports it, "" where it is not known.
+
+    Raises:
+        SessionError: the agent is too old for the document that was asked for.
+
+    Source: spec sessions 0.2, versions.
+    """
+    if carrier is Carrier.SHELL or not is_older(agent_version, COMMANDS):
+        return carrier
+    if via == "auto":
+        return Carrier.SHELL
+    raise SessionError(
+        f"the SSM agent {agent_version} on the target does not separate a command's streams: it takes {COMMANDS} or "
+        "later",
+        code="agent-too-old",
+        hint="use --via shell, or update the agent on the instance (AWS-UpdateSSMAgent)",
+    )
 
 
 @dataclass(slots=True)

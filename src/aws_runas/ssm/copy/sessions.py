@@ -20,6 +20,7 @@ from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, 
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.versions import PORT_SESSIONS, check_forwarding, is_older
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake on a port session
@@ -36,6 +37,8 @@ class CopySessions:
         user: whose files these are, through sudo; None for the session's own user.
         via: ``auto``, ``port`` or ``shell``.
         say, debug: take lines for the user.
+        agent_version: as the service reports it, "" where it is not known.
+        warn_logged: called, in a thread, once before content travels from the instance through a shell session.
     """
 
     starter: SessionStarter
@@ -46,6 +49,8 @@ class CopySessions:
     via: str
     say: Callable[[str], None]
     debug: Callable[[str], None]
+    agent_version: str = ""
+    warn_logged: Callable[[], None] | None = None
     carrier: str = "shell"
     _port: int = 0
     _token: bytes = field(default=b"", repr=False)
@@ -59,9 +64,11 @@ class CopySessions:
         Raises:
             AwsRunasError: there is no session, or no file server can run there.
         """
+        if self.via == "port":
+            check_forwarding(self.agent_version, remote_host=False)
         self._primary = primary = await self._open_shell()
         await primary.call("info")
-        if self.via != "shell" and not self._is_refused():
+        if self.via == "port" or (self.via == "auto" and not self._is_refused()):
             self._token = os.urandom(TOKEN_SIZE)
             values, _ = await primary.call("listen", {"token": self._token.hex()})
             port = values.get("port")
@@ -84,6 +91,9 @@ class CopySessions:
                 if self.via == "port":
                     raise not_allowed(PORT_DOCUMENT, error) from error
                 self._port = 0
+        if self.warn_logged is not None:
+            warn, self.warn_logged = self.warn_logged, None
+            await in_thread(warn)
         if self._primary is not None and not self._primary_used:
             self._primary_used = True
             return self._primary
@@ -98,7 +108,8 @@ class CopySessions:
         self._channels.clear()
 
     def _is_refused(self) -> bool:
-        return self.via == "auto" and self.starter.refusals.is_refused(PORT_DOCUMENT)
+        too_old = is_older(self.agent_version, PORT_SESSIONS)
+        return too_old or self.starter.refusals.is_refused(PORT_DOCUMENT)
 
     async def _start_session(self, document: str | None, parameters: dict[str, list[str]] | None) -> StartedSession:
         def start() -> StartedSession:

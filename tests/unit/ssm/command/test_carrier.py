@@ -8,7 +8,7 @@ import pytest
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, SessionError, TargetError, UsageError
-from aws_runas.ssm.command.carrier import DOCUMENT, Carrier, SessionStarter, choose_carrier
+from aws_runas.ssm.command.carrier import DOCUMENT, Carrier, SessionStarter, carrier_for_agent, choose_carrier
 from aws_runas.ssm.command.guardian import sessions_left
 from aws_runas.ssm.command.request import CommandRequest
 
@@ -141,3 +141,24 @@ def test_the_guardian_ends_what_was_not_released() -> None:
     assert sessions_left(["+a", "+b", "-a"]) == ["b"]
     assert sessions_left(["+a", "bye"]) == []
     assert sessions_left([]) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "carrier"),
+    [
+        ("3.1.1511.0", Carrier.DOCUMENT),
+        ("3.1.1510.9", Carrier.SHELL),
+        ("2.3.50.0", Carrier.SHELL),
+        ("", Carrier.DOCUMENT),
+        ("unknown", Carrier.DOCUMENT),
+    ],
+)
+def test_old_agents_get_the_shell(version: str, carrier: Carrier) -> None:
+    assert carrier_for_agent(Carrier.DOCUMENT, "auto", version) is carrier
+    assert carrier_for_agent(Carrier.SHELL, "shell", version) is Carrier.SHELL
+
+
+def test_an_old_agent_refuses_the_document_that_was_asked_for() -> None:
+    with pytest.raises(SessionError) as caught:
+        carrier_for_agent(Carrier.DOCUMENT, "document", "3.1.1000.0")
+    assert (caught.value.code, caught.value.exit_status) == ("agent-too-old", 6)

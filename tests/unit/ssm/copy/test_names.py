@@ -69,9 +69,9 @@ def test_a_location_parses(text: str, location: Location) -> None:
     assert parse_location(text) == location
 
 
-def test_a_location_without_a_target_is_an_error() -> None:
-    with pytest.raises(UsageError):
-        parse_location(":/x")
+def test_a_location_without_a_target_leaves_it_to_be_picked() -> None:
+    assert parse_location(":/srv") == Location("/srv", "")
+    assert parse_location("deploy@:x") == Location("x", "", "deploy")
 
 
 def test_filters() -> None:
