@@ -8,7 +8,10 @@ FIN must wait: an agent of Amazon drops its remaining answer when it receives FI
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
+import itertools
 import select
 import socket
 import struct
@@ -29,6 +32,7 @@ _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr
 _ANY_STATE: Final = 0xFFFF_FFFF
 _ENOENT: Final = 2
 _NO_COOKIE: Final = b"\xff" * 8
+_ANSWER_TIMEOUT: Final = 0.1  # seconds
 _INODE_OFFSET: Final = _HEADER.size + 4 + 48 + 16  # after the header, four bytes, struct inet_diag_sockid, four numbers
 
 
@@ -100,6 +104,25 @@ def is_fully_closed(connected: socket.socket | None) -> bool:
     return False
 
 
+def open_kernel_socket() -> None:
+    """Open what `is_fully_closed` asks with, so that it can still ask when file descriptors have run out."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):  # then nothing is certain
+            _kernel()
+
+
+@functools.cache
+def _kernel() -> socket.socket:
+    """Open the netlink socket of this process."""
+    diag = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
+    diag.settimeout(_ANSWER_TIMEOUT)
+    atexit.register(diag.close)
+    return diag
+
+
+_numbers = itertools.count(1)  # of questions to the kernel
+
+
 def _hung_up(connected: socket.socket) -> bool:
     """Poll a unix socket: POLLHUP means that the other end is closed, POLLRDHUP alone that it is half-closed."""
     poll = select.poll()
@@ -115,12 +138,12 @@ def _has_no_process(connected: socket.socket) -> bool:
     ]
     identity = struct.pack("!HH", there[1], here[1]) + b"".join(addresses) + struct.pack("=I", 0) + _NO_COOKIE
     request = struct.pack("=BBBBI", connected.family, socket.IPPROTO_TCP, 0, 0, _ANY_STATE) + identity
-    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-    with contextlib.closing(
-        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG)
-    ) as diag:
-        diag.settimeout(0.1)
-        diag.send(header + request)
+    number = next(_numbers)
+    header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, number, 0)
+    diag = _kernel()
+    diag.send(header + request)
+    answer = diag.recv(4096)
+    while int.from_bytes(answer[8:12], sys.byteorder) != number:  # of a question that was given up
         answer = diag.recv(4096)
     kind = int.from_bytes(answer[4:6], sys.byteorder)
     if kind == _NLMSG_ERROR:

@@ -15,6 +15,7 @@ from typing import Final
 from aws_runas.errors import SessionError
 from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
 from aws_runas.ssm.forward.destination import LocalAddress
+from aws_runas.ssm.forward.half_close import open_kernel_socket
 
 BACKLOG: Final = 1024
 SOCKET_MODE: Final = 0o600
@@ -65,6 +66,7 @@ class Listener:
             SessionError: another process listens on the address by now.
         """
         buffer = bytearray(READ_SIZE)
+        open_kernel_socket()
 
         def make_protocol() -> asyncio.BaseProtocol:
             return LocalConnection(next_number(), buffer, clock, accepted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from aws_runas.ssm.forward.half_close import (
     HalfCloseState,
     decide_half_close,
     is_fully_closed,
+    open_kernel_socket,
 )
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux shows it")
@@ -116,3 +118,20 @@ def test_program_may_send_for_a_moment_after_the_remote_end() -> None:
     state = HalfCloseState(remote_end_at=100.0)
     assert decide(state, 100.0 + REMOTE_END_TIMEOUT / 2, program_closed=True) is HalfCloseAction.WAIT
     assert decide(state, 100.0 + REMOTE_END_TIMEOUT) is HalfCloseAction.CLOSE
+
+
+@linux
+def test_a_closed_program_is_known_though_no_descriptor_is_left() -> None:
+    open_kernel_socket()
+    program, ours = connected(socket.AF_INET)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        before = is_fully_closed(ours)
+        program.close()
+        ours.recv(1)
+        after = is_fully_closed(ours)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        ours.close()
+    assert (before, after) == (False, True)
