@@ -31,8 +31,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: install ## run the main job in the sandbox: credentials, a shell, a forwarded port
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
-test: install ## run the tests, those of interop left out
-	@$(PYTEST) -n 2 --dist loadgroup --ignore tests/interop
+test: install ## run the tests, those of interop left out; four at a time, because most of them wait
+	@$(PYTEST) -n 4 --dist loadgroup --ignore tests/interop
 
 interop: install $(PYSSM) $(SITE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
 	@$(PYTEST) -n 2 --dist loadgroup tests/interop
