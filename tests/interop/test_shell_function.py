@@ -204,6 +204,14 @@ def test_a_function_of_another_version_says_so_and_how_to_load_it_again(
     assert clean.variables()["AWSRUNAS_PROFILE"] == "my-profile"
 
 
+def test_a_profile_is_picked_from_a_list(clean: Interactive) -> None:
+    clean.type("TERM=xterm runas --pick")
+    clean.child.expect("type to narrow")
+    clean.child.send("external\r")
+    assert clean.wait()[1] == 0
+    assert clean.variables()["AWSRUNAS_PROFILE"] == "my-profile-external"
+
+
 def test_profiles_are_completed_behind_the_function(clean: Interactive, functions: Path) -> None:
     if clean.name == "fish":
         printed, _ = clean.run("complete -C 'runas my-profile-ext'; complete -C 'runas shell --pi'")

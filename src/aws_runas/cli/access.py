@@ -9,8 +9,10 @@ from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.shortcut import write_shortcut
 from aws_runas.cli.terminal.prompt import ask_on_terminal
+from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import parse_tag
 from aws_runas.credentials.build import open_access
@@ -55,7 +57,9 @@ def open_access_for(
         debug=debug,
         trace=trace,
     )
-    if replace(overrides, session=False, refresh=False) == Overrides():  # else the flags had a say: not the usual call
+    may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
+    # flags that had a say, and a call that may open the picker next time, are not the usual call
+    if replace(overrides, session=False, refresh=False) == Overrides() and not may_ask:
         access.shortcut = lambda found, facts: write_shortcut(
             profile, access.profile, found, env.environ, before, facts
         )

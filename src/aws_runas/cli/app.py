@@ -157,6 +157,9 @@ def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, .
     field = next((field for field in parser.QUESTIONS if getattr(parsed.flags, field)), "")
     if not field:
         return ()
+    if parsed.command == "exec" and parsed.flags.pick:
+        name = next(flag.name for flag in FLAGS if flag.field == field)
+        raise UsageError(f"{name} and --pick do not go together", code="flag-unsuitable", hint="name the profile")
     arguments = list(parsed.positionals)
     profile: str | None = None
     if parsed.command == "exec" and parsed.flags.profile is None:

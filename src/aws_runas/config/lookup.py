@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_runas.config.durations import SESSION_TOKEN_DEFAULT, SESSION_TOKEN_RANGE, check_range, parse_duration
-from aws_runas.config.files import ProfileSection
+from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import Setting
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
+from aws_runas.fast.names import FALSE_WORDS, TRUE_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,25 @@ class Lookup:
         if text is None:
             return Setting(SESSION_TOKEN_DEFAULT, "default")
         return checked(parsed(text, "session_token_duration"), SESSION_TOKEN_RANGE, "session token duration")
+
+
+def asks_for_picker(files: ConfigFiles) -> bool:
+    """Return True if ``[default]`` has ``pick = yes``: a call that names no profile lets the user choose one.
+
+    Raises:
+        ConfigError: the value is neither on nor off.
+    """
+    section = files.profiles.get("default")
+    text = section.text("pick") if section else None
+    if section is None or text is None or text.lower() in FALSE_WORDS:
+        return False
+    if text.lower() in TRUE_WORDS:
+        return True
+    raise ConfigError(
+        f"pick = {text} ({section.origin('pick')}) is neither on nor off",
+        code="switch-invalid",
+        hint="use 1, true, yes or on; or 0, false, no or off",
+    )
 
 
 def parsed(text: Setting[str], key: str) -> Setting[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from aws_runas.cli.environment import Environment
@@ -60,7 +60,11 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     asked = flags.output is not None or bool(env.function)
     printed = asked and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
     most = 0 if printed and flags.profile is None else None
-    profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, flags.profile)
+    if flags.pick:
+        profile, program = None, list(namespace.words)
+        _refuse_profile(program, env)
+    else:
+        profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, flags.profile)
     if program and program[0] == "--":
         program = program[1:]
     if flags.unset and program:
@@ -71,6 +75,23 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         )
     by_position = flags.profile is None and not namespace.command_word
     return Options(flags, profile, tuple(program), by_position)
+
+
+def _refuse_profile(program: list[str], env: Environment) -> None:
+    """Refuse a program that does not exist and whose name is a profile's, beside --pick.
+
+    Raises:
+        UsageError: it was probably meant as the profile.
+    """
+    import shutil
+
+    name = program[0] if program else ""
+    if name in env.profile_names() and shutil.which(name, path=env.environ.get("PATH")) is None:
+        raise UsageError(
+            f"--pick chooses the profile, but profile {name} is named",
+            code="flag-unsuitable",
+            hint="leave one of them out",
+        )
 
 
 def run(options: Options, env: Environment) -> Result:
@@ -89,6 +110,10 @@ def run(options: Options, env: Environment) -> Result:
         from aws_runas.credentials.printing import render_unset
 
         return Result(stdout=render_unset(_format(options, env)), stderr=_unchanged_note(options, env))
+    from aws_runas.cli import profile_picker
+
+    if profile_picker.is_wanted(options.flags, options.profile, env):
+        options = replace(options, profile=profile_picker.pick_profile(options.flags, env))
     from aws_runas.cli.access import open_access_for
 
     prompt = _Prompt()
@@ -227,6 +252,10 @@ def _leave_for_next_time(access: Access, credentials: Credentials, env: Environm
     from aws_runas.fast import shortcut
     from aws_runas.run import config_copy
 
+    if access.profile.name in env.profile_names():
+        from aws_runas.cli.profile_picker import uses
+
+        uses(env).add(access.profile.name, env.now())
     path = str(config_path(env.environ, env.home))
     copied = path if config_copy.is_needed(path) else ""
     access.shortcut(credentials, {shortcut.CONFIG_FILE: copied, shortcut.ROLE_ARN: access.profile.role_arn or ""})

@@ -61,6 +61,15 @@ FLAGS = (
         "NAME",
         "Profile name or role ARN; no positional argument is the profile then",
     ),
+    Flag(
+        PROGRAM,
+        "",
+        "pick",
+        "pick",
+        "switch",
+        "",
+        "Choose the profile from a list on the terminal; all positional arguments are the program then",
+    ),
     Flag(CREDENTIAL, "", "region", "region", "region", "REGION", "Region; overrides environment and profile"),
     Flag(
         CREDENTIAL,
@@ -274,6 +283,7 @@ class GlobalFlags:
     session_policy: str | None = None
     session_policy_arns: tuple[str, ...] = ()
     mfa_process: str | None = None
+    pick: bool = False  # also set by the --pick of a session command, which chooses a target
 
     def __repr__(self) -> str:
         return "GlobalFlags(...)"  # may hold an MFA code

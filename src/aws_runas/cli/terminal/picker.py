@@ -1,4 +1,4 @@
-"""Choosing one instance on the terminal: a list that narrows while one types.
+"""Choosing one row on the terminal: a list that narrows while one types.
 
 Drawn below the cursor on the terminal itself (/dev/tty) and wiped away afterwards, so pipes do not matter and the
 screen is left as it was. A terminal that cannot move its cursor gets a numbered list.
@@ -14,7 +14,7 @@ import select
 import shutil
 import signal
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from aws_runas.errors import Interrupted
@@ -22,6 +22,8 @@ from aws_runas.errors import Interrupted
 if TYPE_CHECKING:
     from aws_runas.aws.ec2 import Instance
     from aws_runas.targets.model import Pick
+
+    PickRow = Callable[[Sequence[str], Sequence[str]], int | None]
 
 TERMINAL = "/dev/tty"
 ROWS = 12  # lines of the list shown at once
@@ -36,7 +38,31 @@ _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[ -~]|\x1b|[^\x1b]", re.DO
 
 
 def picker(environ: Mapping[str, str]) -> Pick | None:
-    """Return what asks the user to choose, or None where there is no terminal to ask on."""
+    """Return the function that asks the user to choose an instance, or None if there is no terminal to ask on.
+
+    Args:
+        environ: TERM says whether the terminal can move its cursor.
+    """
+    pick_row = row_picker(environ)
+    if pick_row is None:
+        return None
+
+    def pick(instances: Sequence[Instance]) -> Instance | None:
+        chosen = pick_row(rows_of(instances), ())
+        return None if chosen is None else instances[chosen]
+
+    return pick
+
+
+def row_picker(environ: Mapping[str, str]) -> PickRow | None:
+    """Return the function that asks the user to choose a row, or None if there is no terminal to ask on.
+
+    It takes the rows and a color for each (six hex digits, "" for none; or no colors at all), and returns the position
+    of the chosen row, or None if the user chose none.
+
+    Args:
+        environ: TERM says whether the terminal can move its cursor.
+    """
     try:
         os.close(os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -45,13 +71,13 @@ def picker(environ: Mapping[str, str]) -> Pick | None:
     return pick_by_number if plain or os.name != "posix" else pick_by_typing
 
 
-def pick_by_number(instances: Sequence[Instance]) -> Instance | None:
+def pick_by_number(rows: Sequence[str], _colors: Sequence[str]) -> int | None:
     """Offer a numbered list and read a number."""
     with open(TERMINAL, "w", encoding="utf-8", errors="replace") as screen, open(TERMINAL, encoding="utf-8") as keys:
-        for number, row in enumerate(rows_of(instances), 1):
+        for number, row in enumerate(rows, 1):
             screen.write(f"{number:4}  {row}\n")
         while True:
-            screen.write(f"Which one, 1 to {len(instances)}? ")
+            screen.write(f"Which one, 1 to {len(rows)}? ")
             screen.flush()
             try:
                 line = keys.readline()
@@ -59,15 +85,15 @@ def pick_by_number(instances: Sequence[Instance]) -> Instance | None:
                 raise Interrupted from None
             if not line.strip():
                 return None
-            if line.strip().isdecimal() and 1 <= int(line) <= len(instances):
-                return instances[int(line) - 1]
+            if line.strip().isdecimal() and 1 <= int(line) <= len(rows):
+                return int(line) - 1
 
 
-def pick_by_typing(instances: Sequence[Instance]) -> Instance | None:
+def pick_by_typing(rows: Sequence[str], colors: Sequence[str]) -> int | None:
     """Offer a list that narrows while one types; arrows move, Enter chooses, Esc leaves."""
     descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY)
     with open(descriptor, "w", encoding="utf-8", errors="replace") as screen, _raw(descriptor):
-        menu = Menu(rows_of(instances))
+        menu = Menu(rows, colors)
         try:
             for key in _read_keys(descriptor, menu, screen):
                 if key == "interrupt":
@@ -77,7 +103,7 @@ def pick_by_typing(instances: Sequence[Instance]) -> Instance | None:
                 if key == "enter":
                     chosen = menu.chosen()
                     if chosen is not None:
-                        return instances[chosen]
+                        return chosen
                 menu.press(key)
             return None
         finally:
@@ -89,7 +115,12 @@ def rows_of(instances: Sequence[Instance]) -> list[str]:
     """Lay out instances for choosing: id, name, addresses and zone, control characters shown as ``?``."""
     from aws_runas.targets.model import listing
 
-    return ["".join(each if each.isprintable() else "?" for each in row) for row in listing(instances)]
+    return [displayed(row) for row in listing(instances)]
+
+
+def displayed(text: str) -> str:
+    """Return a text with ``?`` in place of each control character."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class Menu:
@@ -97,10 +128,12 @@ class Menu:
 
     Args:
         rows: every choice as it is shown.
+        colors: of a mark in front of each row, six hex digits or ""; empty if no row has one.
     """
 
-    def __init__(self, rows: Sequence[str]) -> None:
+    def __init__(self, rows: Sequence[str], colors: Sequence[str] = ()) -> None:
         self.rows = rows
+        self.colors = colors if any(colors) else ()
         self.query = ""
         self.fitting = list(range(len(rows)))
         self.marked = 0
@@ -138,10 +171,21 @@ class Menu:
         first = max(0, min(self.marked - most // 2, len(self.fitting) - most))
         drawn = [clipped(f"> {self.query}", columns)]
         for position in range(first, min(first + most, len(self.fitting))):
-            row = clipped(self.rows[self.fitting[position]], columns - 2)
-            drawn.append(f"\x1b[7m> {row}\x1b[0m" if position == self.marked else f"  {row}")
+            row = clipped(self.rows[self.fitting[position]], columns - (4 if self.colors else 2))
+            swatch = self._swatch(self.fitting[position])
+            drawn.append(swatch + (f"\x1b[7m> {row}\x1b[0m" if position == self.marked else f"  {row}"))
         drawn.append(clipped(f"  {len(self.fitting)} of {len(self.rows)}; type to narrow, Enter, Esc", columns))
         return drawn
+
+    def _swatch(self, position: int) -> str:
+        """A cell in the color of a row (ISO 8613-6, direct color), and a blank."""
+        if not self.colors:
+            return ""
+        color = self.colors[position]
+        if not color:
+            return "  "
+        red, green, blue = bytes.fromhex(color)
+        return f"\x1b[48;2;{red};{green};{blue}m \x1b[0m "
 
 
 def clipped(text: str, columns: int) -> str:
