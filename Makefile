@@ -60,6 +60,8 @@ lock: ## resolve requirements/dev.in again into versions and hashes
 	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet pip-tools
 	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/dev.txt requirements/dev.in
+	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/site.txt requirements/site.in
 	@rm -rf .venv-lock
 
 sim: install ## 1,000 seeds of a bad network in virtual time

@@ -24,6 +24,7 @@ from aws_runas.ssm.core.message import (
     decode_message,
     read_plain_acknowledgement,
 )
+from bench.results import Results
 
 MESSAGES = 20_000
 PAYLOAD = os.urandom(1024)
@@ -160,9 +161,12 @@ PAIRS = [
 
 def main() -> None:
     print(f"{'CPU microseconds a message':32}{'plain':>8}{'ours':>8}{'ratio':>8}")
+    results = Results("codec")
     for name, theirs, ours in PAIRS:
         slow, fast = microseconds(theirs), microseconds(ours)
+        results.add(f"CPU of a message: {name}", "microseconds", {"plain": slow, "ours": fast})
         print(f"{name:32}{slow:8.2f}{fast:8.2f}{fast / slow:8.2f}")
+    results.write()
     for _ in range(REPEATS):
         upload(MESSAGES)
         download(MESSAGES)

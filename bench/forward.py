@@ -24,6 +24,7 @@ from pathlib import Path
 
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.results import Results
 
 TARGET = "i-deadbeef"
 CHUNK = 65_536
@@ -244,6 +245,11 @@ def scaling(server: Server, base: dict[str, str], seconds: float) -> None:
                         if way == "up"
                         else download(port, seconds, connections)
                     )
+    results = Results("forward")
+    for way, title in (("up", "Upload"), ("down", "Download")):
+        rows = {f"{count} sessions": speed / 1e6 for count, speed in zip(SESSIONS, speeds[way], strict=True)}
+        results.add(f"{title} through one forward", "MB/s", rows)
+    results.write()
     print("\n| sessions | upload | x | download | x |\n|---|---|---|---|---|")
     for count, up, down in zip(SESSIONS, speeds["up"], speeds["down"], strict=True):
         ratios = up / speeds["up"][0], down / speeds["down"][0]

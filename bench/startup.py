@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.results import Results
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -32,6 +33,7 @@ botocore.session.Session(profile={PROFILE!r}).get_credentials().get_frozen_crede
 """
 
 Row = tuple[str, list[str], Callable[[], None]]
+RESULTS = Results("startup")
 
 
 def _nothing() -> None:
@@ -70,6 +72,7 @@ def _table(
             if number:  # the first round warms the disk cache
                 times[name].append(took)
     base = statistics.median(times[rows[0][0]])
+    RESULTS.add(title, "ms", {name: statistics.median(found) for name, found in times.items()})
     print(f"\n{title}\n\n| | median ms | ratio | fastest ms |\n|---|---|---|---|")
     for name, found in times.items():
         median = statistics.median(found)
@@ -140,6 +143,7 @@ def main() -> None:
         ]
         _run(ours, environ)
         _table("Until the program starts", starts, environ, options.rounds, _start_of_program)
+    RESULTS.write()
 
 
 if __name__ == "__main__":

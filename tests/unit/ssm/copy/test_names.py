@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aws_runas.cli.session.location import Location, parse_location
-from aws_runas.errors import UsageError
 from aws_runas.ssm.copy.names import Filters, link_refusal, printable, refusal
 
 
