@@ -1,4 +1,7 @@
-"""Is there a newer release: asks the project's release page, and compares as semantic versioning says."""
+"""Is there a newer release: asks the project's release page, and compares as semantic versioning says.
+
+The addresses that are the project's own to give are here, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from dataclasses import dataclass
 
 from aws_runas.errors import AwsRunasError, ConfigError
 
-RELEASES_URL = "https://github.com/mmmorris1975/aws-runas/releases/latest"  # answers with a redirect to .../tag/vX.Y.Z
+# A placeholder until the project has a home. Names below .example lead nowhere and belong to nobody (RFC 2606).
+PROJECT_URL = "https://aws-runas.example"
+RELEASES_URL = f"{PROJECT_URL}/releases/latest"
+DISTRIBUTION = "aws-runas-py"
 TIMEOUT = 5.0  # seconds for everything: name, connection, answer
 _REDIRECTS = 5
 _MOST = 1 << 20  # bytes read of an answer; an API answer with long release notes stays far below
@@ -37,24 +43,44 @@ class Release:
     url: str
 
 
-def page_address(environ: Mapping[str, str]) -> str:
-    """Return the address of the release page; ``RUNAS_RELEASES_URL`` names another, as a mirror or a test has it.
+def page_address(environ: Mapping[str, str], configured: Callable[[], tuple[str, str] | None]) -> str:
+    """Return the address of the release page: of the environment, of the config file, or the project's.
+
+    Args:
+        environ: ``RUNAS_RELEASES_URL`` names a page, such as a mirror.
+        configured: returns the page that the config file names and where it does; called only if no variable is set.
 
     Raises:
         ConfigError: it is no http address.
+        AwsRunasError: nothing names a page, and the project has none yet.
     """
-    url = environ.get("RUNAS_RELEASES_URL") or RELEASES_URL
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(f"RUNAS_RELEASES_URL={url!r} is no http or https address", code="releases-url-invalid")
+    variable = environ.get("RUNAS_RELEASES_URL")
+    url, origin = (variable, "RUNAS_RELEASES_URL") if variable else configured() or (RELEASES_URL, "")
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(f"{origin}: {url!r} is no http or https address", code="releases-url-invalid")
+    if not origin and (parts.hostname or "").endswith(".example"):
+        raise AwsRunasError(
+            "this version names no release page, so no release can be compared with it",
+            code="releases-url-missing",
+            hint="name one in RUNAS_RELEASES_URL, or as releases_url in [default]",
+        )
     return url
+
+
+def _split(url: str) -> urllib.parse.SplitResult | None:
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError:  # an address with half an IPv6 address
+        return None
 
 
 def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
     """Ask which release is the latest.
 
     Args:
-        url: the release page: one that redirects to an address ending in the version, as GitHub's does, or one that
-            answers with JSON that has a ``tag_name``.
+        url: the release page: one that redirects to an address ending in the version, as code hosts have it, or one
+            that answers with JSON: ``tag_name``, or ``info`` with ``name`` and ``version``, as a package index has it.
         timeout: seconds.
 
     Raises:
@@ -116,6 +142,8 @@ def _ask(url: str, deadline: float) -> Release:
         except urllib.error.HTTPError as error:
             with error:
                 target = error.headers.get("Location")
+                if error.code in (404, 410):
+                    raise ValueError(f"there is no release yet (status {error.code})") from None
                 if not 300 <= error.code < 400 or not target:
                     raise ValueError(f"status {error.code} {error.reason}") from None
         url = urllib.parse.urljoin(url, target)
@@ -142,10 +170,17 @@ def _from_body(body: bytes, url: str) -> Release:
         found = json.loads(body)
     except ValueError:
         raise ValueError("the answer names no release") from None
-    tag = found.get("tag_name") if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("the answer names no release")
+    info = found.get("info")
+    if isinstance(info, dict):
+        tag, page = info.get("version"), info.get("release_url")
+        if info.get("name") != DISTRIBUTION:
+            raise ValueError(f"the answer is about the package {info.get('name')}, not {DISTRIBUTION}")
+    else:
+        tag, page = found.get("tag_name"), found.get("html_url")
     if not isinstance(tag, str) or not _VERSION.fullmatch(tag):
         raise ValueError("the answer names no release")
-    page = found.get("html_url")
     return Release(tag.removeprefix("v"), page if isinstance(page, str) else url)
 
 

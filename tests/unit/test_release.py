@@ -14,7 +14,7 @@ import pytest
 
 from aws_runas import __version__
 from aws_runas.errors import AwsRunasError, ConfigError
-from aws_runas.release import RELEASES_URL, is_newer, latest, page_address
+from aws_runas.release import PROJECT_URL, RELEASES_URL, is_newer, latest, page_address
 from tests.support.loopback import Quiet, serving
 
 
@@ -95,7 +95,9 @@ def test_an_answer_in_json_tells_the_release() -> None:
         ((200, {}, b"<html>"), "names no release"),
         ((200, {}, b"[]"), "names no release"),
         ((200, {}, b'{"tag_name": "nightly"}'), "names no release"),
-        ((404, {}, b""), "status 404"),
+        ((404, {}, b""), r"there is no release yet \(status 404\)"),
+        ((200, {}, b'{"info": {"name": "aws-runas", "version": "9.0.0"}}'), "about the package aws-runas, not"),
+        ((200, {}, b'{"info": {"name": "aws-runas-py"}}'), "names no release"),
         ((500, {}, b""), "status 500"),
         ((302, {}, b""), "status 302"),
         (redirect("/x"), "too many redirects"),
@@ -119,10 +121,33 @@ def test_a_page_that_never_answers_is_given_up() -> None:
 
 
 def test_the_address_stands_in_one_place_and_can_be_overridden() -> None:
-    assert page_address({}) == RELEASES_URL
-    assert page_address({"RUNAS_RELEASES_URL": "https://mirror.example/x"}) == "https://mirror.example/x"
-    with pytest.raises(ConfigError):
-        page_address({"RUNAS_RELEASES_URL": "file:///etc/passwd"})
+    def nothing() -> None:
+        return None
+
+    def configured() -> tuple[str, str]:
+        return "https://mirror.example/y", "config, line 3"
+
+    assert page_address({"RUNAS_RELEASES_URL": "https://mirror.example/x"}, configured) == "https://mirror.example/x"
+    assert page_address({}, configured) == "https://mirror.example/y"
+    for url in ("file:///etc/passwd", "https://", "http://[::1", "example.com"):
+        with pytest.raises(ConfigError, match="RUNAS_RELEASES_URL"):
+            page_address({"RUNAS_RELEASES_URL": url}, nothing)
+    with pytest.raises(ConfigError, match="config, line 3"):
+        page_address({}, lambda: ("ftp://x", "config, line 3"))
+
+
+def test_without_a_page_nothing_is_asked_and_the_flag_says_so() -> None:
+    with pytest.raises(AwsRunasError, match="names no release page") as raised:
+        page_address({}, lambda: None)
+    assert (raised.value.code, raised.value.exit_status) == ("releases-url-missing", 1)
+    assert RELEASES_URL.startswith(PROJECT_URL)
+
+
+def test_an_answer_of_a_package_index_tells_the_release() -> None:
+    body = json.dumps({"info": {"name": "aws-runas-py", "version": "9.3.0", "release_url": "https://x.example/9"}})
+    with page({"/json": (200, {}, body.encode())}) as url:
+        found = latest(f"{url}/json")
+    assert (found.version, found.url) == ("9.3.0", "https://x.example/9")
 
 
 def asked(url: str, *words: str) -> subprocess.CompletedProcess[str]:

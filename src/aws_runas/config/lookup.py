@@ -98,6 +98,13 @@ def asks_for_picker(files: ConfigFiles) -> bool:
     )
 
 
+def releases_url(files: ConfigFiles) -> tuple[str, str] | None:
+    """Return ``releases_url`` of ``[default]``, the page that ``-u`` asks, and where it is written."""
+    section = files.profiles.get("default")
+    url = section.text("releases_url") if section else None
+    return (url, section.origin("releases_url")) if section and url else None
+
+
 def parsed(text: Setting[str], key: str) -> Setting[int]:
     """Read a duration that stands in a file or in the environment.
 

@@ -40,11 +40,13 @@ def run(options: Options, env: Environment) -> Result:
     """Ask the release page.
 
     Raises:
-        AwsRunasError: it could not be found out; exit status 1.
+        ConfigError: its address is invalid.
+        AwsRunasError: there is no page, or it names no release; exit status 1.
     """
+    from aws_runas.config.lookup import releases_url
     from aws_runas.release import is_newer, latest, page_address
 
-    found = latest(page_address(env.environ))
+    found = latest(page_address(env.environ, lambda: releases_url(env.config_files())))
     newer = is_newer(found.version, __version__)
     if options.json:
         answer = {"version": __version__, "latest": found.version, "newer": newer, "url": found.url}
