@@ -20,6 +20,8 @@ def main(words: list[str] | None = None) -> int:
     handler = _signal.getsignal(_signal.SIGINT)
     if handler is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    if os.name == "posix":  # a launcher may hold Ctrl-C back while the interpreter starts (ADR 0606)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
     try:
         if words == ["completion", "--profiles"]:  # asked at each press of the completion key
             from aws_runas.fast.profile_names import profile_names

@@ -235,3 +235,12 @@ def test_a_closed_terminal_ends_the_program(each_way: dict[str, str]) -> None:
         assert select.select([descriptor], [], [], 30)[0], "the program still runs"
     finally:
         os.close(descriptor)
+
+
+def test_ctrl_c_that_a_launcher_held_back_ends_us_silently() -> None:
+    def hold_back() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    ran = subprocess.run([*AWS_RUNAS, "-V"], preexec_fn=hold_back, capture_output=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, b"", b"")
