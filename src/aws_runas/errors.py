@@ -5,7 +5,7 @@
     +-- ConfigError          3    profiles, config files, environment variables
     +-- CredentialsError     4    keys, MFA, STS
     +-- TargetError          5    the instance that was named
-    +-- SessionError         6    the SSM session
+    +-- SessionError         6    the SSM session, or the port that a session or server listens on
     +-- ProgramError         126, 127  the program could not be started
     +-- Interrupted          130  Ctrl-C
 
@@ -60,7 +60,7 @@ class TargetError(AwsRunasError):
 
 
 class SessionError(AwsRunasError):
-    """The SSM session could not be opened, or ended with an error."""
+    """The SSM session could not be opened or ended with an error, or the local port is in use."""
 
     exit_status = 6
 

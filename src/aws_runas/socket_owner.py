@@ -1,6 +1,7 @@
-"""The user who owns the other end of a loopback connection, as the kernel knows it.
+"""Owners of sockets as the kernel knows them: the user at the other end of a loopback connection, and the process that
+listens on a port.
 
-Source: Linux, sock_diag(7) and linux/inet_diag.h.
+Source: Linux, sock_diag(7), linux/inet_diag.h and proc(5).
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import socket
 import struct
 import sys
+from pathlib import Path
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
 NO_COOKIE = b"\xff" * 8
 UID_OFFSET = 16 + 64  # of idiag_uid, behind the netlink header
+_LISTEN = "0A"  # state in /proc/net/tcp
 Address = tuple[str, int]  # IP address and port
 
 
@@ -101,3 +104,61 @@ def _question(peer: Address, local: Address, sequence: int) -> bytes:
     identity = ports + source + target + struct.pack("=I", 0) + NO_COOKIE
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + identity
     return struct.pack("=IHHII", 16 + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, sequence, 0) + body
+
+
+def find_port_owner(port: int, path: str = "") -> str:
+    """Return which process listens on a TCP port or a unix socket (/proc on Linux).
+
+    Args:
+        port: the port; ignored if a path is given.
+        path: path of the unix socket.
+
+    Returns:
+        ``nginx (pid 1234)``, or "" if the system does not show it: another user's process, another system.
+    """
+    inodes = _unix_inodes(path) if path else _tcp_inodes(port)
+    if not inodes:
+        return ""
+    links = {f"socket:[{inode}]" for inode in inodes}
+    for process in _process_directories():
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if os.readlink(descriptor) in links:
+                        return f"{_process_name(process)} (pid {process.name})"
+    return ""
+
+
+def _tcp_inodes(port: int) -> set[str]:
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    inodes.add(fields[9])
+    return inodes
+
+
+def _unix_inodes(path: str) -> set[str]:
+    inodes = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+            fields = line.split(None, 7)
+            if len(fields) == 8 and fields[7] == path:
+                inodes.add(fields[6])
+    return inodes
+
+
+def _process_directories() -> list[Path]:
+    try:
+        return [directory for directory in Path("/proc").iterdir() if directory.name.isdigit()]
+    except OSError:
+        return []
+
+
+def _process_name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip() or "a process"
+    except OSError:
+        return "a process"

@@ -59,6 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ssm.terminal": (),
     "ssm.transport": ("ssm.core",),
     **dict.fromkeys(SESSIONS, BELOW_SESSIONS),
+    "ssm.forward": (*BELOW_SESSIONS, "socket_owner"),
     "ssm.copy": BELOW_SESSIONS,
     "ssm.plugin": (),
     "ssm.api": ("aws", "config", "ssm.transport", "ssm.kms"),

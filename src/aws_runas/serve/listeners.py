@@ -8,7 +8,8 @@ import os
 import socket
 import stat
 
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.socket_owner import find_port_owner
 
 ECS_PORT = 12319  # A, W, S: the 1st, 23rd and 19th letter; the original's port
 
@@ -96,8 +97,13 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _refused(where: str, error: OSError) -> AwsRunasError:
     if error.errno == errno.EADDRINUSE:
-        return AwsRunasError(
-            f"{where} is in use already", code="serve-address-taken", hint="another server may run; choose a port by -p"
+        is_path = where.startswith("/")
+        owner = find_port_owner(0, where) if is_path else find_port_owner(int(where.rpartition(":")[2]))
+        by_owner = f", by {owner}" if owner else ""
+        return SessionError(
+            f"{where} is in use already{by_owner}",
+            code="serve-address-taken",
+            hint="name another path" if is_path else "end that process, or choose another port with -p",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return AwsRunasError(

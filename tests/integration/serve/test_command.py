@@ -150,7 +150,7 @@ def test_a_file_in_the_sockets_place_is_left_alone(sandbox: Sandbox, runas: RunA
     path = tmp_path / "s"
     path.write_text("mine")
     done = runas(sandbox, "serve", "ecs", "-p", "0", "--socket", str(path), "my-profile")
-    assert done.returncode == 1
+    assert done.returncode == 6
     assert path.read_text() == "mine"
 
 
@@ -173,8 +173,9 @@ def test_a_port_in_use_is_named(sandbox: Sandbox, runas: RunAs) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = runas(sandbox, "serve", "ecs", "-p", str(port), "my-profile")
-    assert done.returncode == 1
-    assert f"127.0.0.1:{port} is in use already".encode() in done.stderr
+    assert done.returncode == 6  # as forward says it
+    assert f"127.0.0.1:{port} is in use already, by ".encode() in done.stderr
+    assert f"(pid {os.getpid()})".encode() in done.stderr
     assert done.stdout == b""
 
 

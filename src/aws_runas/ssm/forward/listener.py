@@ -1,4 +1,4 @@
-"""Listening sockets of a forward, on TCP or in the file system, and which process holds an address that is taken."""
+"""Listening sockets of a forward, on TCP or in the file system."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from aws_runas.errors import SessionError
+from aws_runas.socket_owner import find_port_owner
 from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
 from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.forward.half_close import open_kernel_socket
@@ -22,7 +22,6 @@ SOCKET_MODE: Final = 0o600
 MAX_ACCEPTS: Final = 64  # connections accepted in one turn of the loop
 ACCEPT_RETRY_DELAY: Final = 0.5  # seconds until accepting is tried again after file descriptors ran out
 COMPLAIN_INTERVAL: Final = 30.0  # seconds
-_LISTEN: Final = "0A"  # state in /proc/net/tcp
 
 
 class Listener:
@@ -143,29 +142,6 @@ def bind(address: LocalAddress) -> Listener:
     return Listener(LocalAddress(address.host, port), sockets)
 
 
-def find_port_owner(port: int, path: str = "") -> str:
-    """Return which process listens on a TCP port or a unix socket (/proc on Linux).
-
-    Args:
-        port: the port; ignored if a path is given.
-        path: path of the unix socket.
-
-    Returns:
-        ``nginx (pid 1234)``, or "" if the system does not show it: another user's process, another system.
-    """
-    inodes = _unix_inodes(path) if path else _tcp_inodes(port)
-    if not inodes:
-        return ""
-    links = {f"socket:[{inode}]" for inode in inodes}
-    for process in _process_directories():
-        with contextlib.suppress(OSError):
-            for descriptor in (process / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    if os.readlink(descriptor) in links:
-                        return f"{_process_name(process)} (pid {process.name})"
-    return ""
-
-
 def _resolve(host: str, port: int) -> list[tuple[int, str, tuple[int, ...]]]:
     """Return family, address and scope (IPv6) of each address of a host."""
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -237,38 +213,3 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
         )
     reason = error.strerror or str(error)
     return SessionError(f"cannot listen on {address}: {reason}", code="address-unusable")
-
-
-def _tcp_inodes(port: int) -> set[str]:
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    inodes.add(fields[9])
-    return inodes
-
-
-def _unix_inodes(path: str) -> set[str]:
-    inodes = set()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
-            fields = line.split(None, 7)
-            if len(fields) == 8 and fields[7] == path:
-                inodes.add(fields[6])
-    return inodes
-
-
-def _process_directories() -> list[Path]:
-    try:
-        return [directory for directory in Path("/proc").iterdir() if directory.name.isdigit()]
-    except OSError:
-        return []
-
-
-def _process_name(process: Path) -> str:
-    try:
-        return (process / "comm").read_text().strip() or "a process"
-    except OSError:
-        return "a process"
