@@ -55,15 +55,17 @@ def test_the_help_of_the_program_has_its_sections_in_order() -> None:
     text = _run("--help").stdout
     assert text.startswith("usage: aws-runas ")
     assert _sections(text) == [
-        "Examples", "Commands", "Credential flags", "Program and output flags", "Question flags", "Server flags",
-        "Other flags",
+        "Examples", "Commands", "Credential flags", "SAML and OIDC flags", "Program and output flags", "Question flags",
+        "Server flags", "Other flags",
     ]  # fmt: skip
     assert len(re.findall(r"^ {2}(?:eval .*)?aws-runas", text, re.MULTILINE)) >= 2
 
 
 def test_the_help_of_a_command_begins_with_what_is_its_own() -> None:
     text = _run("forward", "--help").stdout
-    assert _sections(text) == ["Examples", "Arguments", "Flags", "Credential flags", "Other flags"]
+    assert _sections(text) == [
+        "Examples", "Arguments", "Flags", "Credential flags", "SAML and OIDC flags", "Other flags",
+    ]  # fmt: skip
     assert _run("help", "fwd").stdout == _run("help", "forward").stdout == text
 
 

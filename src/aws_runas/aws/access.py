@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.credentials import Credentials, Provider
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
 
-Shortcut = Callable[[Credentials], None]
+Shortcut = Callable[[Credentials, Mapping[str, str]], None]
 
 
-def _no_shortcut(_credentials: Credentials) -> None:
+def _no_shortcut(_credentials: Credentials, _facts: Mapping[str, str]) -> None:
     pass
 
 
@@ -34,8 +34,11 @@ class Access:
         traced: each AWS call is to be shown, so botocore makes them all.
 
     Attributes:
-        shortcut: takes the credentials once they are had and leaves them for the fast start of next time; does nothing
-            where that would not be right.
+        shortcut: takes the credentials once they are had, and facts of the caller's own, and leaves them for the fast
+            start of next time (`fast.py`); does nothing where that would not be right.
+        offered_roles: asks the identity provider which roles it offers; None where that is not a SAML profile.
+        sign_in: signs in anew and returns until when that is good, in seconds since the epoch; None where the profile
+            has no sign-in with SAML or OIDC.
     """
 
     def __init__(
@@ -48,13 +51,15 @@ class Access:
         traced: bool = False,
     ) -> None:
         self.shortcut: Shortcut = _no_shortcut
+        self.offered_roles: Callable[[], tuple[str, ...]] | None = None
+        self.sign_in: Callable[[], float] | None = None
         self.profile = profile
         self.provider = provider
         self.user_provider = user_provider
         self._clients = clients
         self._traced = traced
         self._session_client: DirectSsm | None = None
-        self._made: dict[tuple[str, str, bool, bool], Any] = {}
+        self._made: dict[tuple[str, bool], Any] = {}
         self._lock = threading.Lock()
 
     def region(self) -> str:
@@ -71,18 +76,16 @@ class Access:
             )
         return self.profile.region.value
 
-    def client(self, service: str, region: str | None = None, *, fips: bool = False) -> Any:
+    def client(self, service: str) -> Any:
         """A botocore client that signs with what the user asked for; renewed without the caller's doing.
 
         Args:
             service: botocore's name, for instance ``ec2``.
-            region: another one than the profile's.
-            fips: use the FIPS endpoint, unless the configuration names an endpoint.
 
         Raises:
             ConfigError: the service needs a region and none is set.
         """
-        return self._client(service, region, user=False, fips=fips)
+        return self._client(service, user=False)
 
     def session_client(self) -> Any:
         """Return what makes the session calls of Systems Manager: without botocore where that is possible.
@@ -104,14 +107,13 @@ class Access:
 
     def user_client(self, service: str) -> Any:
         """Like `client`, signed with the user's own keys."""
-        return self._client(service, None, user=True)
+        return self._client(service, user=True)
 
-    def _client(self, service: str, region: str | None, *, user: bool, fips: bool = False) -> Any:
-        if region is None:
-            region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
+    def _client(self, service: str, *, user: bool) -> Any:
+        region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
         provider = self.user_provider if user else self.provider
         with self._lock:
-            key = (service, region, user, fips)
+            key = (service, user)
             if key not in self._made:
-                self._made[key] = self._clients().client(service, region, provider.credentials, fips=fips)
+                self._made[key] = self._clients().client(service, region, provider.credentials)
             return self._made[key]

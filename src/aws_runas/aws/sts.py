@@ -57,18 +57,43 @@ def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str |
         return _credentials(client.assume_role(**parameters), now)
 
 
-def get_federation_token(client: Any, name: str, policy: str, duration: int, now: float) -> Credentials:
-    """Get credentials of a federated user, which can sign in to the console.
+def assume_role_with_saml(
+    client: Any, role_arn: str, principal_arn: str, response: str, duration: int, now: float
+) -> Credentials:
+    """Assume a role with a SAML response; the call is not signed.
 
     Args:
-        client: signs with a user's own keys; session tokens are refused.
-        name: of the federated user, 2 to 32 characters.
-        policy: JSON; the session may do what both it and the user's policies allow.
+        principal_arn: of the SAML provider in IAM.
+        response: base64.
         duration: seconds.
         now: seconds since the epoch, becomes ``issued``.
     """
-    with translate("sts", "GetFederationToken"):
-        return _credentials(client.get_federation_token(Name=name, Policy=policy, DurationSeconds=duration), now)
+    with translate("sts", "AssumeRoleWithSAML"):
+        reply = client.assume_role_with_saml(
+            RoleArn=role_arn, PrincipalArn=principal_arn, SAMLAssertion=response, DurationSeconds=duration
+        )
+        return _credentials(reply, now)
+
+
+def assume_role_with_web_identity(client: Any, role: Role, token: str, duration: int, now: float) -> Credentials:
+    """Assume a role with an ID token; the call is not signed.
+
+    Args:
+        duration: seconds.
+        now: seconds since the epoch, becomes ``issued``.
+    """
+    parameters: dict[str, Any] = {
+        "RoleArn": role.arn,
+        "RoleSessionName": role.session_name,
+        "WebIdentityToken": token,
+        "DurationSeconds": duration,
+    }
+    if role.policy:
+        parameters["Policy"] = role.policy
+    if role.policy_arns:
+        parameters["PolicyArns"] = [{"arn": arn} for arn in role.policy_arns]
+    with translate("sts", "AssumeRoleWithWebIdentity"):
+        return _credentials(client.assume_role_with_web_identity(**parameters), now)
 
 
 def _credentials(reply: Any, now: float) -> Credentials:

@@ -10,7 +10,8 @@ from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
-from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
+from aws_runas.cli.shortcut import write_shortcut
+from aws_runas.cli.terminal.person import person_at_terminal
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
@@ -20,10 +21,16 @@ from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
 from aws_runas.redact import printable
+from aws_runas.signin.context import SignInContext, SignInOptions
 
 
 def open_access_for(
-    flags: GlobalFlags, profile: str | None, env: Environment, *, prompt: Callable[[str], str] = ask_on_terminal
+    flags: GlobalFlags,
+    profile: str | None,
+    env: Environment,
+    *,
+    prompt: Callable[[str], str] = ask_on_terminal,
+    signin: SignInOptions | None = None,
 ) -> Access:
     """Resolve the profile that the command line names.
 
@@ -32,6 +39,7 @@ def open_access_for(
         profile: name or role ARN, None when the command line has none.
         env: streams and variables.
         prompt: asks for an MFA code.
+        signin: the flags of `login`, where the user asked for the sign-in itself.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
@@ -42,6 +50,8 @@ def open_access_for(
     def warn(line: str) -> None:
         env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
 
+    if flags.password:
+        warn("-P shows the password to other users, in the list of processes; use RUNAS_PASSWORD")
     debug, trace = _logs(flags.verbose)
     overrides = overrides_of(flags)
     before = fast.header(env.environ)
@@ -56,16 +66,37 @@ def open_access_for(
         warn=warn,
         debug=debug,
         trace=trace,
+        signin=_sign_in_context(env, debug, signin),
+        person=person_at_terminal(env.environ),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
     # flags that had a say, and a call that may open the picker next time, are not the usual call
     if replace(overrides, session=False, refresh=False) == Overrides() and not may_ask:
-        access.shortcut = lambda found: write_shortcut(
-            profile, access.profile, found, env.environ, before, shortcut_facts(access.profile, env.environ, env.home)
+        access.shortcut = lambda found, facts: write_shortcut(
+            profile, access.profile, found, env.environ, before, facts
         )
     if flags.expiration:
         access.provider = _Announced(access.provider, env)
     return access
+
+
+def _sign_in_context(env: Environment, debug: Callable[[str], None], options: SignInOptions | None) -> SignInContext:
+    from aws_runas.credentials.cache import cache_directory
+
+    def say(line: str) -> None:
+        env.stderr.write(f"aws-runas: {printable(line)}\n")
+        env.stderr.flush()
+
+    return SignInContext(
+        cache_directory(env.environ, env.config_files().config.path, env.home),
+        env.environ,
+        env.home,
+        say,
+        debug,
+        options or SignInOptions(),
+        explicit=options is not None,
+        now=env.now,
+    )
 
 
 class _Announced:
@@ -103,6 +134,16 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
         source_identity=_name(flags.source_identity, "source identity"),
         policy=flags.session_policy,
         policy_arns=flags.session_policy_arns,
+        saml_url=flags.saml_url,
+        web_url=flags.web_url,
+        web_client=flags.web_client,
+        web_redirect=flags.web_redirect,
+        provider=flags.provider,
+        username=flags.username,
+        password=flags.password,
+        saml_entity_id=flags.saml_entity_id,
+        jump_role=flags.jump_role,
+        mfa_type=flags.mfa_type,
     )
 
 

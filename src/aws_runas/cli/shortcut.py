@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from aws_runas.aws.client_settings import sts_address
 from aws_runas.aws.credentials import Credentials
-from aws_runas.config.files import config_path
-from aws_runas.config.profile import KeySource, Profile, ResolverSource
+from aws_runas.config.profile import FederatedSource, KeySource, Profile, ResolverSource
 from aws_runas.credentials.console_login import RENEW_BEFORE
 from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
-from aws_runas.run import config_copy
 
 
 def write_shortcut(
@@ -30,10 +26,10 @@ def write_shortcut(
     Args:
         name: the profile as typed, None when nothing was.
         before: `fast.header` from before the files were read.
-        facts: of `shortcut_facts`.
+        facts: more that a fast start needs, by names that are not in `fast.FIELDS`.
     """
     until = _last_use(profile, credentials)
-    if until is None or credentials.issued is None or credentials.expiration is None or not is_cached(profile):
+    if until is None or credentials.issued is None or credentials.expiration is None or not _is_cached(profile):
         return
     fields = {
         "since": str(int(credentials.issued.timestamp())),
@@ -43,7 +39,6 @@ def write_shortcut(
         "key": credentials.access_key_id,
         "secret": credentials.secret_access_key,
         "token": credentials.session_token or "",
-        fast.END: str(int(credentials.expiration.timestamp())),
         "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
@@ -61,19 +56,7 @@ def _last_use(profile: Profile, credentials: Credentials) -> float | None:
     return until
 
 
-def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return what a fast start needs beside the credentials; every command leaves all of it, for every other."""
-    path = str(config_path(environ, home))
-    endpoint, region = sts_address(profile)
-    return {
-        fast.CONFIG_FILE: path if config_copy.is_needed(path) else "",
-        fast.ROLE_ARN: profile.role_arn or "",
-        fast.STS_ENDPOINT: endpoint,
-        fast.STS_REGION: region,
-    }
-
-
-def is_cached(profile: Profile) -> bool:
+def _is_cached(profile: Profile) -> bool:
     """Return True if the full path would find these credentials on disk, by files and variables alone."""
     source = profile.source
     role = bool(profile.roles) and not profile.session
@@ -81,6 +64,8 @@ def is_cached(profile: Profile) -> bool:
         return False  # it may have come from a file of its own, whose change must count
     if isinstance(source, KeySource):
         return role or source.session_token is None
+    if isinstance(source, FederatedSource):
+        return role or source.role is not None  # without a role, another one may be chosen next time
     if isinstance(source, ResolverSource):
         return source.kind in ("sso", "login") or (source.kind == "process" and role)
     return False

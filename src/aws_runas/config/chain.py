@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aws_runas.config import federation
 from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import KeySource, NoSource, ResolverKind, ResolverSource, Source
 from aws_runas.errors import ConfigError
@@ -35,18 +36,34 @@ class Chain:
         links: the profiles passed, the named one first.
         role_count: how many of them, from the first, assume their role.
         source: where the first credentials come from.
+        federated: the sign-in that they come from instead.
+        assuming: with federated, the profiles that assume their role.
     """
 
     links: tuple[ProfileSection, ...]
     role_count: int
     source: Source
+    federated: federation.FederatedUrl | None = None
+    assuming: tuple[ProfileSection, ...] = ()
+
+    @property
+    def role_links(self) -> tuple[ProfileSection, ...]:
+        """The profiles that assume their role, the named one first."""
+        return self.assuming if self.federated else self.links[: self.role_count]
 
 
-def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
+def follow(
+    files: ConfigFiles, name: str, environ: Mapping[str, str], url: federation.FederatedUrl | None = None
+) -> Chain:
     """Follow a profile to its source.
 
     Args:
         name: of a profile that exists.
+        url: of a sign-in that a flag, a variable or ``[default]`` names. An explicit one makes every profile a
+            federated one, an inherited one those without credentials of their own.
+
+    Returns:
+        The chain. Where it ends in a sign-in, that is `federated`, and the roles include that profile's own.
 
     Raises:
         ConfigError: a cycle, a source that does not exist, or contradictory settings.
@@ -56,9 +73,15 @@ def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
     current = files.profiles[name]
     while True:
         links.append(current)
+        own = federation.own_url(current)
+        if own or (url and url.explicit):
+            return _federated(files, links, own if own and not (url and url.explicit) else url)
         own_keys = len(links) > 1 and _has_keys(current)
         if own_keys or not _assumes_role(current):
-            return Chain(tuple(links), len(links) - 1, own_source(current))
+            source = own_source(current)
+            if url and isinstance(source, NoSource):
+                return _federated(files, links, url)
+            return Chain(tuple(links), len(links) - 1, source)
         source_profile = current.text("source_profile")
         credential_source = current.text("credential_source")
         if source_profile and credential_source:
@@ -69,6 +92,8 @@ def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
             )
         if credential_source:
             return Chain(tuple(links), len(links), _credential_source(current, credential_source, environ))
+        if not source_profile and url:
+            return _federated(files, links, url)
         if not source_profile:
             raise ConfigError(
                 f"profile {current.name} has a role_arn and neither source_profile nor credential_source",
@@ -91,6 +116,15 @@ def follow(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Chain:
             )
         visited.append(source_profile)
         current = files.profiles[source_profile]
+
+
+def _federated(files: ConfigFiles, links: list[ProfileSection], url: federation.FederatedUrl | None) -> Chain:
+    """End a chain in a sign-in. A source profile behind it gives settings only."""
+    assuming = tuple(link for link in links if link.text("role_arn"))
+    more = files.profiles.get(links[-1].text("source_profile") or "")
+    behind = () if more is None or more in links else (more,)
+    source = NoSource("the sign-in is not set up", "see the SAML and OIDC settings")  # the caller builds it
+    return Chain((*links, *behind), len(assuming), source, url, assuming)
 
 
 def own_source(section: ProfileSection) -> Source:

@@ -19,6 +19,7 @@ from aws_runas.errors import ConfigError
 
 Section = dict[str, str | dict[str, str]]
 
+PASSWORD_SECTIONS = ("https://", "http://")  # of the credentials file: the address of an identity provider
 COPY_OF = "# aws-runas: copy of "  # how run/config_copy.py begins a copy
 KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token")
 
@@ -114,6 +115,8 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
         elif kind == "services":
             services[name] = section
     for heading, section in credentials.sections.items():
+        if heading.startswith(PASSWORD_SECTIONS):
+            continue
         profiles[heading] = _merge(profiles.get(heading), _section(heading, credentials, heading, section))
     return ConfigFiles(config, credentials, profiles, sso_sessions, services)
 

@@ -14,6 +14,8 @@ class Overrides:
         session: session token credentials instead of the role's.
         refresh: nothing from the cache.
         policy: JSON text, or ``file://`` and a path.
+        saml_url, web_url, web_client, web_redirect, provider, username, password, saml_entity_id, jump_role, mfa_type:
+            of the sign-in with SAML or OIDC.
     """
 
     region: str | None = None
@@ -31,6 +33,16 @@ class Overrides:
     source_identity: str | None = None
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
+    saml_url: str | None = None
+    web_url: str | None = None
+    web_client: str | None = None
+    web_redirect: str | None = None
+    provider: str | None = None
+    username: str | None = None
+    password: str | None = None
+    saml_entity_id: str | None = None
+    jump_role: str | None = None
+    mfa_type: str | None = None
 
     def __repr__(self) -> str:
-        return "Overrides(...)"  # may hold an MFA code
+        return "Overrides(...)"  # may hold an MFA code or a password

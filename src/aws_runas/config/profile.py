@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from aws_runas import redact
 from aws_runas.config.arn import first_region, partition_of
@@ -24,6 +26,9 @@ ResolverKind = Literal[
     "EcsContainer",
     "Ec2InstanceMetadata",
 ]
+
+
+FederationKind = Literal["saml", "oidc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,6 @@ class NoSource:
     hint: str
 
 
-Source = KeySource | ResolverSource | NoSource
-
-
 @dataclass(frozen=True, slots=True)
 class Role:
     """One AssumeRole of the chain.
@@ -106,6 +108,65 @@ class Role:
     transitive_tags: tuple[str, ...] = ()
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedSource:
+    """Credentials for the word of an identity provider.
+
+    Args:
+        url: where the sign-in starts; "" for a program.
+        provider: as configured, in lower case.
+        method: "browser", "form" or "process".
+        profile: whose settings these are, for messages.
+        role: assumed with the assertion or the ID token; None lets the assertion decide.
+        duration: of the credentials, in seconds.
+        principal_arn: of the SAML provider in IAM.
+        process: prints the SAML response, base64.
+        client_id, redirect_uri, scopes, flow, issuer: of OIDC.
+        client_secret: the secret, ``keyring`` or ``file://PATH``.
+        client_secret_file: the file that client_secret is written in.
+        password: of the flag, a variable or the credentials file; may be encoded as the Go tool does it.
+        keep_session: cookies of the form login are kept.
+    """
+
+    kind: FederationKind
+    url: str
+    provider: str
+    method: str
+    profile: str
+    origin: str
+    role: Role | None = None
+    duration: Setting[int] = Setting(3600, "default")
+    username: Setting[str] | None = None
+    federated_username: Setting[str] | None = None
+    principal_arn: str | None = None
+    process: Setting[str] | None = None
+    client_id: str = ""
+    redirect_uri: str = ""
+    scopes: tuple[str, ...] = ("openid",)
+    flow: str = "auto"
+    issuer: str | None = None
+    client_secret: Setting[str] | None = field(default=None, repr=False)
+    client_secret_file: Path | None = None
+    password: Setting[str] | None = field(default=None, repr=False)
+    mfa_type: str = "auto"
+    browser: Setting[str] | None = None
+    keep_session: bool = False
+
+    @property
+    def login_name(self) -> str:
+        """The user name that the provider asks for; "" where none is set."""
+        chosen = self.federated_username or self.username
+        return chosen.value if chosen else ""
+
+    @property
+    def label(self) -> str:
+        """What is signed in to, for people."""
+        return urlsplit(self.url).hostname or self.origin
+
+
+Source = KeySource | ResolverSource | FederatedSource | NoSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +209,8 @@ class Profile:
     @property
     def role_arn(self) -> str | None:
         """The role that the user asked for."""
+        if not self.roles and isinstance(self.source, FederatedSource) and self.source.role:
+            return self.source.role.arn
         return self.roles[-1].arn if self.roles else None
 
     @property
@@ -173,7 +236,8 @@ class Profile:
     def describe(self) -> Iterator[str]:
         """One line for each setting, with its origin; no secrets."""
         yield f"profile {self.name}"
-        for role in self.roles:
+        federated = self.source.role if isinstance(self.source, FederatedSource) else None
+        for role in (*((federated,) if federated else ()), *self.roles):
             yield f"role {role.arn} for {format_duration(role.duration.value)} ({role.duration.origin})"
             extras = {"an external id": role.external_id, "tags": role.tags, "a session policy": role.policy}
             words = "".join(f", with {what}" for what, value in extras.items() if value)

@@ -4,18 +4,21 @@ source profiles, that beats ``[default]``.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aws_runas.config import chain as chains
+from aws_runas.config import federation
 from aws_runas.config.arn import is_role_arn, looks_like_arn
-from aws_runas.config.durations import ROLE_DEFAULT, SESSION_TOKEN_DEFAULT
+from aws_runas.config.durations import CHAINED_ROLE_LIMIT, ROLE_DEFAULT, SESSION_TOKEN_DEFAULT
 from aws_runas.config.endpoints import endpoint_urls
+from aws_runas.config.federation import FederatedUrl
 from aws_runas.config.files import ConfigFiles, ProfileSection, load_files
 from aws_runas.config.lookup import Lookup
 from aws_runas.config.overrides import Overrides
-from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Setting, Source
-from aws_runas.config.roles import build_roles, role_duration
+from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role, Setting, Source
+from aws_runas.config.roles import build_roles, default_session_name, role_duration
 from aws_runas.errors import ConfigError
 from aws_runas.fast.names import is_on
 
@@ -61,21 +64,25 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
     section = files.profiles.get(label)
     if section is None and label != "default":
         raise _not_found(files, label, environ)
-    keys = chains.environment_keys(environ) if name is None else None
+    url = _inherited_url(files, overrides, environ)
+    explicit = url is not None and url.explicit
+    keys = chains.environment_keys(environ) if name is None and not explicit else None
     chain = None
     if keys is None and section is not None:
-        chain = chains.follow(files, label, environ)
+        chain = chains.follow(files, label, environ, url)
+    elif explicit:
+        chain = chains.Chain((), 0, _no_default(files), url)
     source: Source
-    if chain is None or (label == "default" and not chain.role_count and isinstance(chain.source, NoSource)):
+    if chain is None or _is_empty_default(label, chain):
         source = keys or chains.environment_source(environ) or _no_default(files)
         links: tuple[ProfileSection, ...] = (section,) if section else ()
         role_links: tuple[ProfileSection, ...] = ()
     else:
         source, links = chain.source, chain.links
-        role_links = links[: chain.role_count]
+        role_links = chain.role_links
     return _build(
         files,
-        _Chosen(label, name is not None, source, links, role_links),
+        _Chosen(label, name is not None, source, links, role_links, url=chain.federated if chain else None),
         overrides,
         environ,
         _both_present(environ, source, label if name else None),
@@ -93,23 +100,28 @@ def _resolve_arn(
         )
     if source_name is not None and source_name not in files.profiles and source_name != "default":
         raise _not_found(files, source_name, environ)
-    source: Source | None = chains.environment_source(environ) if source_name is None else None
+    url = _inherited_url(files, overrides, environ)
+    explicit = url is not None and url.explicit
+    source: Source | None = chains.environment_source(environ) if source_name is None and not explicit else None
     section = files.profiles.get(source_name or "default")
+    federated = url if explicit else None
     links: tuple[ProfileSection, ...] = (section,) if section else ()
     role_links: tuple[ProfileSection, ...] = ()
     if source is None and section is not None:
-        chain = chains.follow(files, section.name, environ)
-        source, links, role_links = chain.source, chain.links, chain.links[: chain.role_count]
-    if source is None or (isinstance(source, NoSource) and source_name == "default" and not role_links):
+        chain = chains.follow(files, section.name, environ, url)
+        source, links, role_links, federated = chain.source, chain.links, chain.role_links, chain.federated
+    if federated is not None:
+        source = source or _no_default(files)
+    elif source is None or (isinstance(source, NoSource) and source_name == "default" and not role_links):
         source = chains.environment_source(environ) or source or _no_default(files)
-    if isinstance(source, NoSource) and source_name is None:
+    if isinstance(source, NoSource) and source_name is None and federated is None:
         source = NoSource(
             f"there is nothing to assume {arn} with: neither the environment nor profile default has credentials",
             "set AWS_PROFILE to the profile that holds your keys",
         )
     return _build(
         files,
-        _Chosen(arn, True, source, links, role_links, arn),
+        _Chosen(arn, True, source, links, role_links, arn, federated),
         overrides,
         environ,
         _both_present(environ, source, source_name),
@@ -127,6 +139,7 @@ class _Chosen:
         links: the profile and its source profiles.
         role_links: those of them that have a role to assume.
         arn: a role that was named by its ARN.
+        url: of the sign-in that the first credentials come from, instead of source.
     """
 
     name: str
@@ -135,6 +148,18 @@ class _Chosen:
     links: tuple[ProfileSection, ...]
     role_links: tuple[ProfileSection, ...]
     arn: str | None = None
+    url: FederatedUrl | None = None
+
+
+def _inherited_url(files: ConfigFiles, overrides: Overrides, environ: Mapping[str, str]) -> FederatedUrl | None:
+    """The sign-in of the command line, the environment, or ``[default]``."""
+    default = files.profiles.get("default")
+    return federation.explicit_url(overrides, environ) or (federation.own_url(default) if default else None)
+
+
+def _is_empty_default(label: str, chain: chains.Chain) -> bool:
+    bare = not chain.role_count and isinstance(chain.source, NoSource)
+    return label == "default" and bare and chain.federated is None
 
 
 def _build(
@@ -148,7 +173,7 @@ def _build(
     lookup = Lookup(environ, links, files.profiles.get("default"))
     endpoints, unused = endpoint_urls(files, links[0] if links else None, environ)
     notes = list(unused)
-    has_role = bool(chosen.arn or chosen.role_links)
+    has_role = bool(chosen.arn or chosen.role_links or chosen.url)
     duration = _unless_unused(
         lambda: role_duration(lookup, overrides, own=None if chosen.arn else links[0] if links else None),
         has_role,
@@ -157,16 +182,21 @@ def _build(
     )
     session_token_duration = _unless_unused(
         lambda: lookup.session_token_duration(overrides.session_token_duration),
-        not isinstance(source, ResolverSource) or source.kind == "process",
+        chosen.url is None and (not isinstance(source, ResolverSource) or source.kind == "process"),
         Setting(SESSION_TOKEN_DEFAULT, "default"),
         notes,
     )
+    roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ)
+    if chosen.url is not None:
+        source, roles = _federate(files, lookup, chosen.url, overrides, chosen.name, roles, duration)
+    elif overrides.jump_role:
+        notes.append("flag -J is for SAML and OIDC; not used")
     return Profile(
         name=chosen.name,
         named=chosen.named,
         section=links[0].name if links else None,
         source=source,
-        roles=build_roles(chosen.role_links, chosen.arn, duration, overrides, environ),
+        roles=roles,
         region=lookup.region(overrides.region),
         mfa_serial=lookup.text("mfa_serial", flag=overrides.mfa_serial, flag_name="-M", variable="MFA_SERIAL"),
         mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
@@ -185,6 +215,39 @@ def _build(
         warnings=warnings,
         unused=tuple(notes),
     )
+
+
+def _federate(
+    files: ConfigFiles,
+    lookup: Lookup,
+    url: FederatedUrl,
+    overrides: Overrides,
+    name: str,
+    roles: tuple[Role, ...],
+    duration: Setting[int],
+) -> tuple[Source, tuple[Role, ...]]:
+    """Part the role that the sign-in gives from those that are assumed with it: the jump role, else the first."""
+    jump = federation.jump_role(lookup, overrides)
+    if jump is not None:
+        session_name = overrides.role_session_name or (roles[0].session_name if roles else "")
+        first = Role(jump.value, name, session_name or default_session_name(lookup.environ), duration)
+    elif roles:
+        first, roles = roles[0], roles[1:]
+    else:
+        source = federation.build(files, lookup, url, overrides, name, None)
+        return dataclasses.replace(source, duration=duration), ()
+    if roles:
+        first = dataclasses.replace(first, duration=_at_most_an_hour(first.duration))
+        roles = (*roles[:-1], dataclasses.replace(roles[-1], duration=_at_most_an_hour(roles[-1].duration)))
+    source = federation.build(files, lookup, url, overrides, name, first)
+    return dataclasses.replace(source, duration=first.duration), roles
+
+
+def _at_most_an_hour(duration: Setting[int]) -> Setting[int]:
+    """Cut what was configured for all roles to AWS's limit for chained ones; a flag is refused later."""
+    if duration.value <= CHAINED_ROLE_LIMIT or duration.origin.startswith("flag "):
+        return duration
+    return Setting(CHAINED_ROLE_LIMIT, f"{duration.origin}, cut to AWS's limit for chained roles")
 
 
 def _unless_unused(

@@ -14,19 +14,24 @@ from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
 from aws_runas.config.files import ConfigFiles, load_files
 from aws_runas.config.overrides import Overrides
-from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role
+from aws_runas.config.profile import FederatedSource, KeySource, NoSource, Profile, ResolverSource, Role
 from aws_runas.config.resolve import resolve
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
 from aws_runas.credentials.console_login import ConsoleLoginProvider, login_cache_directory
 from aws_runas.credentials.mfa import MfaCodes, Prompt
+from aws_runas.credentials.saml import SamlProvider
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
 from aws_runas.credentials.sts_clients import StsClients
+from aws_runas.credentials.web_identity import WebIdentityProvider
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
+    from aws_runas.credentials.federation import Federation
+    from aws_runas.signin.context import SignInContext
+    from aws_runas.signin.person import Person
 
 Say = Callable[[str], None]
 
@@ -49,6 +54,8 @@ def open_access(
     warn: Say,
     debug: Say = _silent,
     trace: Say | None = None,
+    signin: SignInContext | None = None,
+    person: Person | None = None,
 ) -> Access:
     """Resolve a profile and make its providers; AWS is asked only when credentials are.
 
@@ -62,6 +69,8 @@ def open_access(
         warn: takes a line that the user should see.
         debug: takes a line for ``-v``.
         trace: takes a line for each AWS call.
+        signin: the world around a sign-in; without one nobody can sign in.
+        person: who is asked in a sign-in with SAML or OIDC.
 
     Raises:
         ConfigError: see `resolve`.
@@ -73,7 +82,39 @@ def open_access(
     debug(f"cache {cache_directory(environ, files.config.path, home)}")
     cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
     logins = login_cache_directory(environ, home)
-    return compose(profile, cache, logins, prompt=prompt, now=now, warn=warn, debug=debug, trace=trace)
+    federation = None
+    if isinstance(profile.source, FederatedSource):
+        federation = _federation(profile, profile.source, cache, files, environ, home, signin, person)
+    return compose(
+        profile, cache, logins, prompt=prompt, now=now, warn=warn, debug=debug, trace=trace, federation=federation
+    )
+
+
+def _federation(
+    profile: Profile,
+    source: FederatedSource,
+    cache: DiskCache,
+    files: ConfigFiles,
+    environ: Mapping[str, str],
+    home: Path,
+    signin: SignInContext | None,
+    person: Person | None,
+) -> Federation:
+    from aws_runas.credentials.federation import Federation
+    from aws_runas.signin.context import SignInContext
+    from aws_runas.signin.person import Person
+    from aws_runas.store.choose import keyring_directory, open_store
+    from aws_runas.store.items import Store
+
+    who = person or Person()
+    state = keyring_directory(files.config.path, home)
+
+    @functools.cache
+    def store() -> Store:
+        return open_store(environ, state, who.ask_secret)
+
+    context = signin or SignInContext(cache.directory, environ, home, unattended=True)
+    return Federation(profile, source, context, state, who, store)
 
 
 def compose(
@@ -86,11 +127,13 @@ def compose(
     warn: Say = _silent,
     debug: Say = _silent,
     trace: Say | None = None,
+    federation: Federation | None = None,
 ) -> Access:
     """Make the providers of a resolved profile.
 
     Args:
         logins: directory of the cache of ``aws login``.
+        federation: the sign-in with SAML or OIDC, for a profile that has one.
     """
 
     @functools.cache
@@ -100,7 +143,7 @@ def compose(
         return Clients(profile, trace)
 
     sts = StsClients(clients, profile.sts_region)
-    parts = _Parts(profile, cache, logins, clients, sts, _mfa(profile, prompt), now, warn, debug, trace)
+    parts = _Parts(profile, cache, logins, clients, sts, _mfa(profile, prompt), now, warn, debug, trace, federation)
     source = parts.source()
     # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
     user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, now)
@@ -108,7 +151,12 @@ def compose(
     if profile.refresh:
         provider = _RefreshFirst(provider)
     asked = provider if provider is source else MemoryProvider(provider, now)
-    return Access(profile, asked, user, clients, traced=trace is not None)
+    access = Access(profile, asked, user, clients, traced=trace is not None)
+    if federation is not None and isinstance(profile.source, FederatedSource) and profile.source.kind == "saml":
+        access.offered_roles = parts.saml_provider(profile.source, federation).offered_roles
+    if federation is not None:
+        access.sign_in = federation.sign_in
+    return access
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +171,7 @@ class _Parts:
     warn: Say
     debug: Say
     trace: Say | None
+    federation: Federation | None = None
 
     def source(self) -> Provider:
         """Where the first credentials come from."""
@@ -131,6 +180,8 @@ class _Parts:
             return KeyProvider(source)
         if isinstance(source, NoSource):
             return MissingProvider(source)
+        if isinstance(source, FederatedSource):
+            return self._federated(source)
         if source.kind == "login":
             return ConsoleLoginProvider(
                 self.profile, source, self.logins, self.cache, self.clients, self.now, self.warn, self.debug
@@ -144,6 +195,37 @@ class _Parts:
             "endpoint": self._endpoint(),
         }
         return self._cached(fetched, source.kind, inputs)
+
+    def _federated(self, source: FederatedSource) -> Provider:
+        federation = self.federation
+        if federation is None:
+            message = f"profile {self.profile.name} needs a sign-in, which is not possible here"
+            return MissingProvider(NoSource(message, f"run: aws-runas login {self.profile.name}"))
+        inner: Provider
+        if source.kind == "oidc" and source.role is not None:
+            inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, self.now)
+        else:
+            inner = self.saml_provider(source, federation)
+        return self._cached(inner, source.kind, self._federated_inputs(source))
+
+    def saml_provider(self, source: FederatedSource, federation: Federation) -> SamlProvider:
+        """What trades a SAML response for credentials, and knows which roles are offered."""
+        partition = self.profile.partition
+        return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.now)
+
+    def _federated_inputs(self, source: FederatedSource) -> dict[str, object]:
+        return {
+            "url": source.url,
+            "process": source.process.value if source.process else "",
+            "provider": source.provider,
+            "user": source.login_name,
+            "client": source.client_id,
+            "role": _role_inputs(source.role) if source.role else "",
+            "principal": source.principal_arn or "",
+            "duration": source.duration.value,
+            "region": self.profile.sts_region,
+            "endpoint": self._endpoint(),
+        }
 
     def session(self, user: Provider) -> Provider:
         """The session token; keys that are temporary already stand for themselves."""
@@ -163,7 +245,7 @@ class _Parts:
             if others:
                 return RefusedProvider(refused_duration(last, "another role"))
             if (isinstance(source, KeySource) and source.session_token) or (
-                isinstance(source, ResolverSource) and source.kind != "process"
+                isinstance(source, FederatedSource) or (isinstance(source, ResolverSource) and source.kind != "process")
             ):
                 return RefusedProvider(refused_duration(last, "temporary keys"))
             return self._role(user, first, self.mfa, self._source_identity())
@@ -212,6 +294,8 @@ class _Parts:
         source = self.profile.source
         if isinstance(source, KeySource):
             return source.access_key_id
+        if isinstance(source, FederatedSource):
+            return [source.kind, self._federated_inputs(source)]
         return [source.kind, source.identity] if isinstance(source, ResolverSource) else ""
 
 

@@ -35,6 +35,20 @@ class StsClients:
                 self._client = self._clients().client("sts", self._region, self._current)
         return self._client
 
+    def unsigned(self, region: str | None = None) -> Any:
+        """The client, for the calls that no credentials sign.
+
+        Args:
+            region: another one than usual, for a role of another partition.
+        """
+        if region is not None and region != self._region:
+            return self._clients().client("sts", region, _no_credentials)
+        return self.signed_by(Credentials("", ""))
+
     def _current(self) -> Credentials:
         found: Credentials = self._signing.credentials
         return found
+
+
+def _no_credentials() -> Credentials:
+    return Credentials("", "")

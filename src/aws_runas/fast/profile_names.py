@@ -18,6 +18,8 @@ def profile_names(environ: "Mapping[str, str]") -> list[str]:
         path = environ.get(variable) or os.path.join("~", ".aws", default)
         for heading in _headings(os.path.expanduser(os.path.expandvars(path))):
             name = _name(heading) if default == "config" else heading
+            if name.startswith(("https://", "http://")):
+                continue  # has the password of an identity provider
             if name:
                 found[name] = None
     return list(found)

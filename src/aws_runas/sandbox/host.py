@@ -28,12 +28,9 @@ from aws_runas.sandbox.fleet import Fleet
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import http
-from aws_runas.sandbox.services.console_signin import PATHS as CONSOLE_PATHS
-from aws_runas.sandbox.services.console_signin import ConsoleSignIn
 from aws_runas.sandbox.services.control import PREFIX, Control
 from aws_runas.sandbox.services.data_channel import DataChannels
 from aws_runas.sandbox.services.databases import Databases
-from aws_runas.sandbox.services.ecr import Registries
 from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
@@ -84,7 +81,6 @@ class Host:
             self._wait_for if options.kms else lambda _: None,
         )
         self.fleet = Fleet(options, directory, self.instances)
-        registries = Registries(self.clock, lambda *call: self.gateway.authorize(*call))
         databases = Databases(self.moto, self._wait_for)
         self.gateway = Gateway(
             self.moto,
@@ -95,8 +91,6 @@ class Host:
                 "ssm": self.fleet.before(Databases.redirected(self.ssm.call)),
                 "rds": databases.call,
                 "elasticache": databases.call,
-                "ecr": registries.private,
-                "ecr-public": registries.public,
                 "ecs": Ecs(options.region, self.ssm.open_session).call,
                 "ec2-instance-connect": InstanceConnect(self.instances).call,
             },
@@ -108,9 +102,6 @@ class Host:
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.sign_in = SignIn(self.keys, self.clock, lambda: self.state.faults.signin_fails, self.gateway.note)
         self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
-        self.console = ConsoleSignIn(
-            self.keys, self.clock, lambda: self.state.faults.federation_get_only, self.gateway.note
-        )
         self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         self._token = token
         commands = HostCommands(
@@ -143,8 +134,6 @@ class Host:
             return self.channels.create(request)
         if request.path == "/federation/credentials":
             return self.portal.handle(request)
-        if request.path in CONSOLE_PATHS:
-            return self.console.handle(request)
         if request.path == SIGN_IN_PATH:
             return self.sign_in.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)

@@ -1,1 +1,1 @@
-"""Signing in: browser, device code and their protocols as machines without I/O, and what drives them."""
+"""Signing in: browser, device code, SAML and OIDC as machines without I/O, and what drives them."""

@@ -59,7 +59,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Return the list; roles and devices are asked of IAM with the user's own keys."""
+    """Return the list. Roles and devices are asked of IAM with the user's own keys, SAML roles of the provider."""
     if options.what == "profiles":
         names = sorted(env.profile_names())
         return Result(stdout=as_json({"profiles": names}) if options.json else _lines(names))
@@ -79,6 +79,10 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _roles(access: Access, *, as_document: bool) -> Result:
+    if access.offered_roles is not None:
+        roles = access.offered_roles()
+        note = "" if roles else "aws-runas: the identity provider offers no AWS role\n"
+        return Result(stdout=as_json({"roles": list(roles)}) if as_document else _lines(roles), stderr=note)
     from aws_runas.identity.roles import own_roles
 
     _, found = own_roles(access)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from aws_runas.cli.parsing.help import commands
 from aws_runas.cli.parsing.parser import build_parser, load
-from aws_runas.console.services import WORDS
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
@@ -30,13 +29,10 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "sandbox": ("program",),
     "run": ("profile", "nothing"),
     "cp": ("profile", "nothing"),
-    "console": ("profile", WORDS),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
     "init": (SHELLS,),
     "help": (COMMAND_NAMES,),
     "version": (),
-    "token": (("rds", "eks"), "profile", "nothing"),
-    "ecr": (("login",), "profile", "nothing"),
     "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "tunnel"),
     "fleet": (("run", "status", "output", "cancel", "list"), "profile", "nothing"),
 }
@@ -50,7 +46,6 @@ VALUES = {
         "AWS-StartSSHSession",
         "SSM-SessionManagerRunShell",
     ),
-    "--client": ("docker", "podman", "finch", "nerdctl", "buildah", "skopeo", "helm"),
     "--sessions": ("auto", "1", "2", "4", "8"),
 }
 
@@ -119,7 +114,7 @@ def _flags(parser: argparse.ArgumentParser) -> tuple[Flag, ...]:
         if not action.option_strings or action.help == argparse.SUPPRESS:
             continue
         values = next((VALUES[name] for name in action.option_strings if name in VALUES), ())
-        flags.append(Flag(tuple(action.option_strings), action.nargs not in (0, "?"), _one_line(action.help), values))
+        flags.append(Flag(tuple(action.option_strings), action.nargs != 0, _one_line(action.help), values))
     return tuple(flags)
 
 

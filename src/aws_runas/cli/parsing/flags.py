@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 CREDENTIAL = "credential"
+SIGN_IN = "sign-in"
 PROGRAM = "program"
 QUESTION = "question"
 SERVER = "server"
 OTHER = "other"
 GROUPS = {
     CREDENTIAL: "Credential flags",
+    SIGN_IN: "SAML and OIDC flags",
     PROGRAM: "Program and output flags",
     QUESTION: "Question flags",
     SERVER: "Server flags",
@@ -158,6 +160,36 @@ FLAGS = (
         "ARN",
         "Managed policy that narrows the role session (repeatable)",
     ),
+    Flag(SIGN_IN, "S", "saml-url", "saml_url", "text", "URL", "Address of the SAML sign-in page"),
+    Flag(SIGN_IN, "W", "web-url", "web_url", "text", "URL", "Address of the OIDC identity provider"),
+    Flag(
+        SIGN_IN,
+        "R",
+        "provider",
+        "provider",
+        "text",
+        "NAME",
+        "How to sign in: browser, form, keycloak, process, azuread",
+    ),
+    Flag(SIGN_IN, "U", "username", "username", "text", "NAME", "User name at the identity provider"),
+    Flag(
+        SIGN_IN,
+        "P",
+        "password",
+        "password",
+        "text",
+        "PASSWORD",
+        "Password at the identity provider; other users see it in ps, so use RUNAS_PASSWORD instead",
+    ),
+    Flag(SIGN_IN, "C", "web-client", "web_client", "text", "ID", "OIDC client id"),
+    Flag(SIGN_IN, "T", "web-redirect", "web_redirect", "text", "URI", "OIDC redirect URI"),
+    Flag(SIGN_IN, "I", "saml-entityid", "saml_entity_id", "text", "ID", "SAML entity id; accepted, has no effect yet"),
+    Flag(
+        SIGN_IN, "J", "jump-role", "jump_role", "text", "ARN", "Role assumed by SAML or OIDC before the profile's role"
+    ),
+    Flag(
+        SIGN_IN, "t", "mfa-type", "mfa_type", "text", "TYPE", "Second factor: none, auto, code or push (default auto)"
+    ),
     Flag(
         PROGRAM,
         "E",
@@ -284,6 +316,16 @@ class GlobalFlags:
     session_policy_arns: tuple[str, ...] = ()
     mfa_process: str | None = None
     pick: bool = False  # also set by the --pick of a session command, which chooses a target
+    saml_url: str | None = None
+    web_url: str | None = None
+    web_client: str | None = None
+    web_redirect: str | None = None
+    provider: str | None = None
+    username: str | None = None
+    password: str | None = None
+    saml_entity_id: str | None = None
+    jump_role: str | None = None
+    mfa_type: str | None = None
 
     def __repr__(self) -> str:
-        return "GlobalFlags(...)"  # may hold an MFA code
+        return "GlobalFlags(...)"  # may hold an MFA code or a password

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from aws_runas import __version__
-from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, GROUPS, OTHER
+from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, GROUPS, OTHER, SIGN_IN
 from aws_runas.cli.parsing.parser import COMMANDS, Command, Parser, build_parser, commands, load
 
 PROGRAM = "aws-runas"
@@ -86,8 +86,9 @@ def _command_page(name: str, module: Command, parser: Parser, width: int, *, own
         if name == "exec":
             shown = [(title, flags(parser, group)) for group, title in GROUPS.items() if group != OTHER]
         else:
-            shown = [(GROUPS[CREDENTIAL], flags(parser, CREDENTIAL))]
-        others = [row for group in GROUPS if group != CREDENTIAL and name != "exec" for row in flags(parser, group)]
+            shown = [(GROUPS[group], flags(parser, group)) for group in (CREDENTIAL, SIGN_IN)]
+        rest = [group for group in GROUPS if group not in (CREDENTIAL, SIGN_IN) and name != "exec"]
+        others = [row for group in rest for row in flags(parser, group)]
         shown.append((GROUPS[OTHER], others or flags(parser, OTHER)))
         parts += [_section(title, found, width) for title, found in shown if found]
     aliases = _alias_names(name)
@@ -128,8 +129,7 @@ def spelling(action: argparse.Action) -> str:
     text = ", ".join(letters + names)
     if action.nargs != 0:
         metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper().replace("_", "-")
-        value = f"={metavar}" if names else f" {metavar}"
-        text += f"[{value}]" if action.nargs == "?" else value
+        text += f"={metavar}" if names else f" {metavar}"
     return text if letters else "    " + text
 
 

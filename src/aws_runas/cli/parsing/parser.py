@@ -11,7 +11,7 @@ from typing import NoReturn, Protocol, cast
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
-from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, OTHER, Flag, GlobalFlags
+from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, OTHER, SIGN_IN, Flag, GlobalFlags
 from aws_runas.cli.parsing.scanner import Known, Scanned, scan
 from aws_runas.config.durations import ROLE_RANGE, SESSION_TOKEN_RANGE, check_range, parse_duration
 from aws_runas.errors import UsageError
@@ -183,6 +183,8 @@ def build_parser(command: str, module: Command) -> Parser:
         conflict_handler="resolve",
     )
     accepted = (*getattr(module, "ACCEPTS", (CREDENTIAL,)), OTHER)
+    if CREDENTIAL in accepted:
+        accepted += (SIGN_IN,)
     for flag in FLAGS:
         if flag.group in accepted or flag.long in accepted:
             _add(parser, flag)
@@ -196,7 +198,7 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
     for action in parser._actions:
         spelling = max(action.option_strings, key=len, default="")
         for name in action.option_strings:
-            known[name] = Known(spelling, action.nargs not in (0, "?"), action.nargs == "?")
+            known[name] = Known(spelling, action.nargs != 0)
     return known
 
 
@@ -251,7 +253,7 @@ def _unsuitable(long: str, command: str) -> UsageError:
     flag = next(flag for flag in FLAGS if flag.long == long)
     if long == "port":
         works += ["--ec2", "--ecs"]
-    elif flag.group != CREDENTIAL:
+    elif flag.group not in (CREDENTIAL, SIGN_IN):
         works.insert(0, "exec")
     places = f"{', '.join(works[:-1])} and {works[-1]}" if len(works) > 1 else "".join(works)
     return UsageError(f"{flag.name} does not work with {command}; it works with {places}", code="flag-unsuitable")

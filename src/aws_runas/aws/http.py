@@ -1,0 +1,141 @@
+"""Plain HTTP requests to identity providers, with botocore's TLS and proxy settings. Redirects are not followed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.parse import urlsplit
+
+from aws_runas import __version__
+from aws_runas.aws.errors import connection_failed
+from aws_runas.config.profile import Profile
+from aws_runas.errors import CredentialsError
+
+CONNECT_TIMEOUT = 10  # seconds
+READ_TIMEOUT = 60  # seconds; a login page may wait for another service
+MAX_BODY = 4 * 1024 * 1024  # bytes read of a response
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A response.
+
+    Args:
+        headers: names in lower case; of repeated ones the last.
+        body: at most MAX_BODY bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def text(self) -> str:
+        """The body as text, by the charset that it names, else UTF-8."""
+        message = Message()
+        message["content-type"] = self.headers.get("content-type", "")
+        charset = str(message.get_content_charset() or "utf-8")
+        try:
+            return self.body.decode(charset, "replace")
+        except LookupError:
+            return self.body.decode("utf-8", "replace")
+
+
+class HttpClient:
+    """Sends requests; keeps connections and cookies.
+
+    Args:
+        profile: says which certificates are trusted.
+        cookies: filled and sent; None for no cookies.
+    """
+
+    def __init__(self, profile: Profile, cookies: CookieJar | None = None) -> None:
+        self._profile = profile
+        self._cookies = cookies
+        self._sessions: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def send(
+        self, method: str, url: str, *, form: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        """Send one request.
+
+        Args:
+            form: a body of type application/x-www-form-urlencoded.
+            headers: more of them.
+
+        Raises:
+            CredentialsError: no connection, or an answer that is not HTTP.
+        """
+        from botocore import exceptions
+        from botocore.awsrequest import AWSPreparedRequest
+
+        sent = {"User-Agent": f"aws-runas/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
+        if form is not None:
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        cookie_request = urllib.request.Request(url, headers=dict(sent), method=method)  # noqa: S310 - not opened
+        if self._cookies is not None:
+            self._cookies.add_cookie_header(cookie_request)
+            cookie = cookie_request.get_header("Cookie")
+            sent |= {"Cookie": cookie} if cookie else {}
+        call = f"sign-in at {urlsplit(url).hostname}"
+        body = None if form is None else form.encode()
+        try:
+            answer = self._session(url).send(AWSPreparedRequest(method, url, sent, body, True))
+            content = _read(answer)
+        except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+            raise connection_failed(call, CredentialsError, error) from None
+        except Exception as error:  # urllib3 and http.client fail in many ways where an answer is odd
+            raise CredentialsError(
+                f"{call}: the answer cannot be read ({type(error).__name__})",
+                code="idp-answer-invalid",
+                hint="check the address in the profile",
+            ) from None
+        if self._cookies is not None:
+            # of repeated headers, botocore's own keep only a joined line
+            self._cookies.extract_cookies(_CookieAnswer(answer.raw.headers), cookie_request)  # type: ignore[arg-type]
+        return HttpAnswer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content)
+
+    def _session(self, url: str) -> Any:
+        from botocore.httpsession import URLLib3Session
+        from botocore.utils import get_environ_proxies
+
+        from aws_runas.aws.direct import ca_bundle
+
+        parts = urlsplit(url)
+        key = f"{parts.scheme}://{parts.netloc}"
+        with self._lock:
+            if key not in self._sessions:
+                self._sessions[key] = URLLib3Session(
+                    verify=ca_bundle(self._profile) or True,
+                    proxies=get_environ_proxies(url),
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                )
+            return self._sessions[key]
+
+
+class _CookieAnswer:
+    """What http.cookiejar reads of a response."""
+
+    def __init__(self, headers: Any) -> None:
+        self._message = Message()
+        for value in headers.getlist("set-cookie"):
+            self._message["Set-Cookie"] = value
+
+    def info(self) -> Message:
+        return self._message
+
+
+def _read(answer: Any) -> bytes:
+    content = bytearray()
+    with contextlib.closing(answer.raw):
+        for part in answer.raw.stream(64 * 1024, decode_content=True):
+            content += part
+            if len(content) > MAX_BODY:
+                break
+    return bytes(content[:MAX_BODY])

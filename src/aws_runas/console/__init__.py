@@ -1,1 +1,0 @@
-"""Addresses that sign in to the AWS console: pure construction, and the rules of who may sign in how."""

@@ -1,0 +1,87 @@
+"""What STS says of SAML responses and ID tokens, in words that name what was sent and what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_runas.aws.errors import aws_code, aws_message
+from aws_runas.config.durations import format_duration
+from aws_runas.config.profile import Setting
+from aws_runas.errors import CredentialsError
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a call sent, for messages.
+
+    Args:
+        what: "SAML response" or "ID token".
+        role_arn: that was asked for.
+        duration: that was asked for, in seconds.
+        facts: lines such as ``audience urn:amazon:webservices``: what trust policies compare.
+    """
+
+    what: str
+    role_arn: str
+    duration: Setting[int]
+    facts: Sequence[str]
+
+
+def explain(error: CredentialsError, sent: Sent) -> CredentialsError:
+    """Return the error that a person can act on.
+
+    Args:
+        error: of `aws.sts`, its cause from AWS.
+    """
+    code, message = aws_code(error), aws_message(error)
+    facts = tuple(f"sent: {fact}" for fact in sent.facts)
+    if code == "ExpiredTokenException":
+        return CredentialsError(
+            f"AWS says that the {sent.what} has expired: {message}",
+            code="assertion-expired",
+            hint="sign in again; if that does not help, set this machine's clock",
+        )
+    if code == "IDPRejectedClaim":
+        return CredentialsError(
+            f"the identity provider rejected the {sent.what}: {message}",
+            code="identity-rejected",
+            hint="sign in again, or ask the provider's administrators",
+            details=facts,
+        )
+    if code == "InvalidIdentityToken":
+        return CredentialsError(
+            f"AWS does not accept the {sent.what}: {message}",
+            code="identity-invalid",
+            hint="compare what was sent with the provider in IAM: its ARN, audience and certificate",
+            details=facts,
+        )
+    if code == "IDPCommunicationError":
+        return CredentialsError(
+            f"AWS cannot reach the identity provider: {message}", code="idp-unreachable", hint="try again in a moment"
+        )
+    if code == "AccessDenied":
+        return CredentialsError(
+            f"not allowed to assume {sent.role_arn} with this {sent.what}: {message}",
+            code="role-denied",
+            hint="the role's trust policy must name the provider, and its conditions must match",
+            details=facts,
+        )
+    return _limits(error, sent, code, message)
+
+
+def _limits(error: CredentialsError, sent: Sent, code: str, message: str) -> CredentialsError:
+    if code == "PackedPolicyTooLarge":
+        return CredentialsError(
+            f"session policies and tags are too large: {message}",
+            code="packed-policy-too-large",
+            hint="use shorter policies, or have the identity provider send fewer tags",
+        )
+    if "MaxSessionDuration" in message or "DurationSeconds" in message:
+        wanted = format_duration(sent.duration.value)
+        return CredentialsError(
+            f"{sent.role_arn} does not allow {wanted} ({sent.duration.origin}): {message}",
+            code="role-duration-refused",
+            hint="ask for less with -a, or raise the role's maximum session duration",
+        )
+    return error

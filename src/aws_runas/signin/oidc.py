@@ -1,0 +1,431 @@
+"""OpenID Connect without I/O: addresses, requests, and what answers mean; code with PKCE, and device flow.
+
+The ID token came from the token endpoint over TLS, so its claims are checked and its signature is not; AWS checks it.
+
+Source: OpenID Connect Core 1.0, sections 3.1.2, 3.1.3.7 and 12; Discovery 1.0, section 4; RFC 6749; RFC 7636; RFC 8628.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from aws_runas.errors import CredentialsError
+from aws_runas.redact import printable
+
+DISCOVERY = "/.well-known/openid-configuration"
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
+POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
+SLOWER = 5.0  # seconds more after each slow_down, RFC 8628 3.5
+MAX_TEXT = 300  # characters of the provider's own words that are shown
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Claims = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityProvider:
+    """What discovery says.
+
+    Args:
+        device_endpoint: "" where there is no device flow.
+    """
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    device_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """This application at the provider.
+
+    Args:
+        secret: None for a public client.
+    """
+
+    client_id: str
+    scopes: tuple[str, ...]
+    secret: str | None = field(default=None, repr=False)
+
+    def authenticate(self) -> dict[str, str]:
+        """Return the parameters that say who asks."""
+        values = {"client_id": self.client_id}
+        return values | ({"client_secret": self.secret} if self.secret else {})
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """A checked ID token.
+
+    Args:
+        encoded: as AWS takes it.
+        expires: seconds since the epoch.
+    """
+
+    encoded: str = field(repr=False)
+    issuer: str
+    audience: str
+    subject: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """An answer of the token endpoint."""
+
+    id_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+
+
+def issuer_of(url: str) -> str:
+    """Return the issuer of an address: as it is, or what the Go tool's addresses stand for.
+
+    Args:
+        url: ``web_identity_auth_url``.
+    """
+    parts = urlsplit(url)
+    host, path = parts.hostname or "", parts.path.rstrip("/")
+    if host.endswith((".microsoftonline.com", ".microsoftonline.us")):
+        path = re.sub(r"/oauth2/v2\.0$", "/v2.0", path)
+    elif host.endswith((".okta.com", ".oktapreview.com", ".okta-emea.com")) and path == "/oauth2":
+        path = ""
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def discovery_address(issuer: str) -> str:
+    """Return the address of a provider's configuration."""
+    return issuer.rstrip("/") + DISCOVERY
+
+
+def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
+    """Read a provider's configuration.
+
+    Args:
+        issuer: that was asked for.
+
+    Raises:
+        CredentialsError: it is none, or another issuer's.
+    """
+    asked = discovery_address(issuer)
+    document = _object(text) if status == 200 else None
+    if document is None:
+        reason = f"answers {status}" if status != 200 else "is not JSON"
+        raise _discovery(f"{asked} {reason}")
+    found = str(document.get("issuer", ""))
+    if found.rstrip("/") != issuer.rstrip("/") and "{tenantid}" not in found:
+        raise _discovery(f"{asked} is the configuration of {printable(found)[:MAX_TEXT] or 'nobody'}")
+    provider = IdentityProvider(
+        issuer=found,
+        authorization_endpoint=str(document.get("authorization_endpoint", "")),
+        token_endpoint=str(document.get("token_endpoint", "")),
+        device_endpoint=str(document.get("device_authorization_endpoint") or ""),
+    )
+    for name in ("authorization_endpoint", "token_endpoint", "device_endpoint"):
+        value = getattr(provider, name)
+        if not is_safe(value) and (value or name != "device_endpoint"):
+            raise _discovery(f"{asked} has no https address as {name}")
+    return provider
+
+
+def _discovery(message: str) -> CredentialsError:
+    return CredentialsError(
+        message,
+        code="oidc-discovery-failed",
+        hint="check web_identity_auth_url, or set web_identity_issuer to the provider's issuer",
+    )
+
+
+def is_safe(url: str) -> bool:
+    """Return True for https, and for http on this machine."""
+    try:
+        parts = urlsplit(url)
+        return (parts.scheme == "https" and bool(parts.hostname)) or (
+            parts.scheme == "http" and parts.hostname in LOOPBACK
+        )
+    except ValueError:
+        return False
+
+
+def is_loopback(redirect_uri: str) -> bool:
+    """Return True if a redirect URI leads to a listener of ours."""
+    try:
+        parts = urlsplit(redirect_uri)
+        return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    except ValueError:
+        return False
+
+
+def authorization_address(
+    provider: IdentityProvider,
+    client: Client,
+    redirect_uri: str,
+    *,
+    state: str,
+    nonce: str,
+    challenge: str,
+    login_hint: str = "",
+) -> str:
+    """Return the address that the browser opens.
+
+    Source: RFC 6749, section 4.1.1; RFC 7636, section 4.3; OIDC Core 3.1.2.1.
+    """
+    values = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": redirect_uri,
+        "scope": " ".join(client.scopes),
+        "state": state,
+        "nonce": nonce,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    values |= {"login_hint": login_hint} if login_hint else {}
+    if "offline_access" in client.scopes:
+        values["prompt"] = "consent"  # OIDC Core 11: without it, offline_access is ignored
+    separator = "&" if urlsplit(provider.authorization_endpoint).query else "?"
+    return provider.authorization_endpoint + separator + urlencode(values)
+
+
+def read_redirect(url: str, state: str) -> str:
+    """Return the code of the address that the browser was led to.
+
+    Raises:
+        CredentialsError: it has another state, or the provider refused.
+    """
+    import hmac
+
+    parts = urlsplit(url)
+    values = dict(parse_qsl(parts.query or parts.fragment))
+    if not hmac.compare_digest(values.get("state", "").encode(), state.encode()):
+        raise CredentialsError(
+            "the answer of the identity provider belongs to another sign-in",
+            code="login-state-mismatch",
+            hint="sign in again",
+        )
+    if "code" not in values:
+        raise denied(values.get("error", "no code"), values.get("error_description", ""))
+    return values["code"]
+
+
+def denied(error: str, description: str) -> CredentialsError:
+    """The error for a sign-in that the user or the provider refused."""
+    words = printable(" ".join(description.split()))[:MAX_TEXT] or printable(error)[:MAX_TEXT]
+    return CredentialsError(
+        f"the identity provider did not sign you in: {words}", code="login-denied", hint="try again"
+    )
+
+
+def code_grant(client: Client, code: str, redirect_uri: str, verifier: str) -> str:
+    """Return the form that trades the code for tokens."""
+    values = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+    return urlencode(values | client.authenticate())
+
+
+def refresh_grant(client: Client, refresh_token: str) -> str:
+    """Return the form that trades a refresh token for tokens."""
+    values = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": " ".join(client.scopes)}
+    return urlencode(values | client.authenticate())
+
+
+def device_grant(client: Client, device_code: str) -> str:
+    """Return the form that asks whether the user has signed in."""
+    return urlencode({"grant_type": DEVICE_GRANT, "device_code": device_code} | client.authenticate())
+
+
+def device_request(client: Client) -> str:
+    """Return the form that begins a device flow."""
+    return urlencode({"scope": " ".join(client.scopes)} | client.authenticate())
+
+
+def error_of(text: str) -> tuple[str, str]:
+    """Return the error and its description of an answer that is one; both may be empty."""
+    document = _object(text) or {}
+    return str(document.get("error") or ""), str(document.get("error_description") or "")
+
+
+def read_tokens(status: int, text: str) -> Tokens:
+    """Read an answer of the token endpoint.
+
+    Raises:
+        CredentialsError: it refuses, or has no ID token.
+    """
+    document = _object(text)
+    if status != 200 or document is None:
+        error, description = error_of(text)
+        words = printable(" ".join((description or error or f"it answers {status}").split()))[:MAX_TEXT]
+        raise CredentialsError(
+            f"the identity provider gives no token: {words}",
+            code="oidc-token-refused",
+            hint="check web_identity_client_id, web_identity_redirect_uri and whether a client secret is needed",
+        )
+    id_token, refresh_token = document.get("id_token"), document.get("refresh_token")
+    if not isinstance(id_token, str) or not id_token:
+        raise token_invalid("the answer has none", "web_identity_scopes must include openid")
+    return Tokens(id_token, refresh_token if isinstance(refresh_token, str) and refresh_token else None)
+
+
+def check_id_token(encoded: str, provider: IdentityProvider, client: Client, nonce: str | None, now: float) -> IdToken:
+    """Check the claims of an ID token.
+
+    Args:
+        nonce: of the authorization request; None for the device flow and a refresh, which have none.
+        now: seconds since the epoch.
+
+    Raises:
+        CredentialsError: a claim is missing or wrong; the message names it.
+    """
+    claims = _claims(encoded)
+    issuer, expires = str(claims.get("iss", "")), claims.get("exp")
+    wanted = provider.issuer.replace("{tenantid}", str(claims.get("tid", "")))
+    if issuer != wanted:
+        raise token_invalid(f"iss is {printable(issuer)[:MAX_TEXT]}, not {wanted}")
+    named = claims.get("aud")
+    audiences = [str(each) for each in named] if isinstance(named, list) else [str(named)]
+    if client.client_id not in audiences:
+        raise token_invalid(f"aud is {printable(', '.join(audiences))[:MAX_TEXT]}, not {client.client_id}")
+    if len(audiences) > 1 and claims.get("azp") not in (None, client.client_id):
+        raise token_invalid("azp is another client")
+    if not isinstance(expires, (int, float)) or isinstance(expires, bool):
+        raise token_invalid("exp is missing")
+    if expires <= now - CLOCK_SKEW:
+        raise token_invalid("it has expired", "check this machine's clock")
+    if nonce is not None and claims.get("nonce") != nonce:
+        raise token_invalid("nonce is not the one that was sent")
+    return IdToken(encoded, issuer, client.client_id, str(claims.get("sub", "")), float(expires))
+
+
+def read_id_token(encoded: str) -> IdToken:
+    """Read an ID token that was checked before, for messages and its expiry.
+
+    Raises:
+        CredentialsError: it is none.
+    """
+    claims = _claims(encoded)
+    expires = claims.get("exp")
+    named = claims.get("aud")
+    audience = ", ".join(map(str, named)) if isinstance(named, list) else str(named)
+    end = float(expires) if isinstance(expires, (int, float)) else 0.0
+    return IdToken(encoded, str(claims.get("iss", "")), audience, str(claims.get("sub", "")), end)
+
+
+def _claims(encoded: str) -> Claims:
+    parts = encoded.split(".")
+    if len(parts) == 3:
+        try:
+            content = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+            document = _object(content.decode("utf-8"))
+        except ValueError:
+            document = None
+        if document is not None:
+            return document
+    raise token_invalid("it is not a JSON web token")
+
+
+def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
+    """The error for an ID token that does not hold."""
+    return CredentialsError(
+        f"the ID token cannot be used: {reason}",
+        code="id-token-invalid",
+        hint=hint or "check web_identity_auth_url and web_identity_client_id",
+    )
+
+
+def _object(text: str) -> Claims | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """What the user needs to sign in on another device.
+
+    Args:
+        address: to open.
+        complete_address: the same with the code in it; "" where there is none.
+        expires_in, interval: seconds.
+    """
+
+    device_code: str = field(repr=False)
+    user_code: str
+    address: str
+    complete_address: str
+    expires_in: float
+    interval: float
+
+
+def read_device_code(status: int, text: str) -> DeviceCode:
+    """Read the answer of the device endpoint.
+
+    Raises:
+        CredentialsError: it refuses.
+    """
+    document = _object(text)
+    code = document.get("device_code") if document and status == 200 else None
+    address = str(document.get("verification_uri", "")) if document else ""
+    if not document or not isinstance(code, str) or not is_safe(address):
+        error, description = error_of(text)
+        raise denied(error or f"the device endpoint answers {status}", description)
+    complete = str(document.get("verification_uri_complete") or "")
+    return DeviceCode(
+        code,
+        printable(str(document.get("user_code", ""))),
+        printable(address),
+        printable(complete) if is_safe(complete) else "",
+        _seconds(document.get("expires_in"), 600.0),
+        _seconds(document.get("interval"), POLL_INTERVAL),
+    )
+
+
+def _seconds(value: object, default: float) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return min(float(value), 3600.0) if is_number and float(value) > 0 else default  # type: ignore[arg-type]
+
+
+class DevicePolling:
+    """When the token endpoint is asked, and what its answers mean.
+
+    Args:
+        now: monotonic seconds; the first attempt is one interval later.
+
+    Attributes:
+        tokens: None while the user signs in.
+    """
+
+    def __init__(self, code: DeviceCode, now: float) -> None:
+        self._interval = code.interval
+        self._deadline = now + code.expires_in
+        self._next = now + code.interval
+        self.tokens: Tokens | None = None
+
+    def next_timer(self) -> float:
+        """Return the moment of the next attempt."""
+        return min(self._next, self._deadline)
+
+    def receive_answer(self, status: int, text: str, now: float) -> None:
+        """Take an answer of the token endpoint.
+
+        Raises:
+            CredentialsError: the user refused, or the code has expired.
+        """
+        error, description = error_of(text)
+        if status == 200:
+            self.tokens = read_tokens(status, text)
+        elif error == "slow_down":
+            self._interval += SLOWER
+        elif error == "expired_token" or (now >= self._deadline and error in ("", "authorization_pending")):
+            raise CredentialsError("the code was not used in time", code="login-timeout", hint="sign in again")
+        elif error not in ("authorization_pending", ""):
+            raise denied(error, description)
+        elif error == "" and status < 500:
+            raise denied(f"the token endpoint answers {status}", description)
+        self._next = now + self._interval

@@ -1,0 +1,246 @@
+"""Drives an OIDC sign-in: the user's own browser and the callback, a driven window, forms, or a device code."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from aws_runas.aws.http import HttpClient
+from aws_runas.config.profile import FederatedSource
+from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.signin import oidc
+from aws_runas.signin.browser import NoBrowser, find_browser, open_address
+from aws_runas.signin.browser_window import Window
+from aws_runas.signin.callback import check_outcome
+from aws_runas.signin.callback_server import CallbackServer
+from aws_runas.signin.context import SignInContext
+from aws_runas.signin.devtools import DevTools, Redirected
+from aws_runas.signin.form_sign_in import FormSettings, sign_in_by_forms
+from aws_runas.signin.form_walk import RedirectFound
+from aws_runas.signin.pkce import Pkce, new_pkce
+
+NONCE_BYTES = 24
+
+
+class RefreshTokens(Protocol):
+    """Where a refresh token is kept: a keyring, or nowhere."""
+
+    def read(self) -> str | None:
+        """Return the token, None for none."""
+
+    def write(self, token: str) -> None:
+        """Keep a token; a keyring that cannot is no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSignIn:
+    """One sign-in.
+
+    Args:
+        http: for discovery and tokens.
+        web: makes a client with cookies, for forms.
+        window: makes the driven window.
+        refresh_tokens: used where the scopes have offline_access.
+    """
+
+    source: FederatedSource
+    context: SignInContext
+    http: HttpClient
+    web: Callable[[], HttpClient]
+    window: Callable[[], Window]
+    forms: FormSettings
+    secret: str | None
+    refresh_tokens: RefreshTokens
+    command: str
+
+    @property
+    def client(self) -> oidc.Client:
+        """This application."""
+        return oidc.Client(self.source.client_id, self.source.scopes, self.secret)
+
+    def provider(self) -> oidc.IdentityProvider:
+        """Ask the provider for its configuration.
+
+        Raises:
+            CredentialsError: it has none.
+        """
+        issuer = self.source.issuer or oidc.issuer_of(self.source.url)
+        answer = self.http.send("GET", oidc.discovery_address(issuer), headers={"Accept": "application/json"})
+        return oidc.read_discovery(answer.status, answer.text(), issuer)
+
+    def refresh(self) -> oidc.IdToken | None:
+        """Use the refresh token that is kept; None if there is none, or it is refused."""
+        token = self.refresh_tokens.read() if "offline_access" in self.source.scopes else None
+        if token is None:
+            return None
+        provider = self.provider()
+        try:
+            tokens = self._token_request(provider, oidc.refresh_grant(self.client, token))
+            found = oidc.check_id_token(tokens.id_token, provider, self.client, None, self.context.now())
+        except CredentialsError as error:
+            self.context.debug(f"refresh token not used: {error.message}")
+            return None
+        self._keep(tokens)
+        return found
+
+    def sign_in(self) -> oidc.IdToken:
+        """Sign in.
+
+        Raises:
+            CredentialsError: it did not work.
+        """
+        provider = self.provider()
+        if self._uses_device(provider):
+            return self._by_device(provider)
+        nonce = base64.urlsafe_b64encode(secrets.token_bytes(NONCE_BYTES)).rstrip(b"=").decode()
+        if self.source.method == "form" or not oidc.is_loopback(self.source.redirect_uri):
+            return self._by_redirect(provider, nonce)
+        return self._by_callback(provider, nonce)
+
+    def _uses_device(self, provider: oidc.IdentityProvider) -> bool:
+        options = self.context.options
+        wanted = options.device_code or self.source.flow == "device"
+        if wanted and not provider.device_endpoint:
+            raise CredentialsError(
+                f"{provider.issuer} has no device flow",
+                code="oidc-device-unsupported",
+                hint="sign in with a browser: web_identity_flow = browser",
+            )
+        if wanted or self.source.flow == "browser" or self.source.method == "form" or not provider.device_endpoint:
+            return wanted
+        return not options.no_browser and isinstance(find_browser(self.context.environ, options.browser), NoBrowser)
+
+    def _by_callback(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
+        pkce = new_pkce()
+        parts = urlsplit(self.source.redirect_uri)
+        host = parts.hostname or "127.0.0.1"
+        port = self.context.options.redirect_port or parts.port or 0
+        with CallbackServer(
+            pkce.state, path=parts.path or "/", hostname=host, port=port, timeout=self.context.options.timeout
+        ) as server:
+            redirect_uri = f"http://{host}:{server.port}{parts.path}"
+            address = self._address(provider, redirect_uri, pkce, nonce)
+            self._open(server.start_address(address), address)
+            success = False
+            try:
+                outcome = check_outcome(server.wait(), self.source.label, self.command)
+                found = self._exchange(provider, outcome.code, redirect_uri, pkce, nonce)
+                success = True
+            finally:
+                server.finish(success=success)
+        return found
+
+    def _by_redirect(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
+        """Sign in where nothing listens at the redirect URI: it is read before it is followed."""
+        pkce = new_pkce()
+        redirect_uri = self.source.redirect_uri
+        address = self._address(provider, redirect_uri, pkce, nonce)
+        if self.source.method == "form":
+            found = sign_in_by_forms(self.source, address, self.web(), self.forms, self.context.debug, redirect_uri)
+        else:
+            self.context.say(f"sign in to {self.source.label} in the browser window")
+            found = self.window().run(DevTools(address, redirect_uri))  # type: ignore[assignment]
+        if not isinstance(found, (RedirectFound, Redirected)):
+            raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="use provider browser")
+        code = oidc.read_redirect(found.url, pkce.state)
+        return self._exchange(provider, code, redirect_uri, pkce, nonce)
+
+    def _address(self, provider: oidc.IdentityProvider, redirect_uri: str, pkce: Pkce, nonce: str) -> str:
+        return oidc.authorization_address(
+            provider,
+            self.client,
+            redirect_uri,
+            state=pkce.state,
+            nonce=nonce,
+            challenge=pkce.challenge,
+            login_hint=self.source.username.value if self.source.username else "",
+        )
+
+    def _open(self, start: str, address: str) -> None:
+        options, say = self.context.options, self.context.say
+        browser = (
+            NoBrowser("--no-browser") if options.no_browser else find_browser(self.context.environ, options.browser)
+        )
+        opened = not isinstance(browser, NoBrowser) and open_address(browser, start, self.context.environ)
+        verb = "if it does not open, open" if opened else "open"
+        say(f"sign in to {self.source.label} in your browser; {verb} this address: {address}")
+
+    def _exchange(
+        self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, nonce: str
+    ) -> oidc.IdToken:
+        form = oidc.code_grant(self.client, code, redirect_uri, pkce.verifier)
+        tokens = self._token_request(provider, form)
+        found = oidc.check_id_token(tokens.id_token, provider, self.client, nonce, self.context.now())
+        self._keep(tokens)
+        return found
+
+    def _token_request(self, provider: oidc.IdentityProvider, form: str) -> oidc.Tokens:
+        answer = self.http.send("POST", provider.token_endpoint, form=form, headers={"Accept": "application/json"})
+        return oidc.read_tokens(answer.status, answer.text())
+
+    def _by_device(self, provider: oidc.IdentityProvider) -> oidc.IdToken:
+        answer = self.http.send("POST", provider.device_endpoint, form=oidc.device_request(self.client))
+        code = oidc.read_device_code(answer.status, answer.text())
+        shown = f"; or open {code.complete_address}" if code.complete_address else ""
+        self.context.say(f"to sign in to {self.source.label}, open {code.address} and enter {code.user_code}{shown}")
+        polling = oidc.DevicePolling(code, self.context.clock())
+        while polling.tokens is None:
+            self.context.sleep(max(0.0, polling.next_timer() - self.context.clock()))
+            form = oidc.device_grant(self.client, code.device_code)
+            answer = self.http.send("POST", provider.token_endpoint, form=form)
+            polling.receive_answer(answer.status, answer.text(), self.context.clock())
+        found = oidc.check_id_token(polling.tokens.id_token, provider, self.client, None, self.context.now())
+        self._keep(polling.tokens)
+        return found
+
+    def _keep(self, tokens: oidc.Tokens) -> None:
+        if tokens.refresh_token is not None and "offline_access" in self.source.scopes:
+            self.refresh_tokens.write(tokens.refresh_token)
+
+
+def client_secret(source: FederatedSource, from_keyring: Callable[[], str | None]) -> str | None:
+    """Return the client secret: of the keyring, of a private file, or as it is written in a private file.
+
+    Raises:
+        ConfigError: others may read the file it is in.
+        CredentialsError: the keyring has none.
+    """
+    setting = source.client_secret
+    if setting is None:
+        return None
+    if setting.value == "keyring":
+        found = from_keyring()
+        if found is None:
+            raise CredentialsError(
+                f"the keyring has no client secret for {source.client_id}",
+                code="client-secret-missing",
+                hint="write web_identity_client_secret = file://PATH of a file with mode 0600",
+            )
+        return found
+    return _private_secret(source, setting.value, setting.origin)
+
+
+def _private_secret(source: FederatedSource, value: str, origin: str) -> str:
+    from pathlib import Path
+
+    is_file = value.startswith("file://")
+    path = Path(value.removeprefix("file://")).expanduser() if is_file else source.client_secret_file
+    try:
+        mode = path.stat().st_mode if path is not None else 0
+        content = path.read_text(encoding="utf-8").strip() if is_file and path is not None else value
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(
+            f"web_identity_client_secret ({origin}): {path}: {reason}", code="client-secret-unreadable"
+        ) from None
+    if mode & 0o077:
+        raise ConfigError(
+            f"web_identity_client_secret ({origin}) is in {path}, which others may read",
+            code="client-secret-exposed",
+            hint=f"run: chmod 600 {path}",
+        )
+    return content

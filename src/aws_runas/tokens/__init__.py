@@ -1,1 +1,0 @@
-"""Tokens for other services: databases, Kubernetes clusters, container registries."""
