@@ -11,10 +11,12 @@ import zlib
 from aws_runas.ssm.command.helper import HELPER, helper_digest, packed_helper
 from aws_runas.ssm.command.shell_helper import SHELL_HELPER, shell_helper_digest
 from aws_runas.ssm.copy.files import file_server_digest, file_server_source
+from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
     "helper": "3a2909015a5d7d4822fa3004527ab1490cfd932c3c4988a5dbf6081ecff94a86",
     "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
+    "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
     "file server": "81b1f8e4910217c04d98f9a09044b7cf0b8d518f66c8721e2a0813b03928e2a4",
 }
 
@@ -23,6 +25,7 @@ def test_the_helpers_are_the_reviewed_ones() -> None:
     assert {
         "helper": helper_digest(),
         "shell helper": shell_helper_digest(),
+        "file server without Python": posix_server_digest(),
         "file server": file_server_digest(),
     } == REVIEWED
 
@@ -31,4 +34,5 @@ def test_what_travels_is_the_constant() -> None:
     assert zlib.decompress(base64.b64decode(packed_helper())).decode() == HELPER
     assert "'''" not in HELPER
     assert SHELL_HELPER.isascii()
+    assert POSIX_SERVER.isascii()
     compile(file_server_source(), "file_server", "exec")

@@ -69,6 +69,7 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if not _is_same_user(writer.get_extra_info("socket")):
+                writer.close()
                 return
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 line = await reader.readline()

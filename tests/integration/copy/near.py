@@ -16,6 +16,8 @@ from aws_runas.ssm.copy import file_server
 from aws_runas.ssm.copy.copying import Copying, CopyRequest, CopyResult
 from aws_runas.ssm.copy.files import Files, RemoteFiles
 from aws_runas.ssm.copy.plan import CopyOptions
+from aws_runas.ssm.copy.posix_files import PosixFiles
+from aws_runas.ssm.copy.posix_server import POSIX_SERVER
 from aws_runas.ssm.copy.protocol import Reply
 
 SERVER = Path(file_server.__file__)
@@ -25,10 +27,16 @@ Hand = Callable[[str, dict[str, object], Reply], Reply]
 class PipeServer:
     """Implements ByteLink with a process on this machine."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, *, python: bool = True) -> None:
         self.process = process
-        self.files = RemoteFiles(self)
+        self.files: RemoteFiles | PosixFiles = RemoteFiles(self) if python else PosixFiles(self)
         self._reading = asyncio.ensure_future(self._read())
+
+    async def ready(self) -> None:
+        """Wait until the server runs."""
+        if isinstance(self.files, PosixFiles):
+            await self.files.tools
+            await self.files.call("info")
 
     async def send(self, data: bytes) -> None:
         assert self.process.stdin is not None
@@ -67,23 +75,32 @@ class NearSessions:
     """Implements copying.Sessions.
 
     Args:
+        programs: directory with the only programs of an instance without Python; None for an instance with it.
         hand: damages replies; None for honest ones.
         lose: worker number -> replies after which its server is killed.
     """
 
     carrier = "near"
 
-    def __init__(self, hand: Hand | None = None, lose: dict[int, int] | None = None) -> None:
+    def __init__(
+        self, hand: Hand | None = None, lose: dict[int, int] | None = None, programs: Path | None = None
+    ) -> None:
+        self._programs = programs
         self._hand = hand
         self._lose = dict(lose or {})
         self.servers: list[PipeServer] = []
 
     async def _open(self) -> Files:
+        words, environ = [sys.executable, "-I", "-S", str(SERVER)], dict(os.environ)
+        if self._programs is not None:
+            words = [str(self._programs / "sh"), "-c", POSIX_SERVER]
+            environ["PATH"] = str(self._programs)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(SERVER), stdin=PIPE, stdout=PIPE, start_new_session=True
+            *words, stdin=PIPE, stdout=PIPE, start_new_session=True, env=environ
         )
-        server = PipeServer(process)
+        server = PipeServer(process, python=self._programs is None)
         self.servers.append(server)
+        await server.ready()
         limit = self._lose.get(len(self.servers) - 1)
         hand = self._hand
         if limit is not None:

@@ -256,12 +256,3 @@ def test_the_digest_is_in_the_log_and_the_content_is_not(sandbox: Sandbox, tmp_p
     done = _cp(sandbox, "-v", "my-profile", str(tmp_path / "f"), f"web:{tmp_path}/there")
     assert file_server_digest().encode() in done.stderr
     assert b"secret-content" not in done.stderr
-
-
-def test_without_python_on_the_instance_cp_says_what_is_missing(sandbox: Sandbox, tmp_path: Path) -> None:
-    requires.program("busybox")
-    (tmp_path / "f").write_bytes(b"x")
-    done = _cp(sandbox, "-q", "my-profile", str(tmp_path / "f"), f"busybox:{tmp_path}/there")
-    assert done.returncode == 6
-    assert b"Python 3.6" in done.stderr
-    assert not (tmp_path / "there").exists()

@@ -80,6 +80,19 @@ def test_the_first_error_stops_what_was_not_sent(fleet: Sandbox, runas: RunAs) -
     assert states == ["failed"] + ["not-run"] * (COUNT - 1)
 
 
+@pytest.mark.parametrize("output", ["table", "text", "json", "jsonl"])
+def test_control_sequences_of_a_machine_reach_the_terminal_escaped(fleet: Sandbox, runas: RunAs, output: str) -> None:
+    evil = r"printf '\033[2J\033]0;title\007\302\2332J\177\342\200\256\rover'; printf '\033[31m' >&2; exit 1"
+    words = ("fleet", "--on", "Name:fleet-000", "-O", output, "my-profile", "--", evil)
+    done = runas(fleet, *words)
+    shown = done.stdout + done.stderr.replace(b"\r\033[K", b"")
+    assert (b"title" if output == "table" else b"over") in shown  # the table has the beginning of the first line
+    for bad in (b"\033", b"\007", b"\302\233", b"\177", b"\342\200\256", b"\r"):
+        assert bad not in shown
+    if output == "jsonl":
+        assert json.loads(done.stdout)["stdout"] == "\033[2J\033]0;title\007\x9b2J\x7f\u202e\rover"
+
+
 def test_long_output_comes_whole(fleet: Sandbox, runas: RunAs, tmp_path: Path) -> None:
     command = "i=0; while [ $i -lt 5000 ]; do echo line $i of a long log; i=$((i+1)); done"
     done = runas(

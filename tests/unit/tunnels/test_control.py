@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import stat
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import pytest
 
 from aws_runas.errors import ConfigError, SessionError
 from aws_runas.tunnels.control import ControlServer, Reply, ask, is_running
+from tests.support import requires
 
 
 async def answer(request: Mapping[str, object]) -> Reply:
@@ -80,3 +82,38 @@ def test_second_process_is_refused_and_a_stale_socket_replaced(tmp_path: Path) -
 def test_nobody_there_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="no tunnels are up"):
         ask(tmp_path / "nothing", {"command": "status"})
+
+
+def test_another_user_gets_no_reply_even_if_the_socket_is_open_to_all(tmp_path: Path) -> None:
+    setpriv = requires.program("setpriv", package="util-linux")
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    path = tmp_path / "run" / "s"
+    code = (
+        "import socket,sys\ns=socket.socket(1)\ns.connect(sys.argv[1])\n"
+        "try:\n s.sendall(b'{}\\n')\n print(s.recv(99))\nexcept ConnectionError:\n print(b'')"
+    )
+    words = ["/usr/bin/python3", "-I", "-S", "-c", code, str(path)]
+
+    async def run(*prefix: str) -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            *prefix, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, cwd="/"
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output
+
+    async def both() -> list[tuple[int | None, bytes]]:
+        server = ControlServer(path, answer)
+        await server.start()
+        try:
+            for folder in (path, path.parent, *path.parents):
+                if folder.stat().st_uid == 0 and folder.is_relative_to("/tmp/pytest-of-root"):
+                    folder.chmod(folder.stat().st_mode | 0o777 if folder == path else 0o755)
+            nobody = (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups")
+            return [await run(), await run(*nobody)]
+        finally:
+            await server.close()
+
+    (own, (status, reply)) = asyncio.run(both())
+    assert own == (0, b"b'{\"echo\": {}}\\n'\n")
+    assert (status, reply) == (0, b"b''\n")  # it was connected, and got nothing

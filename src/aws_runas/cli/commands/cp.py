@@ -192,6 +192,7 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
         say,
         _debug(options),
         facts.agent_version,
+        not options.namespace.no_verify,
         None if options.upload else lambda: _warn_logged(opened, say),
     )
     request = copy_request(options, opened.target)

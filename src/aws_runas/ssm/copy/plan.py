@@ -12,6 +12,7 @@ SMALL_FILE: Final = 256 * 1024  # bytes; smaller files travel in batches
 BATCH_BYTES: Final = 8 << 20  # spec sessions 2
 BATCH_FILES: Final = 512  # spec sessions 2
 SEGMENT: Final = 1 << 20  # bytes, spec sessions 2
+SECOND: Final = 1_000_000_000  # nanoseconds
 UNKNOWN_SIZE_LIMIT: Final = 8 << 20  # bytes of a file that says it is empty, as in /proc
 
 
@@ -213,7 +214,10 @@ def _plan_file(plan: Plan, copy: FileCopy, there: Entry | None, options: CopyOpt
 
 def is_same(here: Entry, there: Entry, options: CopyOptions) -> bool:
     """Return True if size and time say that a file is copied already. With ``checksum`` the caller compares hashes."""
-    return not options.checksum and here.size > 0 and (here.size, here.mtime) == (there.size, there.mtime)
+    if options.checksum or here.size == 0 or here.size != there.size:
+        return False
+    second = here.mtime // SECOND * SECOND  # what a target has whose tools know whole seconds only
+    return there.mtime in (here.mtime, second)
 
 
 def batches(files: Iterable[FileCopy]) -> Iterator[list[FileCopy]]:

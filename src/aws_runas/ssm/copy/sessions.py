@@ -15,6 +15,7 @@ from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.copy.files import Files
 from aws_runas.ssm.copy.port_link import PortLink
+from aws_runas.ssm.copy.posix_files import PosixFiles
 from aws_runas.ssm.copy.shell_link import ShellLink
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
@@ -38,6 +39,7 @@ class CopySessions:
         via: ``auto``, ``port`` or ``shell``.
         say, debug: take lines for the user.
         agent_version: as the service reports it, "" where it is not known.
+        verify: the instance must be able to hash.
         warn_logged: called, in a thread, once before content travels from the instance through a shell session.
     """
 
@@ -50,6 +52,7 @@ class CopySessions:
     say: Callable[[str], None]
     debug: Callable[[str], None]
     agent_version: str = ""
+    verify: bool = True
     warn_logged: Callable[[], None] | None = None
     carrier: str = "shell"
     _port: int = 0
@@ -68,6 +71,12 @@ class CopySessions:
             check_forwarding(self.agent_version, remote_host=False)
         self._primary = primary = await self._open_shell()
         await primary.call("info")
+        if isinstance(primary, PosixFiles):
+            if self.via == "port":
+                raise SessionError(
+                    "--via port needs Python 3.6 on the instance", code="helper-missing", hint="use --via shell"
+                )
+            return primary
         if self.via == "port" or (self.via == "auto" and not self._is_refused()):
             self._token = os.urandom(TOKEN_SIZE)
             values, _ = await primary.call("listen", {"token": self._token.hex()})
@@ -141,13 +150,13 @@ class CopySessions:
         size = self.stream.settings.payload_size
 
         def make(channel: DataChannel) -> SessionHandler:
-            links.append(ShellLink(channel, size, self.user, self.say, self.debug))
+            links.append(ShellLink(channel, size, self.user, self.say, self.debug, verify=self.verify))
             return links[0].link
 
         await self._connect(started, make)
         links[0].link.opened()
         self.debug(f"shell session {started.session_id}")
-        return links[0].files
+        return await links[0].files
 
     async def _open_port(self) -> Files:
         parameters = {"portNumber": [str(self._port)], "localPortNumber": ["0"]}

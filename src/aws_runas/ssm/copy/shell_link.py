@@ -12,7 +12,10 @@ from aws_runas.ssm.command.bootstrap import PYTHONS, quote
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
-from aws_runas.ssm.copy.files import RemoteFiles, file_server_digest, file_server_source
+from aws_runas.ssm.command.shell_helper import RESTRICTIONS
+from aws_runas.ssm.copy.files import Files, RemoteFiles, file_server_digest, file_server_source
+from aws_runas.ssm.copy.posix_files import PosixFiles, Tools
+from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 from aws_runas.ssm.transport.handler import DataChannel
 
 # Reads exactly the program, and not a byte of the first request behind it.
@@ -41,7 +44,8 @@ def server_request(user: str | None) -> tuple[CommandRequest, bytes]:
     check = quote("import sys;sys.exit(sys.version_info<(3,6))")
     text = (
         f"for p in {' '.join(PYTHONS)}; do "
-        f'if "$p" -I -S -c {check} </dev/null >/dev/null 2>&1; then exec "$p" -I -S -c {loader}; fi; done; exit 127'
+        f'if "$p" -I -S -c {check} </dev/null >/dev/null 2>&1; then exec "$p" -I -S -c {loader}; fi; done; '
+        f"{POSIX_SERVER}"
     )
     return CommandRequest(text, wants_input=True, user=user), packed
 
@@ -61,18 +65,22 @@ class ShellLink:
         user: str | None,
         say: Callable[[str], None],
         debug: Callable[[str], None],
+        *,
+        verify: bool = True,
     ) -> None:
-        request, first = server_request(user)
+        request, self._program = server_request(user)
         self._say = say
         self._debug = debug
         self._room = asyncio.Event()
         self._room.set()
         self._stderr = b""
         self.helper = ""
-        self.files = RemoteFiles(self)
+        self._python = RemoteFiles(self)
+        self._posix = PosixFiles(self, verify=verify)
+        self.files: asyncio.Future[Files] = asyncio.get_running_loop().create_future()
+        """The file server of the instance, once it is known which one runs there."""
         self.link = CommandLink(channel, self, request, LinkOptions(Carrier.SHELL, message_size))
         self.link.status.add_done_callback(self._ended)
-        self.link.write_input(first)
 
     async def send(self, data: bytes) -> None:
         """See ByteLink.send."""
@@ -84,8 +92,12 @@ class ShellLink:
     # --- LinkOwner
 
     def output_received(self, stream: int, data: bytes) -> None:
-        if stream == 1:
-            self.files.receive_data(data)
+        if stream == 1 and self.helper == "shell":
+            self._posix.receive_data(data)
+        elif stream == 1:
+            if not self._python.received and data.startswith(b"posix "):
+                self._fail(SessionError("cp needs Python 3.6 for this user of the instance", code="helper-missing"))
+            self._python.receive_data(data)
         elif data:
             self._stderr = (self._stderr + data)[-500:]
             self._debug(f"file server: {data[-500:]!r}")
@@ -101,22 +113,45 @@ class ShellLink:
 
     def command_started(self, helper: str) -> None:
         self.helper = helper
-        self._debug(f"file server {file_server_digest()}")
+        if helper == "shell":
+            self._debug(f"file server {posix_server_digest()}, without Python")
+            self._posix.tools.add_done_callback(self._posix_answered)
+        else:
+            self._debug(f"file server {file_server_digest()}")
+            self.link.write_input(self._program)
+            if not self.files.done():
+                self.files.set_result(self._python)
 
     def debug(self, text: str) -> None:
         self._debug(text)
 
     def say(self, text: str) -> None:
-        self._say(text)
+        if text != RESTRICTIONS:  # of a command; cp sends no signals
+            self._say(text)
+
+    def _posix_answered(self, tools: asyncio.Future[Tools]) -> None:
+        if self.files.done():
+            return
+        if error := tools.exception():
+            self.files.set_exception(error)
+        else:
+            self.files.set_result(self._posix)
+
+    def _fail(self, error: Exception) -> None:
+        for files in (self._python, self._posix):
+            files.fail(error)
+        if not self.files.done():
+            self.files.set_exception(error)
+            self.files.exception()
 
     def _ended(self, status: asyncio.Future[int]) -> None:
         self._room.set()
         if status.cancelled():
-            self.files.fail(SessionError("the session was closed", code="session-ended"))
+            self._fail(SessionError("the session was closed", code="session-ended"))
         elif isinstance(error := status.exception(), Exception):
-            self.files.fail(error)
+            self._fail(error)
         else:
-            self.files.fail(self._exit_error(status.result()))
+            self._fail(self._exit_error(status.result()))
 
     def _exit_error(self, status: int) -> Exception:
         words = " ".join(self._stderr.decode("utf-8", "replace").split())

@@ -47,7 +47,7 @@ class FleetReport:
         if self._directory is not None:
             _write_files(self._directory, outcome)
         if self._output == "jsonl":
-            self._print(json.dumps(as_object(outcome), ensure_ascii=False) + "\n")
+            self._print(to_json(as_object(outcome)) + "\n")
         elif self._output == "text":
             self._print(as_text(outcome))
         if outcome.state in FAILED:
@@ -82,7 +82,7 @@ class FleetReport:
             self._error(CLEAR_LINE)
             self._shown = ""
         if self._output == "json":
-            return json.dumps([as_object(one) for one in _sorted(self.outcomes)], indent=2, ensure_ascii=False) + "\n"
+            return to_json([as_object(one) for one in _sorted(self.outcomes)], indent=2) + "\n"
         return table(self.outcomes) if self._output == "table" else ""
 
     def _print(self, text: str) -> None:
@@ -131,6 +131,12 @@ def describe(outcome: Outcome) -> str:
     }
     text = words.get(outcome.state, outcome.state.value)
     return f"{text}: {outcome.details}" if outcome.details and outcome.state is State.REFUSED else text
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON in which every character that could steer a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(char if char == "\n" or printable(char) == char else f"\\u{ord(char):04x}" for char in text)
 
 
 def as_object(outcome: Outcome) -> dict[str, object]:
