@@ -20,6 +20,7 @@ MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
 
 # urllib3's errors for the address of a proxy; by name, so that it is not imported
 _BAD_PROXY = ("InvalidSchema", "ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL")
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _BAD_KEY = ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
@@ -166,7 +167,8 @@ def connection_failed(
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
     # botocore puts http:// before every address that does not begin with http
-    if proxy.count("://") > 1 or any(type(cause).__name__ in _BAD_PROXY for cause in _causes(error)):
+    is_odd = any(type(cause).__name__ in _BAD_PROXY for cause in _causes(error))
+    if proxy.count("://") > 1 or is_odd or any(_is_unreadable(name) for name in _PROXY_VARIABLES):
         return _proxy_invalid(call)
     if isinstance(error, exceptions.ProxyConnectionError):
         return _proxy_failed(call, kind, error)
@@ -210,14 +212,23 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
 
 
 def _proxy_invalid(call: str) -> ConfigError:
-    names = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-    name = next((name for name in names if os.environ.get(name)), "HTTPS_PROXY")
+    unreadable = [name for name in _PROXY_VARIABLES if _is_unreadable(name)]
+    name = next((name for name in (*unreadable, *_PROXY_VARIABLES) if os.environ.get(name)), "HTTPS_PROXY")
     value = re.sub(r"//[^/@]*@", "//", os.environ.get(name, ""))  # without user and password
     return ConfigError(
         f"{call}: {name}={value} is not the address of an HTTP proxy",
         code="proxy-invalid",
         hint="write http://HOST:PORT; SOCKS proxies do not work",
     )
+
+
+def _is_unreadable(name: str) -> bool:
+    """Return True if the value of a variable is no address at all, such as ``http://[::1``."""
+    try:
+        urllib.parse.urlsplit(os.environ.get(name, ""))
+    except ValueError:
+        return True
+    return False
 
 
 def _endpoint_variable(url: str, service: str | None) -> str:

@@ -15,7 +15,7 @@ from aws_runas.cli.terminal.person import person_at_terminal
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
-from aws_runas.config.roles import parse_tag
+from aws_runas.config.roles import check_name, parse_tag
 from aws_runas.credentials.build import open_access
 from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
@@ -161,14 +161,9 @@ def _name(text: str | None, what: str) -> str | None:
     """Check a name by the rule that AWS has for it (AWS API reference, sts AssumeRole)."""
     if text is None:
         return None
-    if not all(letter.isascii() and (letter.isalnum() or letter in "_+=,.@-") for letter in text):
-        raise UsageError(
-            f"{what} {text!r} has a character that is not allowed",
-            code="name-invalid",
-            hint="it may have letters, digits and _+=,.@-",
-        )
-    if not 2 <= len(text) <= 64:
-        raise UsageError(f"{what} {text!r} must have 2 to 64 characters", code="name-invalid")
+    problem = check_name(text)
+    if problem:
+        raise UsageError(f"{what} {text!r} {problem}", code="name-invalid")
     return text
 
 

@@ -59,12 +59,17 @@ def _is_verbose(words: Sequence[str]) -> bool:
 
 def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environment) -> AwsRunasError:
     """Add how to run the program of that name, if a command line with AWS_PROFILE set was perhaps meant for it."""
-    if isinstance(error, UsageError) and words and is_profile_set(env.environ):
-        word = words[0]
-        if word in COMMANDS and shutil.which(word, path=env.environ.get("PATH")):
-            hint = f"to run the program {word}: aws-runas -- {word} ..."
-            error.hint = f"{error.hint}; {hint}" if error.hint else hint
+    hint = _program_hint(words[0], env) if isinstance(error, UsageError) and words else ""
+    if hint:
+        error.hint = f"{error.hint}; {hint}" if error.hint else hint
     return error
+
+
+def _program_hint(word: str, env: Environment) -> str:
+    """Return how to run a program that is named like a command, if AWS_PROFILE is set and there is one."""
+    if word in COMMANDS and is_profile_set(env.environ) and shutil.which(word, path=env.environ.get("PATH")):
+        return f"to run the program {word}: aws-runas -- {word} ..."
+    return ""
 
 
 def _answer(words: Sequence[str], env: Environment) -> Result:
@@ -78,7 +83,8 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
         if not shell_function.asks_for_exports(parsed):
             return Result(FUNCTION_DECLINED)
     if parsed.help:
-        return Result(stdout=_help(parsed, env))
+        note = _program_hint(parsed.word, env) if parsed.help == "version" else ""
+        return Result(stdout=_help(parsed, env), stderr=f"aws-runas: note: {note}\n" if note else "")
     variable = bad_switch(env.environ)
     if variable:
         raise ConfigError(

@@ -68,7 +68,7 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
         session_name=_session_name(section, environ),
         duration=duration,
         external_id=section.text("external_id"),
-        source_identity=section.text("source_identity"),
+        source_identity=_source_identity(section),
         tags=_tags(section),
         transitive_tags=_words(section.text("transitive_tags")),
         policy=_policy(section.text("session_policy"), section.origin("session_policy")),
@@ -124,8 +124,9 @@ def _own_credentials_duration(section: ProfileSection) -> Setting[int] | None:
 def _session_name(section: ProfileSection | None, environ: Mapping[str, str]) -> str:
     """As configured, else one that names this tool and the user and stays the same, so that the cache holds."""
     name = section.text("role_session_name") if section else None
+    origin = section.origin("role_session_name") if section and name else "AWS_ROLE_SESSION_NAME"
     name = name or environ.get("AWS_ROLE_SESSION_NAME", "").strip()
-    return name or default_session_name(environ)
+    return _checked_name(name, "role session name", origin) if name else default_session_name(environ)
 
 
 def default_session_name(environ: Mapping[str, str]) -> str:
@@ -135,6 +136,33 @@ def default_session_name(environ: Mapping[str, str]) -> str:
         character for character in user if character.isascii() and (character.isalnum() or character in "_+=,.@-")
     )
     return f"aws-runas-{safe}"[:64].rstrip("-")  # AWS: 2 to 64 of [\w+=,.@-]
+
+
+def check_name(name: str) -> str:
+    """Return what is wrong with a role session name or source identity, "" if AWS accepts it.
+
+    Source: AWS API reference, STS AssumeRole.
+    """
+    if not all(letter.isascii() and (letter.isalnum() or letter in "_+=,.@-") for letter in name):
+        return "may hold letters, digits and _+=,.@-"
+    return "" if 2 <= len(name) <= 64 else "must have 2 to 64 characters"
+
+
+def _checked_name(name: str, what: str, origin: str) -> str:
+    """Return a name that AWS accepts.
+
+    Raises:
+        ConfigError: it does not; a call would only return AWS's pattern.
+    """
+    problem = check_name(name)
+    if problem:
+        raise ConfigError(f"{what} {name!r} {problem}", code="name-invalid", hint=f"correct it in {origin}")
+    return name
+
+
+def _source_identity(section: ProfileSection) -> str | None:
+    name = section.text("source_identity")
+    return _checked_name(name, "source identity", section.origin("source_identity")) if name else None
 
 
 def _tags(section: ProfileSection) -> tuple[tuple[str, str], ...]:

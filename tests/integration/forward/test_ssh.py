@@ -228,7 +228,8 @@ def test_closed_port_is_an_error_on_stderr(sandbox: Sandbox) -> None:
     result = proxy(sandbox, "my-profile", f"{TARGET}:1")
     assert result.returncode == 6
     assert result.stdout == b""
-    assert b"Unable to connect to specified port" in result.stderr
+    assert f"aws-runas: nothing accepts connections on port 1 of {TARGET}\n".encode() in result.stderr
+    assert b"does a server listen there? (dial tcp " in result.stderr
 
 
 def test_port_is_22_unless_named(sandbox: Sandbox) -> None:

@@ -200,6 +200,14 @@ def test_a_socks_proxy_is_said_not_to_work(tmp_path: Path, monkeypatch: pytest.M
     assert "HTTPS_PROXY=socks5://127.0.0.1:1" in error.message
 
 
+def test_a_proxy_that_is_no_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
+    environ["HTTPS_PROXY"] = "http://[::1"
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert (error.code, error.exit_status) == ("proxy-invalid", 3)
+    assert "HTTPS_PROXY=http://[::1 is not the address of an HTTP proxy" in error.message
+
+
 def test_a_refused_connection_is_told_in_the_system_s_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{_closed_port()}"
     environ = write_home(tmp_path, url)

@@ -127,8 +127,8 @@ def run(
         (["--list-profiles"], {}, 2, "aws-runas: unknown flag --list-profiles; use: aws-runas list profiles\n"),
         (["--regoin", "x"], {}, 2, "aws-runas: unknown flag --regoin; did you mean --region?\n"),
         (["--role-session-name", "bad name!", "prod"], {}, 2,
-            "aws-runas: role session name 'bad name!' has a character that is not allowed; "
-            "it may have letters, digits and _+=,.@-\n"),
+            "aws-runas: role session name 'bad name!' may hold letters, digits and _+=,.@-\n"),
+        (["version", "extra"], {}, 2, "aws-runas: unexpected argument 'extra'\n"),
         (["default", "nosuchprogram"], {}, 127, "aws-runas: program 'nosuchprogram' was not found in PATH\n"),
         (["default", "./nosuchprogram"], {}, 127, "aws-runas: program './nosuchprogram' was not found\n"),
         (["completion", "bash", "zsh"], {}, 2, "aws-runas: one shell only; use: aws-runas completion bash\n"),
@@ -166,6 +166,24 @@ def test_the_profile_flag_leaves_every_argument_to_the_command(
     options = app.understand(words, Environment(environ=environ, home=home))
     assert isinstance(options, exec_command.Options)
     assert (options.profile, options.program) == (profile, program)
+
+
+def test_a_section_without_the_word_profile_is_found_and_explained(home: Path) -> None:
+    with (home / ".aws" / "config").open("a") as config:
+        config.write("[bare]\n")
+    status, printed, errors = run(home, "bare", "true")
+    assert (status, printed) == (3, "")
+    assert errors == (
+        "aws-runas: profile bare does not exist\n"
+        f"aws-runas: {home}/.aws/config, line 7 has [bare]; in this file it must be [profile bare]\n"
+    )
+
+
+def test_the_version_of_a_program_named_like_a_command_comes_with_a_note(home: Path) -> None:
+    note = "aws-runas: note: to run the program ls: aws-runas -- ls ...\n"
+    assert run(home, "ls", "-V", environ={"AWS_PROFILE": "prod"})[2] == note
+    assert run(home, "ls", "-V")[2] == ""
+    assert run(home, "-V", environ={"AWS_PROFILE": "prod"})[2] == ""
 
 
 def test_profiles_are_listed_sorted(home: Path) -> None:

@@ -171,7 +171,7 @@ def _check_profile(options: Options, env: Environment) -> None:
         return
     from aws_runas.config.arn import looks_like_arn
 
-    if looks_like_arn(name):
+    if looks_like_arn(name) or name in env.config_files().config.sections:  # [NAME] without the word profile
         return
     import difflib
     import shutil

@@ -25,6 +25,7 @@ EXAMPLES = (
     ("aws-runas ssh --ec2ic my-profile %r@%h:%p", "Push the public keys too, as a ProxyCommand"),
 )
 SSH_PORT = 22
+PORT_ERROR = "Unable to connect to specified port"  # how the agent begins (spec 7)
 DOCUMENT = "AWS-StartSSHSession"
 
 
@@ -135,10 +136,25 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
         return event_loop.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
     except SessionError as error:
         check_agent_version(error, access, target)
+        _check_port(error, options.port, target)
         raise
     except BaseException:  # a signal before the loop had it in hand
         starting.abandon()
         raise
+
+
+def _check_port(error: SessionError, port: int, target: str) -> None:
+    """Translate the agent's error for a port where nothing listens.
+
+    Raises:
+        SessionError: that is the error; it names the port.
+    """
+    if PORT_ERROR in error.message:
+        reason = error.message.rpartition(PORT_ERROR)[2].lstrip(": ")
+        server = "is sshd running there?" if port == SSH_PORT else "does a server listen there?"
+        raise SessionError(
+            f"nothing accepts connections on port {port} of {target}", code="port-closed", hint=f"{server} ({reason})"
+        ) from None
 
 
 def _push_keys(options: Options, env: Environment, access: Access, target: str) -> None:

@@ -137,6 +137,8 @@ def arguments(parser: argparse.ArgumentParser) -> list[Row]:
     """Return the positionals as they are written: ``[<profile>]`` and one line of help."""
     rows = []
     for action in parser._get_positional_actions():
+        if action.help == argparse.SUPPRESS:
+            continue
         name = action.metavar if isinstance(action.metavar, str) else action.dest
         if not name.startswith(("[", "<")):
             name = f"<{name}>" if action.nargs is None else f"[<{name}>]" if action.nargs == "?" else f"[<{name}>...]"
