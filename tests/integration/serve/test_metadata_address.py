@@ -253,13 +253,16 @@ def test_fetching_from_aws_works_after_root_is_gone() -> None:
         requires.missing("needs root, to give it up")
     requires.program("setpriv", package="util-linux")
     with _sandbox_of(USER) as environ:
-        given = environ | {"SUDO_UID": str(USER), "SUDO_GID": str(USER)}
+        given = environ | {"SUDO_UID": str(USER), "SUDO_GID": "12"}
         with Command(["serve", "ec2", "-p", "0", "my-profile"], given) as server:
             role = server.fetch("/latest/meta-data/iam/security-credentials/").body.decode()
             answer = server.fetch(f"/latest/meta-data/iam/security-credentials/{role}")
             assert answer.json().get("Code") == "Success", answer
             status = Path(f"/proc/{server.process.pid}/status").read_text()
             assert f"Uid:\t{USER}\t" in status
+            assert "Gid:\t12\t12\t12\t12\n" in status
+            umask = Path("/proc/self/status").read_text().partition("Umask:\t")[2][:4]
+            assert f"Umask:\t{umask}\n" in status  # what the shell or sudo has set
 
 
 def test_a_container_reaches_a_bound_address_with_the_token_and_nothing_else(
