@@ -96,6 +96,20 @@ def assume_role_with_web_identity(client: Any, role: Role, token: str, duration:
         return _credentials(client.assume_role_with_web_identity(**parameters), now)
 
 
+def get_federation_token(client: Any, name: str, policy: str, duration: int, now: float) -> Credentials:
+    """Get credentials of a federated user, which can sign in to the console.
+
+    Args:
+        client: signs with a user's own keys; session tokens are refused.
+        name: of the federated user, 2 to 32 characters.
+        policy: JSON; the session may do what both it and the user's policies allow.
+        duration: seconds.
+        now: seconds since the epoch, becomes ``issued``.
+    """
+    with translate("sts", "GetFederationToken"):
+        return _credentials(client.get_federation_token(Name=name, Policy=policy, DurationSeconds=duration), now)
+
+
 def _credentials(reply: Any, now: float) -> Credentials:
     """Read a reply; what is missing or odd in it raises what `translate` takes for an endpoint that is not AWS."""
     found = reply["Credentials"]

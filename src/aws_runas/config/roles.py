@@ -71,7 +71,7 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
         source_identity=_source_identity(section),
         tags=_tags(section),
         transitive_tags=_words(section.text("transitive_tags")),
-        policy=_policy(section.text("session_policy"), section.origin("session_policy")),
+        policy=read_policy(section.text("session_policy"), section.origin("session_policy")),
         policy_arns=_words(section.text("session_policy_arns")),
     )
 
@@ -85,7 +85,7 @@ def _apply_flags(role: Role, duration: Setting[int], overrides: Overrides, envir
         source_identity=overrides.source_identity or role.source_identity,
         tags=overrides.session_tags or role.tags,
         transitive_tags=overrides.transitive_tags or role.transitive_tags,
-        policy=_policy(overrides.policy, "flag --session-policy") or role.policy,
+        policy=read_policy(overrides.policy, "flag --session-policy") or role.policy,
         policy_arns=overrides.policy_arns or role.policy_arns,
     )
     unknown = [key for key in changed.transitive_tags if key not in dict(changed.tags)]
@@ -195,8 +195,15 @@ def _words(text: str | None) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in (text or "").split(",")) if word)
 
 
-def _policy(text: str | None, origin: str) -> str | None:
-    """An inline policy as JSON text; ``file://PATH`` reads it from a file."""
+def read_policy(text: str | None, origin: str) -> str | None:
+    """Return an inline policy as JSON text; ``file://PATH`` reads it from a file.
+
+    Args:
+        origin: of the text, for messages.
+
+    Raises:
+        UsageError, ConfigError: it is no JSON, or the file cannot be read.
+    """
     if not text:
         return None
     kind = UsageError if origin.startswith("flag ") else ConfigError

@@ -197,6 +197,7 @@ def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: 
             [str(directory / "bin"), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]
         ),
         "RUNAS_CACHE_DIR": str(aws / "aws-runas" / "cache"),
+        "RUNAS_SIGNIN_URL": endpoint,
         "RUNAS_SANDBOX": str(directory),
         "RUNAS_SANDBOX_TOKEN": token,
     }

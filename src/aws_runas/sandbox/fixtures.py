@@ -141,7 +141,7 @@ def populate_iam(moto: Moto) -> Fixtures:
     for spec in ROLES:
         _make_role(moto, spec)
     actions = [*READING["Statement"][0]["Action"], "ssm:*", "ssmmessages:*", "kms:*", "ecs:*", "ec2-instance-connect:*"]
-    actions.append("iam:ChangePassword")
+    actions += ["iam:ChangePassword", "sts:GetFederationToken"]
     own = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     iam.put_user_policy(USER, "reading", json.dumps({"Version": "2012-10-17", "Statement": [own]}))
     assume = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]}

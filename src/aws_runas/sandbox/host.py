@@ -28,6 +28,8 @@ from aws_runas.sandbox.fleet import Fleet
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import http
+from aws_runas.sandbox.services.console_signin import PATHS as CONSOLE_PATHS
+from aws_runas.sandbox.services.console_signin import ConsoleSignIn
 from aws_runas.sandbox.services.control import PREFIX, Control
 from aws_runas.sandbox.services.data_channel import DataChannels
 from aws_runas.sandbox.services.databases import Databases
@@ -102,6 +104,9 @@ class Host:
         write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.sign_in = SignIn(self.keys, self.clock, lambda: self.state.faults.signin_fails, self.gateway.note)
         self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
+        self.console = ConsoleSignIn(
+            self.keys, self.clock, lambda: self.state.faults.federation_get_only, self.gateway.note
+        )
         self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         self._token = token
         commands = HostCommands(
@@ -134,6 +139,8 @@ class Host:
             return self.channels.create(request)
         if request.path == "/federation/credentials":
             return self.portal.handle(request)
+        if request.path in CONSOLE_PATHS:
+            return self.console.handle(request)
         if request.path == SIGN_IN_PATH:
             return self.sign_in.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)

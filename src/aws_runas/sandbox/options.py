@@ -54,6 +54,7 @@ class Faults:
         start_slow, sts_slow: seconds by which StartSession, and every STS call, is late.
         start_fails, resume_fails: an error code that StartSession, or ResumeSession, answers.
         signin_fails: the error that the sign-in service answers, for instance TOKEN_EXPIRED or server_error.
+        federation_get_only: the console's federation endpoint does not take POST.
         single_use_tokens: a token is good for one connection.
         start_rate: calls of StartSession a second, above which they are throttled; the real quota is about 3.
     """
@@ -81,6 +82,7 @@ class Faults:
     start_fails: str = ""
     resume_fails: str = ""
     signin_fails: str = ""
+    federation_get_only: bool = False
     single_use_tokens: bool = True
     start_rate: float | None = None
 

@@ -41,6 +41,7 @@ FAULTS = (
     ("duplicate", "probability", "P", "Deliver frames twice with probability P, 0 to 1"),
     ("reorder", "probability", "P", "Deliver frames late with probability P, 0 to 1"),
     ("delay", "time", "TIME", "Delay each frame by TIME"),
+    ("federation-get-only", "switch", "", "The console's federation endpoint does not take POST"),
     ("seed", "integer", "N", "Seed of the random numbers behind loss, duplicate and reorder (default 0)"),
     ("end-after", "time", "TIME", "The service ends each session after TIME"),
     ("end-output", "text", "TEXT", "Reason that the service gives for the end"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aws_runas.cli.parsing.help import commands
 from aws_runas.cli.parsing.parser import build_parser, load
+from aws_runas.console.services import WORDS
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
@@ -29,6 +30,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "sandbox": ("program",),
     "run": ("profile", "nothing"),
     "cp": ("profile", "nothing"),
+    "console": ("profile", WORDS),
     "sessions": (("list", "show", "end"), "profile", "nothing"),
     "init": (SHELLS,),
     "help": (COMMAND_NAMES,),
@@ -114,7 +116,7 @@ def _flags(parser: argparse.ArgumentParser) -> tuple[Flag, ...]:
         if not action.option_strings or action.help == argparse.SUPPRESS:
             continue
         values = next((VALUES[name] for name in action.option_strings if name in VALUES), ())
-        flags.append(Flag(tuple(action.option_strings), action.nargs != 0, _one_line(action.help), values))
+        flags.append(Flag(tuple(action.option_strings), action.nargs not in (0, "?"), _one_line(action.help), values))
     return tuple(flags)
 
 

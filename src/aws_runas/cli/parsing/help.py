@@ -129,7 +129,8 @@ def spelling(action: argparse.Action) -> str:
     text = ", ".join(letters + names)
     if action.nargs != 0:
         metavar = action.metavar if isinstance(action.metavar, str) else action.dest.upper().replace("_", "-")
-        text += f"={metavar}" if names else f" {metavar}"
+        value = f"={metavar}" if names else f" {metavar}"
+        text += f"[{value}]" if action.nargs == "?" else value
     return text if letters else "    " + text
 
 

@@ -198,7 +198,7 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
     for action in parser._actions:
         spelling = max(action.option_strings, key=len, default="")
         for name in action.option_strings:
-            known[name] = Known(spelling, action.nargs != 0)
+            known[name] = Known(spelling, action.nargs not in (0, "?"), action.nargs == "?")
     return known
 
 

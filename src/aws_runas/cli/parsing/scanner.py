@@ -13,10 +13,15 @@ LIST_FLAGS = {"--list-profiles": "list profiles", "--list-instances": "list inst
 
 
 class Known(NamedTuple):
-    """A flag as the scanner sees it: the spelling that argparse is handed, and whether an argument follows."""
+    """A flag as the scanner sees it: the spelling that argparse is handed, and whether an argument follows.
+
+    Args:
+        optional: it may have an argument, as ``--flag=value`` only.
+    """
 
     spelling: str
     takes_value: bool
+    optional: bool = False
 
 
 class Scanned(NamedTuple):
@@ -66,6 +71,8 @@ def _long(word: str, following: str | None, known: Mapping[str, Known]) -> tuple
     name, equals, value = word.partition("=")
     flag = known.get(name) or _unknown(name, known)
     if not flag.takes_value:
+        if equals and flag.optional:
+            return [f"{flag.spelling}={value}"], 0
         if equals:
             raise UsageError(f"{name} takes no argument, but {value!r} was given", code="flag-takes-no-argument")
         return [flag.spelling], 0

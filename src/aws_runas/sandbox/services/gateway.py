@@ -176,7 +176,7 @@ class Gateway:
         context = {"aws:MultiFactorAuthPresent": "true" if key.mfa else "false"} if key.temporary else {}
         context |= {"aws:PrincipalArn": key.principal.arn, **(conditions or {})}
         allowed = policy.evaluate(self._moto.identity_policies(key.principal), action, resource, context)
-        if allowed and key.session_policies:
+        if allowed and (key.session_policies or key.federated):
             allowed = policy.evaluate(key.session_policies, action, resource, context)
         if not allowed:
             why = "with an explicit deny in an" if allowed is False else "because no"

@@ -36,6 +36,7 @@ class Key:
         session_token: None for a user's own keys.
         expiration: seconds since the epoch on the sandbox's clock; None for a user's own keys.
         mfa: made with an MFA code.
+        chained: made by AssumeRole with temporary keys.
         session_policies: texts of policies given at AssumeRole; they narrow what the role allows.
     """
 
@@ -48,11 +49,17 @@ class Key:
     mfa: bool = False
     session_policies: tuple[str, ...] = ()
     source_identity: str | None = None
+    chained: bool = False
 
     @property
     def temporary(self) -> bool:
         """Came from STS."""
         return self.session_token is not None
+
+    @property
+    def federated(self) -> bool:
+        """Came from GetFederationToken."""
+        return ":federated-user/" in self.principal.arn
 
 
 def new_identifier(prefix: str) -> str:

@@ -70,6 +70,7 @@ class Sts:
             "GetCallerIdentity": self._get_caller_identity,
             "GetSessionToken": self._get_session_token,
             "AssumeRole": self._assume_role,
+            "GetFederationToken": self._get_federation_token,
             "GetAccessKeyInfo": lambda *_: f"<Account>{ACCOUNT}</Account>",
         }
 
@@ -88,6 +89,8 @@ class Sts:
             raise ServiceError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
         elif action not in self._actions:
             raise ServiceError("InvalidAction", f"Could not find operation {action} for version 2011-06-15")
+        elif key.federated and action != "GetCallerIdentity":
+            raise ServiceError("AccessDenied", f"Cannot call {action} with federated user credentials", 403)
         else:
             result = self._actions[action](parameters, key)
         return xml_reply(
@@ -105,6 +108,21 @@ class Sts:
         duration = parameters.duration(DEFAULT_SESSION_DURATION, 129600)
         mfa = self._check_mfa(parameters, key)
         return self._credentials(self._issue(key.principal, duration, mfa=mfa))
+
+    def _get_federation_token(self, parameters: Parameters, key: Key) -> str:
+        if key.temporary:
+            raise ServiceError("AccessDenied", "Cannot call GetFederationToken with session credentials", 403)
+        name = parameters.federated_name("Name")
+        duration = parameters.duration(DEFAULT_SESSION_DURATION, 129600)
+        arn = f"arn:aws:sts::{ACCOUNT}:federated-user/{name}"
+        if not policy.evaluate(self._moto.identity_policies(key.principal), "sts:GetFederationToken", arn, {}):
+            text = f"User: {key.principal.arn} is not authorized to perform: sts:GetFederationToken on resource: {arn}"
+            raise ServiceError("AccessDenied", text, 403)
+        policies = self._session_policies(parameters)
+        principal = Principal(arn, f"{ACCOUNT}:{name}", user_name=key.principal.user_name)
+        issued = self._issue(principal, duration, mfa=False, session_policies=policies)
+        user_id = f"<FederatedUserId>{ACCOUNT}:{escape(name)}</FederatedUserId>"
+        return f"{self._credentials(issued)}<FederatedUser><Arn>{escape(arn)}</Arn>{user_id}</FederatedUser>"
 
     def _check_mfa(self, parameters: Parameters, key: Key) -> bool:
         """True with a good code, False without one; raises for a bad one."""
@@ -147,7 +165,15 @@ class Sts:
                 raise ServiceError("AccessDenied", text, 403)
         self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), key)
         policies = self._session_policies(parameters)
-        return self._assumed(role, name, duration, mfa=False, policies=policies, source_identity=source_identity)
+        return self._assumed(
+            role,
+            name,
+            duration,
+            mfa=False,
+            policies=policies,
+            source_identity=source_identity,
+            chained=key.temporary,
+        )
 
     def _check_duration(self, duration: int, longest: int, key: Key) -> None:
         if key.temporary and duration > CHAINED_LIMIT:
@@ -211,11 +237,20 @@ class Sts:
         )
 
     def _assumed(
-        self, role: Any, name: str, duration: int, *, mfa: bool, policies: tuple[str, ...], source_identity: str | None
+        self,
+        role: Any,
+        name: str,
+        duration: int,
+        *,
+        mfa: bool,
+        policies: tuple[str, ...],
+        source_identity: str | None,
+        chained: bool = False,
     ) -> str:
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.name}/{name}"
         principal = Principal(arn, f"{role.id}:{name}", role_name=role.name)
-        key = self._issue(principal, duration, mfa=mfa, session_policies=policies, source_identity=source_identity)
+        more = {"session_policies": policies, "source_identity": source_identity, "chained": chained}
+        key = self._issue(principal, duration, mfa=mfa, **more)
         role_id = f"<AssumedRoleId>{role.id}:{escape(name)}</AssumedRoleId>"
         user = f"<AssumedRoleUser><Arn>{escape(arn)}</Arn>{role_id}</AssumedRoleUser>"
         identity = f"<SourceIdentity>{escape(source_identity)}</SourceIdentity>" if source_identity else ""

@@ -63,6 +63,13 @@ class Parameters:
             raise self.invalid("roleSessionName", value, r"Member must satisfy regular expression pattern: [\w+=,.@-]*")
         return value
 
+    def federated_name(self, name: str) -> str:
+        """Return the name of a federated user, with the characters it may have."""
+        value = self.required(name, 2, 32)
+        if not re.fullmatch(r"[\w+=,.@-]*", value, re.ASCII):
+            raise self.invalid("name", value, r"Member must satisfy regular expression pattern: [\w+=,.@\-]*")
+        return value
+
     def external_id(self) -> str | None:
         """ExternalId, with the characters it may have."""
         value = self.text("ExternalId", 2, 1224)
