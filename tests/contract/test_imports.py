@@ -35,6 +35,7 @@ SESSIONS = (
     "ssm.session_start",
 )  # fmt: skip - rooms that may import each other, without cycles
 BELOW_SESSIONS = ("ssm.transport", "ssm.core", "ssm.terminal", *SESSIONS)
+LIGHT_TOKENS = ("tokens.presign", "tokens.cluster", "tokens.database", "tokens.registry")  # for the cached path too
 # Room -> rooms that it may import, besides itself, COMMON and VALUES. A module belongs to the longest name that fits.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
@@ -42,7 +43,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "files": (),
     "release": (),
     "socket_owner": (),
-    "fast": ("run",),
+    "fast": ("run", *LIGHT_TOKENS),
     "config": (),
     "aws": ("config",),
     "store": ("config",),
@@ -52,6 +53,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "targets": ("aws", "config"),
     "console": ("aws", "config"),
     "tokens": ("aws", "config"),
+    **dict.fromkeys(LIGHT_TOKENS, LIGHT_TOKENS),
     "run": (),
     "serve": ("credentials", "identity", "aws", "config", "socket_owner"),
     "ssm": ("ssm.core", "ssm.transport"),
@@ -69,7 +71,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tunnels": ("config", "credentials", "targets", "ssm"),
     "sandbox": ("ssm.core", "ssm.transport", "ssm.versions", "socket_owner"),
     "cli": (
-        "config", "aws", "store", "signin", "credentials", "identity", "targets", "console", "tokens", "run", "serve",
+        "config", "aws", "store", "signin", "credentials", "identity", "targets", "console", "tokens", *LIGHT_TOKENS,
+        "run", "serve",
         "ssm", "diagnosis", "fleet", "tunnels", "sandbox", "release", "fast",
     ),
     "__main__": ("fast", "cli"),
@@ -293,6 +296,11 @@ def environ(tmp_path: Path) -> dict[str, str]:
     now = int(time.time())
     fields = {"since": str(now), "until": str(now + 3000), "profile": "p", "region": "", "key": "ASIA", "secret": "s"}
     fields |= {"token": "t", "expiration": "2099-01-01T00:00:00Z", fast.CONFIG_FILE: "", fast.ROLE_ARN: ""}
+    fields |= {
+        fast.STS_ENDPOINT: "https://sts.eu-west-1.amazonaws.com",
+        fast.STS_REGION: "eu-west-1",
+        fast.END: "9" * 10,
+    }
     deadline = time.monotonic() + 30
     while fast.read("p", found) is None:  # not while the config file is younger than the clock's tick
         assert time.monotonic() < deadline
@@ -326,3 +334,16 @@ def test_printing_fast_imports_one_module_more(environ: dict[str, str]) -> None:
 
 def test_the_default_mode_starts_the_program_before_the_server_is_loaded(environ: dict[str, str]) -> None:
     assert _modules(environ, "p", "true") <= FAST_BESIDE
+
+
+TOKENS = FAST - {"aws_runas.run.program"} | {"aws_runas.fast.token", "aws_runas.fast.print", "aws_runas.tokens"}
+TOKENS |= {"aws_runas.tokens.presign", "_sha256", "_sha2", "binascii"}
+
+
+def test_a_token_of_a_cluster_is_made_by_few_modules(environ: dict[str, str]) -> None:
+    assert _modules(environ, "token", "eks", "p", "my-cluster") <= TOKENS | {"aws_runas.tokens.cluster"}
+
+
+def test_a_token_of_a_database_is_made_by_few_modules(environ: dict[str, str]) -> None:
+    host = "db.cxyz.eu-west-1.rds.amazonaws.com"
+    assert _modules(environ, "token", "rds", "p", host, "app") <= TOKENS | {"aws_runas.tokens.database"}

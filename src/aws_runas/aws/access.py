@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.credentials import Credentials, Provider
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
 
-Shortcut = Callable[[Credentials, Mapping[str, str]], None]
+Shortcut = Callable[[Credentials], None]
 
 
-def _no_shortcut(_credentials: Credentials, _facts: Mapping[str, str]) -> None:
+def _no_shortcut(_credentials: Credentials) -> None:
     pass
 
 
@@ -34,8 +34,8 @@ class Access:
         traced: each AWS call is to be shown, so botocore makes them all.
 
     Attributes:
-        shortcut: takes the credentials once they are had, and facts of the caller's own, and leaves them for the fast
-            start of next time (`fast.py`); does nothing where that would not be right.
+        shortcut: takes the credentials once they are had and leaves them for the fast start of next time; does nothing
+            where that would not be right.
         offered_roles: asks the identity provider which roles it offers; None where that is not a SAML profile.
         sign_in: signs in anew and returns until when that is good, in seconds since the epoch; None where the profile
             has no sign-in with SAML or OIDC.

@@ -21,9 +21,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aws_runas import __version__
+from aws_runas.aws.client_settings import is_true, settings
 from aws_runas.aws.credentials import Credentials
+from aws_runas.aws.service_endpoints import ssm_endpoint
 from aws_runas.aws.sigv4 import sign
-from aws_runas.aws.ssm_endpoint import ssm_endpoint
 from aws_runas.config.profile import Profile
 
 CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
@@ -59,23 +60,18 @@ _TRANSIENT: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "Serv
 
 def ca_bundle(profile: Profile) -> str | None:
     """Return the file or directory of trusted certificates that is set, as botocore reads the settings."""
-    setting = _settings(profile).get("ca_bundle")
+    setting = settings(profile).get("ca_bundle")
     return os.environ.get("AWS_CA_BUNDLE") or (str(setting) if setting else os.environ.get("REQUESTS_CA_BUNDLE"))
-
-
-def _settings(profile: Profile) -> dict[str, object]:
-    section = profile.sections.get(profile.section or "")
-    return dict(section.values) if section is not None else {}
 
 
 def direct_endpoint(profile: Profile, region: str) -> str | None:
     """Return the address of Systems Manager, or None if botocore must make the calls."""
-    settings = _settings(profile)
+    own = settings(profile)
     has_unusual_variable = any(value and name.upper() in _VARIABLES for name, value in os.environ.items())
-    if has_unusual_variable or _SETTINGS & settings.keys() or _has_system_proxy():
+    if has_unusual_variable or _SETTINGS & own.keys() or _has_system_proxy():
         return None
-    fips = _is_true("AWS_USE_FIPS_ENDPOINT", settings.get("use_fips_endpoint"))
-    dual_stack = _is_true("AWS_USE_DUALSTACK_ENDPOINT", settings.get("use_dualstack_endpoint"))
+    fips = is_true("AWS_USE_FIPS_ENDPOINT", own.get("use_fips_endpoint"))
+    dual_stack = is_true("AWS_USE_DUALSTACK_ENDPOINT", own.get("use_dualstack_endpoint"))
     endpoint = profile.endpoint_url("ssm")
     if endpoint is None:
         has_other = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"))
@@ -84,11 +80,6 @@ def direct_endpoint(profile: Profile, region: str) -> str | None:
     is_plain = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")
     is_plain = is_plain and not (parts.query or parts.fragment or parts.username)
     return endpoint if is_plain and not (fips or dual_stack) else None
-
-
-def _is_true(variable: str, setting: object) -> bool:
-    """As botocore reads booleans: the variable comes before the setting."""
-    return str(os.environ.get(variable) or setting or "").lower() == "true"
 
 
 def _has_system_proxy() -> bool:

@@ -10,7 +10,7 @@ from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
-from aws_runas.cli.shortcut import write_shortcut
+from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
 from aws_runas.cli.terminal.person import person_at_terminal
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.config.lookup import asks_for_picker
@@ -72,8 +72,8 @@ def open_access_for(
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
     # flags that had a say, and a call that may open the picker next time, are not the usual call
     if replace(overrides, session=False, refresh=False) == Overrides() and not may_ask:
-        access.shortcut = lambda found, facts: write_shortcut(
-            profile, access.profile, found, env.environ, before, facts
+        access.shortcut = lambda found: write_shortcut(
+            profile, access.profile, found, env.environ, before, shortcut_facts(access.profile, env.environ, env.home)
         )
     if flags.expiration:
         access.provider = _Announced(access.provider, env)

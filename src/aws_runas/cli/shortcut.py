@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from aws_runas.aws.client_settings import sts_address
 from aws_runas.aws.credentials import Credentials
+from aws_runas.config.files import config_path
 from aws_runas.config.profile import FederatedSource, KeySource, Profile, ResolverSource
 from aws_runas.credentials.console_login import RENEW_BEFORE
 from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
+from aws_runas.run import config_copy
 
 
 def write_shortcut(
@@ -17,7 +21,7 @@ def write_shortcut(
     credentials: Credentials,
     environ: Mapping[str, str],
     before: str | None,
-    facts: Mapping[str, str] | None = None,
+    facts: Mapping[str, str],
 ) -> None:
     """Write the shortcut, if the credentials are of a kind that the cache keeps.
 
@@ -26,10 +30,10 @@ def write_shortcut(
     Args:
         name: the profile as typed, None when nothing was.
         before: `fast.header` from before the files were read.
-        facts: more that a fast start needs, by names that are not in `fast.FIELDS`.
+        facts: of `shortcut_facts`.
     """
     until = _last_use(profile, credentials)
-    if until is None or credentials.issued is None or credentials.expiration is None or not _is_cached(profile):
+    if until is None or credentials.issued is None or credentials.expiration is None or not is_cached(profile):
         return
     fields = {
         "since": str(int(credentials.issued.timestamp())),
@@ -39,9 +43,10 @@ def write_shortcut(
         "key": credentials.access_key_id,
         "secret": credentials.secret_access_key,
         "token": credentials.session_token or "",
+        fast.END: str(int(credentials.expiration.timestamp())),
         "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
+    fast.write(name or "", environ, before, fields | dict(facts), session=profile.session)
 
 
 def _last_use(profile: Profile, credentials: Credentials) -> float | None:
@@ -56,7 +61,19 @@ def _last_use(profile: Profile, credentials: Credentials) -> float | None:
     return until
 
 
-def _is_cached(profile: Profile) -> bool:
+def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """Return what a fast start needs beside the credentials; every command leaves all of it, for every other."""
+    path = str(config_path(environ, home))
+    endpoint, region = sts_address(profile)
+    return {
+        fast.CONFIG_FILE: path if config_copy.is_needed(path) else "",
+        fast.ROLE_ARN: profile.role_arn or "",
+        fast.STS_ENDPOINT: endpoint,
+        fast.STS_REGION: region,
+    }
+
+
+def is_cached(profile: Profile) -> bool:
     """Return True if the full path would find these credentials on disk, by files and variables alone."""
     source = profile.source
     role = bool(profile.roles) and not profile.session

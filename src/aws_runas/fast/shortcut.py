@@ -7,8 +7,8 @@ led elsewhere is the same: the program's version, both config files and the epoc
 every variable that has a say. Anything else is None, which means: use the full path. It is never weaker than that: the
 file must be this user's alone, and a tenth of the credentials' life must be left.
 
-The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``), is text: a header that must be equal byte by byte to what
-`header` says of this moment, a line with the name as typed, then ``name value`` lines (`FIELDS`, then facts of the
+The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``, ``fast-e-HOST`` for a registry), is text: a header that must be
+equal byte by byte to what `header` says of this moment, a line with the name as typed, then ``name value`` lines (`FIELDS`, then facts of the
 caller's own), then ``end``.
 """
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Facts that the full path adds to the credentials:
 CONFIG_FILE = "config"  # the config file, if its [default] names credential sources; else ""
 ROLE_ARN = "role"  # for the endpoint; else ""
+END = "end"  # when the credentials expire, seconds since the epoch
+STS_ENDPOINT = "sts"  # address, for tokens of clusters
+STS_REGION = "sts-region"  # to sign for
 FIELDS = ("since", "until", "profile", "region", "key", "secret", "token", "expiration")
 MAX_SIZE = 256 * 1024  # bytes
 
@@ -64,23 +67,25 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,")  # capitals ar
 _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
 
-def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> dict[str, str] | None:
+def read(name: str, environ: "Mapping[str, str]", *, session: bool = False, kind: str = "") -> dict[str, str] | None:
     """The credentials of a profile without resolving it.
 
     Args:
         name: as typed on the command line, or "" when nothing was.
         environ: the variables.
         session: ``-s`` was given.
+        kind: letter of another kind of file, whose name is no profile's.
 
     Returns:
         A dict of `FIELDS` and the writer's facts, all str; None: use the full path.
     """
     now = time.time()
-    path = file_path(name, environ, session)
+    kind = kind or ("s" if session else "r")
+    path = file_path(name, environ, kind)
     start = header(environ)
     if path is None or start is None:
         return None
-    start += _call(name, session)
+    start += _call(name, kind)
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         try:
@@ -104,12 +109,12 @@ def read(name: str, environ: "Mapping[str, str]", *, session: bool = False) -> d
         return None
 
 
-def _call(name: str, session: bool) -> str:
+def _call(name: str, kind: str) -> str:
     """The line that follows the header: what was typed, since a file name may stand for two names.
 
     A file system may fold the case of names, and bytes that are not UTF-8 have no letters of their own there.
     """
-    return "call " + ("s " if session else "r ") + _escape(name) + "\n"
+    return "call " + kind + " " + _escape(name) + "\n"
 
 
 def header(environ: "Mapping[str, str]") -> str | None:
@@ -168,7 +173,7 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
     return config, credentials
 
 
-def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | None:
+def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
     """Where the file of a profile lies; None where only the full path can tell."""
     files = config_files(environ)
     if files is None:
@@ -181,7 +186,7 @@ def file_path(name: str, environ: "Mapping[str, str]", session: bool) -> str | N
     )
     if len(safe) > 200:
         return None
-    return directory + ("/fast-s-" if session else "/fast-r-") + safe
+    return directory + "/fast-" + kind + "-" + safe
 
 
 def _cache_directory(files: tuple[str, str], environ: "Mapping[str, str]") -> str | None:
@@ -217,16 +222,23 @@ def invalidate(directory: "Path") -> None:
 
 
 def write(
-    name: str, environ: "Mapping[str, str]", before: str | None, fields: dict[str, str], *, session: bool = False
+    name: str,
+    environ: "Mapping[str, str]",
+    before: str | None,
+    fields: dict[str, str],
+    *,
+    session: bool = False,
+    kind: str = "",
 ) -> None:
     """Leave the file for next time; silently not, where that is not possible.
 
     Args:
-        name, environ, session: as for `read`.
+        name, environ, session, kind: as for `read`.
         before: `header` as it was before the files were read.
         fields: `FIELDS` and facts of the caller's own, all str.
     """
-    path = file_path(name, environ, session)
+    kind = kind or ("s" if session else "r")
+    path = file_path(name, environ, kind)
     if before is None or path is None or before != header(environ):
         return
     now = time.time_ns()
@@ -235,7 +247,7 @@ def write(
         if os.path.exists(file) and now - os.stat(file).st_ctime_ns < 50_000_000:
             return
     lines = [key + " " + _escape(value) for key, value in fields.items()]
-    content = (before + _call(name, session) + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
+    content = (before + _call(name, kind) + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
     from pathlib import Path
 
     from aws_runas import files

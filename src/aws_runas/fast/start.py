@@ -43,6 +43,11 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", functi
             answers the program's requests. It is called once the program has started.
         function: ``VERSION:SHELL:NAME`` of the shell function that asks for exports, "" if none does.
     """
+    if words[:1] == ["token"] and not environ.get(SWITCH):
+        from aws_runas.fast import token
+
+        token.start(words, environ)
+        return
     call = None if environ.get(SWITCH) else _read(words, environ, function)
     if call is None:
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.aws.credentials import Credentials
-from aws_runas.cli.shortcut import write_shortcut
+from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
 from aws_runas.config.resolve import Overrides, load_files, resolve
 from aws_runas.fast import shortcut as fast
 from tests.support.sts_server import ROLE, write_home
@@ -46,7 +46,8 @@ class Home:
         profile = resolve(load_files(variables, self.path), name, Overrides(), variables)
         issued = datetime.now(UTC) - timedelta(seconds=age)
         credentials = Credentials("ASIAX", "s%\n", "t", expiration=issued + timedelta(seconds=life), issued=issued)
-        write_shortcut(name, profile, credentials, variables, before, {"fact": "a fact"})
+        facts = {"fact": "a fact"} | shortcut_facts(profile, variables, self.path)
+        write_shortcut(name, profile, credentials, variables, before, facts)
 
     def read(
         self, name: str = "role", environ: dict[str, str] | None = None, *, session: bool = False
@@ -179,7 +180,7 @@ def test_odd_names_are_files_of_their_own(tmp_path: Path) -> None:
 
 def test_a_file_system_that_folds_case_does_not_give_one_profile_the_keys_of_another(home: Home) -> None:
     home.write_shortcut("plain")
-    other = fast.file_path("Plain", home.environ, False)
+    other = fast.file_path("Plain", home.environ, "r")
     assert other is not None
     Path(other).write_bytes(home.file("plain").read_bytes())  # what is found under the other name
     Path(other).chmod(0o600)
@@ -189,7 +190,7 @@ def test_a_file_system_that_folds_case_does_not_give_one_profile_the_keys_of_ano
 
 def test_the_file_of_the_session_token_is_not_read_for_the_role(home: Home) -> None:
     home.write_shortcut("plain")
-    other = fast.file_path("plain", home.environ, True)
+    other = fast.file_path("plain", home.environ, "s")
     assert other is not None
     home.file("plain").rename(other)
     assert fast.read("plain", home.environ, session=True) is None
@@ -197,7 +198,7 @@ def test_the_file_of_the_session_token_is_not_read_for_the_role(home: Home) -> N
 
 def test_names_of_other_bytes_are_files_of_their_own(home: Home) -> None:
     names = ["plain\udce9", "plain\udcea", "Plain", "plain"]
-    assert len({(fast.file_path(name, home.environ, False) or "").lower() for name in names}) == len(names)
+    assert len({(fast.file_path(name, home.environ, "r") or "").lower() for name in names}) == len(names)
 
 
 def test_no_secret_of_the_environment_is_written(home: Home) -> None:

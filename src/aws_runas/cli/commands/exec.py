@@ -249,17 +249,15 @@ def _write_credentials(access: Access, credentials: Credentials, env: Environmen
 def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
     """Leave what the fast start needs; return the config file if programs beside an endpoint need a copy of it."""
     from aws_runas.config.files import config_path
-    from aws_runas.fast import shortcut
     from aws_runas.run import config_copy
 
+    access.shortcut(credentials)
     if access.profile.name in env.profile_names():
         from aws_runas.cli.profile_picker import uses
 
         uses(env).add(access.profile.name, env.now())
     path = str(config_path(env.environ, env.home))
-    copied = path if config_copy.is_needed(path) else ""
-    access.shortcut(credentials, {shortcut.CONFIG_FILE: copied, shortcut.ROLE_ARN: access.profile.role_arn or ""})
-    return copied or None
+    return path if config_copy.is_needed(path) else None
 
 
 def _run(
