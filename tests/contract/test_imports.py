@@ -76,10 +76,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ssm", "diagnosis", "fleet", "tunnels", "sandbox", "release", "fast",
     ),
     "__main__": ("fast", "cli"),
+    "credential_helper": ("fast", "cli"),
 }  # fmt: skip
 LEAVES = ("errors", "redact", "aws.credentials", "aws.session", "fast.names")
 BOTOCORE = ("aws.", "ssm.api", "ssm.kms", "sandbox.")
-PRINTING = ("cli.", "fast.print", "sandbox.", "__main__")
+PRINTING = ("cli.", "fast.print", "sandbox.", "__main__", "credential_helper")
 
 
 @cache

@@ -59,7 +59,7 @@ class Access:
         self._clients = clients
         self._traced = traced
         self._session_client: DirectSsm | None = None
-        self._made: dict[tuple[str, bool], Any] = {}
+        self._made: dict[tuple[str, str, bool, bool], Any] = {}
         self._lock = threading.Lock()
 
     def region(self) -> str:
@@ -76,16 +76,18 @@ class Access:
             )
         return self.profile.region.value
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None, *, fips: bool = False) -> Any:
         """A botocore client that signs with what the user asked for; renewed without the caller's doing.
 
         Args:
             service: botocore's name, for instance ``ec2``.
+            region: another one than the profile's.
+            fips: use the FIPS endpoint, unless the configuration names an endpoint.
 
         Raises:
             ConfigError: the service needs a region and none is set.
         """
-        return self._client(service, user=False)
+        return self._client(service, region, user=False, fips=fips)
 
     def session_client(self) -> Any:
         """Return what makes the session calls of Systems Manager: without botocore where that is possible.
@@ -107,13 +109,14 @@ class Access:
 
     def user_client(self, service: str) -> Any:
         """Like `client`, signed with the user's own keys."""
-        return self._client(service, user=True)
+        return self._client(service, None, user=True)
 
-    def _client(self, service: str, *, user: bool) -> Any:
-        region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
+    def _client(self, service: str, region: str | None, *, user: bool, fips: bool = False) -> Any:
+        if region is None:
+            region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
         provider = self.user_provider if user else self.provider
         with self._lock:
-            key = (service, user)
+            key = (service, region, user, fips)
             if key not in self._made:
-                self._made[key] = self._clients().client(service, region, provider.credentials)
+                self._made[key] = self._clients().client(service, region, provider.credentials, fips=fips)
             return self._made[key]

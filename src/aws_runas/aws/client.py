@@ -127,24 +127,30 @@ class Clients:
 
             attach(self._session, trace)
 
-    def client(self, service: str, region: str, fetch: Callable[[], Credentials]) -> Any:
+    def client(self, service: str, region: str, fetch: Callable[[], Credentials], *, fips: bool = False) -> Any:
         """A client of one service.
 
         Args:
             service: botocore's name.
             region: asked there.
             fetch: gives the credentials to sign with.
+            fips: use the FIPS endpoint, unless the configuration names an endpoint.
 
         Raises:
             ConfigError: a setting makes no sense.
         """
         with self._lock, _setting_up(service):  # the session hands its credentials to the client that it makes next
             self._session._credentials = ProviderCredentials(fetch)
+            endpoint = self.profile.endpoint_url(service)
             return self._session.create_client(
                 service,
                 region_name=region,
-                endpoint_url=self.profile.endpoint_url(service),
-                config=botocore.config.Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT),
+                endpoint_url=endpoint,
+                config=botocore.config.Config(
+                    connect_timeout=CONNECT_TIMEOUT,
+                    read_timeout=READ_TIMEOUT,
+                    use_fips_endpoint=True if fips and endpoint is None else None,
+                ),
             )
 
 

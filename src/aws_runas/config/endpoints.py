@@ -13,7 +13,21 @@ _PREFIX = "AWS_ENDPOINT_URL_"
 
 # What aws-runas itself calls; a bad endpoint of another service is no error.
 _CALLED = frozenset(
-    ("", "ec2", "ec2_instance_connect", "ecr", "ecs", "eks", "elasticache", "iam", "kms", "rds", "signin", "sso")
+    (
+        "",
+        "ec2",
+        "ec2_instance_connect",
+        "ecr",
+        "ecr_public",
+        "ecs",
+        "eks",
+        "elasticache",
+        "iam",
+        "kms",
+        "rds",
+        "signin",
+        "sso",
+    )
 ) | {"sso_oidc", "ssm", "ssmmessages", "sts"}
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from aws_runas import files
 from aws_runas.aws.credentials import Credentials, checked, parse_time
@@ -26,6 +27,7 @@ KEPT = 3 * 24 * 3600  # seconds after its last change that a file is kept; no cr
 PATIENCE = 20.0  # seconds of waiting for another process before the user is told: most people type a code sooner
 
 Warn = Callable[[str], None]
+Content = TypeVar("Content")
 
 
 class DiskCache:
@@ -45,9 +47,17 @@ class DiskCache:
 
     def read(self, name: str) -> Credentials | None:
         """Return the credentials of an entry; None when it is missing, damaged, or not this user's alone."""
+        return self.load(name, decode)
+
+    def load(self, name: str, decoder: Callable[[bytes], Content]) -> Content | None:
+        """Return the content of an entry of any kind; None as for `read`.
+
+        Args:
+            decoder: reads the content; raises ValueError for one that is damaged.
+        """
         try:
             with self._open(create=False) as directory:
-                return decode(read_private(directory, name))
+                return decoder(read_private(directory, name))
         except OSError:  # missing, most of the time; what is wrong with the directory shows when something is written
             return None
         except ValueError as error:
@@ -58,11 +68,15 @@ class DiskCache:
 
     def write(self, name: str, credentials: Credentials) -> None:
         """Keep credentials; where that fails, warn and go on."""
+        self.store(name, encode(credentials))
+
+    def store(self, name: str, content: bytes) -> None:
+        """Keep the content of an entry of any kind; where that fails, warn and go on."""
         if not self._usable():
             return
         try:
             with self._open() as directory:
-                directory.write(name, encode(credentials))
+                directory.write(name, content)
                 self._prune(directory)
         except OSError as error:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")

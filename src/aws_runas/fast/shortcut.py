@@ -8,8 +8,8 @@ every variable that has a say. Anything else is None, which means: use the full 
 file must be this user's alone, and a tenth of the credentials' life must be left.
 
 The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``, ``fast-e-HOST`` for a registry), is text: a header that must be
-equal byte by byte to what `header` says of this moment, a line with the name as typed, then ``name value`` lines (`FIELDS`, then facts of the
-caller's own), then ``end``.
+equal byte by byte to what `header` says of this moment, a line with the name as typed, then ``name value`` lines
+(`FIELDS`, then facts of the caller's own), then ``end``.
 """
 
 import os

@@ -33,6 +33,7 @@ from aws_runas.sandbox.services.console_signin import ConsoleSignIn
 from aws_runas.sandbox.services.control import PREFIX, Control
 from aws_runas.sandbox.services.data_channel import DataChannels
 from aws_runas.sandbox.services.databases import Databases
+from aws_runas.sandbox.services.ecr import Registries
 from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
@@ -83,6 +84,7 @@ class Host:
             self._wait_for if options.kms else lambda _: None,
         )
         self.fleet = Fleet(options, directory, self.instances)
+        registries = Registries(self.clock, lambda *call: self.gateway.authorize(*call))
         databases = Databases(self.moto, self._wait_for)
         self.gateway = Gateway(
             self.moto,
@@ -93,6 +95,8 @@ class Host:
                 "ssm": self.fleet.before(Databases.redirected(self.ssm.call)),
                 "rds": databases.call,
                 "elasticache": databases.call,
+                "ecr": registries.private,
+                "ecr-public": registries.public,
                 "ecs": Ecs(options.region, self.ssm.open_session).call,
                 "ec2-instance-connect": InstanceConnect(self.instances).call,
             },

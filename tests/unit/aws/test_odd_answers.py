@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aws_runas.aws import caller, ec2, ecs, resolvers, ssm, sts
+from aws_runas.aws import caller, ec2, ecr, ecs, resolvers, ssm, sts
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.iam import Holder, Iam
@@ -95,6 +95,10 @@ KEYS = st.sampled_from(
         "secretAccessKey",
         "sessionToken",
         "expiration",
+        "authorizationData",
+        "authorizationToken",
+        "proxyEndpoint",
+        "expiresAt",
         "Code",
         "Message",
     ]
@@ -193,10 +197,11 @@ class Asked(Access):
         self.profile = profile
         self._client_of_all = Replies(reply)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None, *, fips: bool = False) -> Any:
         return self._client_of_all
 
-    user_client = client
+    def user_client(self, service: str) -> Any:
+        return self._client_of_all
 
     def session_client(self) -> Any:
         return self._client_of_all
@@ -223,6 +228,8 @@ CALLS: dict[str, Callable[[Access], object]] = {
     "StartSession": lambda access: SsmApi(access).start_session("i-0123456789abcdef0"),
     "ResumeSession": lambda access: SsmApi(access).resume_session("s-1"),
     "DescribeSessions": lambda access: SsmApi(access).describe_session("s-1"),
+    "GetAuthorizationToken": lambda access: ecr.registry_token(access, "eu-west-1", NOW),
+    "GetAuthorizationToken of the public gallery": lambda access: ecr.public_registry_token(access, "us-east-1", NOW),
     "GenerateDataKey": lambda access: generate_data_key(access, "key", {}),
     "ListGroupsForUser": lambda access: Iam(access).groups("me"),
     "ListUserPolicies": lambda access: Iam(access).inline_names(USER),

@@ -137,7 +137,7 @@ def test_both_ways_agree(
     assert bool(output) == works
     printed: list[str] = []
     monkeypatch.setattr(fast_print, "write", printed.append)
-    monkeypatch.setattr(fast.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     fast.start(["token", *words], environ)
     assert printed == ([output] if is_fast else [])
     if address:

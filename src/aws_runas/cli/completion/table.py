@@ -35,6 +35,8 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "init": (SHELLS,),
     "help": (COMMAND_NAMES,),
     "version": (),
+    "token": (("rds", "eks"), "profile", "nothing"),
+    "ecr": (("login",), "profile", "nothing"),
     "tunnels": (("up", "down", "status", "login", "install", "uninstall"), "tunnel"),
     "fleet": (("run", "status", "output", "cancel", "list"), "profile", "nothing"),
 }
@@ -48,6 +50,7 @@ VALUES = {
         "AWS-StartSSHSession",
         "SSM-SessionManagerRunShell",
     ),
+    "--client": ("docker", "podman", "finch", "nerdctl", "buildah", "skopeo", "helm"),
     "--sessions": ("auto", "1", "2", "4", "8"),
 }
 

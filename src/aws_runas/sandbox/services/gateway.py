@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,9 +13,9 @@ from urllib.parse import parse_qsl
 
 from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy, signature
-from aws_runas.sandbox.services.errors import Reply, ServiceError, render
+from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import Key, TemporaryKeys
+from aws_runas.sandbox.services.principals import ACCOUNT, Key, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sts import Sts
 
@@ -47,6 +48,8 @@ SECRET_PARAMETERS = ("TokenCode", "WebIdentityToken", "SAMLAssertion", "Plaintex
 
 # Without a signature, STS answers the first two; to the others it answers that the signature is missing.
 UNSIGNED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetCallerIdentity", "AssumeRole", "GetSessionToken")
+# What STS makes of X-Amz-Expires: nothing. Source: aws-iam-authenticator, pkg/token/token.go (presignedURLExpiration).
+PRESIGNED_LIFETIME = 15 * 60  # seconds
 
 
 class Gateway:
@@ -129,6 +132,8 @@ class Gateway:
             raise ServiceError(*words["unknown"])
         if key.expiration is not None and key.expiration <= self._clock.now():
             raise ServiceError(*words["expired"])
+        if signed.presigned and signed.service == "sts":
+            signed = replace(signed, expires=PRESIGNED_LIFETIME)
         try:
             signature.check(request, signed, key.secret_access_key, self._clock.now(), any_query_form=any_query_form)
         except ServiceError as problem:
@@ -141,6 +146,8 @@ class Gateway:
         self, service: str, action: str, values: dict[str, Any], region: str, key: Key | None, request: Request
     ) -> Reply:
         if service == "sts":
+            if key is not None and action == "GetCallerIdentity" and "json" in request.headers.get("accept", ""):
+                return caller_identity(key)
             return self._sts.call(action, values, key)
         if key is None:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
@@ -196,7 +203,8 @@ class Gateway:
         values: dict[str, Any],
         request: Request,
     ) -> None:
-        shown = {name: value for name, value in values.items() if name not in (*SECRET_PARAMETERS, "Action", "Version")}
+        hidden = (*SECRET_PARAMETERS, "Action", "Version")
+        shown = {name: value for name, value in values.items() if name not in hidden and not name.startswith("X-Amz-")}
         arn = "" if key is None else key.principal.arn
         key_id = "" if key is None else key.access_key_id
         agent = request.headers.get("user-agent", "")
@@ -238,6 +246,14 @@ def read_action(request: Request) -> tuple[str, dict[str, Any]]:
     text = request.body.decode("utf-8", "replace") if request.body else request.query
     values = dict(parse_qsl(text, keep_blank_values=True))
     return str(values.get("Action", "")), values
+
+
+def caller_identity(key: Key) -> Reply:
+    """Answer GetCallerIdentity as STS does for ``Accept: application/json``, which clusters send."""
+    result = {"Account": ACCOUNT, "Arn": key.principal.arn, "UserId": key.principal.user_id}
+    metadata = {"RequestId": str(uuid.uuid4())}
+    body = {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": metadata}}
+    return json_reply(body, content_type="application/json")
 
 
 def unsigned_service(action: str) -> str:

@@ -1,0 +1,161 @@
+"""Authorization tokens of registries with the cache around them: many pulls, one call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aws_runas.aws.access import Access
+from aws_runas.aws.credentials import Credentials, parse_time
+from aws_runas.aws.ecr import RegistryToken, public_registry_token, registry_token
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.shortcut import is_cached
+from aws_runas.config.files import config_path
+from aws_runas.config.profile import Profile
+from aws_runas.credentials import freshness, processes
+from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
+from aws_runas.fast import shortcut
+from aws_runas.fast.registry import KIND
+from aws_runas.redact import printable
+from aws_runas.tokens.registry import Registry
+
+VERSION = 1  # of an entry's content
+
+
+def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh: bool = False) -> RegistryToken:
+    """Return a token for a registry, from the cache if that has a good one.
+
+    An entry belongs to one set of credentials, so it is not used after a sign-out or by another role (ADR 1051).
+
+    Args:
+        access: whose credentials ask.
+        registry: its region and kind count.
+        env: clock, and where the cache is.
+        refresh: ask for a new one in any case.
+
+    Raises:
+        AwsRunasError: there are no credentials, or ECR refused.
+    """
+    cache = DiskCache(cache_directory(env.environ, config_path(env.environ, env.home), env.home), _warner(env))
+    name = _entry(access, access.provider.credentials(), registry)
+    found = None if refresh else _read(cache, name, env.now())
+    if found is not None:
+        return found
+    fetched: list[RegistryToken] = []
+
+    def another_did() -> bool:
+        entry = None if refresh else _read(cache, name, env.now())
+        if entry is not None:
+            fetched.append(entry)
+        return entry is not None
+
+    with processes.holding(name), cache.lock(name, another_did):
+        if fetched or another_did():
+            return fetched[0]
+        token = _ask(access, registry, env.now())
+        cache.store(name, encode(token))
+        return token
+
+
+def usable_until(token: RegistryToken) -> float:
+    """Return the moment from which a new token is fetched: a tenth of its life is left."""
+    end = token.expiration.timestamp()
+    return end - (end - token.issued.timestamp()) * freshness.RESERVE
+
+
+def write_registry_shortcut(
+    host: str,
+    profile: Profile,
+    credentials: Credentials,
+    token: RegistryToken,
+    environ: Mapping[str, str],
+    before: str | None,
+) -> None:
+    """Write the shortcut of the credential helper for a registry; it ends with the credentials, if these end sooner.
+
+    Args:
+        host: of the registry.
+        before: `shortcut.header` from before the files were read.
+    """
+    until = min(usable_until(token), freshness.usable_until(credentials) or float("inf"))
+    if not is_cached(profile):
+        return
+    fields = {
+        "since": str(int(token.issued.timestamp())),
+        "until": str(int(until)),
+        "profile": profile.name,
+        "region": "",
+        "key": token.user,
+        "secret": token.password,
+        "token": "",
+        "expiration": token.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    shortcut.write(host, environ, before, fields, kind=KIND)
+
+
+def _ask(access: Access, registry: Registry, now: float) -> RegistryToken:
+    if registry.is_public:
+        return public_registry_token(access, registry.region, now)
+    return registry_token(access, registry.region, now, fips=registry.fips)
+
+
+def _entry(access: Access, credentials: Credentials, registry: Registry) -> str:
+    service = "ecr-public" if registry.is_public else "ecr"
+    inputs = {
+        "key": credentials.access_key_id,
+        "service": service,
+        "region": registry.region,
+        "endpoint": access.profile.endpoint_url(service) or "",
+        "fips": registry.fips,
+    }
+    return entry_name("ecr", inputs)
+
+
+def _read(cache: DiskCache, name: str, now: float) -> RegistryToken | None:
+    token = cache.load(name, decode)
+    if token is None or not token.issued.timestamp() - freshness.CLOCK_TOLERANCE <= now < usable_until(token):
+        return None
+    return token
+
+
+def encode(token: RegistryToken) -> bytes:
+    """Write an entry's content."""
+    values = {
+        "Version": VERSION,
+        "Username": token.user,
+        "Password": token.password,
+        "Endpoint": token.endpoint,
+        "Expiration": _text(token.expiration),
+        "Issued": _text(token.issued),
+    }
+    return json.dumps(values, indent=1).encode()
+
+
+def decode(content: bytes) -> RegistryToken:
+    """Read an entry's content.
+
+    Raises:
+        ValueError: it is damaged; the message says nothing of what it holds.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("Version") != VERSION:
+        raise ValueError("it is damaged")
+    user, password, endpoint = (found.get(key) for key in ("Username", "Password", "Endpoint"))
+    if not isinstance(user, str) or not isinstance(password, str) or not isinstance(endpoint, str) or not password:
+        raise ValueError("it has no token")
+    return RegistryToken(user, password, endpoint, parse_time(found.get("Expiration")), parse_time(found.get("Issued")))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _warner(env: Environment) -> Callable[[str], None]:
+    def warn(line: str) -> None:
+        env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
+
+    return warn

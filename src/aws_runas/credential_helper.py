@@ -1,0 +1,51 @@
+"""Start of ``docker-credential-aws-runas``, the credential helper of container clients. Nothing expensive is imported.
+
+Source: docker-credential-helpers, the protocol of its README: one word is the action, standard input its argument.
+"""
+
+import os
+import sys
+
+MAX_ADDRESS = 4096  # bytes
+
+
+def main(words: list[str] | None = None) -> int:
+    """Answer one request of a container client.
+
+    Args:
+        words: without the program's name; sys.argv when None.
+
+    Returns:
+        The exit status of the process.
+    """
+    words = sys.argv[1:] if words is None else words
+    try:
+        server = ""
+        if words == ["get"]:
+            server = _read_address()
+            from aws_runas.fast import registry
+
+            registry.answer(server, os.environ)  # does not return if the token is cached
+        from aws_runas.cli import credential_helper
+
+        return credential_helper.main(words, server)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # the last net: an import, or the cached path
+        sys.stderr.write(f"aws-runas: internal error: {type(error).__name__}\n")
+        return 1
+
+
+def _read_address() -> str:
+    """Read one line of standard input; a client may leave it open."""
+    data = b""
+    while b"\n" not in data and len(data) < MAX_ADDRESS:
+        more = os.read(0, MAX_ADDRESS)
+        if not more:
+            break
+        data += more
+    return data.partition(b"\n")[0].decode("utf-8", "surrogateescape").strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

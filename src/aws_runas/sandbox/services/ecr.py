@@ -1,0 +1,75 @@
+"""Container registries: the authorization tokens of ECR and of its public gallery. moto answers the rest of ECR.
+
+moto's own token is the same for everybody, and it ended in 2015.
+
+Source: Amazon ECR and Amazon ECR Public API references, GetAuthorizationToken.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.principals import ACCOUNT, Key
+
+LIFETIME = 12 * 3600  # seconds
+PUBLIC_REGION = "us-east-1"  # the only one
+MAX_REGISTRIES = 10
+
+Authorize = Callable[[str, Key, str | None], None]
+
+
+class Registries:
+    """Both services.
+
+    A caller gets the same password until the sandbox ends, so that a test can let a registry know it.
+
+    Args:
+        authorize: raises ServiceError where the caller may not do that.
+    """
+
+    def __init__(self, clock: Clock, authorize: Authorize) -> None:
+        self._clock = clock
+        self._authorize = authorize
+        self._passwords: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def private(self, action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+        """Answer a call of ECR; raises LookupError, which leaves the answer to moto."""
+        if action != "GetAuthorizationToken":
+            raise LookupError(action)
+        accounts = values.get("registryIds") or [ACCOUNT]
+        if not isinstance(accounts, list) or len(accounts) > MAX_REGISTRIES:
+            raise ServiceError(
+                "InvalidParameterException", "Invalid parameter at 'registryIds' failed to satisfy constraint"
+            )
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        data = [
+            self._token(key) | {"proxyEndpoint": f"https://{account}.dkr.ecr.{region}.{suffix}"} for account in accounts
+        ]
+        return json_reply({"authorizationData": data})
+
+    def public(self, action: str, _values: dict[str, Any], key: Key, region: str) -> Reply:
+        """Answer a call of the public gallery, which is in one region and needs one permission more."""
+        if region != PUBLIC_REGION:
+            raise ServiceError("UnsupportedCommandException", f"ECR Public is not available in {region}")
+        if action != "GetAuthorizationToken":
+            raise ServiceError("InvalidAction", f"the sandbox's ECR Public has no {action}")
+        self._authorize("sts:GetServiceBearerToken", key, None)
+        return json_reply({"authorizationData": self._token(key)})
+
+    def _token(self, key: Key) -> dict[str, Any]:
+        with self._lock:
+            password = self._passwords.setdefault(key.principal.arn, new_password())
+        token = base64.b64encode(f"AWS:{password}".encode()).decode()
+        return {"authorizationToken": token, "expiresAt": self._clock.now() + self._clock.lifetime(LIFETIME)}
+
+
+def new_password() -> str:
+    """Make a password as long as ECR's, with the characters of base64."""
+    return base64.b64encode(secrets.token_bytes(1500)).decode()
