@@ -26,7 +26,7 @@ VERSION = 1  # of an entry's content
 def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh: bool = False) -> RegistryToken:
     """Return a token for a registry, from the cache if that has a good one.
 
-    An entry belongs to one set of credentials, so it is not used after a sign-out or by another role (ADR 1051).
+    An entry belongs to one set of credentials, so it is not used after a sign-out or by another role (ADR 1052).
 
     Args:
         access: whose credentials ask.

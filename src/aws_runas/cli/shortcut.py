@@ -21,7 +21,7 @@ def write_shortcut(
     credentials: Credentials,
     environ: Mapping[str, str],
     before: str | None,
-    facts: Mapping[str, str],
+    facts: Mapping[str, str] | None = None,
 ) -> None:
     """Write the shortcut, if the credentials are of a kind that the cache keeps.
 
@@ -46,7 +46,7 @@ def write_shortcut(
         fast.END: str(int(credentials.expiration.timestamp())),
         "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    fast.write(name or "", environ, before, fields | dict(facts), session=profile.session)
+    fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
 
 
 def _last_use(profile: Profile, credentials: Credentials) -> float | None:
