@@ -7,8 +7,8 @@ SessionStart does both at once, so this module imports them only when a channel 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aws_runas.errors import AwsRunasError
@@ -72,6 +72,15 @@ class SessionStart:
         if self._done.wait(ABANDON_TIMEOUT) and self._started is not None:
             with suppress(AwsRunasError):
                 self._terminate(self._started.session_id)
+
+    @contextmanager
+    def abandoned_on_error(self) -> Iterator[None]:
+        """Abandon the session if the block raises, so that none is left behind before anybody uses it."""
+        try:
+            yield
+        except BaseException:
+            self.abandon()
+            raise
 
     def _run(self) -> None:
         try:

@@ -221,7 +221,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         starter = _starter(options, api, target, refusals, env, carrier, parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
         starting = SessionStart(_watched(starter.start, guardian), api.terminate_session)
-        try:
+        with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import RunOptions, run_command
             from aws_runas.ssm.shutdown import leave_quickly
@@ -229,9 +229,6 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
 
             stream = stream_options(options.session, access, env)
             started = starting.result()
-        except BaseException:
-            starting.abandon()
-            raise
         stdout, stderr = (_descriptor(env, name) for name in ("stdout", "stderr"))
         side = RunOptions(
             stdin=_descriptor(env, "stdin"),
@@ -273,7 +270,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
             return api.start_session(target, options.document, options.parameters, options.session.reason)
 
     starting = SessionStart(start, api.terminate_session)
-    try:
+    with starting.abandoned_on_error():
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.command.terminal import run_on_terminal
         from aws_runas.ssm.shell.console import ConsoleOptions
@@ -284,9 +281,6 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         stream = stream_options(options.session, access, env)
         descriptors = [_descriptor(env, name) for name in ("stdin", "stdout", "stderr")]
         console = ConsoleOptions(options.session.quiet, b"~", *descriptors)
-    except BaseException:
-        starting.abandon()
-        raise
     try:
         if options.document is not None:
             shell = ShellOptions(console, runs_shell=False)

@@ -142,7 +142,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
     access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
     starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
-    try:
+    with starting.abandoned_on_error():
         # Loaded while StartSession is under way.
 
         from aws_runas.cli.session.flags import stream_options
@@ -155,9 +155,6 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
         console = ConsoleOptions(
             options.session.quiet, options.escape, *(_descriptor(each) for each in (env.stdin, env.stdout, env.stderr))
         )
-    except BaseException:
-        starting.abandon()
-        raise
     try:
         return event_loop.run(
             run_shell(

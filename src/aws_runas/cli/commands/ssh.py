@@ -120,7 +120,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     starting = SessionStart(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
     )
-    try:
+    with starting.abandoned_on_error():
         # Loaded while StartSession is under way.
         from aws_runas.cli.session.agent_version import check_agent_version
         from aws_runas.cli.session.flags import stream_options
@@ -129,9 +129,6 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
         from aws_runas.ssm.transport import event_loop
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
-    except BaseException:
-        starting.abandon()
-        raise
     try:
         return event_loop.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
     except SessionError as error:

@@ -201,11 +201,8 @@ async def run_on_terminal(
     Raises:
         AwsRunasError: the session could not be opened, or ended before the command's status came.
     """
-    try:
+    with starting.abandoned_on_error():
         started = await in_thread(starting.result)
-    except BaseException:
-        starting.abandon()
-        raise
     settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
     commands: list[TerminalCommand] = []
 

@@ -1,0 +1,37 @@
+"""A session that was opened and is not used is ended at the service."""
+
+from __future__ import annotations
+
+import pytest
+
+from aws_runas.aws.session import StartedSession
+from aws_runas.errors import SessionError
+from aws_runas.ssm.session_start import SessionStart
+
+OPENED = StartedSession("session-1", "wss://stream.example", "token", "i-deadbeef")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ImportError])
+def test_a_block_that_raises_ends_the_session(error: type[BaseException]) -> None:
+    ended: list[str] = []
+    starting = SessionStart(lambda: OPENED, ended.append)
+    with pytest.raises(error), starting.abandoned_on_error():
+        raise error
+    assert ended == ["session-1"]
+
+
+def test_a_block_that_ends_well_keeps_the_session() -> None:
+    ended: list[str] = []
+    starting = SessionStart(lambda: OPENED, ended.append)
+    with starting.abandoned_on_error():
+        assert starting.result() is OPENED
+    assert ended == []
+
+
+def test_a_session_that_was_not_opened_is_not_ended() -> None:
+    def refuse() -> StartedSession:
+        raise SessionError("refused", code="session-refused")
+
+    starting = SessionStart(refuse, lambda _: pytest.fail("ended"))
+    with pytest.raises(SessionError), starting.abandoned_on_error():
+        starting.result()
