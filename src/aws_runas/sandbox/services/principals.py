@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import string
 import threading
@@ -80,7 +81,8 @@ class TemporaryKeys:
             new_identifier("ASIA"),
             secrets.token_urlsafe(30),
             principal,
-            session_token="sandbox/" + secrets.token_urlsafe(96),
+            # as long as AWS's, and with the characters that a careless encoding of addresses breaks
+            session_token="sandbox/" + base64.b64encode(secrets.token_bytes(500)).decode(),
             expiration=expiration,
             issued=issued,
             mfa=mfa,

@@ -1,0 +1,144 @@
+"""The Kubernetes client for Python runs our exec plugin against a cluster that checks tokens as EKS does."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from aws_runas.sandbox.world import Sandbox
+from tests.integration.conftest import AWS_RUNAS
+from tests.support import requires
+from tests.support.iam_authenticator import Refused, verify
+
+CLUSTER = "my-cluster"
+PROFILE = "my-profile"
+VERSION = {"major": "1", "minor": "30", "gitVersion": "v1.30.0", "gitCommit": "", "gitTreeState": "clean"}
+VERSION |= {"buildDate": "2026-01-01T00:00:00Z", "goVersion": "go1.22", "compiler": "gc", "platform": "linux/amd64"}
+
+
+def get(address: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=dict(headers)), timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+class Cluster:
+    """An API server with one resource, and the callers that it has let in."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.hosts = {urlsplit(sandbox.endpoint).netloc}
+        self.callers: list[str] = []
+        self.url = ""
+
+    def authenticate(self, authorization: str) -> bool:
+        try:
+            token = authorization.removeprefix("Bearer ")
+            self.callers.append(verify(token, CLUSTER, self.hosts, get, time.time()))
+        except Refused:
+            return False
+        return True
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox) -> Iterator[Cluster]:
+    found = Cluster(sandbox)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            accepted = found.authenticate(self.headers.get("Authorization", ""))
+            body = json.dumps(VERSION if accepted else {}).encode()
+            self.send_response(200 if accepted else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield found
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def kubernetes() -> Any:
+    try:
+        import kubernetes
+        import kubernetes.config
+    except ImportError:
+        requires.missing("needs the package kubernetes; `make interop` installs it")
+    return kubernetes
+
+
+def kubeconfig(cluster: Cluster, environ: Mapping[str, str], version: str, *words: str, info: bool) -> dict[str, Any]:
+    command = [*AWS_RUNAS, "token", "eks", *words]
+    plugin = {
+        "apiVersion": f"client.authentication.k8s.io/{version}",
+        "command": command[0],
+        "args": command[1:],
+        "env": [{"name": name, "value": value} for name, value in environ.items()],
+        "interactiveMode": "IfAvailable",
+        "provideClusterInfo": info,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": plugin}}],
+    }
+
+
+def version_of(kubernetes: Any, config: dict[str, Any]) -> str:
+    api = kubernetes.config.new_client_from_config_dict(config)
+    code = kubernetes.client.VersionApi(api).get_code()
+    return str(code.git_version)
+
+
+def test_client_gets_in_with_each_version_of_the_credential(
+    sandbox: Sandbox, cluster: Cluster, kubernetes: Any, tmp_path: Path
+) -> None:
+    environ = dict(sandbox.environ) | {"HOME": str(tmp_path), "RUNAS_CACHE_DIR": str(tmp_path / "cache")}
+    sandbox.control("forget-calls")
+    for version in ("v1", "v1beta1", "v1"):
+        for info in (False, True):
+            config = kubeconfig(cluster, environ, version, PROFILE, CLUSTER, info=info)
+            assert version_of(kubernetes, config) == "v1.30.0"
+    assert all(":assumed-role/my-role/" in caller for caller in cluster.callers)
+    assert len(cluster.callers) == 6
+    made = [call["action"] for call in sandbox.control("calls") if call["action"] != "GetCallerIdentity"]
+    assert sorted(made) == ["AssumeRole", "GetSessionToken"]  # once, for all of them
+
+
+def test_client_shows_what_is_wrong(
+    sandbox: Sandbox, cluster: Cluster, kubernetes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    environ = dict(sandbox.environ)
+    config = kubeconfig(cluster, environ, "v1", "nobody", CLUSTER, info=False)
+    with pytest.raises(kubernetes.client.ApiException):  # it goes on without credentials
+        version_of(kubernetes, config)
+    assert "exec: process returned 3. aws-runas: profile nobody does not exist" in caplog.text
+    config = kubeconfig(cluster, environ, "v1", PROFILE, "other-cluster", info=False)
+    with pytest.raises(kubernetes.client.ApiException) as caught:
+        version_of(kubernetes, config)
+    assert caught.value.status == 401
+    assert cluster.callers == []
