@@ -32,6 +32,14 @@ import botocore.session
 botocore.session.Session(profile={PROFILE!r}).get_credentials().get_frozen_credentials()
 """
 
+DATABASE = "db.cxyz.eu-west-1.rds.amazonaws.com"
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+BOTOCORE_TOKEN = f"""
+import botocore.session
+keys = dict(aws_access_key_id="a", aws_secret_access_key="b", aws_session_token="c")
+botocore.session.Session().create_client("rds", "eu-west-1", **keys).generate_db_auth_token({DATABASE!r}, 5432, "app")
+"""
+
 Row = tuple[str, list[str], Callable[[], None]]
 RESULTS = Results("startup")
 
@@ -40,10 +48,11 @@ def _nothing() -> None:
     pass
 
 
-def _run(command: list[str], environ: dict[str, str]) -> float:
-    """Milliseconds from start to end."""
-    with open(os.devnull, "wb") as null:
-        files = [(os.POSIX_SPAWN_DUP2, null.fileno(), 1), (os.POSIX_SPAWN_DUP2, null.fileno(), 2)]
+def _run(command: list[str], environ: dict[str, str], stdin: str = os.devnull) -> float:
+    """Milliseconds from start to end; stdin names a file."""
+    with open(os.devnull, "wb") as null, open(stdin, "rb") as source:
+        files = [(os.POSIX_SPAWN_DUP2, null.fileno(), number) for number in (1, 2)]
+        files.append((os.POSIX_SPAWN_DUP2, source.fileno(), 0))
         begun = time.perf_counter()
         pid = os.posix_spawn(command[0], command, environ, file_actions=files)
         _, status = os.waitpid(pid, 0)
@@ -101,6 +110,30 @@ def _peers(environ: dict[str, str], sandbox: Sandbox) -> list[Row]:
     return [*rows, ("`aws configure export-credentials`", ["/usr/bin/" + keys[0], *keys[1:]], _nothing)]
 
 
+def _tokens(environ: dict[str, str], rounds: int, home: str) -> None:
+    """Tokens of other services with everything cached, beside what the libraries of AWS take for them."""
+    address = os.path.join(home, "address")
+    Path(address).write_text(f"{REGISTRY}\n")
+    environ = environ | {"AWS_PROFILE": PROFILE}
+    eks, rds = [AWS_RUNAS, "token", "eks", "my-cluster"], [AWS_RUNAS, "token", "rds", DATABASE, "app"]
+    helper = [str(BIN / "docker-credential-aws-runas"), "get"]
+    for command in (eks, helper):
+        _run(command, environ, address)
+    full = ["/usr/bin/env", "AWSRUNAS_NO_FAST=1"]
+    rows: list[Row] = [
+        ("`python -c pass`", [sys.executable, "-c", "pass"], _nothing),
+        ("`aws-runas token eks`", eks, _nothing),
+        ("`aws-runas token rds`", rds, _nothing),
+        ("`docker-credential-aws-runas get`", helper, _nothing),
+        ("`aws-runas token eks`, full path", [*full, *eks], _nothing),
+        ("`docker-credential-aws-runas get`, full path", [*full, *helper], _nothing),
+        ("botocore: the token of a database, keys given", [sys.executable, "-c", BOTOCORE_TOKEN], _nothing),
+    ]
+    _table(
+        "Tokens, everything cached", rows, environ, rounds, lambda command, variables: _run(command, variables, address)
+    )
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -124,6 +157,7 @@ def main() -> None:
             ("`aws-runas -O json profile`", [AWS_RUNAS, "-O", "json", PROFILE], _nothing),
         ]
         _table("Cached credentials", rows, environ, options.rounds, _run)
+        _tokens(environ, options.rounds, home)
         if not options.no_peers:
             peers = _peers(environ, sandbox)
             rounds = max(5, options.rounds // 3)
