@@ -10,12 +10,12 @@ from typing import Literal
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
-from aws_runas.config.profile import KeySource, NoSource, Profile
+from aws_runas.config.profile import FederatedSource, KeySource, NoSource, Profile
 
 Way = Literal["portal", "direct", "federated", "chained", "user", "unknown"]
 SHORTEST, LONGEST = 900, 43200  # seconds of SessionDuration
 NAME_LENGTH = 32  # characters of the Name of GetFederationToken
-_FEDERATED_SOURCES = frozenset({"web-identity", "environment-web-identity", "saml"})
+_FEDERATED_SOURCES = frozenset({"web-identity", "environment-web-identity"})
 
 
 def find_way(profile: Profile, *, federation: bool) -> Way:
@@ -39,6 +39,8 @@ def find_way(profile: Profile, *, federation: bool) -> Way:
         return "user" if source.session_token is None else "unknown"
     if isinstance(source, NoSource):
         return "unknown"
+    if isinstance(source, FederatedSource):
+        return "direct"
     if source.kind == "sso":
         return "federated" if federation else "portal"
     return "direct" if source.kind in _FEDERATED_SOURCES else "unknown"

@@ -21,6 +21,8 @@ from aws_runas.errors import ConfigError
 TEXT_BROWSERS = frozenset(
     ("browsh", "carbonyl", "chawan", "elinks", "links", "links2", "lynx", "netrik", "retawq", "w3m", "www-browser")
 )
+# Set where BROWSER leads to an editor on another machine, and in WSL.
+_APART = ("VSCODE_IPC_HOOK_CLI", "CODESPACES", "REMOTE_CONTAINERS", "WSL_DISTRO_NAME", "WSL_INTEROP")
 CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")  # of Docker, of Podman
 # No secret of ours goes to the browser.
 _PRIVATE = ("PASSWORD", "PASSPHRASE", "SECRET", "MFA_CODE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
@@ -116,6 +118,21 @@ def open_address(browser: Browser, address: str, environ: Mapping[str, str]) -> 
         threading.Thread(target=process.wait, daemon=True).start()  # nothing else collects its exit status
         return True
     return False
+
+
+def is_apart(browser: Browser, environ: Mapping[str, str], *, which: Which | None = None) -> bool:
+    """Tell whether the browser cannot read files of this user: on another machine, behind WSL, in a snap.
+
+    Args:
+        browser: from `find_browser`.
+        environ: the variables.
+        which: finds a program in PATH.
+    """
+    if any(environ.get(name) for name in _APART):
+        return True
+    find = which or (lambda name: shutil.which(name, path=environ.get("PATH")))
+    paths = (os.path.realpath(path) for path in (find(command[0]) for command in browser.commands) if path)
+    return any(path.startswith("/snap/") or path == "/usr/bin/snap" for path in paths)
 
 
 def _explicit(value: str, origin: str, find: Which) -> Browser:

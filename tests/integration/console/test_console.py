@@ -19,6 +19,7 @@ from aws_runas.cli import app
 from aws_runas.cli.environment import Environment
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import RunAs
+from tests.support import requires
 
 USER = "arn:aws:iam::123456789012:user/sandbox-user"
 
@@ -282,6 +283,30 @@ def test_a_profile_has_a_browser_of_its_own(console: Console, sandbox: Sandbox, 
     path = f"{tmp_path}:{sandbox.environ['PATH']}"
     assert console("my-profile-sso", PATH=path, AWS_CONFIG_FILE=str(config), RECORD=str(record)).status == 0
     assert _recorded(record)[:2] == ["2", "--profile-directory=aws-runas my-profile-sso"]
+
+
+FETCHER = """#!/bin/sh
+printf '%s\\n' "$@" > "$RECORD.new"
+url=$(printf '%s' "$1" | sed 's,.*url=\\(http[^&]*\\).*,\\1,; s,%3A,:,g; s,%2F,/,g')
+curl -s -o "$RECORD.body" -w '%{redirect_url}' "$url" > "$RECORD.target"
+mv "$RECORD.new" "$RECORD"
+"""
+
+
+@pytest.mark.parametrize("words", [["--container=a b"], []])
+def test_a_browser_that_cannot_read_the_page_is_led_on_once_by_loopback(
+    console: Console, recorder: Path, tmp_path: Path, words: list[str]
+) -> None:
+    requires.program("curl")
+    recorder.write_text(FETCHER)
+    record = tmp_path / "record"
+    environ = {"RECORD": str(record)} | ({} if words else {"VSCODE_IPC_HOOK_CLI": "x"})
+    done = console("--browser", str(recorder), *words, "my-profile", "s3", **environ)
+    assert done.status == 0, done.stderr
+    (argument,) = _recorded(record)
+    assert argument.startswith("ext+granted-containers:name=a%20b&url=http" if words else "http://127.0.0.1:")
+    assert "SigninToken" not in argument
+    assert open_page((tmp_path / "record.target").read_text())[1]["destination"].endswith("/s3/home?region=us-east-1")
 
 
 @pytest.mark.parametrize("flag", ["--clipboard", "--print"])

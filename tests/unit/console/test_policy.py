@@ -41,6 +41,12 @@ source_profile = portal
 [profile web]
 web_identity_token_file = /token
 role_arn = arn:aws:iam::123456789012:role/R
+[profile saml]
+saml_auth_url = https://idp.example.com/saml
+role_arn = arn:aws:iam::123456789012:role/R
+[profile samlrole]
+role_arn = arn:aws:iam::123456789012:role/R2
+source_profile = saml
 [profile process]
 credential_process = /bin/true
 [profile login]
@@ -81,6 +87,8 @@ def _profile(home: Path, name: str, **overrides: object) -> Profile:
         ("portalrole", {}, "chained"),
         ("portalrole", {"session": True}, "portal"),
         ("web", {}, "direct"),
+        ("saml", {}, "direct"),
+        ("samlrole", {}, "chained"),
         ("process", {}, "unknown"),
         ("login", {}, "unknown"),
         ("default", {}, "unknown"),

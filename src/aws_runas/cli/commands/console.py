@@ -16,6 +16,8 @@ from aws_runas.config.durations import check_range, parse_duration
 from aws_runas.errors import CredentialsError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aws_runas.aws.access import Access
     from aws_runas.aws.credentials import Credentials
     from aws_runas.console.policy import Way
@@ -305,48 +307,79 @@ def _deliver(
     Args:
         until: end of the session, for people; None for an address that is no secret and may be in an argv.
     """
-    profile = access.profile
-    if options.container is not None:
-        from aws_runas.console.containers import container_address
-        from aws_runas.console.settings import find_setting
-
-        color, add_on = find_setting(profile, "color"), find_setting(profile, "console_container")
-        name = options.container or profile.name
-        address = container_address(
-            address, name, color.value if color else None, add_on.value if add_on else "granted"
-        )
+    if browser is not None:
+        _open(options, env, access, browser, address, secret=until is not None)
+        return Result(stderr=f"aws-runas: opened the console of {access.profile.name}{until or ''}\n")
+    address = _in_container(options, access, address)
     if options.print:
         shown = until is not None and env.stdout.isatty() and not options.flags.quiet
         note = "aws-runas: note: whoever has this address is signed in; it is good for 15 minutes\n" if shown else ""
         return Result(stdout=f"{address}\n", stderr=note)
-    if browser is None:
-        from aws_runas.cli.terminal.clipboard import copy_text
+    from aws_runas.cli.terminal.clipboard import copy_text
 
-        return Result(stderr=f"aws-runas: the address is on the clipboard ({copy_text(address, env.environ)})\n")
-    _open(browser, address, env, secret=until is not None)
-    return Result(stderr=f"aws-runas: opened the console of {profile.name}{until or ''}\n")
+    return Result(stderr=f"aws-runas: the address is on the clipboard ({copy_text(address, env.environ)})\n")
 
 
-def _open(browser: Browser, address: str, env: Environment, *, secret: bool) -> None:
+def _in_container(options: Options, access: Access, address: str) -> str:
+    """Return the address that opens another one in a container, if that is wanted."""
+    if options.container is None:
+        return address
+    from aws_runas.console.containers import container_address
+    from aws_runas.console.settings import find_setting
+
+    color, add_on = (find_setting(access.profile, key) for key in ("color", "console_container"))
+    name = options.container or access.profile.name
+    return container_address(address, name, color.value if color else None, add_on.value if add_on else "granted")
+
+
+def _open(options: Options, env: Environment, access: Access, browser: Browser, address: str, *, secret: bool) -> None:
+    """Start the browser; an address that is a secret is not in its argv.
+
+    Raises:
+        CredentialsError: it cannot be started, or does not ask for the address.
+    """
     from aws_runas.console.page import write_page
-    from aws_runas.signin.browser import open_address
+    from aws_runas.signin.browser import is_apart
+    from aws_runas.signin.handover import Handover
 
+    if not secret:
+        _start(browser, _in_container(options, access, address), env)
+        return
     try:
-        page = write_page(address, env.environ) if secret else None
+        if options.container is None and not is_apart(browser, env.environ):
+            page = write_page(address, env.environ)
+            _start(browser, page.as_uri(), env, page)
+            return
+        with Handover(address) as handover:  # Firefox does not follow a page to an add-on without a question
+            _start(browser, _in_container(options, access, handover.address), env)
+            if handover.wait():
+                return
     except OSError as error:
         raise CredentialsError(
-            f"the page for the browser cannot be written: {(error.strerror or str(error)).lower()}",
+            f"the address cannot be handed to the browser: {(error.strerror or str(error)).lower()}",
             code="browser-missing",
             hint="use --print or --clipboard",
         ) from None
-    if not open_address(browser, page.as_uri() if page else address, env.environ):
-        if page:
-            page.unlink(missing_ok=True)
-        raise CredentialsError(
-            f"the browser ({browser.origin}) cannot be started",
-            code="browser-missing",
-            hint="use --print or --clipboard, or name a browser with --browser",
-        )
+    add_on = " (is the add-on for containers installed?)" if options.container is not None else ""
+    raise CredentialsError(
+        f"the browser did not open the page within 30 s{add_on}",
+        code="browser-silent",
+        hint="use --print or --clipboard, or name a browser with --browser",
+    )
+
+
+def _start(browser: Browser, address: str, env: Environment, page: Path | None = None) -> None:
+    from aws_runas.signin.browser import open_address
+
+    if open_address(browser, address, env.environ):
+        return
+    if page is not None:
+        page.unlink(missing_ok=True)
+    raise CredentialsError(
+        f"the browser ({browser.origin}) cannot be started",
+        code="browser-missing",
+        hint="use --print or --clipboard, or name a browser with --browser",
+    )
 
 
 def _say(env: Environment, line: str) -> None:
