@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TextIO
 
 from aws_runas.cli import shell_function
 from aws_runas.cli.environment import Environment
@@ -95,9 +96,7 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
     note = _ineffective_note(parsed)
     parsed = replace(parsed, flags=_with_switches(parsed.flags, env))
     if parsed.flags.verbose:
-        from aws_runas.cli import verbose
-
-        verbose.start(parsed.flags.verbose, env.stderr)
+        _start_log(parsed.flags.verbose, env.stderr)
     if note and not parsed.flags.quiet:
         env.stderr.write(note)
         env.stderr.flush()
@@ -110,6 +109,25 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
         "".join(result.stdout for result in results),
         "" if silent else "".join(result.stderr for result in results),
     )
+
+
+def _start_log(level: int, stream: TextIO) -> None:
+    """Log what this package does, and nothing of the libraries: botocore's own debug log holds secrets.
+
+    Args:
+        level: how often -v was given; the second time each call to AWS is logged too.
+        stream: where the lines go.
+    """
+    import logging
+
+    trace = logging.DEBUG // 2
+    logging.addLevelName(trace, "TRACE")
+    logger = logging.getLogger("aws_runas")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("aws-runas: %(levelname)s %(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.DEBUG if level == 1 else trace)
+    logger.propagate = False
 
 
 def _help(parsed: parser.Parsed, env: Environment) -> str:

@@ -26,12 +26,20 @@ _REGION_PREFIXES = {
 
 
 def looks_like_arn(text: str) -> bool:
-    """Whether the user meant an ARN and not the name of a profile."""
+    """Return True if a text is meant as an ARN and not as the name of a profile.
+
+    Args:
+        text: as typed.
+    """
     return text.startswith("arn:")
 
 
 def is_role_arn(text: str) -> bool:
-    """Whether it is the ARN of an IAM role."""
+    """Return True if a text is the ARN of an IAM role.
+
+    Args:
+        text: as typed or configured.
+    """
     parts = text.split(":", 5)
     if len(parts) != 6:
         return False
@@ -53,7 +61,12 @@ def is_role_arn(text: str) -> bool:
 
 
 def partition_of(arn: str | None, region: str | None) -> str:
-    """The partition of an ARN, else of a region, else ``aws``."""
+    """Return the partition of an ARN, else of a region, else ``aws``.
+
+    Args:
+        arn: of a role or a device, None if there is none.
+        region: None if none is configured.
+    """
     if arn and looks_like_arn(arn):
         return arn.split(":")[1] or "aws"
     for prefix, partition in _REGION_PREFIXES.items():
@@ -63,5 +76,9 @@ def partition_of(arn: str | None, region: str | None) -> str:
 
 
 def first_region(partition: str) -> str:
-    """The region that a partition's STS is asked in when none is configured."""
+    """Return the region whose STS a partition uses if none is configured.
+
+    Args:
+        partition: such as ``aws-cn``.
+    """
     return _FIRST_REGIONS.get(partition, _FIRST_REGIONS["aws"])

@@ -128,7 +128,11 @@ def _federated(files: ConfigFiles, links: list[ProfileSection], url: federation.
 
 
 def own_source(section: ProfileSection) -> Source:
-    """The credentials that a profile itself has, in the AWS CLI's order of preference."""
+    """Return the credentials that a profile itself has, in the AWS CLI's order of preference.
+
+    Args:
+        section: of the profile.
+    """
     if section.text("web_identity_token_file"):
         return _web_identity(section)
     if section.text("sso_session") or section.text("sso_start_url"):
@@ -149,7 +153,10 @@ def own_source(section: ProfileSection) -> Source:
 
 
 def environment_keys(environ: Mapping[str, str]) -> KeySource | None:
-    """Keys in the environment; None when there is no AWS_ACCESS_KEY_ID.
+    """Return the keys in the environment, or None if there is no AWS_ACCESS_KEY_ID.
+
+    Args:
+        environ: the variables.
 
     Raises:
         ConfigError: the key id is there without its secret.
@@ -170,7 +177,11 @@ def environment_keys(environ: Mapping[str, str]) -> KeySource | None:
 
 
 def environment_source(environ: Mapping[str, str]) -> Source | None:
-    """Any credentials that the environment gives: keys, a web identity, a container's endpoint."""
+    """Return the credentials that the environment gives: keys, a web identity or a container's endpoint.
+
+    Args:
+        environ: the variables.
+    """
     keys = environment_keys(environ)
     if keys:
         return keys

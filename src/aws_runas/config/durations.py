@@ -64,7 +64,11 @@ def check_range(seconds: int, limits: tuple[int, int], what: str) -> None:
 
 
 def format_duration(seconds: int) -> str:
-    """Write a duration the way it is read: ``1h30m``, ``15m``, ``45s``."""
+    """Write a duration in the form that `parse_duration` reads: ``1h30m``, ``15m``, ``45s``.
+
+    Args:
+        seconds: of the duration.
+    """
     hours, rest = divmod(seconds, HOUR)
     minutes, rest = divmod(rest, MINUTE)
     parts = [f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if number]

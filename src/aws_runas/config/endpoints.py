@@ -39,6 +39,11 @@ def endpoint_urls(
     The order, strongest first: AWS_ENDPOINT_URL_SERVICE, AWS_ENDPOINT_URL, the profile's services section, its
     endpoint_url. Only the named profile counts, not its sources.
 
+    Args:
+        files: both config files.
+        section: of the named profile, None if there is none.
+        environ: the variables.
+
     Returns:
         The endpoints by service id in lower case with underscores, ``""`` for every service; and a warning for each
         invalid setting that nothing uses.

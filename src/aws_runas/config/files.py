@@ -60,12 +60,20 @@ class ProfileSection:
         return f"ProfileSection({self.name!r})"  # the values hold secrets
 
     def text(self, key: str) -> str | None:
-        """A plain value that is not empty."""
+        """Return a plain value, or None if it is missing, empty or a nested block.
+
+        Args:
+            key: of the value.
+        """
         value = self.values.get(key)
         return value.strip() or None if isinstance(value, str) else None
 
     def origin(self, key: str) -> str:
-        """File, line and section of a key."""
+        """Return file, line and section of a key, for messages.
+
+        Args:
+            key: of the value.
+        """
         return self.origins.get(key, f"profile {self.name}")
 
 
@@ -122,10 +130,14 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
 
 
 def config_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the config file lies, or would lie.
+    """Return the path of the config file, whether it exists or not.
 
     A program that we run may have a copy of it (run/config_copy.py), which lacks the sources of its default profile and
     says in its first line what it is a copy of; called again in there, we go by the original.
+
+    Args:
+        environ: the variables.
+        home: contains ``.aws``, unless a variable names the file.
     """
     path = _path(environ, "AWS_CONFIG_FILE", home, home / ".aws" / "config")
     if "AWSRUNAS_PROFILE" in environ and path.name.startswith("aws-runas-config-"):
@@ -134,10 +146,14 @@ def config_path(environ: Mapping[str, str], home: Path) -> Path:
 
 
 def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Where the shared credentials file lies, or would lie.
+    """Return the path of the shared credentials file, whether it exists or not.
 
     A program that we run beside an endpoint has this variable set to the null device, for its SDK's sake; where such a
     program is a shell in which we are called again, that is no word about us.
+
+    Args:
+        environ: the variables.
+        home: contains ``.aws``, unless a variable names the file.
     """
     if environ.get("AWS_SHARED_CREDENTIALS_FILE") == os.devnull and environ.get("AWSRUNAS_PROFILE"):
         return home / ".aws" / "credentials"
@@ -146,6 +162,9 @@ def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
 
 def parse_file(path: Path) -> ParsedFile:
     """Parse one file.
+
+    Args:
+        path: of the file; a missing file is an empty one.
 
     Raises:
         ConfigError: it cannot be read or parsed; the message names file and line.

@@ -36,7 +36,14 @@ class Lookup:
     def text(
         self, key: str, *, flag: str | None = None, flag_name: str = "", variable: str | None = None
     ) -> Setting[str] | None:
-        """A text setting, None where no place has it; empty values count as absent."""
+        """Return a text setting, or None if no place has it. Empty values count as absent.
+
+        Args:
+            key: of the setting in the files.
+            flag: value of the flag, None if it was not given.
+            flag_name: of the flag, for the origin.
+            variable: name of the variable that sets it too, None if there is none.
+        """
         if flag:
             return Setting(flag, f"flag {flag_name}")
         if variable:
@@ -50,7 +57,11 @@ class Lookup:
         return None
 
     def region(self, flag: str | None) -> Setting[str] | None:
-        """Return the region: of the flag, AWS_REGION, AWS_DEFAULT_REGION, or the files."""
+        """Return the region: of the flag, AWS_REGION, AWS_DEFAULT_REGION, or the files.
+
+        Args:
+            flag: value of ``--region``, None if it was not given.
+        """
         found = Setting(flag, "flag --region") if flag else None
         for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
             value = self.environ.get(variable, "").strip()
@@ -66,11 +77,19 @@ class Lookup:
         return found
 
     def otp(self, flag: str | None) -> Setting[str] | None:
-        """The MFA code that came with the command."""
+        """Return the MFA code that came with the command, by flag or variable.
+
+        Args:
+            flag: value of ``-o``, None if it was not given.
+        """
         return self.text("", flag=flag, flag_name="-o", variable="MFA_CODE")
 
     def session_token_duration(self, flag: int | None) -> Setting[int]:
-        """How long the session token is to live, in seconds."""
+        """Return the lifetime of the session token in seconds.
+
+        Args:
+            flag: value of ``-d`` in seconds, None if it was not given.
+        """
         if flag is not None:
             return checked(Setting(flag, "flag -d"), SESSION_TOKEN_RANGE, "session token duration")
         text = self.text("session_token_duration", variable="SESSION_TOKEN_DURATION")
@@ -81,6 +100,9 @@ class Lookup:
 
 def asks_for_picker(files: ConfigFiles) -> bool:
     """Return True if ``[default]`` has ``pick = yes``: a call that names no profile lets the user choose one.
+
+    Args:
+        files: both config files.
 
     Raises:
         ConfigError: the value is neither on nor off.
@@ -99,14 +121,25 @@ def asks_for_picker(files: ConfigFiles) -> bool:
 
 
 def releases_url(files: ConfigFiles) -> tuple[str, str] | None:
-    """Return ``releases_url`` of ``[default]``, the page that ``-u`` asks, and where it is written."""
+    """Return ``releases_url`` of ``[default]``, the page that ``-u`` asks, and where it is written.
+
+    Args:
+        files: both config files.
+    """
     section = files.profiles.get("default")
     url = section.text("releases_url") if section else None
     return (url, section.origin("releases_url")) if section and url else None
 
 
 def parsed(text: Setting[str], key: str) -> Setting[int]:
-    """Read a duration that stands in a file or in the environment.
+    """Read a duration of a file or the environment.
+
+    Args:
+        text: the value and its origin.
+        key: for the hint.
+
+    Returns:
+        Seconds, with the same origin.
 
     Raises:
         ConfigError: it is not one.
@@ -120,7 +153,15 @@ def parsed(text: Setting[str], key: str) -> Setting[int]:
 
 
 def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Setting[int]:
-    """Hold a duration against AWS's limits.
+    """Check a duration against AWS's limits.
+
+    Args:
+        setting: seconds.
+        limits: lowest and highest seconds.
+        what: the duration is, for the message.
+
+    Returns:
+        The setting itself.
 
     Raises:
         UsageError: it came by flag and lies outside.
@@ -134,7 +175,12 @@ def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Settin
 
 
 def out_of_range(setting: Setting[int], message: str) -> AwsRunasError:
-    """The error for a duration that AWS would refuse, of the kind that fits its origin."""
+    """Return the error for a duration that AWS would refuse, of the class that fits its origin.
+
+    Args:
+        setting: the duration.
+        message: what is wrong with it.
+    """
     if setting.origin.startswith("flag "):
         return UsageError(f"{message} ({setting.origin})", code="duration-out-of-range")
     return ConfigError(f"{message} ({setting.origin})", code="duration-out-of-range")

@@ -141,6 +141,9 @@ def default_session_name(environ: Mapping[str, str]) -> str:
 def check_name(name: str) -> str:
     """Return what is wrong with a role session name or source identity, "" if AWS accepts it.
 
+    Args:
+        name: as configured or given by flag.
+
     Source: AWS API reference, STS AssumeRole.
     """
     if not all(letter.isascii() and (letter.isalnum() or letter in "_+=,.@-") for letter in name):
@@ -180,7 +183,13 @@ def _tags(section: ProfileSection) -> tuple[tuple[str, str], ...]:
 
 
 def parse_tag(text: str) -> tuple[str, str]:
-    """Read ``Key=Value``.
+    """Split ``Key=Value``.
+
+    Args:
+        text: one tag.
+
+    Returns:
+        Key and value, without blanks around them.
 
     Raises:
         ValueError: it has no ``=`` or no key; the message can be shown.

@@ -52,7 +52,12 @@ class Tunnel:
 
 
 def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
-    """Return the path of the file, whether it exists or not."""
+    """Return the path of the tunnels file, whether it exists or not.
+
+    Args:
+        environ: RUNAS_TUNNELS_FILE names another.
+        home: contains ``.aws``.
+    """
     named = environ.get("RUNAS_TUNNELS_FILE")
     if named:
         return Path(os.path.expanduser(named))
@@ -63,6 +68,9 @@ def tunnels_path(environ: Mapping[str, str], home: Path) -> Path:
 
 def read_tunnels(path: Path) -> dict[str, Tunnel]:
     """Read the file. A missing file has no tunnels.
+
+    Args:
+        path: of the file.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, or has an invalid entry; the message names file and entry.
@@ -84,6 +92,11 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
 
 def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
     """Return a tunnel by its name.
+
+    Args:
+        name: of the tunnel.
+        tunnels: all of the file.
+        path: of the file, for the message.
 
     Raises:
         ConfigError: there is none of that name; the nearest names are suggested.

@@ -42,7 +42,11 @@ class AssumeRoleProvider:
         self._now = now
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Assume the role; a cached source that AWS no longer accepts is fetched again, once."""
+        """Assume the role. Cached source credentials that AWS no longer accepts are fetched again, once.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         keys = self._source.credentials(refresh=refresh)
         try:
             return self._assume(keys)
@@ -89,7 +93,12 @@ class AssumeRoleProvider:
 
 
 def refused_duration(role: Role, what: str) -> Exception:
-    """The error for more than an hour where AWS caps at one."""
+    """Return the error for more than an hour where AWS allows one.
+
+    Args:
+        role: whose duration it is.
+        what: limits it: a chained role, or temporary keys.
+    """
     wanted = format_duration(role.duration.value)
     return out_of_range(
         role.duration,
@@ -98,7 +107,7 @@ def refused_duration(role: Role, what: str) -> Exception:
 
 
 class RefusedProvider:
-    """Says at once what cannot be.
+    """Provider of a role that cannot be assumed as configured; no call is made.
 
     Args:
         error: raised at every request.
@@ -108,5 +117,9 @@ class RefusedProvider:
         self._error = error
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - nothing to refresh
-        """Raise."""
+        """Raise the error that the provider was built with.
+
+        Args:
+            refresh: not used.
+        """
         raise self._error

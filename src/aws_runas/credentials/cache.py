@@ -67,11 +67,21 @@ class DiskCache:
             return None
 
     def write(self, name: str, credentials: Credentials) -> None:
-        """Keep credentials; where that fails, warn and go on."""
+        """Write credentials to the cache. If that fails, warn and go on.
+
+        Args:
+            name: of the entry.
+            credentials: to keep.
+        """
         self.store(name, encode(credentials))
 
     def store(self, name: str, content: bytes) -> None:
-        """Keep the content of an entry of any kind; where that fails, warn and go on."""
+        """Write an entry of any kind to the cache. If that fails, warn and go on.
+
+        Args:
+            name: of the entry.
+            content: of the entry.
+        """
         if not self._usable():
             return
         try:
@@ -140,10 +150,15 @@ class DiskCache:
 
 
 def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
-    """Where the cache lies: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
+    """Return the cache directory: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
 
     A config file that is a device or a pipe has no place of its own; then the cache lies where it would without
     AWS_CONFIG_FILE.
+
+    Args:
+        environ: the variables.
+        config_path: of the config file.
+        home: contains ``.aws``.
     """
     text = environ.get("RUNAS_CACHE_DIR")
     if text:
@@ -164,7 +179,11 @@ def entry_name(kind: str, inputs: Mapping[str, object]) -> str:
 
 
 def encode(credentials: Credentials) -> bytes:
-    """An entry's content."""
+    """Return the content of an entry.
+
+    Args:
+        credentials: to keep.
+    """
     return json.dumps(
         {
             "Version": VERSION,
@@ -179,7 +198,10 @@ def encode(credentials: Credentials) -> bytes:
 
 
 def decode(content: bytes) -> Credentials:
-    """Read an entry's content.
+    """Read the content of an entry.
+
+    Args:
+        content: as `encode` wrote it, or anything else.
 
     Raises:
         ValueError: it is damaged; the message says nothing of what it holds.
@@ -198,7 +220,11 @@ def decode(content: bytes) -> Credentials:
 
 
 def read_private(directory: files.Directory, name: str) -> bytes:
-    """Read a file that must be this user's alone.
+    """Read a file that only this user may read.
+
+    Args:
+        directory: held open by the caller.
+        name: of the file.
 
     Raises:
         OSError: it cannot be read.

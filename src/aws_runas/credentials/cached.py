@@ -26,7 +26,11 @@ class MemoryProvider:
         self._found: Credentials | None = None
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """What is in memory, else what the inner provider gives."""
+        """Return the credentials in memory, or those of the inner provider.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         before = self._found
         if not refresh and before is not None and is_usable(before, self._now()):
             return before
@@ -64,7 +68,11 @@ class CachedProvider:
         self._debug = debug
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """What is on disk, else what the inner provider gives, fetched under the entry's lock."""
+        """Return the credentials on disk, or those of the inner provider, fetched under the entry's lock.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         found, reason = (None, "new ones are asked for") if refresh else self._read()
         self._debug(f"{self.name}: {reason}")
         if found is not None:

@@ -9,7 +9,10 @@ CLOCK_TOLERANCE = 300  # seconds; AWS itself bears five minutes
 
 
 def usable_until(credentials: Credentials) -> float | None:
-    """The moment from which new ones are fetched.
+    """Return the moment from which new credentials are fetched: a tenth of the lifetime before the end.
+
+    Args:
+        credentials: to judge.
 
     Returns:
         Seconds since the epoch, None for credentials that do not end.

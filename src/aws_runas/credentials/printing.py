@@ -29,7 +29,10 @@ _QUOTES = "'‘’‚‛"  # PowerShell takes each of these for a single quote
 
 
 def check_format(name: str) -> str:
-    """A format in lower case.
+    """Return the name of a format in lower case.
+
+    Args:
+        name: as typed.
 
     Raises:
         UsageError: there is no such format.
@@ -81,7 +84,10 @@ def render(credentials: Credentials, output: str, *, region: str | None, profile
 
 
 def render_unset(output: str) -> str:
-    """Write what removes the credential variables again. The region stays: the user may have set it.
+    """Write shell commands that remove the credential variables. The region stays, because the user may have set it.
+
+    Args:
+        output: a format.
 
     Raises:
         UsageError: the format has no way to say so.
@@ -95,7 +101,11 @@ def render_unset(output: str) -> str:
 
 
 def process_document(credentials: Credentials) -> str:
-    """The document that a credential_process prints."""
+    """Return the document that a credential_process prints.
+
+    Args:
+        credentials: to print.
+    """
     document: dict[str, object] = {
         "Version": 1,
         "AccessKeyId": credentials.access_key_id,
@@ -109,7 +119,11 @@ def process_document(credentials: Credentials) -> str:
 
 
 def iso(moment: datetime) -> str:
-    """A time as AWS writes it: ``2026-11-23T07:44:12Z``."""
+    """Write a time as AWS does: ``2026-11-23T07:44:12Z``.
+
+    Args:
+        moment: with a zone.
+    """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -130,7 +144,11 @@ def expiration_text(credentials: Credentials, now: float, zone: tzinfo | None = 
 
 
 def in_words(seconds: float) -> str:
-    """A span of time: ``1 hour 5 minutes``."""
+    """Write a span of time in words: ``1 hour 5 minutes``.
+
+    Args:
+        seconds: of the span.
+    """
     seconds = int(seconds)
     if seconds < 60:
         return _count(seconds, "second")

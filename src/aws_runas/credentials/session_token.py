@@ -30,7 +30,11 @@ class SessionTokenProvider:
         self._now = now
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
-        """Fetch a session token; asks for a code when there is a device."""
+        """Fetch a session token. Asks for a code if there is an MFA device.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         keys = self._source.credentials()
         if self._mfa is None:
             return self._call(keys, None, None)
@@ -56,7 +60,11 @@ class SessionOrSource:
         self._session = session
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Ask the source, and what its keys need."""
+        """Return the source's temporary keys, or a session token for its long-term keys.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         keys = self._source.credentials(refresh=refresh)
         if keys.session_token:
             return keys

@@ -19,7 +19,11 @@ class KeyProvider:
         )
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - they cannot be refreshed
-        """The keys as they are."""
+        """Return the keys unchanged.
+
+        Args:
+            refresh: not used.
+        """
         return self._found
 
 
@@ -44,7 +48,11 @@ class ResolverProvider:
         self._trace = trace
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
-        """Fetch them."""
+        """Fetch credentials with botocore's resolver.
+
+        Args:
+            refresh: fetch new ones even if kept ones are still good.
+        """
         if self._source.kind == "process":
             from aws_runas.credentials import credential_process
 
@@ -61,7 +69,11 @@ class MissingProvider:
         self._source = source
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - nothing to refresh
-        """Raise."""
+        """Raise the error that says what is missing.
+
+        Args:
+            refresh: not used.
+        """
         raise CredentialsError(self._source.message, code="credentials-missing", hint=self._source.hint)
 
 

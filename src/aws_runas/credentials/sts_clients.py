@@ -28,7 +28,11 @@ class StsClients:
         self._signing = threading.local()  # threads may be at different steps
 
     def signed_by(self, credentials: Credentials) -> Any:
-        """The client; its next calls in this thread are signed with these credentials."""
+        """Return the client. Its next calls in this thread are signed with these credentials.
+
+        Args:
+            credentials: that sign.
+        """
         self._signing.credentials = credentials
         with self._lock:
             if self._client is None:

@@ -36,7 +36,12 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
 
 
 def check_variables(environ: Mapping[str, str], profile: Profile | None) -> Finding:
-    """Environment variables that contradict each other, or what was asked for."""
+    """Check for variables that contradict each other or the profile that was named.
+
+    Args:
+        environ: the variables.
+        profile: None if it did not resolve.
+    """
     key, secret = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
     token = environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN", "")
     if bool(key) != bool(secret):
@@ -58,8 +63,8 @@ def check_variables(environ: Mapping[str, str], profile: Profile | None) -> Find
     if environ.get("AWSRUNAS_PROFILE"):
         found.append(
             (
-                f"this is inside a program that aws-runas runs as {environ['AWSRUNAS_PROFILE']}",
-                "leave that program to start with your own settings",
+                f"AWSRUNAS_PROFILE is {environ['AWSRUNAS_PROFILE']}: aws-runas runs this program, or set the variables",
+                "leave the program, or remove the variables with runas - or aws-runas --unset",
             )
         )
     if found:
@@ -90,7 +95,11 @@ def check_region(profile: Profile, *, needed: bool) -> Finding:
 
 
 def check_credentials(profile: Profile) -> Finding:
-    """Credentials are there to begin with."""
+    """Check that the profile has a source of credentials.
+
+    Args:
+        profile: resolved.
+    """
     source = profile.source
     if isinstance(source, NoSource):
         return fail("credentials", CredentialsError(source.message, code="credentials-missing", hint=source.hint))
@@ -101,7 +110,11 @@ def check_credentials(profile: Profile) -> Finding:
 
 
 def check_plugin(environ: Mapping[str, str]) -> Finding:
-    """The external plugin, which only --plugin needs."""
+    """Check for the external plugin, which only ``--plugin`` needs.
+
+    Args:
+        environ: PATH is searched.
+    """
     from aws_runas.ssm.plugin import PROGRAM, RECOMMENDED, find_plugin, render_version
 
     try:

@@ -30,16 +30,33 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """All is well."""
+    """Return a finding for a check that passed.
+
+    Args:
+        check: its name.
+        message: what was found.
+    """
     return Finding(check, "ok", message)
 
 
 def warn(check: str, message: str, advice: str) -> Finding:
-    """It may not work, or not as meant."""
+    """Return a finding for something that may fail, or may not do what was meant.
+
+    Args:
+        check: its name.
+        message: what was found.
+        advice: what to do about it.
+    """
     return Finding(check, "warn", message, advice)
 
 
 def fail(check: str, error: AwsRunasError, advice: str = "") -> Finding:
-    """It will not work: an error of ours says why."""
+    """Return a finding for a check that failed with one of our errors.
+
+    Args:
+        check: its name.
+        error: what failed.
+        advice: what to do about it, if the error has no hint of its own.
+    """
     message = " ".join([error.message, ", ".join(error.details)]).strip()
     return Finding(check, "fail", message, error.hint or advice, error.exit_status)

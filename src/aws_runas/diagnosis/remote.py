@@ -93,7 +93,11 @@ def check_sts(answer: StsAnswer, endpoint: str) -> Finding:
 
 
 def check_clock(answer: StsAnswer) -> Finding:
-    """This machine's clock is within what AWS accepts, by the Date header of the answer."""
+    """Check by the Date header of the answer that this machine's clock is within what AWS accepts.
+
+    Args:
+        answer: of STS.
+    """
     if answer.date is None:
         return warn("clock", "STS told no time to compare with", "compare it by another check: --ntp")
     # The header has whole seconds, and the answer was under way: no claim is made that is finer than that.
@@ -124,7 +128,12 @@ def judge_clock(check: str, offset: float, source: str) -> Finding:
 
 
 def check_identity(access: Access, answer: StsAnswer) -> Finding:
-    """The credentials that were asked for, role and all, are accepted; may ask for an MFA code."""
+    """Check that AWS accepts the credentials, role included. May ask for an MFA code.
+
+    Args:
+        access: the profile.
+        answer: of STS, an identity or an error.
+    """
     if answer.error is not None:
         return fail("identity", answer.error)
     if answer.identity is not None and not access.profile.roles and not access.profile.session:

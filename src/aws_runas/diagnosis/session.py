@@ -17,7 +17,12 @@ REASON = "aws-runas diagnose"
 
 
 def ask_node(target: str, access: Access) -> ManagedNode | AwsRunasError | None:
-    """What Systems Manager knows of a target: a node, nothing, or the error that came instead."""
+    """Return what Systems Manager knows of a target: a node, nothing, or the error that it answered.
+
+    Args:
+        target: instance or task id.
+        access: the profile.
+    """
     try:
         return managed_node(access, target)
     except AwsRunasError as error:
@@ -25,7 +30,13 @@ def ask_node(target: str, access: Access) -> ManagedNode | AwsRunasError | None:
 
 
 def check_known(target: str, node: ManagedNode | AwsRunasError | None, access: Access) -> Finding:
-    """The instance is registered with Systems Manager and online."""
+    """Check that the instance is registered with Systems Manager and online.
+
+    Args:
+        target: instance or task id.
+        node: from `ask_node`.
+        access: the profile.
+    """
     if isinstance(node, AwsRunasError):
         return warn("target", f"{target}: {node.message}", node.hint or "")
     if node is None:
@@ -44,7 +55,11 @@ def check_known(target: str, node: ManagedNode | AwsRunasError | None, access: A
 
 
 def check_agent(node: ManagedNode) -> Finding:
-    """The agent is new enough for shells, forwarding and many connections at once."""
+    """Check that the agent is new enough for shells, forwarding and many connections in one session.
+
+    Args:
+        node: from `ask_node`.
+    """
     version = node.agent_version
     advice = "update the agent, for instance with the document AWS-UpdateSSMAgent"
     if not at_least(version, PORT_SESSIONS):
@@ -55,7 +70,12 @@ def check_agent(node: ManagedNode) -> Finding:
 
 
 def check_permission(target: str, access: Access) -> Finding:
-    """A session may be opened: one is, and ended at once, since no answer of IAM would be as good."""
+    """Check that a session may be opened: open one and end it at once, because no answer of IAM is as reliable.
+
+    Args:
+        target: instance or task id.
+        access: the profile.
+    """
     from aws_runas.ssm.api import SsmApi
 
     api = SsmApi(access, lambda name: why_not_connected(name, access))

@@ -49,12 +49,21 @@ if TYPE_CHECKING:
 
 
 def is_on(environ: "Mapping[str, str]", name: str) -> bool:
-    """Return True if a boolean variable such as RUNAS_VERBOSE is set to one of TRUE_WORDS."""
+    """Return True if a boolean variable such as RUNAS_VERBOSE is set to one of TRUE_WORDS.
+
+    Args:
+        environ: the variables.
+        name: of the variable.
+    """
     return name in environ and environ[name].strip().lower() in TRUE_WORDS
 
 
 def bad_switch(environ: "Mapping[str, str]") -> str:
-    """Return the name of a boolean variable whose value is neither on nor off, or ""."""
+    """Return the name of a boolean variable whose value is neither on nor off, or "".
+
+    Args:
+        environ: the variables.
+    """
     for name in SWITCH_VARIABLES:
         if name in environ and environ[name].strip().lower() not in TRUE_WORDS + FALSE_WORDS:
             return name

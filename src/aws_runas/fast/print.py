@@ -47,6 +47,9 @@ def text(found: dict[str, str], output: str) -> str | None:
 def write(content: str) -> "NoReturn":
     """Write to standard output and end.
 
+    Args:
+        content: to write.
+
     Raises:
         OSError: nothing was written.
     """

@@ -161,7 +161,11 @@ def _is_secret(name: str) -> bool:
 
 
 def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
-    """Paths of config and credentials file; None where a path needs expanding, or there is no home."""
+    """Return the paths of config and credentials file, or None if a path needs expanding or there is no home.
+
+    Args:
+        environ: the variables.
+    """
     home = environ.get("HOME", "")
     if not home.startswith("/"):
         return None

@@ -116,9 +116,13 @@ def _is_pattern_of_roles(resource: str) -> bool:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Tell whether a pattern with ``*`` and ``?`` covers a text.
+    """Return True if a pattern with ``*`` and ``?`` covers a text.
 
     The text may be a pattern itself: its ``*`` is only covered by a ``*``, so the answer holds for all it stands for.
+
+    Args:
+        pattern: of a policy.
+        text: or a pattern.
     """
     return _compiled(pattern).fullmatch(text) is not None
 
@@ -130,7 +134,11 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Tell whether some text is covered by both of two patterns."""
+    """Return True if some text is covered by both of two patterns.
+
+    Args:
+        one, other: patterns with ``*`` and ``?``.
+    """
     reachable = {0}  # positions in other, while walking along one
     reachable = _past_stars(reachable, other)
     for mark in one:

@@ -40,7 +40,10 @@ class Caller:
 
 
 def caller_of(arn: str) -> Caller:
-    """Tell from the ARN of a caller whose policies count.
+    """Return whose policies count for a caller.
+
+    Args:
+        arn: of the caller.
 
     Raises:
         CredentialsError: the root user or a federated one, who hold no policies in IAM.
@@ -113,7 +116,10 @@ class _Walk:
 
 
 def mfa_devices(access: Access) -> list[str]:
-    """List the ARNs (serial numbers, of hardware devices) that belong to the user behind a profile, sorted.
+    """List the MFA devices of the user behind a profile, sorted: ARNs, and serial numbers of hardware devices.
+
+    Args:
+        access: the profile.
 
     Raises:
         CredentialsError: a role or a federated user is behind it, who have none.

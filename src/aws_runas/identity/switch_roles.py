@@ -73,7 +73,11 @@ class SwitchRoles:
 
 
 def known_roles(sections: Mapping[str, ProfileSection]) -> list[KnownRole]:
-    """Pick the profiles that have a role."""
+    """Return the profiles that have a role.
+
+    Args:
+        sections: of the profiles, by name.
+    """
     found = []
     for name, section in sections.items():
         arn = section.text("role_arn")
@@ -133,7 +137,11 @@ def switch_roles(
 
 
 def render(found: SwitchRoles) -> str:
-    """Write the configuration as the extension's options page takes it; "" where there is no role."""
+    """Write the configuration for the extension's options page; "" if there is no role.
+
+    Args:
+        found: the entries.
+    """
     if not found.entries:
         return ""
     lines = [f"[{found.base}]", f"aws_account_id = {found.base_account}"]
@@ -150,7 +158,11 @@ def render(found: SwitchRoles) -> str:
 
 
 def color_of(account: str) -> str:
-    """A color for an account, six hex digits: the same on every machine and whatever other accounts there are."""
+    """Return a color for an account, six hex digits. It depends on the number of the account alone.
+
+    Args:
+        account: 12 digits.
+    """
     hue = int.from_bytes(hashlib.sha256(account.encode()).digest()[:2], "big") / 0x10000
     parts: Sequence[float] = colorsys.hsv_to_rgb(hue, _SATURATION, _VALUE)
     return "".join(f"{round(255 * part):02x}" for part in parts)

@@ -143,7 +143,11 @@ def _remove_leftovers(folder: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove a copy; one that is gone already is no error."""
+    """Remove a copy. A copy that is gone already is no error.
+
+    Args:
+        name: its path.
+    """
     descriptor = _open.pop(name, None)
     if descriptor is not None:
         os.close(descriptor)
@@ -154,7 +158,11 @@ def remove(name: str) -> None:
 
 
 def is_needed(path: str) -> bool:
-    """Whether the default profile of a config file has credential sources."""
+    """Return True if the default profile of a config file has credential sources.
+
+    Args:
+        path: of the config file.
+    """
     text = _read(path)
     return text is not None and without_sources(text) is not None
 

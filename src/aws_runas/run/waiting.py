@@ -33,7 +33,11 @@ def block() -> set[int]:
 
 
 def unblock(before: set[int]) -> None:
-    """Undo block, where no program could be started."""
+    """Undo block, where no program could be started.
+
+    Args:
+        before: the signal mask that `block` returned.
+    """
     _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
 

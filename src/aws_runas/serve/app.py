@@ -69,7 +69,12 @@ class App:
         self._policy = guards.Policy(bearer=options.bearer, page_token=random(32).hex())
 
     def handle(self, request: Request, answer: Answer) -> None:
-        """Answer a request, now or from another thread."""
+        """Answer a request, now or from another thread.
+
+        Args:
+            request: as it was read.
+            answer: takes the response, from any thread.
+        """
         if self._log is not None:
             answer = self._logged(request, answer)
         refusal = guards.host(request) or guards.forwarded(request)

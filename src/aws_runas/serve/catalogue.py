@@ -47,7 +47,12 @@ class ConfigCatalogue:
         self._is_first = True
 
     def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
-        """Resolve a profile and build its provider; see profiles.Catalogue."""
+        """Resolve a profile and build its provider; see profiles.Catalogue.
+
+        Args:
+            name: profile or role ARN, None for that of the command line.
+            prompt: asks for an MFA code.
+        """
         overrides, environ = self._overrides, self._environ
         if not self._is_first:
             overrides = dataclasses.replace(overrides, otp=None, refresh=False)

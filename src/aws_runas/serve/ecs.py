@@ -13,7 +13,11 @@ PATH = "/credentials"
 
 
 def wanted_profile(request: Request) -> str | None:
-    """Which profile a request is about: "" for the active one, a name, or None where it asks for no credentials."""
+    """Return the profile that a request is about: "" for the active one, a name, or None if it asks for no credentials.
+
+    Args:
+        request: as it was read.
+    """
     if request.path in (PATH, PATH + "/"):
         return ""
     if request.path.startswith(PATH + "/"):
@@ -22,7 +26,11 @@ def wanted_profile(request: Request) -> str | None:
 
 
 def account_of(role_arn: str | None) -> str | None:
-    """The account number in an ARN."""
+    """Return the account number in an ARN, or None.
+
+    Args:
+        role_arn: None if there is none.
+    """
     parts = (role_arn or "").split(":")
     return parts[4] if len(parts) >= 6 and parts[4] else None
 

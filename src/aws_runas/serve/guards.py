@@ -63,7 +63,14 @@ class Policy:
 
 
 def host(request: Request) -> Response | None:
-    """Refuse a Host that is not ours: a web page whose name was rebound to this machine's address."""
+    """Refuse a Host that is not ours, such as that of a web page whose name was rebound to this machine's address.
+
+    Args:
+        request: as it was read.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     value = request.header("host")
     if request.connection.local == "":  # a unix socket: no browser reaches it, and clients invent a name
         return None
@@ -78,7 +85,11 @@ def host(request: Request) -> Response | None:
 
 
 def split_host(value: str) -> tuple[str, str]:
-    """Split a Host header into name and port, the port "" where there is none."""
+    """Split a Host header into name and port; the port is "" if there is none.
+
+    Args:
+        value: of the header.
+    """
     if value.startswith("["):
         name, bracket, rest = value.partition("]")
         return name + bracket, rest[1:] if rest.startswith(":") and rest != ":" else rest
@@ -87,7 +98,14 @@ def split_host(value: str) -> tuple[str, str]:
 
 
 def forwarded(request: Request) -> Response | None:
-    """Refuse what a proxy forwards: a misconfigured or coaxed one would hand credentials to whoever asks it."""
+    """Refuse what a proxy forwards. A misconfigured proxy would hand credentials to anybody who asks it.
+
+    Args:
+        request: as it was read.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     for name, _ in request.headers:
         if name in FORWARDING or name.startswith(FORWARDING_PREFIXES):
             return replies.error(403, "forwarded-refused", "forwarded requests are refused")
@@ -99,6 +117,12 @@ def browser(request: Request) -> Response | None:
 
     Sec-Fetch headers go to loopback only, not to http://169.254.169.254, and an image or script of another page carries
     no Origin: what is left there is how a browser calls itself, and where it says it comes from.
+
+    Args:
+        request: as it was read.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
     """
     agent = (request.header("user-agent") or "").lower()
     if (
@@ -112,7 +136,14 @@ def browser(request: Request) -> Response | None:
 
 
 def same_origin(request: Request) -> Response | None:
-    """Refuse another site's page: it may neither read what is here nor change it."""
+    """Refuse a page of another site: it may neither read what is here nor change it.
+
+    Args:
+        request: as it was read.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     origin = request.header("origin")
     if origin is not None and origin.lower() != f"http://{request.header('host') or ''}".lower():
         return replies.error(403, "origin-refused", "requests of other origins are refused")
@@ -122,14 +153,29 @@ def same_origin(request: Request) -> Response | None:
 
 
 def framed(request: Request) -> Response | None:
-    """Refuse to be a frame, an image or a script of another document; a link to the page is fine."""
+    """Refuse to be a frame, an image or a script of another document. A link to the page is allowed.
+
+    Args:
+        request: as it was read.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     if request.header("sec-fetch-dest") not in (None, "document", "empty"):
         return replies.error(403, "origin-refused", "the page is shown in a window of its own only")
     return None
 
 
 def page_token(request: Request, policy: Policy) -> Response | None:
-    """Refuse a change of state without the page's own token, or the bearer token where there is one."""
+    """Refuse a change of state without the page's own token, or the bearer token if the server has one.
+
+    Args:
+        request: as it was read.
+        policy: holds the tokens.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     sent = request.header(TOKEN_HEADER)
     if sent is None and policy.bearer is not None and request.header("authorization") is not None:
         return bearer(request, policy)
@@ -139,7 +185,15 @@ def page_token(request: Request, policy: Policy) -> Response | None:
 
 
 def bearer(request: Request, policy: Policy) -> Response | None:
-    """Refuse a client without the token: another user of this machine, a container that was not given it."""
+    """Refuse a client without the token: another user of this machine, or a container that was not given it.
+
+    Args:
+        request: as it was read.
+        policy: holds the token.
+
+    Returns:
+        None if the request may go on, else the answer that refuses it.
+    """
     if policy.bearer is None:
         return None
     sent = request.header("authorization") or ""

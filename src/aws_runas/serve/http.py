@@ -79,7 +79,11 @@ class Request:
     connection: Connection = field(default_factory=Connection)
 
     def header(self, name: str) -> str | None:
-        """Value of a header by its lower-case name, the values joined by commas where it was sent more than once."""
+        """Return the value of a header, or None. Values of a header that was sent several times are joined by commas.
+
+        Args:
+            name: in lower case.
+        """
         values = [value for key, value in self.headers if key == name]
         return ", ".join(values) if values else None
 
@@ -139,7 +143,11 @@ class RequestReader:
         return not self._buffer
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the connection."""
+        """Take bytes from the connection.
+
+        Args:
+            data: any number of bytes.
+        """
         self._buffer += data
 
     def next_request(self) -> Request | None:
@@ -189,7 +197,10 @@ def _read_request_line(line: bytes) -> tuple[str, str, int]:
 
 
 def decode_path(raw: bytes) -> str:
-    """Percent-decode a path, and make runs of slashes one.
+    """Percent-decode a path, and reduce each run of slashes to one.
+
+    Args:
+        raw: the path as it was sent.
 
     Raises:
         BadRequest: a broken escape, a byte that is not UTF-8, or a control character.

@@ -38,12 +38,22 @@ class Tokens:
         self._random = random
 
     def issue(self, ttl: int, now: float) -> str:
-        """A token good for ttl seconds of the clock that now is of."""
+        """Return a new token.
+
+        Args:
+            ttl: seconds that it is good for.
+            now: seconds, of the same clock as in `is_valid`.
+        """
         body = self._random(16) + struct.pack("!d", now + ttl)
         return base64.urlsafe_b64encode(body + self._sign(body)).decode("ascii")
 
     def is_valid(self, token: str, now: float) -> bool:
-        """Whether the token is ours and has not ended."""
+        """Return True if the token is one of ours and has not expired.
+
+        Args:
+            token: as the client sent it.
+            now: seconds, of the same clock as in `issue`.
+        """
         try:
             raw = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
@@ -66,13 +76,21 @@ class WantCredentials:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a path belongs to the metadata service: /latest/..., or one of AWS's dated versions."""
+    """Return True if a path belongs to the metadata service: ``/latest/...``, or one of AWS's dated versions.
+
+    Args:
+        path: decoded.
+    """
     first = path.split("/")[1]
     return first == "latest" or first == "1.0" or (len(first) == 10 and first.replace("-", "").isdigit())
 
 
 def role_name(facts: ProfileFacts) -> str:
-    """How the active profile is called in a path that SDKs build without escaping it."""
+    """Return the name of the active profile in a path that SDKs build without escaping it.
+
+    Args:
+        facts: of the profile.
+    """
     return "".join(
         chr(byte) if byte < 0x80 and (chr(byte).isalnum() or byte in b"-._~@+=,") else f"%{byte:02X}"
         for byte in alias(facts.name).encode()

@@ -38,6 +38,10 @@ def loopback(port: int) -> list[socket.socket]:
 def address(host: str, port: int) -> socket.socket:
     """Bind a port of any address of this machine.
 
+    Args:
+        host: an address, no name.
+        port: 0 for one that the system picks.
+
     Raises:
         AwsRunasError: it is no address of ours, taken, or not permitted.
     """
@@ -45,7 +49,10 @@ def address(host: str, port: int) -> socket.socket:
 
 
 def unix(path: str) -> socket.socket:
-    """Bind a unix socket that only this user may open; one that a dead server left is replaced.
+    """Bind a unix socket that only this user may open. The socket of a dead server is replaced.
+
+    Args:
+        path: of the socket.
 
     Raises:
         AwsRunasError: something else is there, somebody answers on it, or it cannot be made.

@@ -30,6 +30,9 @@ RT_SCOPE_HOST = 254
 def add_address(address: str = ADDRESS) -> bool:
     """Give the loopback interface an address.
 
+    Args:
+        address: IPv4.
+
     Returns:
         False when it was there already, and is not ours to remove.
 
@@ -50,7 +53,10 @@ def add_address(address: str = ADDRESS) -> bool:
 
 
 def remove_address(address: str = ADDRESS) -> None:
-    """Take the address away again.
+    """Remove the address from the loopback interface.
+
+    Args:
+        address: IPv4.
 
     Raises:
         OSError: it is not there, or not permitted.
@@ -76,7 +82,11 @@ def _change_address(kind: int, flags: int, address: str) -> None:
 
 
 def keep(remove: Callable[[], None] = remove_address) -> None:
-    """Have the address removed when this process has ended. Call it while there is one thread and few open files."""
+    """Have the address removed when this process has ended. Call it while there is one thread and few open files.
+
+    Args:
+        remove: removes the address; called in a process of its own.
+    """
     read_end, write_end = os.pipe()
     if os.fork():
         os.close(read_end)

@@ -18,9 +18,12 @@ class Users(SocketOwners):
         return self.owner_of((connection.peer, connection.peer_port), (connection.local, connection.local_port))
 
     def is_neighbour(self, request: Request) -> bool:
-        """Whether a request comes from this process's user or root, on this machine.
+        """Return True if a request comes from this process's user or root, on this machine.
 
         A unix socket is guarded by its file mode. Where the system does not tell the user, loopback has to do.
+
+        Args:
+            request: as it was read.
         """
         connection = request.connection
         if not connection.peer:
@@ -31,5 +34,9 @@ class Users(SocketOwners):
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an address: 127.0.0.0/8, ::1, and IMDS's on our loopback interface."""
+    """Return True if only this machine reaches an address: 127.0.0.0/8, ::1, and IMDS's on our loopback interface.
+
+    Args:
+        address: of our end of a connection.
+    """
     return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1", "169.254.169.254")

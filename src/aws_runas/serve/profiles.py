@@ -36,7 +36,12 @@ class ProfileFacts:
 
 
 def alias(name: str) -> str:
-    """What IMDS calls a profile: its name, and of a role ARN the last part, since slashes would end the path."""
+    """Return the name that IMDS uses for a profile: its name, or the last part of a role ARN, because a slash would end
+    the path.
+
+    Args:
+        name: profile or role ARN.
+    """
     return name.rsplit("/", 1)[-1] if name.startswith("arn:") else name
 
 
@@ -125,11 +130,20 @@ class Profiles:
         return self._active
 
     def opened(self, name: str) -> Profile | None:
-        """A profile that is open already."""
+        """Return a profile that is open already, or None.
+
+        Args:
+            name: profile or role ARN.
+        """
         return self._opened.get(name)
 
     def by_alias(self, name: str) -> Profile | None:
-        """The profile that IMDS calls by this name: active, or active once, as clients ask for what they were told."""
+        """Return the profile with this alias that is active or was active before: clients ask for the name they were
+        given.
+
+        Args:
+            name: from `alias`.
+        """
         return self._were_active.get(name)
 
     def open(self, name: str, *, again: bool = False) -> Profile:
@@ -163,6 +177,9 @@ class Profiles:
     def switch(self, name: str) -> Profile:
         """Make a profile the active one.
 
+        Args:
+            name: profile or role ARN.
+
         Raises:
             AwsRunasError: it cannot be opened; the active one stays.
         """
@@ -171,7 +188,11 @@ class Profiles:
         return profile
 
     def names(self, *, roles: bool) -> list[str]:
-        """Names of the profiles with a role, or of those without."""
+        """Return the names of the profiles with a role, or of those without.
+
+        Args:
+            roles: which of the two.
+        """
         try:
             listed = self._catalogue.names()
         except AwsRunasError:

@@ -38,11 +38,18 @@ class CodeSlot:
         self._used = False
 
     def fill(self, code: str | None) -> None:
-        """Put in the code for the next question, or None to have it refused."""
+        """Keep the code for the next question.
+
+        Args:
+            code: None lets the question fail.
+        """
         self._code, self._used = code, False
 
     def prompt(self, _message: str = "") -> str:
-        """Answer the provider.
+        """Answer the provider's question for a code.
+
+        Args:
+            _message: not shown; the page has its own.
 
         Raises:
             CredentialsError: nobody has typed a code, or the one typed was wrong.
@@ -110,7 +117,11 @@ class Renewal:
         return self._error
 
     def get(self, then: Then) -> None:
-        """Hand over credentials: from memory where they are good, else when the renewal under way has ended."""
+        """Hand over credentials: from memory if they are good, else after the renewal that is under way.
+
+        Args:
+            then: takes credentials or an error, in this thread or in the renewing one.
+        """
         with self._lock:
             credentials = self.current()
             if credentials is None:

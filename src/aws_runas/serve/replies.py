@@ -18,23 +18,46 @@ MFA_CODES = frozenset({"mfa-required", "mfa-code-refused", "mfa-code-invalid"})
 
 
 def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """A JSON document as a response."""
+    """Return a JSON document as a response.
+
+    Args:
+        status: HTTP status.
+        value: the document.
+        headers: more headers.
+    """
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(status, body, "application/json", headers)
 
 
 def text(value: str, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """Plain text as a response."""
+    """Return plain text as a response.
+
+    Args:
+        value: the text.
+        status: HTTP status.
+        headers: more headers.
+    """
     return Response(status, value.encode(), headers=headers)
 
 
 def error(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """An error in the form that SDKs print: a code and a message."""
+    """Return an error in the form that SDKs print: a code and a message.
+
+    Args:
+        status: HTTP status.
+        code: stable name.
+        message: for people.
+        headers: more headers.
+    """
     return json_response(status, {"code": code, "message": message}, headers)
 
 
 def failure(cause: AwsRunasError) -> Response:
-    """What to answer when credentials could not be had."""
+    """Return the response for credentials that could not be fetched.
+
+    Args:
+        cause: our error.
+    """
     headers: tuple[tuple[str, str], ...] = ()
     if cause.code in MFA_CODES:
         status = 401
@@ -54,7 +77,11 @@ def failure(cause: AwsRunasError) -> Response:
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment as AWS writes it: UTC, whole seconds, Z."""
+    """Write a moment as AWS does: UTC, whole seconds, ``Z``.
+
+    Args:
+        moment: with a zone.
+    """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -58,7 +58,11 @@ class Started:
 
 
 def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
-    """Bind, and become the user behind sudo; call it before there is a second thread.
+    """Bind, and become the user behind sudo. Call it before there is a second thread.
+
+    Args:
+        where: to listen.
+        environ, home: of this process.
 
     Raises:
         AwsRunasError: an address cannot be had, or privileges cannot be given up.

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def by_address(text: str, access: Access) -> Found:
-    """Find the running instance that has an address."""
+    """Find the running instance that has an address.
+
+    Args:
+        text: an IP address.
+        access: the profile.
+    """
     address = ip_address(text)
     if address is None:
         return Found("IP address", reason="not an IP address")
@@ -25,7 +30,12 @@ def by_address(text: str, access: Access) -> Found:
 
 
 def by_private_dns(text: str, access: Access) -> Found:
-    """Find the running instance that has a private DNS name of EC2's, with or without its domain."""
+    """Find the running instance by EC2's private DNS name.
+
+    Args:
+        text: the name, with or without its domain.
+        access: the profile.
+    """
     names = [text.lower()]
     if "." not in text:
         domain = "ec2.internal" if access.region() == "us-east-1" else f"{access.region()}.compute.internal"

@@ -23,13 +23,23 @@ _SEPARATORS = re.compile(r"[\s\"'=,;]+")
 
 
 def is_dns_name(text: str) -> bool:
-    """Tell whether a text can be a host name: labels of 1 to 63 characters, at most 253 in all."""
+    """Return True if a text can be a host name: labels of 1 to 63 characters, at most 253 in all.
+
+    Args:
+        text: the target as typed.
+    """
     bare = text.removesuffix(".")
     return 0 < len(bare) <= _LAST and all(_LABEL.fullmatch(label) for label in bare.split("."))
 
 
 def by_dns_address(text: str, access: Access, questions: Questions) -> Found:
-    """Find the running instance that the A or AAAA record of a name points at."""
+    """Find the running instance at the address of a name (A, AAAA).
+
+    Args:
+        text: the name.
+        access: the profile.
+        questions: to DNS.
+    """
     try:
         addresses = questions.addresses(text)
     except NoAnswer as none:
@@ -40,7 +50,13 @@ def by_dns_address(text: str, access: Access, questions: Questions) -> Found:
 
 
 def by_dns_text(text: str, access: Access, questions: Questions) -> Found:
-    """Find the instance whose id a TXT record of the name holds; taken as it is, whatever its state."""
+    """Return the instance whose id is in a TXT record of the name, whatever its state.
+
+    Args:
+        text: the name.
+        access: the profile.
+        questions: to DNS.
+    """
     try:
         records = questions.texts(text)
     except NoAnswer as none:

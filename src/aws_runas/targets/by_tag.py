@@ -14,7 +14,10 @@ RUNNING = {"instance-state-name": ["running"]}
 
 
 def tag_pairs(text: str) -> list[tuple[str, str]]:
-    """Split ``tag:value`` where a colon leaves both sides filled.
+    """Split ``tag:value`` at a colon that leaves neither side empty.
+
+    Args:
+        text: the target as typed.
 
     Returns:
         Nothing where the text is no such pair; two readings where the tag or the value itself holds a colon
@@ -27,7 +30,12 @@ def tag_pairs(text: str) -> list[tuple[str, str]]:
 
 
 def by_tag(text: str, access: Access) -> Found:
-    """Find running instances by ``tag:value``."""
+    """Find running instances by ``tag:value``.
+
+    Args:
+        text: the target as typed.
+        access: the profile.
+    """
     ways = []
     for key, value in tag_pairs(text):
         ways.append(f"tag {key!r} with value {value!r}")
@@ -38,9 +46,13 @@ def by_tag(text: str, access: Access) -> Found:
 
 
 def by_name(text: str, access: Access) -> Found:
-    """Find running instances by their Name tag; EC2 reads ``*`` and ``?`` in it as wildcards.
+    """Find running instances by their Name tag. EC2 reads ``*`` and ``?`` in it as wildcards.
 
     An instance that has exactly this name is meant, even where others match it as a pattern.
+
+    Args:
+        text: the target as typed.
+        access: the profile.
     """
     instances = describe_instances(access, {"tag:Name": [text], **RUNNING})
     exact = tuple(instance for instance in instances if instance.name == text)
@@ -55,6 +67,10 @@ def by_name(text: str, access: Access) -> Found:
 
 
 def running(access: Access) -> Found:
-    """List every running instance, for the user to pick from."""
+    """List every running instance, for the picker.
+
+    Args:
+        access: the profile.
+    """
     instances = describe_instances(access, RUNNING)
     return Found("state", tuple(instances), "" if instances else "no instance is running")

@@ -112,6 +112,11 @@ def find_bastion(database: str, vpc_id: str, access: Access, *, pick: Pick | Non
 def explain_unreachable(database: DatabaseEndpoint, bastion_id: str, access: Access) -> str:
     """Return a sentence if no security group of the database admits the bastion, "" if one does or nothing is known.
 
+    Args:
+        database: its endpoint.
+        bastion_id: instance id.
+        access: the profile.
+
     Source: AWS API reference, ec2 DescribeSecurityGroups.
     """
     from aws_runas.aws.security_groups import admits, groups_of_instance

@@ -39,6 +39,9 @@ class Questions:
     def addresses(self, name: str) -> list[str]:
         """Return the addresses of a name, A before AAAA, aliases followed.
 
+        Args:
+            name: a host name.
+
         Raises:
             NoAnswer: it has none, or no server would say.
         """
@@ -55,6 +58,9 @@ class Questions:
 
     def texts(self, name: str) -> list[tuple[str, ...]]:
         """Return the TXT records of a name, each as its strings.
+
+        Args:
+            name: a host name.
 
         Raises:
             NoAnswer: it has none, or no server would say.

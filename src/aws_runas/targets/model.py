@@ -27,13 +27,21 @@ class Found:
 
 
 def matches(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Lay out the first matches for an error, and say how many more there are."""
+    """Lay out the first matches for an error, and say how many more there are.
+
+    Args:
+        instances: at least one.
+    """
     more = len(instances) - LISTED
     return (*listing(instances[:LISTED]), *((f"and {more} more",) if more > 0 else ()))
 
 
 def listing(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Lay out instances as a table of id, name, address and zone, a line each."""
+    """Lay out instances as a table of id, name, address and zone, a line each.
+
+    Args:
+        instances: at least one.
+    """
     rows = [
         (one.instance_id, one.name or "-", one.addresses[0] if one.addresses else "-", one.zone or "-")
         for one in instances

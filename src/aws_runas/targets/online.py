@@ -37,6 +37,9 @@ class OnlineInstance:
 def online_instances(access: Access) -> list[OnlineInstance]:
     """List the running instances and managed nodes with an agent, those that are online first, then by name and id.
 
+    Args:
+        access: the profile.
+
     Raises:
         AwsRunasError: Systems Manager refused the call.
     """
@@ -65,7 +68,11 @@ def online_instances(access: Access) -> list[OnlineInstance]:
 
 
 def listing(instances: Sequence[OnlineInstance]) -> list[str]:
-    """Lay out instances as a table: id, name, state, ping status and address."""
+    """Lay out instances as a table: id, name, state, ping status and address.
+
+    Args:
+        instances: any number.
+    """
     rows = [
         (one.instance_id, one.name or "-", one.state or "-", one.ping_status, one.address or "-") for one in instances
     ]

@@ -16,7 +16,12 @@ _GENERAL = "is it running, is its SSM agent up and permitted, and is this its re
 
 
 def why_not_connected(instance_id: str, access: Access) -> str:
-    """Say why, as far as this identity may know."""
+    """Explain why an instance is not connected, as far as this identity may know.
+
+    Args:
+        instance_id: of the instance.
+        access: the profile.
+    """
     try:
         node = managed_node(access, instance_id)
     except AwsRunasError as error:
@@ -33,7 +38,11 @@ def why_not_connected(instance_id: str, access: Access) -> str:
 
 
 def why_offline(node: ManagedNode) -> str:
-    """Say what a registered node's state means."""
+    """Explain the state of a registered node.
+
+    Args:
+        node: that is not online.
+    """
     seen = f" since {_when(node.last_ping)}" if node.last_ping else ""
     if node.ping_status == "Online":
         return "its agent is online but has no session channel: check that it reaches the ssmmessages endpoint"

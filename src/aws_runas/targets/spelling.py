@@ -15,27 +15,47 @@ _LAST_PORT = 65535  # RFC 9293: sixteen bits
 
 
 def is_instance_id(text: str) -> bool:
-    """Tell an EC2 instance id or an SSM managed-node id: ``i-`` or ``mi-`` and eight or more hex digits."""
+    """Return True for an EC2 instance id or an SSM managed node id: ``i-`` or ``mi-`` and eight or more hex digits.
+
+    Args:
+        text: the target as typed.
+    """
     return _INSTANCE_ID.fullmatch(text) is not None
 
 
 def is_ecs(text: str) -> bool:
-    """Tell an ECS task, ``ecs:cluster/service[/container]`` or ``ecs:cluster_task_runtimeid``."""
+    """Return True for an ECS task: ``ecs:cluster/service[/container]`` or ``ecs:cluster_task_runtimeid``.
+
+    Args:
+        text: the target as typed.
+    """
     return _ECS.fullmatch(text) is not None
 
 
 def is_database(text: str) -> bool:
-    """Return True for a database: ``rds:ID`` or ``cache:ID``, with ``/reader`` or the like behind."""
+    """Return True for a database: ``rds:ID`` or ``cache:ID``, also followed by ``/reader`` and the like.
+
+    Args:
+        text: the target as typed.
+    """
     return text.lower().startswith(("rds:", "cache:"))
 
 
 def is_private_dns_name(text: str) -> bool:
-    """Tell the private DNS name that EC2 gives an instance: ``ip-10-0-0-5``, alone or with its domain."""
+    """Return True for the private DNS name that EC2 gives an instance: ``ip-10-0-0-5``, alone or with its domain.
+
+    Args:
+        text: the target as typed.
+    """
     return _PRIVATE_DNS.fullmatch(text) is not None
 
 
 def ip_address(text: str) -> str | None:
-    """Return an IP address in its canonical form, brackets taken off, or None where the text is none."""
+    """Return an IP address in its canonical form without brackets, or None if the text is no address.
+
+    Args:
+        text: the target as typed.
+    """
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         return str(ipaddress.ip_address(bare))
