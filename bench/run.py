@@ -1,8 +1,12 @@
 """`run` in numbers: whole commands beside `shell --document`, bytes each way, one byte's echo.
 
-    .venv/bin/python -m bench.run [--quick]
+    .venv/bin/python -m bench.run [--quick | --long]
 
-The agent has the official pace. Wall times are medians of interleaved rounds. Everything shares this machine's
+`--long` measures no speed: it judges 64 MiB of bytes that agents damage, both ways and on both output streams, with
+two cuts of either side and an agent that executes messages twice.
+
+The agent has the official pace. Instances have no version manager in their PATH: its shims add 65 ms to each start of
+Python. Wall times are medians of interleaved rounds. Everything shares this machine's
 processors.
 """
 
@@ -15,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from random import Random
 
-from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.forward import AGENT_RATE
 
@@ -41,6 +46,7 @@ def start(sandbox: Sandbox, *words: str) -> subprocess.Popen[bytes]:
         env=sandbox.environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        bufsize=0,  # a buffer would swallow what communicate() counts
     )
     assert process.stdout is not None
     assert process.stdout.read(1) == b"!"
@@ -79,12 +85,62 @@ def echo(sandbox: Sandbox, count: int) -> float:
     return statistics.median(times) * 1000
 
 
+def awkward_bytes(size: int) -> bytes:
+    """Random bytes with NUL, U+FFFD and an end that is no character."""
+    random = Random(64)
+    pieces = [random.randbytes(4093) + b"\0\xef\xbf\xbd" for _ in range(size // 4097)]
+    return b"".join(pieces) + b"\xef\xbf\xbd\xff\xfe\xfd"
+
+
+def long_run(base: dict[str, str], cutter: str, size: int) -> str:
+    """Send bytes up and get them back on both streams while connections are cut; return what was seen."""
+    data = awkward_bytes(size)
+    seconds = size / MEGABYTE / 3  # unpaced, this lasts longer: both cuts come in the middle
+    faults = Faults(close_after=seconds) if cutter == "close_after" else Faults(leave_after=seconds)
+    errors = Path(base["HOME"], "errors")
+    with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
+        began = time.perf_counter()
+        done = subprocess.run(
+            [
+                *AWS_RUNAS,
+                "run",
+                "--via",
+                "shell",
+                "--rate",
+                "4000",
+                "--stderr",
+                str(errors),
+                *TARGET,
+                "tee /dev/stderr",
+            ],
+            env=sandbox.environ,
+            input=data,
+            capture_output=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - began
+        exact = (done.stdout == data, errors.read_bytes() == data)
+        resumed = sandbox.count("ResumeSession")
+    last = done.stderr.splitlines()[-1:]
+    return (
+        f"{size} bytes, {cutter}: exact {exact}, status {done.returncode}, {resumed} resumed, {seconds:.0f} s, {last}"
+    )
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
-    quick = parser.parse_args().quick
+    parser.add_argument("--long", type=int, nargs="?", const=64, metavar="MIB", help="judge exactness (default 64 MiB)")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
+    base["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
+    if arguments.long:
+        with tempfile.TemporaryDirectory() as home:
+            for cutter in ("close_after", "leave_after"):
+                print(long_run(base | {"HOME": home}, cutter, arguments.long << 20), flush=True)
+        return
     with tempfile.TemporaryDirectory() as home:
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
         with start_sandbox(options, base=base | {"HOME": home}) as sandbox:

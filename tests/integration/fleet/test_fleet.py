@@ -93,6 +93,78 @@ def test_control_sequences_of_a_machine_reach_the_terminal_escaped(fleet: Sandbo
         assert json.loads(done.stdout)["stdout"] == "\033[2J\033]0;title\007\x9b2J\x7f\u202e\rover"
 
 
+LIVE = ("fleet", "--via", "sessions", "--on", "tag:Env=prod", "--on", "tag:Role=web")
+
+
+def test_through_sessions_lines_come_while_the_command_runs(fleet: Sandbox) -> None:
+    command = (
+        'echo first; echo err >&2; until [ -e "$RUNAS_GO" ]; do sleep 0.1; done; echo last'
+    )
+    go = Path(fleet.environ["HOME"]) / "go"
+    process = subprocess.Popen(
+        [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", command.replace("$RUNAS_GO", str(go))],
+        env=fleet.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    early = [process.stdout.readline() for _ in range(6)]
+    assert sorted(early) == sorted([b"web: first\n", b"web: err\n", *[b"worker: first\n", b"worker: err\n"] * 2])
+    go.touch()
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert sorted(rest.splitlines()) == [b"web: last", b"worker: last", b"worker: last"]
+
+
+def test_through_sessions_whole_outputs_status_and_failures(fleet: Sandbox, runas: RunAs) -> None:
+    before = [fleet.count(name) for name in ("StartSession", "SendCommand")]
+    command = "seq 20000; printf '\\357\\277\\275\\377'; case $PWD in *deadbeef*) exit 9;; esac"
+    done = runas(fleet, *LIVE, "--max-errors", "5", "-O", "jsonl", "my-profile", "--", command)
+    assert done.returncode == 1, done.stderr
+    rows = objects(done.stdout)
+    assert sorted((row["name"], row["exit"], row["status"]) for row in rows) == [
+        ("web", 9, "failed"), ("worker", 0, "success"), ("worker", 0, "success"),
+    ]  # fmt: skip
+    numbers = "".join(f"{number}\n" for number in range(1, 20001))
+    assert {row["stdout"] for row in rows} == {numbers + "\ufffd\udcff"}
+    assert {row["truncated"] for row in rows} == {False}
+    assert b"web (i-deadbeef): failed with status 9" in done.stderr
+    after = [fleet.count(name) for name in ("StartSession", "SendCommand")]
+    assert [late - early for late, early in zip(after, before, strict=True)] == [3, 0]
+
+
+def test_through_sessions_the_first_error_stops_what_was_not_started(fleet: Sandbox, runas: RunAs) -> None:
+    done = runas(fleet, *LIVE, "--max-concurrency", "1", "-O", "jsonl", "my-profile", "--", "exit 3")
+    assert done.returncode == 1
+    assert sorted(row["status"] for row in objects(done.stdout)) == ["failed", "not-run", "not-run"]
+
+
+def test_through_sessions_ctrl_c_ends_the_commands(fleet: Sandbox) -> None:
+    mark = f"sleep 61.{os.getpid()}"
+    process = subprocess.Popen(
+        [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", f"echo up; exec {mark}"],
+        env=fleet.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert sorted(process.stdout.readline() for _ in range(3)) == [b"web: up\n", b"worker: up\n", b"worker: up\n"]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    until = time.monotonic() + 30
+    while time.monotonic() < until and _running(mark):
+        time.sleep(0.1)
+    assert _running(mark) == 0
+
+
+def _running(words: str) -> int:
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += path.read_bytes().rstrip(b"\0") == words.replace(" ", "\0").encode()
+        except OSError:
+            continue
+    return found
+
+
 def test_long_output_comes_whole(fleet: Sandbox, runas: RunAs, tmp_path: Path) -> None:
     command = "i=0; while [ $i -lt 5000 ]; do echo line $i of a long log; i=$((i+1)); done"
     done = runas(

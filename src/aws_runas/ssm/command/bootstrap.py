@@ -27,6 +27,8 @@ KEPT_BYTES: Final = 4096  # of the last output; the echo of line 1 is removed be
 SHOWN_BYTES: Final = 200  # of the last output in an error, spec sessions 0.4
 CHUNK: Final = 900  # characters of an assignment; with the nonce it fits into a message of 1,024 bytes
 PYTHONS: Final = ("python3", "/usr/libexec/platform-python", "python")  # spec sessions 0.5
+# Shell text that goes on if the Python of $p is new enough. -V answers before the interpreter is set up.
+NEW_ENOUGH: Final = 'case $("$p" -V 2>&1 </dev/null) in "Python 3."[6-9]*|"Python 3."[1-9][0-9]*)'
 TOOLS: Final = ("stty", "dd", "base64", "openssl", "od", "sha256sum", "shasum", "setsid", "gzip", "tar")
 _PASSWORD: Final = re.compile(rb"(?i)(password|passphrase|passwort)[^\n]{0,80}: ?$")
 
@@ -81,12 +83,10 @@ def start_python(helper: str) -> str:
     Args:
         helper: shell text of the packed helper: literal characters, or variables in double quotes.
     """
-    check = quote("import sys;sys.exit(sys.version_info<(3,6))")
     loader = quote(_LOADER % helper_digest())
     return (
-        f"for p in {' '.join(PYTHONS)};do "
-        f'if "$p" -I -S -c {check} </dev/null >/dev/null 2>&1;then RUNAS_HELPER={helper};export RUNAS_HELPER;'
-        f'exec "$p" -I -S -c {loader};fi;done'
+        f"for p in {' '.join(PYTHONS)};do {NEW_ENOUGH}"
+        f'RUNAS_HELPER={helper};export RUNAS_HELPER;exec "$p" -I -S -c {loader};;esac;done'
     )
 
 

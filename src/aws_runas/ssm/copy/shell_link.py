@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aws_runas.errors import SessionError
-from aws_runas.ssm.command.bootstrap import PYTHONS, quote
+from aws_runas.ssm.command.bootstrap import NEW_ENOUGH, PYTHONS, quote
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
@@ -41,12 +41,7 @@ def server_request(user: str | None) -> tuple[CommandRequest, bytes]:
     """
     packed = zlib.compress(file_server_source(), 9)
     loader = quote(_LOADER % (len(packed), len(packed), file_server_digest()))
-    check = quote("import sys;sys.exit(sys.version_info<(3,6))")
-    text = (
-        f"for p in {' '.join(PYTHONS)}; do "
-        f'if "$p" -I -S -c {check} </dev/null >/dev/null 2>&1; then exec "$p" -I -S -c {loader}; fi; done; '
-        f"{POSIX_SERVER}"
-    )
+    text = f'for p in {" ".join(PYTHONS)}; do {NEW_ENOUGH} exec "$p" -I -S -c {loader};; esac; done; {POSIX_SERVER}'
     return CommandRequest(text, wants_input=True, user=user), packed
 
 

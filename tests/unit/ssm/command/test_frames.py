@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from aws_runas.ssm.command import frames
 from aws_runas.ssm.command.frames import FrameEncoder, FrameParser
+from aws_runas.ssm.command.helper import HELPER
 
 
 @given(st.integers(64, 4096), st.lists(st.binary(max_size=300), min_size=1, max_size=5))
@@ -34,7 +36,7 @@ def test_any_bytes_are_parsed_the_same_in_any_pieces(data: bytes, size: int) -> 
     assert pieces == whole
 
 
-@given(st.sampled_from(b"h12cpetxn?"), st.binary(max_size=60))
+@given(st.sampled_from(b"h1234cpetxn?"), st.binary(max_size=60))
 def test_any_frame_of_an_evil_helper_is_an_event(letter: int, data: bytes) -> None:
     line = b"\x1e" + bytes((letter,)) + b"0" + base64.b64encode(data) + b"\n"
     assert len(FrameParser().receive_data(line)) == 1
@@ -76,3 +78,24 @@ def test_a_line_without_end_does_not_grow_for_ever() -> None:
     events = [event for _ in range(200) for event in parser.receive_data(b"x" * 1000)]
     assert all(isinstance(event, frames.JunkReceived) for event in events)
     assert events
+
+
+def _helpers_escapes() -> list[tuple[bytes, bytes]]:
+    """The table of the program that is sent."""
+    (line,) = [line for line in HELPER.splitlines() if line.startswith("ESCAPES = ")]
+    return list(ast.literal_eval(line.removeprefix("ESCAPES = ")))
+
+
+@given(st.lists(st.sampled_from([b"=", b"\n", b"\r", b"\x1e", b"\xef\xbf\xbd", b"\x11", b"n", b"}"]) | st.binary()))
+def test_what_the_helper_escapes_comes_back_and_holds_nothing_that_the_agent_damages(parts: list[bytes]) -> None:
+    data = text = b"".join(parts)
+    for byte, escape in _helpers_escapes():
+        text = text.replace(byte, escape)
+    assert not {*b"\n\r\x1e\xef\x11"} & {*text}
+    assert FrameParser().receive_data(b"\x1e40" + text + b"\n") == [frames.OutputReceived(2, data)]
+
+
+@pytest.mark.parametrize("text", [b"=", b"==n", b"a=x", b"=N", b"=n="])
+def test_an_escape_that_is_none_is_junk(text: bytes) -> None:
+    line = b"\x1e30" + text
+    assert FrameParser().receive_data(line + b"\n") == [frames.JunkReceived(line)]

@@ -37,6 +37,7 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--user",), "USER", None, "Run as this user with sudo (default: root, as the agent)"),
     (("-O", "--output"), "FORMAT", None, "Output format: table, text, json or jsonl (default table)"),
     (("--dir",), "DIRECTORY", None, "Also write NAME.out, NAME.err and NAME.status for each instance"),
+    (("--via",), "command|sessions", "command", "Run Command, or a session each with live output (default command)"),
     (("--full",), "WHERE", "auto", "Whole outputs: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
 )
 SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -102,6 +103,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         yes=namespace.yes,
         skip_offline=namespace.skip_offline,
         full=_full(namespace.full),
+        via=_via(namespace.via),
         pack=not (namespace.no_pack or namespace.full == "none"),
         words=tuple(words),
     )
@@ -139,6 +141,9 @@ def _check_run(options: FleetOptions) -> None:
         raise UsageError(
             "no instances selected", code="selector-invalid", hint="--on tag:Role=web, --on Name:web-* or --on all"
         )
+    if options.via == "sessions" and (options.powershell or options.full not in ("auto", "none")):
+        flag = "--powershell" if options.powershell else "--full"
+        raise UsageError(f"{flag} does not work with --via sessions", code="usage", hint="use --via command")
     if options.powershell and options.user:
         raise UsageError("--user does not work with --powershell", code="usage")
 
@@ -169,6 +174,12 @@ def _duration(flag: str, text: str, limits: tuple[int, int]) -> int:
     except ValueError as error:
         raise UsageError(f"{flag}: {error}", code="usage", hint=f"{flag} 10m") from None
     return seconds
+
+
+def _via(text: str) -> str:
+    if text in ("command", "sessions"):
+        return text
+    raise UsageError(f"--via {text!r} is neither command nor sessions", code="usage")
 
 
 def _full(text: str) -> str:

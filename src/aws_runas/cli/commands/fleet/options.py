@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aws_runas.cli.parsing.flags import GlobalFlags
 
 ASK_ABOVE = 10  # instances
+MOST_SESSIONS = 50  # instances that are reached through sessions without --yes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class FleetOptions:
         script: file with the command, None if it is on the command line.
         output: one of FORMATS.
         directory: where each host's output is also written.
+        via: ``command`` for Run Command, ``sessions`` for live output.
         full: ``auto``, ``none``, ``s3:BUCKET/PREFIX`` or ``logs:GROUP``.
     """
 
@@ -50,6 +52,7 @@ class FleetOptions:
     yes: bool = False
     skip_offline: bool = False
     full: str = "auto"
+    via: str = "command"
     pack: bool = True
     words: tuple[str, ...] = field(default=(), repr=False)
 

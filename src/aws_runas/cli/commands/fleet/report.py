@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aws_runas.cli.environment import Environment
-from aws_runas.fleet.model import Outcome, State
+from aws_runas.fleet.model import Host, Outcome, State
 from aws_runas.redact import printable
 
 CLEAR_LINE = "\r\033[K"
@@ -25,10 +25,19 @@ class FleetReport:
         quiet: no progress, only failed hosts.
         is_terminal: stderr is a terminal, so that one line can be rewritten.
         directory: where each host's output is also written; None for nowhere.
+        live: output comes line by line, through `line`.
     """
 
     def __init__(
-        self, env: Environment, *, output: str, total: int, quiet: bool, is_terminal: bool, directory: Path | None
+        self,
+        env: Environment,
+        *,
+        output: str,
+        total: int,
+        quiet: bool,
+        is_terminal: bool,
+        directory: Path | None,
+        live: bool = False,
     ) -> None:
         self._env = env
         self._output = output
@@ -36,6 +45,7 @@ class FleetReport:
         self._quiet = quiet
         self._is_terminal = is_terminal
         self._directory = directory
+        self._live = live
         self._shown = ""
         self._tenth = 0
         self._stdout_open = True
@@ -48,10 +58,18 @@ class FleetReport:
             _write_files(self._directory, outcome)
         if self._output == "jsonl":
             self._print(to_json(as_object(outcome)) + "\n")
-        elif self._output == "text":
+        elif self._output == "text" and not self._live:
             self._print(as_text(outcome))
         if outcome.state in FAILED:
             self.message(f"{outcome.host.label} ({outcome.host.instance_id}): {describe(outcome)}")
+
+    def line(self, host: Host, text: str) -> None:
+        """Take a line of output as it comes; the format ``text`` prints it."""
+        if self._output == "text":
+            if self._shown:
+                self._error(CLEAR_LINE)
+                self._shown = ""
+            self._print(f"{printable(host.label)}: {printable(text)}\n")
 
     def progress(self, running: int, waiting_outputs: int) -> None:
         """Update the progress line, or without a terminal print a line at each tenth."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from aws_runas.aws.access import Access
 from aws_runas.cli.access import open_access_for
-from aws_runas.cli.commands.fleet.options import ASK_ABOVE, FleetOptions, share
+from aws_runas.cli.commands.fleet.options import ASK_ABOVE, MOST_SESSIONS, FleetOptions, share
 from aws_runas.cli.commands.fleet.report import FleetReport, as_text, exit_status, table
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -52,6 +52,10 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
         what = "can be reached" if unreached else f"matches {' '.join(options.selectors)}"
         raise TargetError(f"no instance {what}", code="fleet-no-instance", hint="see: aws-runas list instances")
     _confirm(options, hosts, env)
+    if options.via == "sessions":
+        from aws_runas.cli.commands.fleet.live import run_live
+
+        return run_live(options, env, text, accesses, hosts, len(unreached), _report(options, env, len(hosts)))
     return _run(options, env, text, accesses, hosts, len(unreached))
 
 
@@ -232,6 +236,12 @@ def _dry_run(hosts: Sequence[Host]) -> str:
 def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> None:
     if options.yes or len(hosts) <= ASK_ABOVE:
         return
+    if options.via == "sessions" and len(hosts) > MOST_SESSIONS:
+        raise UsageError(
+            f"{len(hosts)} instances are many for --via sessions: each takes a session",
+            code="fleet-not-confirmed",
+            hint="add --yes, or use --via command",
+        )
     question = f"run on {len(hosts)} instances? (y/n) "
     if not env.stderr.isatty():
         raise UsageError(
@@ -258,6 +268,7 @@ def _report(options: FleetOptions, env: Environment, total: int) -> FleetReport:
         quiet=options.flags.quiet,
         is_terminal=env.stderr.isatty() and os.environ.get("TERM") != "dumb",
         directory=directory,
+        live=options.via == "sessions",
     )
 
 

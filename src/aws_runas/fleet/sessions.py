@@ -1,0 +1,274 @@
+"""`fleet --via sessions`: the command of `run` on each instance, with its output as it comes.
+
+Sessions are opened one after the other, because StartSession is limited for the whole account (spec sessions 0.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aws_runas.aws.session import StartedSession
+from aws_runas.errors import AwsRunasError
+from aws_runas.fleet.model import Host, Outcome, State
+from aws_runas.ssm.command.carrier import (
+    DOCUMENT_PACE,
+    Carrier,
+    Refusals,
+    SessionApi,
+    SessionStarter,
+    choose_carrier,
+    document_command,
+)
+from aws_runas.ssm.command.guardian import Guardian
+from aws_runas.ssm.command.link import CommandLink, LinkOptions
+from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.session import ASSUME_STARTED
+from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
+from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.threads import in_thread
+
+START_INTERVAL: Final = 0.5  # seconds between two StartSession calls, spec sessions 4
+MAX_OUTPUT: Final = 16 << 20  # bytes of a stream that are kept
+CANCEL_GRACE: Final = 6.0  # seconds that commands may take to end after the first Ctrl-C
+
+
+@dataclass(frozen=True, slots=True)
+class HostAccess:
+    """How the sessions of one host are opened.
+
+    Args:
+        api: starts sessions; service: resumes and ends them. Usually one object.
+    """
+
+    api: SessionApi
+    service: SessionService
+    stream: StreamOptions
+    refusals: Refusals
+
+
+@dataclass(slots=True)
+class Lines:
+    """One output stream: whole lines go on, and everything is kept up to a bound."""
+
+    on_line: Callable[[str], None]
+    kept: bytearray = field(default_factory=bytearray)
+    missing: int = 0
+    _rest: bytes = b""
+
+    def receive(self, data: bytes) -> None:
+        """Take output."""
+        room = MAX_OUTPUT - len(self.kept)
+        self.kept += data[:room]
+        self.missing += max(len(data) - room, 0)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self.on_line(line.decode("utf-8", "replace"))
+        if len(self._rest) > MAX_OUTPUT:
+            self._rest = b""
+
+    def end(self) -> None:
+        """Pass on a last line without end."""
+        if self._rest:
+            self.on_line(self._rest.decode("utf-8", "replace"))
+            self._rest = b""
+
+    def text(self) -> str:
+        """Return everything that was kept."""
+        return self.kept.decode("utf-8", "surrogateescape")
+
+
+class _HostRun:
+    """Implements link.LinkOwner for one host."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.streams = {1: Lines(on_line), 2: Lines(on_line)}
+        self.link: CommandLink | None = None
+
+    def output_received(self, stream: int, data: bytes) -> None:
+        self.streams[stream].receive(data)
+
+    def hold_input(self, hold: bool) -> None:
+        pass  # there is no input
+
+    def input_closed(self) -> None:
+        pass
+
+    def command_started(self, helper: str) -> None:
+        pass
+
+    def debug(self, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+
+class SessionFleet:
+    """Runs one command on many hosts through sessions. Make it on the event loop.
+
+    Args:
+        access: host -> how its sessions are opened.
+        concurrency: hosts at a time.
+        max_errors: after more failures than that nothing more is started.
+        on_line: receives each line of output as it comes.
+        on_outcome: receives each host that ended.
+        on_change: called with the number of running hosts after each change.
+        say: takes lines for the user.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        request: CommandRequest,
+        access: Callable[[Host], HostAccess],
+        guardian: Guardian,
+        *,
+        concurrency: int,
+        max_errors: int,
+        on_line: Callable[[Host, str], None],
+        on_outcome: Callable[[Outcome], None],
+        on_change: Callable[[int], None],
+        say: Callable[[str], None],
+        jitter: Callable[[], float],
+        reason: str,
+    ) -> None:
+        self._hosts = hosts
+        self._request = request
+        self._access = access
+        self._guardian = guardian
+        self._slots = asyncio.Semaphore(concurrency)
+        self._max_errors = max_errors
+        self._on_line = on_line
+        self._on_outcome = on_outcome
+        self._on_change = on_change
+        self._say = say
+        self._jitter = jitter
+        self._reason = reason
+        self._starting = asyncio.Lock()
+        self._next_start = 0.0
+        self._errors = 0
+        self._running = 0
+        self._links: set[CommandLink] = set()
+        self.interrupted = False
+        self._left = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until every host has its outcome, or the user has interrupted twice."""
+        tasks = [asyncio.ensure_future(self._run_host(host)) for host in self._hosts]
+        left = asyncio.ensure_future(self._left.wait())
+        try:
+            everything = asyncio.ensure_future(asyncio.wait(tasks))
+            await asyncio.wait({everything, left}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, left, everything):
+                task.cancel()
+            await asyncio.gather(*tasks, left, everything, return_exceptions=True)
+
+    def interrupt(self) -> None:
+        """End what runs with HUP and start nothing more; called a second time, leave at once."""
+        if self.interrupted:
+            self._left.set()
+            return
+        self.interrupted = True
+        for link in self._links:
+            link.end_command()
+        asyncio.get_running_loop().call_later(CANCEL_GRACE, self._left.set)
+
+    async def _run_host(self, host: Host) -> None:
+        began = asyncio.get_running_loop().time()
+        outcome = Outcome(host, State.CANCELLED)
+        try:
+            async with self._slots:
+                if self.interrupted or self._errors > self._max_errors:
+                    outcome = Outcome(host, State.NOT_RUN)
+                    return
+                outcome = await self._outcome(host)
+                seconds = asyncio.get_running_loop().time() - began
+                outcome = replace(outcome, seconds=seconds)
+                self._errors += outcome.state not in (State.SUCCESS, State.CANCELLED)
+        finally:
+            self._on_outcome(outcome)
+            self._on_change(self._running)
+
+    async def _outcome(self, host: Host) -> Outcome:
+        run = _HostRun(lambda line: self._on_line(host, line))
+        self._running += 1
+        self._on_change(self._running)
+        try:
+            status = await self._follow(host, run)
+        except AwsRunasError as error:
+            started = run.link is not None and run.link.started
+            state = State.UNKNOWN if started else State.NOT_DELIVERED
+            return self._with_output(Outcome(host, state, error.message), run)
+        finally:
+            self._running -= 1
+        if self.interrupted:
+            state = State.CANCELLED
+        elif run.link is not None and run.link.timed_out:
+            state = State.TIMED_OUT
+        else:
+            state = State.SUCCESS if status == 0 else State.FAILED
+        return self._with_output(Outcome(host, state, exit_status=status), run)
+
+    def _with_output(self, outcome: Outcome, run: _HostRun) -> Outcome:
+        for lines in run.streams.values():
+            lines.end()
+        output, errors = run.streams[1], run.streams[2]
+        truncated = bool(output.missing or errors.missing)
+        return replace(outcome, stdout=output.text(), stderr=errors.text(), truncated=truncated, missing=output.missing)
+
+    async def _follow(self, host: Host, run: _HostRun) -> int:
+        access = self._access(host)
+        request, nonce = replace(self._request, pace=DOCUMENT_PACE), os.urandom(8).hex()
+        starter = SessionStarter(
+            access.api,
+            host.instance_id,
+            choose_carrier(self._request, "auto", access.refusals),
+            {"command": [document_command(request, nonce)], "separateOutputStream": ["true"]},
+            access.refusals,
+            self._say,
+            self._jitter,
+            reason=self._reason,
+        )
+        started = await self._start(starter)
+        settings = replace(access.stream.settings, assume_started_after=ASSUME_STARTED)
+
+        def make(channel: DataChannel) -> CommandLink:
+            wanted = request if starter.carrier is Carrier.DOCUMENT else self._request
+            run.link = CommandLink(channel, run, wanted, LinkOptions(starter.carrier, settings.payload_size, nonce))
+            return run.link
+
+        try:
+            options = replace(access.stream, settings=settings)
+            channel = await open_data_channel(started, make, service=access.service, options=options)
+            link = run.link
+            if link is None:
+                raise LookupError("no handler was made")
+            self._links.add(link)
+            try:
+                link.opened()
+                return await link.status
+            finally:
+                self._links.discard(link)
+                await channel.terminate()
+        finally:
+            self._guardian.release(started.session_id)
+
+    async def _start(self, starter: SessionStarter) -> StartedSession:
+        """Call StartSession when it is this host's turn."""
+        loop = asyncio.get_running_loop()
+        async with self._starting:
+            await asyncio.sleep(max(self._next_start - loop.time(), 0))
+            self._next_start = loop.time() + START_INTERVAL
+
+        def start() -> StartedSession:
+            started = starter.start()
+            self._guardian.watch(started.session_id)
+            return started
+
+        return await in_thread(start)
