@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
-from itertools import accumulate
+from collections.abc import Sequence
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE
 from aws_runas.ssm.core.smux.packing import MessagePacker
+from aws_runas.ssm.core.smux.session import Side, SmuxSession
 
 FRAME_DATA = 300
 
@@ -61,19 +62,79 @@ def test_messages_hold_the_frames_in_order_and_padding_only(bursts: list[list[in
     assert KEEPALIVE.startswith(rest)
 
 
-@given(bursts=bursts, size=sizes)
-def test_bytes_missing_at_the_end_differ_from_those_at_the_beginning(bursts: list[list[int]], size: int) -> None:
-    messages = pack(bursts, size)
-    frames, rest = frames_of(b"".join(messages))
-    if rest:
-        frames.append(KEEPALIVE)  # begun, and not complete yet
-    borders = [0, *accumulate(map(len, frames))]
+def read_as_official(stream: bytes) -> tuple[dict[int, bytes], bool]:
+    """Read frames as xtaci/smux does, which ignores the length of a frame without data.
 
-    def missing(at: int) -> int:
-        return borders[bisect_left(borders, at)] - at
+    Returns:
+        The data of each stream, and whether the session broke.
+    """
+    position, streams = 0, dict[int, bytes]()
+    while len(stream) - position >= HEADER_LENGTH:
+        version, command = stream[position], stream[position + 1]
+        length = int.from_bytes(stream[position + 2 : position + 4], "little")
+        stream_id = int.from_bytes(stream[position + 4 : position + 8], "little")
+        if version != 1 or command > 3:
+            return streams, True
+        position += HEADER_LENGTH
+        if command == 0:
+            streams.setdefault(stream_id, b"")
+        elif command == 2:
+            if len(stream) - position < length:
+                break
+            if stream_id in streams:
+                streams[stream_id] += stream[position : position + length]
+            position += length
+    return streams, False
 
-    begin = 0
-    for message in messages:
-        end = begin + len(message)
-        assert missing(begin) != missing(end), "repeated, this message would keep the stream in step"
-        begin = end
+
+def messages_of(payload: bytes, frame_data: int, size: int, chunks: Sequence[int]) -> list[bytes]:
+    """Return the messages of one stream that sends a payload in chunks, in turn of these sizes."""
+    session = SmuxSession(Side.CLIENT, frame_data=frame_data, stream_queue=1 << 20)
+    stream = session.open_stream()
+    position, turn, messages = 0, 0, list[bytes]()
+    while position < len(payload) or session.wants_to_send():
+        chunk = payload[position : position + chunks[turn % len(chunks)]]
+        position, turn = position + len(chunk), turn + 1
+        session.send_data(stream, chunk)
+        while message := session.message_to_send(size):
+            messages.append(message)
+    return messages
+
+
+# Text of headers: official agents take each of these for one frame after the other, from any byte, or from each eighth.
+FORGED = {
+    "frames from any byte": b"\x01" * 40_000,
+    "frames of eight bytes": b"\x01\x03\0\0\0\0\0\0" * 5_000,
+    "jumps": (b"\x01" * 31 + b"\x01\x02\x00\x01" + b"\x01" * 260) * 130,
+    "data of another stream": b"\x01\x02\x04\x00\x05\0\0\0evil" * 3_300,
+    "zeros": bytes(40_000),
+    "text": b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n" * 1_000,
+}
+
+
+@pytest.mark.parametrize("frame_data", [300, 1016, 8184, 32_768])
+@pytest.mark.parametrize("payload", FORGED.values(), ids=FORGED)
+def test_repetition_is_noticed_whatever_the_payload_is_made_to_look_like(payload: bytes, frame_data: int) -> None:
+    messages = messages_of(payload, frame_data, 1024, [60_000])
+    assert read_as_official(b"".join(messages)) == ({3: payload}, False)
+    behind = 2 + frame_data // 1000  # the agent notices at the next header
+    for number in range(1, len(messages) - behind, 3):
+        _, broken = read_as_official(b"".join(messages[: number + 1] + messages[number : number + 1 + behind]))
+        assert broken, f"message {number} of {len(messages)}"
+
+
+@given(
+    payload=st.lists(st.sampled_from(b"\0\1\1\1\2\3\4\x10\xff"), min_size=2000, max_size=6000).map(bytes),
+    chunks=st.lists(st.integers(1, 700), min_size=1, max_size=8),
+    frame_data=st.integers(50, 2000),
+    number=st.integers(0, 1_000),
+)
+@settings(max_examples=40, deadline=None)
+def test_repetition_among_frames_of_any_size_is_noticed(
+    payload: bytes, chunks: list[int], frame_data: int, number: int
+) -> None:
+    messages = messages_of(payload, frame_data, 1024, chunks)
+    number %= len(messages)
+    repeated, broken = read_as_official(b"".join(messages[: number + 1] + messages[number:]))
+    # What is repeated at the very end has nothing behind it that could show it.
+    assert broken or number >= len(messages) - 4 or repeated == {3: payload}

@@ -63,9 +63,14 @@ def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
 
 
 class FrameDecoder:
-    """Turns a byte stream, cut anywhere, into parts of frames; never holds back data that has arrived."""
+    """Turns a byte stream, cut anywhere, into parts of frames; never holds back data that has arrived.
 
-    def __init__(self) -> None:
+    Args:
+        lenient: ignore the length of a frame without data, as official agents do.
+    """
+
+    def __init__(self, *, lenient: bool = False) -> None:
+        self._lenient = lenient
         self._header = b""  # the beginning of a header whose end has not arrived
         self._stream_id = 0
         self._missing = 0  # bytes of the current PSH frame still to come
@@ -98,7 +103,7 @@ class FrameDecoder:
                 return
             version, command, length, stream_id = _HEADER.unpack_from(data, position)
             position += HEADER_LENGTH
-            _check(version, command, length)
+            _check(version, command, 0 if self._lenient else length)
             if command == PSH:
                 self._stream_id, self._missing = stream_id, length
             else:

@@ -1,20 +1,65 @@
 """Cuts the stream of frames into messages so that a message that is executed twice breaks the stream (spec 10.2).
 
 Agents can execute one message twice when their connection is cut (spec 8.11). If a message held exactly whole frames,
-its repetition would be valid frames, and a program would get bytes twice in silence. So a message never begins and ends
-on frame borders, and the bytes of a frame that are missing at its end never equal those that were missing at its
-beginning. Then a repetition puts data where a header should be, and the agent ends the session instead.
+its repetition would be valid frames, and a program would get bytes twice in silence. So before a message is cut, the
+packer reads its repetition as an agent would: the frame that the cut leaves open takes its missing bytes from the
+beginning of the repeated message, and a header is expected behind them. The cut is moved until the agent finds no
+header there. Data can be made to look like headers (a file of 0x01 bytes does), which is why the bytes are read, and
+not only counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from enum import IntEnum
 from typing import Final
 
-from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE
+from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, NOP, PSH, VERSION
 
-PADDING_CUT: Final = 2  # bytes of a NOP header that end a message: repeated, the next header begins with a stream id
+CUT_CHOICES: Final = 16  # cuts to choose from: two of each remainder by 8, the step of a run of empty frames
+# Bytes of a NOP header that may end a message, the best first: repeated, a header begins with the rest of a stream id.
+PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
+
+
+class Repetition(IntEnum):
+    """What an agent makes of a repeated message; a lower value is better."""
+
+    NOTICED = 0
+    PROBABLY_NOTICED = 1
+    UNKNOWN = 2
+    UNNOTICED = 3
+
+
+def judge_repetition(stream: bytes | bytearray, borders: Collection[int], position: int) -> Repetition:
+    """Read a repeated message and what follows it, as an agent does that has executed the message once.
+
+    Official agents check the version and the command of a header, and no length of a frame without data.
+
+    Args:
+        stream: what the message holds of the frame that its cut leaves open, then the message again, then the frames
+            known behind it.
+        borders: positions in the stream, from the repeated message on, where headers begin; the end is one.
+        position: where the agent expects a header first.
+
+    Returns:
+        UNNOTICED if the agent finds itself at a border again without an error.
+    """
+    step = 0
+    while position not in borders:
+        if position >= len(stream):
+            is_near = step == HEADER_LENGTH and position < len(stream) + HEADER_LENGTH
+            return Repetition.PROBABLY_NOTICED if is_near else Repetition.UNKNOWN
+        header = stream[position : position + 4]
+        if header[0] != VERSION or (len(header) > 1 and header[1] > NOP):
+            return Repetition.NOTICED
+        step = HEADER_LENGTH
+        if len(header) > 1 and header[1] == PSH:
+            if len(header) < 4:
+                return Repetition.UNKNOWN
+            step += int.from_bytes(header[2:4], "little")
+        position += step
+    return Repetition.UNNOTICED
 
 
 class MessagePacker:
@@ -46,16 +91,46 @@ class MessagePacker:
             self._append(frames)
         if not self.has_data():
             return b""
-        missing_before = self._borders[0] if self._begins_inside else 0
         length = min(size, len(self._rest))
-        if self._missing_after(length) == missing_before:
-            if missing_before or length + PADDING_CUT > size:
-                length -= 1
-            else:
-                self._append(KEEPALIVE)
-                self._is_padding = True
-                return self._take(length + PADDING_CUT)
+        if self._judge(length) is Repetition.NOTICED:
+            return self._take(length)
+        if length < len(self._rest):
+            return self._take(self._best_of(range(length, max(0, length - CUT_CHOICES), -1)))
+        return self._pad_and_take(size)
+
+    def _pad_and_take(self, size: int) -> bytes:
+        """Take all frames and the beginning of a padding frame; fewer bytes where the message has no room for it."""
+        end = len(self._rest)
+        shorter = range(end, max(0, end - CUT_CHOICES), -1)
+        if end >= size:
+            return self._take(self._best_of(shorter))
+        self._append(KEEPALIVE)
+        self._is_padding = True
+        length = self._best_of([end + cut for cut in PADDING_CUTS if end + cut <= size])
         return self._take(length)
+
+    def _best_of(self, lengths: Sequence[int]) -> int:
+        """Return the first length whose repetition is noticed, or else the most probably."""
+        best, best_judgement = lengths[0], Repetition.UNNOTICED
+        for length in lengths:
+            judgement = self._judge(length)
+            if judgement is Repetition.NOTICED:
+                return length
+            if judgement < best_judgement:
+                best, best_judgement = length, judgement
+        return best
+
+    def _judge(self, length: int) -> Repetition:
+        """Judge the message that is cut so long, from the frame that the cut leaves open."""
+        complete = [border for border in self._borders if border <= length]
+        if not complete and self._begins_inside:  # in the data of a frame whose header was sent before
+            return judge_repetition(self._rest, self._borders, self._borders[0] - length)
+        begin = complete[-1] if complete else 0
+        open_frame = length - begin
+        borders = {border + open_frame for border in self._borders}
+        if not self._begins_inside:
+            borders.add(open_frame)
+        return judge_repetition(self._rest[begin:length] + self._rest, borders, 0)
 
     def _append(self, frames: bytes) -> None:
         at = 0
@@ -67,10 +142,6 @@ class MessagePacker:
             self._borders.append(end)
         self._rest += frames
         self._is_padding = False
-
-    def _missing_after(self, length: int) -> int:
-        """Return how many bytes of the frame that a cut falls into are behind the cut; 0 on a border."""
-        return next(border for border in self._borders if border >= length) - length
 
     def _take(self, length: int) -> bytes:
         message = bytes(self._rest[:length])

@@ -59,7 +59,7 @@ class SmuxSession:
         self._stream_queue = stream_queue
         self._max_streams = max_streams
         self._next_id = FIRST_CLIENT_ID if side is Side.CLIENT else FIRST_CLIENT_ID - 1
-        self._decoder = frame.FrameDecoder()
+        self._decoder = frame.FrameDecoder(lenient=side is Side.SERVER)
         self._streams: dict[int, Stream] = {}
         self._schedule = Schedule()
         self._control = bytearray()  # frames that belong to no stream any more
