@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import RunAs
 from tests.interop.webdriver import Browser
+from tests.support import requires
 
 RECORDER = '#!/bin/sh\nprintf %s "$1" > "$RECORD.new" && mv "$RECORD.new" "$RECORD"\n'
 
@@ -55,6 +58,25 @@ def test_the_page_signs_in_and_leads_to_the_destination(
     assert browser.text("#destination") == destination
     assert browser.run("return document.referrer") == ""
     assert browser.run("return location.href").startswith(f"{sandbox.endpoint}/federation?Action=login&")
+
+
+def test_firefox_that_we_start_ends_signed_in(sandbox: Sandbox, runas: RunAs, tmp_path: Path) -> None:
+    firefox = requires.program("firefox-esr")
+    program, pid = tmp_path / "firefox", tmp_path / "pid"
+    (tmp_path / "profile").mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho $$ > {pid}\nexec {firefox} --headless --no-remote --profile {tmp_path}/profile "$@"\n'
+    )
+    program.chmod(0o755)
+    sandbox.forget_calls()
+    done = runas(sandbox, "console", "my-profile", RUNAS_BROWSER=str(program), TMPDIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    end = time.monotonic() + 60
+    while not (logins := [call for call in sandbox.calls if call["action"] == "login by GET"]):
+        assert time.monotonic() < end, sandbox.calls
+        time.sleep(0.1)
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    assert " Firefox/" in logins[0]["user_agent"]
 
 
 def test_a_page_of_another_origin_cannot_use_the_endpoint(sandbox: Sandbox, browser: Browser, tmp_path: Path) -> None:
