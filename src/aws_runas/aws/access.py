@@ -36,6 +36,7 @@ class Access:
     Attributes:
         shortcut: takes the credentials once they are had and leaves them for the fast start of next time; does nothing
             where that would not be right.
+        cache_entries: names of the entries of the cache where the credentials of the chain are kept.
         offered_roles: asks the identity provider which roles it offers; None where that is not a SAML profile.
         sign_in: signs in anew and returns until when that is good, in seconds since the epoch; None where the profile
             has no sign-in with SAML or OIDC.
@@ -53,6 +54,7 @@ class Access:
         self.shortcut: Shortcut = _no_shortcut
         self.offered_roles: Callable[[], tuple[str, ...]] | None = None
         self.sign_in: Callable[[], float] | None = None
+        self.cache_entries: tuple[str, ...] = ()
         self.profile = profile
         self.provider = provider
         self.user_provider = user_provider

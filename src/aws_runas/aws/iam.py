@@ -1,4 +1,4 @@
-"""IAM: the policies that an identity holds, its MFA devices, and its console password."""
+"""IAM: the policies that an identity holds, its MFA devices, its console password and its access keys."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from aws_runas.aws import reply
+from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.errors import translate
 
 if TYPE_CHECKING:
@@ -30,15 +32,43 @@ class Holder:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """An access key of a user, as IAM describes it.
+
+    Args:
+        active: it can sign.
+        created: aware, UTC; None if IAM does not say.
+    """
+
+    access_key_id: str
+    active: bool
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastUse:
+    """The last use of an access key.
+
+    Args:
+        date: aware, UTC; None if it was never used.
+        service: such as ``s3``; "" if it was never used.
+    """
+
+    date: datetime | None
+    service: str
+
+
 class Iam:
     """The calls, one method each; safe to use from several threads at once.
 
     Args:
         access: its user's own keys ask, since a role rarely may.
+        user: False: ask with what the access gives, such as a session token with MFA.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._client: Any = access.user_client("iam")
+    def __init__(self, access: Access, *, user: bool = True) -> None:
+        self._client: Any = access.user_client("iam") if user else access.client("iam")
 
     def groups(self, user: str) -> list[str]:
         """Names of a user's groups. Source: iam ListGroupsForUser."""
@@ -83,6 +113,39 @@ class Iam:
         """Change the caller's own console password. Source: iam ChangePassword."""
         self._call("change_password", OldPassword=old, NewPassword=new)
 
+    def access_keys(self, user: str) -> list[AccessKey]:
+        """The access keys of a user, the oldest first. Source: iam ListAccessKeys."""
+        with translate("iam", "ListAccessKeys"):
+            keys = [
+                AccessKey(reply.text(item, "AccessKeyId"), reply.text(item, "Status") == "Active", _moment(item))
+                for page in self._client.get_paginator("list_access_keys").paginate(UserName=user)
+                for item in reply.mappings(page, "AccessKeyMetadata")
+            ]
+        return sorted(keys, key=lambda key: (key.created is None, str(key.created), key.access_key_id))
+
+    def last_use(self, access_key_id: str) -> LastUse:
+        """When a key was used last. Source: iam GetAccessKeyLastUsed."""
+        answer = self._call("get_access_key_last_used", AccessKeyId=access_key_id)
+        with translate("iam", "GetAccessKeyLastUsed"):
+            last = reply.mapping(answer, "AccessKeyLastUsed")
+            date = _moment(last, "LastUsedDate")
+            return LastUse(date, reply.text(last, "ServiceName", "") if date else "")
+
+    def create_access_key(self, user: str) -> Credentials:
+        """Make a second access key. Source: iam CreateAccessKey."""
+        answer = self._call("create_access_key", UserName=user)
+        with translate("iam", "CreateAccessKey"):
+            key = reply.mapping(answer, "AccessKey")
+            return Credentials(reply.text(key, "AccessKeyId"), reply.text(key, "SecretAccessKey"))
+
+    def deactivate_access_key(self, user: str, access_key_id: str) -> None:
+        """Make a key inactive. Source: iam UpdateAccessKey."""
+        self._call("update_access_key", UserName=user, AccessKeyId=access_key_id, Status="Inactive")
+
+    def delete_access_key(self, user: str, access_key_id: str) -> None:
+        """Delete a key. Source: iam DeleteAccessKey."""
+        self._call("delete_access_key", UserName=user, AccessKeyId=access_key_id)
+
     def _pages(self, method: str, key: str, field: str | None = None, **parameters: str) -> list[str]:
         """Return a list of texts over all pages, or one field of a list of structures."""
         with translate("iam", self._operation(method)):
@@ -101,6 +164,11 @@ class Iam:
     def _operation(self, method: str) -> str:
         name: str = self._client.meta.method_to_api_mapping[method]
         return name
+
+
+def _moment(item: Mapping[str, Any], key: str = "CreateDate") -> datetime | None:
+    moment = item.get(key)
+    return moment.astimezone(UTC) if isinstance(moment, datetime) and moment.tzinfo else None
 
 
 def _named(holder: Holder) -> dict[str, str]:

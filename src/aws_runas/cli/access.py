@@ -12,7 +12,8 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
 from aws_runas.cli.terminal.person import person_at_terminal
-from aws_runas.cli.terminal.prompt import ask_on_terminal
+from aws_runas.cli.terminal.prompt import ask_on_terminal, ask_passphrase
+from aws_runas.config.files import ConfigFiles
 from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import check_name, parse_tag
@@ -31,6 +32,7 @@ def open_access_for(
     *,
     prompt: Callable[[str], str] = ask_on_terminal,
     signin: SignInOptions | None = None,
+    files: ConfigFiles | None = None,
 ) -> Access:
     """Resolve the profile that the command line names.
 
@@ -40,6 +42,7 @@ def open_access_for(
         env: streams and variables.
         prompt: asks for an MFA code.
         signin: the flags of `login`, where the user asked for the sign-in itself.
+        files: taken for the config files; None for those of the run.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
@@ -60,8 +63,9 @@ def open_access_for(
         overrides,
         environ=env.environ,
         home=env.home,
-        files=env.config_files(),
+        files=files or env.config_files(),
         prompt=prompt,
+        ask_passphrase=ask_passphrase,
         now=env.now,
         warn=warn,
         debug=debug,

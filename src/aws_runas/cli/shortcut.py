@@ -8,7 +8,7 @@ from pathlib import Path
 from aws_runas.aws.client_settings import sts_address
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.files import config_path
-from aws_runas.config.profile import FederatedSource, KeySource, Profile, ResolverSource
+from aws_runas.config.profile import FederatedSource, KeyringSource, KeySource, Profile, ResolverSource
 from aws_runas.credentials.console_login import RENEW_BEFORE
 from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
@@ -83,6 +83,8 @@ def is_cached(profile: Profile) -> bool:
         return role or source.session_token is None
     if isinstance(source, FederatedSource):
         return role or source.role is not None  # without a role, another one may be chosen next time
+    if isinstance(source, KeyringSource):
+        return True
     if isinstance(source, ResolverSource):
         return source.kind in ("sso", "login") or (source.kind == "process" and role)
     return False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aws_runas.config import federation
 from aws_runas.config.files import ConfigFiles, ProfileSection
-from aws_runas.config.profile import KeySource, NoSource, ResolverKind, ResolverSource, Source
+from aws_runas.config.profile import KeyringSource, KeySource, NoSource, ResolverKind, ResolverSource, Source
 from aws_runas.errors import ConfigError
 
 _SETTINGS_OF: dict[ResolverKind, tuple[str, ...]] = {
@@ -130,6 +130,9 @@ def _federated(files: ConfigFiles, links: list[ProfileSection], url: federation.
 def own_source(section: ProfileSection) -> Source:
     """Return the credentials that a profile itself has, in the AWS CLI's order of preference.
 
+    A keyring comes after keys of the credentials file and before all sources below them: a ``credential_process``
+    beside it, which runs us for other programs, does not run us again.
+
     Args:
         section: of the profile.
     """
@@ -140,6 +143,8 @@ def own_source(section: ProfileSection) -> Source:
     keys = "aws_access_key_id" in section.values
     if keys and section.keys_shared:
         return _keys(section)
+    if section.text("keyring"):
+        return _keyring(section)
     if section.text("login_session"):
         return _resolver("login", section)
     if section.text("credential_process"):
@@ -220,7 +225,7 @@ def _credential_source(section: ProfileSection, text: str, environ: Mapping[str,
 
 
 def _has_keys(section: ProfileSection) -> bool:
-    return "aws_access_key_id" in section.values or "aws_secret_access_key" in section.values
+    return any(key in section.values for key in ("aws_access_key_id", "aws_secret_access_key", "keyring"))
 
 
 def _assumes_role(section: ProfileSection) -> bool:
@@ -235,6 +240,18 @@ def _keys(section: ProfileSection) -> Source:
         raise ConfigError(f"{origin}: {missing} is missing or empty", code="keys-incomplete", hint="add both keys")
     token = section.text("aws_security_token") or section.text("aws_session_token")
     return KeySource(key_id, secret, token, origin)
+
+
+def _keyring(section: ProfileSection) -> Source:
+    name, key_id = section.text("keyring"), section.text("keyring_key_id")
+    origin = section.origin("keyring")
+    if not name or not key_id:
+        raise ConfigError(
+            f"{origin}: keyring is set and keyring_key_id is not",
+            code="keys-incomplete",
+            hint=f"aws-runas keys add {section.name} writes both lines",
+        )
+    return KeyringSource(key_id, name, section.name, f"the keyring, {name} ({origin})")
 
 
 def _resolver(kind: ResolverKind, section: ProfileSection) -> Source:

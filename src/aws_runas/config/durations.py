@@ -46,6 +46,21 @@ def parse_duration(text: str) -> int:
     return int(total + 1e-9)
 
 
+def parse_age(text: str) -> int:
+    """Read the age of a key: whole days such as ``90d``, or a duration.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        ValueError: it is neither; the message can be shown.
+    """
+    days = text.strip().removesuffix("d")
+    if text.strip().endswith("d") and days.isascii() and days.isdigit() and len(days) < 6:
+        return int(days) * 24 * HOUR
+    return parse_duration(text)
+
+
 def check_range(seconds: int, limits: tuple[int, int], what: str) -> None:
     """Hold a duration against AWS's limits.
 

@@ -99,6 +99,21 @@ class ConfigFiles:
         return list(self.profiles)
 
 
+def profile_heading(parsed: ParsedFile, name: str) -> str:
+    """Return the heading of a profile's section in the config file, or the one that it would get.
+
+    Args:
+        parsed: the config file.
+        name: of the profile.
+    """
+    for heading in reversed(parsed.sections):
+        if _split_heading(heading) == ("profile", name):
+            return heading
+    if name == "default":
+        return name
+    return f"profile {shlex.quote(name)}"
+
+
 def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
     """Read both files; a missing one is empty.
 

@@ -58,6 +58,25 @@ class KeySource:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyringSource:
+    """A user's own access keys that are in a keyring. Whoever only needs to know the key id opens none.
+
+    Args:
+        access_key_id: of ``keyring_key_id``.
+        name: of the item, from ``keyring``.
+        profile: has these two lines.
+    """
+
+    access_key_id: str
+    name: str
+    profile: str
+    origin: str
+
+    def __repr__(self) -> str:
+        return f"KeyringSource({redact.key_id(self.access_key_id)!r}, {self.name!r}, {self.origin!r})"
+
+
+@dataclass(frozen=True, slots=True)
 class ResolverSource:
     """Credentials that botocore's own resolvers fetch.
 
@@ -166,7 +185,7 @@ class FederatedSource:
         return urlsplit(self.url).hostname or self.origin
 
 
-Source = KeySource | ResolverSource | FederatedSource | NoSource
+Source = KeySource | KeyringSource | ResolverSource | FederatedSource | NoSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,21 @@ from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
 from aws_runas.config.files import ConfigFiles, load_files
 from aws_runas.config.overrides import Overrides
-from aws_runas.config.profile import FederatedSource, KeySource, NoSource, Profile, ResolverSource, Role
+from aws_runas.config.profile import (
+    FederatedSource,
+    KeyringSource,
+    KeySource,
+    NoSource,
+    Profile,
+    ResolverSource,
+    Role,
+)
 from aws_runas.config.resolve import resolve
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
 from aws_runas.credentials.console_login import ConsoleLoginProvider, login_cache_directory
+from aws_runas.credentials.keyring_keys import KeyringProvider, no_keyring, nobody_to_ask
 from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.saml import SamlProvider
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
     from aws_runas.credentials.federation import Federation
     from aws_runas.signin.context import SignInContext
     from aws_runas.signin.person import Person
+    from aws_runas.store.items import Store
 
 Say = Callable[[str], None]
 
@@ -50,6 +60,7 @@ def open_access(
     home: Path,
     files: ConfigFiles | None = None,
     prompt: Prompt,
+    ask_passphrase: Prompt = nobody_to_ask,
     now: Callable[[], float],
     warn: Say,
     debug: Say = _silent,
@@ -65,6 +76,7 @@ def open_access(
         environ, home: where files and settings are.
         files: the config files, if they have been read already.
         prompt: asks for an MFA code; raises CredentialsError when nobody can be asked.
+        ask_passphrase: asks for the passphrase of the keyring file, likewise.
         now: seconds since the epoch.
         warn: takes a line that the user should see.
         debug: takes a line for ``-v``.
@@ -81,12 +93,30 @@ def open_access(
         debug(line)
     debug(f"cache {cache_directory(environ, files.config.path, home)}")
     cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
+
+    @functools.cache
+    def keyring() -> Store:
+        from aws_runas.store.choose import keyring_directory, open_store
+
+        store = open_store(environ, keyring_directory(files.config.path, home), ask_passphrase)
+        debug(f"keys are read from {store.label}")
+        return store
+
     logins = login_cache_directory(environ, home)
     federation = None
     if isinstance(profile.source, FederatedSource):
         federation = _federation(profile, profile.source, cache, files, environ, home, signin, person)
     return compose(
-        profile, cache, logins, prompt=prompt, now=now, warn=warn, debug=debug, trace=trace, federation=federation
+        profile,
+        cache,
+        logins,
+        prompt=prompt,
+        keyring=keyring,
+        now=now,
+        warn=warn,
+        debug=debug,
+        trace=trace,
+        federation=federation,
     )
 
 
@@ -104,7 +134,6 @@ def _federation(
     from aws_runas.signin.context import SignInContext
     from aws_runas.signin.person import Person
     from aws_runas.store.choose import keyring_directory, open_store
-    from aws_runas.store.items import Store
 
     who = person or Person()
     state = keyring_directory(files.config.path, home)
@@ -123,6 +152,7 @@ def compose(
     logins: Path,
     *,
     prompt: Prompt,
+    keyring: Callable[[], Store] = no_keyring,
     now: Callable[[], float],
     warn: Say = _silent,
     debug: Say = _silent,
@@ -132,7 +162,11 @@ def compose(
     """Make the providers of a resolved profile.
 
     Args:
+        profile: as resolved.
+        cache: keeps what they give.
         logins: directory of the cache of ``aws login``.
+        prompt, now, warn, debug, trace: as for `open_access`.
+        keyring: chooses the keyring; called when keys of it are needed.
         federation: the sign-in with SAML or OIDC, for a profile that has one.
     """
 
@@ -143,7 +177,9 @@ def compose(
         return Clients(profile, trace)
 
     sts = StsClients(clients, profile.sts_region)
-    parts = _Parts(profile, cache, logins, clients, sts, _mfa(profile, prompt), now, warn, debug, trace, federation)
+    entries: list[str] = []
+    mfa = _mfa(profile, prompt)
+    parts = _Parts(profile, cache, logins, clients, sts, mfa, keyring, now, warn, debug, trace, entries, federation)
     source = parts.source()
     # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
     user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, now)
@@ -152,6 +188,7 @@ def compose(
         provider = _RefreshFirst(provider)
     asked = provider if provider is source else MemoryProvider(provider, now)
     access = Access(profile, asked, user, clients, traced=trace is not None)
+    access.cache_entries = tuple(entries)
     if federation is not None and isinstance(profile.source, FederatedSource) and profile.source.kind == "saml":
         access.offered_roles = parts.saml_provider(profile.source, federation).offered_roles
     if federation is not None:
@@ -167,10 +204,12 @@ class _Parts:
     clients: Callable[[], Clients]
     sts: StsClients
     mfa: MfaCodes | None
+    keyring: Callable[[], Store]
     now: Callable[[], float]
     warn: Say
     debug: Say
     trace: Say | None
+    entries: list[str]
     federation: Federation | None = None
 
     def source(self) -> Provider:
@@ -178,6 +217,8 @@ class _Parts:
         source = self.profile.source
         if isinstance(source, KeySource):
             return KeyProvider(source)
+        if isinstance(source, KeyringSource):
+            return KeyringProvider(source, self.keyring)
         if isinstance(source, NoSource):
             return MissingProvider(source)
         if isinstance(source, FederatedSource):
@@ -232,6 +273,8 @@ class _Parts:
         source = self.profile.source
         if isinstance(source, KeySource):
             return user if source.session_token else self._session_token(user, source.access_key_id)
+        if isinstance(source, KeyringSource):
+            return self._session_token(user, source.access_key_id)
         if isinstance(source, ResolverSource) and source.kind == "process":
             return SessionOrSource(user, lambda keys: self._session_token(user, keys.access_key_id))
         return user
@@ -282,7 +325,9 @@ class _Parts:
         return self._cached(inner, "role", inputs)
 
     def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> CachedProvider:
-        return CachedProvider(inner, self.cache, entry_name(kind, inputs), self.now, self.debug)
+        name = entry_name(kind, inputs)
+        self.entries.append(name)
+        return CachedProvider(inner, self.cache, name, self.now, self.debug)
 
     def _endpoint(self) -> str:
         return self.profile.endpoint_url("sts") or ""
@@ -292,7 +337,7 @@ class _Parts:
 
     def _source_identity(self) -> object:
         source = self.profile.source
-        if isinstance(source, KeySource):
+        if isinstance(source, KeySource | KeyringSource):
             return source.access_key_id
         if isinstance(source, FederatedSource):
             return [source.kind, self._federated_inputs(source)]

@@ -91,6 +91,11 @@ class DiskCache:
         except OSError as error:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
 
+    def remove(self, name: str) -> None:
+        """Forget an entry; one that is missing or cannot be removed is no error."""
+        with contextlib.suppress(OSError), self._open(create=False) as directory:
+            directory.remove(name)
+
     def _open(self, *, create: bool = True) -> files.Directory:
         directory = files.open_private_directory(self.directory, create=create)
         if not self._swept:

@@ -1,10 +1,10 @@
-"""``--write-credentials``: a profile in the shared credentials file, every other byte of it left as it is."""
+"""Sections of the config and credentials files are changed here, every other byte of them left as it is."""
 
 from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aws_runas import files
@@ -46,24 +46,46 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
         "region": region,
         "x_awsrunas_expiration": iso(credentials.expiration) if credentials.expiration else None,
     }
+    change_sections(path, {heading: values})
+    return heading
+
+
+def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] | None]) -> None:
+    """Set or remove keys of sections, or whole sections, all of them or none, under a lock between processes.
+
+    Args:
+        path: the config or the credentials file, made 0600 when missing; a file that exists keeps its owner, group,
+            mode and access list. No copy of the old content stays.
+        sections: heading -> keys and values; None removes a key, or the section. A missing section is added, unless it
+            would be empty.
+
+    Raises:
+        ConfigError: see `write_profile`.
+    """
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
-        lock = path.parent / "aws-runas" / "credentials.lock"
+        lock = path.parent / "aws-runas" / f"{path.name}.lock"
         files.make_private_directory(lock.parent)
         with files.lock(lock):
-            parse_file(path)  # a damaged file is not touched
-            files.write_atomic(path, with_section(_read(path), heading, values).encode())
+            known = parse_file(path).sections  # a damaged file is not touched
+            before = text = _read(path)
+            for heading, values in sections.items():
+                if values is None:
+                    text = without_section(text, heading)
+                elif heading in known or any(value is not None for value in values.values()):
+                    text = with_section(text, heading, values)
+            if text != before:
+                files.write_atomic(path, text.encode())
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="credentials-file-unwritable",
-            hint="make it writable for you, or name another in AWS_SHARED_CREDENTIALS_FILE",
+            hint="make it writable for you, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
         ) from None
-    return heading
 
 
-def with_section(text: str, heading: str, values: dict[str, str | None]) -> str:
+def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> str:
     """Set keys of one section.
 
     Args:
@@ -92,6 +114,25 @@ def with_section(text: str, heading: str, values: dict[str, str | None]) -> str:
     section[-1] = _ended(section[-1], newline)
     rest = [lines[index] for index in kept if index > behind]
     return "".join([*lines[:start], *section, *body, *rest, *lines[end:]])
+
+
+def without_section(text: str, heading: str) -> str:
+    """Remove a section with all its lines, and the blank lines before the next one.
+
+    Args:
+        text: the file's content.
+        heading: of the section.
+    """
+    lines = list(io.StringIO(text, newline=""))
+    parts = list(_parts(lines))
+    start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
+    if start is None:
+        return text
+    end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
+    if end == len(parts):  # the blank line that was added before it
+        while start and not lines[start - 1].strip():
+            start -= 1
+    return "".join([*lines[:start], *lines[end:]])
 
 
 def _parts(lines: list[str]) -> Iterator[tuple[str, str]]:

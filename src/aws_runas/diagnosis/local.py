@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aws_runas import redact
 from aws_runas.config.files import ConfigFiles
-from aws_runas.config.profile import KeySource, NoSource, Profile
+from aws_runas.config.profile import KeyringSource, KeySource, NoSource, Profile
 from aws_runas.diagnosis.model import Finding, fail, ok, warn
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
 
@@ -103,9 +103,19 @@ def check_credentials(profile: Profile) -> Finding:
     source = profile.source
     if isinstance(source, NoSource):
         return fail("credentials", CredentialsError(source.message, code="credentials-missing", hint=source.hint))
+    if isinstance(source, KeyringSource):
+        return ok("credentials", f"access keys {redact.key_id(source.access_key_id)} from {source.origin}")
     if isinstance(source, KeySource):
         kind = "temporary keys" if source.session_token else "access keys"
-        return ok("credentials", f"{kind} {redact.key_id(source.access_key_id)} from {source.origin}")
+        message = f"{kind} {redact.key_id(source.access_key_id)} from {source.origin}"
+        section = profile.sections.get(profile.source_profile or "")
+        if section is not None and section.keys_shared and section.text("keyring"):
+            return warn(
+                "credentials",
+                f"{message}, although there are keys in the keyring too ({section.origin('keyring')})",
+                f"the keys of the credentials file count; remove these lines, or: aws-runas keys remove {section.name}",
+            )
+        return ok("credentials", message)
     return ok("credentials", f"from {source.origin}")
 
 

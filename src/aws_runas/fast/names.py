@@ -18,6 +18,7 @@ COMMANDS = {
     "passwd": "password",
     "pwd": "password",
     "pw": "password",
+    "keys": "keys",
     "completion": "completion",
     "sandbox": "sandbox",
     "run": "run",

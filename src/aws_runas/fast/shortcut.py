@@ -156,7 +156,7 @@ def header(environ: "Mapping[str, str]") -> str | None:
 def _is_secret(name: str) -> bool:
     for word in _LIKE_SECRETS:
         if word in name:
-            return not name.startswith("AWS_ENDPOINT_URL_") and not name.endswith("_FILE")
+            return not name.startswith("AWS_ENDPOINT_URL_") and not name.endswith("_FILE") and name != "RUNAS_KEYRING"
     return False
 
 

@@ -144,6 +144,9 @@ def populate_iam(moto: Moto) -> Fixtures:
     actions += ["iam:ChangePassword", "sts:GetFederationToken"]
     own = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     iam.put_user_policy(USER, "reading", json.dumps({"Version": "2012-10-17", "Statement": [own]}))
+    key_actions = ["iam:CreateAccessKey", "iam:UpdateAccessKey", "iam:DeleteAccessKey"]
+    own_keys = {"Effect": "Allow", "Action": key_actions, "Resource": f"arn:aws:iam::{ACCOUNT}:user/{USER}"}
+    iam.put_user_policy(USER, "own-keys", json.dumps({"Version": "2012-10-17", "Statement": [own_keys]}))
     assume = {"Effect": "Allow", "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]}
     roles = {**assume, "Resource": [role_arn(name) for name in ASSUMABLE]}
     policy = iam.create_policy(

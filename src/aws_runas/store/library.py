@@ -86,9 +86,10 @@ class LibraryStore:
         except AwsRunasError:
             raise
         except Exception as error:  # backends raise whatever their own libraries raise
-            raise self._translated(error) from None
+            raise self.translated(error) from None
 
-    def _translated(self, error: Exception) -> CredentialsError:
+    def translated(self, error: Exception) -> CredentialsError:
+        """Return our error for what a library raised."""
         names = {base.__name__ for base in type(error).__mro__}
         text = _one_line(error)
         if isinstance(error, TimeoutError):

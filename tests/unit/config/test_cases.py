@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
-from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource
+from aws_runas.config.profile import KeyringSource, KeySource, NoSource, Profile, ResolverSource
 from aws_runas.config.resolve import Overrides, load_files, resolve
 from aws_runas.errors import AwsRunasError
 from tests.unit.config import botocore_oracle
@@ -108,6 +108,9 @@ def _check_profile(profile: Profile, expected: dict[str, Any]) -> None:
     if kind:
         assert isinstance(profile.source, ResolverSource)
         assert profile.source.kind == kind
+    elif "keyring" in expected:
+        assert isinstance(profile.source, KeyringSource)
+        assert (profile.source.name, profile.source.access_key_id) == (expected.pop("keyring"), key)
     elif key is None:
         assert isinstance(profile.source, NoSource)
     else:

@@ -116,7 +116,7 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
         region = local.check_region(access.profile, needed=options.target is not None)
         credentials = local.check_credentials(access.profile)
         yield region
-        if credentials.verdict == "ok":
+        if credentials.verdict != "fail":
             from aws_runas.diagnosis.remote import check_source
 
             credentials = check_source(access, credentials)
@@ -136,6 +136,7 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
 def _remote(access: Access, env: Environment) -> Generator[Finding, None, bool]:
     """The checks that ask STS; returns whether the identity is good."""
     from aws_runas.diagnosis import remote
+    from aws_runas.diagnosis.key_age import check_key_age
 
     answer = remote.ask_sts(access, env.now)
     endpoint = access.profile.endpoint_url("sts") or f"STS in {access.profile.sts_region}"
@@ -145,6 +146,9 @@ def _remote(access: Access, env: Environment) -> Generator[Finding, None, bool]:
         return False
     found = remote.check_identity(access, answer)
     yield found
+    age = check_key_age(access, answer.identity.arn if answer.identity else "", env.now())
+    if age is not None:
+        yield age
     return found.verdict == "ok"
 
 

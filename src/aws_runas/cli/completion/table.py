@@ -26,6 +26,7 @@ POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "whoami": ("profile",),
     "diagnose": ("profile", "nothing"),
     "password": ("profile",),
+    "keys": (("add", "import", "list", "remove", "rotate"), "profile"),
     "completion": (SHELLS,),
     "sandbox": ("program",),
     "run": ("profile", "nothing"),

@@ -29,7 +29,11 @@ QUESTIONS = {
     "ecs": ("serve", ("ecs",)),
 }
 
-PACKAGES = {"fleet": "fleet.command", "forward": "forward.command"}  # commands with a package of their own
+PACKAGES = {
+    "fleet": "fleet.command",
+    "forward": "forward.command",
+    "keys": "keys.command",
+}  # commands with a package of their own
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
 
 
@@ -50,8 +54,8 @@ class Command(Protocol):
     """A module of cli/commands.
 
     It may also have USAGE (usage line after the global flags), EXAMPLES (command line and what it does), WORDS (first
-    positionals that do not end the flags, such as ``ec2``), and ACCEPTS (groups and long names of the global flags that
-    work with it; the credential flags by default).
+    positionals that do not end the flags, such as ``ec2``), FLAGS_ANYWHERE (flags may also follow the profile), and
+    ACCEPTS (groups and long names of the global flags that work with it; the credential flags by default).
     """
 
     SUMMARY: str
@@ -116,7 +120,12 @@ def parse(words: Sequence[str]) -> Parsed:
     back = (
         Scanned([], rest, True)
         if ended
-        else scan(rest, _known_globals() | known_flags(parser), ignored=getattr(module, "WORDS", ()))
+        else scan(
+            rest,
+            _known_globals() | known_flags(parser),
+            ignored=getattr(module, "WORDS", ()),
+            anywhere=getattr(module, "FLAGS_ANYWHERE", False),
+        )
     )
     flags = front.flags + back.flags
     for flag in flags:

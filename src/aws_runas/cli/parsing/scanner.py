@@ -36,13 +36,16 @@ class Scanned(NamedTuple):
     ended: bool
 
 
-def scan(words: Sequence[str], known: Mapping[str, Known], *, ignored: Collection[str] = ()) -> Scanned:
+def scan(
+    words: Sequence[str], known: Mapping[str, Known], *, ignored: Collection[str] = (), anywhere: bool = False
+) -> Scanned:
     """Part the flags in front from the positionals behind.
 
     Args:
         words: the command line, without the program's name.
         known: every flag by each of its spellings, dashes included.
         ignored: positionals that do not end the flags; each at most once, in front of the others.
+        anywhere: no positional ends the flags, since the command runs no program.
 
     Raises:
         UsageError: an unknown flag, an argument that is missing, or one that a switch does not take.
@@ -56,7 +59,7 @@ def scan(words: Sequence[str], known: Mapping[str, Known], *, ignored: Collectio
         if word == "--":
             return Scanned(flags, [*passed, *words[index:]], True)
         if not word.startswith("-") or word == "-":
-            if word in ignored and not passed:
+            if anywhere or (word in ignored and not passed):
                 passed.append(word)
                 continue
             return Scanned(flags, [*passed, *words[index - 1 :]], False)

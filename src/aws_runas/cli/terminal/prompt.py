@@ -1,7 +1,7 @@
-"""Asks for an MFA code on the terminal itself, so that pipes and redirections do not matter.
+"""Asks on the terminal itself, so that pipes and redirections do not matter.
 
-The code is shown as it is typed: it is worth nothing after half a minute, and no terminal setting is changed, so none
-can be left behind by Ctrl-C, a kill, or a closed window.
+An MFA code is shown as it is typed: it is worth nothing after half a minute, and no terminal setting is changed, so
+none can be left behind by Ctrl-C, a kill, or a closed window.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import warnings
 from aws_runas.errors import CredentialsError, Interrupted
 
 TERMINAL = "/dev/tty" if os.name == "posix" else "CON"
-MAX_LENGTH = 64  # characters read of an answer
+MAX_LENGTH = 256  # characters read of an answer
 
 
 def ask_on_terminal(message: str) -> str:
-    """Write a question and read one line.
+    """Ask for an MFA code and read one line.
 
     Returns:
         The line without its end.
@@ -26,21 +26,51 @@ def ask_on_terminal(message: str) -> str:
         CredentialsError: there is no terminal, or nothing was typed.
     """
     try:
-        # one descriptor for each way: a terminal cannot seek, which a read-write text stream would want
-        with (
-            open(TERMINAL if os.name == "posix" else "CONOUT$", "w", encoding="utf-8", errors="replace") as screen,
-            open(TERMINAL if os.name == "posix" else "CONIN$", encoding="utf-8", errors="replace") as keys,
-        ):
-            screen.write(message)
-            screen.flush()
-            line = keys.readline(MAX_LENGTH)
-            if not line:  # Ctrl-D
-                screen.write("\n")
+        line = _read_line(message)
     except OSError:
         raise no_terminal() from None
     if not line:
         raise CredentialsError("no MFA code was typed", code="mfa-code-missing", hint="run it again and type the code")
     return line.rstrip("\r\n")
+
+
+def ask_line(question: str) -> str:
+    """Ask for something that is no secret; "" for Ctrl-D.
+
+    Raises:
+        CredentialsError: there is no terminal.
+        Interrupted: Ctrl-C.
+    """
+    try:
+        return _read_line(question).strip()
+    except OSError:
+        raise _no_terminal() from None
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
+def confirm(question: str) -> bool:
+    """Ask a question that is answered by yes or no, no by default; see `ask_line`."""
+    return ask_line(f"{question} [y/N] ").lower() in ("y", "yes")
+
+
+def _read_line(message: str) -> str:
+    """Write a question and read one line with its end.
+
+    Raises:
+        OSError: there is no terminal.
+    """
+    # one descriptor for each way: a terminal cannot seek, which a read-write text stream would want
+    with (
+        open(TERMINAL if os.name == "posix" else "CONOUT$", "w", encoding="utf-8", errors="replace") as screen,
+        open(TERMINAL if os.name == "posix" else "CONIN$", encoding="utf-8", errors="replace") as keys,
+    ):
+        screen.write(message)
+        screen.flush()
+        line = keys.readline(MAX_LENGTH)
+        if not line:  # Ctrl-D
+            screen.write("\n")
+        return line
 
 
 def no_terminal() -> CredentialsError:
@@ -50,6 +80,22 @@ def no_terminal() -> CredentialsError:
         code="mfa-no-terminal",
         hint="give it with -o or MFA_CODE, or let mfa_process print it",
     )
+
+
+def ask_passphrase(question: str) -> str:
+    """Ask for the passphrase of the keyring file.
+
+    Raises:
+        CredentialsError: there is no terminal.
+        Interrupted: Ctrl-C.
+    """
+    from aws_runas.credentials.keyring_keys import nobody_to_ask
+
+    try:
+        return ask_secret(question)
+    except CredentialsError:
+        pass
+    return nobody_to_ask(question)
 
 
 def ask_secret(prompt: str) -> str:
@@ -76,7 +122,7 @@ def ask_secret(prompt: str) -> str:
 
 def _no_terminal() -> CredentialsError:
     return CredentialsError(
-        "there is no terminal to ask for the password on",
+        "there is no terminal to ask on",
         code="terminal-missing",
-        hint="run it in a terminal; the password is not taken from a pipe or an argument",
+        hint="run it in a terminal; secrets are not taken from a pipe or an argument",
     )

@@ -1,0 +1,41 @@
+"""What ``keys`` is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_runas.cli.parsing.flags import GlobalFlags
+
+ACTIONS = ("add", "import", "list", "remove", "rotate")
+SOURCES = ("file", "env", "aws-vault")
+
+
+@dataclass(frozen=True, slots=True)
+class KeysOptions:
+    """What to do with which keys.
+
+    Args:
+        action: one of ACTIONS.
+        profile: whose keys; None only for ``list``.
+        source: one of SOURCES, where an import takes them from.
+        keep: an import leaves the keys in their file.
+        yes: do not ask.
+        replace_inactive, delete, finish: of ``rotate``.
+        json: output for programs.
+    """
+
+    action: str
+    flags: GlobalFlags
+    profile: str | None
+    source: str = "file"
+    keep: bool = False
+    yes: bool = False
+    replace_inactive: bool = False
+    delete: bool = False
+    finish: bool = False
+    json: bool = False
+
+    @property
+    def name(self) -> str:
+        """The profile where one is required."""
+        return self.profile or "default"

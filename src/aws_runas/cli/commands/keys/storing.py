@@ -1,0 +1,102 @@
+"""What ``add`` and ``import`` have in common: keys go to the keyring, lines to the config file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.keyring import forget_shortcuts, open_store_for
+from aws_runas.config.files import ConfigFiles
+from aws_runas.credentials.key_lines import set_keyring_lines, temporary_keys
+from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.store.items import KeyPair, StoredKeys, read_keys, write_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where keys have been put.
+
+    Args:
+        label: of the keyring.
+        name: of the item.
+    """
+
+    label: str
+    name: str
+
+
+def check_profile_takes_keys(files: ConfigFiles, profile: str) -> None:
+    """Refuse a profile whose own keys nobody would use.
+
+    Raises:
+        ConfigError: it assumes a role with the credentials of another profile.
+    """
+    section = files.profiles.get(profile)
+    if section is None or not section.text("role_arn"):
+        return
+    source = section.text("source_profile")
+    if source and source != profile:
+        raise ConfigError(
+            f"profile {profile} assumes a role with the keys of profile {source}, not with keys of its own",
+            code="source-contradictory",
+            hint=f"name profile {source} instead",
+        )
+
+
+def check_pair(key_id: object, secret: object, origin: str) -> KeyPair:
+    """Return access keys that look like such.
+
+    Args:
+        key_id, secret: as typed or read.
+        origin: of them, for messages.
+
+    Raises:
+        CredentialsError: one is missing or cannot be a key, or they are temporary.
+    """
+    from aws_runas.aws.credentials import checked
+
+    try:
+        checked(key_id, secret, None, expiration=None, now=0.0)
+    except ValueError as error:
+        raise CredentialsError(f"{origin}: {error}", code="credentials-missing", hint="copy both keys whole") from None
+    if str(key_id).startswith("ASIA"):
+        raise temporary_keys(origin)
+    return KeyPair(str(key_id), str(secret))
+
+
+def store_pair(pair: KeyPair, profile: str, env: Environment, *, mfa_serial: str | None = None, sure: bool) -> Stored:
+    """Keep keys in the keyring, then name them in the config file.
+
+    Args:
+        pair: the keys.
+        profile: gets the lines; its ``keyring`` line names the item, if it has one.
+        env: config files and keyring.
+        mfa_serial: written too, if given.
+        sure: replace other keys of that name without asking.
+
+    Raises:
+        AwsRunasError: they are not stored; the message says what is.
+    """
+    files = env.config_files()
+    section = files.profiles.get(profile)
+    name = (section.text("keyring") if section else None) or profile
+    store = open_store_for(env)
+    before = read_keys(store, name)
+    if before is not None and before.current.access_key_id != pair.access_key_id and not sure:
+        from aws_runas.cli.terminal.prompt import confirm
+
+        question = f"{store.label} has the keys {before.current.access_key_id} as {name}. Replace them?"
+        if not confirm(question.replace("the ", "The ", 1) if question.startswith("the ") else question):
+            raise CredentialsError("nothing was changed", code="keys-kept", hint=f"aws-runas keys rotate {profile}")
+    if before is None or before.pair(pair.access_key_id) != pair:
+        write_keys(store, name, StoredKeys(pair))
+    lines = {"keyring": name, "keyring_key_id": pair.access_key_id}
+    if mfa_serial:
+        lines["mfa_serial"] = mfa_serial
+    try:
+        set_keyring_lines(files, profile, lines)
+    except ConfigError as error:
+        error.hint = f"the keys are in {store.label} as {name}; {error.hint}, and run it again"
+        raise
+    forget_shortcuts(env)
+    return Stored(store.label, name)

@@ -1,0 +1,401 @@
+"""``keys rotate``: new access keys for old ones, in steps that can fail and be continued.
+
+At no time are both keys lost, and a new secret is in memory alone only between two calls. What a failure leaves is read
+from AWS again, so that the message says what is there. A journal without secrets lets the next run continue, even if
+this process was killed.
+
+Source: identity 3.5; AWS IAM User Guide, "Update access keys".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aws_runas import files
+from aws_runas.aws.iam import AccessKey, LastUse
+from aws_runas.credentials.key_places import KeyPlace
+from aws_runas.errors import AwsRunasError, CredentialsError, Interrupted
+from aws_runas.store.items import KeyPair
+
+KEY_LIMIT = 2  # access keys of one user, AWS: IAM quotas
+PATIENCE = 60.0  # seconds until IAM must know a new key
+DELAYS = (1.0, 2.0, 4.0, 8.0, 10.0)  # seconds between attempts; the last one repeats
+STEPS = (
+    "list the keys",
+    "create a key",
+    "store the new key",
+    "check the new key",
+    "deactivate the old key",
+    "delete the old key",
+    "drop the session entries of the old key",
+)
+
+
+class KeyService(Protocol):
+    """The calls of IAM for the keys of one user. Each raises AwsRunasError."""
+
+    def list(self) -> list[AccessKey]:
+        """Return the keys, the oldest first."""
+
+    def last_use(self, key_id: str) -> LastUse:
+        """Return when a key was used last."""
+
+    def create(self) -> KeyPair:
+        """Make a key."""
+
+    def deactivate(self, key_id: str) -> None:
+        """Make a key inactive."""
+
+    def delete(self, key_id: str) -> None:
+        """Delete a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a rotation needs to know.
+
+    Args:
+        command: continues it, for messages.
+        replace_inactive: delete an inactive key that is in the way.
+        delete: delete the old key at the end; also for `Rotation.finish`.
+    """
+
+    command: str
+    replace_inactive: bool = False
+    delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The result.
+
+    Args:
+        new_id, old_id: of the keys.
+        deleted: the old key is gone; otherwise it is inactive.
+    """
+
+    new_id: str
+    old_id: str
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What was there before the new key was made.
+
+    Args:
+        old_id: of the key that is replaced.
+        known_ids: of all keys at AWS.
+    """
+
+    old_id: str
+    known_ids: tuple[str, ...]
+
+
+class Journal:
+    """A private file that says that a rotation has begun. It holds key ids and no secret.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> JournalEntry | None:
+        """Return the entry, None if no rotation has begun; a damaged file is none."""
+        try:
+            value = json.loads(self._path.read_bytes())
+            return JournalEntry(str(value["OldKeyId"]), tuple(str(key_id) for key_id in value["KnownKeyIds"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def write(self, entry: JournalEntry) -> None:
+        """Write the entry; it survives a power cut.
+
+        Raises:
+            CredentialsError: it cannot be written.
+        """
+        value = {"Version": 1, "OldKeyId": entry.old_id, "KnownKeyIds": entry.known_ids}
+        try:
+            files.make_private_directory(self._path.parent)
+            files.write_atomic(self._path, json.dumps(value).encode())
+        except OSError as error:
+            raise CredentialsError(
+                f"cannot write {self._path}: {(error.strerror or str(error)).lower()}",
+                code="keyring-failed",
+                hint="check the directory and the space on the disk",
+            ) from None
+
+    def remove(self) -> None:
+        """Remove the entry."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+class Rotation:
+    """One rotation. Call `run` or `finish` once, under a lock for the place.
+
+    Args:
+        place: where the keys are kept.
+        service: IAM, signed with MFA where there is a device.
+        service_with: IAM as it is asked once the new keys are in use.
+        check: asks STS with keys; raises AwsRunasError.
+        journal: of the place.
+        drop_sessions: forgets cached entries of a key id.
+        clock: monotonic seconds.
+        sleep: waits for seconds.
+        say: takes a line for people.
+        settings: of the command line.
+    """
+
+    def __init__(
+        self,
+        place: KeyPlace,
+        service: KeyService,
+        *,
+        service_with: Callable[[KeyPair], KeyService],
+        check: Callable[[KeyPair], None],
+        journal: Journal,
+        drop_sessions: Callable[[str], None],
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        say: Callable[[str], None],
+        settings: Settings,
+    ) -> None:
+        self._place = place
+        self._service = service
+        self._service_with = service_with
+        self._check = check
+        self._journal = journal
+        self._drop_sessions = drop_sessions
+        self._clock = clock
+        self._sleep = sleep
+        self._say = say
+        self._settings = settings
+        self._step = 0
+
+    def run(self) -> Rotated:
+        """Rotate, or continue a rotation that was interrupted.
+
+        Raises:
+            AwsRunasError: a step failed; the details say what holds now, the hint what to do.
+        """
+        with self._explained():
+            self._step = 1
+            keys = self._service.list()
+            in_use = self._place.in_use()
+            old_id, new = self._pending(keys, in_use) or self._begin(in_use)
+            return self._complete(old_id, new)
+
+    def finish(self) -> Rotated | None:
+        """Complete a rotation that was interrupted, and delete the old key. Return None if there is none.
+
+        Raises:
+            AwsRunasError: as for `run`; the other key is active and no rotation has made it so.
+        """
+        with self._explained():
+            self._step = 1
+            keys = self._service.list()
+            in_use = self._place.in_use()
+            pending = self._pending(keys, in_use)
+            if pending:
+                return self._complete(*pending)
+            others = [key for key in self._service.list() if key.access_key_id != in_use.access_key_id]
+            if not others:
+                return None
+            old = others[0]
+            if old.active:
+                raise CredentialsError(
+                    f"the other key {old.access_key_id} is active, and no rotation has replaced it",
+                    code="key-still-active",
+                    hint="deactivate it at AWS first, if nothing uses it any more",
+                )
+            self._journal.write(JournalEntry(old.access_key_id, (old.access_key_id,)))
+            return self._complete(old.access_key_id, in_use)
+
+    def _pending(self, keys: list[AccessKey], in_use: KeyPair) -> tuple[str, KeyPair] | None:
+        """Return the old key id and the new keys of a rotation that was interrupted.
+
+        A key that it has made and whose secret is lost is deleted.
+        """
+        entry = self._journal.read()
+        if entry is None:
+            return None
+        for key in keys:
+            if key.access_key_id in entry.known_ids:
+                continue
+            new = self._place.find(key.access_key_id)
+            if new is not None:
+                self._say(f"continuing the rotation from {entry.old_id} to {key.access_key_id}")
+                return entry.old_id, new
+            if in_use.access_key_id == entry.old_id and self._service.last_use(key.access_key_id).date is None:
+                self._service.delete(key.access_key_id)
+                self._say(f"deleted {key.access_key_id}, which an interrupted rotation has left without its secret")
+        self._journal.remove()
+        return None
+
+    def _begin(self, in_use: KeyPair) -> tuple[str, KeyPair]:
+        keys = self._service.list()
+        if len(keys) >= KEY_LIMIT:
+            keys = self._make_room(keys, in_use.access_key_id)
+        self._step = 2
+        known = tuple(key.access_key_id for key in keys)
+        self._journal.write(JournalEntry(in_use.access_key_id, known))
+        try:
+            new = self._service.create()
+        except BaseException:
+            self._undo(known)
+            raise
+        self._step = 3
+        try:
+            self._place.keep(new)
+        except BaseException:
+            self._undo(known)
+            raise
+        self._say(f"created {new.access_key_id}, kept in {self._place.label}")
+        return in_use.access_key_id, new
+
+    def _make_room(self, keys: list[AccessKey], in_use: str) -> list[AccessKey]:
+        """Delete an inactive key that is not in use, if the user wants that.
+
+        Raises:
+            CredentialsError: there is no room for a new key.
+        """
+        inactive = [key for key in keys if not key.active and key.access_key_id != in_use]
+        if not inactive or not self._settings.replace_inactive:
+            raise self._no_room(keys, in_use, inactive)
+        self._service.delete(inactive[0].access_key_id)
+        self._place.drop(inactive[0].access_key_id)
+        self._say(f"deleted the inactive key {inactive[0].access_key_id}")
+        return [key for key in keys if key != inactive[0]]
+
+    def _no_room(self, keys: list[AccessKey], in_use: str, inactive: list[AccessKey]) -> CredentialsError:
+        lines = []
+        for number, key in enumerate(keys):
+            use = self._service.last_use(key.access_key_id)
+            last = f"last used {use.date:%Y-%m-%d} by {use.service}" if use.date else "never used"
+            created = f"created {key.created:%Y-%m-%d}" if key.created else "of unknown age"
+            words = ["older" if number == 0 else "newer", created, last, "active" if key.active else "inactive"]
+            words += ["in use here"] if key.access_key_id == in_use else []
+            lines.append(f"{key.access_key_id}: {', '.join(words)}")
+        hint = "deactivate the one that nothing uses at AWS, then run it again with --replace-inactive"
+        if inactive:
+            hint = f"{self._settings.command} --replace-inactive deletes {inactive[0].access_key_id} first"
+        return CredentialsError(
+            "the user has two access keys already, and AWS allows no more",
+            code="keys-limit",
+            hint=hint,
+            details=tuple(lines),
+        )
+
+    def _undo(self, known: tuple[str, ...]) -> None:
+        """Delete a key that was made and cannot be kept; the journal stays if that fails."""
+        with contextlib.suppress(AwsRunasError):
+            for key in self._service.list():
+                if key.access_key_id not in known:
+                    self._service.delete(key.access_key_id)
+                    with contextlib.suppress(AwsRunasError):
+                        self._place.drop(key.access_key_id)
+            self._journal.remove()
+
+    def _complete(self, old_id: str, new: KeyPair) -> Rotated:
+        """Do steps 4 to 7. Each may have been done before."""
+        self._step = 4
+        self._until_known(lambda: self._check(new))
+        self._place.adopt(new)
+        self._step = 5
+        service = self._service_with(new)
+        self._until_known(lambda: self._deactivate(old_id, service))
+        if self._settings.delete:
+            self._step = 6
+            self._delete(old_id, service)
+        self._step = 7
+        self._drop_sessions(old_id)
+        self._journal.remove()
+        return Rotated(new.access_key_id, old_id, self._settings.delete)
+
+    def _deactivate(self, old_id: str, service: KeyService) -> None:
+        if any(key.access_key_id == old_id and key.active for key in service.list()):
+            service.deactivate(old_id)
+
+    def _delete(self, old_id: str, service: KeyService) -> None:
+        if any(key.access_key_id == old_id for key in service.list()):
+            service.delete(old_id)
+        self._place.drop(old_id)
+
+    def _until_known(self, call: Callable[[], None]) -> None:
+        """Repeat a call until AWS knows the new key.
+
+        Raises:
+            AwsRunasError: it does not within PATIENCE, or the call fails in another way.
+        """
+        deadline = self._clock() + PATIENCE
+        delays = iter(DELAYS)
+        delay = DELAYS[0]
+        while True:
+            try:
+                return call()
+            except CredentialsError as error:
+                if error.code != "access-key-unknown" or self._clock() >= deadline:
+                    raise
+            delay = next(delays, delay)
+            self._sleep(min(delay, max(0.0, deadline - self._clock())))
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Add to an error what holds now, and what continues."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            interrupted = Interrupted()
+            self._explain(interrupted)
+            raise interrupted from None
+        except AwsRunasError as error:
+            if error.code not in ("keys-limit", "key-still-active"):
+                self._explain(error)
+            raise
+
+    def _explain(self, error: AwsRunasError) -> None:
+        error.message = f"step {self._step} of {len(STEPS)}, {STEPS[self._step - 1]}: {error.message}"
+        error.details = (*error.details, *self._state())
+        finish = " --finish" if self._step >= 6 and self._settings.delete else ""
+        hint = f"continue with: {self._settings.command}{finish}"
+        error.hint = f"{hint}; {error.hint}" if error.hint else hint
+
+    def _state(self) -> list[str]:
+        """Return what is where, as it is now: one line for each key."""
+        try:
+            in_use = self._place.in_use().access_key_id
+        except AwsRunasError as error:
+            return [f"{self._place.label} cannot be read now: {error.message}"]
+        try:
+            keys = self._list_now()
+        except AwsRunasError:
+            return [f"{in_use}: in use here; AWS cannot be asked which keys are active now"]
+        lines = []
+        for key in keys:
+            status = "active" if key.active else "inactive"
+            lines.append(f"{key.access_key_id}: {status} at AWS, {self._whereabouts(key.access_key_id, in_use)}")
+        return lines
+
+    def _list_now(self) -> list[AccessKey]:
+        """Return the keys at AWS, asked with the new keys if the old ones do not serve any more."""
+        try:
+            return self._service.list()
+        except AwsRunasError:
+            return self._service_with(self._place.in_use()).list()
+
+    def _whereabouts(self, key_id: str, in_use: str) -> str:
+        if key_id == in_use:
+            return f"in use here ({self._place.label})"
+        try:
+            kept = self._place.find(key_id) is not None
+        except AwsRunasError:
+            kept = False
+        return "kept beside it" if kept else "its secret is not here"
