@@ -10,7 +10,7 @@ from typing import Literal
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.durations import CHAINED_ROLE_LIMIT
-from aws_runas.config.profile import FederatedSource, KeySource, NoSource, Profile
+from aws_runas.config.profile import FederatedSource, KeyringSource, KeySource, NoSource, Profile
 
 Way = Literal["portal", "direct", "federated", "chained", "user", "unknown"]
 SHORTEST, LONGEST = 900, 43200  # seconds of SessionDuration
@@ -32,9 +32,11 @@ def find_way(profile: Profile, *, federation: bool) -> Way:
     """
     source = profile.source
     if profile.roles and not profile.session:
-        own_keys = isinstance(source, KeySource) and source.session_token is None
+        own_keys = isinstance(source, KeyringSource) or (isinstance(source, KeySource) and source.session_token is None)
         kept = profile.roles[-1].duration.value <= CHAINED_ROLE_LIMIT  # such a role goes through a session token
         return "direct" if own_keys and len(profile.roles) == 1 and not kept else "chained"
+    if isinstance(source, KeyringSource):
+        return "user"
     if isinstance(source, KeySource):
         return "user" if source.session_token is None else "unknown"
     if isinstance(source, NoSource):

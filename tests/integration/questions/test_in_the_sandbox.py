@@ -120,6 +120,7 @@ def test_everything_is_well_in_the_sandbox(sandbox: Sandbox, runas: RunAs, dns: 
             "clock",
             "sts",
             "identity",
+            "key age",
             "target",
             "agent",
             "session",
@@ -131,7 +132,7 @@ def test_everything_is_well_in_the_sandbox(sandbox: Sandbox, runas: RunAs, dns: 
 
 def test_each_check_is_a_line(sandbox: Sandbox, runas: RunAs) -> None:
     lines = runas(sandbox, "diagnose", "my-profile", WEB.instance_id).stdout.decode().splitlines()
-    assert [line.split()[0] for line in lines] == ["ok"] * 11
+    assert [line.split()[0] for line in lines] == ["ok"] * 12
 
 
 def test_a_role_that_may_not_open_sessions_is_found_out(sandbox: Sandbox, runas: RunAs) -> None:

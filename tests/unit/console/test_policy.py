@@ -20,6 +20,12 @@ color = 00ff00
 [profile role]
 role_arn = arn:aws:iam::123456789012:role/R
 source_profile = user
+[profile ring]
+keyring = ring
+keyring_key_id = AKIA
+[profile ringrole]
+role_arn = arn:aws:iam::123456789012:role/R
+source_profile = ring
 [profile chained]
 role_arn = arn:aws:iam::123456789012:role/R2
 source_profile = role
@@ -79,6 +85,9 @@ def _profile(home: Path, name: str, **overrides: object) -> Profile:
         ("role", {"role_duration": 3600}, "chained"),
         ("role", {"role_duration": 8 * 3600}, "direct"),
         ("role", {"role_duration": 8 * 3600, "session": True}, "user"),
+        ("ring", {}, "user"),
+        ("ringrole", {}, "chained"),
+        ("ringrole", {"role_duration": 8 * 3600}, "direct"),
         ("chained", {}, "chained"),
         ("chained", {"role_duration": 8 * 3600}, "chained"),
         ("temporary", {}, "unknown"),
