@@ -141,7 +141,11 @@ def _help(parsed: parser.Parsed, env: Environment) -> str:
 
 
 def understand(words: Sequence[str], env: Environment) -> object:
-    """Read a command line into its command's options, and do nothing.
+    """Read a command line into the options of its command, and run nothing.
+
+    Args:
+        words: without the program's name.
+        env: the outside world.
 
     Raises:
         UsageError: it cannot be understood.

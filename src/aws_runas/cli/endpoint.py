@@ -28,6 +28,9 @@ def serve(provider: Provider, role_arn: str | None, descriptor: int, token: str)
 def refuse_to_ask(_question: str) -> str:
     """Stand in for the MFA prompt while the program has the terminal.
 
+    Args:
+        _question: not shown.
+
     Raises:
         CredentialsError: always.
     """

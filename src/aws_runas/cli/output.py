@@ -58,7 +58,11 @@ def emit(result: Result, env: Environment) -> int:
 
 
 def render_error(error: AwsRunasError) -> str:
-    """Return an error for a terminal: the message, and how to fix it on the same line or a second one."""
+    """Return an error for a terminal: the message, and how to fix it on the same line or a second one.
+
+    Args:
+        error: to show; its text is escaped here.
+    """
     text = "\n".join([f"aws-runas: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)])
     if error.hint is None:
         return f"{text}\n"

@@ -123,7 +123,11 @@ def choice_of(section: ProfileSection, sections: Mapping[str, ProfileSection]) -
 
 
 def rows_of(choices: Sequence[Choice]) -> list[str]:
-    """Lay out profiles as a table: name, account, role and region; control characters shown as ``?``."""
+    """Lay out profiles as a table: name, account, role and region; control characters shown as ``?``.
+
+    Args:
+        choices: at least one.
+    """
     from aws_runas.cli.terminal.picker import displayed
 
     cells = [[displayed(cell or "-") for cell in (one.name, one.account, one.role, one.region)] for one in choices]
@@ -134,7 +138,11 @@ def rows_of(choices: Sequence[Choice]) -> list[str]:
 
 
 def uses(env: Environment) -> ProfileUses:
-    """Return the uses of the profiles of this user."""
+    """Return the uses of the profiles of this user.
+
+    Args:
+        env: its variables and config file name the cache directory.
+    """
     from aws_runas.config.files import config_path
     from aws_runas.credentials.cache import cache_directory
 

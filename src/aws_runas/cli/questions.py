@@ -28,7 +28,11 @@ class Question:
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
-    """Declare the profile; `profile_of` refuses more than one word."""
+    """Declare the positional for the profile. `profile_of` refuses more than one word.
+
+    Args:
+        parser: of a command.
+    """
     parser.add_argument("words", nargs="*", metavar="[<profile>]", help=PROFILE_HELP)
 
 
@@ -47,12 +51,22 @@ def profile_of(namespace: argparse.Namespace, flags: GlobalFlags) -> str | None:
 
 
 def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
-    """Read what these commands have in common; see `profile_of` and `wants_json`."""
+    """Read the options that these commands have in common; see `profile_of` and `wants_json`.
+
+    Args:
+        namespace: what was parsed.
+        flags: the global flags.
+        env: the outside world.
+    """
     return Question(flags, profile_of(namespace, flags), wants_json(flags, env))
 
 
 def wants_json(flags: GlobalFlags, env: Environment) -> bool:
-    """Return True if a program reads the answer. In RUNAS_OUTPUT_FORMAT, the other formats mean text.
+    """Return True if the answer is to be JSON. In RUNAS_OUTPUT_FORMAT, the other formats mean text.
+
+    Args:
+        flags: -O.
+        env: RUNAS_OUTPUT_FORMAT.
 
     Raises:
         UsageError: there is no such format, or -O names one that only credentials have.
@@ -69,5 +83,9 @@ def wants_json(flags: GlobalFlags, env: Environment) -> bool:
 
 
 def as_json(value: object) -> str:
-    """Write a value for programs: indented, keys in their order, one document and a line end."""
+    """Write a value as JSON: indented, keys in their order, with a line end.
+
+    Args:
+        value: of the answer.
+    """
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -113,6 +113,9 @@ _TEXTS = {"bash": _BASH + _COMPLETE_BASH, "zsh": _BASH + _COMPLETE_ZSH, "fish": 
 def check_name(name: str) -> None:
     """Check the name of the function.
 
+    Args:
+        name: as typed.
+
     Raises:
         UsageError: a shell could not call a function of that name.
     """
@@ -156,12 +159,20 @@ def load_line(shell: str, name: str = DEFAULT_NAME) -> str:
 
 
 def translate(words: Sequence[str]) -> Sequence[str]:
-    """Return a line of the function as the program's command line: ``-`` alone removes the variables."""
+    """Return a line of the function as the program's command line: ``-`` alone removes the variables.
+
+    Args:
+        words: as the function got them.
+    """
     return ["--unset"] if list(words) == ["-"] else words
 
 
 def asks_for_exports(parsed: Parsed) -> bool:
-    """Return False if a line is plainly something else than a profile whose credentials are to be exported."""
+    """Return False if a line is plainly something else than a profile whose credentials are to be exported.
+
+    Args:
+        parsed: the command line.
+    """
     from aws_runas.cli.parsing.parser import QUESTIONS
 
     if parsed.help or parsed.command != "exec" or parsed.flags.output or parsed.flags.write_credentials:

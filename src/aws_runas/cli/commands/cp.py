@@ -224,7 +224,12 @@ def _warn_logged(opened: OpenTarget, say: Callable[[str], None]) -> None:
 
 
 def copy_request(options: Options, target: str) -> CopyRequest:
-    """Return the request for ssm.copy; local paths are absolute in it."""
+    """Return the request for ssm.copy; local paths are absolute in it.
+
+    Args:
+        options: of the command.
+        target: instance or task id.
+    """
     from aws_runas.ssm.copy.copying import CopyRequest
     from aws_runas.ssm.copy.names import Filters
     from aws_runas.ssm.copy.plan import CopyOptions

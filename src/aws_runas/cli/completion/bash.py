@@ -172,7 +172,11 @@ complete -F _aws_runas aws-runas
 
 
 def script(found: Table) -> str:
-    """Write the script."""
+    """Return the completion script.
+
+    Args:
+        found: what can be typed where.
+    """
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]
     rows.append("    ssm) return 0 ;;\n    *) return 1 ;;")

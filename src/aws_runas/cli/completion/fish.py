@@ -131,7 +131,11 @@ complete -c aws-runas -n '__aws_runas_is ssm' -a '@SSM@'
 
 
 def script(found: Table) -> str:
-    """Write the script."""
+    """Return the completion script.
+
+    Args:
+        found: what can be typed where.
+    """
     names = [name for command in found.commands for name in command.names]
     valued = {
         name for command in found.commands for flag in command.flags if flag.takes_value for name in flag.spellings

@@ -106,7 +106,11 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
 
 
 def script(found: Table) -> str:
-    """Write the script."""
+    """Return the completion script.
+
+    Args:
+        found: what can be typed where.
+    """
     rows = [_row("", found.flags, ())]
     rows += [_row(name, command.flags, command.positions) for command in found.commands for name in command.names]
     described = [

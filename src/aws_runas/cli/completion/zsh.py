@@ -124,7 +124,11 @@ fi
 
 
 def script(found: Table) -> str:
-    """Write the script."""
+    """Return the completion script.
+
+    Args:
+        found: what can be typed where.
+    """
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]
     described = [f"    {_pair(name, command.summary)}" for command in found.commands for name in command.names[:1]]

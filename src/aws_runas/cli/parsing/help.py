@@ -29,7 +29,11 @@ Row = tuple[str, str]
 
 
 def terminal_width(stream: BinaryIO) -> int:
-    """Return the columns of the terminal that a stream writes to, 80 if it is no terminal."""
+    """Return the columns of the terminal that a stream writes to, 80 if it is no terminal.
+
+    Args:
+        stream: that the help is written to.
+    """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
@@ -98,7 +102,13 @@ def _command_page(name: str, module: Command, parser: Parser, width: int, *, own
 
 
 def usage(name: str, module: Command, parser: argparse.ArgumentParser) -> str:
-    """Return the usage line of a command, after the program and the global flags."""
+    """Return the usage line of a command, after the program and the global flags.
+
+    Args:
+        name: of the command.
+        module: of the command.
+        parser: of the command.
+    """
     written: str | None = getattr(module, "USAGE", None)
     if written:
         return written
@@ -123,7 +133,11 @@ def flags(parser: argparse.ArgumentParser, group: str) -> list[Row]:
 
 
 def spelling(action: argparse.Action) -> str:
-    """Write a flag as ``-d, --duration=DURATION``."""
+    """Write a flag as ``-d, --duration=DURATION``.
+
+    Args:
+        action: of the parser.
+    """
     letters = [name for name in action.option_strings if not name.startswith("--")]
     names = [name for name in action.option_strings if name.startswith("--")]
     text = ", ".join(letters + names)
@@ -135,7 +149,11 @@ def spelling(action: argparse.Action) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[Row]:
-    """Return the positionals as they are written: ``[<profile>]`` and one line of help."""
+    """Return the positionals as they are written: ``[<profile>]`` and one line of help.
+
+    Args:
+        parser: of a command.
+    """
     rows = []
     for action in parser._get_positional_actions():
         if action.help == argparse.SUPPRESS:

@@ -78,7 +78,11 @@ class Parser(argparse.ArgumentParser):
     """argparse that raises instead of printing."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would have printed."""
+        """Raise what argparse would print.
+
+        Args:
+            message: of argparse.
+        """
         raise UsageError(message.removeprefix("argument "), code="usage")
 
 
@@ -173,7 +177,11 @@ def commands() -> list[tuple[str, Command, Parser]]:
 
 
 def load(command: str) -> Command:
-    """Import the module of a command, and nothing of the others."""
+    """Import the module of one command.
+
+    Args:
+        command: its module name.
+    """
     return cast(Command, importlib.import_module(f"aws_runas.cli.commands.{PACKAGES.get(command, command)}"))
 
 
@@ -202,7 +210,11 @@ def build_parser(command: str, module: Command) -> Parser:
 
 
 def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
-    """Every spelling of a parser's flags, for the scanner."""
+    """Return every spelling of a parser's flags, for the scanner.
+
+    Args:
+        parser: of a command.
+    """
     known = {}
     for action in parser._actions:
         spelling = max(action.option_strings, key=len, default="")
@@ -212,7 +224,11 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
 
 
 def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
-    """Pick the global flags out of what was parsed."""
+    """Return the global flags of a parsed command line.
+
+    Args:
+        namespace: from argparse.
+    """
     fields = {flag.field: flag.kind for flag in FLAGS if flag.field}
     values = {field: getattr(namespace, field) for field in fields if getattr(namespace, field, None) is not None}
     values |= {field: tuple(values[field]) for field, kind in fields.items() if kind == "many" and field in values}
@@ -221,6 +237,9 @@ def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
 
 def port(text: str) -> int:
     """Read a port number, 1 to 65535; for argparse's ``type``.
+
+    Args:
+        text: as typed.
 
     Raises:
         argparse.ArgumentTypeError: it is not one.

@@ -62,7 +62,11 @@ def _refuse_surplus(rest: Sequence[str], most: int | None) -> None:
 
 
 def is_profile_set(environ: Mapping[str, str]) -> bool:
-    """Whether a variable names the profile."""
+    """Return True if a variable names the profile.
+
+    Args:
+        environ: the variables.
+    """
     return any(environ.get(name, "").strip() for name in PROFILE_VARIABLES)
 
 

@@ -18,6 +18,12 @@ _UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-star
 def check_agent_version(error: SessionError, access: Access, target: str, *, remote_host: bool = False) -> None:
     """Ask the service for the agent's version if a session could not be started and nothing says why.
 
+    Args:
+        error: of the session.
+        access: the profile.
+        target: instance id.
+        remote_host: a host behind the instance was to be reached.
+
     Raises:
         SessionError: it is too old for what was asked.
     """

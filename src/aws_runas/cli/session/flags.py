@@ -45,7 +45,11 @@ class SessionFlags:
 
 
 def add_session_flags(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
+    """Declare the flags that all session commands have.
+
+    Args:
+        parser: of a command.
+    """
     parser.add_argument(
         "--plugin", action="store_true", help="Use the external session-manager-plugin instead of the native client"
     )
@@ -76,12 +80,20 @@ def check_picker(usage: str, env: Environment) -> None:
 
 
 def add_pick_flag(parser: argparse.ArgumentParser) -> None:
-    """Declare the flag of the picker."""
+    """Declare the flag of the picker.
+
+    Args:
+        parser: of a command.
+    """
     parser.add_argument("--pick", action="store_true", help="Choose the target from a list on the terminal")
 
 
 def add_channel_flags(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of the data channel."""
+    """Declare the flags of the data channel.
+
+    Args:
+        parser: of a command.
+    """
     add = parser.add_argument
     add("--rate", metavar="FRAMES|off", help="Messages per second that one session sends at most (default 900)")
     add("--window", metavar="BYTES|off", help="Unacknowledged bytes of one session at most (default 262144)")
@@ -89,7 +101,10 @@ def add_channel_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
-    """Judge what was parsed.
+    """Check the values of the session flags.
+
+    Args:
+        namespace: what was parsed.
 
     Raises:
         UsageError: a value makes no sense.
@@ -114,7 +129,12 @@ def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
 
 
 def stream_options(flags: SessionFlags, access: Access, env: Environment) -> StreamOptions:
-    """Put flags, profile and environment together for transport.data_channel.
+    """Return the options of the data channel, from flags, profile and environment.
+
+    Args:
+        flags: of the session.
+        access: the profile.
+        env: its proxy variables and RUNAS_STREAM_HOST.
 
     Raises:
         ConfigError: the certificates named by AWS_CA_BUNDLE cannot be used.
@@ -141,7 +161,13 @@ def stream_options(flags: SessionFlags, access: Access, env: Environment) -> Str
 
 
 def ca_bundle(access: Access, env: Environment) -> str | None:
-    """The certificates to trust: AWS_CA_BUNDLE, then ``ca_bundle`` of the profile, as botocore reads them."""
+    """Return the file of trusted certificates: AWS_CA_BUNDLE, then ``ca_bundle`` of the profile, as botocore reads
+    them.
+
+    Args:
+        access: the profile.
+        env: the variables.
+    """
     section = access.profile.sections.get(access.profile.section or "")
     from_profile = section.text("ca_bundle") if section is not None else None
     return env.environ.get("AWS_CA_BUNDLE") or from_profile or env.environ.get("REQUESTS_CA_BUNDLE") or None

@@ -32,6 +32,9 @@ def parse_location(text: str) -> Location:
 
     Without a target before the colon, the target is "": the user picks one.
 
+    Args:
+        text: as typed.
+
     Source: spec sessions 2.
     """
     if ":" not in text or text.startswith(("/", "./", "../", "~")):

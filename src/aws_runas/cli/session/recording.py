@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def session_records(env: Environment) -> SessionRecords:
-    """Return the records of this user."""
+    """Return the records of this user.
+
+    Args:
+        env: its variables and home name the directory.
+    """
     directory = cache_directory(env.environ, env.config_files().config.path, env.home)
     return SessionRecords(directory / "sessions")
 

@@ -72,7 +72,15 @@ def row_picker(environ: Mapping[str, str]) -> PickRow | None:
 
 
 def pick_by_number(rows: Sequence[str], _colors: Sequence[str]) -> int | None:
-    """Offer a numbered list and read a number."""
+    """Offer a numbered list and read a number.
+
+    Args:
+        rows: of the list.
+        _colors: not shown.
+
+    Returns:
+        Position of the chosen row, None if the user typed nothing.
+    """
     with open(TERMINAL, "w", encoding="utf-8", errors="replace") as screen, open(TERMINAL, encoding="utf-8") as keys:
         for number, row in enumerate(rows, 1):
             screen.write(f"{number:4}  {row}\n")
@@ -90,7 +98,15 @@ def pick_by_number(rows: Sequence[str], _colors: Sequence[str]) -> int | None:
 
 
 def pick_by_typing(rows: Sequence[str], colors: Sequence[str]) -> int | None:
-    """Offer a list that narrows while one types; arrows move, Enter chooses, Esc leaves."""
+    """Offer a list that narrows while the user types. Arrow keys move, Enter chooses, Esc leaves.
+
+    Args:
+        rows: of the list.
+        colors: of the rows, or empty.
+
+    Returns:
+        Position of the chosen row, None if the user left.
+    """
     descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY)
     with open(descriptor, "w", encoding="utf-8", errors="replace") as screen, _raw(descriptor):
         menu = Menu(rows, colors)
@@ -112,14 +128,22 @@ def pick_by_typing(rows: Sequence[str], colors: Sequence[str]) -> int | None:
 
 
 def rows_of(instances: Sequence[Instance]) -> list[str]:
-    """Lay out instances for choosing: id, name, addresses and zone, control characters shown as ``?``."""
+    """Lay out instances for choosing: id, name, addresses and zone, control characters shown as ``?``.
+
+    Args:
+        instances: at least one.
+    """
     from aws_runas.targets.model import listing
 
     return [displayed(row) for row in listing(instances)]
 
 
 def displayed(text: str) -> str:
-    """Return a text with ``?`` in place of each control character."""
+    """Return a text with ``?`` in place of each control character.
+
+    Args:
+        text: from elsewhere.
+    """
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
@@ -143,7 +167,11 @@ class Menu:
         return self.fitting[self.marked] if self.fitting else None
 
     def press(self, key: str) -> None:
-        """Take a key: a name such as ``up``, or the text it types."""
+        """Handle a key.
+
+        Args:
+            key: a name such as ``up``, or the character that it types.
+        """
         moves = {"up": -1, "down": 1, "page up": -ROWS, "page down": ROWS}
         if key in moves:
             self.marked = max(0, min(len(self.fitting) - 1, self.marked + moves[key]))
@@ -189,7 +217,12 @@ class Menu:
 
 
 def clipped(text: str, columns: int) -> str:
-    """Cut a text to the columns it may take; wide characters take two."""
+    """Cut a text to a width. Wide characters take two columns.
+
+    Args:
+        text: without control characters.
+        columns: one more than the text may take.
+    """
     taken = 0
     for position, each in enumerate(text):
         taken += 2 if unicodedata.east_asian_width(each) in "WF" else 0 if unicodedata.combining(each) else 1
@@ -221,6 +254,9 @@ def split_keys(text: str) -> list[str]:
     """Split what one read returned into keys: names such as ``up``, or the characters typed.
 
     A terminal may deliver several keys at once, such as Down and Enter of a fast typist or a paste.
+
+    Args:
+        text: decoded.
     """
     keys = []
     for sequence in _SEQUENCE.findall(text):
@@ -271,7 +307,14 @@ def rank(query: str, rows: Sequence[str]) -> list[int]:
 
 
 def score(word: str, text: str) -> int | None:
-    """Judge how well a word fits a text, both casefolded: None when it does not, more is better."""
+    """Return how well a word fits a text; a higher number is better.
+
+    Args:
+        word, text: casefolded.
+
+    Returns:
+        None if it does not fit.
+    """
     whole = text.find(word)
     if whole >= 0:
         starts = any(text.startswith(word, at) and _starts_word(text, at) for at in range(whole, len(text)))

@@ -35,7 +35,11 @@ class ProgressLine:
         self._width = 0
 
     def show(self, progress: Progress) -> None:
-        """Show the progress if it is time."""
+        """Draw the progress if the last drawing is long enough ago.
+
+        Args:
+            progress: of the copy.
+        """
         now = self._clock()
         interval = {"bar": BAR_INTERVAL, "plain": PLAIN_INTERVAL, "json": JSON_INTERVAL}.get(self._kind)
         if interval is None or now - self._shown_at < interval:
@@ -53,7 +57,11 @@ class ProgressLine:
             self._width = len(text)
 
     def note(self, text: str) -> None:
-        """Write a line for the user; the bar is drawn again below it."""
+        """Write a line for the user; the bar is drawn again below it.
+
+        Args:
+            text: without a line end.
+        """
         self.close()
         self._write(f"aws-runas: {text}\n")
 
@@ -64,7 +72,13 @@ class ProgressLine:
             self._width = 0
 
     def summary(self, progress: Progress, sessions: int, carrier: str) -> str:
-        """Return the last line, "" where no progress is shown."""
+        """Return the last line, "" if no progress is shown.
+
+        Args:
+            progress: of the copy.
+            sessions: number of sessions used.
+            carrier: how the bytes travelled.
+        """
         if self._kind == "none":
             return ""
         seconds = max(self._clock() - self._began, 0.001)
@@ -96,7 +110,12 @@ class ProgressLine:
 
 
 def describe(progress: Progress, seconds: float) -> str:
-    """Return percentage, bytes, rate and remaining time."""
+    """Return percentage, bytes, rate and remaining time.
+
+    Args:
+        progress: of the copy.
+        seconds: since it began.
+    """
     done = progress.done - progress.resumed
     rate = done / seconds if seconds > 0 else 0.0
     text = f"{size(progress.done)} of {size(progress.total)}" if progress.total else size(progress.done)
@@ -107,7 +126,11 @@ def describe(progress: Progress, seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes with a unit, such as ``1.2 MB``."""
+    """Return bytes with a unit, such as ``1.2 MB``.
+
+    Args:
+        count: bytes.
+    """
     for unit in UNITS[:-1]:
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -19,6 +19,9 @@ MAX_LENGTH = 256  # characters read of an answer
 def ask_on_terminal(message: str) -> str:
     """Ask for an MFA code and read one line.
 
+    Args:
+        message: written as it is.
+
     Returns:
         The line without its end.
 
@@ -100,6 +103,9 @@ def ask_passphrase(question: str) -> str:
 
 def ask_secret(prompt: str) -> str:
     """Read a line that is not shown.
+
+    Args:
+        prompt: written as it is.
 
     Raises:
         CredentialsError: there is no terminal; nothing is read from anywhere else.

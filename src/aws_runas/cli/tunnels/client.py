@@ -29,6 +29,12 @@ Row = dict[str, object]
 def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool) -> Result:
     """Open tunnels in the background process, which is started if it does not run.
 
+    Args:
+        names: of tunnels; none means all.
+        env: the outside world.
+        flags: the global flags.
+        lazy: open a session with the first connection.
+
     Raises:
         AwsRunasError: a tunnel is not in the file, its profile is unknown, or the process does not start.
     """
@@ -56,6 +62,10 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
 def down(names: Sequence[str], env: Environment) -> Result:
     """Close tunnels; without names all of them, which ends the process.
 
+    Args:
+        names: of tunnels; none means all.
+        env: the outside world.
+
     Raises:
         SessionError: no tunnels are up.
     """
@@ -69,6 +79,11 @@ def down(names: Sequence[str], env: Environment) -> Result:
 
 def status(env: Environment, *, as_json: bool, watch: bool) -> Result:
     """Show the tunnels of all processes.
+
+    Args:
+        env: the outside world.
+        as_json: print JSON.
+        watch: on a terminal, show them until a signal arrives.
 
     Raises:
         SessionError: no tunnels are up.
@@ -86,6 +101,11 @@ def status(env: Environment, *, as_json: bool, watch: bool) -> Result:
 
 def login(names: Sequence[str], env: Environment, flags: GlobalFlags) -> Result:
     """Get credentials for the profiles of tunnels, with a code if one is needed; the process then uses the cache.
+
+    Args:
+        names: of tunnels; none means all.
+        env: the outside world.
+        flags: the global flags.
 
     Raises:
         AwsRunasError: a profile has no credentials.

@@ -58,7 +58,13 @@ class FleetOptions:
 
 
 def share(text: str, total: int, least: int) -> int:
-    """Return ``10`` as it is and ``10%`` as a share of a total, at least `least`."""
+    """Return ``10`` unchanged and ``10%`` as a share of a total.
+
+    Args:
+        text: a number, or a percentage.
+        total: number of hosts.
+        least: smallest result of a percentage.
+    """
     if text.endswith("%"):
         return max(total * int(text[:-1]) // 100, least)
     return int(text)

@@ -52,7 +52,11 @@ class FleetReport:
         self.outcomes: list[Outcome] = []
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take a host that has ended."""
+        """Report a host that has ended.
+
+        Args:
+            outcome: of one host.
+        """
         self.outcomes.append(outcome)
         if self._directory is not None:
             _write_files(self._directory, outcome)
@@ -72,7 +76,12 @@ class FleetReport:
             self._print(f"{printable(host.label)}: {printable(text)}\n")
 
     def progress(self, running: int, waiting_outputs: int) -> None:
-        """Update the progress line, or without a terminal print a line at each tenth."""
+        """Update the progress line, or without a terminal print a line at each tenth.
+
+        Args:
+            running: hosts on which the command runs.
+            waiting_outputs: hosts whose output is still to be read.
+        """
         done = len(self.outcomes)
         failed = sum(outcome.state in FAILED for outcome in self.outcomes)
         waiting = self._total - done - running
@@ -90,7 +99,11 @@ class FleetReport:
             self._error(f"aws-runas: {text}\n")
 
     def message(self, text: str) -> None:
-        """Print a line on stderr, above the progress line."""
+        """Print a line on stderr, above the progress line.
+
+        Args:
+            text: without a line end.
+        """
         self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {printable(text)}\n")
         self._shown = ""
 
@@ -137,7 +150,11 @@ def exit_status(outcomes: Sequence[Outcome], unreached: int, *, skip_offline: bo
 
 
 def describe(outcome: Outcome) -> str:
-    """Return what became of a host, for people."""
+    """Return in words how a command ended on a host.
+
+    Args:
+        outcome: of one host.
+    """
     if outcome.state is State.FAILED and outcome.exit_status is not None:
         return f"failed with status {outcome.exit_status}"
     words = {
@@ -152,13 +169,22 @@ def describe(outcome: Outcome) -> str:
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
-    """Return JSON in which every character that could steer a terminal is escaped."""
+    """Return JSON in which every character that could control a terminal is escaped.
+
+    Args:
+        value: to write.
+        indent: None for one line.
+    """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(char if char == "\n" or printable(char) == char else f"\\u{ord(char):04x}" for char in text)
 
 
 def as_object(outcome: Outcome) -> dict[str, object]:
-    """Return the JSON object of a host; its keys are documented and stable."""
+    """Return the JSON object of a host; its keys are documented and stable.
+
+    Args:
+        outcome: of one host.
+    """
     host = outcome.host
     return {
         "name": host.name,
@@ -177,7 +203,11 @@ def as_object(outcome: Outcome) -> dict[str, object]:
 
 
 def as_text(outcome: Outcome) -> str:
-    """Return the output of a host, each line prefixed with its name."""
+    """Return the output of a host, each line prefixed with its name.
+
+    Args:
+        outcome: of one host.
+    """
     lines = [*outcome.stdout.splitlines(), *outcome.stderr.splitlines()]
     if outcome.truncated:
         missing = f"{outcome.missing} bytes" if outcome.missing else "a part"
@@ -186,7 +216,11 @@ def as_text(outcome: Outcome) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Return a table of all hosts, sorted by name."""
+    """Return a table of all hosts, sorted by name.
+
+    Args:
+        outcomes: of all hosts.
+    """
     rows: list[tuple[str, ...]] = [("NAME", "ID", "PROFILE", "REGION", "STATUS", "SECONDS", "OUTPUT")]
     for one in _sorted(outcomes):
         status = one.state.value if one.exit_status in (None, 0) else f"{one.state.value} {one.exit_status}"
@@ -215,6 +249,10 @@ def _write_files(directory: Path, outcome: Outcome) -> None:
 
 
 def file_name(outcome: Outcome) -> str:
-    """Return a name for files: the host's name made safe, with its id because names are not unique."""
+    """Return a name for files: the host's name made safe, with its id because names are not unique.
+
+    Args:
+        outcome: of one host.
+    """
     safe = "".join(char if char.isalnum() or char in "-_." else "-" for char in outcome.host.name).strip(".")
     return f"{safe}.{outcome.host.instance_id}" if safe else outcome.host.instance_id

@@ -36,6 +36,10 @@ COMMENT: Final = "aws-runas fleet"  # in the service's history
 def run_command(options: FleetOptions, env: Environment) -> Result:
     """Run the command on all selected hosts.
 
+    Args:
+        options: of the command.
+        env: the outside world.
+
     Raises:
         TargetError: nothing is selected, or nothing can be reached.
     """
@@ -115,7 +119,12 @@ def _run(
 
 
 def show_status(options: FleetOptions, env: Environment) -> Result:
-    """Show the table of a run as the service knows it now."""
+    """Show the table of a run as the service knows it now.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+    """
     record, outcomes = _ask_again(options, env)
     status = exit_status(outcomes, 0, skip_offline=True, interrupted=False)
     if options.output in ("json", "jsonl"):
@@ -127,13 +136,23 @@ def show_status(options: FleetOptions, env: Environment) -> Result:
 
 
 def show_output(options: FleetOptions, env: Environment) -> Result:
-    """Print the outputs of a run, each line prefixed with the host's name."""
+    """Print the outputs of a run, each line prefixed with the host's name.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+    """
     _, outcomes = _ask_again(options, env)
     return Result(stdout="".join(as_text(outcome) for outcome in outcomes))
 
 
 def cancel(options: FleetOptions, env: Environment) -> Result:
-    """Cancel every command of a run."""
+    """Cancel every command of a run.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+    """
     record = _records(env).read(_run_id(options))
     for command in record.commands:
         _calls(options, env, command).cancel(command.command_id)
@@ -141,7 +160,12 @@ def cancel(options: FleetOptions, env: Environment) -> Result:
 
 
 def list_runs(options: FleetOptions, env: Environment) -> Result:
-    """List the recorded runs of this user."""
+    """List the recorded runs of this user.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+    """
     records = _records(env).all()
     if options.output in ("json", "jsonl"):
         return Result(

@@ -26,6 +26,11 @@ Databases = Mapping[str, "DatabaseEndpoint"]
 def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tuple[OpenTarget, Plan, Databases]:
     """Look up the databases of a plan and the instance that leads to them.
 
+    Args:
+        plan: names databases.
+        options: of the command.
+        env: the outside world.
+
     Returns:
         The instance, the plan with host and port of every database, and the databases.
 
@@ -85,7 +90,11 @@ class UnreachableHints:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def watching(self, notify: Notify) -> Notify:
-        """Return a function that passes events on and looks for refused connections."""
+        """Return a function that passes events on and looks for refused connections.
+
+        Args:
+            notify: takes the events.
+        """
 
         def notify_and_watch(event: ForwardEvent) -> None:
             notify(event)

@@ -72,6 +72,10 @@ class Plan:
 def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOptions:
     """Check the flags of forward.
 
+    Args:
+        namespace: what was parsed.
+        flags: the global flags.
+
     Raises:
         UsageError: a flag has a value that it does not accept.
     """
@@ -99,6 +103,9 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
 def pool_settings(text: str) -> PoolSettings:
     """Parse the value of --sessions.
 
+    Args:
+        text: as typed.
+
     Raises:
         UsageError: it is neither "auto" nor a number from 1 to 8.
     """
@@ -113,6 +120,10 @@ def pool_settings(text: str) -> PoolSettings:
 
 def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
     """Return what to forward, one plan for each target.
+
+    Args:
+        options: of the command.
+        env: the outside world.
 
     Raises:
         UsageError: no target, no port, or too many arguments.
@@ -168,6 +179,10 @@ def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOpt
 def listing(env: Environment, *, as_json: bool = False) -> str:
     """Return the named tunnels, one line each: name, profile, target, forwards, description; or a JSON list.
 
+    Args:
+        env: the outside world.
+        as_json: print JSON.
+
     Raises:
         ConfigError: the file is damaged.
     """
@@ -213,6 +228,11 @@ def _neither(argument: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageE
 
 def tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None = None) -> Plan:
     """Return the plan of a named tunnel. Flags override the file.
+
+    Args:
+        tunnel: of the file.
+        options: of the command.
+        profile: as the command line names it, None for the tunnel's own.
 
     Raises:
         ConfigError: the file has a forward or a number of sessions that is not valid.

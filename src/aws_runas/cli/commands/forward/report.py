@@ -68,7 +68,11 @@ class ForwardReport:
         return self._has_status
 
     def notify(self, event: events.ForwardEvent) -> None:
-        """Show an event."""
+        """Show an event.
+
+        Args:
+            event: of any forward.
+        """
         if self._event_lines:
             self._write_json({"event": _EVENT_NAMES[type(event)], "time": _timestamp(self._env.now()), **asdict(event)})
         elif isinstance(event, events.Listening):
@@ -78,13 +82,21 @@ class ForwardReport:
             self.message(line)
 
     def message(self, text: str) -> None:
-        """Write a line for people."""
+        """Write a line on stderr.
+
+        Args:
+            text: without a line end.
+        """
         clear = self._clear() if self._shown and self._owns_terminal() else ""
         self._error(f"{clear}aws-runas: {text}\n")
         self._shown = ""
 
     def status(self, totals: Totals) -> None:
-        """Update the status line; called about once a second."""
+        """Update the status line; called about once a second.
+
+        Args:
+            totals: of all forwards.
+        """
         now = self._clock()
         up = down = 0.0
         if self._last is not None and now > self._last[0]:

@@ -49,6 +49,11 @@ class ResolvedPlan:
 def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
     """Open the planned forwards, keep them open until a signal arrives, then close them.
 
+    Args:
+        options: of the command.
+        plans: at least one.
+        env: the outside world.
+
     Returns:
         128 plus the number of the signal.
 
@@ -80,7 +85,13 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
 
 
 def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> ResolvedPlan:
-    """Do everything that may ask the user something, before the event loop handles the signals."""
+    """Resolve profile and target. Everything that may ask the user happens here, before the event loop handles signals.
+
+    Args:
+        plan: of one target.
+        options: of the command.
+        env: the outside world.
+    """
     databases: Databases = {}
     if any(spec.database for spec in plan.forwards):
         opened, plan, databases = open_databases(plan, options, env)
@@ -184,6 +195,11 @@ def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> Multip
 
 def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
     """Run one forward with the session-manager-plugin.
+
+    Args:
+        options: of the command.
+        plans: exactly one, or it is an error.
+        env: the outside world.
 
     Returns:
         Exit status of the plugin.

@@ -58,6 +58,10 @@ def parse_forward(text: str, bind: str = DEFAULT_BIND) -> ForwardSpec:
 def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
     """Parse the argument of -p: a port, 0 for any, or the path of a unix socket.
 
+    Args:
+        text: as typed.
+        bind: address for a port.
+
     Raises:
         UsageError: it is neither.
     """
