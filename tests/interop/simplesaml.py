@@ -22,8 +22,20 @@ from tests.support import requires, saml
 
 ROOT = Path("/usr/share/simplesamlphp")
 CODE = "246810"  # accepted by the page for the one-time code
-PROVIDER = f"arn:aws:iam::{saml.ACCOUNT}:saml-provider/simplesaml"
-ROLES = tuple(saml.role(name) for name in ("idp-admin", "idp-reader"))
+
+
+def provider_arn(name: str) -> str:
+    """The provider in IAM."""
+    return f"arn:aws:iam::{saml.ACCOUNT}:saml-provider/{name}"
+
+
+def roles_of(name: str) -> tuple[str, str]:
+    """The roles that are offered."""
+    return saml.role(f"{name}-admin"), saml.role(f"{name}-reader")
+
+
+PROVIDER = provider_arn("idp")
+ROLES = roles_of("idp")
 ENCRYPTED = "urn:encrypted"  # the service whose assertions are encrypted
 
 CONFIG = """<?php $config = [
@@ -113,15 +125,19 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[SimpleSaml]:
-    """Start the provider; it ends with the block."""
+def running(folder: Path, name: str = "idp") -> Iterator[SimpleSaml]:
+    """Start the provider; it ends with the block.
+
+    Args:
+        name: of the provider in IAM, and in front of the names of its roles.
+    """
     php = requires.program("php", package="php-cli")
     if not ROOT.exists():
         requires.missing("needs SimpleSAMLphp (apt-get install simplesamlphp)")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    _write(folder, url)
+    _write(folder, url, name)
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -141,10 +157,11 @@ def running(folder: Path) -> Iterator[SimpleSaml]:
         process.wait(10)
 
 
-def _write(folder: Path, url: str) -> None:
-    for name in ("config", "cert", "log", "data", "tmp", "metadata"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    values = {"url": url, "folder": str(folder), "provider": PROVIDER, "admin": ROLES[0], "reader": ROLES[1]}
+def _write(folder: Path, url: str, name: str) -> None:
+    for part in ("config", "cert", "log", "data", "tmp", "metadata"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    admin, reader = roles_of(name)
+    values = {"url": url, "folder": str(folder), "provider": provider_arn(name), "admin": admin, "reader": reader}
     (folder / "config" / "config.php").write_text(CONFIG.format(**values))
     (folder / "config" / "authsources.php").write_text(SOURCES.format(**values))
     (folder / "metadata" / "saml20-idp-hosted.php").write_text(IDP)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("simplesaml")
 def idp(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[SimpleSaml]:
     with simplesaml.running(tmp_path_factory.mktemp("simplesaml")) as running:
         iam = iam_client(sandbox)
-        iam.create_saml_provider(Name="simplesaml", SAMLMetadataDocument=running.metadata)
+        iam.create_saml_provider(Name="idp", SAMLMetadataDocument=running.metadata)
         condition = {"StringEquals": {"SAML:aud": saml.RECIPIENT}}
         for arn in ROLES:
             make_role(iam, arn.rpartition("/")[2], "sts:AssumeRoleWithSAML", PROVIDER, condition)
