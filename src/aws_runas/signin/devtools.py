@@ -136,8 +136,9 @@ class DevTools:
             self._paused(session, values)
         elif method in ("Page.frameRequestedNavigation", "Page.frameScheduledNavigation"):
             self._navigation(str(values.get("url", "")))
-        elif "error" in message and message.get("id") in self._requested:
-            name = self._requested[int(str(message["id"]))]
+        elif "error" in message:
+            number = message.get("id")
+            name = self._requested.get(number, "") if isinstance(number, int) else ""
             if name in ("Fetch.enable", "Target.setAutoAttach", "Page.navigate"):
                 error = message["error"]
                 text = error.get("message") if isinstance(error, dict) else ""

@@ -141,7 +141,10 @@ class FormWalk:
         self._read(page, response)
 
     def _follow(self, response: HttpResponse) -> None:
-        target = urljoin(response.url, response.location)
+        try:
+            target = urljoin(response.url, response.location)
+        except ValueError:
+            raise unknown_page(response.url, "it leads to an address that is none") from None
         if self._redirect_uri and is_redirect(target, self._redirect_uri):
             self.result = RedirectFound(target)
             return

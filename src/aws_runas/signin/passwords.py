@@ -70,7 +70,6 @@ class Passwords:
     ask: Callable[[str], str]
     _tried: int = 0
     _origin: str = ""
-    _used: list[str] = field(default_factory=list)
 
     def next(self, user: str, reason: str) -> str:
         """Return the password to try now.
