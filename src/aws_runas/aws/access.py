@@ -40,6 +40,7 @@ class Access:
         offered_roles: asks the identity provider which roles it offers; None where that is not a SAML profile.
         sign_in: signs in anew and returns until when that is good, in seconds since the epoch; None where the profile
             has no sign-in with SAML or OIDC.
+        sign_out: forgets the answer of the identity provider; None in the same case.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Access:
         self.offered_roles: Callable[[], tuple[str, ...]] | None = None
         self.sign_in: Callable[[], float] | None = None
         self.cache_entries: tuple[str, ...] = ()
+        self.sign_out: Callable[[], None] | None = None
         self.profile = profile
         self.provider = provider
         self.user_provider = user_provider

@@ -1,4 +1,4 @@
-"""botocore's own credential resolvers: SSO, web identities, containers, instance metadata."""
+"""botocore's own credential resolvers: web identities, containers, instance metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.aws.errors import connection_failed, scrub
 from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
-from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
+from aws_runas.errors import AwsRunasError, CredentialsError
 
 
 def fetch(
@@ -31,10 +31,7 @@ def fetch(
 
     Raises:
         CredentialsError: it could not; the message says which source.
-        ConfigError: the profile lacks a setting.
     """
-    if source.kind == "sso":
-        _check_sso(profile, source)
     try:
         return _fetch(profile, source, now, trace)
     except AwsRunasError:
@@ -42,9 +39,7 @@ def fetch(
     except exceptions.ClientError as error:
         answer = error.response.get("Error") or {}
         reason = f"{scrub(str(answer.get('Message') or 'failed'))} ({answer.get('Code')})"
-        raise _failure(
-            source, reason, "" if answer.get("Code") == "UnauthorizedException" else _HINT_REFUSED
-        ) from error
+        raise _failure(source, reason, _HINT_REFUSED) from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise connection_failed(source.origin, CredentialsError, error) from error
     except (exceptions.BotoCoreError, OSError, RuntimeError) as error:
@@ -52,8 +47,7 @@ def fetch(
     except ValueError as error:
         raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
     except Exception as error:  # botocore reads replies and files of others, and fails in many ways where they are odd
-        what = "the cached token or the answer" if source.kind == "sso" else "its answer"
-        raise _failure(source, f"{what} cannot be read ({type(error).__name__})") from error
+        raise _failure(source, f"its answer cannot be read ({type(error).__name__})") from error
 
 
 def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None) -> Credentials:
@@ -74,26 +68,6 @@ def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable
     )
 
 
-def _check_sso(profile: Profile, source: ResolverSource) -> None:
-    """Refuse a profile that lacks a setting: botocore's own error looks like a sign-in that has ended."""
-    section = profile.sections[source.profile or ""]
-    settings = dict(section.values)
-    place = f"profile {section.name}"
-    name = section.text("sso_session")
-    if name:
-        if name not in profile.sso_sessions:
-            raise _incomplete(place, source, f"names sso_session {name}, which has no section", f"[sso-session {name}]")
-        place = f"profile {section.name} and its sso-session {name}"
-        settings |= profile.sso_sessions[name]
-    for key in ("sso_account_id", "sso_role_name", "sso_start_url", "sso_region"):
-        if not settings.get(key):
-            raise _incomplete(place, source, f"has no {key}", f"{key} = ...")
-
-
-def _incomplete(place: str, source: ResolverSource, what: str, addition: str) -> ConfigError:
-    return ConfigError(f"{place} {what}", code="source-incomplete", hint=f"add {addition}; see {source.origin}")
-
-
 def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any:
     if source.kind in ("EcsContainer", "Ec2InstanceMetadata"):
         wanted = {"EcsContainer": "container-role", "Ec2InstanceMetadata": "iam-role"}[source.kind]
@@ -103,7 +77,6 @@ def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any
         return builder._create_web_identity_provider(None, False)
     make: dict[str, Callable[[], Any]] = {
         "web-identity": lambda: builder._create_web_identity_provider(source.profile, True),
-        "sso": lambda: builder._create_sso_provider(source.profile),
     }
     return make[source.kind]()
 
@@ -113,7 +86,6 @@ _HINT_REFUSED = "check the account, the role and the region in the profile, and 
 
 def _failure(source: ResolverSource, reason: str, hint: str = "") -> CredentialsError:
     hints = {
-        "sso": "sign in again, for instance with aws sso login",
         "Ec2InstanceMetadata": "this works on an EC2 instance with an instance profile",
         "EcsContainer": _container_hint(),
     }

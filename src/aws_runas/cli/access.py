@@ -11,6 +11,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
+from aws_runas.cli.sign_in import sign_in_context
 from aws_runas.cli.terminal.person import person_at_terminal
 from aws_runas.cli.terminal.prompt import ask_on_terminal, ask_passphrase
 from aws_runas.config.files import ConfigFiles
@@ -22,7 +23,7 @@ from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
 from aws_runas.redact import printable
-from aws_runas.signin.context import SignInContext, SignInOptions
+from aws_runas.signin.context import SignInOptions
 
 
 def open_access_for(
@@ -33,6 +34,8 @@ def open_access_for(
     prompt: Callable[[str], str] = ask_on_terminal,
     signin: SignInOptions | None = None,
     files: ConfigFiles | None = None,
+    unattended: bool = False,
+    is_terminal_taken: Callable[[], bool] = lambda: False,
 ) -> Access:
     """Resolve the profile that the command line names.
 
@@ -43,6 +46,8 @@ def open_access_for(
         prompt: asks for an MFA code.
         signin: the flags of `login`, where the user asked for the sign-in itself.
         files: taken for the config files; None for those of the run.
+        unattended: this run serves another program, so that no sign-in may start.
+        is_terminal_taken: the user's program has the terminal now, so that none may start any more.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
@@ -55,7 +60,7 @@ def open_access_for(
 
     if flags.password:
         warn("-P shows the password to other users, in the list of processes; use RUNAS_PASSWORD")
-    debug, trace = _logs(flags.verbose)
+    debug, trace = logs(flags.verbose)
     overrides = overrides_of(flags)
     before = fast.header(env.environ)
     access = open_access(
@@ -70,8 +75,15 @@ def open_access_for(
         warn=warn,
         debug=debug,
         trace=trace,
-        signin=_sign_in_context(env, debug, signin),
         person=person_at_terminal(env.environ),
+        signin=sign_in_context(
+            env,
+            debug,
+            options=signin,
+            explicit=signin is not None,
+            unattended=unattended,
+            is_terminal_taken=is_terminal_taken,
+        ),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
     # flags that had a say, and a call that may open the picker next time, are not the usual call
@@ -82,25 +94,6 @@ def open_access_for(
     if flags.expiration:
         access.provider = _Announced(access.provider, env)
     return access
-
-
-def _sign_in_context(env: Environment, debug: Callable[[str], None], options: SignInOptions | None) -> SignInContext:
-    from aws_runas.credentials.cache import cache_directory
-
-    def say(line: str) -> None:
-        env.stderr.write(f"aws-runas: {printable(line)}\n")
-        env.stderr.flush()
-
-    return SignInContext(
-        cache_directory(env.environ, env.config_files().config.path, env.home),
-        env.environ,
-        env.home,
-        say,
-        debug,
-        options or SignInOptions(),
-        explicit=options is not None,
-        now=env.now,
-    )
 
 
 class _Announced:
@@ -151,7 +144,7 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
     )
 
 
-def _logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] | None]:
+def logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] | None]:
     """Where the debug log goes; without -v logging is not even imported."""
     if not verbosity:
         return lambda _: None, None

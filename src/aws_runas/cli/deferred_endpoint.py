@@ -40,4 +40,4 @@ class _DeferredProvider:
         options = app.understand(self._words, env)
         if not isinstance(options, command.Options):
             raise CredentialsError("the command line is not that of a program", code="endpoint-without-program")
-        return open_access_for(options.flags, options.profile, env, prompt=refuse_to_ask).provider
+        return open_access_for(options.flags, options.profile, env, prompt=refuse_to_ask, unattended=True).provider

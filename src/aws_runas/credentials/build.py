@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from aws_runas.config.profile import (
     Role,
 )
 from aws_runas.config.resolve import resolve
+from aws_runas.config.sso import sso_role
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
@@ -33,13 +35,15 @@ from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.saml import SamlProvider
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
+from aws_runas.credentials.sso import SsoProvider
 from aws_runas.credentials.sts_clients import StsClients
 from aws_runas.credentials.web_identity import WebIdentityProvider
+from aws_runas.errors import ConfigError
+from aws_runas.signin.context import SignInContext
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
     from aws_runas.credentials.federation import Federation
-    from aws_runas.signin.context import SignInContext
     from aws_runas.signin.person import Person
     from aws_runas.store.items import Store
 
@@ -103,9 +107,10 @@ def open_access(
         return store
 
     logins = login_cache_directory(environ, home)
+    signin = signin or SignInContext(cache.directory, environ, home, warn, debug, unattended=True, now=now)
     federation = None
     if isinstance(profile.source, FederatedSource):
-        federation = _federation(profile, profile.source, cache, files, environ, home, signin, person)
+        federation = _federation(profile, profile.source, files, environ, home, signin, person)
     return compose(
         profile,
         cache,
@@ -117,21 +122,20 @@ def open_access(
         debug=debug,
         trace=trace,
         federation=federation,
+        signin=signin,
     )
 
 
 def _federation(
     profile: Profile,
     source: FederatedSource,
-    cache: DiskCache,
     files: ConfigFiles,
     environ: Mapping[str, str],
     home: Path,
-    signin: SignInContext | None,
+    signin: SignInContext,
     person: Person | None,
 ) -> Federation:
     from aws_runas.credentials.federation import Federation
-    from aws_runas.signin.context import SignInContext
     from aws_runas.signin.person import Person
     from aws_runas.store.choose import keyring_directory, open_store
 
@@ -142,8 +146,7 @@ def _federation(
     def store() -> Store:
         return open_store(environ, state, who.ask_secret)
 
-    context = signin or SignInContext(cache.directory, environ, home, unattended=True)
-    return Federation(profile, source, context, state, who, store)
+    return Federation(profile, source, signin, state, who, store)
 
 
 def compose(
@@ -158,6 +161,7 @@ def compose(
     debug: Say = _silent,
     trace: Say | None = None,
     federation: Federation | None = None,
+    signin: SignInContext | None = None,
 ) -> Access:
     """Make the providers of a resolved profile.
 
@@ -168,7 +172,9 @@ def compose(
         prompt, now, warn, debug, trace: as for `open_access`.
         keyring: chooses the keyring; called when keys of it are needed.
         federation: the sign-in with SAML or OIDC, for a profile that has one.
+        signin: the world around a sign-in; None where no sign-in may start.
     """
+    signin = signin or SignInContext(cache.directory, say=warn, debug=debug, unattended=True, now=now)
 
     @functools.cache
     def clients() -> Clients:
@@ -179,7 +185,9 @@ def compose(
     sts = StsClients(clients, profile.sts_region)
     entries: list[str] = []
     mfa = _mfa(profile, prompt)
-    parts = _Parts(profile, cache, logins, clients, sts, mfa, keyring, now, warn, debug, trace, entries, federation)
+    parts = _Parts(
+        profile, cache, logins, clients, sts, mfa, keyring, now, warn, debug, trace, entries, signin, federation
+    )
     source = parts.source()
     # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
     user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, now)
@@ -193,6 +201,7 @@ def compose(
         access.offered_roles = parts.saml_provider(profile.source, federation).offered_roles
     if federation is not None:
         access.sign_in = federation.sign_in
+        access.sign_out = federation.sign_out
     return access
 
 
@@ -210,6 +219,7 @@ class _Parts:
     debug: Say
     trace: Say | None
     entries: list[str]
+    signin: SignInContext
     federation: Federation | None = None
 
     def source(self) -> Provider:
@@ -227,6 +237,8 @@ class _Parts:
             return ConsoleLoginProvider(
                 self.profile, source, self.logins, self.cache, self.clients, self.now, self.warn, self.debug
             )
+        if source.kind == "sso":
+            return self._single_sign_on(source)
         fetched = ResolverProvider(self.profile, source, self.now, self.trace)
         if source.kind not in _CACHED_SOURCES:
             return fetched
@@ -267,6 +279,20 @@ class _Parts:
             "region": self.profile.sts_region,
             "endpoint": self._endpoint(),
         }
+
+    def _single_sign_on(self, source: ResolverSource) -> Provider:
+        try:
+            role = sso_role(self.profile.sections[source.profile or ""], self.profile.sso_sessions, self.signin.environ)
+        except ConfigError as error:
+            return RefusedProvider(error)  # when credentials are asked for: the profile can be listed
+        session = role.session
+        command = f"aws-runas login {shlex.quote(source.profile or '')}"
+        inputs: dict[str, object] = {
+            "identity": source.identity,
+            "session": [session.start_url, session.region],
+            "endpoint": self.profile.endpoint_url("sso") or "",
+        }
+        return self._cached(SsoProvider(role, self.clients, self.signin, command), source.kind, inputs)
 
     def session(self, user: Provider) -> Provider:
         """The session token; keys that are temporary already stand for themselves."""

@@ -96,6 +96,25 @@ class DiskCache:
         with contextlib.suppress(OSError), self._open(create=False) as directory:
             directory.remove(name)
 
+    def remove_entries(self, *names: str) -> None:
+        """Remove entries, so that their credentials are fetched again.
+
+        Args:
+            names: of entries; one that ends in ``-`` stands for every entry of a kind.
+
+        Raises:
+            OSError: the cache cannot be changed.
+        """
+        try:
+            opened = self._open(create=False)
+        except FileNotFoundError:
+            return
+        kinds = tuple(name for name in names if name.endswith("-"))
+        with opened as directory:
+            for name, _ in list(directory.ages(0.0)):
+                if name in names or (kinds and name.startswith(kinds) and name.endswith(".json")):
+                    directory.remove(name)
+
     def _open(self, *, create: bool = True) -> files.Directory:
         directory = files.open_private_directory(self.directory, create=create)
         if not self._swept:

@@ -85,6 +85,17 @@ class Federation:
             return self.saml(renew=True).usable_until
         return self.oidc(renew=True).expires
 
+    def sign_out(self) -> None:
+        """Forget the answer that is kept, the cookies, and the refresh token in the keyring."""
+        self.kept().remove()
+        with (
+            contextlib.suppress(OSError),
+            files.open_private_directory(self.state / "cookies", create=False) as directory,
+        ):
+            directory.remove(self._cookie_file())
+        if self.source.kind == "oidc":
+            _KeyringToken(self).remove()
+
     def _answer(self, fetch: Callable[[], tuple[str, float]], renew: bool) -> str:
         kept = self.kept()
         refused = kept.read(self.context.now()) if renew else None
@@ -224,6 +235,9 @@ class Federation:
         host = urlsplit(self.source.url).netloc.rpartition("@")[2].lower()
         return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in host) or "browser"
 
+    def _cookie_file(self) -> str:
+        return f"{hashlib.sha256(self._host().encode()).hexdigest()[:32]}.cookies"
+
     @contextlib.contextmanager
     def _cookies(self) -> Iterator[CookieJar]:
         """Cookies of the form login; kept in a private file only where the profile says so."""
@@ -231,7 +245,7 @@ class Federation:
         if not self.source.keep_session:
             yield jar
             return
-        name = f"{hashlib.sha256(self._host().encode()).hexdigest()[:32]}.cookies"
+        name = self._cookie_file()
         path = self.state / "cookies"
         with contextlib.suppress(OSError, ValueError, LoadError):
             with files.open_private_directory(path, create=False) as directory:
@@ -263,6 +277,14 @@ class Federation:
             self.context.debug(f"keyring not used: {error.message}")
             return None
 
+    def _remove_item(self, item: str) -> None:
+        if self.store is None:
+            return
+        try:
+            self.store().remove(item)
+        except CredentialsError as error:
+            self.context.debug(f"not removed from the keyring: {error.message}")
+
     def _write_item(self, item: str, value: str) -> None:
         if self.store is None:
             return
@@ -289,3 +311,6 @@ class _KeyringToken:
 
     def write(self, token: str) -> None:
         self._federation._write_item(self._item, token)
+
+    def remove(self) -> None:
+        self._federation._remove_item(self._item)

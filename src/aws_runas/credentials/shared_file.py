@@ -69,7 +69,7 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
         files.make_private_directory(lock.parent)
         with files.lock(lock):
             known = parse_file(path).sections  # a damaged file is not touched
-            before = text = _read(path)
+            before = text = read_text(path)
             for heading, values in sections.items():
                 if values is None:
                     text = without_section(text, heading)
@@ -98,7 +98,7 @@ def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> s
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = list(io.StringIO(text, newline=""))  # splitlines would also part at form feeds and the like
-    parts = list(_parts(lines))
+    parts = list(split_lines(lines))
     body = [f"{key} = {value}{newline}" for key, value in values.items() if value is not None]
     start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
     if start is None:
@@ -124,7 +124,7 @@ def without_section(text: str, heading: str) -> str:
         heading: of the section.
     """
     lines = list(io.StringIO(text, newline=""))
-    parts = list(_parts(lines))
+    parts = list(split_lines(lines))
     start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
     if start is None:
         return text
@@ -135,8 +135,11 @@ def without_section(text: str, heading: str) -> str:
     return "".join([*lines[:start], *lines[end:]])
 
 
-def _parts(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """What each line is, by configparser's rules.
+def split_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Say what each line is, by configparser's rules.
+
+    Args:
+        lines: of a config file, with their ends.
 
     Yields:
         ``heading`` and its name, ``key`` and the key that the line is of, or continues, or ``other``.
@@ -164,7 +167,8 @@ def _ended(line: str, newline: str) -> str:
     return line if line.endswith(("\n", "\r")) else line + newline
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a file with its line ends; "" if there is no file."""
     try:
         with path.open(encoding="utf-8", newline="") as stream:  # newline="" keeps the line ends as they are
             return stream.read()

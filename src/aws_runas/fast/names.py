@@ -32,6 +32,9 @@ COMMANDS = {
     "console": "console",
     "token": "token",
     "ecr": "ecr",
+    "login": "login",
+    "logout": "logout",
+    "sso": "sso",
 }
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 FALSE_WORDS = ("", "0", "false", "no", "off")  # values that leave it off; any other value is an error

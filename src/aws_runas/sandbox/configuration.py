@@ -12,6 +12,7 @@ from pathlib import Path
 from aws_runas import files
 from aws_runas.sandbox.fixtures import EXTERNAL_ID, MFA_SERIAL, USER, USER_PROFILE, Fixtures, role_arn
 from aws_runas.sandbox.services.principals import ACCOUNT
+from aws_runas.sandbox.services.sso_directory import SESSION, SIGNED_IN_SESSION
 
 CONFIG = """\
 # Written by `aws-runas sandbox`; gone when it ends.
@@ -58,14 +59,27 @@ region = {region}
 
 # The role of my-profile through single sign-on, already signed in.
 [profile my-profile-sso]
-sso_session = sandbox
+sso_session = {signed_in}
 sso_account_id = {account}
 sso_role_name = my-role
 region = {region}
 
-[sso-session sandbox]
+[sso-session {signed_in}]
 sso_region = {region}
-sso_start_url = https://sandbox.example/start
+sso_start_url = {start_url}
+sso_registration_scopes = sso:account:access
+
+# The same role; `aws-runas login sandbox-sso` signs in.
+[profile sandbox-sso]
+sso_session = {session}
+sso_account_id = {account}
+sso_role_name = my-role
+region = {region}
+
+[sso-session {session}]
+sso_region = {region}
+sso_start_url = {start_url}
+sso_registration_scopes = sso:account:access
 
 # The user's login of aws login, already signed in; and a role through it.
 [profile sandbox-login]
@@ -110,16 +124,20 @@ def write_web_identity_token(directory: Path) -> str:
     return token
 
 
-def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: str) -> None:
+def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: str, start_url: str) -> None:
     """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
 
     Args:
         port, token: of the control address.
+        start_url: of single sign-on.
     """
     home = directory / HOME
     files.make_private_directory(home / ".aws")
     config = CONFIG.format(
         region=region,
+        signed_in=SIGNED_IN_SESSION,
+        session=SESSION,
+        start_url=start_url,
         user=USER_PROFILE,
         account=ACCOUNT,
         login_session=LOGIN_SESSION,

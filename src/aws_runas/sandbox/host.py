@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -38,13 +37,17 @@ from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
 from aws_runas.sandbox.services.guards import Guard
+from aws_runas.sandbox.services.instance_connect import InstanceConnect
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.signin import PATH as SIGN_IN_PATH
 from aws_runas.sandbox.services.signin import SignIn
 from aws_runas.sandbox.services.ssm import SsmService
-from aws_runas.sandbox.services.sso_portal import InstanceConnect, SsoPortal, write_sso_token
+from aws_runas.sandbox.services.sso_directory import SsoDirectory, write_token
+from aws_runas.sandbox.services.sso_oidc import SsoOidc
+from aws_runas.sandbox.services.sso_pages import SsoPages
+from aws_runas.sandbox.services.sso_portal import SsoPortal
 from aws_runas.sandbox.services.sts import MfaDevices, Sts
 from aws_runas.socket_owner import SocketOwners
 
@@ -103,14 +106,17 @@ class Host:
             self._wait_for,
             lambda: self.state.faults.sts_slow,
         )
-        sso_token = secrets.token_urlsafe(32)
-        self.portal = SsoPortal(self.moto, self.keys, self.clock, sso_token)
-        write_sso_token(directory / configuration.HOME, sso_token, options.region)
         self.sign_in = SignIn(self.keys, self.clock, lambda: self.state.faults.signin_fails, self.gateway.note)
         self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
         self.console = ConsoleSignIn(
             self.keys, self.clock, lambda: self.state.faults.federation_get_only, self.gateway.note
         )
+        self.single_sign_on = SsoDirectory(self.clock)
+        note = self.gateway.note
+        self.portal = SsoPortal(self.single_sign_on, self.moto, self.keys, note, lambda: self.state.faults)
+        self.oidc = SsoOidc(self.single_sign_on, note, lambda: self.state.faults, lambda: self.endpoint)
+        self.pages = SsoPages(self.oidc)
+        self.endpoint = ""
         self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         self._token = token
         commands = HostCommands(
@@ -141,12 +147,13 @@ class Host:
             return self.control.handle(request)
         if request.path.startswith("/v1/data-channel/"):
             return self.channels.create(request)
-        if request.path == "/federation/credentials":
-            return self.portal.handle(request)
         if request.path in CONSOLE_PATHS:
             return self.console.handle(request)
         if request.path == SIGN_IN_PATH:
             return self.sign_in.handle(request)
+        for service in (self.portal, self.oidc, self.pages):
+            if service.serves(request):
+                return service.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
     async def serve(self) -> dict[str, Any]:
@@ -162,9 +169,13 @@ class Host:
         )
         self.instances.port_map[GREETING_PORT] = service.sockets[0].getsockname()[1]
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
-        configuration.write(self.directory, self.fixtures, self.options.region, port, self._token)
+        self.endpoint = f"http://127.0.0.1:{port}"
+        start_url = self.endpoint + self.single_sign_on.start_path
+        configuration.write(self.directory, self.fixtures, self.options.region, port, self._token, start_url)
+        token = next(iter(self.single_sign_on.sign_in(refreshable=False).access_tokens))
+        write_token(self.directory / configuration.HOME, token, start_url, self.options.region)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()
-        return {"endpoint": f"http://127.0.0.1:{port}", "mfa_seed": self.fixtures.mfa_seed}
+        return {"endpoint": self.endpoint, "mfa_seed": self.fixtures.mfa_seed}
 
     async def close(self) -> None:
         """Stop everything, also the command if the process that started it has ended."""

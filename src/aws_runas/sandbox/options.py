@@ -56,6 +56,10 @@ class Faults:
         signin_fails: the error that the sign-in service answers, for instance TOKEN_EXPIRED or server_error.
         federation_get_only: the console's federation endpoint does not take POST.
         single_use_tokens: a token is good for one connection.
+        sso_token_life: seconds that an access token of single sign-on lives.
+        sso_rate: list calls of the portal a second, above which they answer TooManyRequestsException; 0 refuses every
+            call but Logout.
+        sso_accounts: further accounts in the portal.
         start_rate: calls of StartSession a second, above which they are throttled; the real quota is about 3.
     """
 
@@ -85,6 +89,9 @@ class Faults:
     federation_get_only: bool = False
     single_use_tokens: bool = True
     start_rate: float | None = None
+    sso_token_life: float = 8 * 3600.0
+    sso_rate: float = 20.0
+    sso_accounts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aws_runas.signin.attended import may_sign_in
+from aws_runas.signin.attended import login_choice, may_sign_in
 from aws_runas.signin.callback import DEFAULT_TIMEOUT
 
 
 def _silent(_: str) -> None:
     pass
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class SignInContext:
         options: what the user chose.
         unattended: this run serves another program, so no window may open (RUNAS_LOGIN=always overrides).
         explicit: the user asked for the sign-in itself (`login`); then a terminal is not required.
+        is_terminal_taken: the user's program has the terminal, so nothing may be asked on it any more.
+        signed_in: called after each sign-in: what was cached for the user before is to be forgotten.
         now: seconds since the epoch.
         clock: monotonic seconds.
         sleep: waits for seconds.
@@ -65,6 +75,8 @@ class SignInContext:
     options: SignInOptions = SignInOptions()
     unattended: bool = False
     explicit: bool = False
+    is_terminal_taken: Callable[[], bool] = _no
+    signed_in: Callable[[], None] = _nothing
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -75,4 +87,6 @@ class SignInContext:
         Raises:
             ConfigError: RUNAS_LOGIN is invalid.
         """
-        return self.explicit or may_sign_in(self.environ, unattended=self.unattended)
+        if self.explicit:
+            return login_choice(self.environ) != "never"
+        return may_sign_in(self.environ, unattended=self.unattended or self.is_terminal_taken())

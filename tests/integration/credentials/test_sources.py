@@ -124,7 +124,7 @@ def test_who_is_not_signed_in_to_sso_is_told_how(sts: Sts, tmp_path: Path, expir
         _sign_in(tmp_path, expires)
     done = _run(environ, "dev")
     assert done.returncode == 4
-    assert "aws sso login" in done.stderr
+    assert "run: aws-runas login dev" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -339,7 +339,7 @@ def test_an_sso_profile_that_lacks_a_setting_names_it(sts: Sts, tmp_path: Path, 
     done = _run(write_home(tmp_path, sts.url, more=more), "dev")
     assert done.returncode == 3
     assert f"add {names}" in done.stderr
-    assert "sign in" not in done.stderr
+    assert "aws-runas login" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_an_sso_token_that_cannot_be_read_asks_to_sign_in(sts: Sts, tmp_path: Pa
     done = _run(environ | {"AWS_ENDPOINT_URL_SSO": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, "dev")
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
-    assert "sign in again" in done.stderr or "2099" in content
+    assert "run: aws-runas login dev" in done.stderr
 
 
 def test_a_container_endpoint_that_refuses_names_its_variables(sts: Sts, tmp_path: Path) -> None:

@@ -97,9 +97,7 @@ LIVE = ("fleet", "--via", "sessions", "--on", "tag:Env=prod", "--on", "tag:Role=
 
 
 def test_through_sessions_lines_come_while_the_command_runs(fleet: Sandbox) -> None:
-    command = (
-        'echo first; echo err >&2; until [ -e "$RUNAS_GO" ]; do sleep 0.1; done; echo last'
-    )
+    command = 'echo first; echo err >&2; until [ -e "$RUNAS_GO" ]; do sleep 0.1; done; echo last'
     go = Path(fleet.environ["HOME"]) / "go"
     process = subprocess.Popen(
         [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", command.replace("$RUNAS_GO", str(go))],

@@ -118,7 +118,16 @@ def run(options: Options, env: Environment) -> Result:
 
     prompt = _Prompt()
     output = "" if options.program else _format(options, env)
-    access = open_access_for(options.flags, options.profile, env, prompt=prompt.ask)
+    # JSON that nobody sees is the answer of a credential_process: the program behind it cannot wait for a person
+    unattended = output == "json" and not env.stdout.isatty()
+    access = open_access_for(
+        options.flags,
+        options.profile,
+        env,
+        prompt=prompt.ask,
+        unattended=unattended,
+        is_terminal_taken=lambda: prompt.program_has_terminal,
+    )
     credentials = access.provider.credentials()
     config_file = _leave_for_next_time(access, credentials, env)
     written = _write_credentials(access, credentials, env) if options.flags.write_credentials else ""

@@ -112,13 +112,16 @@ class Gateway:
         self._note(service, action, region, key, error, values, request)
         return reply
 
-    def note(self, service: str, action: str, error: str, request: Request) -> None:
+    def note(
+        self, service: str, action: str, error: str, request: Request, values: Mapping[str, Any] | None = None
+    ) -> None:
         """Record an unsigned call that another part of the sandbox has answered.
 
         Args:
             error: AWS's code of the answer, "" when it went well.
+            values: parameters of the call, without secrets.
         """
-        self._note(service, action, "", None, error, {}, request)
+        self._note(service, action, "", None, error, dict(values or {}), request)
 
     def authenticate(self, request: Request, signed: signature.Signed, *, any_query_form: bool = False) -> Key:
         """Find whose signature this is, and check it.

@@ -1,80 +1,112 @@
-"""Two small services beside the big ones: EC2 Instance Connect's keys, and the single sign-on portal's credentials."""
+"""The single sign-on portal: accounts, roles, and a role's credentials for the token of a signed-in user."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import time
-import uuid
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
-from aws_runas import files
-from aws_runas.sandbox.clock import Clock
-from aws_runas.sandbox.instances import Instances
+from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys
+from aws_runas.sandbox.services.principals import Principal, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.services.sso_directory import ACCOUNTS, Account, SsoDirectory, find_account, further_accounts
 
-KEY_LIFETIME = 60  # seconds that a pushed key is good for
-SSO_SESSION = "sandbox"
-SSO_LIFETIME = 3600  # seconds
+CREDENTIALS_LIFETIME = 3600  # seconds; the permission set decides at AWS
+MAX_PAGE = 100  # entries; AWS refuses more
+DEFAULT_PAGE = 20
 
-
-class InstanceConnect:
-    """Keeps pushed keys in ``authorized_keys.<user>`` of the instance's home, with the time at which they end.
-
-    Source: EC2 Instance Connect API reference, SendSSHPublicKey.
-    """
-
-    def __init__(self, instances: Instances) -> None:
-        self._instances = instances
-
-    def call(self, action: str, values: dict[str, Any], _key: Key, _region: str) -> Reply:
-        """Answer one call."""
-        if action != "SendSSHPublicKey":
-            raise LookupError(action)
-        instance_id, user = str(values.get("InstanceId")), str(values.get("InstanceOSUser"))
-        public_key = str(values.get("SSHPublicKey", "")).strip()
-        if not self._instances.is_connected(instance_id):
-            raise ServiceError("EC2InstanceNotFoundException", "The specified instance was not found", 404)
-        if not user.isascii() or not user.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ServiceError("InvalidArgsException", "the user name is not valid")
-        if not public_key.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in public_key:
-            raise ServiceError("InvalidArgsException", "the SSH public key is not valid")
-        path = self._instances.machine(instance_id).home / f"authorized_keys.{user}"
-        expiry = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + KEY_LIFETIME))
-        files.write_atomic(path, f'expiry-time="{expiry}" {public_key}\n'.encode())
-        return json_reply({"RequestId": str(uuid.uuid4()), "Success": True})
+Note = Callable[[str, str, str, Request, dict[str, Any]], None]  # service, action, error, request, parameters
 
 
 class SsoPortal:
-    """Gives a role's credentials for the token in the sandbox's home.
+    """Answers the portal's calls.
 
-    Source: AWS IAM Identity Center portal API reference, GetRoleCredentials.
+    Args:
+        note: records a call.
+        faults: of now.
+
+    Source: AWS IAM Identity Center portal API reference.
     """
 
-    def __init__(self, moto: Moto, keys: TemporaryKeys, clock: Clock, token: str) -> None:
+    def __init__(
+        self, directory: SsoDirectory, moto: Moto, keys: TemporaryKeys, note: Note, faults: Callable[[], Faults]
+    ) -> None:
+        self._directory = directory
         self._moto = moto
         self._keys = keys
-        self._clock = clock
-        self._token = token
+        self._note = note
+        self._faults = faults
+        self._listed: deque[float] = deque(maxlen=1000)  # moments of list calls
+        self._actions: dict[tuple[str, str], tuple[str, Callable[[dict[str, str], str], Reply]]] = {
+            ("GET", "/federation/credentials"): ("GetRoleCredentials", self._credentials),
+            ("GET", "/assignment/accounts"): ("ListAccounts", self._accounts),
+            ("GET", "/assignment/roles"): ("ListAccountRoles", self._roles),
+            ("POST", "/logout"): ("Logout", self._logout),
+        }
+
+    def serves(self, request: Request) -> bool:
+        """Tell whether a request is one of the portal's."""
+        return (request.method, request.path) in self._actions and "x-amz-sso_bearer_token" in request.headers
 
     def handle(self, request: Request) -> Reply:
-        """Answer GetRoleCredentials."""
-        if not hmac.compare_digest(request.headers.get("x-amz-sso_bearer_token", "").encode(), self._token.encode()):
-            return json_reply({"__type": "UnauthorizedException", "message": "Session token not found or invalid"}, 401)
-        query = {name: values[0] for name, values in parse_qs(request.query).items()}
-        role = self._moto.role(f"arn:aws:iam::{query.get('account_id')}:role/{query.get('role_name')}")
-        if role is None:
-            return json_reply({"__type": "ForbiddenException", "message": "No access"}, 403)
-        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.name}/sandbox-user"
-        principal = Principal(arn, f"{role.id}:sandbox-user", role_name=role.name)
-        now = self._clock.now()
-        key = self._keys.issue(principal, now + self._clock.lifetime(SSO_LIFETIME), now, mfa=False)
+        """Answer one call."""
+        action, answer = self._actions[request.method, request.path]
+        query = dict(parse_qsl(request.query))
+        error = ""
+        try:
+            token = request.headers["x-amz-sso_bearer_token"]
+            if not self._directory.is_valid(token):
+                raise ServiceError("UnauthorizedException", "Session token not found or invalid", 401)
+            self._throttle(action)
+            reply = answer(query, token)
+        except ServiceError as problem:
+            error = problem.code
+            reply = json_reply({"message": problem.message}, problem.status, "application/json")
+            reply.headers["x-amzn-ErrorType"] = f"{problem.code}:http://internal.amazon.com/coral/com.amazonaws/"
+        self._note("sso", action, error, request, dict(query))
+        return reply
+
+    def _throttle(self, action: str) -> None:
+        rate = self._faults().sso_rate
+        limited = action.startswith("List") or rate == 0
+        if action == "Logout" or not limited:
+            return
+        now = time.monotonic()
+        self._listed.append(now)
+        if sum(now - moment < 1.0 for moment in self._listed) > rate:
+            raise ServiceError("TooManyRequestsException", "HTTP 429 Unknown Code", 429)
+
+    def _all_accounts(self) -> tuple[Account, ...]:
+        return (*ACCOUNTS, *further_accounts(self._faults().sso_accounts))
+
+    def _accounts(self, query: dict[str, str], _token: str) -> Reply:
+        entries = [
+            {"accountId": account.account_id, "accountName": account.name, "emailAddress": account.email}
+            for account in self._all_accounts()
+        ]
+        return _page("accountList", entries, query)
+
+    def _roles(self, query: dict[str, str], _token: str) -> Reply:
+        account = find_account(self._all_accounts(), query.get("account_id", ""))
+        if account is None:
+            raise ServiceError("ForbiddenException", "No access", 403)
+        entries = [{"roleName": role, "accountId": account.account_id} for role in account.roles]
+        return _page("roleList", entries, query)
+
+    def _credentials(self, query: dict[str, str], _token: str) -> Reply:
+        account = find_account(self._all_accounts(), query.get("account_id", ""))
+        name = query.get("role_name", "")
+        role = next((role for role in list(self._moto.iam.roles.values()) if role.name == name), None)
+        if account is None or name not in account.roles or role is None:
+            raise ServiceError("ForbiddenException", "No access", 403)
+        arn = f"arn:aws:sts::{account.account_id}:assumed-role/{name}/sandbox-user"
+        principal = Principal(arn, f"{role.id}:sandbox-user", role_name=name)
+        clock = self._directory.clock
+        key = self._keys.issue(principal, clock.now() + clock.lifetime(CREDENTIALS_LIFETIME), clock.now(), mfa=False)
         values = {
             "accessKeyId": key.access_key_id,
             "secretAccessKey": key.secret_access_key,
@@ -83,12 +115,24 @@ class SsoPortal:
         }
         return json_reply({"roleCredentials": values}, content_type="application/json")
 
+    def _logout(self, _query: dict[str, str], token: str) -> Reply:
+        self._directory.sign_out(token)
+        return Reply(200, b"", {"Content-Type": "application/json"})
 
-def write_sso_token(home: Path, token: str, region: str) -> None:
-    """Leave the token where ``aws sso login`` would have."""
-    directory = home / ".aws" / "sso" / "cache"
-    files.make_private_directory(directory)
-    name = hashlib.sha1(SSO_SESSION.encode(), usedforsecurity=False).hexdigest()
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 8 * 3600))
-    values = {"startUrl": "https://sandbox.example/start", "region": region, "accessToken": token, "expiresAt": expires}
-    files.write_atomic(directory / f"{name}.json", json.dumps(values).encode())
+
+def _page(name: str, entries: list[dict[str, str]], query: dict[str, str]) -> Reply:
+    """Cut a list into pages.
+
+    Raises:
+        ServiceError: the page is too large, or the token is not one of ours.
+    """
+    size, start = query.get("max_result", str(DEFAULT_PAGE)), query.get("next_token", "0")
+    if not size.isdigit() or not 1 <= int(size) <= MAX_PAGE:
+        raise ServiceError("InvalidRequestException", "maxResults must be between 1 and 100", 400)
+    if not start.isdigit():
+        raise ServiceError("InvalidRequestException", "Invalid next token", 400)
+    end = int(start) + int(size)
+    values: dict[str, Any] = {name: entries[int(start) : end]}
+    if end < len(entries):
+        values["nextToken"] = str(end)
+    return json_reply(values, content_type="application/json")

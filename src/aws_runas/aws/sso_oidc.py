@@ -1,0 +1,136 @@
+"""The OIDC service of IAM Identity Center: registration, device authorization, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aws_runas.aws.errors import translate
+from aws_runas.aws.reply import ReplyError, text
+from aws_runas.errors import CredentialsError
+
+CLIENT_NAME = "aws-runas"
+CODE_GRANTS = ("authorization_code", "refresh_token")
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+DEFAULT_INTERVAL = 5.0  # seconds between polls where the service names none (RFC 8628, 3.2)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """Reply of RegisterClient.
+
+    Args:
+        expires: seconds since the epoch.
+        authorization_endpoint: often absent, then "".
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    expires: float
+    authorization_endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthorization:
+    """Reply of StartDeviceAuthorization; times in seconds."""
+
+    device_code: str = field(repr=False)
+    user_code: str
+    address: str
+    complete_address: str
+    expires_in: float
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReply:
+    """Reply of CreateToken.
+
+    Args:
+        expires_in: seconds.
+        refresh_token: "" if there is none.
+    """
+
+    access_token: str = field(repr=False)
+    expires_in: float
+    refresh_token: str = field(repr=False)
+
+
+def register_client(
+    client: Any, scopes: Sequence[str], redirect_uri: str | None = None, issuer: str = ""
+) -> RegisteredClient:
+    """Register a public client.
+
+    Args:
+        redirect_uri: without a port, for codes; None for device codes.
+        issuer: the start URL, for codes.
+    """
+    parameters: dict[str, Any] = {"clientName": CLIENT_NAME, "clientType": "public"}
+    if scopes:
+        parameters["scopes"] = list(scopes)
+    if redirect_uri is not None:
+        parameters |= {"grantTypes": list(CODE_GRANTS), "redirectUris": [redirect_uri], "issuerUrl": issuer}
+    with translate("sso-oidc", "RegisterClient"):
+        reply = client.register_client(**parameters)
+        expires = _number(reply, "clientSecretExpiresAt")
+        endpoint = text(reply, "authorizationEndpoint", "")
+        return RegisteredClient(text(reply, "clientId"), text(reply, "clientSecret"), expires, endpoint)
+
+
+def start_device_authorization(client: Any, client_id: str, client_secret: str, start_url: str) -> DeviceAuthorization:
+    """Begin a sign-in with a device code."""
+    with translate("sso-oidc", "StartDeviceAuthorization"):
+        reply = client.start_device_authorization(clientId=client_id, clientSecret=client_secret, startUrl=start_url)
+        address = text(reply, "verificationUri")
+        return DeviceAuthorization(
+            text(reply, "deviceCode"),
+            text(reply, "userCode"),
+            address,
+            text(reply, "verificationUriComplete", address),
+            _number(reply, "expiresIn", 600.0),
+            _number(reply, "interval", DEFAULT_INTERVAL),
+        )
+
+
+def create_token(client: Any, client_id: str, client_secret: str, grant: str, **values: str) -> TokenReply:
+    """Exchange a code, a device code or a refresh token.
+
+    Args:
+        grant: the grant type.
+        values: the grant's own parameters, as the service names them.
+
+    Raises:
+        CredentialsError: `aws_code` has the service's name of the reason.
+    """
+    with translate("sso-oidc", "CreateToken"):
+        reply = client.create_token(clientId=client_id, clientSecret=client_secret, grantType=grant, **values)
+        token = text(reply, "accessToken")
+        if not token or not token.isascii() or not token.isprintable():
+            raise ReplyError("accessToken")
+        return TokenReply(token, _number(reply, "expiresIn"), text(reply, "refreshToken", ""))
+
+
+def authorization_endpoint(client: Any) -> str:
+    """Return the address of the authorization page, from where the client would send its calls.
+
+    Raises:
+        CredentialsError: the client has no address.
+    """
+    try:
+        model = client.meta.service_model.operation_model("RegisterClient")
+        base, _, _ = client._resolve_endpoint_ruleset(model, {}, {})  # knows FIPS, dual stack and partitions
+    except AttributeError:
+        base = client.meta.endpoint_url
+    if not isinstance(base, str) or not base:
+        raise CredentialsError("sso-oidc has no address", code="endpoint-not-aws", hint="check sso_region")
+    return f"{base.rstrip('/')}/authorize"
+
+
+def _number(reply: Any, key: str, default: float | None = None) -> float:
+    value = reply.get(key)
+    if value is None:
+        value = default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e11:
+        raise ReplyError(key)
+    return float(value)

@@ -1,0 +1,121 @@
+"""From the command line to an sso-session, and the calls that its verbs make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aws_runas.cli.access import logs, overrides_of
+from aws_runas.cli.environment import Environment
+from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.cli.parsing.positionals import PROFILE_VARIABLES
+from aws_runas.cli.sign_in import sign_in_context
+from aws_runas.config.profile import ResolverSource
+from aws_runas.config.resolve import resolve
+from aws_runas.config.sso import SsoSession, only_session, sso_role, sso_session
+from aws_runas.errors import ConfigError, UsageError
+from aws_runas.signin.context import SignInContext, SignInOptions
+from aws_runas.signin.sso_session import SsoTokens
+
+if TYPE_CHECKING:
+    from aws_runas.aws.client import Clients
+    from aws_runas.config.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAtWork:
+    """A session with what its calls need.
+
+    Args:
+        client: makes a client of ``sso`` or ``sso-oidc``; that loads botocore.
+        command: how a person signs in.
+    """
+
+    session: SsoSession
+    context: SignInContext
+    client: Callable[[str], Any]
+    command: str
+
+    def tokens(self) -> SsoTokens:
+        """Return what gives the token."""
+        return SsoTokens(self.session, lambda: self.client("sso-oidc"), self.context, self.command)
+
+
+def find_session(flags: GlobalFlags, profile: str | None, name: str | None, env: Environment) -> SsoSession | None:
+    """Return the session that the command line means; None if the profile is of another kind.
+
+    Args:
+        profile: as typed; None if nothing was.
+        name: of ``--sso-session``.
+
+    Raises:
+        ConfigError: the session does not exist or is incomplete.
+        UsageError: nothing says which one is meant.
+    """
+    files = env.config_files()
+    if name is not None:
+        return sso_session(files.sso_sessions, name, env.environ)
+    if profile is None and not any(env.environ.get(each, "").strip() for each in PROFILE_VARIABLES):
+        only = only_session(files, env.environ)
+        if only is not None:
+            return only
+        if "default" not in files.profiles or not _signs_in(env):
+            raise UsageError(
+                "nothing says where to sign in",
+                code="login-target-missing",
+                hint="name a profile, or --sso-session NAME" + _known(list(files.sso_sessions)),
+            )
+    resolved = resolve(files, profile, overrides_of(flags), env.environ)
+    return session_of(resolved, env)
+
+
+def session_of(profile: Profile, env: Environment) -> SsoSession | None:
+    """Return the session behind a profile; None if its credentials come from elsewhere.
+
+    Raises:
+        ConfigError: a setting is missing.
+    """
+    source = profile.source
+    if not isinstance(source, ResolverSource) or source.kind != "sso":
+        return None
+    return sso_role(profile.sections[source.profile or ""], profile.sso_sessions, env.environ).session
+
+
+def at_work(
+    session: SsoSession, flags: GlobalFlags, env: Environment, options: SignInOptions | None = None, profile: str = ""
+) -> SessionAtWork:
+    """Give a session what its calls need.
+
+    Args:
+        options: the flags of `login`, where the user asked for the sign-in itself.
+        profile: as typed, for the command that signs in.
+    """
+    debug, trace = logs(flags.verbose)
+    made: list[Clients] = []
+
+    def client(service: str) -> Any:
+        from aws_runas.aws.client import Clients
+
+        if not made:
+            # endpoints, proxies and certificates are those of the default profile: the session has none of its own
+            made.append(Clients(resolve(env.config_files(), "default", overrides_of(flags), env.environ), trace))
+        return made[0].client(service, session.region, _unsigned)
+
+    context = sign_in_context(env, debug, options=options, explicit=options is not None)
+    target = f"--sso-session {session.name}" if session.name else profile
+    return SessionAtWork(session, context, client, f"aws-runas login {target}".rstrip())
+
+
+def _unsigned() -> Any:
+    raise ConfigError("this call is not signed", code="parameter-invalid")
+
+
+def _signs_in(env: Environment) -> bool:
+    section = env.config_files().profiles["default"]
+    keys = ("sso_session", "sso_start_url", "aws_access_key_id", "login_session", "source_profile", "saml_auth_url")
+    return any(section.text(key) for key in (*keys, "web_identity_auth_url"))
+
+
+def _known(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""

@@ -1,0 +1,311 @@
+"""The OIDC service of single sign-on: clients, authorization codes with PKCE, device codes, rotating refresh tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from aws_runas.sandbox.options import Faults
+from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.services.sso_directory import PortalSession, SsoDirectory
+from aws_runas.sandbox.services.sso_portal import Note
+
+REGISTRATION_LIFE = 90 * 24 * 3600  # seconds
+CODE_LIFE = 600  # seconds, of authorization and device codes
+INTERVAL = 1  # seconds between two polls, as the service answers
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+SCOPE = "sso:account:access"
+USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+
+# Name of the exception -> the ``error`` of its body and the HTTP status.
+ERRORS = {
+    "InvalidRequestException": ("invalid_request", 400),
+    "InvalidClientException": ("invalid_client", 401),
+    "InvalidGrantException": ("invalid_grant", 400),
+    "UnauthorizedClientException": ("unauthorized_client", 400),
+    "UnsupportedGrantTypeException": ("unsupported_grant_type", 400),
+    "InvalidScopeException": ("invalid_scope", 400),
+    "InvalidRedirectUriException": ("invalid_redirect_uri", 400),
+    "AuthorizationPendingException": ("authorization_pending", 400),
+    "SlowDownException": ("slow_down", 400),
+    "AccessDeniedException": ("access_denied", 400),
+    "ExpiredTokenException": ("expired_token", 400),
+}
+
+
+class OidcError(Exception):
+    """An error answer of the service."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registration."""
+
+    client_id: str
+    secret: str = field(repr=False)
+    scopes: tuple[str, ...]
+    grants: tuple[str, ...]
+    redirect_uris: tuple[str, ...]
+    knows_start_url: bool
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What a browser brought to /authorize."""
+
+    client: Client
+    redirect_uri: str
+    state: str = field(repr=False)
+    challenge: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class DeviceCode:
+    """A sign-in on another device: approved is None until the user has decided."""
+
+    client: Client
+    user_code: str
+    expires: float
+    interval: float = INTERVAL
+    asked: float = 0.0
+    approved: bool | None = None
+
+
+class SsoOidc:
+    """Answers RegisterClient, StartDeviceAuthorization and CreateToken, and keeps what the consent page decides.
+
+    Args:
+        address: of the service, for the pages.
+        note: records a call.
+        faults: of now.
+
+    Source: AWS IAM Identity Center OIDC API reference.
+    """
+
+    def __init__(
+        self, directory: SsoDirectory, note: Note, faults: Callable[[], Faults], address: Callable[[], str]
+    ) -> None:
+        self._directory = directory
+        self._note = note
+        self._faults = faults
+        self._address = address
+        self._clients: dict[str, Client] = {}
+        self._codes: dict[str, tuple[AuthorizationRequest, float]] = {}
+        self._devices: dict[str, DeviceCode] = {}
+        self._lock = threading.Lock()
+        self._actions: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+            "/client/register": ("RegisterClient", self._register),
+            "/device_authorization": ("StartDeviceAuthorization", self._start_device),
+            "/token": ("CreateToken", self._create_token),
+        }
+
+    def serves(self, request: Request) -> bool:
+        """Tell whether a request is one of this service's calls."""
+        return request.method == "POST" and request.path in self._actions and "authorization" not in request.headers
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one call."""
+        action, answer = self._actions[request.path]
+        error = ""
+        values: dict[str, Any] = {}
+        try:
+            values = _body(request)
+            with self._lock:
+                reply = json_reply(answer(values), content_type="application/json")
+        except OidcError as problem:
+            error = problem.code
+            name, status = ERRORS[problem.code]
+            body = {"error": name, "error_description": problem.description}
+            reply = json_reply(body, status, "application/json")
+            reply.headers["x-amzn-ErrorType"] = problem.code
+        shown: dict[str, Any] = {name: values[name] for name in ("grantType", "grantTypes", "scopes") if name in values}
+        self._note("sso-oidc", action, error, request, shown)
+        return reply
+
+    # What the consent page needs.
+
+    def authorization(self, query: dict[str, str]) -> AuthorizationRequest:
+        """Check what a browser brings to /authorize.
+
+        Raises:
+            OidcError: it is not a request of a registered client; nothing may be redirected.
+        """
+        client = self._clients.get(query.get("client_id", ""))
+        if client is None or "authorization_code" not in client.grants or not client.knows_start_url:
+            raise OidcError("UnauthorizedClientException", "the client is not registered for this sign-in")
+        redirect = query.get("redirect_uri", "")
+        if not _is_registered(redirect, client.redirect_uris):
+            raise OidcError("InvalidRedirectUriException", "the redirect URI is not registered")
+        if query.get("response_type") != "code" or query.get("code_challenge_method") != "S256":
+            raise OidcError("InvalidRequestException", "only a code with S256 is given out")
+        if not query.get("code_challenge") or not query.get("state"):
+            raise OidcError("InvalidRequestException", "code_challenge and state are required")
+        if not set(query.get("scopes", "").split()) <= set(client.scopes) or not query.get("scopes"):
+            raise OidcError("InvalidScopeException", "the scopes are not those of the client")
+        return AuthorizationRequest(client, redirect, query["state"], query["code_challenge"])
+
+    def approve(self, request: AuthorizationRequest) -> str:
+        """Return a code for a request that the user has approved."""
+        code = secrets.token_urlsafe(32)
+        with self._lock:
+            self._codes[code] = (request, self._directory.clock.now() + CODE_LIFE)
+        return code
+
+    def device(self, user_code: str) -> DeviceCode | None:
+        """Return the sign-in of a user code that is still open."""
+        now = self._directory.clock.now()
+        wanted = user_code.upper().strip()
+        return next((d for d in self._devices.values() if d.user_code == wanted and d.expires > now), None)
+
+    # The calls.
+
+    def _register(self, values: dict[str, Any]) -> dict[str, Any]:
+        grants = tuple(values.get("grantTypes") or ())
+        if values.get("clientType") != "public" or not values.get("clientName"):
+            raise OidcError("InvalidRequestException", "clientName and clientType public are required")
+        uris = tuple(values.get("redirectUris") or ())
+        start_url = f"{self._address()}{self._directory.start_path}"
+        if "authorization_code" in grants:
+            if not uris or any(urlsplit(uri).hostname != "127.0.0.1" or urlsplit(uri).port for uri in uris):
+                raise OidcError("InvalidRedirectUriException", "a loopback address without a port is required")
+            if values.get("issuerUrl") != start_url:
+                raise OidcError("InvalidRequestException", "issuerUrl is not the start URL")
+        now = self._directory.clock.now()
+        client = Client(
+            secrets.token_urlsafe(16),
+            secrets.token_urlsafe(48),
+            tuple(values.get("scopes") or ()),
+            grants,
+            uris,
+            values.get("issuerUrl") == start_url,
+            now + REGISTRATION_LIFE,
+        )
+        self._clients[client.client_id] = client
+        return {
+            "clientId": client.client_id,
+            "clientSecret": client.secret,
+            "clientIdIssuedAt": int(now),
+            "clientSecretExpiresAt": int(client.expires),
+        }
+
+    def _start_device(self, values: dict[str, Any]) -> dict[str, Any]:
+        client = self._client(values)
+        if client.grants and DEVICE_GRANT not in client.grants:
+            raise OidcError("UnauthorizedClientException", "the client is registered for other grants")
+        if values.get("startUrl") != f"{self._address()}{self._directory.start_path}":
+            raise OidcError("InvalidRequestException", "the start URL is unknown")
+        letters = [secrets.choice(USER_CODE_LETTERS) for _ in range(8)]
+        user_code = "".join(letters[:4]) + "-" + "".join(letters[4:])
+        device_code = secrets.token_urlsafe(32)
+        life = self._directory.clock.lifetime(CODE_LIFE)
+        self._devices[device_code] = DeviceCode(client, user_code, self._directory.clock.now() + life)
+        page = f"{self._address()}/device"
+        return {
+            "deviceCode": device_code,
+            "userCode": user_code,
+            "verificationUri": page,
+            "verificationUriComplete": f"{page}?user_code={user_code}",
+            "expiresIn": int(life),
+            "interval": INTERVAL,
+        }
+
+    def _create_token(self, values: dict[str, Any]) -> dict[str, Any]:
+        client = self._client(values)
+        grant = values.get("grantType")
+        if grant == "authorization_code":
+            session = self._by_code(client, values)
+        elif grant == DEVICE_GRANT:
+            session = self._by_device(client, values)
+        elif grant == "refresh_token":
+            renewed = self._directory.refresh(str(values.get("refreshToken", "")), self._faults().sso_token_life)
+            if renewed is None:
+                raise OidcError("InvalidGrantException", "Invalid refresh token provided")
+            session = renewed
+        else:
+            raise OidcError("UnsupportedGrantTypeException", "the grant type is not supported")
+        return self._tokens(session)
+
+    def _tokens(self, session: PortalSession) -> dict[str, Any]:
+        life = self._directory.clock.lifetime(self._faults().sso_token_life)
+        token = list(session.access_tokens)[-1]
+        found = {"accessToken": token, "tokenType": "Bearer", "expiresIn": int(life)}
+        return found | ({"refreshToken": session.refresh_token} if session.refresh_token else {})
+
+    def _by_code(self, client: Client, values: dict[str, Any]) -> PortalSession:
+        request, expires = self._codes.pop(str(values.get("code", "")), (None, 0.0))
+        digest = hashlib.sha256(str(values.get("codeVerifier", "")).encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if request is None or expires < self._directory.clock.now() or request.client.client_id != client.client_id:
+            raise OidcError("InvalidGrantException", "Invalid authorization code provided")
+        if request.redirect_uri != values.get("redirectUri") or not secrets.compare_digest(
+            request.challenge, challenge
+        ):
+            raise OidcError("InvalidGrantException", "the code does not belong to this request")
+        return self._sign_in("refresh_token" in client.grants)
+
+    def _by_device(self, client: Client, values: dict[str, Any]) -> PortalSession:
+        code = str(values.get("deviceCode", ""))
+        device = self._devices.get(code)
+        if device is None or device.client.client_id != client.client_id:
+            raise OidcError("InvalidGrantException", "Invalid device code provided")
+        if device.expires <= self._directory.clock.now():
+            raise OidcError("ExpiredTokenException", "Device code has expired")
+        if device.approved is False:
+            raise OidcError("AccessDeniedException", "The user denied the request")
+        now = time.monotonic()
+        if device.approved is None:
+            early = device.asked and now - device.asked < device.interval - 0.1
+            device.asked = now
+            if early:
+                device.interval += 5
+                raise OidcError("SlowDownException", "Polling too frequently")
+            raise OidcError("AuthorizationPendingException", "The request is pending")
+        del self._devices[code]
+        return self._sign_in(SCOPE in client.scopes)
+
+    def _sign_in(self, refreshable: bool) -> PortalSession:
+        return self._directory.sign_in(self._faults().sso_token_life, refreshable=refreshable)
+
+    def _client(self, values: dict[str, Any]) -> Client:
+        client = self._clients.get(str(values.get("clientId", "")))
+        secret = str(values.get("clientSecret", ""))
+        if client is None or not secrets.compare_digest(client.secret.encode(), secret.encode()):
+            raise OidcError("InvalidClientException", "Invalid client provided")
+        if client.expires <= self._directory.clock.now():
+            raise OidcError("InvalidClientException", "the client has expired")
+        return client
+
+
+def _is_registered(redirect: str, registered: tuple[str, ...]) -> bool:
+    """Compare without the port, which is the client's to choose on loopback (RFC 8252, 7.3)."""
+    try:
+        parts = urlsplit(redirect)
+        port = parts.port
+    except ValueError:
+        return False
+    return port is not None and f"{parts.scheme}://{parts.hostname}{parts.path}" in registered and not parts.query
+
+
+def _body(request: Request) -> dict[str, Any]:
+    try:
+        values = json.loads(request.body or b"{}")
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise OidcError("InvalidRequestException", "the body is no JSON object")
+    return values

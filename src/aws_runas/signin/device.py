@@ -1,0 +1,79 @@
+"""Polling for a device code as a machine: answers in, the next moment to ask and one outcome out. No call, no clock.
+
+Source: RFC 8628, section 3.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+SLOWER = 5.0  # seconds that the interval grows after each SlowDownException
+
+
+class DeviceAnswer(Enum):
+    """What the service says to one poll."""
+
+    PENDING = auto()
+    SLOW_DOWN = auto()
+    APPROVED = auto()
+    DENIED = auto()
+    EXPIRED = auto()
+    FAILED = auto()  # the network, or the service itself; tried again
+
+
+class DeviceOutcome(Enum):
+    """How the wait ended."""
+
+    APPROVED = auto()
+    DENIED = auto()
+    EXPIRED = auto()
+
+
+@dataclass(slots=True)
+class DevicePolling:
+    """The wait for one device code.
+
+    Args:
+        now: monotonic seconds.
+        interval: seconds between polls, as the service says.
+        lifetime: seconds after which the code has expired.
+
+    Attributes:
+        next_poll: when to ask next; the first time at once.
+        outcome: None while the user has not decided.
+    """
+
+    now: float
+    interval: float
+    lifetime: float
+    next_poll: float = 0.0
+    deadline: float = 0.0
+    outcome: DeviceOutcome | None = None
+
+    def __post_init__(self) -> None:
+        self.next_poll = self.now
+        self.deadline = self.now + self.lifetime
+
+    def receive_answer(self, answer: DeviceAnswer, now: float) -> None:
+        """Take the answer to a poll."""
+        if answer is DeviceAnswer.APPROVED:
+            self.outcome = DeviceOutcome.APPROVED
+        elif answer is DeviceAnswer.DENIED:
+            self.outcome = DeviceOutcome.DENIED
+        elif answer is DeviceAnswer.EXPIRED:
+            self.outcome = DeviceOutcome.EXPIRED
+        else:
+            if answer is DeviceAnswer.SLOW_DOWN:
+                self.interval += SLOWER
+            self.next_poll = now + self.interval
+            self.handle_timer(now)
+
+    def handle_timer(self, now: float) -> None:
+        """End the wait when the code has expired."""
+        if self.outcome is None and now >= self.deadline:
+            self.outcome = DeviceOutcome.EXPIRED
+
+    def next_timer(self) -> float:
+        """Return when to poll or to end the wait."""
+        return min(self.next_poll, self.deadline)

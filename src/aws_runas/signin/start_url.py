@@ -1,0 +1,123 @@
+"""Start URLs: a company's own address for Identity Center leads to one of AWS's, and to nobody else's."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
+
+from aws_runas.errors import ConfigError, CredentialsError
+
+TIMEOUT = 10.0  # seconds
+SUFFIXES = (
+    ".awsapps.com",
+    ".awsapps.cn",
+    ".app.aws",
+    ".portal.amazonaws.com",
+    ".portal.amazonaws.com.cn",
+    ".portal.amazonaws.eu",
+    ".api.amazonwebservices.eu",
+    ".app.amazonwebservices.com.cn",
+)
+HOSTS = (
+    "identitycenter.amazonaws.com",
+    "identitycenter.amazonaws.com.cn",
+    "identitycenter.amazonaws.eu",
+    "identitycenter.us-gov.amazonaws.com",
+)
+
+# method, address -> status and Location
+Ask = Callable[[str, str], tuple[int, str]]
+
+
+def is_of_aws(url: str) -> bool:
+    """Tell whether an https address is below a name that AWS gives to Identity Center."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        return False
+    return parts.scheme == "https" and (host in HOSTS or host.endswith(SUFFIXES))
+
+
+def region_in(url: str) -> str:
+    """Return the region that a start URL names, else ""."""
+    try:
+        host = (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+    labels = host.split(".")
+    if host.endswith(".app.aws") and len(labels) == 5 and labels[1] == "portal":
+        return labels[2]  # X.portal.REGION.app.aws
+    if ".portal.amazonaws." in host and len(labels) in (5, 6) and labels[2] == "portal":
+        return labels[1]  # X.REGION.portal.amazonaws.com
+    return ""
+
+
+def resolve_start_url(url: str, ask: Ask | None = None) -> str:
+    """Return the address of AWS that a start URL stands for.
+
+    Another host is asked once, with HEAD, or with GET where it does not know HEAD; one redirect is followed.
+
+    Args:
+        url: as configured.
+        ask: makes one request; the network when None.
+
+    Raises:
+        ConfigError: it does not lead to AWS.
+        CredentialsError: the host could not be asked.
+    """
+    if is_of_aws(url):
+        return url
+    if urlsplit_scheme(url) != "https":
+        raise _foreign(url, "it does not begin with https://")
+    asking = ask or _ask
+    status, location = asking("HEAD", url)
+    if status in (405, 501):
+        status, location = asking("GET", url)
+    target = urljoin(url, location) if location and 300 <= status < 400 else ""
+    if not target:
+        raise _foreign(url, f"it answers {status} and leads nowhere")
+    if not is_of_aws(target):
+        raise _foreign(url, f"it leads to {target}")
+    return target
+
+
+def urlsplit_scheme(url: str) -> str:
+    """Return the scheme of an address, "" where it is none."""
+    try:
+        return urlsplit(url).scheme.lower()
+    except ValueError:
+        return ""
+
+
+def _foreign(url: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"sso_start_url {url} is not one of Identity Center: {reason}",
+        code="sso-start-url-foreign",
+        hint="use the address of the AWS access portal, such as https://example.awsapps.com/start",
+    )
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _ask(method: str, url: str) -> tuple[int, str]:
+    opener = urllib.request.build_opener(_Stay)
+    try:
+        with opener.open(urllib.request.Request(url, method=method), timeout=TIMEOUT) as reply:  # noqa: S310 - https
+            return int(reply.status), ""
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers.get("Location") or ""
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise CredentialsError(
+            f"cannot ask {url} (sso_start_url) where it leads: {reason}",
+            code="endpoint-unreachable",
+            hint="check the address, the network and the proxy",
+        ) from None
