@@ -1,6 +1,9 @@
 """`cp` beside `forward` and beside scp through `ssh`, in one run: MB/s up and down, text, many files, the first byte.
 
-    .venv/bin/python -m bench.copy [--quick]
+    .venv/bin/python -m bench.copy [--quick | --long]
+
+`--long` measures little and judges what is too slow for the tests: 50 MB while connections are cut, 10,000 files, 1 GiB
+resumed after SIGKILL, and 4 and 8 sessions.
 
 Agents send at the pace of official ones. `forward` is a stream of zeros through as many sessions; `cp`
 sends random data, so its compression does not count. Everything shares this machine's processors.
@@ -9,6 +12,7 @@ sends random data, so its compression does not count. Everything shares this mac
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +24,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.forward import AGENT_RATE, TARGET, Server, download, forward, upload
 
@@ -141,14 +145,99 @@ def others(sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
     print(f"one byte, whole command: {time.perf_counter() - began:.2f} s")
 
 
+def same(one: Path, other: Path) -> bool:
+    """Compare two files without reading them whole."""
+    digests = []
+    for path in (one, other):
+        with path.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").digest())
+    return digests[0] == digests[1]
+
+
+def cuts(base: dict[str, str], folder: Path) -> None:
+    """50 MB over both carriers while the service, or the agent, closes connections."""
+    source = folder / "fifty"
+    source.write_bytes(Random(50).randbytes(50 * MEGABYTE))
+    for via in ("port", "shell"):
+        for faults in (Faults(close_after=4.0, new_cell=True), Faults(leave_after=3.0, away=0.5)):
+            with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
+                began, there = time.perf_counter(), folder / f"fifty-{via}"
+                words = ("--via", via, "--sessions", "2", "--rate", "4000", "my-profile")
+                cp(sandbox, *words, str(source), f"{TARGET}:{there}")
+                seconds, resumed = time.perf_counter() - began, sandbox.count("ResumeSession")
+                kind = "service" if faults.close_after else "agent"
+                print(
+                    f"50 MB, {via}, cut by the {kind}: exact {same(source, there)}, {resumed} resumed, {seconds:.0f} s",
+                    flush=True,
+                )
+                there.unlink()
+
+
+def resume(sandbox: Sandbox, folder: Path) -> None:
+    """Kill a copy of 1 GiB at 60 % and run the same command again."""
+    source, there = folder / "gibibyte", folder / "gibibyte2"
+    random = Random(1)
+    with source.open("wb") as stream:
+        for _ in range(1024):
+            stream.write(random.randbytes(1 << 20))
+    words = ("--progress", "json", "--sessions", "2", "--rate", "off", "my-profile", str(source), f"{TARGET}:{there}")
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "cp", *words], env=sandbox.environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(b"{") and json.loads(line)["done"] > 0.6 * (1 << 30):
+            break
+    process.kill()
+    process.communicate()
+    began = time.perf_counter()
+    share = cp(sandbox, *words[2:])[-1]["sent"] / (1 << 30)
+    seconds, exact = time.perf_counter() - began, same(source, there)
+    print(f"1 GiB after SIGKILL at 60 %: exact {exact}, {share:.1%} sent again, {seconds:.0f} s", flush=True)
+    source.unlink()
+    there.unlink()
+
+
+def sessions(sandbox: Sandbox, folder: Path) -> None:
+    """4 and 8 sessions, paced, beside one."""
+    for count in (1, 4, 8):
+        source = folder / f"data{count}"
+        source.write_bytes(Random(count).randbytes(count * 4 * MEGABYTE))
+        for upload_ in (True, False):
+            there = folder / f"there{count}"
+            sides = (str(source), f"{TARGET}:{there}") if upload_ else (f"{TARGET}:{source}", str(there))
+            speed = rate(cp(sandbox, "--sessions", str(count), "my-profile", *sides))
+            exact = same(source, there)
+            print(f"{count} sessions, {'up' if upload_ else 'down'}: {speed:.2f} MB/s, exact {exact}", flush=True)
+            there.unlink()
+
+
+def long(base: dict[str, str], folder: Path) -> None:
+    """Everything of --long."""
+    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
+    cuts(base, folder)
+    with start_sandbox(SandboxOptions(), base=base) as sandbox:
+        resume(sandbox, folder)
+    with start_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
+        others(sandbox, folder, quick=False)
+        sessions(sandbox, folder)
+    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
-    quick = parser.parse_args().quick
+    parser.add_argument("--long", action="store_true", help="judge what is too slow for the tests")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
+        base["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
+        if arguments.long:
+            long(base | {"HOME": name}, folder)
+            return
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
         with start_sandbox(options, base=base | {"HOME": name}) as sandbox:
             print(f"load average {os.getloadavg()[0]:.1f}")

@@ -153,8 +153,10 @@ def main() -> None:
             for name, times in rows.items():
                 print(f"{name:18} true: {statistics.median(times):.2f} s")
             size = (3 if quick else 10) * MEGABYTE
-            print(f"standard input up:   {up(sandbox, size):.2f} MB/s")
             print(f"standard output down: {down(sandbox, size):.2f} MB/s")
+            # AGENT_RATE stands for how official agents read a terminal; it would also slow their acknowledgements down.
+            with start_sandbox(SandboxOptions(agent_pace="official"), base=base | {"HOME": home}) as unlimited:
+                print(f"standard input up:   {up(unlimited, size):.2f} MB/s")
             print(f"one byte and its echo, p50: {echo(sandbox, 50 if quick else 300):.1f} ms")
 
 

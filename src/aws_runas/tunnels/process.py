@@ -137,9 +137,13 @@ class TunnelProcess:
             if detector.address_is_due(now) and detector.address_changed(self._address(), now):
                 woke_up = True
             if woke_up:
-                for tunnel in self._tunnels.values():
-                    tunnel.check_connections()
+                self.check_connections()
             self._end_if_idle()
+
+    def check_connections(self) -> None:
+        """Find out soon whether the sessions of all tunnels survived a sleep or a change of network."""
+        for tunnel in self._tunnels.values():
+            tunnel.check_connections()
 
     def _end_if_idle(self) -> None:
         idle = all(tunnel.is_idle() for tunnel in self._tunnels.values())

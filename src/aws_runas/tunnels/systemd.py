@@ -11,12 +11,17 @@ import plistlib
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_runas.ssm.forward.destination import LocalAddress
 
+if TYPE_CHECKING:
+    import ctypes
+
 FIRST_DESCRIPTOR: Final = 3  # sd_listen_fds(3)
 PREFIX: Final = "aws-runas-tunnel-"
+LAUNCHD_SOCKET: Final = "Listener"  # name of a job's sockets, with a number behind it
+LAUNCHD_COUNT: Final = "RUNAS_LAUNCHD_SOCKETS"  # variable of a job: how many sockets it has
 LABEL: Final = "aws-runas.tunnel."  # of launchd jobs
 
 
@@ -79,10 +84,56 @@ def service_unit(name: str, command: Sequence[str], *, on_demand: bool) -> str:
     )
 
 
-def launchd_plist(name: str, command: Sequence[str]) -> bytes:
-    """Return the launchd job of a tunnel that starts at login."""
-    job = {"Label": LABEL + name, "ProgramArguments": list(command), "RunAtLoad": True, "KeepAlive": True}
+def launchd_plist(name: str, command: Sequence[str], addresses: Sequence[LocalAddress] = ()) -> bytes:
+    """Return the launchd job of a tunnel.
+
+    Args:
+        addresses: launchd listens there and starts the job at the first connection; without any it starts at login.
+    """
+    job: dict[str, object] = {"Label": LABEL + name, "ProgramArguments": list(command)}
+    if not addresses:
+        return plistlib.dumps(job | {"RunAtLoad": True, "KeepAlive": True})
+    sockets = {f"{LAUNCHD_SOCKET}{number}": _launchd_socket(address) for number, address in enumerate(addresses)}
+    job |= {"Sockets": sockets, "EnvironmentVariables": {LAUNCHD_COUNT: str(len(addresses))}}
     return plistlib.dumps(job)
+
+
+def _launchd_socket(address: LocalAddress) -> dict[str, object]:
+    if address.path:
+        return {"SockPathName": address.path, "SockPathMode": 0o600}
+    family = "IPv6" if ":" in address.host else "IPv4"
+    return {"SockNodeName": address.host, "SockServiceName": str(address.port), "SockFamily": family}
+
+
+def launchd_sockets(environ: Mapping[str, str], library: ctypes.CDLL | None = None) -> list[socket.socket]:
+    """Return the listening sockets that launchd holds for this process, in their order.
+
+    Args:
+        environ: variables of this process; a job of `launchd_plist` says how many sockets it has.
+        library: has launch_activate_socket and free; None for the system's own.
+
+    Source: launch_activate_socket(3).
+    """
+    count = environ.get(LAUNCHD_COUNT, "")
+    if not count.isdigit():
+        return []
+    import ctypes
+
+    system = library if library is not None else ctypes.CDLL(None)
+    if not hasattr(system, "launch_activate_socket"):
+        return []
+    sockets: list[socket.socket] = []
+    for number in range(int(count)):
+        descriptors, found = ctypes.POINTER(ctypes.c_int)(), ctypes.c_size_t()
+        name = f"{LAUNCHD_SOCKET}{number}".encode("ascii")
+        if system.launch_activate_socket(name, ctypes.byref(descriptors), ctypes.byref(found)) != 0:
+            continue  # the job was started by hand, or has no such socket
+        for index in range(found.value):
+            inherited = socket.socket(fileno=descriptors[index])
+            inherited.setblocking(False)
+            sockets.append(inherited)
+        system.free(descriptors)
+    return sockets
 
 
 def unit_directory(environ: Mapping[str, str], home: Path) -> Path:

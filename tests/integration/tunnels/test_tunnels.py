@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -200,6 +201,33 @@ def test_process_that_was_stopped_for_a_while_resumes_its_sessions(world: World)
             os.kill(pid, signal.SIGCONT)
             connection.sendall(b"pong")
             assert receive_exactly(connection, 4) == b"pong"
+
+
+def test_the_status_is_redrawn_until_ctrl_c(world: World) -> None:
+    port = free_port()
+    world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{port}:localhost:9"]})
+    world.run("up", "--lazy")
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execve(
+            sys.executable, [sys.executable, "-m", "aws_runas", "tunnels", "status", "--watch"],
+            {**world.environ, "TERM": "xterm"},
+        )  # fmt: skip
+    shown = b""
+    while shown.count(b"db  listening") < 3:
+        shown += os.read(master, 4096)
+    os.write(master, b"\x03")
+    while True:
+        try:
+            data = os.read(master, 4096)
+        except OSError:
+            break
+        shown += data
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert shown.count(b"\x1b[H") >= 3  # each one over the last
+    assert b"Traceback" not in shown
+    assert f"127.0.0.1:{port}".encode() in shown
 
 
 def process_of(world: World) -> int:

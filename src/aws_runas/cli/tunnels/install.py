@@ -34,7 +34,9 @@ def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Resul
             )
         command = [sys.executable, "-P", "-m", "aws_runas", "tunnels", "up", "--foreground", tunnel.name]
         if sys.platform == "darwin":
-            contents = {_paths(tunnel.name, env)[0]: systemd.launchd_plist(tunnel.name, command)}
+            contents = {
+                _paths(tunnel.name, env)[0]: systemd.launchd_plist(tunnel.name, command, addresses if on_demand else ())
+            }
         else:
             service, socket = _paths(tunnel.name, env)
             contents = {service: systemd.service_unit(tunnel.name, command, on_demand=on_demand).encode()}

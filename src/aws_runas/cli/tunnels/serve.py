@@ -63,12 +63,13 @@ def run_foreground(names: Sequence[str], env: Environment, flags: GlobalFlags, *
     from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
     from aws_runas.ssm.transport import event_loop
     from aws_runas.tunnels.process import TunnelProcess
-    from aws_runas.tunnels.systemd import address_of, inherited_sockets, notify
+    from aws_runas.tunnels.systemd import address_of, inherited_sockets, launchd_sockets, notify
 
     raise_at_signals()
     allow_descriptors()
     tunnels = chosen_tunnels(names, env)
-    sockets = {address_of(bound): bound for bound in inherited_sockets(env.environ, os.getpid())}
+    inherited = inherited_sockets(env.environ, os.getpid()) or launchd_sockets(env.environ)
+    sockets = {address_of(bound): bound for bound in inherited}
     on_demand = bool(sockets)
     path = run_directory(env) / (f"{tunnels[0].name}.sock" if on_demand else CONTROL_SOCKET)
     reporter = _Reporter(env, lambda line: notify(env.environ, "READY=1", f"STATUS={line}"))
