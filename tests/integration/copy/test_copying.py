@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aws_runas.errors import SessionError
 from aws_runas.ssm.copy.copying import Copying, CopyRequest, CopyResult
 from aws_runas.ssm.copy.files import Files
-from aws_runas.ssm.copy.protocol import Reply
+from aws_runas.ssm.copy.protocol import Reply, copy_error
 from tests.integration.copy.near import SERVER, EvilFiles, Hand, NearSessions, copy, packed, tree
 from tests.support import requires
 from tests.support.pythons import installed_pythons
@@ -241,6 +241,31 @@ def test_standard_input_survives_a_session_lost_before_its_last_reply(tmp_path: 
         asyncio.run(run(stdin.fileno()))
     assert (tmp_path / "b").read_bytes() == data
     assert sorted(os.listdir(tmp_path)) == ["b", "in"]
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_content_that_arrives_damaged_is_sent_again(tmp_path: Path, upload: bool) -> None:
+    """An agent that executes a message twice damages the stream of a port session: the hash shows it."""
+    here = tmp_path / "a"
+    here.mkdir()
+    (here / "large").write_bytes(Random(9).randbytes(4 * SEGMENT))
+    (here / "small").write_bytes(b"small")
+    damaged: list[str] = []
+
+    def hand(operation: str, _values: dict[str, object], reply: Reply) -> Reply:
+        if operation in ("part_write", "read", "write_many", "read_many") and operation not in damaged:
+            damaged.append(operation)
+            if operation in ("part_write", "write_many"):
+                raise copy_error("hash-differs", "a segment arrived damaged")
+            return reply[0], reply[1][:-1] + bytes([reply[1][-1] ^ 1])
+        return reply
+
+    sessions = NearSessions(hand)
+    result = copy([here], tmp_path / "b", upload=upload, sessions=sessions, recursive=True, compress="none")
+    assert len(damaged) == 2
+    assert result.failures == []
+    assert tree(tmp_path / "b") == tree(here)
+    assert result.progress.files_done == 2
 
 
 def _broken_copy(tmp_path: Path, upload: bool) -> None:

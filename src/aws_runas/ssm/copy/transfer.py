@@ -25,6 +25,7 @@ from aws_runas.ssm.copy.plan import (
 from aws_runas.ssm.copy.protocol import CopyError, copy_error
 
 DEPTH: Final = 2  # jobs that one session has at once: one travels while the other is read or written
+DAMAGES: Final = 3  # times that a file's content may arrive damaged, as when an agent executes a message twice
 RETRIES: Final = 3  # sessions that may be lost during one job
 LIST_SIZE: Final = 1000  # directories or links in one request
 
@@ -49,6 +50,7 @@ class _Large:
     part: str
     missing: int
     failed: bool = False
+    damages: int = 0
     finishing: bool = False  # its rename was asked for; the reply may be lost with a session
 
 
@@ -95,7 +97,7 @@ class Transfer:
             if copy.entry.size >= SMALL_FILE:
                 self._add(partial(self._open_large, copy), [copy.target])
         for batch in batches(small):
-            self._add(partial(self._copy_batch, batch), [copy.target for copy in batch])
+            self._add(partial(self._copy_batch, batch, 0), [copy.target for copy in batch])
         self._check_finished()
 
     async def prepare(self, far: Files) -> None:
@@ -189,7 +191,15 @@ class Transfer:
 
     # --- small files
 
-    async def _copy_batch(self, batch: list[FileCopy], far: Files) -> None:
+    async def _copy_batch(self, batch: list[FileCopy], damages: int, far: Files) -> None:
+        try:
+            await self._copy_batch_once(batch, far)
+        except CopyError as error:
+            if error.code != "hash-differs" or damages >= DAMAGES:
+                raise
+            self._add(partial(self._copy_batch, batch, damages + 1), [copy.target for copy in batch], first=True)
+
+    async def _copy_batch_once(self, batch: list[FileCopy], far: Files) -> None:
         source, target = self._sides(far)
         wanted = [{"path": copy.source, "limit": copy.entry.size or UNKNOWN_SIZE_LIMIT} for copy in batch]
         values, data = await source.call("read_many", {"files": wanted, "compress": self.options.compress})
@@ -296,7 +306,11 @@ class Transfer:
                 },
                 data,
             )
-        except CopyError:
+        except CopyError as error:
+            if error.code == "hash-differs" and large.damages < DAMAGES:
+                large.damages += 1
+                self._add(partial(self._copy_segment, large, index), [large.copy.target], first=True)
+                return
             large.failed = True
             raise
         self.progress.sent += len(data)
