@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, translate
 from aws_runas.errors import AwsRunasError, TargetError
 
@@ -116,86 +117,90 @@ def _first(finders: tuple[Finder, ...], access: Access, identifier: str, part: s
 
 def _rds_instance(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
     with translate("rds", "DescribeDBInstances", TargetError):
-        reply = access.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
-    for instance in reply.get("DBInstances", []):
-        endpoint = instance.get("Endpoint", {})
-        if endpoint.get("Address"):
-            vpc_id = instance.get("DBSubnetGroup", {}).get("VpcId", "")
-            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), vpc_id, _rds_groups(instance))
+        answer = access.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+        for instance in reply.mappings(answer, "DBInstances"):
+            endpoint = reply.mapping(instance, "Endpoint")
+            if host := reply.text(endpoint, "Address", ""):
+                vpc_id = reply.text(reply.mapping(instance, "DBSubnetGroup"), "VpcId", "")
+                return DatabaseEndpoint(host, reply.number(endpoint, "Port"), vpc_id, _rds_groups(instance))
     return None
 
 
 def _rds_cluster(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
     with translate("rds", "DescribeDBClusters", TargetError):
-        reply = access.client("rds").describe_db_clusters(DBClusterIdentifier=identifier)
-    for cluster in reply.get("DBClusters", []):
-        host = _cluster_host(cluster, part)
-        if host:
-            vpc_id = _rds_vpc(access, cluster.get("DBSubnetGroup", ""))
-            return DatabaseEndpoint(host, int(cluster["Port"]), vpc_id, _rds_groups(cluster))
+        answer = access.client("rds").describe_db_clusters(DBClusterIdentifier=identifier)
+        for cluster in reply.mappings(answer, "DBClusters"):
+            if host := _cluster_host(cluster, part):
+                vpc_id = _rds_vpc(access, reply.text(cluster, "DBSubnetGroup", ""))
+                return DatabaseEndpoint(host, reply.number(cluster, "Port"), vpc_id, _rds_groups(cluster))
     return None
 
 
 def _cluster_host(cluster: Mapping[str, Any], part: str) -> str:
     if part == READER:
-        return str(cluster.get("ReaderEndpoint", ""))
+        return reply.text(cluster, "ReaderEndpoint", "")
     if not part:
-        return str(cluster.get("Endpoint", ""))
-    hosts = [str(host) for host in cluster.get("CustomEndpoints", [])]
+        return reply.text(cluster, "Endpoint", "")
+    hosts = reply.texts(cluster, "CustomEndpoints")
     return next((host for host in hosts if host.partition(".")[0] == part), "")
 
 
 def _rds_proxy(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
     with translate("rds", "DescribeDBProxies", TargetError):
-        reply = access.client("rds").describe_db_proxies(DBProxyName=identifier)
-    for proxy in reply.get("DBProxies", []):
-        port = PROXY_PORTS.get(proxy.get("EngineFamily", ""))
-        if proxy.get("Endpoint") and port:
-            groups = tuple(proxy.get("VpcSecurityGroupIds", []))
-            return DatabaseEndpoint(proxy["Endpoint"], port, proxy.get("VpcId", ""), groups)
+        answer = access.client("rds").describe_db_proxies(DBProxyName=identifier)
+        for proxy in reply.mappings(answer, "DBProxies"):
+            host, port = reply.text(proxy, "Endpoint", ""), PROXY_PORTS.get(reply.text(proxy, "EngineFamily", ""))
+            if host and port:
+                groups = tuple(reply.texts(proxy, "VpcSecurityGroupIds"))
+                return DatabaseEndpoint(host, port, reply.text(proxy, "VpcId", ""), groups)
     return None
 
 
 def _replication_group(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
     with translate("elasticache", "DescribeReplicationGroups", TargetError):
-        reply = access.client("elasticache").describe_replication_groups(ReplicationGroupId=identifier)
-    for group in reply.get("ReplicationGroups", []):
-        nodes = group.get("NodeGroups", [])
-        name = "ReaderEndpoint" if part == READER else "PrimaryEndpoint"
-        endpoint = (nodes[0].get(name) if nodes else None) or group.get("ConfigurationEndpoint")
-        if endpoint and endpoint.get("Address"):
-            members = group.get("MemberClusters", [])
-            vpc_id, groups = _cache_network(access, members[0]) if members else ("", ())
-            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), vpc_id, groups)
+        answer = access.client("elasticache").describe_replication_groups(ReplicationGroupId=identifier)
+        for group in reply.mappings(answer, "ReplicationGroups"):
+            nodes = reply.mappings(group, "NodeGroups")
+            name = "ReaderEndpoint" if part == READER else "PrimaryEndpoint"
+            endpoint = (reply.mapping(nodes[0], name) if nodes else None) or reply.mapping(
+                group, "ConfigurationEndpoint"
+            )
+            if host := reply.text(endpoint, "Address", ""):
+                members = reply.texts(group, "MemberClusters")
+                vpc_id, groups = _cache_network(access, members[0]) if members else ("", ())
+                return DatabaseEndpoint(host, reply.number(endpoint, "Port"), vpc_id, groups)
     return None
 
 
 def _cache_node(access: Access, identifier: str, _part: str) -> DatabaseEndpoint | None:
     cluster = _cache_cluster(access, identifier)
-    nodes = cluster.get("CacheNodes", [])
-    endpoint = cluster.get("ConfigurationEndpoint") or (nodes[0].get("Endpoint") if nodes else None)
-    if not endpoint or not endpoint.get("Address"):
-        return None
-    return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), *_network_of(access, cluster))
+    with translate("elasticache", "DescribeCacheClusters", TargetError):
+        nodes = reply.mappings(cluster, "CacheNodes")
+        first = reply.mapping(nodes[0], "Endpoint") if nodes else {}
+        endpoint = reply.mapping(cluster, "ConfigurationEndpoint") or first
+        host = reply.text(endpoint, "Address", "")
+        if not host:
+            return None
+        return DatabaseEndpoint(host, reply.number(endpoint, "Port"), *_network_of(access, cluster))
 
 
 def _serverless_cache(access: Access, identifier: str, part: str) -> DatabaseEndpoint | None:
     with translate("elasticache", "DescribeServerlessCaches", TargetError):
-        reply = access.client("elasticache").describe_serverless_caches(ServerlessCacheName=identifier)
-    for cache in reply.get("ServerlessCaches", []):
-        endpoint = cache.get("ReaderEndpoint" if part == READER else "Endpoint")
-        if endpoint and endpoint.get("Address"):
-            subnets = cache.get("SubnetIds", [])
-            groups = tuple(cache.get("SecurityGroupIds", []))
-            return DatabaseEndpoint(endpoint["Address"], int(endpoint["Port"]), _subnet_vpc(access, subnets), groups)
+        answer = access.client("elasticache").describe_serverless_caches(ServerlessCacheName=identifier)
+        for cache in reply.mappings(answer, "ServerlessCaches"):
+            endpoint = reply.mapping(cache, "ReaderEndpoint" if part == READER else "Endpoint")
+            if host := reply.text(endpoint, "Address", ""):
+                vpc_id = _subnet_vpc(access, reply.texts(cache, "SubnetIds"))
+                groups = tuple(reply.texts(cache, "SecurityGroupIds"))
+                return DatabaseEndpoint(host, reply.number(endpoint, "Port"), vpc_id, groups)
     return None
 
 
 def _cache_cluster(access: Access, identifier: str) -> Mapping[str, Any]:
     with translate("elasticache", "DescribeCacheClusters", TargetError):
-        reply = access.client("elasticache").describe_cache_clusters(CacheClusterId=identifier, ShowCacheNodeInfo=True)
-    clusters: list[Mapping[str, Any]] = reply.get("CacheClusters", [])
-    return clusters[0] if clusters else {}
+        answer = access.client("elasticache").describe_cache_clusters(CacheClusterId=identifier, ShowCacheNodeInfo=True)
+        clusters = reply.mappings(answer, "CacheClusters")
+        return clusters[0] if clusters else {}
 
 
 def _cache_network(access: Access, member: str) -> tuple[str, tuple[str, ...]]:
@@ -207,21 +212,26 @@ def _cache_network(access: Access, member: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _network_of(access: Access, cluster: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    groups = tuple(group["SecurityGroupId"] for group in cluster.get("SecurityGroups", []))
-    name = cluster.get("CacheSubnetGroupName", "")
+    with translate("elasticache", "DescribeCacheClusters", TargetError):
+        groups = tuple(reply.text(group, "SecurityGroupId") for group in reply.mappings(cluster, "SecurityGroups"))
+        name = reply.text(cluster, "CacheSubnetGroupName", "")
     if not name:
         return "", groups
     try:
         with translate("elasticache", "DescribeCacheSubnetGroups", TargetError):
-            reply = access.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=name)
+            answer = access.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=name)
+            return _first_vpc(answer, "CacheSubnetGroups"), groups
     except AwsRunasError:
         return "", groups
-    subnet_groups = reply.get("CacheSubnetGroups", [])
-    return (str(subnet_groups[0].get("VpcId", "")) if subnet_groups else ""), groups
+
+
+def _first_vpc(answer: Mapping[str, Any], container: str) -> str:
+    found = reply.mappings(answer, container)
+    return reply.text(found[0], "VpcId", "") if found else ""
 
 
 def _rds_groups(description: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(group["VpcSecurityGroupId"] for group in description.get("VpcSecurityGroups", []))
+    return tuple(reply.text(group, "VpcSecurityGroupId") for group in reply.mappings(description, "VpcSecurityGroups"))
 
 
 def _rds_vpc(access: Access, subnet_group: str) -> str:
@@ -230,11 +240,10 @@ def _rds_vpc(access: Access, subnet_group: str) -> str:
         return ""
     try:
         with translate("rds", "DescribeDBSubnetGroups", TargetError):
-            reply = access.client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)
+            answer = access.client("rds").describe_db_subnet_groups(DBSubnetGroupName=subnet_group)
+            return _first_vpc(answer, "DBSubnetGroups")
     except AwsRunasError:
         return ""
-    groups = reply.get("DBSubnetGroups", [])
-    return str(groups[0].get("VpcId", "")) if groups else ""
 
 
 def _subnet_vpc(access: Access, subnets: list[str]) -> str:
@@ -243,17 +252,15 @@ def _subnet_vpc(access: Access, subnets: list[str]) -> str:
         return ""
     try:
         with translate("ec2", "DescribeSubnets", TargetError):
-            reply = access.client("ec2").describe_subnets(SubnetIds=subnets[:1])
+            return _first_vpc(access.client("ec2").describe_subnets(SubnetIds=subnets[:1]), "Subnets")
     except AwsRunasError:
         return ""
-    found = reply.get("Subnets", [])
-    return str(found[0].get("VpcId", "")) if found else ""
 
 
 def _names(access: Access, service: str, operation: str, container: str, key: str) -> list[str]:
     try:
         with translate(service, operation, TargetError):
             pages = access.client(service).get_paginator(operation).paginate()
-            return [str(entry[key]) for page in pages for entry in page.get(container, [])]
+            return [reply.text(entry, key) for page in pages for entry in reply.mappings(page, container)]
     except AwsRunasError:
         return []

@@ -7,6 +7,7 @@ only: a field may be missing, null, or of another type.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -27,6 +28,37 @@ def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
     if value is None:
         value = default
     if not isinstance(value, str):
+        raise ReplyError(key)
+    return value
+
+
+def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """Return a field that is a whole number.
+
+    Args:
+        reply: or a structure in it.
+        key: name of the field.
+        default: where the field is missing or null; None if the field must be there.
+
+    Raises:
+        ReplyError: it is missing, or no whole number.
+    """
+    value = reply.get(key)
+    if value is None:
+        value = default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ReplyError(key)
+    return value
+
+
+def moment(reply: Mapping[str, Any], key: str) -> datetime | None:
+    """Return a field that is a time, None where it is missing or null.
+
+    Raises:
+        ReplyError: it is no time.
+    """
+    value = reply.get(key)
+    if value is not None and not isinstance(value, datetime):
         raise ReplyError(key)
     return value
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.errors import SessionError, TargetError
 
@@ -63,14 +64,14 @@ def list_nodes(access: Access) -> list[NodeInformation]:
     with translate("ssm", "DescribeInstanceInformation", TargetError):
         pages = access.client("ssm").get_paginator("describe_instance_information")
         for page in pages.paginate(PaginationConfig={"PageSize": PAGE}):
-            for row in page.get("InstanceInformationList", []):
-                instance_id = str(row.get("InstanceId", ""))
+            for row in reply.mappings(page, "InstanceInformationList"):
+                instance_id = reply.text(row, "InstanceId", "")
                 nodes[instance_id] = NodeInformation(
                     instance_id,
                     row.get("PingStatus") == "Online",
-                    str(row.get("PlatformType", "")),
-                    str(row.get("Name") or row.get("ComputerName") or ""),
-                    str(row.get("AgentVersion", "")),
+                    reply.text(row, "PlatformType", ""),
+                    reply.text(row, "Name", "") or reply.text(row, "ComputerName", ""),
+                    reply.text(row, "AgentVersion", ""),
                 )
     return [nodes[instance_id] for instance_id in sorted(nodes)]
 
@@ -83,10 +84,10 @@ def list_tags(access: Access, instance_ids: Sequence[str] = ()) -> dict[str, dic
     with translate("ec2", "DescribeInstances", TargetError):
         pages = access.client("ec2").get_paginator("describe_instances")
         for page in pages.paginate(Filters=filters, PaginationConfig={"PageSize": 1000}):
-            for reservation in page.get("Reservations", []):
-                for row in reservation.get("Instances", []):
-                    tags[str(row.get("InstanceId", ""))] = {
-                        str(tag.get("Key", "")): str(tag.get("Value", "")) for tag in row.get("Tags", [])
+            for reservation in reply.mappings(page, "Reservations"):
+                for row in reply.mappings(reservation, "Instances"):
+                    tags[reply.text(row, "InstanceId", "")] = {
+                        reply.text(tag, "Key", ""): reply.text(tag, "Value", "") for tag in reply.mappings(row, "Tags")
                     }
     return tags
 
@@ -101,8 +102,8 @@ def group_members(access: Access, group: str) -> frozenset[str]:
     with translate("resource-groups", "ListGroupResources", TargetError):
         pages = access.client("resource-groups").get_paginator("list_group_resources")
         for page in pages.paginate(Group=group):
-            for row in page.get("Resources", []) or page.get("ResourceIdentifiers", []):
-                arn = str((row.get("Identifier") or row).get("ResourceArn", ""))
+            for row in reply.mappings(page, "Resources") or reply.mappings(page, "ResourceIdentifiers"):
+                arn = reply.text(reply.mapping(row, "Identifier") or row, "ResourceArn", "")
                 if ":instance/" in arn or ":managed-instance/" in arn:
                     ids.add(arn.rpartition("/")[2])
     return frozenset(ids)
@@ -139,7 +140,7 @@ def send_command(
             "CloudWatchOutputEnabled": True,
         }
     with translate("ssm", "SendCommand", SessionError):
-        reply = access.client("ssm").send_command(
+        answer = access.client("ssm").send_command(
             InstanceIds=list(instance_ids),
             DocumentName=document,
             Parameters={name: list(values) for name, values in parameters.items()},
@@ -149,7 +150,7 @@ def send_command(
             Comment=comment[:100],
             **extra,
         )
-        return str(reply["Command"]["CommandId"])
+        return reply.text(reply.mapping(answer, "Command"), "CommandId")
 
 
 def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
@@ -160,12 +161,12 @@ def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
     """
     rows = []
     with translate("ssm", "ListCommandInvocations", SessionError):
-        client, token = access.client("ssm"), None
+        client, token = access.client("ssm"), ""
         while True:
             more: dict[str, str] = {"NextToken": token} if token else {}
             page = client.list_command_invocations(CommandId=command_id, Details=True, MaxResults=PAGE, **more)
-            rows += [_invocation(row) for row in page.get("CommandInvocations", [])]
-            token = page.get("NextToken")
+            rows += [_invocation(row) for row in reply.mappings(page, "CommandInvocations")]
+            token = reply.text(page, "NextToken", "")
             if not token:
                 return rows
 
@@ -178,13 +179,13 @@ def get_invocation(access: Access, command_id: str, instance_id: str) -> Invocat
     """
     with translate("ssm", "GetCommandInvocation", SessionError):
         row = access.client("ssm").get_command_invocation(CommandId=command_id, InstanceId=instance_id)
-    return InvocationReply(
-        instance_id,
-        str(row.get("StatusDetails") or row.get("Status", "")),
-        str(row.get("StandardOutputContent", "")),
-        str(row.get("StandardErrorContent", "")),
-        int(row.get("ResponseCode", -1)),
-    )
+        return InvocationReply(
+            instance_id,
+            reply.text(row, "StatusDetails", "") or reply.text(row, "Status", ""),
+            reply.text(row, "StandardOutputContent", ""),
+            reply.text(row, "StandardErrorContent", ""),
+            reply.number(row, "ResponseCode", -1),
+        )
 
 
 def cancel_command(access: Access, command_id: str) -> None:
@@ -198,12 +199,11 @@ def cancel_command(access: Access, command_id: str) -> None:
 
 
 def _invocation(row: Mapping[str, Any]) -> InvocationReply:
-    plugins = row.get("CommandPlugins") or [{}]
-    plugin = plugins[-1]
+    plugin = (reply.mappings(row, "CommandPlugins") or [{}])[-1]
     return InvocationReply(
-        str(row.get("InstanceId", "")),
-        str(row.get("StatusDetails") or row.get("Status", "")),
-        str(plugin.get("Output", "")),
+        reply.text(row, "InstanceId", ""),
+        reply.text(row, "StatusDetails", "") or reply.text(row, "Status", ""),
+        reply.text(plugin, "Output", ""),
         "",
-        int(plugin.get("ResponseCode", -1)),
+        reply.number(plugin, "ResponseCode", -1),
     )

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.errors import TargetError
 
@@ -22,13 +23,13 @@ def groups_of_instance(access: Access, instance_id: str) -> tuple[tuple[str, ...
     Source: AWS API reference, ec2 DescribeInstances.
     """
     with translate("ec2", "DescribeInstances", TargetError):
-        reply = access.client("ec2").describe_instances(InstanceIds=[instance_id])
-    groups: list[str] = []
-    addresses: list[str] = []
-    for reservation in reply.get("Reservations", []):
-        for instance in reservation.get("Instances", []):
-            groups += [group["GroupId"] for group in instance.get("SecurityGroups", [])]
-            addresses += [address for address in [instance.get("PrivateIpAddress")] if address]
+        answer = access.client("ec2").describe_instances(InstanceIds=[instance_id])
+        groups: list[str] = []
+        addresses: list[str] = []
+        for reservation in reply.mappings(answer, "Reservations"):
+            for instance in reply.mappings(reservation, "Instances"):
+                groups += [reply.text(group, "GroupId") for group in reply.mappings(instance, "SecurityGroups")]
+                addresses += [address for address in [reply.text(instance, "PrivateIpAddress", "")] if address]
     return tuple(dict.fromkeys(groups)), tuple(addresses)
 
 
@@ -53,24 +54,31 @@ def admits(
     Source: AWS API reference, ec2 DescribeSecurityGroups.
     """
     with translate("ec2", "DescribeSecurityGroups", TargetError):
-        reply = access.client("ec2").describe_security_groups(GroupIds=list(groups))
-    return any(
-        _rule_admits(rule, port, from_groups, from_addresses)
-        for group in reply.get("SecurityGroups", [])
-        for rule in group.get("IpPermissions", [])
-    )
+        answer = access.client("ec2").describe_security_groups(GroupIds=list(groups))
+        return any(
+            _rule_admits(rule, port, from_groups, from_addresses)
+            for group in reply.mappings(answer, "SecurityGroups")
+            for rule in reply.mappings(group, "IpPermissions")
+        )
 
 
 def _rule_admits(rule: Mapping[str, Any], port: int, groups: Sequence[str], addresses: Sequence[str]) -> bool:
-    if rule.get("IpProtocol") not in ("-1", "tcp", "6"):
+    protocol = reply.text(rule, "IpProtocol", "")
+    if protocol not in ("-1", "tcp", "6"):
         return False
-    if rule.get("IpProtocol") != "-1" and not rule.get("FromPort", 0) <= port <= rule.get("ToPort", 65535):
+    if protocol != "-1" and not reply.number(rule, "FromPort", 0) <= port <= reply.number(rule, "ToPort", 65535):
         return False
-    if rule.get("PrefixListIds"):
+    if reply.mappings(rule, "PrefixListIds"):
         return True
-    if any(pair.get("GroupId") in groups for pair in rule.get("UserIdGroupPairs", [])):
+    if any(reply.text(pair, "GroupId", "") in groups for pair in reply.mappings(rule, "UserIdGroupPairs")):
         return True
-    ranges = [entry.get("CidrIp") for entry in rule.get("IpRanges", [])]
-    ranges += [entry.get("CidrIpv6") for entry in rule.get("Ipv6Ranges", [])]
-    networks = [ipaddress.ip_network(text, strict=False) for text in ranges if text]
-    return any(ipaddress.ip_address(address) in network for address in addresses for network in networks)
+    ranges = [reply.text(entry, "CidrIp", "") for entry in reply.mappings(rule, "IpRanges")]
+    ranges += [reply.text(entry, "CidrIpv6", "") for entry in reply.mappings(rule, "Ipv6Ranges")]
+    return any(_is_in(address, network) for address in addresses for network in ranges if network)
+
+
+def _is_in(address: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        raise reply.ReplyError("CidrIp") from None

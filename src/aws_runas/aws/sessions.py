@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.errors import SessionError
 
@@ -67,7 +68,7 @@ def list_sessions(
     with translate("ssm", "DescribeSessions", SessionError):
         pages = access.client("ssm").get_paginator("describe_sessions")
         for page in pages.paginate(**request, PaginationConfig={"PageSize": PAGE_SIZE}):
-            for entry in page.get("Sessions", []):
+            for entry in reply.mappings(page, "Sessions"):
                 yield _session(entry)
 
 
@@ -90,14 +91,14 @@ def format_time(moment: datetime) -> str:
 
 def _session(entry: Mapping[str, Any]) -> ListedSession:
     return ListedSession(
-        session_id=str(entry.get("SessionId", "")),
-        target=str(entry.get("Target", "")),
-        status=str(entry.get("Status", "")),
-        owner=str(entry.get("Owner", "")),
-        started=entry.get("StartDate"),
-        ended=entry.get("EndDate"),
-        document=str(entry.get("DocumentName", "")),
-        reason=str(entry.get("Reason", "")),
-        max_duration=str(entry.get("MaxSessionDuration", "")),
-        access_type=str(entry.get("AccessType", "")),
+        session_id=reply.text(entry, "SessionId", ""),
+        target=reply.text(entry, "Target", ""),
+        status=reply.text(entry, "Status", ""),
+        owner=reply.text(entry, "Owner", ""),
+        started=reply.moment(entry, "StartDate"),
+        ended=reply.moment(entry, "EndDate"),
+        document=reply.text(entry, "DocumentName", ""),
+        reason=reply.text(entry, "Reason", ""),
+        max_duration=reply.text(entry, "MaxSessionDuration", ""),
+        access_type=reply.text(entry, "AccessType", ""),
     )

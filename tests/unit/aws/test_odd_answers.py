@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aws_runas.aws import caller, ec2, ecr, ecs, resolvers, ssm, sts
+from aws_runas.aws import caller, databases, ec2, ecr, ecs, resolvers, run_command, security_groups, ssm, sts
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.iam import Holder, Iam
+from aws_runas.aws.sessions import list_sessions
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Profile, ResolverSource, Role, Setting
 from aws_runas.config.resolve import load_files, resolve
@@ -29,6 +30,69 @@ from aws_runas.ssm.kms import generate_data_key
 from tests.support.sts_server import Sts, running_sts, write_home
 
 NOW = 1_800_000_000.0
+NESTED = [
+    "DBInstances",
+    "DBInstanceIdentifier",
+    "Endpoint",
+    "Address",
+    "Port",
+    "DBSubnetGroup",
+    "VpcId",
+    "VpcSecurityGroups",
+    "VpcSecurityGroupId",
+    "DBClusters",
+    "ReaderEndpoint",
+    "CustomEndpoints",
+    "DBProxies",
+    "EngineFamily",
+    "VpcSecurityGroupIds",
+    "ReplicationGroups",
+    "NodeGroups",
+    "PrimaryEndpoint",
+    "ConfigurationEndpoint",
+    "MemberClusters",
+    "CacheClusters",
+    "CacheNodes",
+    "ServerlessCaches",
+    "SubnetIds",
+    "SecurityGroupIds",
+    "SecurityGroups",
+    "SecurityGroupId",
+    "CacheSubnetGroupName",
+    "CacheSubnetGroups",
+    "DBSubnetGroups",
+    "Subnets",
+    "PlatformType",
+    "ComputerName",
+    "AgentVersion",
+    "Resources",
+    "ResourceIdentifiers",
+    "Identifier",
+    "ResourceArn",
+    "Command",
+    "CommandId",
+    "CommandInvocations",
+    "NextToken",
+    "CommandPlugins",
+    "ResponseCode",
+    "Output",
+    "StatusDetails",
+    "StandardOutputContent",
+    "GroupId",
+    "PrivateIpAddress",
+    "IpPermissions",
+    "IpProtocol",
+    "FromPort",
+    "ToPort",
+    "PrefixListIds",
+    "UserIdGroupPairs",
+    "IpRanges",
+    "CidrIp",
+    "Ipv6Ranges",
+    "CidrIpv6",
+    "StartDate",
+    "EndDate",
+]
 KEYS = st.sampled_from(
     [
         "Version",
@@ -101,6 +165,7 @@ KEYS = st.sampled_from(
         "expiresAt",
         "Code",
         "Message",
+        *NESTED,
     ]
 )
 TEXTS = st.sampled_from(
@@ -239,6 +304,22 @@ CALLS: dict[str, Callable[[Access], object]] = {
     "GetPolicyVersion": lambda access: Iam(access).version_document("arn", "v1"),
     "ListMFADevices": lambda access: Iam(access).mfa_devices(None),
     "ListAccountAliases": lambda access: Iam(access).account_alias(),
+    "DescribeDBInstances and the like": lambda access: databases.find_rds(access, "orders"),
+    "DescribeDBClusters": lambda access: databases.find_rds(access, "orders", "reader"),
+    "DescribeReplicationGroups and the like": lambda access: databases.find_cache(access, "sessions"),
+    "DescribeServerlessCaches": lambda access: databases.find_cache(access, "sessions", "reader"),
+    "all databases": lambda access: [*databases.list_rds(access), *databases.list_caches(access)],
+    "DescribeInstanceInformation, all": run_command.list_nodes,
+    "DescribeInstances, tags": run_command.list_tags,
+    "ListGroupResources": lambda access: run_command.group_members(access, "web"),
+    "SendCommand": lambda access: run_command.send_command(
+        access, ["i-1"], document="d", parameters={}, delivery=30, max_errors=0, comment=""
+    ),
+    "ListCommandInvocations": lambda access: run_command.list_invocations(access, "c-1"),
+    "GetCommandInvocation": lambda access: run_command.get_invocation(access, "c-1", "i-1"),
+    "DescribeInstances, groups": lambda access: security_groups.groups_of_instance(access, "i-1"),
+    "DescribeSecurityGroups": lambda access: security_groups.admits(access, ["sg-1"], 5432, ["sg-2"], ["10.0.0.1"]),
+    "DescribeSessions, all": lambda access: list(list_sessions(access)),
 }
 
 
@@ -247,6 +328,133 @@ CALLS: dict[str, Callable[[Access], object]] = {
 @given(reply=MAPPINGS)
 def test_a_reply_is_understood_or_an_error(profile: Profile, call: str, reply: dict[str, Any]) -> None:
     answer_or_error(lambda: CALLS[call](Asked(profile, reply)))
+
+
+# A reply of every call below at once, as AWS would fill it; each field in turn is another JSON value.
+FILLED: dict[str, Any] = {
+    "DBInstances": [
+        {
+            "DBInstanceIdentifier": "orders",
+            "Endpoint": {"Address": "orders.rds", "Port": 5432},
+            "DBSubnetGroup": {"VpcId": "vpc-1"},
+            "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1"}],
+        }
+    ],
+    "DBClusters": [
+        {
+            "DBClusterIdentifier": "orders",
+            "Endpoint": "orders.rds",
+            "ReaderEndpoint": "orders-ro.rds",
+            "CustomEndpoints": ["custom.rds"],
+            "Port": 5432,
+            "DBSubnetGroup": "group",
+            "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1"}],
+        }
+    ],
+    "DBProxies": [
+        {
+            "DBProxyName": "p",
+            "EngineFamily": "MYSQL",
+            "Endpoint": "p",
+            "VpcId": "vpc-1",
+            "VpcSecurityGroupIds": ["sg-1"],
+        }
+    ],
+    "DBSubnetGroups": [{"VpcId": "vpc-1"}],
+    "ReplicationGroups": [
+        {
+            "ReplicationGroupId": "sessions",
+            "NodeGroups": [
+                {
+                    "PrimaryEndpoint": {"Address": "a", "Port": 6379},
+                    "ReaderEndpoint": {"Address": "b", "Port": 6379},
+                }
+            ],
+            "MemberClusters": ["sessions-1"],
+        }
+    ],
+    "CacheClusters": [
+        {
+            "CacheClusterId": "sessions-1",
+            "CacheNodes": [{"Endpoint": {"Address": "c", "Port": 11211}}],
+            "SecurityGroups": [{"SecurityGroupId": "sg-1"}],
+            "CacheSubnetGroupName": "group",
+        }
+    ],
+    "CacheSubnetGroups": [{"VpcId": "vpc-1"}],
+    "ServerlessCaches": [
+        {
+            "Endpoint": {"Address": "d", "Port": 6379},
+            "ReaderEndpoint": {"Address": "e", "Port": 6380},
+            "SubnetIds": ["subnet-1"],
+            "SecurityGroupIds": ["sg-1"],
+        }
+    ],
+    "Subnets": [{"VpcId": "vpc-1"}],
+    "InstanceInformationList": [{"InstanceId": "i-1", "PingStatus": "Online", "PlatformType": "Linux"}],
+    "Reservations": [
+        {
+            "Instances": [
+                {
+                    "InstanceId": "i-1",
+                    "Tags": [{"Key": "Name", "Value": "web"}],
+                    "SecurityGroups": [{"GroupId": "sg-2"}],
+                    "PrivateIpAddress": "10.0.0.1",
+                }
+            ]
+        }
+    ],
+    "Resources": [{"Identifier": {"ResourceArn": "arn:aws:ec2:r:1:instance/i-1"}}],
+    "Command": {"CommandId": "c-1"},
+    "CommandInvocations": [
+        {"InstanceId": "i-1", "StatusDetails": "Success", "CommandPlugins": [{"Output": "x", "ResponseCode": 0}]}
+    ],
+    "StatusDetails": "Success",
+    "StandardOutputContent": "x",
+    "StandardErrorContent": "",
+    "ResponseCode": 0,
+    "SecurityGroups": [
+        {
+            "IpPermissions": [
+                {
+                    "IpProtocol": "tcp",
+                    "FromPort": 5432,
+                    "ToPort": 5432,
+                    "PrefixListIds": [],
+                    "UserIdGroupPairs": [{"GroupId": "sg-9"}],
+                    "IpRanges": [{"CidrIp": "192.168.0.0/16"}],
+                    "Ipv6Ranges": [{"CidrIpv6": "fd00::/8"}],
+                }
+            ]
+        }
+    ],
+    "Sessions": [{"SessionId": "s-1", "Target": "i-1", "Status": "Connected"}],
+}
+
+
+def places(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the place of every field in a reply."""
+    if place:
+        yield place
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        yield from places(inner, (*place, key))
+
+
+def replaced(value: Any, place: tuple[str | int, ...], other: object) -> Any:
+    """Return the reply with another value at a place."""
+    if not place:
+        return other
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
+    copy[place[0]] = replaced(value[place[0]], place[1:], other)
+    return copy
+
+
+@pytest.mark.parametrize("call", list(CALLS)[-14:])
+def test_a_filled_reply_with_one_odd_field_is_understood_or_an_error(profile: Profile, call: str) -> None:
+    assert not isinstance(answer_or_error(lambda: CALLS[call](Asked(profile, FILLED))), AwsRunasError)
+    for place in places(FILLED):
+        for other in (None, 7, -1.5, True, "\ud800", "a\nb", [], ["x"], [None], {}, {"x": 1}):
+            answer_or_error(lambda: CALLS[call](Asked(profile, replaced(FILLED, place, other))))  # noqa: B023
 
 
 def test_a_reply_of_starting_a_session_without_its_id_is_an_error(profile: Profile) -> None:
