@@ -12,8 +12,10 @@ PYSSM := $(BIN)/pyssm
 PYTEST := $(BIN)/python -m pytest
 SITE_VENV := .venv-site
 SITE_STAMP := $(SITE_VENV)/.installed
+RELEASE_VENV := .venv-release
+RELEASE_STAMP := $(RELEASE_VENV)/.installed
 
-.PHONY: help install demo test interop check format lock sim fuzz bench docs site recordings clean
+.PHONY: help install demo test interop check format lock sim fuzz bench docs site recordings dist audit release clean
 
 help: ## list the tasks
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +36,7 @@ demo: install ## run the main job in the sandbox: credentials, a shell, a forwar
 test: install ## run the tests, those of interop left out; four at a time, because most of them wait
 	@$(PYTEST) -n 4 --dist loadgroup --ignore tests/interop
 
-interop: install $(PYSSM) $(SITE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
+interop: install $(PYSSM) $(SITE_STAMP) $(RELEASE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
 	@$(PYTEST) -n 2 --dist loadgroup tests/interop
 
 $(PYSSM): requirements/interop.txt
@@ -62,6 +64,11 @@ lock: ## resolve requirements/dev.in again into versions and hashes
 		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/dev.txt requirements/dev.in
 	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/site.txt requirements/site.in
+	@.venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--allow-unsafe --strip-extras --no-header --no-annotate -o requirements/release.txt requirements/release.in
+	@sed -E 's/ \\$$//; /^ +--hash/d' requirements/dev.txt > .venv-lock/constraints.txt # what is tested is what is bundled
+	@.venv-lock/bin/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--allow-unsafe --strip-extras --no-header --no-annotate -c .venv-lock/constraints.txt -o requirements/runtime.txt pyproject.toml
 	@rm -rf .venv-lock
 
 sim: install ## 1,000 seeds of a bad network in virtual time
@@ -93,5 +100,19 @@ recordings: install $(SITE_STAMP) ## record the terminal in the sandbox again, f
 	@$(BIN)/python -m release.recordings docs/images
 	@for cast in docs/images/*.cast; do $(SITE_VENV)/bin/termtosvg render $$cast $${cast%.cast}.svg -t gjm8; done
 
+$(RELEASE_STAMP): requirements/release.txt
+	@test -x $(RELEASE_VENV)/bin/python || $(PYTHON) -m venv $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+dist: install $(RELEASE_STAMP) ## build wheel, sdist, Debian package, bill of materials and SHA256SUMS in dist
+	@$(BIN)/python -m release.dist dist $(RELEASE_VENV)
+
+audit: $(RELEASE_STAMP) ## look for known vulnerabilities of what a package bundles; a warning where the index cannot be asked
+	@$(RELEASE_VENV)/bin/python -m release.audit requirements/runtime.txt
+
+release: install ## tag this commit with the version of the package; push the tag yourself
+	@$(BIN)/python -m release.tag
+
 clean: ## remove what the tasks above made
-	@rm -rf $(VENV) $(SITE_VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage
+	@rm -rf $(VENV) $(SITE_VENV) $(RELEASE_VENV) .venv-lock .bench-venv build dist .mypy_cache .ruff_cache .hypothesis .pytest_cache .coverage

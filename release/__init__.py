@@ -1,1 +1,1 @@
-"""What a release needs beside the package: the documentation site, its charts, and the recordings of the terminal."""
+"""What a release needs beside the package: files to publish, tag, audit; the documentation site, charts, recordings."""

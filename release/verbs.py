@@ -11,6 +11,8 @@ from aws_runas.fast.names import COMMANDS
 
 # Verb -> how-to page, where the name of the page is another one.
 HOW_TO = {
+    "token": "kubernetes",
+    "ecr": "containers",
     "exec": "run-programs",
     "list": "roles-and-identity",
     "whoami": "roles-and-identity",

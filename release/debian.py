@@ -1,0 +1,131 @@
+"""A Debian package of the program with everything that it imports, made by dpkg-deb.
+
+Debian 12 has botocore 1.29 and websockets 10, too old for aws-runas. So the package brings its own in
+/usr/lib/aws-runas, which no other program sees. Compiled modules tie it to an architecture and a version of Python.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_runas import __version__
+
+ROOT = Path(__file__).parents[1]
+NAME = "aws-runas"
+PROGRAMS = {"aws-runas": "aws_runas.__main__", "docker-credential-aws-runas": "aws_runas.credential_helper"}
+COMPLETIONS = {
+    "bash": "usr/share/bash-completion/completions/aws-runas",
+    "zsh": "usr/share/zsh/vendor-completions/_aws-runas",
+    "fish": "usr/share/fish/vendor_completions.d/aws-runas.fish",
+}
+DESCRIPTION = """\
+run programs and open SSM sessions with AWS profiles
+ aws-runas turns an AWS profile or role ARN into short-lived credentials, runs
+ a program with them or serves them, and opens shells and forwards to instances
+ through AWS Systems Manager.
+"""
+# The library is beside the program, wherever the package is unpacked. Where we start another process of ours, we use
+# sys.executable, so it names an interpreter that has the library.
+LAUNCHER = """\
+#!/usr/bin/python3 -Es
+import os
+import sys
+
+home = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "lib", "aws-runas")
+sys.path.insert(0, os.path.join(home, "lib", "{python}", "site-packages"))
+sys.executable = os.path.join(home, "bin", "python3")
+from {module} import main
+
+sys.exit(main())
+"""
+SETTINGS = "home = /usr/bin\ninclude-system-site-packages = false\n"  # of pyvenv.cfg
+
+
+def build_package(environment: Path, directory: Path) -> Path:
+    """Build the package of an environment.
+
+    Args:
+        environment: virtual environment with the program and what it imports, and nothing else.
+        directory: where the package goes.
+
+    Returns:
+        Its path.
+    """
+    tree = ROOT / "build" / "debian"
+    shutil.rmtree(tree, ignore_errors=True)
+    (library,) = environment.glob("lib/python3*/site-packages")
+    python = library.parent.name
+    home = tree / "usr/lib/aws-runas"
+    shutil.copytree(library, home / "lib" / python / "site-packages", ignore=shutil.ignore_patterns("direct_url.json"))
+    _write(home / "pyvenv.cfg", SETTINGS.encode())
+    (home / "bin").mkdir()
+    (home / "bin/python3").symlink_to("/usr/bin/python3")
+    for name, module in PROGRAMS.items():
+        _write(tree / "usr/bin" / name, LAUNCHER.format(module=module, python=python).encode())
+    program = str(environment / "bin" / "aws-runas")
+    _write(tree / "usr/share/man/man1/aws-runas.1.gz", _compressed(_output(program, "--help-man")))
+    for shell, path in COMPLETIONS.items():
+        _write(tree / path, _output(program, "completion", shell))
+    documents = tree / "usr/share/doc/aws-runas"
+    _write(documents / "copyright", (ROOT / "LICENSE").read_bytes())
+    _write(documents / "changelog.gz", _compressed((ROOT / "CHANGELOG.md").read_bytes()))
+    package = directory / f"{NAME}_{version()}_{architecture()}.deb"
+    _write(tree / "DEBIAN/control", control(tree).encode())
+    for entry in (tree, *tree.rglob("*")):
+        if not entry.is_symlink():
+            entry.chmod(0o755 if entry.is_dir() or entry.parent == tree / "usr/bin" else 0o644)
+    # gzip: most of the package is compressed already (botocore's models)
+    words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(package)]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return package
+
+
+def version() -> str:
+    """Return the version in Debian's order, where a pre-release comes before the release."""
+    text = __version__
+    for mark in ("a", "b", "rc", ".dev"):
+        text = text.replace(mark, "~" + mark.lstrip("."), 1) if mark in text else text
+    return text
+
+
+def architecture() -> str:
+    """Return Debian's name of this kind of machine."""
+    return _output("dpkg", "--print-architecture").decode().strip()
+
+
+def control(tree: Path) -> str:
+    """Return the control file."""
+    major, minor = sys.version_info[:2]
+    size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file()) // 1024
+    fields: Mapping[str, object] = {
+        "Package": NAME,
+        "Version": version(),
+        "Architecture": architecture(),
+        "Maintainer": "The aws-runas maintainers <maintainers@aws-runas.invalid>",
+        "Installed-Size": size,
+        "Depends": f"python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1})",
+        "Section": "utils",
+        "Priority": "optional",
+        "Description": DESCRIPTION.rstrip("\n"),
+    }
+    return "".join(f"{name}: {value}\n" for name, value in fields.items())
+
+
+def _output(*words: str) -> bytes:
+    home = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent"}
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, env=home).stdout
+
+
+def _compressed(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,80 @@
+"""What keeps a release from being tagged, and how the report of an audit is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from release.audit import read_report
+from release.tag import problem, tag
+
+from aws_runas import __version__
+
+READY = "# Changes\n\n## [4.0.0] - 2026-12-01\n\nFirst.\n"
+
+
+def git(root: Path, *words: str) -> str:
+    settings = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *settings, *words], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "-q")
+    for name, value in (("user.name", "t"), ("user.email", "t@example.com"), ("tag.gpgsign", "false")):
+        git(tmp_path, "config", name, value)
+    (tmp_path / "CHANGELOG.md").write_text(READY)
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "First")
+    return tmp_path
+
+
+def test_tag_has_the_version_and_a_second_one_is_refused(repository: Path) -> None:
+    assert tag(repository, "4.0.0") == "v4.0.0"
+    assert git(repository, "tag", "--points-at", "HEAD") == "v4.0.0\n"
+    with pytest.raises(SystemExit, match=r"v4\.0\.0 exists"):
+        tag(repository, "4.0.0")
+
+
+def test_uncommitted_change_is_not_tagged(repository: Path) -> None:
+    (repository / "new").write_text("x")
+    with pytest.raises(SystemExit, match="not committed"):
+        tag(repository, "4.0.0")
+    assert git(repository, "tag") == ""
+
+
+@pytest.mark.parametrize(
+    ("changelog", "reason"),
+    [
+        (READY, ""),
+        (READY.replace("2026-12-01", "unreleased"), "'unreleased'"),
+        (READY.replace("4.0.0", "4.0.1"), "no heading"),
+        (READY.replace("4.0.0", "4x0.0"), "no heading"),
+    ],
+)
+def test_changelog_must_name_version_and_date(changelog: str, reason: str) -> None:
+    found = problem("4.0.0", changelog, "", "v3.9.0\n")
+    assert reason in found if reason else found == ""
+
+
+def test_changelog_has_a_heading_for_this_version() -> None:
+    text = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "no heading" not in problem(__version__, text, "", "")
+
+
+def test_report_tells_vulnerable_from_unknown() -> None:
+    entry = {"id": "PYSEC-1", "fix_versions": ["2.0"]}
+    packages = [
+        {"name": "bad", "version": "1.0", "vulns": [entry, {"id": "GHSA-2", "fix_versions": []}]},
+        {"name": "good", "version": "1.0", "vulns": []},
+        {"name": "gone", "skip_reason": "not found"},
+    ]
+    report = read_report(json.dumps({"dependencies": packages}))
+    assert report == (["bad 1.0: PYSEC-1, fixed in 2.0", "bad 1.0: GHSA-2, fixed in no release"], ["gone: not found"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"dependencies": 1}', "Traceback"])
+def test_no_report_is_no_finding(text: str) -> None:
+    assert read_report(text) is None

@@ -1,0 +1,123 @@
+"""The files of a release, installed as their own tools install them: pip in a clean environment, and dpkg."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from release.debian import COMPLETIONS
+from release.dist import build
+
+from aws_runas import __version__
+from tests.support import requires
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".venv-release"
+TIMEOUT = 120.0  # seconds
+HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+pytestmark = [pytest.mark.xdist_group("packages"), pytest.mark.timeout(600)]  # pip downloads what a package bundles
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Build everything; return the directory with the files, and the clean environment."""
+    requires.program("dpkg-deb", package="dpkg")
+    if not (TOOLS / "bin" / "cyclonedx-py").exists():
+        requires.missing("needs the tools of a release; `make interop` installs them")
+    directory = tmp_path_factory.mktemp("dist")
+    return directory, build(directory, TOOLS)
+
+
+def run(*words: str, home: Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environ = {"HOME": str(home), "PATH": "/usr/bin:/bin", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    return subprocess.run(words, input=data, env=environ, capture_output=True, timeout=TIMEOUT, check=False)
+
+
+def smoke(programs: Path, home: Path) -> None:
+    """Use both programs as a newcomer would."""
+    (home / ".aws").mkdir(parents=True, exist_ok=True)
+    (home / ".aws" / "config").write_text("[profile p]\nregion = eu-west-1\n[runas-ecr]\n123456789012 = p\n")
+    (home / ".aws" / "credentials").write_text("[p]\naws_access_key_id = AKIAX\naws_secret_access_key = s\n")
+    command, helper = str(programs / "aws-runas"), str(programs / "docker-credential-aws-runas")
+    assert run(command, "-V", home=home).stdout == f"aws-runas {__version__}\n".encode()
+    assert run(command, "list", "profiles", home=home).stdout == b"p\n"
+    assert b"profile nobody" in run(command, "whoami", "nobody", home=home).stderr
+    assert json.loads(run(helper, "list", home=home).stdout) == {f"https://{HOST}": "AWS"}
+    asked = run(command, "whoami", "p", home=home)  # loads botocore, and finds nobody
+    assert asked.returncode == 4
+    assert b"cannot reach http://127.0.0.1:1" in asked.stderr
+
+
+def test_wheel_works_in_a_clean_environment(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    smoke(dist[1] / "bin", tmp_path)
+
+
+def test_sums_are_what_sha256sum_computes(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    directory = dist[0]
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=directory, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {line.partition(":")[0] for line in done.stdout.decode().splitlines()}
+    assert names == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
+    assert {name.rpartition(".")[2] for name in names} == {"whl", "gz", "deb", "json"}
+
+
+def test_bill_lists_what_is_installed(dist: tuple[Path, Path]) -> None:
+    (path,) = dist[0].glob("*.cdx.json")
+    bill = json.loads(path.read_text())
+    script = "import importlib.metadata as m; print(*(d.name.lower() + '==' + d.version for d in m.distributions()))"
+    python = str(dist[1] / "bin" / "python")
+    installed = set(subprocess.run([python, "-c", script], capture_output=True, check=True).stdout.decode().split())
+    listed = {f"{part['name'].lower()}=={part['version']}" for part in bill["components"]}
+    own = bill["metadata"]["component"]
+    assert listed | {f"{own['name']}=={own['version']}"} == installed
+    assert bill["bomFormat"] == "CycloneDX"
+
+
+def test_source_distribution_has_what_builds_the_package(dist: tuple[Path, Path]) -> None:
+    (path,) = dist[0].glob("*.tar.gz")
+    listed = subprocess.run(["tar", "-tzf", str(path)], capture_output=True, check=True).stdout.decode().splitlines()
+    names = {name.partition("/")[2] for name in listed}
+    assert {"pyproject.toml", "LICENSE", "src/aws_runas/__init__.py", "PKG-INFO"} <= names
+
+
+def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    (package,) = dist[0].glob("*.deb")
+    root = tmp_path / "root"
+    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "tmp"):
+        (root / folder).mkdir(parents=True)
+    for file in ("status", "available"):
+        (root / "var/lib/dpkg" / file).touch()
+    dpkg = ["dpkg", f"--root={root}", "--force-not-root", "--force-depends", "--log=/dev/null"]
+    environ = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    done = subprocess.run([*dpkg, "--install", str(package)], env=environ, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    status = subprocess.run(["dpkg", f"--root={root}", "--status", "aws-runas"], capture_output=True, check=True).stdout
+    assert f"Version: {__version__}".encode() in status
+    smoke(root / "usr/bin", tmp_path / "home")
+    python = root / "usr/lib/aws-runas/bin/python3"
+    missing = run(str(root / "usr/bin/aws-runas"), "sandbox", "true", home=tmp_path / "home")
+    assert str(python).encode() in missing.stderr  # what starts our own programs, such as tunnels
+    started = run(str(python), "-P", "-m", "aws_runas", "-V", home=tmp_path / "home")
+    assert started.stdout == f"aws-runas {__version__}\n".encode()
+    _check_manual(root / "usr/share/man/man1/aws-runas.1.gz")
+    for shell, path in COMPLETIONS.items():
+        program = requires.program(shell)
+        checked = subprocess.run([program, "-n", str(root / path)], capture_output=True, check=False)
+        assert checked.returncode == 0, checked.stderr.decode()
+        assert b"client" in (root / path).read_bytes()
+    assert not [
+        path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o022
+    ]
+
+
+def _check_manual(path: Path) -> None:
+    mandoc = requires.program("mandoc")
+    page = gzip.decompress(path.read_bytes())
+    shown = subprocess.run([mandoc, "-T", "utf8"], input=page, capture_output=True, check=True).stdout.decode()
+    assert "aws-runas" in shown
