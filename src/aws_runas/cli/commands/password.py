@@ -1,53 +1,127 @@
-"""``password``: change the console password of the IAM user behind a profile."""
+"""``password``: store an identity provider's password, or change the console password of an IAM user."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.questions import add_profile, profile_of
-from aws_runas.errors import CredentialsError
+from aws_runas.errors import CredentialsError, UsageError
 
-SUMMARY = "Change the console password of the profile's IAM user, typed on the terminal"
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+    from aws_runas.config.profile import FederatedSource
+
+SUMMARY = "Store the password of a SAML or OIDC profile, or change the console password of an IAM user"
 USAGE = "password [<profile>]"
+FLAGS_ANYWHERE = True
+EXAMPLES = (
+    ("aws-runas password corp", "Keep the password of the identity provider of profile corp in the keyring"),
+    ("aws-runas password --forget corp", "Remove it from there"),
+    ("aws-runas password dev", "Change the console password of the IAM user of profile dev"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Whose password."""
+    """Whose password.
+
+    Args:
+        word: the command word as typed.
+        forget: remove the stored password.
+        client_secret: the secret of the OIDC client instead of a person's password.
+    """
 
     flags: GlobalFlags
     profile: str | None
-    word: str = ""  # the command word as typed
+    word: str = ""
+    forget: bool = False
+    client_secret: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the positional; a password is never one, since others could read it in the list of processes."""
+    parser.add_argument("--forget", action="store_true", help="Remove the stored password from the keyring")
+    parser.add_argument(
+        "--client-secret", action="store_true", help="Store the client secret of an OIDC profile instead"
+    )
     add_profile(parser)
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
-    """Take the profile."""
-    return Options(flags, profile_of(namespace, flags), namespace.command_word)
+    """Take the profile and the flags."""
+    return Options(
+        flags, profile_of(namespace, flags), namespace.command_word, namespace.forget, namespace.client_secret
+    )
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Ask for the old password once and for the new one twice, and change it.
+    """Say which password it is, and ask for it on the terminal.
 
     Raises:
-        CredentialsError: no terminal, the two differ, or IAM refused.
+        CredentialsError: no terminal, the typed passwords differ, or IAM or the keyring refused.
+        UsageError: a flag does not fit the profile.
     """
+    from aws_runas.cli.access import open_access_for
+    from aws_runas.config.profile import FederatedSource
+
+    access = open_access_for(options.flags, options.profile, env)
+    if options.word in ("pwd", "passwd") and is_profile_set(env.environ) and not options.flags.quiet:
+        _say(f"note: to run the program {options.word}: aws-runas -- {options.word}", env)
+    if isinstance(access.profile.source, FederatedSource):
+        return _federated(access.profile.source, options, env)
+    if options.forget or options.client_secret:
+        flag = "--forget" if options.forget else "--client-secret"
+        raise UsageError(
+            f"{flag} goes with a SAML or OIDC profile; profile {access.profile.name} is none", code="flag-unsuitable"
+        )
+    return _change(access, env)
+
+
+def _federated(source: FederatedSource, options: Options, env: Environment) -> Result:
+    """Store or remove the password of an identity provider."""
+    from aws_runas.cli.keyring import forget_shortcuts, open_store_for
+    from aws_runas.cli.terminal.prompt import ask_line, ask_secret
+    from aws_runas.store.items import password_name, write_secret
+
+    if not source.url or (options.client_secret and not source.client_id):
+        what = "client secret" if options.client_secret else "address of an identity provider"
+        raise UsageError(f"profile {source.profile} has no {what}", code="flag-unsuitable")
+    store = open_store_for(env)
+    what = f"the {'client secret' if options.client_secret else 'password'} for {source.label}"
+    verb = f"removes {what} from" if options.forget else f"stores {what} in"
+    _say(f"this {verb} {store.label} (profile {source.profile}); it changes nothing at the identity provider", env)
+    user = f"client:{source.client_id}" if options.client_secret else source.login_name or ask_line("User name: ")
+    if not user:
+        raise CredentialsError("no user name was typed", code="password-mismatch", hint="set saml_username or use -U")
+    item = password_name(source.url, user)
+    if options.forget:
+        removed = store.remove(item)
+        forget_shortcuts(env)
+        text = f"removed {what} from {store.label}" if removed else f"{store.label} has none for {user}"
+        return Result(stderr=f"aws-runas: {text}\n")
+    secret = ask_secret(f"{'Client secret' if options.client_secret else 'Password'} of {user}: ")
+    if not secret or ask_secret("The same again: ") != secret:
+        raise CredentialsError("what was typed differs or is empty; nothing was stored", code="password-mismatch")
+    write_secret(store, item, secret)
+    forget_shortcuts(env)
+    return Result(stderr=f"aws-runas: {what} is in {store.label}, for {user}\n")
+
+
+def _change(access: Access, env: Environment) -> Result:
+    """Change the console password: the old one once, the new one twice."""
     from aws_runas.aws.caller import caller_identity
     from aws_runas.aws.iam import Iam
-    from aws_runas.cli.access import open_access_for
+    from aws_runas.cli.keyring import forget_shortcuts
     from aws_runas.cli.terminal.prompt import ask_secret
     from aws_runas.identity.roles import caller_of
 
-    access = open_access_for(options.flags, options.profile, env)
+    _say(f"this changes the console password at AWS of the IAM user of profile {access.profile.name}", env)
     caller = caller_of(caller_identity(access, user=True).arn)
     if caller.holder.kind != "user":
         raise CredentialsError(
@@ -55,12 +129,17 @@ def run(options: Options, env: Environment) -> Result:
             code="caller-not-a-user",
             hint="use a profile with the access keys of an IAM user",
         )
-    if options.word in ("pwd", "passwd") and is_profile_set(env.environ) and not options.flags.quiet:
-        env.stderr.write(f"aws-runas: note: to run the program {options.word}: aws-runas -- {options.word}\n")
-        env.stderr.flush()
     old = ask_secret(f"Current password of {caller.holder.name}: ")
     new = ask_secret("New password: ")
     if not new or ask_secret("New password again: ") != new:
         raise CredentialsError("the new passwords differ; nothing was changed", code="password-mismatch")
     Iam(access).change_password(old, new)
+    forget_shortcuts(env)
     return Result(stderr=f"aws-runas: the password of {caller.holder.name} is changed\n")
+
+
+def _say(line: str, env: Environment) -> None:
+    from aws_runas.redact import printable
+
+    env.stderr.write(f"aws-runas: {printable(line)}\n")
+    env.stderr.flush()
