@@ -134,6 +134,39 @@ def _tokens(environ: dict[str, str], rounds: int, home: str) -> None:
     )
 
 
+def _keyring(environ: dict[str, str], rounds: int, home: str) -> None:
+    """Keys in a keyring, the encrypted file: with a cached session it is not opened, without one it is."""
+    folder = Path(home) / "keyring"
+    folder.mkdir()
+    variables = environ | {"RUNAS_CACHE_DIR": str(folder / "cache"), "RUNAS_KEYRING": "file"}
+    for variable, name in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):
+        shutil.copy(environ[variable], folder / name)
+        variables[variable] = str(folder / name)
+    ours = [AWS_RUNAS, "-E", PROFILE, "true"]
+    opened = ["/usr/bin/env", "RUNAS_KEYRING_PASSPHRASE=passphrase"]
+    subprocess.run([*opened, AWS_RUNAS, "keys", "import", "my-profile-user"], env=variables, check=True, stderr=-3)
+    for _ in range(2):
+        _run([*opened, *ours], variables)
+        _run(ours, variables)
+
+    def forget() -> None:
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+
+    rows: list[Row] = [
+        ("`python -c pass`", [sys.executable, "-c", "pass"], _nothing),
+        ("`aws-runas -E profile true`, session cached", ours, _nothing),
+        ("the same, full path", ["/usr/bin/env", "AWSRUNAS_NO_FAST=1", *ours], _nothing),
+    ]
+    _table("Keys in a keyring", rows, variables, rounds, _run)
+    cold: list[Row] = [
+        ("keys in the credentials file", [*opened, AWS_RUNAS, "-E", PROFILE, "true"], forget),
+    ]
+    first = variables | {name: environ[name] for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    _table("Keys in a file, nothing cached", cold, first, max(5, rounds // 4), _run)
+    cold = [("keys in the keyring file", [*opened, AWS_RUNAS, "-E", PROFILE, "true"], forget)]
+    _table("Keys in a keyring, nothing cached", cold, variables, max(5, rounds // 4), _run)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -158,6 +191,7 @@ def main() -> None:
         ]
         _table("Cached credentials", rows, environ, options.rounds, _run)
         _tokens(environ, options.rounds, home)
+        _keyring(environ, options.rounds, home)
         if not options.no_peers:
             peers = _peers(environ, sandbox)
             rounds = max(5, options.rounds // 3)
