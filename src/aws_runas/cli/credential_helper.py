@@ -90,7 +90,7 @@ def _get(server: str, env: Environment) -> Result:
             hint=f"run aws-runas {profile or access.profile.name} true in a terminal, then try again",
         )
 
-    access = open_access_for(GlobalFlags(), profile, env, prompt=refuse)
+    access = open_access_for(GlobalFlags(), profile, env, prompt=refuse, unattended=True)
     credentials = access.provider.credentials()
     token = fetch_token(access, registry, env)
     write_registry_shortcut(registry.host, access.profile, credentials, token, env.environ, before)

@@ -65,7 +65,7 @@ def forget(env: Environment, cache: DiskCache, *names: str) -> None:
         names: as for `DiskCache.remove_entries`.
     """
     try:
-        cache.remove_entries(*names)
+        cache.remove_entries(*names, "ecr-")  # tokens of registries, made with any of them
         shortcut.invalidate(cache.directory)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -16,6 +16,7 @@ import pytest
 
 from aws_runas.aws.access import Access
 from aws_runas.aws.ecr import RegistryToken
+from aws_runas.cli import app
 from aws_runas.cli import credential_helper as helper
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.registry_tokens import decode, encode
@@ -24,6 +25,8 @@ from aws_runas.config.registries import registry_profiles
 from aws_runas.errors import ConfigError
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import registry as fast
+from aws_runas.fast import shortcut
+from aws_runas.signin import attended
 from tests.support.sts_server import Sts, running_sts
 from tests.unit.fast.test_shortcut import Home
 
@@ -141,6 +144,30 @@ def test_fast_start_gives_the_same_answer(home: Home, ecr: Ecr, monkeypatch: pyt
     assert len(printed) == 2
 
 
+def test_sign_out_ends_the_shortcut(home: Home, ecr: Ecr, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(home, "get", server=HOST)
+    kept = home.path / ".aws" / "aws-runas" / "cache" / f"fast-e-{HOST}"
+    content = kept.read_bytes()
+    shortcut.invalidate(kept.parent)
+    assert not kept.exists()
+    kept.write_bytes(content)  # as by a process that was in the middle of a start
+    kept.chmod(0o600)
+    printed: list[str] = []
+    monkeypatch.setattr(fast_print, "write", printed.append)
+    fast.answer(HOST, home.environ)
+    assert printed == []
+
+
+def test_logout_removes_tokens_of_registries(home: Home, ecr: Ecr) -> None:
+    ask(home, "get", server=HOST)
+    cache = home.path / ".aws" / "aws-runas" / "cache"
+    assert list(cache.glob("ecr-*.json"))
+    env = Environment(io.BytesIO(), io.BytesIO(), io.StringIO(), home.environ, home.path, time.time)
+    assert app.main(["logout", "plainrole"], env) == 0
+    assert not list(cache.glob("ecr-*.json"))
+    assert not list(cache.glob("fast-*"))
+
+
 def test_accounts_have_their_profiles(home: Home, ecr: Ecr, sts: Sts) -> None:
     sts.calls.clear()
     ask(home, "get", server="public.ecr.aws")
@@ -209,3 +236,38 @@ def test_damaged_entry_is_a_reason(content: bytes) -> None:
 def test_repr_of_a_token_holds_no_password() -> None:
     now = datetime.now(UTC)
     assert "canary" not in repr(RegistryToken("AWS", "canary", "", now, now))
+
+
+SSO = """[profile sso]
+sso_session = corp
+sso_account_id = 123456789012
+sso_role_name = admin
+region = eu-west-1
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+"""
+
+
+@pytest.mark.parametrize("program", ["helper", "plugin"])
+def test_no_sign_in_starts_for_a_client(
+    tmp_path: Path, ecr: Ecr, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """There is a terminal, but the client has it: the error names the command to run."""
+    home = Home(tmp_path, SSO)
+    assert attended.may_sign_in.__kwdefaults__ is not None
+    monkeypatch.setitem(attended.may_sign_in.__kwdefaults__, "terminal", lambda: True)
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "KUBERNETES_EXEC_INFO": "{}"}
+    if program == "helper":
+        home.environ |= nowhere
+        status, output, errors = ask(home, "get", server=HOST, AWS_PROFILE="sso")
+        assert (status, output) == (1, "")
+    else:
+        stdout, stderr = io.BytesIO(), io.StringIO()
+        env = Environment(io.BytesIO(), stdout, stderr, home.environ | nowhere, home.path, time.time)
+        assert app.main(["token", "eks", "sso", "my-cluster"], env) == 4
+        assert stdout.getvalue() == b""
+        errors = stderr.getvalue()
+    assert "needs a sign-in" in errors
+    assert "aws-runas login" in errors
+    assert ecr.asked == []
