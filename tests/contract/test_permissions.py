@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 _CALL = re.compile(r"`([a-z0-9-]+:[A-Z][A-Za-z0-9]+)`")
 # Not calls that we make: the stream, a permission behind a call, and what a database asks for.
-OTHERS = {"ssmmessages:OpenDataChannel", "sts:GetServiceBearerToken", "rds-db:connect"}
+OTHERS = {"s3:ListBucket", "ssmmessages:OpenDataChannel", "sts:GetServiceBearerToken", "rds-db:connect"}
 
 
 def page() -> dict[str, set[str]]:

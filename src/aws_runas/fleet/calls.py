@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from aws_runas.aws import run_command
 from aws_runas.aws.access import Access
+from aws_runas.aws.command_output import stored_output
+from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, Invocation
-from aws_runas.fleet.wrapper import wrap, wrap_powershell
+from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell
 
 SHELL_DOCUMENT = "AWS-RunShellScript"
 POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
+STORED_ATTEMPTS: Final = 5  # the agent may store an output a little after it has reported the end
+STORED_DELAY: Final = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class AwsCalls:
     Args:
         delivery, execution: time-outs in seconds.
         comment: appears in the service's history, at most 100 characters; never the command itself.
+        sleep: waits so many seconds.
     """
 
     access: Access
@@ -50,6 +57,7 @@ class AwsCalls:
     delivery: int
     execution: int
     comment: str
+    sleep: Callable[[float], None] = time.sleep
 
     def send(self, hosts: Sequence[Host], max_errors: int) -> str:
         """Send the script to hosts of this pair and return the command id."""
@@ -79,7 +87,26 @@ class AwsCalls:
     def fetch(self, command_id: str, instance_id: str) -> Invocation:
         """Return one invocation with its output."""
         row = run_command.get_invocation(self.access, command_id, instance_id)
-        return Invocation(row.instance_id, row.details, row.output, row.error, row.exit_status, whole=True)
+        output, error = row.output, row.error
+        if self.script.output and (is_cut(output) or is_cut(error)):
+            output, error = self._stored(command_id, instance_id, output, error)
+        return Invocation(row.instance_id, row.details, output, error, row.exit_status, whole=True)
+
+    def _stored(self, command_id: str, instance_id: str, output: str, error: str) -> tuple[str, str]:
+        """Return the streams from where the agent stored them; the cut ones if they are not there.
+
+        What cannot be read stays cut, and is reported as missing like all other output that is cut.
+        """
+        for attempt in range(STORED_ATTEMPTS):
+            try:
+                whole = stored_output(self.access, self.script.output, command_id, instance_id)
+            except AwsRunasError:
+                break
+            if whole[0] is not None and whole[1] is not None:
+                return whole[0], whole[1]
+            if attempt + 1 < STORED_ATTEMPTS:
+                self.sleep(STORED_DELAY)
+        return output, error
 
     def cancel(self, command_id: str) -> None:
         """Cancel a command."""

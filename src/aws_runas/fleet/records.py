@@ -50,6 +50,7 @@ class RunRecord:
         nonce: of the wrapper's last line.
         started: seconds since the epoch.
         total: hosts that were selected and reachable.
+        output: where whole outputs are stored; see `run_command.send_command`.
     """
 
     run_id: str
@@ -57,6 +58,7 @@ class RunRecord:
     started: float
     total: int
     commands: list[SentCommand] = field(default_factory=list)
+    output: dict[str, str] = field(default_factory=dict)
 
 
 class RunRecords:

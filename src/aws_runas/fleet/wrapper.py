@@ -115,6 +115,11 @@ def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
     return Unwrapped(text, stderr, status, whole, max(expected - got, 0))
 
 
+def is_cut(text: str) -> bool:
+    """Return whether the service or the agent has cut a stream, as the end of it says."""
+    return any(text.rstrip("\n").endswith(mark) for mark in TRUNCATION_MARKS)
+
+
 def _streams(output: str, error: str | None) -> tuple[str, str]:
     if error is not None:
         return output, error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from aws_runas.sandbox.fixtures import MANAGED_NODE, OTHER_REGION, InstanceSpec,
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import Key
 from aws_runas.sandbox.services.run_command import PAGE, FleetInstance, RunCommand
 
@@ -25,9 +27,11 @@ class Fleet:
     Args:
         directory: of the sandbox; each instance has a home in it.
         instances: those with an agent.
+        moto: has buckets and log groups.
     """
 
-    def __init__(self, options: SandboxOptions, directory: Path, instances: Instances) -> None:
+    def __init__(self, options: SandboxOptions, directory: Path, instances: Instances, moto: Moto) -> None:
+        self._moto = moto
         self.specs = fleet_instances(options.instances)
         self._region = options.region
         self._other_region = OTHER_REGION if options.region != OTHER_REGION else "us-east-1"
@@ -36,8 +40,25 @@ class Fleet:
         self._instances = instances
         self._by_id = {spec.instance_id: spec for spec in self.specs}
         self.run_command = RunCommand(
-            self._find, speed=options.clock_speed, eventual=options.eventual, rate=options.ssm_rate
+            self._find,
+            speed=options.clock_speed,
+            eventual=options.eventual,
+            rate=options.ssm_rate,
+            store=self._store,
         )
+
+    def _store(self, request: dict[str, Any], region: str, folder: str, name: str, text: str) -> None:
+        """Store a whole stream as agents do: below a prefix of a bucket, or as a stream of a log group."""
+        plugin = "PowerShellScript" if "PowerShell" in str(request.get("DocumentName")) else "ShellScript"
+        with contextlib.suppress(Exception):  # moto: no such bucket; an agent has nobody to tell either
+            if bucket := request.get("OutputS3BucketName"):
+                prefix = str(request.get("OutputS3KeyPrefix") or "")
+                key = f"{folder}/awsrun{plugin}/0.awsrun{plugin}/{name}"
+                self._moto.store_object(str(bucket), f"{prefix}/{key}" if prefix else key, text.encode())
+            config = request.get("CloudWatchOutputConfig") or {}
+            if config.get("CloudWatchOutputEnabled"):
+                group = str(config.get("CloudWatchLogGroupName"))
+                self._moto.store_log(region, group, f"{folder}/aws-run{plugin}/{name}", text)
 
     def before(self, service: JsonService) -> JsonService:
         """Return a service that answers Run Command's calls and the inventory, and leaves others to `service`."""

@@ -86,7 +86,7 @@ class Host:
             lambda *call: self.gateway.authorize(*call),
             self._wait_for if options.kms else lambda _: None,
         )
-        self.fleet = Fleet(options, directory, self.instances)
+        self.fleet = Fleet(options, directory, self.instances, self.moto)
         registries = Registries(self.clock, lambda *call: self.gateway.authorize(*call))
         databases = Databases(self.moto, self._wait_for)
         self.gateway = Gateway(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +177,44 @@ def test_long_output_comes_whole(fleet: Sandbox, runas: RunAs, tmp_path: Path) -
     written = sorted(path.name for path in (tmp_path / "d").iterdir())
     assert written[:3] == [f"fleet-000.i-0f1ee700000000000.{suffix}" for suffix in ("err", "out", "status")]
     assert (tmp_path / "d" / written[1]).read_text() == expected
+
+
+@pytest.fixture(scope="module")
+def storage(fleet: Sandbox) -> None:
+    """A bucket and a log group in the sandbox."""
+    code = (
+        "import botocore.session; s = botocore.session.Session(profile='my-profile');"
+        "s.create_client('s3').create_bucket(Bucket='outputs');"
+        "s.create_client('logs').create_log_group(logGroupName='/fleet')"
+    )
+    subprocess.run([sys.executable, "-c", code], env=fleet.environ, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("where", ["s3:outputs/some/where", "s3:outputs", "logs:/fleet"])
+@pytest.mark.usefixtures("storage")
+def test_whole_outputs_are_read_back_from_where_they_are_stored(
+    fleet: Sandbox, runas: RunAs, tmp_path: Path, where: str
+) -> None:
+    command = "head -c 90000 /dev/urandom | base64; seq 30000 >&2"  # neither fits into what Run Command returns
+    words = ("fleet", "--on", "Name:fleet-000", "--on", "Name:fleet-001", "--full", where, "-O", "jsonl", "my-profile")
+    done = runas(fleet, *words, "--", command)
+    assert done.returncode == 0, done.stderr
+    rows = objects(done.stdout)
+    assert len(rows) == 2
+    for row in rows:
+        assert (row["truncated"], row["exit"]) == (False, 0)
+        assert len(base64.b64decode(row["stdout"])) == 90_000
+        assert row["stderr"] == "".join(f"{number}\n" for number in range(1, 30_001))
+    run_id = json.loads(runas(fleet, "fleet", "list", "-O", "json").stdout)[0]["id"]
+    again = runas(fleet, "fleet", "output", "my-profile", run_id)
+    assert len(again.stdout.splitlines()) > 60_000
+
+
+@pytest.mark.usefixtures("storage")
+def test_outputs_that_were_never_stored_are_called_truncated(fleet: Sandbox, runas: RunAs) -> None:
+    words = ("fleet", "--on", "Name:fleet-000", "--full", "logs:/missing", "--no-pack", "-O", "jsonl", "my-profile")
+    done = runas(fleet, *words, "--", "seq 30000")
+    assert [row["truncated"] for row in objects(done.stdout)] == [True]
 
 
 def test_output_that_does_not_fit_is_called_truncated(fleet: Sandbox, runas: RunAs) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -42,6 +43,22 @@ class Moto:
         from moto.kms.models import kms_backends
 
         return kms_backends[ACCOUNT][self.region]
+
+    def store_object(self, bucket: str, key: str, data: bytes) -> None:
+        """Put an object into a bucket that is there."""
+        from moto.s3.models import s3_backends
+
+        s3_backends[ACCOUNT]["aws"].put_object(bucket, key, data)
+
+    def store_log(self, region: str, group: str, stream: str, text: str) -> None:
+        """Write text to a new stream of a log group that is there, in events of many lines."""
+        from moto.logs.models import logs_backends
+
+        backend = logs_backends[ACCOUNT][region]
+        backend.create_log_stream(group, stream)
+        lines, now = text.removesuffix("\n").split("\n"), int(time.time() * 1000)
+        events = [{"timestamp": now, "message": "\n".join(lines[at : at + 1000])} for at in range(0, len(lines), 1000)]
+        backend.put_log_events(group, stream, events)
 
     def user_key(self, access_key_id: str) -> Key | None:
         """Find a user's own active key."""

@@ -93,6 +93,7 @@ class _Command:
     max_errors: int
     sent_at: float
     invocations: dict[str, _Invocation]
+    request: dict[str, Any] = field(default_factory=dict)
     cancelled: bool = False
     errors: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -106,6 +107,7 @@ class RunCommand:
         speed: time-outs pass so many times as fast.
         eventual: seconds until a command can be seen.
         rate: calls of List and Get a second, for the whole account; None for no limit.
+        store: keeps a whole stream: request, region, COMMAND/INSTANCE, ``stdout`` or ``stderr``, text.
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class RunCommand:
         speed: float = 1.0,
         eventual: float = 0.0,
         rate: float | None = None,
+        store: Callable[[dict[str, Any], str, str, str, str], None] = lambda *_: None,
     ) -> None:
+        self._store = store
         self._find = find
         self._speed = speed
         self._eventual = eventual
@@ -175,6 +179,7 @@ class RunCommand:
             _share(str(values.get("MaxErrors") or "0"), len(ids), least=0),
             time.monotonic(),
             {instance.instance_id: _Invocation(instance) for instance in found if instance is not None},
+            values,
         )
         with self._lock:
             self._commands[command.command_id] = command
@@ -243,6 +248,10 @@ class RunCommand:
             _kill(process)
             stdout, stderr = process.communicate()
             invocation.finish("TimedOut", "Execution Timed Out")
+        for name, data in (("stdout", stdout), ("stderr", stderr)):
+            if data:  # the agent stores no empty stream
+                folder_name = f"{command.command_id}/{instance.instance_id}"
+                self._store(command.request, command.region, folder_name, name, data.decode("utf-8", "replace"))
         invocation.stdout = _cut(stdout.decode("utf-8", "replace"), STDOUT_LIMIT)
         invocation.stderr = _cut(stderr.decode("utf-8", "replace"), STDERR_LIMIT)
         invocation.exit_status = process.returncode if process.returncode >= 0 else 128 - process.returncode

@@ -66,10 +66,9 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
 def _run(
     options: FleetOptions, env: Environment, text: str, accesses: dict[Pair, Access], hosts: list[Host], unreached: int
 ) -> Result:
-    record = RunRecord(secrets.token_hex(6), secrets.token_hex(8), env.now(), len(hosts))
-    script = Script(
-        text, record.nonce, options.cwd, options.user, options.powershell, options.pack, _storage(options.full)
-    )
+    output = _storage(options.full)
+    record = RunRecord(secrets.token_hex(6), secrets.token_hex(8), env.now(), len(hosts), output=output)
+    script = Script(text, record.nonce, options.cwd, options.user, options.powershell, options.pack, output)
     calls: dict[Pair, Calls] = {
         pair: AwsCalls(access, script, options.delivery, options.execution, f"{COMMENT} {record.run_id}")
         for pair, access in accesses.items()
@@ -183,7 +182,7 @@ def _ask_again(options: FleetOptions, env: Environment) -> tuple[RunRecord, list
     outcomes: list[Outcome] = []
     for command in record.commands:
         hosts = command.hosts()
-        calls = _calls(options, env, command)
+        calls = _calls(options, env, command, record.output)
         policy = FleetPolicy(hosts, Limits(concurrency=len(hosts)), record.nonce)
         now = time.monotonic()
         policy.actions(now)
@@ -209,9 +208,11 @@ def _run_id(options: FleetOptions) -> str:
     return options.words[-1]
 
 
-def _calls(options: FleetOptions, env: Environment, command: SentCommand) -> AwsCalls:
+def _calls(
+    options: FleetOptions, env: Environment, command: SentCommand, output: dict[str, str] | None = None
+) -> AwsCalls:
     access = open_access_for(replace(options.flags, region=command.region), command.profile or None, env)
-    return AwsCalls(access, Script("", ""), 120, 3600, COMMENT)
+    return AwsCalls(access, Script("", "", output=output or {}), 120, 3600, COMMENT)
 
 
 def _command_text(options: FleetOptions) -> str:
