@@ -113,7 +113,10 @@ def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> s
     section = [lines[start], *(lines[index] for index in kept if index <= behind)]
     section[-1] = _ended(section[-1], newline)
     rest = [lines[index] for index in kept if index > behind]
-    return "".join([*lines[:start], *section, *body, *rest, *lines[end:]])
+    following = lines[end:]
+    if body and following:  # an indented heading would continue the value of our last key
+        following[0] = following[0].lstrip(" \t")
+    return "".join([*lines[:start], *section, *body, *rest, *following])
 
 
 def without_section(text: str, heading: str) -> str:

@@ -84,6 +84,8 @@ def test_files_are_read_as_botocore_reads_them(tmp_path: Path, text: str) -> Non
 @example("[a-awsrunas]\naws_access_key_id = x\n  continued = y\n[b]")
 @example("[b]\nx = y\n  [a-awsrunas]\nregion = z")
 @example("[a]\nx = y\n   ")
+@example("[a-awsrunas]\n  [inner]\nx = y")
+@example("[a-awsrunas]\n#\n  [inner]\n  x = y\n  z = w")
 def test_writing_a_profile_changes_no_other(tmp_path: Path, text: str) -> None:
     path = tmp_path / "credentials"
     path.write_bytes(text.encode())
