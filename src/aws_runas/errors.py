@@ -48,7 +48,7 @@ class ConfigError(AwsRunasError):
 
 
 class CredentialsError(AwsRunasError):
-    """Credentials could not be had: no keys, a refused MFA code, an STS error."""
+    """There are no credentials: no keys, a refused MFA code, an STS error."""
 
     exit_status = 4
 

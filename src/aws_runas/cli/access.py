@@ -86,7 +86,7 @@ def open_access_for(
         ),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
-    # flags that had a say, and a call that may open the picker next time, are not the usual call
+    # a call with flags that affect credentials, or that may open the picker next time, is not the usual call
     if replace(overrides, session=False, refresh=False) == Overrides() and not may_ask:
         access.shortcut = lambda found: write_shortcut(
             profile, access.profile, found, env.environ, before, shortcut_facts(access.profile, env.environ, env.home)

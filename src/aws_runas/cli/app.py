@@ -160,7 +160,7 @@ def _run(parsed: parser.Parsed, env: Environment) -> Result:
 
 
 def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:
-    """Add the switches that variables stand for; a flag can only turn them on, so nothing is lost."""
+    """Turn on the switches that variables set. A flag can only turn a switch on, so no flag is overridden."""
     return replace(
         flags,
         verbose=flags.verbose or int(is_on(env.environ, "RUNAS_VERBOSE")),

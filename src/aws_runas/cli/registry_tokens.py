@@ -136,7 +136,7 @@ def decode(content: bytes) -> RegistryToken:
     """Read an entry's content.
 
     Raises:
-        ValueError: it is damaged; the message says nothing of what it holds.
+        ValueError: it is damaged; the message shows nothing of its content.
     """
     try:
         found = json.loads(content)

@@ -121,9 +121,9 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise UsageError(
-            f"{name!r} is no name for a function",
+            f"{name!r} is not a valid name for a function",
             code="function-name-invalid",
-            hint="use letters, digits, _ and -, and no word of the shell, such as: --name ra",
+            hint="use letters, digits, _ and -, and no reserved word of the shell, such as: --name ra",
         )
 
 

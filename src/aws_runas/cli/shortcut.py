@@ -25,7 +25,7 @@ def write_shortcut(
 ) -> None:
     """Write the shortcut, if the credentials are of a kind that the cache keeps.
 
-    Call it only where no flag but ``-s``, ``-r``, ``-E`` and the like had a say in the credentials.
+    Call it only if no flag except ``-s``, ``-r``, ``-E`` and the like affects the credentials.
 
     Args:
         name: the profile as typed, None when nothing was.

@@ -1,6 +1,6 @@
 """The source_profile chain: from the profile that was named down to the credentials it starts from.
 
-The rules are those of the AWS CLI: keys that stand in a source profile win over its role, a profile may name itself as
+The rules are those of the AWS CLI: keys in a source profile win over its role, a profile may name itself as
 its source when it has keys, everything else that comes back to where it was is a cycle.
 """
 

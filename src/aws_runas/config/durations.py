@@ -70,7 +70,7 @@ def check_range(seconds: int, limits: tuple[int, int], what: str) -> None:
         what: what it is the duration of, for the message.
 
     Raises:
-        ValueError: it lies outside; the message can be shown.
+        ValueError: it is outside of the limits; the message can be shown.
     """
     low, high = limits
     if not low <= seconds <= high:

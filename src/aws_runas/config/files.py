@@ -29,7 +29,7 @@ class ParsedFile:
     """One file, parsed.
 
     Args:
-        path: where it lies.
+        path: of the file.
         exists: False where there is none, which is no error.
         sections: by their heading, as written between the brackets.
         lines: the line number of each (section, key); of the heading itself with the key "".
@@ -48,7 +48,7 @@ class ProfileSection:
     Access keys are the exception, again as in the AWS CLI: they come whole from one file, never mixed.
 
     Args:
-        keys_shared: the access keys stand in the credentials file.
+        keys_shared: the access keys are in the credentials file.
     """
 
     name: str
@@ -119,7 +119,7 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
 
     Args:
         environ: may name them.
-        home: where ``.aws`` lies otherwise.
+        home: contains ``.aws``.
 
     Raises:
         ConfigError: one is damaged, unreadable or a directory.
@@ -164,7 +164,7 @@ def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
     """Return the path of the shared credentials file, whether it exists or not.
 
     A program that we run beside an endpoint has this variable set to the null device, for its SDK's sake; where such a
-    program is a shell in which we are called again, that is no word about us.
+    program is a shell in which aws-runas is called again, the variable does not count.
 
     Args:
         environ: the variables.
@@ -324,7 +324,7 @@ def _merge(config: ProfileSection | None, credentials: ProfileSection) -> Profil
 
 
 def _line_numbers(text: str) -> Iterator[tuple[tuple[str, str], int]]:
-    """Where each key of each section stands; follows configparser closely enough for messages."""
+    """Return the line of each key of each section, as configparser reads it, closely enough for messages."""
     heading = ""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         stripped = line.strip()

@@ -164,8 +164,8 @@ def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Settin
         The setting itself.
 
     Raises:
-        UsageError: it came by flag and lies outside.
-        ConfigError: it came from a file or the environment and lies outside.
+        UsageError: it is outside of the limits and came by flag.
+        ConfigError: it is outside of the limits and came from a file or the environment.
     """
     try:
         check_range(setting.value, limits, what)

@@ -41,7 +41,7 @@ class Setting(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Access keys that stand in a file or in the environment.
+    """Access keys of a file or of the environment.
 
     Args:
         session_token: set when the keys are temporary already.
@@ -201,7 +201,7 @@ class Profile:
         region: None where nothing names one.
         session: the user wants the session token instead of the role.
         endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
-        unused: what is wrong with settings that nothing uses.
+        unused: what is wrong with settings that have no effect.
     """
 
     name: str

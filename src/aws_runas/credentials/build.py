@@ -295,7 +295,7 @@ class _Parts:
         return self._cached(SsoProvider(role, self.clients, self.signin, command), source.kind, inputs)
 
     def session(self, user: Provider) -> Provider:
-        """The session token; keys that are temporary already stand for themselves."""
+        """Return the provider of the session token. Keys that are temporary already are used as they are."""
         source = self.profile.source
         if isinstance(source, KeySource):
             return user if source.session_token else self._session_token(user, source.access_key_id)

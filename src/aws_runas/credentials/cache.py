@@ -35,7 +35,7 @@ class DiskCache:
 
     Args:
         directory: made when first needed.
-        warn: told once, in words, why the cache is not used.
+        warn: called once with the reason why the cache is not used.
     """
 
     def __init__(self, directory: Path, warn: Warn) -> None:
@@ -130,7 +130,7 @@ class DiskCache:
 
     @contextlib.contextmanager
     def lock(self, name: str, unless: Callable[[], bool]) -> Iterator[None]:
-        """Hold an entry while it is fetched; where locks cannot be had, warn and go on without.
+        """Hold an entry while it is fetched; if locks do not work, warn and go on without one.
 
         Args:
             name: of the entry.
@@ -176,7 +176,7 @@ class DiskCache:
 def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
     """Return the cache directory: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
 
-    A config file that is a device or a pipe has no place of its own; then the cache lies where it would without
+    A config file that is a device or a pipe has no directory of its own; then the cache is where it would be without
     AWS_CONFIG_FILE.
 
     Args:
@@ -228,7 +228,7 @@ def decode(content: bytes) -> Credentials:
         content: as `encode` wrote it, or anything else.
 
     Raises:
-        ValueError: it is damaged; the message says nothing of what it holds.
+        ValueError: it is damaged; the message shows nothing of its content.
     """
     try:
         found = json.loads(content)
@@ -258,7 +258,7 @@ def read_private(directory: files.Directory, name: str) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
-            raise ValueError("it is no plain file of a credible size")
+            raise ValueError("it is not a plain file, or it is too large")
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & files.OPEN_TO_OTHERS):
             raise ValueError("others own it or may read it")
         return stream.read()

@@ -51,7 +51,7 @@ def read_document(printed: bytes, now: float) -> Credentials:
     except (ValueError, RecursionError):
         raise ValueError("it printed no JSON") from None
     if not isinstance(document, dict):
-        raise ValueError("it printed JSON that is no object")
+        raise ValueError("it printed JSON that is not an object")
     if document.get("Version") != 1:
         raise ValueError("its answer does not have Version 1")
     expiration = document.get("Expiration")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_runas.aws.credentials import Credentials
 
 RESERVE = 0.1  # of the life, product rule
-CLOCK_TOLERANCE = 300  # seconds; AWS itself bears five minutes
+CLOCK_TOLERANCE = 300  # seconds; AWS itself accepts five minutes
 
 
 def usable_until(credentials: Credentials) -> float | None:

@@ -16,10 +16,10 @@ class Finding:
 
     Args:
         check: its name, one or two words, stable.
-        verdict: "fail" where something will not work, "warn" where it may not.
+        verdict: "fail" if something will not work, "warn" if it may not.
         message: what was found, one line.
-        advice: what to do, "" where nothing need be done.
-        status: exit status that a failure stands for.
+        advice: what to do, "" if nothing needs to be done.
+        status: exit status of a failure.
     """
 
     check: str

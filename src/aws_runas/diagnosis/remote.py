@@ -25,11 +25,11 @@ _SET_CLOCK = "set the clock, for instance by switching on time synchronisation"
 
 @dataclass(frozen=True, slots=True)
 class StsAnswer:
-    """What came of asking STS who the user is.
+    """Answer of STS to the question who the caller is.
 
     Args:
-        identity: None where it refused.
-        error: why, None where it answered.
+        identity: None if STS refused.
+        error: why, None if STS answered.
         sent, received: when, seconds since the epoch by this machine's clock.
     """
 
@@ -99,7 +99,7 @@ def check_clock(answer: StsAnswer) -> Finding:
         answer: of STS.
     """
     if answer.date is None:
-        return warn("clock", "STS told no time to compare with", "compare it by another check: --ntp")
+        return warn("clock", "the answer of STS has no time to compare with", "compare with a time server: --ntp")
     # The header has whole seconds, and the answer was under way: no claim is made that is finer than that.
     there = answer.date.timestamp()
     offset = 0.0

@@ -110,7 +110,7 @@ def read(name: str, environ: "Mapping[str, str]", *, session: bool = False, kind
 
 
 def _call(name: str, kind: str) -> str:
-    """The line that follows the header: what was typed, since a file name may stand for two names.
+    """Return the line after the header: what was typed, because two names may share a file name.
 
     A file system may fold the case of names, and bytes that are not UTF-8 have no letters of their own there.
     """
@@ -178,7 +178,7 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
 
 
 def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
-    """Where the file of a profile lies; None where only the full path can tell."""
+    """Return the path of a profile's file; None if only the full path can tell."""
     files = config_files(environ)
     if files is None:
         return None
@@ -194,7 +194,7 @@ def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
 
 
 def _cache_directory(files: tuple[str, str], environ: "Mapping[str, str]") -> str | None:
-    """Return where the cache lies; None where only the full path can tell."""
+    """Return the cache directory; None if only the full path can tell."""
     directory = environ.get("RUNAS_CACHE_DIR")
     if not directory:
         return files[0].rpartition("/")[0] + "/aws-runas/cache"

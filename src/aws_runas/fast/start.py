@@ -2,7 +2,7 @@
 
 It knows the usual call and leaves everything unusual to the full path: other flags, command words, role ARNs,
 credentials that are not cached or near their end. What it imports is held down by a contract test; each module counts,
-since the tool stands in front of other programs (docs/reference/performance.md).
+because the tool runs in front of other programs (docs/reference/performance.md).
 """
 
 import os

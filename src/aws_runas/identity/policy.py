@@ -40,7 +40,7 @@ class Judged:
 
     Args:
         roles: ARNs, sorted.
-        patterns: resources that stand for roles which cannot be told from here, sorted.
+        patterns: resources that match roles which cannot be listed from here, sorted.
     """
 
     roles: tuple[str, ...]
@@ -94,7 +94,7 @@ def _speaks_of_assume_role(statement: Mapping[str, object]) -> bool:
 
 
 def _denied(resource: str, denial: Mapping[str, object], variables: Mapping[str, str]) -> bool:
-    """Tell whether a Deny takes away all that a resource stands for."""
+    """Return True if a Deny covers everything that a resource matches."""
     if "NotResource" in denial:
         spared = [_filled_in(one, variables) for one in _strings(denial["NotResource"])]
         return not any(overlap(resource, one) for one in spared)
@@ -118,7 +118,8 @@ def _is_pattern_of_roles(resource: str) -> bool:
 def matches(pattern: str, text: str) -> bool:
     """Return True if a pattern with ``*`` and ``?`` covers a text.
 
-    The text may be a pattern itself: its ``*`` is only covered by a ``*``, so the answer holds for all it stands for.
+    The text may be a pattern itself: its ``*`` is only covered by a ``*``, so the answer is true for everything that it
+    matches.
 
     Args:
         pattern: of a policy.

@@ -53,7 +53,7 @@ def caller_of(arn: str) -> Caller:
         if match:
             return Caller(arn, arn.split(":")[4], Holder("user" if kind == "user" else "role", match[1]))
     raise CredentialsError(
-        f"{arn} is no IAM user or role, so it has no policies to read",
+        f"{arn} is not an IAM user or role, so it has no policies to read",
         code="caller-not-a-user",
         hint="use a profile with the access keys of an IAM user",
     )

@@ -1,6 +1,6 @@
 """The configuration of the browser extension AWS Extend Switch Roles, in the grammar that its parser accepts.
 
-That parser (npm: aesr-config) cuts a line at the first ``;`` or ``#`` wherever it stands, and a value at its second
+That parser (npm: aesr-config) cuts a line at the first ``;`` or ``#`` anywhere, and a value at its second
 ``=``; a source profile must be a section with an account id, and a section that nobody refers to must have a role.
 Source: the extension's README, and lib/ini-parser.js and lib/config-loader.js of aesr-config 0.6.0.
 """

@@ -28,7 +28,7 @@ def loopback(port: int) -> list[socket.socket]:
     try:
         listeners.append(_bind("::1", number))
     except AwsRunasError as error:
-        # Who holds the port on ::1 would be sent the token of clients that say localhost.
+        # Another process on ::1 would receive the token of clients that connect to localhost.
         if port and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
             listeners[0].close()
             raise
@@ -143,7 +143,7 @@ def metadata_address() -> socket.socket:
         return interface.bind()
     except PermissionError as error:
         raise AwsRunasError(
-            f"{where} takes root: the address has to be added to this machine",
+            f"{where} needs root: the address has to be added to this machine",
             code="serve-not-permitted",
             hint="use sudo, or -p PORT for 127.0.0.1 and AWS_EC2_METADATA_SERVICE_ENDPOINT",
         ) from error

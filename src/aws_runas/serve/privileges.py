@@ -22,12 +22,12 @@ CAP_NET_BIND_SERVICE, CAP_NET_ADMIN = 10, 12
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom the server runs as once it is ready.
+    """User that the server becomes once its ports are bound.
 
     Args:
         uid, gid: of the user.
         name: for the supplementary groups.
-        home: where the user's configuration lies.
+        home: contains the user's configuration.
     """
 
     uid: int

@@ -13,7 +13,7 @@ AUTHENTICATION_TYPE = "X-AwsRunas-Authentication-Type"
 # SDKs need a time to come back at; keys that do not end get one that they ask again at.
 ENDLESS = 3600  # seconds
 
-# Codes that say a person has to type an MFA code before credentials can be had.
+# Codes that mean: a person has to type an MFA code first.
 MFA_CODES = frozenset({"mfa-required", "mfa-code-refused", "mfa-code-invalid"})
 
 

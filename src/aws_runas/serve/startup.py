@@ -45,7 +45,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What the server goes on with.
+    """Result of `start`.
 
     Args:
         listeners: bound, the caller's to close.
@@ -65,7 +65,7 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
         environ, home: of this process.
 
     Raises:
-        AwsRunasError: an address cannot be had, or privileges cannot be given up.
+        AwsRunasError: an address cannot be used, or privileges cannot be dropped.
     """
     if os.name != "posix":
         return Started(_bind(where), environ, home)
@@ -85,7 +85,9 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
             privileges.drop(user)
         except OSError as error:
             raise ConfigError(
-                f"privileges cannot be given up: {error}", code="serve-privileges-kept", hint="use -p PORT without root"
+                f"cannot drop the privileges of root: {error}",
+                code="serve-privileges-kept",
+                hint="use -p PORT without root",
             ) from error
     if user is not None:
         own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
@@ -126,7 +128,7 @@ def _preload() -> None:
 
 
 def _raise_descriptors() -> None:
-    """A thousand idle connections are within what this server bears; the usual soft limit is not."""
+    """Raise the limit of open files: this server carries a thousand idle connections, the usual soft limit does not."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

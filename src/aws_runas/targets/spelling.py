@@ -68,7 +68,7 @@ def split_port(text: str, default: int | None) -> tuple[str, int]:
 
     Args:
         text: ``target:port``, or ``target`` alone where there is a default. An IPv6 address that a port follows
-            stands in brackets; the brackets are taken off.
+            is in brackets; the brackets are removed.
         default: the port where none is written (22 for ssh); None where one must be.
 
     Returns:

@@ -219,7 +219,7 @@ def test_without_root_the_error_says_what_to_do(namespace: Namespace, environ: d
         env=environ, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert b"takes root" in done.stderr
+    assert b"needs root" in done.stderr
     assert b"-p PORT" in done.stderr
 
 

@@ -167,7 +167,7 @@ def test_a_function_carries_its_version_and_its_name(shell: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "1a", "x;id", "$(id)", "if", "command", "-x", "a\nb", "é"])
 def test_a_name_that_a_shell_cannot_call_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="no name for a function"):
+    with pytest.raises(UsageError, match="not a valid name for a function"):
         shell_function.check_name(name)
 
 
@@ -182,7 +182,7 @@ def test_a_changed_function_has_another_version() -> None:
         ([], "no shell given; the shell is one of bash, zsh, fish, powershell"),
         (["tcsh"], "there is no function for the shell 'tcsh'; the shell is one of"),
         (["bash", "zsh"], "unexpected argument 'zsh'; use: aws-runas init bash"),
-        (["--name", "a b", "bash"], "'a b' is no name for a function"),
+        (["--name", "a b", "bash"], "'a b' is not a valid name for a function"),
     ],
 )
 def test_init_says_what_is_wrong(tmp_path: Path, words: list[str], message: str) -> None:

@@ -340,7 +340,11 @@ def _check_sides(sources: list[Location], destination: Location) -> None:
         raise UsageError("the sources are on different instances", code="copy-two-remotes", hint="use one cp for each")
     streams = [location for location in (*sources, destination) if location.target is None and location.path == "-"]
     if streams and len(sources) > 1:
-        raise UsageError("- stands for one file", code="copy-stream-invalid", hint="copy the other files separately")
+        raise UsageError(
+            "- is one file and cannot be combined with others",
+            code="copy-stream-invalid",
+            hint="copy the other files separately",
+        )
 
 
 def _sessions(text: str) -> int:

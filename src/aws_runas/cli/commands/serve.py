@@ -161,7 +161,7 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _port(text: str | int | None) -> int | None:
-    """Read a port, 0 for any; what --ec2 and --ecs bring along was read already, or not at all."""
+    """Read a port, 0 for any. With --ec2 and --ecs, the parser has read it already."""
     if text is None or isinstance(text, int):
         return text
     if text.isascii() and text.isdigit() and int(text) <= 65535:
@@ -175,7 +175,7 @@ def _token(env: Environment) -> str:
         return secrets.token_urlsafe(32)
     if not (token.isascii() and token.isprintable()) or token != token.strip():
         raise ConfigError(
-            f"{TOKEN_VARIABLE} is no usable token: it takes printable ASCII characters, no space around them",
+            f"{TOKEN_VARIABLE} is not a usable token: it must be printable ASCII without blanks around it",
             code="serve-token-unusable",
             hint="unset it, and a random one is made",
         )
@@ -222,7 +222,7 @@ def _log(env: Environment) -> Callable[[str], None]:
 
 
 def _fetch_first(profiles: Profiles) -> None:
-    """Have credentials at hand when the first client asks: SDKs give a metadata service one second, and one try."""
+    """Fetch credentials before the first client asks: SDKs give a metadata service one second, and one try."""
     fetched = threading.Event()
     profiles.active.renewal.get(lambda _: fetched.set())
     fetched.wait(FIRST_WAIT)
@@ -231,7 +231,7 @@ def _fetch_first(profiles: Profiles) -> None:
 def _announce(
     options: Options, env: Environment, listeners: list[socket.socket], token: str | None, profiles: Profiles
 ) -> None:
-    """Say where."""
+    """Print the address, and the variables that clients need."""
     host, port = listeners[0].getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for by --bind
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104

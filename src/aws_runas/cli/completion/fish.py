@@ -84,13 +84,13 @@ function __aws_runas_positions
 end
 
 function __aws_runas_is
-    # whether the cursor stands where a word of kind $argv[1] goes
+    # true if a word of kind $argv[1] belongs at the cursor
     set -l where (__aws_runas_where)
     contains -- $argv[1] (string split ' ' -- $where[2])
 end
 
 function __aws_runas_takes
-    # whether a flag of the commands $argv goes here; an empty word stands for none yet
+    # true if a flag of the commands $argv belongs here; an empty word means no command yet
     set -l where (__aws_runas_where)
     contains -- $where[2] flag value; and contains -- "$where[1]" $argv
 end
@@ -166,7 +166,7 @@ def script(found: Table) -> str:
 
 
 def _takers(found: Table) -> list[tuple[Flag, list[str]]]:
-    """Each flag once, with the commands that take it; "''" stands for none typed yet."""
+    """Return each flag once, with the commands that take it; "''" means that no command was typed yet."""
     takers: dict[Flag, list[str]] = {}
     for flag in found.flags:
         takers.setdefault(flag, []).append("''")

@@ -48,7 +48,7 @@ def split_profile(
     else:
         is_named = not (most and len(rest) <= most and _is_plainly_a_target(first) and first not in _known(names))
     profile = rest.pop(0) if is_named else None
-    if profile == "":  # "$NAME" of a script, say, that was never set: not a word for the default profile
+    if profile == "":  # for example an unset "$NAME" of a script: it does not mean the default profile
         raise UsageError("the profile's name is empty", code="profile-empty", hint="leave the word out for default")
     _refuse_surplus(rest, most)
     return profile, rest

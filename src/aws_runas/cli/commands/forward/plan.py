@@ -81,7 +81,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
     """
     bind = namespace.bind or DEFAULT_BIND
     if flags.output not in (None, "json"):
-        raise UsageError(f"-O {flags.output} does not go with forward", code="usage", hint="json is what there is")
+        raise UsageError(f"-O {flags.output} does not go with forward", code="usage", hint="use -O json")
     if namespace.sessions is not None:
         pool_settings(namespace.sessions)
     return ForwardOptions(
@@ -148,7 +148,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         local = options.local or LocalAddress(options.bind or DEFAULT_BIND)
         forwards.insert(0, ForwardSpec(local, "", port))
     elif options.local is not None:
-        raise UsageError(f"-p needs a port of {target!r} to lead to", code="port-missing", hint="write target:port")
+        raise UsageError(f"-p: target {target!r} has no port", code="port-missing", hint="write target:port")
     return [Plan(profile, target, tuple(_expand_path(spec) for spec in forwards), sessions, options.session.reason)]
 
 
@@ -220,7 +220,7 @@ def _neither(argument: str, tunnels: Mapping[str, Tunnel], path: Path) -> UsageE
     else:
         hint = None
     return UsageError(
-        f"{argument!r} is no target with a port, and no tunnel of that name is in {path}",
+        f"{argument!r} is not a target with a port, and no tunnel of that name is in {path}",
         code="port-missing",
         hint=hint,
     )
@@ -284,5 +284,5 @@ def _seconds(text: str | None, default: float) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise UsageError(f"--half-close {text!r} is no number of seconds", code="usage")
+        raise UsageError(f"--half-close {text!r} is not a number of seconds", code="usage")
     return seconds
