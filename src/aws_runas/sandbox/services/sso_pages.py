@@ -19,7 +19,7 @@ from aws_runas.sandbox.services.sso_oidc import OidcError, SsoOidc
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send "Origin: null" with the page's own form
     "X-Frame-Options": "DENY",
     # without form-action: browsers apply that to the redirect to the client as well
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
