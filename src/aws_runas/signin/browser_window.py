@@ -90,6 +90,16 @@ def find_program(chosen: Setting[str] | None, environ: Mapping[str, str], *, pla
     )
 
 
+def why_impossible(environ: Mapping[str, str], *, platform: str = sys.platform) -> str:
+    """Return why no window can be opened here; "" if one can."""
+    if platform == "win32":
+        return "driving a browser works on Linux and macOS only"
+    has_display = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") or platform == "darwin"
+    if not has_display and "--headless" not in environ.get(TEST_ARGUMENTS, ""):
+        return "there is no display"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """How the window is opened.
@@ -112,19 +122,23 @@ class Window:
         Raises:
             CredentialsError: it cannot be started, was closed, or took too long.
         """
-        if os.name != "posix":
+        reason = why_impossible(self.environ)
+        if reason:
             raise CredentialsError(
-                "driving a browser works on Linux and macOS only",
+                f"no browser window can be opened: {reason}",
                 code="browser-missing",
-                hint="use saml_provider = process",
+                hint="sign in on a desktop, or use provider form or process",
             )
         with self._directory() as directory, _started(self.program, self._arguments(directory), self.environ) as pipes:
             outcome = self._drive(machine, *pipes)
         if isinstance(outcome, WindowClosed):
+            is_root = hasattr(os, "geteuid") and os.geteuid() == 0
             raise CredentialsError(
                 f"the sign-in did not end: {outcome.reason}",
                 code="login-denied",
-                hint="try again, and leave the window open until it says that you are signed in",
+                hint="browsers of the Chrome family refuse to run as root: use another user"
+                if is_root
+                else "try again, and leave the window open until it says that you are signed in",
             )
         return outcome
 

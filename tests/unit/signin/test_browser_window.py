@@ -11,7 +11,7 @@ import pytest
 
 from aws_runas.config.profile import Setting
 from aws_runas.errors import AwsRunasError, CredentialsError
-from aws_runas.signin.browser_window import Window, find_program
+from aws_runas.signin.browser_window import Window, find_program, why_impossible
 from aws_runas.signin.devtools import DevTools, SamlPosted
 
 POSTED = (
@@ -27,16 +27,21 @@ def program(path: Path, body: str) -> str:
 
 
 def window(path: Path, body: str, *, timeout: float = 20, **environ: str) -> Window:
-    return Window(program(path / "browser", body), path / "profile", {"PATH": "/usr/bin:/bin", **environ}, timeout)
+    return Window(
+        program(path / "browser", body),
+        path / "profile",
+        {"PATH": "/usr/bin:/bin", "DISPLAY": ":9", **environ},
+        timeout,
+    )
 
 
 def test_the_browser_gets_the_pipe_at_three_and_four_and_no_secret(tmp_path: Path) -> None:
     body = f"""
 first = os.read(3, 65536)
 assert first.endswith(b"\\0") and b"Target.setAutoAttach" in first
-os.write(4, {POSTED!r}.encode() + b"\\0")
 open({str(tmp_path / "seen")!r}, "w").write(repr([sys.argv[1:], sorted(os.environ)]))
-while os.read(3, 65536): pass
+os.write(4, {POSTED!r}.encode() + b"\\0")
+while b"Browser.close" not in os.read(3, 65536): pass
 """
     found = window(tmp_path, body, RUNAS_PASSWORD="canary", AWS_SESSION_TOKEN="canary").run(
         DevTools("https://idp.example")
@@ -76,6 +81,28 @@ def test_a_sign_in_that_nobody_completes_ends_and_takes_the_browser_along(tmp_pa
     assert caught.value.code == "login-timeout"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "reason"),
+    [
+        ({}, "linux", "no display"),
+        ({"DISPLAY": ":0"}, "linux", ""),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", ""),
+        ({}, "darwin", ""),
+        ({"DISPLAY": ":0"}, "win32", "Linux and macOS only"),
+    ],
+)
+def test_a_window_needs_a_display(environ: dict[str, str], platform: str, reason: str) -> None:
+    found = why_impossible(environ, platform=platform)
+    assert reason in found if reason else found == ""
+
+
+def test_without_a_display_nothing_is_started(tmp_path: Path) -> None:
+    shown = window(tmp_path, f"open({str(tmp_path / 'started')!r}, 'w')")
+    with pytest.raises(CredentialsError) as caught:
+        Window(shown.program, shown.profile, {}, 20).run(DevTools("https://idp.example"))
+    assert (caught.value.code, (tmp_path / "started").exists()) == ("browser-missing", False)
 
 
 def test_a_profile_that_is_open_to_others_is_not_used(tmp_path: Path) -> None:

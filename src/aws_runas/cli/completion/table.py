@@ -55,6 +55,8 @@ VALUES = {
         "SSM-SessionManagerRunShell",
     ),
     "--client": ("docker", "podman", "finch", "nerdctl", "buildah", "skopeo", "helm"),
+    "--provider": ("browser", "azuread", "form", "keycloak", "process"),
+    "--mfa-type": ("auto", "code", "push", "none"),
     "--sessions": ("auto", "1", "2", "4", "8"),
 }
 
