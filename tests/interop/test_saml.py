@@ -185,6 +185,15 @@ def test_the_password_of_the_credentials_file_is_used(home: Home, idp: SimpleSam
     assert idp.url not in home.run("list", "profiles").stdout
 
 
+def test_flags_alone_sign_in_and_a_password_among_them_is_warned_about(home: Home, idp: SimpleSaml) -> None:
+    home.write("[default]\nregion = us-east-1\n")
+    words = ["-S", idp.sign_in_address(), "-R", "form", "-U", "jane", "-P", "secret-of-jane", "-O", "json", ROLES[0]]
+    run = home.run(*words)
+    assert home.caller(run).endswith(":assumed-role/idp-admin/jane")
+    assert "warning: -P shows the password" in run.stderr
+    assert "secret-of-jane" not in run.stderr
+
+
 def test_a_program_may_give_the_response(home: Home, idp: SimpleSaml) -> None:
     program = home.path / "program"
     program.write_text('#!/bin/sh\ncat "$HOME/response"\n')

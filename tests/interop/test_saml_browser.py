@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import stat
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pexpect
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
+from aws_runas.signin.browser_window import Window
+from aws_runas.signin.devtools import DevTools, SamlPosted
 from tests.interop import simplesaml
 from tests.interop.browser_person import BrowserPerson, closes, signs_in
 from tests.interop.federated import HEADLESS, MANY, Home, iam_client, make_role
@@ -95,3 +101,51 @@ def test_nobody_opens_a_window_without_a_terminal(home: Home) -> None:
     run = home.run("-O", "json", "many0", **variables() | {"RUNAS_LOGIN": "ask"})
     assert (run.returncode, started(home)) == (4, [])
     assert "aws-runas login many0" in run.stderr
+
+
+BIG = "QUJD" * 24_000  # as long as AWS takes
+PAGES = {
+    "/": "<form method=post action='https://eu-west-1.signin.aws.amazon.com/saml'><input type=hidden name=SAMLResponse "
+    f"value='{BIG}'></form><script>document.forms[0].submit()</script>",
+    "/frame": "<iframe src=/></iframe>",
+    "/popup": "<script>window.open('/')</script>",
+}
+
+
+@pytest.mark.parametrize("path", ["/frame", "/popup"])
+def test_a_long_response_from_a_frame_or_a_second_window_is_held_back_too(path: str, tmp_path: Path) -> None:
+    chromium = requires.program("chromium")
+    with serving_pages(PAGES) as url:
+        arguments = f"{HEADLESS} --disable-popup-blocking"
+        environ = {**os.environ, "RUNAS_TEST_BROWSER_ARGUMENTS": arguments}
+        found = Window(chromium, None, environ, 60).run(DevTools(url + path))
+    assert isinstance(found, SamlPosted)
+    assert (found.encoded == BIG, found.address) == (True, "https://eu-west-1.signin.aws.amazon.com/saml")
+
+
+@contextlib.contextmanager
+def serving_pages(pages: dict[str, str]) -> Iterator[str]:
+    """Serve pages on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = pages.get(self.path, "").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
