@@ -114,5 +114,5 @@ for child, reader in children:
     while part := os.read(reader, 65536):
         data += part
     _, status = os.waitpid(child, 0)
-    print("child", os.waitstatus_to_exitcode(status), data.count(b"SecretAccessKey"), flush=True)
+    print("child", os.waitstatus_to_exitcode(status), data.count(b"export AWS_SECRET_ACCESS_KEY="), flush=True)
 """

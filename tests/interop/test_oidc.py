@@ -234,7 +234,7 @@ def test_a_refresh_token_is_kept_in_the_keyring_or_nowhere(home: Home, provider:
 
 def test_fifty_processes_open_one_window(home: Home, provider: Provider, sandbox: Sandbox) -> None:
     before, calls = provider.seen()["authorizations"], sandbox.count("AssumeRoleWithWebIdentity")
-    words = ["-c", MANY, "50", "-O", "json", "many%d"]
+    words = ["-c", MANY, "50", "-O", "env", "many%d"]
     child = pexpect.spawn(sys.executable, words, env=home.environ(**variables()), timeout=90, encoding="utf-8")
     child.expect(pexpect.EOF)
     shown = str(child.before)

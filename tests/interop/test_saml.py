@@ -214,10 +214,31 @@ def test_a_program_may_give_the_response(home: Home, idp: SimpleSaml) -> None:
     assert home.caller(home.run("-O", "json", "p")).endswith(":assumed-role/idp-admin/jane")
 
 
+def test_login_fetches_the_role_for_later_commands_and_logout_forgets_it(home: Home, idp: SimpleSaml) -> None:
+    before = idp.logins()
+    login = home.run("login", "admin", **password("jane"))
+    assert (login.returncode, "signed in as admin until" in login.stderr) == (0, True), login.stderr
+    cache = home.path / ".aws" / "aws-runas" / "cache"
+    for path in cache.glob("assertion-*"):
+        path.unlink()  # five minutes later
+    assert home.caller(home.run("-O", "json", "admin")).endswith(":assumed-role/idp-admin/jane")
+    again = home.run("login", "admin", **password("jane"))
+    assert "already signed in as admin until" in again.stderr
+    assert idp.logins() == before + 1
+    forced = home.run("login", "--force", "-O", "json", "admin", **password("jane"))
+    assert json.loads(forced.stdout)["Profile"] == "admin"
+    assert idp.logins() == before + 2
+    assert home.run("logout", "admin").returncode == 0
+    left = [path.name for path in cache.iterdir() if path.suffix != ".lock"]
+    assert [name for name in left if name.startswith(("saml-", "assertion-", "fast-"))] == []
+    gone = home.run("-O", "json", "admin")
+    assert (gone.returncode, "aws-runas login admin" in gone.stderr) == (4, True)
+
+
 def test_fifty_processes_cost_one_prompt_and_one_sign_in(home: Home, idp: SimpleSaml, sandbox: Sandbox) -> None:
     home.write(config(idp, more=f"[profile many0]\nrole_arn = {ROLES[0]}\n[profile many1]\nrole_arn = {ROLES[1]}\n"))
     before, calls = idp.logins(), sandbox.count("AssumeRoleWithSAML")
-    words = ["-c", MANY, "50", "-O", "json", "many%d"]
+    words = ["-c", MANY, "50", "-O", "env", "many%d"]
     child = pexpect.spawn(sys.executable, words, env=home.environ(), timeout=90, encoding="utf-8")
     child.expect(r"Password of jane at [\d.:]+: ")
     child.sendline("secret-of-jane")

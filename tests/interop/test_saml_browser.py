@@ -88,7 +88,7 @@ def test_a_closed_window_ends_the_sign_in(home: Home) -> None:
 def test_fifty_processes_open_one_window(home: Home, sandbox: Sandbox) -> None:
     before = sandbox.count("AssumeRoleWithSAML")
     BrowserPerson(profiles(home), signs_in("jane", "secret-of-jane"))
-    words = ["-c", MANY, "50", "-O", "json", "many%d"]
+    words = ["-c", MANY, "50", "-O", "env", "many%d"]
     child = pexpect.spawn(sys.executable, words, env=home.environ(**variables()), timeout=90, encoding="utf-8")
     child.expect(pexpect.EOF)
     shown = str(child.before)

@@ -173,6 +173,14 @@ class FederatedSource:
     browser: Setting[str] | None = None
     keep_session: bool = False
 
+    def describe(self) -> Iterator[str]:
+        """One line for each setting that matters most; no secrets."""
+        user = f" as {self.login_name}" if self.login_name else ""
+        yield f"{self.kind} sign-in at {self.label} with provider {self.provider}{user} ({self.origin})"
+        if self.role is not None:
+            duration = f"{format_duration(self.duration.value)} ({self.duration.origin})"
+            yield f"role {self.role.arn} of the sign-in for {duration}"
+
     @property
     def login_name(self) -> str:
         """The user name that the provider asks for; "" where none is set."""
@@ -255,8 +263,9 @@ class Profile:
     def describe(self) -> Iterator[str]:
         """One line for each setting, with its origin; no secrets."""
         yield f"profile {self.name}"
-        federated = self.source.role if isinstance(self.source, FederatedSource) else None
-        for role in (*((federated,) if federated else ()), *self.roles):
+        if isinstance(self.source, FederatedSource):
+            yield from self.source.describe()
+        for role in self.roles:
             yield f"role {role.arn} for {format_duration(role.duration.value)} ({role.duration.origin})"
             extras = {"an external id": role.external_id, "tags": role.tags, "a session policy": role.policy}
             words = "".join(f", with {what}" for what, value in extras.items() if value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -16,6 +18,9 @@ from aws_runas.config.sso import SsoSession
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, UsageError
 from aws_runas.signin.context import SignInOptions
 
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+
 SUMMARY = "Sign in to IAM Identity Center or an identity provider, or fetch the session token of access keys"
 USAGE = "login [<profile>]"
 ACCEPTS = ("credential", "output")
@@ -23,6 +28,7 @@ EXAMPLES = (
     ("aws-runas login my-profile", "Sign in in the browser, if that is needed"),
     ("aws-runas login --sso-session corp --device-code", "Sign in with a code, on any device"),
 )
+ENOUGH = 900.0  # seconds of life with which credentials of SAML or OIDC need no new sign-in
 NOTHING_TO_SIGN_IN = ("EcsContainer", "Ec2InstanceMetadata", "web-identity", "environment-web-identity")
 
 
@@ -190,9 +196,7 @@ def _other_kind(options: LoginOptions, env: Environment) -> Result:
     source = access.profile.source
     _check_source(source, access.profile.name)
     if access.sign_in is not None:
-        until = access.sign_in()
-        _forget(env, "saml-", "oidc-", "role-")  # what they hold is of whoever signed in before
-        return _signed_in(options, env, access.profile.name, until)
+        return _federated(access, access.sign_in, options, env)
     keys = isinstance(source, KeySource) or (isinstance(source, ResolverSource) and source.kind == "process")
     provider = access.provider if keys else access.user_provider
     found = provider.credentials(refresh=options.sign_in.force)
@@ -208,12 +212,37 @@ def _other_kind(options: LoginOptions, env: Environment) -> Result:
     return Result(stderr=_message(what, found.expiration.timestamp(), env, renews=False))
 
 
-def _signed_in(options: LoginOptions, env: Environment, name: str, until: float | None) -> Result:
+def _federated(access: Access, sign_in: Callable[[], float], options: LoginOptions, env: Environment) -> Result:
+    """Sign in with SAML or OIDC and fetch the role's credentials, since the provider's answer is good for minutes."""
+    from aws_runas.cli.sign_in import cache_of
+
+    name = access.profile.name
+    entry = next(iter(entry for entry in access.cache_entries if entry.startswith(("saml-", "oidc-"))), "")
+    cached = cache_of(env).read(entry)
+    if cached is not None and cached.expiration is not None and not options.sign_in.force:
+        until = cached.expiration.timestamp()
+        if until - env.now() > ENOUGH:
+            return _signed_in(options, env, name, until, already=True)
+    until = sign_in()
+    _forget(env, "saml-", "oidc-", "role-")  # what they hold is of whoever signed in before
+    try:
+        found = access.user_provider.credentials(refresh=True)
+    except CredentialsError as error:
+        if error.code != "saml-role-ambiguous":  # which role, the next command says
+            raise
+        return _signed_in(options, env, name, until)
+    return _signed_in(options, env, name, found.expiration.timestamp() if found.expiration else None)
+
+
+def _signed_in(
+    options: LoginOptions, env: Environment, name: str, until: float | None, *, already: bool = False
+) -> Result:
     if options.json:
         return Result(stdout=_json(name, until))
     if until is None:
         return Result(stderr=f"aws-runas: signed in as {name}\n")
-    return Result(stderr=_message(f"signed in as {name}", until, env, renews=False))
+    what = f"{'already ' if already else ''}signed in as {name}"
+    return Result(stderr=_message(what, until, env, renews=False))
 
 
 def _json(name: str, until: float | None) -> str:
