@@ -123,6 +123,12 @@ class SsmApi:
             raise SessionGone(f"the session {session_id} has timed out at the service", code="session-gone")
         return token, url
 
+    def prepare_resume(self) -> None:
+        """See transport.service.SessionService."""
+        open_ahead = getattr(self._access.session_client(), "open_ahead", None)  # botocore's client has none
+        if open_ahead is not None:
+            open_ahead()
+
     def terminate_session(self, session_id: str) -> None:
         """See transport.service.SessionService."""
         try:

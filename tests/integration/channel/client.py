@@ -40,6 +40,9 @@ class ListedService:
             raise answer
         return answer
 
+    def prepare_resume(self) -> None:
+        self._called("prepare")
+
     def terminate_session(self, session_id: str) -> None:
         self._called("terminate")
 

@@ -334,3 +334,68 @@ def test_cut_in_the_middle_of_data_is_resumed_at_once() -> None:
     server_numbers: list[int] = []
     # No delay is asked for: each loss is a new one, and data was flowing.
     assert _connections_until(send_and_break, 5) == []
+
+
+class Overlapping(ListedService):
+    """ResumeSession does not answer before the stream's request has been signed."""
+
+    def __init__(self) -> None:
+        super().__init__(resumes=[("token-1", "")])
+        self.signed = threading.Event()
+
+    def stream_headers(self, url: str) -> list[tuple[str, str]]:
+        if "connected" in self.calls:
+            self.signed.set()
+        return super().stream_headers(url)
+
+    def resume_session(self, session_id: str) -> tuple[str, str]:
+        if not self.signed.wait(10):
+            raise SessionGone("nobody signs while ResumeSession is under way", code="session-gone")
+        return super().resume_session(session_id)
+
+
+def test_the_stream_request_is_signed_while_the_session_is_resumed() -> None:
+    async def run() -> None:
+        service = Overlapping()
+        async with StreamServer(cut_first(reset)) as server:
+            channel, recorder = await connect(server.url(), service)
+            service.calls.append("connected")
+            await recorder.until(lambda: recorder.started is not None)
+            channel.write(b"x")
+            await recorder.until(lambda: recorder.ended)
+            assert recorder.error is None
+        assert service.calls == ["sign", "connected", "sign", "resume"]  # once for the address that stays
+
+    asyncio.run(run())
+
+
+class Preparing(ListedService):
+    """Says when it is asked to prepare a resume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared = threading.Event()
+
+    def prepare_resume(self) -> None:
+        super().prepare_resume()
+        self.prepared.set()
+
+
+def test_data_keeps_a_connection_for_the_resume_ready_and_silence_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aws_runas.ssm.transport.data_channel.PREPARE_INTERVAL", 0.01)
+
+    async def run() -> None:
+        service = Preparing()
+
+        async def play(connection: Connection) -> None:
+            await connection.websocket.send(output(0, b"data"))
+            await asyncio.to_thread(service.prepared.wait, 10)
+            await connection.websocket.send(channel_closed())
+            await hold(connection)
+
+        async with StreamServer(play) as server:
+            _, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.ended)
+        assert service.calls.count("prepare") == 1
+
+    asyncio.run(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -165,6 +166,18 @@ def test_server_is_trusted_by_the_bundle_and_no_other_way(tmp_path: Path) -> Non
     assert len(service.requests) == 1
 
 
+def test_connection_opened_ahead_over_tls_is_used_by_the_next_call(tmp_path: Path) -> None:
+    """Session tickets wait in the socket then; they are no end of the connection."""
+    certificates = Certificates(tmp_path)
+    with serving(Service([(200, STARTED)]), certificates.server) as service:
+        client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, Botocore, str(certificates.authority))
+        client.open_ahead()
+        client.resume_session(SessionId="me-1")
+        client.open_ahead()
+        client.resume_session(SessionId="me-1")
+        assert (service.connections, len(service.requests)) == (1, 2)
+
+
 @dataclass
 class Service:
     """Answers from a list, the last answer stays; ``close`` ends the connection after each reply, unannounced."""
@@ -246,6 +259,39 @@ def test_connection_that_was_closed_while_idle_is_replaced() -> None:
         for _ in range(3):
             client.start_session(Target="i-1")
         assert (service.connections, len(service.requests), fallback.calls) == (3, 3, [])
+
+
+def test_connection_opened_ahead_is_used_by_the_next_call() -> None:
+    with serving(Service([(200, STARTED)])) as service:
+        client, fallback = direct(service.url)
+        for _ in range(3):
+            client.open_ahead()
+        client.resume_session(SessionId="me-1")
+        client.open_ahead()
+        client.resume_session(SessionId="me-1")
+        assert (service.connections, len(service.requests), fallback.calls) == (1, 2, [])
+
+
+def test_connection_that_cannot_be_opened_ahead_is_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    client, _ = direct(f"http://127.0.0.1:{port}")
+    client.open_ahead()
+
+
+def test_connection_opened_ahead_and_closed_by_the_service_is_replaced_before_the_call() -> None:
+    """Nothing is sent on a dead connection: the service would be asked twice if its end came late."""
+    with serving(Service([(200, STARTED)])) as service:
+        client, fallback = direct(service.url)
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            client._host, client._port = other.getsockname()
+            client.open_ahead()
+            accepted, _ = other.accept()
+            accepted.close()
+        client._host, client._port = "127.0.0.1", int(service.url.rpartition(":")[2])
+        client.open_ahead()
+        client.resume_session(SessionId="me-1")
+        assert (service.connections, len(service.requests), fallback.calls) == (1, 1, [])
 
 
 def test_refusal_is_botocores_exception_and_not_asked_again() -> None:

@@ -35,6 +35,7 @@ SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged
 PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
 CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a sleep or a change of network
+PREPARE_INTERVAL: Final = 15.0  # seconds between two looks at the connection for ResumeSession while data comes in
 TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
 
 
@@ -107,6 +108,7 @@ class SessionChannel:
         self._pause = PauseTimeout()
         self._silence = AgentSilence()
         self._pause_timer: asyncio.TimerHandle | None = None
+        self._prepare_timer: asyncio.TimerHandle | None = None
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
         self._failing: asyncio.Task[None] | None = None  # ends the failed session at the service
@@ -258,6 +260,8 @@ class SessionChannel:
             case events.DataReceived():
                 self._pause.data_received()
                 self._data_at = self._loop.time()
+                if self._prepare_timer is None:
+                    self._prepare_timer = self._loop.call_later(PREPARE_INTERVAL, self._prepare_resume)
                 self._prove_connection()
                 handler.data_received(event.data, event.payload_type)
             case events.SendingUnblocked():
@@ -290,6 +294,11 @@ class SessionChannel:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _prepare_resume(self) -> None:
+        """Keep a connection for ResumeSession while data comes in; a silent session needs none, and no timer."""
+        self._prepare_timer = None
+        self._spawn(in_thread(self._service.prepare_resume))
 
     async def _provide_data_key(self, event: events.DataKeyRequested) -> None:
         try:
@@ -369,6 +378,8 @@ class SessionChannel:
         self._pause.pause_ended()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
+        if self._prepare_timer is not None:
+            self._prepare_timer.cancel()
         self._driver.stop()
         if self._websocket is not None:
             self._websocket.close(wait=False)

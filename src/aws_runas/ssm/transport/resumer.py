@@ -139,8 +139,14 @@ class Resumer:
             self._url = url
 
     async def _resume(self) -> tuple[WebSocket, str]:
-        """Ask for a new token, and open the connection meanwhile: the new address is mostly on the same host."""
+        """Ask for a new token, and meanwhile open the connection and sign for it.
+
+        The new address is mostly on the same host. If it is another one on that host, it is signed again; what takes
+        long about signing, new credentials, is done by then.
+        """
         address = self._address()
+        signing = asyncio.ensure_future(in_thread(self._service.stream_headers, address.url))
+        signing.add_done_callback(_ignore_failure)
         opening = asyncio.ensure_future(self._open(address))
         transport: asyncio.Transport | None = None
         try:
@@ -152,7 +158,7 @@ class Resumer:
             if transport is None:
                 opening.cancel()
                 opening.add_done_callback(_close_unused)
-        return await self._dial(transport)
+        return await self._dial(transport, signing if new_address.url == address.url else None)
 
     def _address(self) -> StreamAddress:
         return parse_stream_url(self._url, host_override=self._dialling.stream_host)
@@ -162,10 +168,14 @@ class Resumer:
             self._context = tls_context(self._dialling.ca_bundle)
         return await open_transport(address, dialling=self._dialling, context=self._context)
 
-    async def _dial(self, transport: asyncio.Transport | None = None) -> tuple[WebSocket, str]:
+    async def _dial(
+        self,
+        transport: asyncio.Transport | None = None,
+        signing: asyncio.Future[list[tuple[str, str]]] | None = None,
+    ) -> tuple[WebSocket, str]:
         address = self._address()
         try:
-            headers = await in_thread(self._service.stream_headers, address.url)
+            headers = await (signing or in_thread(self._service.stream_headers, address.url))
         except BaseException:
             if transport is not None:
                 transport.abort()
@@ -176,6 +186,12 @@ class Resumer:
         if not websocket.is_open:
             raise ConnectionError("the connection was closed as soon as it was open")
         return websocket, self._token
+
+
+def _ignore_failure(signing: asyncio.Future[list[tuple[str, str]]]) -> None:
+    """Note that somebody has seen the error; whoever awaits the signature gets it all the same."""
+    if not signing.cancelled():
+        signing.exception()
 
 
 def _close_unused(opening: asyncio.Future[asyncio.Transport]) -> None:

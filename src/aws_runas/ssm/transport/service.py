@@ -30,6 +30,10 @@ class SessionService(Protocol):
         """
         ...
 
+    def prepare_resume(self) -> None:
+        """Have a connection to the service ready, so that ``resume_session`` is quick. Best effort, raises nothing."""
+        ...
+
     def terminate_session(self, session_id: str) -> None:
         """End the session at the service; ending an ended one is no error."""
         ...
