@@ -40,7 +40,10 @@ def _read_address() -> str:
     """Read one line of standard input; a client may leave it open."""
     data = b""
     while b"\n" not in data and len(data) < MAX_ADDRESS:
-        more = os.read(0, MAX_ADDRESS)
+        try:
+            more = os.read(0, MAX_ADDRESS)
+        except OSError:  # closed, or a directory
+            break
         if not more:
             break
         data += more

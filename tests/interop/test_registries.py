@@ -235,6 +235,40 @@ def test_failing_client_is_our_failure(registry: Registry, tmp_path: Path) -> No
     assert not (tmp_path / "auth.json").exists()
 
 
+def test_verbose_login_shows_no_password(registry: Registry, tmp_path: Path) -> None:
+    skopeo = requires.program("skopeo")
+    authfile = tmp_path / "auth.json"
+    words = ["-vv", "ecr", "login", "--client", Path(skopeo).name, "--authfile", str(authfile), PROFILE]
+    done = registry.run(*AWS_RUNAS, *words)
+    assert done.returncode == 0
+    login = json.loads(authfile.read_text())["auths"][HOST]["auth"]
+    password = base64.b64decode(login).decode().partition(":")[2]
+    assert "GetAuthorizationToken" in done.stderr
+    assert not any(secret in done.stdout + done.stderr for secret in (login, password, password[:40]))
+
+
+def test_pulls_that_start_together_cost_one_call(registry: Registry, sandbox: Sandbox, tmp_path: Path) -> None:
+    environ = registry.environ | {"AWS_PROFILE": PROFILE, "RUNAS_CACHE_DIR": str(tmp_path / "cache")}
+    (tmp_path / "address").write_text(f"{HOST}\n")
+    sandbox.control("forget-calls")
+    helpers = []
+    for _ in range(8):
+        with open(tmp_path / "address", "rb") as stdin:
+            words = [str(Path(sys.executable).parent / HELPER), "get"]
+            helpers.append(subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, env=environ))
+    answers = {helper.communicate(timeout=TIMEOUT)[0] for helper in helpers}
+    assert {helper.returncode for helper in helpers} == {0}
+    assert len(answers) == 1
+    made = sorted(call["action"] for call in sandbox.control("calls"))
+    assert made == ["AssumeRole", "GetAuthorizationToken", "GetSessionToken"]
+
+
+def test_closed_input_is_no_address() -> None:
+    words = ["sh", "-c", f"exec {Path(sys.executable).parent / HELPER} get <&-"]
+    done = subprocess.run(words, capture_output=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"no credentials server URL\n", b"")
+
+
 MODELS = ("docker-credential-secretservice", "docker-credential-pass")
 BAD_INPUT: list[tuple[tuple[str, ...], bytes]] = [
     ((), b""),
