@@ -253,6 +253,21 @@ def test_keys_in_pass_serve_and_are_no_argument_of_any_process(
         )
 
 
+def test_a_gpg_key_that_nobody_can_unlock_is_a_locked_keyring(tmp_path: Path, sandbox: Sandbox) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="gpg") as place,
+        password_store(Path(place), passphrase="canary") as environ,
+    ):
+        home = Home(tmp_path, sandbox, {**environ, "RUNAS_KEYRING": "pass"})
+        before = home.credentials.read_text()
+        # gpg stores with the public key alone; what was stored cannot be read back, so the file keeps its keys
+        found = home.run("keys", "import", PROFILE, status=4)
+        assert "gpg cannot open the password store of pass" in found.stderr
+        assert "GPG_TTY" in found.stderr
+        assert home.credentials.read_text() == before
+        assert "sandbox-user" in home.run("whoami", PROFILE).stdout
+
+
 def _vault_item(pair_of: PlainKeys) -> str:
     """An item as aws-vault writes it."""
     keys = {"AccessKeyID": pair_of.pair.access_key_id, "SecretAccessKey": pair_of.pair.secret_access_key,

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from aws_runas.config.installation import install_command
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 from aws_runas.store.items import SERVICE
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIME_LIMIT = 30.0  # seconds that one call may take, a prompt of the system included
-EXTRA = "aws-runas-py[keyring]"
 # RUNAS_KEYRING -> class, and what it is called in messages
 BACKENDS = {
     "secret-service": ("keyring.backends.SecretService.Keyring", "the Secret Service"),
@@ -155,7 +155,8 @@ def open_best(environ: Mapping[str, str]) -> tuple[LibraryStore | None, list[str
 def missing_hint() -> str:
     """Return how to get a keyring."""
     if importlib.util.find_spec("keyring") is None:
-        return f"install the extra: {EXTRA}; or use RUNAS_KEYRING=file or RUNAS_KEYRING=pass"
+        command = install_command("keyring", sys.prefix, sys.executable)
+        return f"install the keyring library: {command}; or use RUNAS_KEYRING=file or RUNAS_KEYRING=pass"
     return "start the keyring of your desktop, or use RUNAS_KEYRING=file or RUNAS_KEYRING=pass"
 
 

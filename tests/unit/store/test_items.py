@@ -201,6 +201,19 @@ def test_what_a_backend_raises_becomes_an_error_of_ours(
     assert caught.value.hint
 
 
+def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(CredentialsError) as caught:
+        open_store({}, tmp_path, never).read("keys/dev")
+    assert caught.value.code == "keyring-missing"
+    assert "the keyring library is not installed" in caught.value.message
+    assert "aws-runas-py[keyring]" in (caught.value.hint or "")
+    store = open_store({"RUNAS_KEYRING_PASSPHRASE": "p"}, tmp_path, never)
+    store.write("keys/dev", "value")  # there is the file for those who have no keyring
+    assert (tmp_path / "keyring").exists()
+    assert store.read("keys/dev") == "value"
+
+
 def test_a_backend_that_does_not_answer_is_an_error() -> None:
     release = threading.Event()
     try:

@@ -171,12 +171,9 @@ def install_hint(prefix: str, python: str) -> str:
         prefix: sys.prefix.
         python: sys.executable.
     """
-    parts = prefix.replace("\\", "/").split("/")
-    if "pipx" in parts:
-        return "pipx install --force 'aws-runas-py[sandbox]'"  # without --force, pipx keeps an installed tool as it is
-    if "uv" in parts and "tools" in parts:
-        return "uv tool install 'aws-runas-py[sandbox]'"
-    return f"{python} -m pip install 'aws-runas-py[sandbox]'"
+    from aws_runas.config.installation import install_command
+
+    return install_command("sandbox", prefix, python)
 
 
 def _otp(env: Environment) -> str:

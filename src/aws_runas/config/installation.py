@@ -1,0 +1,20 @@
+"""How this program was installed, for hints that name an extra."""
+
+from __future__ import annotations
+
+
+def install_command(extra: str, prefix: str, python: str) -> str:
+    """Return the command that adds the packages of an extra.
+
+    Args:
+        extra: its name, such as ``sandbox``.
+        prefix: sys.prefix.
+        python: sys.executable.
+    """
+    parts = prefix.replace("\\", "/").split("/")
+    name = f"'aws-runas-py[{extra}]'"
+    if "pipx" in parts:
+        return f"pipx install --force {name}"  # without --force, pipx keeps an installed tool as it is
+    if "uv" in parts and "tools" in parts:
+        return f"uv tool install {name}"
+    return f"{python} -m pip install {name}"
