@@ -11,12 +11,17 @@ from aws_runas.fast.names import COMMANDS
 
 # Verb -> how-to page, where the name of the page is another one.
 HOW_TO = {
-    "token": "kubernetes",
+    "cp": "copy",
     "ecr": "containers",
     "exec": "run-programs",
+    "init": "shells",
     "list": "roles-and-identity",
+    "login": "sign-in",
+    "logout": "sign-in",
+    "password": "keys",
+    "sso": "sign-in",
+    "token": "kubernetes",
     "whoami": "roles-and-identity",
-    "password": "roles-and-identity",
 }
 
 
