@@ -22,8 +22,18 @@ ROOT_PAGES = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md
 CONFIGURATION = ROOT / "release" / "zensical.toml"
 HOW_TO_GROUPS = {
     "Credentials": (
-        "credentials", "sign-in", "sign-in-saml-oidc", "keys", "roles-and-identity", "run-programs", "shells", "serve",
-        "console", "database-tokens", "kubernetes", "containers",
+        "credentials",
+        "sign-in",
+        "sign-in-saml-oidc",
+        "keys",
+        "roles-and-identity",
+        "run-programs",
+        "shells",
+        "serve",
+        "console",
+        "database-tokens",
+        "kubernetes",
+        "containers",
     ),
     "Sessions": ("targets", "shell", "forward", "tunnels", "ssh", "run", "copy", "fleet", "sessions"),
 }  # fmt: skip - the rest of docs/how-to stands in a group of its own
