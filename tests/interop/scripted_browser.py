@@ -1,7 +1,7 @@
 """A browser for tests that start a program with an address: follows redirects, fills in forms, closes.
 
-SCRIPT says what the person does: "sign-in", "deny" (cancels at the consent), or "other-nonce" (what a page could do
-that changes the request on its way).
+SCRIPT says what the person does: "sign-in", "deny" (cancels at the consent), "other-nonce" (what a page could do that
+changes the request on its way), or "paste" (the browser is elsewhere: the last address is printed).
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ def visit(url: str, form: dict[str, str] | None = None) -> tuple[str, str]:
             with error:
                 if error.code not in (302, 303):
                     return url, error.read().decode()
+                target = urllib.parse.urljoin(url, error.headers["Location"])
+                if os.environ.get("SCRIPT") == "paste" and "/callback?" in target:
+                    print(target)
+                    raise SystemExit(0) from None
                 url, form = changed(urllib.parse.urljoin(url, error.headers["Location"])), None
     raise SystemExit("too many redirects")
 

@@ -207,6 +207,21 @@ def test_a_driven_window_stops_before_an_address_of_an_app(home: Home) -> None:
     assert ":assumed-role/web-one/" in home.caller(run), submitted
 
 
+def test_the_address_may_be_pasted_where_the_browser_cannot_come_back(home: Home) -> None:
+    """A browser on another machine: it ends on an address that it cannot reach."""
+    more = {"SSH_CONNECTION": "somewhere", "SCRIPT": "paste"}
+    child = home.at_terminal("login", "--no-browser", "many0", **more)
+    child.expect(r"open this address: (\S+)\r\n")
+    address = child.match.group(1).decode()  # type: ignore[union-attr]
+    command = [sys.executable, scripted_browser.__file__, address]
+    elsewhere = subprocess.run(command, env={"SCRIPT": "paste"}, capture_output=True, text=True, check=True, timeout=30)
+    child.sendline("https://idp.example/?code=1&state=2")
+    child.expect_exact("that is not the address")
+    child.sendline(elsewhere.stdout.strip())
+    child.expect_exact("signed in as many0 until")
+    child.expect(pexpect.EOF)
+
+
 def test_device_code_is_entered_elsewhere(home: Home, provider: Provider) -> None:
     child = home.at_terminal("-O", "json", "device", **variables())
     child.expect(r"open (\S+) and enter (\S+); or open (\S+)\r\n")

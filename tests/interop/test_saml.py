@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,24 @@ def test_fifty_processes_cost_one_prompt_and_one_sign_in(home: Home, idp: Simple
     assert "Password" not in shown
     assert idp.logins() == before + 1
     assert sandbox.count("AssumeRoleWithSAML") == calls + 2
+
+
+def test_a_wrong_password_of_many_processes_is_tried_once(home: Home, idp: SimpleSaml) -> None:
+    """A provider locks an account after a few wrong passwords."""
+    home.write(config(idp, more=f"[profile many0]\nrole_arn = {ROLES[0]}\n[profile many1]\nrole_arn = {ROLES[1]}\n"))
+    before = idp.logins()
+    run = subprocess.run(
+        [sys.executable, "-c", MANY, "20", "-O", "env", "many%d"],
+        env=home.environ(RUNAS_PASSWORD="wrong-canary"),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        start_new_session=True,
+        check=False,
+    )
+    assert run.stdout.count("child 4 0") == 20, run.stdout
+    assert idp.logins() == before + 1
+    assert "canary" not in run.stderr + run.stdout
 
 
 def test_the_secret_reaches_no_other_process(home: Home) -> None:

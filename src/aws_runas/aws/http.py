@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.cookiejar import CookieJar
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aws_runas import __version__
 from aws_runas.aws.errors import connection_failed
 from aws_runas.config.profile import Profile
-from aws_runas.errors import CredentialsError
+from aws_runas.errors import AwsRunasError, CredentialsError
 
 CONNECT_TIMEOUT = 10  # seconds
 READ_TIMEOUT = 60  # seconds; a login page may wait for another service
 MAX_BODY = 4 * 1024 * 1024  # bytes read of a response
+_URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class HttpClient:
         from botocore import exceptions
         from botocore.awsrequest import AWSPreparedRequest
 
+        url = quote(url, safe=_URL_CHARACTERS)  # as a browser does it: a page may have spaces in an address
         sent = {"User-Agent": f"aws-runas/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
@@ -83,22 +85,29 @@ class HttpClient:
             self._cookies.add_cookie_header(cookie_request)
             cookie = cookie_request.get_header("Cookie")
             sent |= {"Cookie": cookie} if cookie else {}
+        failure: AwsRunasError
         call = f"sign-in at {urlsplit(url).hostname}"
         body = None if form is None else form.encode()
         try:
             answer = self._session(url).send(AWSPreparedRequest(method, url, sent, body, True))
             content = _read(answer)
         except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-            raise connection_failed(call, CredentialsError, error) from None
+            error.kwargs["endpoint_url"] = url.partition("?")[0]  # a query holds state and challenge
+            failure = connection_failed(call, CredentialsError, error)
         except Exception as error:  # urllib3 and http.client fail in many ways where an answer is odd
-            raise CredentialsError(
+            failure = CredentialsError(
                 f"{call}: the answer cannot be read ({type(error).__name__})",
                 code="idp-answer-invalid",
                 hint="check the address in the profile",
-            ) from None
+            )
+        else:
+            return self._answer(answer, content, cookie_request)
+        raise failure  # out here, since the original names the whole address and must not hang on as the context
+
+    def _answer(self, answer: Any, content: bytes, request: urllib.request.Request) -> HttpAnswer:
         if self._cookies is not None:
             # of repeated headers, botocore's own keep only a joined line
-            self._cookies.extract_cookies(_CookieAnswer(answer.raw.headers), cookie_request)  # type: ignore[arg-type]
+            self._cookies.extract_cookies(_CookieAnswer(answer.raw.headers), request)  # type: ignore[arg-type]
         return HttpAnswer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content)
 
     def _session(self, url: str) -> Any:

@@ -111,10 +111,10 @@ class Federation:
             kept.write(answer, until)
             return answer
 
-        name = self.source.label
-        key = f"{self.source.url}#{self.source.login_name}"
+        user = f" as {self.source.login_name}" if self.source.login_name else ""
+        name = f"{self.source.label}{user}"  # for people; an address may have a secret in its query
         with processes.holding(kept.name):
-            lock = LoginLock(self.context.cache, self.source.kind, key, self.context.say, self.context.now)
+            lock = LoginLock(self.context.cache, kept.name, name, self.context.say, self.context.now)
             self.context.debug(f"sign-in to {name}: {kept.name}")
             return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.explicit)
 

@@ -15,7 +15,8 @@ from aws_runas.signin.attended import login_needed
 
 PATIENCE = 20.0  # seconds of waiting for another process before the user is told
 FAILURE_TIME = 60.0  # seconds in which nobody tries again what a person refused or did not answer
-MARKING = frozenset(("login-denied", "login-timeout", "login-state-mismatch"))  # codes of failures that leave a mark
+# codes of failures that leave a mark; the last two, since a provider locks an account after a few
+MARKING = frozenset(("login-denied", "login-timeout", "login-state-mismatch", "idp-password-wrong", "idp-code-refused"))
 
 T = TypeVar("T")
 Say = Callable[[str], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.signin import oidc
 from aws_runas.signin.browser import NoBrowser, find_browser, open_address
 from aws_runas.signin.browser_window import Window
-from aws_runas.signin.callback import check_outcome
+from aws_runas.signin.callback import Outcome, check_outcome
 from aws_runas.signin.callback_server import CallbackServer
 from aws_runas.signin.context import SignInContext
 from aws_runas.signin.devtools import DevTools, Redirected
 from aws_runas.signin.form_sign_in import FormSettings, sign_in_by_forms
 from aws_runas.signin.form_walk import RedirectFound
 from aws_runas.signin.pkce import Pkce, new_pkce
+from aws_runas.signin.terminal import open_terminal
 
 NONCE_BYTES = 24
 
@@ -127,12 +129,25 @@ class OidcSignIn:
             self._open(server.start_address(address), address)
             success = False
             try:
-                outcome = check_outcome(server.wait(), self.source.label, self.command)
+                outcome = check_outcome(self._wait(server), self.source.label, self.command)
                 found = self._exchange(provider, outcome.code, redirect_uri, pkce, nonce)
                 success = True
             finally:
                 server.finish(success=success)
         return found
+
+    def _wait(self, server: CallbackServer) -> Outcome:
+        """Wait for the browser, or for the address that it ended on, pasted on the terminal."""
+
+        def refuse_line() -> None:
+            self.context.say("that is not the address that this sign-in ended on; it begins with the redirect URI")
+
+        with contextlib.ExitStack() as stack:
+            terminal = open_terminal()
+            if terminal is not None:
+                stack.enter_context(terminal)
+                self.context.say("if the browser cannot come back here, paste the address that it ended on")
+            return server.wait(terminal, refuse_line)
 
     def _by_redirect(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
         """Sign in where nothing listens at the redirect URI: it is read before it is followed."""
