@@ -26,6 +26,7 @@ BIN = Path(sys.executable).parent
 AWS_RUNAS = str(BIN / "aws-runas")
 PEERS = ROOT / ".bench-venv"  # where the tools lie that ours is measured beside
 PROFILE = "my-profile"
+SSO_PROFILE = "my-profile-sso"
 MFA_PROFILE = "my-profile-mfa"
 BOTOCORE = f"""
 import botocore.session
@@ -167,6 +168,20 @@ def _keyring(environ: dict[str, str], rounds: int, home: str) -> None:
     _table("Keys in a keyring, nothing cached", cold, variables, max(5, rounds // 4), _run)
 
 
+def _single_sign_on(sandbox: Sandbox, rounds: int) -> None:
+    """A profile of Identity Center with everything cached; the token is in the sandbox's own home."""
+    environ = {name: value for name, value in sandbox.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    ours = [AWS_RUNAS, "-E", SSO_PROFILE, "true"]
+    for _ in range(2):
+        _run(ours, environ)
+    rows: list[Row] = [
+        ("`python -c pass`", [sys.executable, "-c", "pass"], _nothing),
+        ("`aws-runas -E sso-profile true`", ours, _nothing),
+        ("the same, full path", ["/usr/bin/env", "AWSRUNAS_NO_FAST=1", *ours], _nothing),
+    ]
+    _table("Identity Center, role cached", rows, environ, rounds, _run)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -192,6 +207,7 @@ def main() -> None:
         _table("Cached credentials", rows, environ, options.rounds, _run)
         _tokens(environ, options.rounds, home)
         _keyring(environ, options.rounds, home)
+        _single_sign_on(sandbox, options.rounds)
         if not options.no_peers:
             peers = _peers(environ, sandbox)
             rounds = max(5, options.rounds // 3)

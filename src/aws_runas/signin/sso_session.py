@@ -12,9 +12,7 @@ from aws_runas.errors import CredentialsError
 from aws_runas.signin.attended import login_needed
 from aws_runas.signin.context import SignInContext
 from aws_runas.signin.login_lock import LoginLock
-from aws_runas.signin.sso_flows import SsoFlows
 from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token
-from aws_runas.signin.start_url import resolve_start_url
 
 DEAD_REFRESH = ("InvalidGrantException", "UnauthorizedClientException", "InvalidClientException")
 
@@ -131,6 +129,9 @@ class SsoTokens:
         raise error
 
     def _sign_in(self) -> SsoToken:
+        from aws_runas.signin.sso_flows import SsoFlows  # only here: most runs find a token
+        from aws_runas.signin.start_url import resolve_start_url
+
         client = self._oidc()
         start_url = self._session.start_url
         if not _is_loopback(client.meta.endpoint_url):

@@ -218,6 +218,26 @@ def test_a_refused_device_code_is_an_error_at_once(portal: Portal) -> None:
     assert child.exitstatus == 4
 
 
+def test_a_profile_without_a_session_signs_in_by_device_code(portal: Portal) -> None:
+    """The older form: no scopes, no refresh token, and a file that is named after the start URL as it is written."""
+    config = portal.sandbox.config_file
+    kept = config.read_text()
+    url = re.findall(r"sso_start_url = (\S+)", kept)[0]
+    try:
+        config.write_text(
+            f"{kept}[profile legacy]\nsso_start_url = {url}\nsso_region = us-east-1\nsso_account_id = 123456789012\n"
+            "sso_role_name = my-role\n"
+        )
+        done = portal.run("login", "legacy")  # the browser of the test opens the page and allows it
+        assert done.returncode == 0, done.stderr
+        assert "compare the code:" in done.stderr
+        token = json.loads(portal.token_file.with_name(hashlib.sha1(url.encode()).hexdigest() + ".json").read_bytes())
+        assert "refreshToken" not in token
+        assert "my-role" in portal.run("whoami", "--region", "us-east-1", "legacy").stdout
+    finally:
+        config.write_text(kept)
+
+
 def test_the_address_that_the_browser_ended_on_can_be_pasted(portal: Portal) -> None:
     child = pexpect.spawn(
         AWS_RUNAS[0], [*AWS_RUNAS[1:], "login", "--no-browser", "sandbox-sso"],
