@@ -62,7 +62,7 @@ class FileStore:
         path: the file, made 0600 when missing.
         passphrase: if given, nobody is asked.
         ask: asks for the passphrase without showing it.
-        cost: N, r and p of scrypt for a new file.
+        cost: N, r and p of scrypt for a new file; None for the usual cost.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class FileStore:
         path: Path,
         passphrase: str | None,
         ask: Callable[[str], str],
-        cost: tuple[int, int, int] = (SCRYPT_N, SCRYPT_R, SCRYPT_P),
+        cost: tuple[int, int, int] | None = None,
     ) -> None:
         self.path = path
         self.label = f"the keyring file {path}"
         self._passphrase = passphrase
         self._ask = ask
-        self._cost = cost
+        self._cost = cost or (SCRYPT_N, SCRYPT_R, SCRYPT_P)
         self._key: _Key | None = None
 
     def exists(self) -> bool:

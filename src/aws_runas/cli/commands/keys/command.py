@@ -85,7 +85,7 @@ def _check_flags(namespace: argparse.Namespace, action: str) -> None:
     belongs = {
         "source": ("import",),
         "keep": ("import",),
-        "yes": ("add", "remove"),
+        "yes": ("add", "import", "remove"),
         "replace_inactive": ("rotate",),
         "delete": ("rotate",),
         "finish": ("rotate",),
@@ -93,7 +93,7 @@ def _check_flags(namespace: argparse.Namespace, action: str) -> None:
     for name, actions in belongs.items():
         if getattr(namespace, name) and action not in actions:
             flag = "--from" if name == "source" else f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} goes with keys {' and '.join(actions)}", code="flag-unsuitable")
+            raise UsageError(f"{flag} goes with keys {', '.join(actions)}", code="flag-unsuitable")
     if namespace.source not in (None, *SOURCES):
         raise UsageError(f"--from takes {', '.join(SOURCES)}, not {namespace.source!r}", code="usage")
     if namespace.finish and (namespace.delete or namespace.replace_inactive):

@@ -35,7 +35,7 @@ def import_keys(options: KeysOptions, env: Environment) -> Result:
     check_profile_takes_keys(files, profile)
     plain = plain_keys(files, profile)
     pair, origin = _find(options, env, plain)
-    stored = store_pair(pair, profile, env, mfa_serial=options.flags.mfa_serial, sure=False)
+    stored = store_pair(pair, profile, env, mfa_serial=options.flags.mfa_serial, sure=options.yes)
     lines = [f"aws-runas: the keys {pair.access_key_id} are in {stored.label} as {stored.name}\n"]
     if plain is not None and options.source == "file" and not options.keep:
         _remove(plain)
