@@ -149,6 +149,20 @@ def test_a_client_secret_is_sent_from_a_private_file(home: Home) -> None:
     assert (refused.returncode, "chmod 600" in refused.stderr) == (3, True)
 
 
+def test_a_client_secret_may_be_in_the_keyring(home: Home) -> None:
+    config = home.path / ".aws" / "config"
+    config.write_text(config.read_text().replace(f"file://{home.path / 'secret'}", "keyring"))
+    missing = home.run("-O", "json", "confidential", RUNAS_KEYRING_PASSPHRASE="phrase", **variables())
+    assert (missing.returncode, "has no client secret" in missing.stderr) == (4, True)
+    child = home.at_terminal("password", "--client-secret", "confidential", RUNAS_KEYRING_PASSPHRASE="phrase")
+    for question in ("Client secret of client:confidential: ", "The same again: "):
+        child.expect_exact(question)
+        child.sendline("canary-secret")
+    child.expect(pexpect.EOF)
+    run = home.run("-O", "json", "confidential", RUNAS_KEYRING_PASSPHRASE="phrase", **variables())
+    assert ":assumed-role/web-one/" in home.caller(run)
+
+
 def test_a_denied_consent_is_said_at_once_and_marks_the_sign_in(home: Home) -> None:
     run = home.run("-O", "json", "many0", **variables("deny"))
     assert (run.returncode, run.stdout) == (4, "")

@@ -186,6 +186,19 @@ def test_the_password_of_the_credentials_file_is_used(home: Home, idp: SimpleSam
     assert idp.url not in home.run("list", "profiles").stdout
 
 
+def test_a_password_in_the_keyring_is_not_asked_for(home: Home) -> None:
+    child = home.at_terminal("password", "admin", RUNAS_KEYRING_PASSPHRASE="phrase")
+    for question in ("Password of jane: ", "The same again: "):
+        child.expect_exact(question)
+        child.sendline("secret-of-jane")
+    child.expect(pexpect.EOF)
+    child = home.at_terminal("whoami", "admin", RUNAS_KEYRING_PASSPHRASE="phrase")
+    child.expect(pexpect.EOF)
+    shown = str(child.before)
+    assert "Password" not in shown
+    assert "assumed-role/idp-admin/jane" in shown
+
+
 def test_flags_alone_sign_in_and_a_password_among_them_is_warned_about(home: Home, idp: SimpleSaml) -> None:
     home.write("[default]\nregion = us-east-1\n")
     words = ["-S", idp.sign_in_address(), "-R", "form", "-U", "jane", "-P", "secret-of-jane", "-O", "json", ROLES[0]]
