@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from aws_runas.config.files import KEY_NAMES, ConfigFiles, ParsedFile, ProfileSection, profile_heading
 from aws_runas.credentials.shared_file import change_sections
 from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.fast.names import COMMANDS
 from aws_runas.store.items import KeyPair
 
 LINES = ("aws_access_key_id", "aws_secret_access_key")
@@ -91,15 +93,27 @@ def set_keyring_lines(files: ConfigFiles, name: str, values: Mapping[str, str]) 
         change_sections(files.credentials.path, {name: dict.fromkeys(values)})
 
 
+def process_line(name: str) -> str:
+    """Return the ``credential_process`` that gives other SDKs the session token of a profile."""
+    flag = "--profile " if name in COMMANDS or name.startswith("-") else ""
+    return f"aws-runas -s -O json {flag}{shlex.quote(name)}"
+
+
 def remove_keyring_lines(files: ConfigFiles, name: str) -> None:
     """Remove ``keyring`` and ``keyring_key_id`` of a profile from both files.
+
+    A `process_line` goes with them: without keys behind it, it would run us in a circle.
 
     Raises:
         ConfigError: a file cannot be written.
     """
     for parsed, heading in _places(files, name):
-        if any(key in parsed.sections.get(heading, {}) for key in KEYRING_LINES):
-            change_sections(parsed.path, {heading: dict.fromkeys(KEYRING_LINES)})
+        section = parsed.sections.get(heading, {})
+        lines = [key for key in KEYRING_LINES if key in section]
+        if _text(section, "credential_process") == process_line(name):
+            lines.append("credential_process")
+        if lines:
+            change_sections(parsed.path, {heading: dict.fromkeys(lines)})
 
 
 def adopt_key_id(files: ConfigFiles, keyring: str, key_id: str) -> None:

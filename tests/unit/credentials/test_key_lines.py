@@ -80,6 +80,16 @@ def test_lines_in_the_credentials_file_do_not_outlive_those_of_the_config_file(f
     assert files.load().profiles["dev"].text("keyring_key_id") == "AKIANEW"
 
 
+def test_our_own_credential_process_goes_with_the_keys_and_another_one_stays(files: Files) -> None:
+    files.config.write_text("[profile dev]\n")
+    set_keyring_lines(files.load(), "dev", {**LINES, "credential_process": "aws-runas -s -O json dev"})
+    remove_keyring_lines(files.load(), "dev")
+    assert files.config.read_text() == "[profile dev]\n"
+    set_keyring_lines(files.load(), "dev", {**LINES, "credential_process": "other"})
+    remove_keyring_lines(files.load(), "dev")
+    assert files.config.read_text() == "[profile dev]\ncredential_process = other\n"
+
+
 def test_every_profile_of_a_name_gets_the_new_key_id(files: Files) -> None:
     files.config.write_text("[profile a]\nkeyring = ring\nkeyring_key_id = AKIAOLD\n[profile b]\nkeyring = other\n")
     files.credentials.write_text("[c]\nkeyring = ring\nkeyring_key_id = AKIAOLD\n")

@@ -6,8 +6,6 @@ removed from their file. At each moment the secret is in at least one place.
 
 from __future__ import annotations
 
-import shlex
-
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.commands.keys.storing import check_pair, check_profile_takes_keys, store_pair
 from aws_runas.cli.environment import Environment
@@ -15,12 +13,12 @@ from aws_runas.cli.output import Result
 from aws_runas.credentials.key_lines import (
     PlainKeys,
     plain_keys,
+    process_line,
     remove_key_lines,
     set_keyring_lines,
     temporary_keys,
 )
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
-from aws_runas.fast.names import COMMANDS
 from aws_runas.store.items import KeyPair
 
 
@@ -97,8 +95,7 @@ def _offer(profile: str, env: Environment) -> str:
     section = files.profiles.get(profile)
     if section is not None and section.text("credential_process"):
         return ""
-    flag = "--profile " if profile in COMMANDS or profile.startswith("-") else ""
-    line = f"credential_process = aws-runas -s -O json {flag}{shlex.quote(profile)}"
+    line = f"credential_process = {process_line(profile)}"
     heading = profile_heading(files.config, profile)
     if env.stdin.isatty() and env.stderr.isatty():
         question = f"Let other SDKs have the session token, by this line in [{heading}]?\n  {line}\nWrite it?"
@@ -107,6 +104,6 @@ def _offer(profile: str, env: Environment) -> str:
         except AwsRunasError:
             agreed = False
         if agreed:
-            set_keyring_lines(files, profile, {"credential_process": line.partition(" = ")[2]})
+            set_keyring_lines(files, profile, {"credential_process": process_line(profile)})
             return f"aws-runas: wrote credential_process to [{heading}] in {files.config.path}\n"
     return f"aws-runas: for other SDKs, add to [{heading}] in {files.config.path}:\n  {line}\n"
