@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from aws_runas.errors import ConfigError
 from aws_runas.signin.attended import login_needed, may_sign_in
+from aws_runas.signin.context import SignInContext
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,20 @@ def test_the_error_names_the_command() -> None:
     error = login_needed("sso-session corp", "aws-runas login --sso-session corp")
     assert (error.code, error.exit_status) == ("login-needed", 4)
     assert error.hint == "run: aws-runas login --sso-session corp"
+
+
+@pytest.mark.parametrize(
+    ("explicit", "taken", "variables", "allowed"),
+    [
+        (True, False, {}, True),
+        (True, True, {}, True),
+        (True, False, {"RUNAS_LOGIN": "never"}, False),
+        (False, True, {}, False),
+        (False, True, {"RUNAS_LOGIN": "always"}, True),
+    ],
+)
+def test_a_program_that_has_the_terminal_is_not_disturbed(
+    tmp_path: Path, explicit: bool, taken: bool, variables: dict[str, str], allowed: bool
+) -> None:
+    context = SignInContext(tmp_path, variables, tmp_path, explicit=explicit, is_terminal_taken=lambda: taken)
+    assert context.may_sign_in() is allowed

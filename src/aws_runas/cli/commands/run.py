@@ -190,6 +190,7 @@ def _run(options: Options, env: Environment) -> int:
     opened = open_target(options.flags, options.session, options.profile, options.target, env)
     refuse_containers("run", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
+    opened.take_terminal()
     if options.document is not None or options.tty:
         if options.document is None:
             supported_instance("run", opened, env)

@@ -141,6 +141,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
 
     access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
+    opened.take_terminal()
     starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
     with starting.abandoned_on_error():
         # Loaded while StartSession is under way.

@@ -117,6 +117,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     access, target, api = opened.access, opened.target, opened.api
     parameters = {"portNumber": [str(options.port)]}
     api.prepare()  # before the thread: what it needs would be imported while the main thread imports other things
+    opened.take_terminal()
     starting = SessionStart(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
     )

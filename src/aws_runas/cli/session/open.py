@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class OpenTarget:
     """A resolved target, and what is needed to open sessions to it.
@@ -25,11 +29,13 @@ class OpenTarget:
         access: the profile's credentials and clients; its region is set.
         target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIMEID``.
         api: the session calls.
+        take_terminal: called when a session gets the terminal: from then on no sign-in starts by itself.
     """
 
     access: Access
     target: str
     api: SsmApi
+    take_terminal: Callable[[], None] = _nothing
 
 
 def open_target(
@@ -57,7 +63,8 @@ def open_target(
     """
     from aws_runas.targets.resolve import resolve_target
 
-    access = open_access_for(flags, profile, env, prompt=prompt)
+    taken: list[bool] = []
+    access = open_access_for(flags, profile, env, prompt=prompt, is_terminal_taken=lambda: bool(taken))
     access.region()
     pick = None
     if session.pick or not text:
@@ -72,7 +79,7 @@ def open_target(
         target = pick_online(access, pick)
     else:
         target = resolve_target(text, access, pick=pick, environ=env.environ)
-    return OpenTarget(access, target, session_api(access, env))
+    return OpenTarget(access, target, session_api(access, env), lambda: taken.append(True))
 
 
 def session_api(access: Access, env: Environment | None = None) -> SsmApi:
