@@ -21,6 +21,7 @@ USER_PROFILE = "my-profile-user"  # holds the user's own keys
 MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
 EXTERNAL_ID = "sandbox-external-id"
 WEB_IDENTITY_ROLE = "my-role"  # the only one that trusts web identities
+FLEET_ROLE = "deploy-fleet"  # in the other account; the group's policy lets the user assume deploy-* anywhere
 KMS_ALIAS = "alias/sandbox"
 HOUR = 3600
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -139,7 +140,8 @@ def populate_iam(moto: Moto) -> Fixtures:
     device.base32_string_seed = "".join(secrets.choice(ALPHABET) for _ in range(32))
     iam.enable_mfa_device(USER, device.serial_number, "000000", "000000")
     for spec in ROLES:
-        _make_role(moto, spec)
+        _make_role(moto.iam, spec)
+    _make_role(moto.other_iam, RoleSpec(FLEET_ROLE))
     actions = [*READING["Statement"][0]["Action"], "ssm:*", "ssmmessages:*", "kms:*", "ecs:*", "ec2-instance-connect:*"]
     actions += ["iam:ChangePassword", "sts:GetFederationToken"]
     own = {"Effect": "Allow", "Action": actions, "Resource": "*"}
@@ -166,7 +168,7 @@ def user_principal(moto: Moto) -> Principal:
     return Principal(user.arn, user.id, user_name=USER)
 
 
-def _make_role(moto: Moto, spec: RoleSpec) -> None:
+def _make_role(iam: Any, spec: RoleSpec) -> None:
     trust: dict[str, Any] = {
         "Effect": "Allow",
         "Principal": {"AWS": spec.principal or account_root()},
@@ -183,8 +185,8 @@ def _make_role(moto: Moto, spec: RoleSpec) -> None:
     if spec.name == WEB_IDENTITY_ROLE:
         statements.append(federated)
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    moto.iam.create_role(spec.name, document, "/", None, "", [], str(spec.longest))
-    moto.iam.put_role_policy(spec.name, "permissions", json.dumps(spec.permissions))
+    iam.create_role(spec.name, document, "/", None, "", [], str(spec.longest))
+    iam.put_role_policy(spec.name, "permissions", json.dumps(spec.permissions))
 
 
 def populate_ec2(moto: Moto, more: Sequence[InstanceSpec] = ()) -> None:

@@ -14,11 +14,12 @@ from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services.errors import Reply, json_reply
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import Key
+from aws_runas.sandbox.services.principals import OTHER_ACCOUNT, Key, account_of
 from aws_runas.sandbox.services.run_command import PAGE, FleetInstance, RunCommand
 
 JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
 IN_OTHER_REGION = 4  # instances
+IN_OTHER_ACCOUNT = 3
 
 
 class Fleet:
@@ -66,7 +67,7 @@ class Fleet:
         def call(action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
             if action == "DescribeInstanceInformation":
                 if not _filters(values):
-                    return json_reply(self._inventory(values, region))
+                    return json_reply(self._inventory(values, account_of(key.principal.arn), region))
                 if found := self._asked_by_id(values, region):
                     return json_reply({"InstanceInformationList": found})
             try:
@@ -79,7 +80,13 @@ class Fleet:
     def _other_ids(self) -> list[str]:
         return [f"i-0f1ee7ee{number:09d}" for number in range(IN_OTHER_REGION)] if self.specs else []
 
-    def _find(self, region: str, instance_id: str) -> FleetInstance | None:
+    def _elsewhere_ids(self) -> list[str]:
+        return [f"i-0f1ee7acc{number:08d}" for number in range(IN_OTHER_ACCOUNT)] if self.specs else []
+
+    def _find(self, account: str, region: str, instance_id: str) -> FleetInstance | None:
+        if account == OTHER_ACCOUNT:
+            known = region == self._region and instance_id in self._elsewhere_ids()
+            return FleetInstance(instance_id, self._home(instance_id)) if known else None
         if region == self._other_region and instance_id in self._other_ids():
             return FleetInstance(instance_id, self._home(instance_id))
         if region != self._region:
@@ -99,9 +106,12 @@ class Fleet:
         files.make_private_directory(home)
         return home
 
-    def _inventory(self, values: dict[str, Any], region: str) -> dict[str, Any]:
+    def _inventory(self, values: dict[str, Any], account: str, region: str) -> dict[str, Any]:
         rows = []
-        if region == self._region:
+        if account == OTHER_ACCOUNT:
+            ids = self._elsewhere_ids() if region == self._region else []
+            rows = [self._row(one, f"elsewhere-{number}", None) for number, one in enumerate(ids)]
+        elif region == self._region:
             rows = self._instances.information(None, time.time())
             rows += [self._row(spec.instance_id, spec.name, spec) for spec in self.specs]
         elif region == self._other_region:

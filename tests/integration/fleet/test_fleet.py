@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from aws_runas.sandbox.fixtures import FLEET_ROLE, OTHER_REGION
 from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
 from aws_runas.sandbox.services.run_command import (
     AGENT_SUFFIX,
     DETAIL_LIMIT,
@@ -252,6 +254,24 @@ def test_two_regions_each_have_their_own_instances(fleet: Sandbox, runas: RunAs)
     assert done.returncode == 0, done.stderr
     places = sorted((row["name"], row["region"]) for row in objects(done.stdout))
     assert places == [(f"abroad-{number}", "eu-west-1") for number in range(4)] + [("fleet-000", "us-east-1")]
+
+
+def test_two_accounts_and_two_regions_are_asked_with_their_own_credentials(fleet: Sandbox, runas: RunAs) -> None:
+    elsewhere = f"arn:aws:iam::{OTHER_ACCOUNT}:role/{FLEET_ROLE}"
+    environ = {"AWS_PROFILE": "my-profile-user"}  # the source of a role that is named by its ARN
+    pairs = ("--profiles", f"my-profile,{elsewhere}", "--regions", f"us-east-1,{OTHER_REGION}")
+    selectors = ("--on", "Name:fleet-000", "--on", "Name:abroad-*", "--on", "Name:elsewhere-*")
+    done = runas(fleet, "fleet", *selectors, *pairs, "-O", "jsonl", "--", "echo here", **environ)
+    assert done.returncode == 0, done.stderr
+    rows = sorted((row["name"], row["account"], row["region"], row["stdout"]) for row in objects(done.stdout))
+    assert rows == [
+        *((f"abroad-{number}", ACCOUNT, OTHER_REGION, "here\n") for number in range(4)),
+        *((f"elsewhere-{number}", OTHER_ACCOUNT, "us-east-1", "here\n") for number in range(3)),
+        ("fleet-000", ACCOUNT, "us-east-1", "here\n"),
+    ]
+    run_id = json.loads(runas(fleet, "fleet", "list", "-O", "json").stdout)[0]["id"]
+    again = runas(fleet, "fleet", "output", run_id, **environ)
+    assert again.stdout.count(b": here\n") == 8, again.stderr
 
 
 def test_ctrl_c_cancels_and_the_run_can_be_seen_later(fleet: Sandbox, runas: RunAs) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
 import tracemalloc
 from pathlib import Path
 
@@ -12,36 +11,10 @@ from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.forward.session import OpenChannel
 from aws_runas.tunnels.process import TunnelProcess
 from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus, lazy_settings
+from tests.support.quick_loop import QuickLoop
 
 HOUR = 3600.0
 SETTLED = 60.0  # seconds after which everything that is made once is there
-
-
-class QuickSelector(selectors.DefaultSelector):
-    """Does not wait: time passes instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.waits = 0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.waits += 1
-            self.now += timeout
-        return ready
-
-
-class QuickLoop(asyncio.SelectorEventLoop):
-    """A loop with the clock of its selector."""
-
-    def __init__(self) -> None:
-        self.selector = QuickSelector()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        return self.selector.now
 
 
 def _plan(name: str, _lazy: bool) -> TunnelPlan:

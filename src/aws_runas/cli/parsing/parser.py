@@ -131,6 +131,10 @@ def parse(words: Sequence[str]) -> Parsed:
             anywhere=getattr(module, "FLAGS_ANYWHERE", False),
         )
     )
+    if back.ended and not ended and getattr(module, "KEEPS_END", False):
+        # The command stands behind "--"; a word that the scanner passed over comes before it.
+        at = len(back.rest) - (len(rest) - rest.index("--") - 1)
+        back = back._replace(rest=[*back.rest[:at], "--", *back.rest[at:]])
     flags = front.flags + back.flags
     for flag in flags:
         asked = HELP_FLAGS.get(flag.removeprefix("--"))

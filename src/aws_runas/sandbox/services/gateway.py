@@ -15,7 +15,7 @@ from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy, signature
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import ACCOUNT, Key, TemporaryKeys
+from aws_runas.sandbox.services.principals import Key, TemporaryKeys, account_of
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sts import Sts
 
@@ -253,7 +253,7 @@ def read_action(request: Request) -> tuple[str, dict[str, Any]]:
 
 def caller_identity(key: Key) -> Reply:
     """Answer GetCallerIdentity as STS does for ``Accept: application/json``, which clusters send."""
-    result = {"Account": ACCOUNT, "Arn": key.principal.arn, "UserId": key.principal.user_id}
+    result = {"Account": account_of(key.principal.arn), "Arn": key.principal.arn, "UserId": key.principal.user_id}
     metadata = {"RequestId": str(uuid.uuid4())}
     body = {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": metadata}}
     return json_reply(body, content_type="application/json")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aws_runas.sandbox.services.errors import Reply
-from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal
+from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT, Key, Principal, account_of
 from aws_runas.sandbox.services.requests import Request
 
 # moto would ask the network for nothing, but its defaults should not depend on the caller's variables either.
@@ -29,6 +29,7 @@ class Moto:
 
         self.region = region
         self.iam: Any = iam_backends[ACCOUNT]["aws"]
+        self.other_iam: Any = iam_backends[OTHER_ACCOUNT]["aws"]
         self._application: Any = None
         self._lock = threading.Lock()
 
@@ -79,12 +80,17 @@ class Moto:
 
     def role(self, arn: str) -> Any:
         """moto's role of that ARN, or None."""
-        return next((role for role in list(self.iam.roles.values()) if role.arn == arn), None)
+        return next((role for role in self._roles() if role.arn == arn), None)
+
+    def _roles(self) -> list[Any]:
+        return [*self.iam.roles.values(), *self.other_iam.roles.values()]
 
     def identity_policies(self, principal: Principal) -> list[Any]:
         """Texts of every policy of a user (own, attached, of groups) or a role."""
         if principal.role_name is not None:
-            holder = next((role for role in list(self.iam.roles.values()) if role.name == principal.role_name), None)
+            account = account_of(principal.arn)
+            known = [role for role in self._roles() if account_of(role.arn) == account]
+            holder = next((role for role in known if role.name == principal.role_name), None)
             holders = [] if holder is None else [holder]
         else:
             user = self.iam.users.get(principal.user_name)

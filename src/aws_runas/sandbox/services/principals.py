@@ -9,6 +9,14 @@ import threading
 from dataclasses import dataclass, field
 
 ACCOUNT = "123456789012"  # moto's own default account
+OTHER_ACCOUNT = "210987654321"
+
+
+def account_of(arn: str) -> str:
+    """Return the account of a principal's ARN."""
+    return (arn.split(":") + [""] * 5)[4]
+
+
 ALPHABET = string.ascii_uppercase + "234567"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
-from aws_runas.sandbox.services.principals import Key
+from aws_runas.sandbox.services.principals import Key, account_of
 
 MAX_IDS: Final = 50  # instance ids in one SendCommand
 PAGE: Final = 50  # rows of one answer
@@ -103,7 +103,7 @@ class RunCommand:
     """The service.
 
     Args:
-        find: region and instance id -> the instance, None if there is none.
+        find: account, region and instance id -> the instance, None if there is none.
         speed: time-outs pass so many times as fast.
         eventual: seconds until a command can be seen.
         rate: calls of List and Get a second, for the whole account; None for no limit.
@@ -112,7 +112,7 @@ class RunCommand:
 
     def __init__(
         self,
-        find: Callable[[str, str], FleetInstance | None],
+        find: Callable[[str, str, str], FleetInstance | None],
         *,
         speed: float = 1.0,
         eventual: float = 0.0,
@@ -159,7 +159,7 @@ class RunCommand:
         document = values.get("DocumentName")
         if document not in (SHELL_DOCUMENT, POWERSHELL_DOCUMENT):
             raise ServiceError("InvalidDocument", f"Document with name {document} does not exist.")
-        found = [self._find(region, instance_id) for instance_id in ids]
+        found = [self._find(account_of(key.principal.arn), region, instance_id) for instance_id in ids]
         if None in found:
             raise ServiceError("InvalidInstanceId", "Instances not in a valid state for account")
         parameters = values.get("Parameters") or {}
@@ -272,15 +272,16 @@ class RunCommand:
                 raise ServiceError("ThrottlingException", "Rate exceeded")
             self._recent.append(now)
 
-    def _visible(self, values: dict[str, Any], region: str) -> _Command | None:
+    def _visible(self, values: dict[str, Any], key: Key, region: str) -> _Command | None:
         command = self._commands.get(str(values.get("CommandId") or ""))
-        if command is None or command.region != region:
+        own = command is not None and account_of(command.owner) == account_of(key.principal.arn)
+        if command is None or not own or command.region != region:
             raise ServiceError("InvalidCommandId", "The command id does not exist.")
         return command if time.monotonic() >= command.sent_at + self._eventual else None
 
-    def _list_invocations(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+    def _list_invocations(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
         self._check_rate()
-        command = self._visible(values, region)
+        command = self._visible(values, key, region)
         rows = list(command.invocations.values()) if command else []
         start = int(values.get("NextToken") or 0)
         size = min(int(values.get("MaxResults") or PAGE), PAGE)
@@ -295,9 +296,9 @@ class RunCommand:
             reply["NextToken"] = str(start + size)
         return reply
 
-    def _get_invocation(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+    def _get_invocation(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
         self._check_rate()
-        command = self._visible(values, region)
+        command = self._visible(values, key, region)
         invocation = command.invocations.get(str(values.get("InstanceId"))) if command else None
         if command is None or invocation is None:
             raise ServiceError("InvocationDoesNotExist", "The command ID and managed node ID did not match.")
@@ -312,8 +313,8 @@ class RunCommand:
             "ResponseCode": invocation.exit_status if final else -1,
         }
 
-    def _cancel(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
-        command = self._visible(values, region)
+    def _cancel(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
+        command = self._visible(values, key, region)
         if command is not None:
             command.cancelled = True
             for invocation in command.invocations.values():

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from aws_runas import files
 from aws_runas.sandbox.clock import Clock
-from aws_runas.sandbox.services.principals import ACCOUNT
+from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
 
 SIGNED_IN_SESSION = "sandbox"  # of the profile that is signed in from the start
 SESSION = "sandbox-sso"  # of the profile that is not
-OTHER_ACCOUNT = "210987654321"
 TOKEN_LIFE = 8 * 3600  # seconds
 ROLES = ("my-role", "my-role-reader")
 

@@ -24,7 +24,7 @@ from aws_runas.sandbox.services import policy
 from aws_runas.sandbox.services.errors import Reply, ServiceError, xml_reply
 from aws_runas.sandbox.services.federation import Federated, Federation
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys
+from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys, account_of
 from aws_runas.sandbox.services.sts_parameters import Parameters
 
 CHAINED_LIMIT = 3600  # seconds, "role chaining limits your session to a maximum of one hour"
@@ -100,7 +100,7 @@ class Sts:
 
     def _get_caller_identity(self, _parameters: Parameters, key: Key) -> str:
         arn, user_id = escape(key.principal.arn), escape(key.principal.user_id)
-        return f"<Arn>{arn}</Arn><UserId>{user_id}</UserId><Account>{ACCOUNT}</Account>"
+        return f"<Arn>{arn}</Arn><UserId>{user_id}</UserId><Account>{account_of(arn)}</Account>"
 
     def _get_session_token(self, parameters: Parameters, key: Key) -> str:
         if key.temporary:
@@ -204,7 +204,7 @@ class Sts:
         principal = key.principal
         names = [principal.arn]
         if principal.role_name is not None:
-            names.append(f"arn:aws:iam::{ACCOUNT}:role/{principal.role_name}")
+            names.append(f"arn:aws:iam::{account_of(principal.arn)}:role/{principal.role_name}")
         trust = role.assume_role_policy_document
         own = policy.evaluate(self._moto.identity_policies(principal), action, role.arn, context)
         if (
@@ -247,7 +247,7 @@ class Sts:
         source_identity: str | None,
         chained: bool = False,
     ) -> str:
-        arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role.name}/{name}"
+        arn = f"arn:aws:sts::{account_of(role.arn)}:assumed-role/{role.name}/{name}"
         principal = Principal(arn, f"{role.id}:{name}", role_name=role.name)
         more = {"session_policies": policies, "source_identity": source_identity, "chained": chained}
         key = self._issue(principal, duration, mfa=mfa, **more)

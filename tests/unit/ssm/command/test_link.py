@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest
+from tests.support.quick_loop import QuickLoop
 
 NONCE = "0011223344556677"
 
@@ -79,6 +83,50 @@ def test_a_size_message_keeps_a_silent_session_alive() -> None:
         link.status.exception()
 
     asyncio.run(run())
+
+
+IDLE_LIMIT = 20 * 60.0  # seconds without input after which the service ends a session
+
+
+@pytest.mark.parametrize("carrier", list(Carrier))
+def test_thirty_silent_minutes_end_neither_the_session_nor_the_command(carrier: Carrier) -> None:
+    loop = QuickLoop()
+    inputs = [0.0]  # when the service saw something from the client
+
+    class Counted(Notes):
+        def write(self, data: bytes) -> None:
+            inputs.append(loop.time())
+            super().write(data)
+
+        def send_size(self, columns: int, rows: int) -> None:
+            inputs.append(loop.time())
+
+    def frame(letter: bytes, data: bytes = b"") -> bytes:
+        return b"\x1e" + letter + b"0" + base64.b64encode(data) + b"\n"
+
+    async def run() -> int:
+        notes = Counted()
+        link = CommandLink(notes, notes, CommandRequest("x"), LinkOptions(carrier, 1024, NONCE))
+        link.opened()
+        if carrier is Carrier.SHELL:
+            link.data_received(b"$ ", 1)
+            await asyncio.sleep(2)
+            nonce = re.search(rb"036([0-9a-f]{16})", notes.written[0])
+            assert nonce is not None
+            link.data_received(b"\x1e" + nonce[1] + b"\x1e", 1)
+        link.data_received(frame(b"h", b'{"python": "3.11", "executable": "", "uid": 0, "home": ""}'), 1)
+        until = loop.time() + 30 * 60
+        while loop.time() < until:
+            await asyncio.sleep(15)
+            assert not link.status.done(), link.status
+            link.data_received(frame(b"t"), 1)
+        link.data_received(frame(b"x", b"7"), 1)
+        return await link.status
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(run()) == 7
+    inputs.append(loop.time())
+    assert max(late - early for early, late in pairwise(inputs)) < IDLE_LIMIT / 2
 
 
 def test_the_end_of_the_session_before_the_status_is_an_error_and_never_success() -> None:

@@ -17,6 +17,7 @@ SUMMARY = "Run a command on many instances"
 USAGE = "fleet [run|status|output|cancel|list] [<profile>] [<id>] [-- <command> [<args>...]]"
 ACTIONS = ("run", "status", "output", "cancel", "list")
 WORDS = ACTIONS
+KEEPS_END = True  # what stands behind "--" is the command, also where no profile is named
 ACCEPTS = ("credential", "output", "quiet")
 FORMATS = ("table", "text", "json", "jsonl")
 EXAMPLES = (
