@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -58,6 +60,33 @@ def test_a_shell_profile_does_not_disturb(make_sandbox: MakeSandbox, profile: st
     where = make_sandbox(shell_profile=profile)
     done = _run(where, "-q", "my-profile", "i-deadbeef", "cat; exit 7", input=DATA)
     assert (done.stdout, done.returncode) == (DATA, 7), done.stderr
+
+
+def test_a_session_that_ends_while_the_helper_is_sent_is_replaced_once(
+    make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    """Python fails at its first start, as when the agent has damaged what was sent."""
+    stub, mark = tmp_path / "bin" / "python3", tmp_path / "mark"
+    stub.parent.mkdir()
+    stub.write_text(
+        f'#!/bin/sh\n[ "$1" = -V ] && exec {sys.executable} -V\nmkdir {mark} 2>/dev/null && exit 1\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    stub.chmod(0o755)
+    sandbox = make_sandbox(shell_profile=f"PATH={stub.parent}:$PATH")
+    before = sandbox.count("StartSession")
+    done = _run(sandbox, "my-profile", "i-deadbeef", "cat; exit 7", input=DATA)
+    assert (done.stdout, done.returncode) == (DATA, 7), done.stderr
+    assert b"second session" in done.stderr
+    assert sandbox.count("StartSession") == before + 2
+    mark.rmdir()
+    (tmp_path / "a").write_bytes(DATA)
+    copied = subprocess.run(
+        [*AWS_RUNAS, "cp", "--via", "shell", "my-profile", str(tmp_path / "a"), f"i-deadbeef:{tmp_path}/b"],
+        env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=110, check=False,
+    )  # fmt: skip
+    assert (copied.returncode, (tmp_path / "b").read_bytes()) == (0, DATA), copied.stderr
+    assert b"second session" in copied.stderr
 
 
 def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSandbox) -> None:

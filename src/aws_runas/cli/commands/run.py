@@ -251,6 +251,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
                     request=paced if starter.carrier is Carrier.DOCUMENT else request,
                     options=side,
                     stream=stream,
+                    start_again=_watched(starter.open_session, guardian),
                 )
             )
         finally:

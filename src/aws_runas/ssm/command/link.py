@@ -167,6 +167,16 @@ class CommandLink:
         self._pump()
         return True
 
+    @property
+    def may_start_again(self) -> bool:
+        """True if the session ended while the helper was being sent: nothing of the command has run."""
+        bootstrap = self._bootstrap
+        return not self.started and bootstrap is not None and bootstrap.state is BootstrapState.LOADING
+
+    def unsent_input(self) -> tuple[bytes, bool]:
+        """Return the input that no session has carried yet, and whether it has ended; see `may_start_again`."""
+        return bytes(self._input), self._input_ended
+
     def pause_reading(self, paused: bool) -> None:
         """Stop or resume reading: the reader of the output is slow."""
         self._paused = paused

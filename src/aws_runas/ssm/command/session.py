@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.errors import SessionError
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
@@ -22,6 +23,7 @@ from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.threads import in_thread
 
 ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell is taken for started: line 1 is typed after 1.2 s
 LEAVE_GRACE: Final = 10.0  # seconds that a command may take to end after TERM or HUP
@@ -91,14 +93,25 @@ class CommandRun:
     def attach(self, channel: DataChannel, message_size: int) -> CommandLink:
         """Make the link for a session's channel."""
         options = LinkOptions(self.carrier, message_size, self._options.nonce)
-        self._link = CommandLink(channel, self, self._request, options)
-        return self._link
+        earlier = self._link
+        self._link = link = CommandLink(channel, self, self._request, options)
+        if earlier is not None and self._request.wants_input:
+            data, ended = earlier.unsent_input()
+            if data:
+                link.write_input(data)
+            if ended:
+                link.write_input(b"")
+        return link
 
     def link(self) -> CommandLink:
         """Return the link that `attach` has made."""
         if self._link is None:
             raise LookupError("no session is attached")
         return self._link
+
+    def may_start_again(self) -> bool:
+        """Return whether the session ended before anything of the command had run."""
+        return self._link is not None and self._link.may_start_again and not self.leaving.done()
 
     # --- LinkOwner
 
@@ -249,12 +262,16 @@ async def run_command(
     request: CommandRequest,
     options: RunOptions,
     stream: StreamOptions,
+    start_again: Callable[[], StartedSession] | None = None,
 ) -> int:
     """Run a command in a session that StartSession has opened, until it ends or we are to leave.
+
+    If the session ends while the helper is being sent, nothing of the command has run, and a second session is opened.
 
     Args:
         guardian: knows the session already.
         carrier: as the session was started.
+        start_again: opens a second session, known to the guardian; blocks.
 
     Returns:
         The exit status.
@@ -263,8 +280,24 @@ async def run_command(
         AwsRunasError: the session could not be connected, or ended before the command's status came.
     """
     run = CommandRun(options, request)
-    run.session_id, run.carrier = started.session_id, carrier
+    run.carrier = carrier
     run.watch_signals()
+    try:
+        try:
+            return await _attempt(run, started, service, guardian, stream)
+        except SessionError as error:
+            if start_again is None or not run.may_start_again():
+                raise
+            run.say(f"the helper did not start ({error.message}); trying again in a second session")
+            return await _attempt(run, await in_thread(start_again), service, guardian, stream)
+    finally:
+        run.close()
+
+
+async def _attempt(
+    run: CommandRun, started: StartedSession, service: SessionService, guardian: Guardian, stream: StreamOptions
+) -> int:
+    run.session_id = started.session_id
     settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
     opening = asyncio.ensure_future(
         open_data_channel(
@@ -283,7 +316,6 @@ async def run_command(
     finally:
         opening.cancel()
         await asyncio.wait({opening})
-        run.close()
         guardian.release(started.session_id)
 
 

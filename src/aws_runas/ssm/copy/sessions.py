@@ -145,18 +145,27 @@ class CopySessions:
         self._channels.append((started.session_id, channel))
 
     async def _open_shell(self) -> Files:
-        started = await self._start_session(None, None)
         links: list[ShellLink] = []
+        try:
+            return await self._open_shell_once(links)
+        except SessionError as error:
+            if not links or not links[-1].link.may_start_again:
+                raise
+            self.say(f"the file server did not start ({error.message}); trying again in a second session")
+            return await self._open_shell_once(links)
+
+    async def _open_shell_once(self, links: list[ShellLink]) -> Files:
+        started = await self._start_session(None, None)
         size = self.stream.settings.payload_size
 
         def make(channel: DataChannel) -> SessionHandler:
             links.append(ShellLink(channel, size, self.user, self.say, self.debug, verify=self.verify))
-            return links[0].link
+            return links[-1].link
 
         await self._connect(started, make)
-        links[0].link.opened()
+        links[-1].link.opened()
         self.debug(f"shell session {started.session_id}")
-        return await links[0].files
+        return await links[-1].files
 
     async def _open_port(self) -> Files:
         parameters = {"portNumber": [str(self._port)], "localPortNumber": ["0"]}
