@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.channel import QUEUE_AHEAD, Channel, ChannelSettings, Role
 from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, DataSpacing, Pacer
 from tests.core.frames import output
 from tests.core.pair import make_channel
@@ -52,11 +52,18 @@ def test_spacing_without_pace_lets_all_leave() -> None:
 
 def test_data_saved_up_in_silence_leaves_one_message_at_a_time() -> None:
     channel = started_client()
-    channel.send_data(bytes(20 * 1024), NOW + 10)
+    channel.send_data(bytes(9 * 1024), NOW + 10)
     times = departures(channel, NOW + 10, NOW + 10.1)
-    assert len(times) == 20
+    assert len(times) == 9
     assert all(later - earlier >= MIN_SPACING - 1e-6 for earlier, later in pairwise(times))
-    assert times[-1] - times[0] == pytest.approx(19 * MIN_SPACING)  # saved tokens: as close as the spacing allows
+    assert times[-1] - times[0] == pytest.approx(8 * MIN_SPACING)  # saved tokens: as close as the spacing allows
+
+
+def test_tokens_saved_up_by_a_late_machine_let_no_long_queue_form() -> None:
+    """What is written behind the queue, a keystroke beside an upload, would wait for all of it."""
+    channel = started_client()
+    size = ChannelSettings().payload_size
+    assert channel.send_capacity(NOW + 10) <= (QUEUE_AHEAD + 1) * size < BURST * size
 
 
 def test_late_timer_sends_one_message_and_catches_up_at_the_spacing() -> None:

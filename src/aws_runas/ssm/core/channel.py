@@ -266,7 +266,7 @@ class Channel:
             return max(QUEUE_BEFORE_START, size) - sender.pending_bytes
         capacity = sender.room() - sender.pending_bytes
         if self._pacer.limited:
-            ahead = self._pacer.available(now) + QUEUE_AHEAD
+            ahead = self._spacing.leaving_soon(self._pacer.available(now)) + QUEUE_AHEAD
             capacity = min(capacity, ahead * size - sender.pending_bytes)
         assumed = self._start.capacity()
         return capacity if assumed is None else min(capacity, assumed)

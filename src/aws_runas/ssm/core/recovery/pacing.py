@@ -102,6 +102,14 @@ class DataSpacing:
             return 1 << 30
         return 1 if now >= self.ready_at - 1e-6 else 0
 
+    def leaving_soon(self, tokens: int) -> int:
+        """Return how many data messages leave without much delay, of as many as the token bucket has saved up.
+
+        Tokens pile up while a busy machine is late. Data queued for all of them would leave one spacing apart, and what
+        is written next, a keystroke perhaps, would wait behind it.
+        """
+        return min(tokens, 1) if self._paced else tokens
+
     def sent(self, count: int, now: float) -> None:
         """Note that so many left."""
         if self._paced and count:
