@@ -38,8 +38,7 @@ def download(seed: int, cuts: int, away: float, drop: float = 0.0) -> float:
     settings = ChannelSettings(session_type="Port", properties=PROPERTIES)
     client = ChannelNode(make_channel(Role.CLIENT, settings, seed), b"")
     agent = OfficialAgent(random.Random(seed + 1), rng.randbytes(SIZE))
-    links = [Link(latency=LATENCY, drop=drop) for _ in range(2)]
-    world = World(rng, client, agent, *links)
+    world = World(rng, client, agent, Link(latency=LATENCY, drop=drop), Link(latency=LATENCY, drop=drop))
     world.connect("client")
     world.connect("agent")
     began = world.now
