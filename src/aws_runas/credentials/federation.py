@@ -165,8 +165,7 @@ class Federation:
             self.context.say("the pages of Entra are shown in a browser window, where every factor works")
         window = self._window()
         self.context.say(f"sign in to {self.source.label} in the browser window")
-        with self._window_lock():
-            found = window.run(DevTools(self.source.url))
+        found = window.run(DevTools(self.source.url))
         if not isinstance(found, SamlPosted):
             raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="try again")
         return found.encoded
@@ -215,21 +214,6 @@ class Federation:
         profile = None if options.fresh_browser else self.state / "browser" / self._host()
         program = find_program(self.source.browser, self.context.environ)
         return Window(program, profile, self.context.environ, options.timeout, self.context.clock)
-
-    @contextlib.contextmanager
-    def _window_lock(self) -> Iterator[None]:
-        """One window for each browser profile: a second browser would hand its page to the first one."""
-        if self.context.options.fresh_browser:
-            yield
-            return
-        directory = self.state / "browser"
-        try:
-            files.make_private_directory(directory)
-        except OSError:
-            yield  # the window says what is wrong
-            return
-        with files.lock(directory / f"{self._host()}.lock"):
-            yield
 
     def _host(self) -> str:
         host = urlsplit(self.source.url).netloc.rpartition("@")[2].lower()

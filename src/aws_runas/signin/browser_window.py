@@ -153,7 +153,9 @@ class Window:
                     code="browser-profile-unusable",
                     hint="use --fresh-browser, or make it a directory of yours alone",
                 ) from None
-            yield self.profile
+            # one window for each profile: a second browser would hand its page to the first one and end
+            with files.lock(self.profile.with_name(f"{self.profile.name}.lock")):
+                yield self.profile
             return
         with tempfile.TemporaryDirectory(prefix="aws-runas-browser-", ignore_cleanup_errors=True) as name:
             yield Path(name)
