@@ -157,6 +157,21 @@ def test_through_sessions_ctrl_c_ends_the_commands(fleet: Sandbox) -> None:
     assert _running(mark) == 0
 
 
+def test_through_sessions_a_lost_parent_ends_the_run(fleet: Sandbox) -> None:
+    mark = f"sleep 62.{os.getpid()}"
+    words = [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", f"echo up; exec {mark}"]
+    parent = subprocess.Popen(
+        ["sh", "-c", '"$@" & wait', "sh", *words], env=fleet.environ, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert parent.stdout is not None
+    assert sorted(parent.stdout.readline() for _ in range(3)) == [b"web: up\n", b"worker: up\n", b"worker: up\n"]
+    parent.kill()
+    parent.wait()
+    parent.stdout.read()  # ends when the orphan has
+    parent.stdout.close()
+    assert _running(mark) == 0
+
+
 def _running(words: str) -> int:
     found = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):

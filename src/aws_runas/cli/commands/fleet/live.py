@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from aws_runas.fleet.sessions import HostAccess, SessionFleet
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.refusals import RefusedDocuments
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.session import PARENT_INTERVAL
 from aws_runas.ssm.shutdown import leave_quickly
 from aws_runas.ssm.transport import event_loop
 
@@ -77,11 +79,21 @@ async def _run(
     )
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, fleet.interrupt)
+    if os.getppid() > 1:
+        _interrupt_without_parent(fleet, os.getppid())
     try:
         await fleet.run()
     finally:
         loop.remove_signal_handler(signal.SIGINT)
     return fleet.interrupted
+
+
+def _interrupt_without_parent(fleet: SessionFleet, parent: int) -> None:
+    """Interrupt the run when our parent is gone: nobody reads its output. Looks again and again."""
+    if os.getppid() != parent:
+        fleet.interrupt()
+    else:
+        asyncio.get_running_loop().call_later(PARENT_INTERVAL, _interrupt_without_parent, fleet, parent)
 
 
 def _open(access: Access, env: Environment) -> HostAccess:
