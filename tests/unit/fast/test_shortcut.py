@@ -227,8 +227,10 @@ def test_addresses_and_paths_are_no_secrets(home: Home) -> None:
     assert home.read(environ=harmless) is not None
 
 
-def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home) -> None:
-    (home.path / ".aws" / "config").write_text((home.path / ".aws" / "config").read_text())
+def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = home.path / ".aws" / "config"
+    config.write_text(config.read_text())
+    monkeypatch.setattr("time.time_ns", lambda: config.stat().st_ctime_ns + 1_000_000)
     home.write_shortcut()
     assert not home.file().exists()
 
