@@ -27,6 +27,7 @@ AWS_RUNAS = str(BIN / "aws-runas")
 PEERS = ROOT / ".bench-venv"  # where the tools lie that ours is measured beside
 PROFILE = "my-profile"
 SSO_PROFILE = "my-profile-sso"
+LOGIN_PROFILE = "sandbox-login"
 MFA_PROFILE = "my-profile-mfa"
 BOTOCORE = f"""
 import botocore.session
@@ -40,6 +41,8 @@ import botocore.session
 keys = dict(aws_access_key_id="a", aws_secret_access_key="b", aws_session_token="c")
 botocore.session.Session().create_client("rds", "eu-west-1", **keys).generate_db_auth_token({DATABASE!r}, 5432, "app")
 """
+
+BY_BOTOCORE = "AWS_SDK_UA_APP_ID"  # a setting with which aws.direct leaves every call to botocore
 
 Row = tuple[str, list[str], Callable[[], None]]
 RESULTS = Results("startup")
@@ -192,16 +195,19 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {options.rounds} interleaved runs")
     with tempfile.TemporaryDirectory() as home, start_sandbox() as sandbox:
         cache = Path(home) / "cache"
-        environ = sandbox.environ | {"HOME": home, "RUNAS_CACHE_DIR": str(cache)}
+        logins = os.path.join(sandbox.environ["HOME"], ".aws", "login", "cache")
+        environ = sandbox.environ | {"HOME": home, "RUNAS_CACHE_DIR": str(cache), "AWS_LOGIN_CACHE_DIRECTORY": logins}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         for mode in ("-E", "-s"):
             _run([AWS_RUNAS, mode, PROFILE, "true"], environ)
+        _run([AWS_RUNAS, "-E", LOGIN_PROFILE, "true"], environ)
         python = [sys.executable, "-c", "pass"]
         ours = [AWS_RUNAS, "-E", PROFILE, "true"]
         rows: list[Row] = [
             ("`python -c pass`", python, _nothing),
             ("`aws-runas -E profile true`", ours, _nothing),
             ("`aws-runas profile true`", [AWS_RUNAS, PROFILE, "true"], _nothing),
+            ("`aws-runas -E` with `login_session`", [AWS_RUNAS, "-E", LOGIN_PROFILE, "true"], _nothing),
             ("`aws-runas -O json profile`", [AWS_RUNAS, "-O", "json", PROFILE], _nothing),
         ]
         _table("Cached credentials", rows, environ, options.rounds, _run)
@@ -219,6 +225,7 @@ def main() -> None:
         cold: list[Row] = [
             ("botocore: assume the role", [sys.executable, "-c", BOTOCORE], _nothing),
             ("`aws-runas -E profile true`", ours, forget),
+            ("the same, calls by botocore", ["/usr/bin/env", f"{BY_BOTOCORE}=bench", *ours], forget),
         ]
         _table("Nothing cached, STS on loopback", cold, environ, max(5, options.rounds // 2), _run)
         starts: list[Row] = [

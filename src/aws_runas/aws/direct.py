@@ -1,9 +1,9 @@
-"""The calls around a session without botocore: StartSession, ResumeSession, TerminateSession and two that read.
+"""Calls without botocore: those around a session (StartSession and four more) here, those of STS in `aws.direct_sts`.
 
 botocore takes most of half a second to import and to make its client. These calls need little of it, so they are made
 over http.client, signed by aws.sigv4. Whatever is unusual is left to botocore: settings that change how a request is
 made, proxies, trouble on the network, throttling and errors of the service, for which botocore has its retries
-(docs/adr/0208).
+(docs/adr/0208, docs/adr/0509).
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import time
 import weakref
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from aws_runas import __version__
 from aws_runas.aws.client_settings import is_true, settings
 from aws_runas.aws.credentials import Credentials
-from aws_runas.aws.service_endpoints import ssm_endpoint
+from aws_runas.aws.service_endpoints import regional_endpoint
 from aws_runas.aws.sigv4 import sign
 from aws_runas.config.profile import Profile
+
+Service = Literal["ssm", "sts"]
 
 CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
 READ_TIMEOUT: Final = 30
@@ -64,18 +66,18 @@ def ca_bundle(profile: Profile) -> str | None:
     return os.environ.get("AWS_CA_BUNDLE") or (str(setting) if setting else os.environ.get("REQUESTS_CA_BUNDLE"))
 
 
-def direct_endpoint(profile: Profile, region: str) -> str | None:
-    """Return the address of Systems Manager, or None if botocore must make the calls."""
+def direct_endpoint(profile: Profile, region: str, service: Service = "ssm") -> str | None:
+    """Return the address of a service, or None if botocore must make the calls."""
     own = settings(profile)
     has_unusual_variable = any(value and name.upper() in _VARIABLES for name, value in os.environ.items())
     if has_unusual_variable or _SETTINGS & own.keys() or _has_system_proxy():
         return None
     fips = is_true("AWS_USE_FIPS_ENDPOINT", own.get("use_fips_endpoint"))
     dual_stack = is_true("AWS_USE_DUALSTACK_ENDPOINT", own.get("use_dualstack_endpoint"))
-    endpoint = profile.endpoint_url("ssm")
+    endpoint = profile.endpoint_url(service)
     if endpoint is None:
-        has_other = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SSM"))
-        return None if has_other else ssm_endpoint(region, fips=fips, dual_stack=dual_stack)
+        has_other = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", f"AWS_ENDPOINT_URL_{service.upper()}"))
+        return None if has_other else regional_endpoint(service, region, fips=fips, dual_stack=dual_stack)
     parts = urlsplit(endpoint)
     is_plain = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")
     is_plain = is_plain and not (parts.query or parts.fragment or parts.username)
@@ -91,8 +93,8 @@ def _has_system_proxy() -> bool:
     return sys.platform == "win32"
 
 
-class DirectSsm:
-    """The calls around a session, with the methods and replies of a botocore client. May be used from any thread.
+class DirectClient:
+    """Sends signed requests to one service and leaves to botocore what it cannot judge. May be used from any thread.
 
     Args:
         endpoint: ``https://HOST`` or ``http://HOST:PORT``.
@@ -101,6 +103,8 @@ class DirectSsm:
         fallback: returns the botocore client that makes a call again where this one cannot judge it.
         ca_bundle: file or directory of certificates to trust; None for those that botocore trusts.
     """
+
+    service: Service
 
     def __init__(
         self,
@@ -122,26 +126,6 @@ class DirectSsm:
         weakref.finalize(self, _close_all, self._idle)
         self._context: ssl.SSLContext | None = None
 
-    def start_session(self, **request: Any) -> dict[str, Any]:
-        """StartSession; raises what a botocore client raises."""
-        return self._call("StartSession", "start_session", request)
-
-    def resume_session(self, **request: Any) -> dict[str, Any]:
-        """ResumeSession; raises what a botocore client raises."""
-        return self._call("ResumeSession", "resume_session", request)
-
-    def terminate_session(self, **request: Any) -> dict[str, Any]:
-        """TerminateSession; raises what a botocore client raises."""
-        return self._call("TerminateSession", "terminate_session", request)
-
-    def describe_instance_information(self, **request: Any) -> dict[str, Any]:
-        """DescribeInstanceInformation, one page; raises what a botocore client raises."""
-        return self._call("DescribeInstanceInformation", "describe_instance_information", request)
-
-    def get_document(self, **request: Any) -> dict[str, Any]:
-        """GetDocument; raises what a botocore client raises."""
-        return self._call("GetDocument", "get_document", request)
-
     def open_ahead(self) -> None:
         """Open a connection for the next call unless one is open; a failure is left to that call.
 
@@ -156,21 +140,42 @@ class DirectSsm:
         with self._lock:
             self._idle.append(connection)
 
+    def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+        """Write a request: its headers, names in lower case, and its body."""
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> dict[str, Any] | None:
+        """Read a reply that succeeded; None if it is not one of the service.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        raise NotImplementedError
+
+    def read_error(self, data: bytes) -> tuple[str, str]:
+        """Read code and message of a refusal, "" where there is none.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        raise NotImplementedError
+
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
+        reply, code, message, status = None, "", "", 0
         try:
-            status, reply = self._post(operation, json.dumps(request).encode())
-        except (OSError, HTTPException, ValueError):  # ValueError: no JSON; ssl's errors are OSErrors
-            reply = None
-        if reply is None:
-            return self._repeat(method, request)
-        if status == 200:
+            status, data = self._post(*self.encode(operation, request))
+            if status == 200:
+                reply = self.decode(data)
+            else:
+                code, message = self.read_error(data)
+        except (OSError, HTTPException, ValueError):  # ssl's errors are OSErrors
+            status = 0
+        if status == 200 and reply is not None:
             return reply
-        code = str(reply.get("__type") or "").rpartition("#")[2].partition(":")[0]
-        if status >= 500 or status == 429 or not code or code.startswith(_TRANSIENT):
+        if status in (0, 200, 429) or status >= 500 or not code or code.startswith(_TRANSIENT):
             return self._repeat(method, request)
         from botocore.exceptions import ClientError
 
-        message = str(reply.get("message") or reply.get("Message") or "")
         metadata = {"HTTPStatusCode": status, "HTTPHeaders": {}}
         raise ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation)
 
@@ -178,15 +183,15 @@ class DirectSsm:
         reply: dict[str, Any] = getattr(self._fallback(), method)(**request)
         return reply
 
-    def _post(self, operation: str, body: bytes) -> tuple[int, dict[str, Any] | None]:
+    def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Send one request; a connection that the service closed while it was idle is replaced."""
         connection = self._take_idle()
         if connection is not None:
             try:
-                return self._exchange(connection, operation, body)
+                return self._exchange(connection, headers, body)
             except (OSError, HTTPException):
                 connection.close()
-        return self._exchange(self._connect(), operation, body)
+        return self._exchange(self._connect(), headers, body)
 
     def _take_idle(self) -> HTTPConnection | None:
         """Return a connection that the service has not closed, None if there is none."""
@@ -197,8 +202,8 @@ class DirectSsm:
                 return connection
             connection.close()
 
-    def _exchange(self, connection: HTTPConnection, operation: str, body: bytes) -> tuple[int, dict[str, Any] | None]:
-        headers = {"host": self._netloc, "content-type": CONTENT_TYPE, "x-amz-target": f"AmazonSSM.{operation}"}
+    def _exchange(self, connection: HTTPConnection, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        headers = {"host": self._netloc, **headers}
         signature = sign(
             "POST",
             "/",
@@ -206,7 +211,7 @@ class DirectSsm:
             headers,
             body,
             credentials=self._credentials(),
-            service="ssm",
+            service=self.service,
             region=self._region,
             timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
         )
@@ -222,8 +227,7 @@ class DirectSsm:
         else:
             with self._lock:
                 self._idle.append(connection)
-        reply = json.loads(data or b"{}")
-        return response.status, reply if isinstance(reply, dict) else None
+        return response.status, data
 
     def _connect(self) -> HTTPConnection:
         if self._secure:
@@ -247,6 +251,48 @@ class DirectSsm:
                     context.load_verify_locations(cafile=self._ca_bundle or _certificates())
                 self._context = context
             return self._context
+
+
+class DirectSsm(DirectClient):
+    """The calls around a session, with the methods and replies of a botocore client."""
+
+    service = "ssm"
+
+    def start_session(self, **request: Any) -> dict[str, Any]:
+        """StartSession; raises what a botocore client raises."""
+        return self._call("StartSession", "start_session", request)
+
+    def resume_session(self, **request: Any) -> dict[str, Any]:
+        """ResumeSession; raises what a botocore client raises."""
+        return self._call("ResumeSession", "resume_session", request)
+
+    def terminate_session(self, **request: Any) -> dict[str, Any]:
+        """TerminateSession; raises what a botocore client raises."""
+        return self._call("TerminateSession", "terminate_session", request)
+
+    def describe_instance_information(self, **request: Any) -> dict[str, Any]:
+        """DescribeInstanceInformation, one page; raises what a botocore client raises."""
+        return self._call("DescribeInstanceInformation", "describe_instance_information", request)
+
+    def get_document(self, **request: Any) -> dict[str, Any]:
+        """GetDocument; raises what a botocore client raises."""
+        return self._call("GetDocument", "get_document", request)
+
+    def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
+        """Write a request of the JSON protocol."""
+        headers = {"content-type": CONTENT_TYPE, "x-amz-target": f"AmazonSSM.{operation}"}
+        return headers, json.dumps(request).encode()
+
+    def decode(self, data: bytes) -> dict[str, Any] | None:
+        """Read a reply; see the base class."""
+        reply = json.loads(data or b"{}")
+        return reply if isinstance(reply, dict) else None
+
+    def read_error(self, data: bytes) -> tuple[str, str]:
+        """Read a refusal; see the base class."""
+        reply = self.decode(data) or {}
+        code = str(reply.get("__type") or "").rpartition("#")[2].partition(":")[0]
+        return code, str(reply.get("message") or reply.get("Message") or "")
 
 
 def _is_alive(connection: HTTPConnection) -> bool:

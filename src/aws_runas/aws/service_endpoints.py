@@ -63,6 +63,11 @@ def sts_endpoint(region: str, *, fips: bool = False, dual_stack: bool = False) -
     )
 
 
+def regional_endpoint(service: str, region: str, *, fips: bool = False, dual_stack: bool = False) -> str | None:
+    """Return the address of Systems Manager (``ssm``) or STS (``sts``) in a region; None where botocore must tell."""
+    return _regional(service, region, fips=fips, dual_stack=dual_stack)
+
+
 def dns_suffix(region: str) -> str:
     """Return the suffix of the host names of a region's partition, such as ``amazonaws.com.cn``."""
     partition = _partition(region)

@@ -182,7 +182,7 @@ def compose(
 
         return Clients(profile, trace)
 
-    sts = StsClients(clients, profile.sts_region)
+    sts = StsClients(clients, profile.sts_region, profile if trace is None else None)
     entries: list[str] = []
     mfa = _mfa(profile, prompt)
     parts = _Parts(

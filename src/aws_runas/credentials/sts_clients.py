@@ -10,6 +10,7 @@ from aws_runas.aws.credentials import Credentials
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
+    from aws_runas.config.profile import Profile
 
 
 class StsClients:
@@ -18,11 +19,13 @@ class StsClients:
     Args:
         clients: made when first needed, since that loads botocore.
         region: where STS is asked.
+        direct: the profile whose calls may be made without botocore; None to leave all of them to it.
     """
 
-    def __init__(self, clients: Callable[[], Clients], region: str) -> None:
+    def __init__(self, clients: Callable[[], Clients], region: str, direct: Profile | None = None) -> None:
         self._clients = clients
         self._region = region
+        self._direct = direct
         self._client: Any = None
         self._lock = threading.Lock()
         self._signing = threading.local()  # threads may be at different steps
@@ -36,8 +39,23 @@ class StsClients:
         self._signing.credentials = credentials
         with self._lock:
             if self._client is None:
-                self._client = self._clients().client("sts", self._region, self._current)
+                self._client = self._direct_client() or self._by_botocore()
         return self._client
+
+    def _by_botocore(self) -> Any:
+        return self._clients().client("sts", self._region, self._current)
+
+    def _direct_client(self) -> Any:
+        """Return a client that does without botocore; None where settings or the network need it."""
+        if self._direct is None:
+            return None
+        from aws_runas.aws.direct import ca_bundle, direct_endpoint
+        from aws_runas.aws.direct_sts import DirectSts, is_usual
+
+        endpoint = direct_endpoint(self._direct, self._region, "sts") if is_usual(self._direct) else None
+        if endpoint is None:
+            return None
+        return DirectSts(endpoint, self._region, self._current, self._by_botocore, ca_bundle(self._direct))
 
     def unsigned(self, region: str | None = None) -> Any:
         """The client, for the calls that no credentials sign.
@@ -45,9 +63,7 @@ class StsClients:
         Args:
             region: another one than usual, for a role of another partition.
         """
-        if region is not None and region != self._region:
-            return self._clients().client("sts", region, _no_credentials)
-        return self.signed_by(Credentials("", ""))
+        return self._clients().client("sts", region or self._region, _no_credentials)
 
     def _current(self) -> Credentials:
         found: Credentials = self._signing.credentials
