@@ -125,7 +125,7 @@ def test_client_gets_in_with_each_version_of_the_credential(
             assert version_of(kubernetes, config) == "v1.30.0"
     assert all(":assumed-role/my-role/" in caller for caller in cluster.callers)
     assert len(cluster.callers) == 6
-    made = [call["action"] for call in sandbox.control("calls") if call["action"] != "GetCallerIdentity"]
+    made = [call["action"] for call in sandbox.calls if call["action"] != "GetCallerIdentity"]
     assert sorted(made) == ["AssumeRole", "GetSessionToken"]  # once, for all of them
 
 

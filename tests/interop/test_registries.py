@@ -184,7 +184,7 @@ def test_skopeo_pulls_through_the_helper(registry: Registry, sandbox: Sandbox, t
     registry.good(skopeo, "copy", "-q", registry.image(), f"docker://{HOST}/helped:1", **where)
     for _ in range(2):
         registry.good(skopeo, "inspect", f"docker://{HOST}/helped:1", **where)
-    asked = [call["action"] for call in sandbox.control("calls") if call["service"] == "ecr"]
+    asked = [call["action"] for call in sandbox.calls if call["service"] == "ecr"]
     assert asked in (["GetAuthorizationToken"], [])  # none if a test before has left the token
     refused = registry.run(skopeo, "inspect", f"docker://{HOST}/helped:1", **where | {"AWS_PROFILE": "nobody"})
     assert refused.returncode != 0
@@ -259,7 +259,7 @@ def test_pulls_that_start_together_cost_one_call(registry: Registry, sandbox: Sa
     answers = {helper.communicate(timeout=TIMEOUT)[0] for helper in helpers}
     assert {helper.returncode for helper in helpers} == {0}
     assert len(answers) == 1
-    made = sorted(call["action"] for call in sandbox.control("calls"))
+    made = sorted(call["action"] for call in sandbox.calls)
     assert made == ["AssumeRole", "GetAuthorizationToken", "GetSessionToken"]
 
 

@@ -12,6 +12,7 @@ from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.fixtures import MFA_SERIAL, USER
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import PUBLICATION_FORMS, Faults
+from aws_runas.sandbox.records import SessionRecord
 from aws_runas.sandbox.services.control import Command
 from aws_runas.sandbox.services.gateway import Gateway
 from aws_runas.sandbox.services.session import Session
@@ -117,7 +118,7 @@ class HostCommands:
         self._state.faults = dataclasses.replace(self._state.faults, **order)
 
 
-def describe(session: Session) -> dict[str, Any]:
+def describe(session: Session) -> SessionRecord:
     """Return a session as tests see it."""
     return {
         "session_id": session.session_id,

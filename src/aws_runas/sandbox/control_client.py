@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from typing import Any
+from typing import cast
 
 TIMEOUT = 30.0  # seconds
 
 
-def ask(endpoint: str, token: str, command: str, **order: object) -> Any:
+def ask(endpoint: str, token: str, command: str, **order: object) -> object:
     """Give the sandbox a command.
 
     Args:
         endpoint: ``http://127.0.0.1:port``.
         token: RUNAS_SANDBOX_TOKEN.
         command: one of commands.HostCommands.
+        order: its JSON object.
+
+    Returns:
+        The answer, a JSON value.
 
     Raises:
         OSError: it answered with an error, or not at all.
@@ -27,4 +31,4 @@ def ask(endpoint: str, token: str, command: str, **order: object) -> Any:
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=TIMEOUT) as reply:
-        return json.load(reply)
+        return cast(object, json.load(reply))

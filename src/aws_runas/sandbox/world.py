@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from aws_runas.errors import AwsRunasError
 from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
 from aws_runas.sandbox.control_client import ask
 from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.records import CallRecord, SessionRecord
 
 END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
 INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online, and nothing special; fixtures.py has the rest
@@ -61,8 +62,15 @@ class Sandbox:
         self.config_file = directory / HOME / ".aws" / "config"
         self.credentials_file = directory / HOME / ".aws" / "credentials"
 
-    def control(self, command: str, **order: object) -> Any:
+    def control(self, command: str, **order: object) -> object:
         """Ask the sandbox's control address.
+
+        Args:
+            command: one of commands.HostCommands.
+            order: its JSON object.
+
+        Returns:
+            The answer, a JSON value.
 
         Raises:
             OSError: it answered with an error, or not at all.
@@ -78,9 +86,9 @@ class Sandbox:
         self.control("sign-in", directory=str(directory))
 
     @property
-    def calls(self) -> list[dict[str, Any]]:
-        """Every AWS call so far: service, action, access_key_id, arn, region, error, time, user_agent, parameters."""
-        return list(self.control("calls"))
+    def calls(self) -> list[CallRecord]:
+        """Every AWS call so far."""
+        return cast(list[CallRecord], self.control("calls"))
 
     def count(self, action: str) -> int:
         """How often an action was called."""
@@ -90,27 +98,27 @@ class Sandbox:
         """Forget the recorded calls."""
         self.control("forget-calls")
 
-    def sessions(self) -> list[dict[str, Any]]:
-        """Every session so far: session_id, target, document, ended, client_connected, connections and so on."""
-        return list(self.control("sessions"))
+    def sessions(self) -> list[SessionRecord]:
+        """Return every session so far."""
+        return cast(list[SessionRecord], self.control("sessions"))
 
     def cut(self, session_id: str | None = None, *, abort: bool = False) -> int:
         """Close the clients' connections with 1000 "Bye", or break them off; returns how many."""
         order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
-        return int(self.control("cut", **order))
+        return cast(int, self.control("cut", **order))
 
     def agents_leave(self, seconds: float) -> int:
         """Let the agents of all sessions be away for so long; returns how many."""
-        return int(self.control("agent-leaves", seconds=seconds))
+        return cast(int, self.control("agent-leaves", seconds=seconds))
 
     def end_sessions(self, output: str = "", session_id: str | None = None) -> int:
         """End sessions as the service does; returns how many."""
         order = {"output": output} | ({} if session_id is None else {"session_id": session_id})
-        return int(self.control("end", **order))
+        return cast(int, self.control("end", **order))
 
     def publish(self, kind: str, form: str = "json", *, to: str = "client") -> int:
         """Send ``start`` or ``pause`` publication in all sessions; returns in how many."""
-        return int(self.control("publish", kind=kind, form=form, to=to))
+        return cast(int, self.control("publish", kind=kind, form=form, to=to))
 
     def set_faults(self, **faults: object) -> None:
         """Change faults (fields of options.Faults) for calls and sessions from now on."""

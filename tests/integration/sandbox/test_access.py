@@ -12,7 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -69,7 +69,7 @@ def get(port: int, path: str = "/", host: str = "", **headers: str) -> bytes:
 
 
 def greeting_port(sandbox: Sandbox) -> int:
-    return int(sandbox.control("greeting-port"))
+    return cast(int, sandbox.control("greeting-port"))
 
 
 @pytest.mark.parametrize("listener", ["services", "greeting"])
