@@ -81,8 +81,10 @@ def test_launchd_job_on_demand_names_every_address() -> None:
 def test_plistutil_reads_the_job(tmp_path: Path) -> None:
     path = tmp_path / "job.plist"
     path.write_bytes(systemd.launchd_plist("db", COMMAND, [LocalAddress("127.0.0.1", 5432)]))
-    shown = subprocess.run(["plistutil", "-i", str(path), "-f", "json"], capture_output=True, check=True).stdout
-    assert b"Listener0" in shown
+    binary = tmp_path / "job.binary"
+    subprocess.run(["plistutil", "-i", str(path), "-o", str(binary)], capture_output=True, check=True)
+    assert binary.read_bytes().startswith(b"bplist")
+    assert plistlib.loads(binary.read_bytes()) == plistlib.loads(path.read_bytes())
 
 
 class Launchd:
