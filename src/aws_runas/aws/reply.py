@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class ReplyError(Exception):
@@ -30,6 +33,56 @@ def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
     if not isinstance(value, str):
         raise ReplyError(key)
     return value
+
+
+def word(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """Return a text field that is one line, such as an id or a name: it may go into a line of a file.
+
+    Args:
+        default: as for `text`.
+
+    Raises:
+        ReplyError: it is missing, no text, or has control characters or blanks around it.
+    """
+    value = text(reply, key, default)
+    if not value.isprintable() or value != value.strip():
+        raise ReplyError(key)
+    return value
+
+
+def address(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    """Return a text field that a browser may open: an https address, or an http address of this machine.
+
+    Args:
+        default: as for `text`; "" is returned as it is.
+
+    Raises:
+        ReplyError: it is missing, or no such address.
+    """
+    value = word(reply, key, default)
+    try:
+        parts = urlsplit(value)
+        is_web = bool(parts.hostname) and " " not in value
+    except ValueError:
+        raise ReplyError(key) from None
+    if value and not (is_web and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))):
+        raise ReplyError(key)
+    return value
+
+
+def next_page(reply: Mapping[str, Any], key: str, before: str = "") -> str:
+    """Return the token of the next page, "" behind the last one.
+
+    Args:
+        before: the token that asked for this page.
+
+    Raises:
+        ReplyError: it is no text, or the same again, so that the pages would not end.
+    """
+    token = text(reply, key, "")
+    if token and token == before:
+        raise ReplyError(key)
+    return token
 
 
 def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -89,6 +142,19 @@ def mappings(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise ReplyError(key)
     return value
+
+
+def listed(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """Return a field that is a list of structures and must be there.
+
+    Use it where a missing list would be read as "nothing is left", for instance to remove what is not listed.
+
+    Raises:
+        ReplyError: it is missing, or none.
+    """
+    if reply.get(key) is None:
+        raise ReplyError(key)
+    return mappings(reply, key)
 
 
 def texts(reply: Mapping[str, Any], key: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aws_runas.aws.credentials import Credentials, checked
 from aws_runas.aws.errors import aws_code, translate
-from aws_runas.aws.reply import ReplyError, mapping, mappings, text
+from aws_runas.aws.reply import ReplyError, listed, mapping, next_page, text, word
 from aws_runas.errors import CredentialsError
 
 PAGE_SIZE = 100  # the service refuses more
@@ -60,13 +60,14 @@ def list_accounts(client: Any, access_token: str, before_call: Callable[[], None
         with _explained("the accounts"), translate("sso", "ListAccounts"):
             reply = client.list_accounts(**parameters)
             accounts = [
-                SsoAccount(text(each, "accountId"), text(each, "accountName", ""))
-                for each in mappings(reply, "accountList")
+                SsoAccount(word(each, "accountId"), text(each, "accountName", ""))
+                for each in listed(reply, "accountList")
             ]
+            following = next_page(reply, "nextToken", str(parameters.get("nextToken", "")))
         yield from accounts
-        if not reply.get("nextToken"):
+        if not following:
             return
-        parameters["nextToken"] = reply["nextToken"]
+        parameters["nextToken"] = following
 
 
 def list_account_roles(
@@ -78,11 +79,12 @@ def list_account_roles(
         before_call()
         with _explained(f"the roles of account {account_id}"), translate("sso", "ListAccountRoles"):
             reply = client.list_account_roles(**parameters)
-            roles = [text(each, "roleName") for each in mappings(reply, "roleList")]
+            roles = [word(each, "roleName") for each in listed(reply, "roleList")]
+            following = next_page(reply, "nextToken", str(parameters.get("nextToken", "")))
         yield from roles
-        if not reply.get("nextToken"):
+        if not following:
             return
-        parameters["nextToken"] = reply["nextToken"]
+        parameters["nextToken"] = following
 
 
 def logout(client: Any, access_token: str) -> None:

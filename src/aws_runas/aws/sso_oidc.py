@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aws_runas.aws.errors import translate
-from aws_runas.aws.reply import ReplyError, text
+from aws_runas.aws.reply import ReplyError, address, text, word
 from aws_runas.errors import CredentialsError
 
 CLIENT_NAME = "aws-runas"
@@ -74,20 +74,20 @@ def register_client(
     with translate("sso-oidc", "RegisterClient"):
         reply = client.register_client(**parameters)
         expires = _number(reply, "clientSecretExpiresAt")
-        endpoint = text(reply, "authorizationEndpoint", "")
-        return RegisteredClient(text(reply, "clientId"), text(reply, "clientSecret"), expires, endpoint)
+        endpoint = address(reply, "authorizationEndpoint", "")
+        return RegisteredClient(word(reply, "clientId"), word(reply, "clientSecret"), expires, endpoint)
 
 
 def start_device_authorization(client: Any, client_id: str, client_secret: str, start_url: str) -> DeviceAuthorization:
     """Begin a sign-in with a device code."""
     with translate("sso-oidc", "StartDeviceAuthorization"):
         reply = client.start_device_authorization(clientId=client_id, clientSecret=client_secret, startUrl=start_url)
-        address = text(reply, "verificationUri")
+        page = address(reply, "verificationUri")
         return DeviceAuthorization(
-            text(reply, "deviceCode"),
-            text(reply, "userCode"),
-            address,
-            text(reply, "verificationUriComplete", address),
+            word(reply, "deviceCode"),
+            word(reply, "userCode"),
+            page,
+            address(reply, "verificationUriComplete", page),
             _number(reply, "expiresIn", 600.0),
             _number(reply, "interval", DEFAULT_INTERVAL),
         )
@@ -108,7 +108,7 @@ def create_token(client: Any, client_id: str, client_secret: str, grant: str, **
         token = text(reply, "accessToken")
         if not token or not token.isascii() or not token.isprintable():
             raise ReplyError("accessToken")
-        return TokenReply(token, _number(reply, "expiresIn"), text(reply, "refreshToken", ""))
+        return TokenReply(token, _number(reply, "expiresIn"), word(reply, "refreshToken", ""))
 
 
 def authorization_endpoint(client: Any) -> str:

@@ -95,7 +95,11 @@ def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> s
 
     Returns:
         The content with these lines changed and no other.
+
+    Raises:
+        ConfigError: the heading or a value is more than one line, so that it would become other keys or sections.
     """
+    _check_lines(heading, values)
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = list(io.StringIO(text, newline=""))  # splitlines would also part at form feeds and the like
     parts = list(split_lines(lines))
@@ -117,6 +121,16 @@ def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> s
     if body and following:  # an indented heading would continue the value of our last key
         following[0] = following[0].lstrip(" \t")
     return "".join([*lines[:start], *section, *body, *rest, *following])
+
+
+def _check_lines(heading: str, values: Mapping[str, str | None]) -> None:
+    for place, text in (("the name of a section", heading), *((f"the value of {key}", values[key]) for key in values)):
+        if text is not None and any(character in text for character in "\r\n\0"):
+            raise ConfigError(
+                f"{text!r} cannot be {place}: it is not one line",
+                code="config-value-invalid",
+                hint="leave out the line breaks",
+            )
 
 
 def without_section(text: str, heading: str) -> str:

@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 
 from aws_runas.aws.credentials import Credentials
-from aws_runas.credentials.shared_file import write_profile
+from aws_runas.credentials.shared_file import with_section, write_profile
 from aws_runas.errors import ConfigError
 
 FIRST = Credentials("ASIAFIRST", "s1", "t1", expiration=datetime(2026, 1, 1, tzinfo=UTC))
@@ -147,3 +147,11 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert path.read_text().count("-awsrunas]") == 8
+
+
+@pytest.mark.parametrize("text", ["a\n[profile evil]", "a\rb = c", "a\0"])
+def test_nothing_becomes_more_than_one_line(text: str) -> None:
+    for heading, value in ((text, "b"), ("profile a", text)):
+        with pytest.raises(ConfigError, match="not one line") as caught:
+            with_section("", heading, {"key": value})
+        assert caught.value.code == "config-value-invalid"

@@ -144,3 +144,9 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
         write(path, "old\n", "new\n")
     assert caught.value.code == "config-file-unwritable"
     assert path.read_text() == "of somebody else\n"
+
+
+def test_a_role_whose_name_would_add_keys_is_not_written(tmp_path: Path) -> None:
+    evil = AssignedRole("Dev", "111111111111", "R\ncredential_process = evil")
+    with pytest.raises(ConfigError, match="not one line"):
+        apply(tmp_path / "config", HAND_WRITTEN, generate([evil], "corp", ()))

@@ -15,6 +15,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import PROFILE_HELP, as_json
 from aws_runas.errors import ConfigError, UsageError
+from aws_runas.redact import printable
 
 if TYPE_CHECKING:
     from aws_runas.config.files import ConfigFiles
@@ -183,7 +184,7 @@ def _listing(assignments: Sequence[Assignment], profiles: dict[tuple[str, str], 
         stream = io.StringIO()
         csv.writer(stream, lineterminator="\n").writerows([("account", "name", "role", "profile"), *rows])
         return stream.getvalue()
-    table = [("account", "name", "role", "profile"), *rows]
+    table = [tuple(map(printable, row)) for row in (("account", "name", "role", "profile"), *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in table]
     return "".join(f"{line.rstrip()}\n" for line in lines)
