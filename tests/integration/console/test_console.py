@@ -124,7 +124,9 @@ def test_a_user_signs_in_as_a_federated_user_of_that_name(console: Console, sand
     assert "IAM and STS do not work there" in done.stderr
     _, page = open_page(_printed(done))
     assert page["identity"] == "arn:aws:sts::123456789012:federated-user/sandbox-user"
-    (call,) = [call for call in sandbox.calls if call["action"] == "GetFederationToken"]
+    assert _hours_left(page) == pytest.approx(12, abs=0.1)
+    assert console("-q", "--print", "my-profile-user").stderr == ""
+    (call, _) = [call for call in sandbox.calls if call["action"] == "GetFederationToken"]
     assert (call["arn"], call["error"]) == (USER, "")
     assert call["parameters"]["Policy"].startswith(
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*"'

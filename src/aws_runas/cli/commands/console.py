@@ -156,7 +156,7 @@ def run(options: Options, env: Environment) -> Result:
     way = find_way(profile, federation=options.federation)
     browser = None if options.print or options.clipboard else _browser(options, access, env)
     if destination.warning:
-        _say(env, f"warning: {destination.warning}")
+        _say(options, env, f"warning: {destination.warning}")
     if way == "portal":
         return _deliver(options, env, access, browser, _portal(options, access, destination.address, env))
     address, until = _federated(options, access, way, destination.address, env)
@@ -181,7 +181,7 @@ def _portal(options: Options, access: Access, destination: str, env: Environment
             hint="add --federation, or sign out in the browser",
         )
     if options.duration is not None:
-        _say(env, "note: -d has no effect with the Identity Center portal; its permission set decides")
+        _say(options, env, "note: -d has no effect with the Identity Center portal; its permission set decides")
     settings, origin = portal_settings(access.profile)
     return portal_address(settings, origin, destination if options.destination else None)
 
@@ -260,7 +260,7 @@ def _federated_user(options: Options, access: Access, env: Environment) -> Crede
     arn = caller_identity(access, user=True).arn
     longest = ROOT_DURATION if arn.endswith(":root") else USER_DURATION
     duration = min(options.duration or USER_DURATION, longest)
-    _say(env, "note: you sign in as a federated user; IAM and STS do not work there, and there is no MFA")
+    _say(options, env, "note: you sign in as a federated user; IAM and STS do not work there, and there is no MFA")
     client = access.user_client("sts")
     return sts.get_federation_token(client, federation_name(arn), policy, duration, env.now())
 
@@ -382,8 +382,10 @@ def _start(browser: Browser, address: str, env: Environment, page: Path | None =
     )
 
 
-def _say(env: Environment, line: str) -> None:
+def _say(options: Options, env: Environment, line: str) -> None:
     from aws_runas.redact import printable
 
+    if options.flags.quiet:
+        return
     env.stderr.write(f"aws-runas: {printable(line)}\n")
     env.stderr.flush()

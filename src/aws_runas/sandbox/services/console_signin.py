@@ -27,7 +27,7 @@ from aws_runas.sandbox.services.requests import Request
 FEDERATION, OAUTH = "/federation", "/oauth"
 PATHS = (FEDERATION, OAUTH)
 TOKEN_LIFETIME = 900  # seconds
-DEFAULT_SESSION = 3600  # seconds, where the credentials live longer
+DEFAULT_SESSION = 3600  # seconds, where a role's credentials live longer
 SHORTEST, LONGEST = 900, 43200  # seconds of SessionDuration
 CONSOLES = ("aws.amazon.com", "amazonaws-us-gov.com", "amazonaws.cn", "amazonaws-eusc.eu")
 _PAGE = """<!doctype html>
@@ -102,7 +102,9 @@ class ConsoleSignIn:
         now = self._clock.now()
         if not key.federated and key.principal.role_name is None:
             raise Refused("Only federation tokens or assume role tokens can be used for signing in.")
-        ends = min(key.expiration or now, now + DEFAULT_SESSION)
+        ends = key.expiration or now
+        if not key.federated:
+            ends = min(ends, now + DEFAULT_SESSION)
         if "SessionDuration" in values:
             text = values["SessionDuration"]
             if not text.isascii() or not text.isdigit() or not SHORTEST <= int(text) <= LONGEST:
