@@ -120,3 +120,25 @@ def test_our_server_against_the_librarys_client(peer: str) -> None:
     output, _ = process.communicate(timeout=DEADLINE)
     assert output == b"ok 0\n"
     assert sorted(opened) == [3 + 2 * n for n in range(STREAMS)]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\x01" * 60_000, b"\x01\x03\0\0\0\0\0\0" * 7_500], ids=["any byte", "each eighth"]
+)
+def test_repeated_message_ends_the_librarys_session_whatever_it_holds(peer: str, payload: bytes) -> None:
+    """Data that the library takes for frames: it is in the message that an agent executes twice."""
+    session = SmuxSession(Side.CLIENT, frame_data=8184, stream_queue=1 << 20)
+    session.send_data(session.open_stream(), payload)
+    messages = list(iter(lambda: session.message_to_send(1024), b""))
+    process = subprocess.Popen([peer, "server", "127.0.0.1:0"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    host, _, port = process.stdout.readline().decode().strip().rpartition(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as connection, process.stdout:
+        try:
+            connection.sendall(b"".join(messages[:21] + messages[20:]))
+            while connection.recv(65536):
+                pass
+        except ConnectionError:
+            pass  # closed with bytes unread
+        assert process.stdout.readline() == b"end invalid protocol\n"
+    process.wait(DEADLINE)

@@ -63,7 +63,7 @@ def test_messages_hold_the_frames_in_order_and_padding_only(bursts: list[list[in
 
 
 def read_as_official(stream: bytes) -> tuple[dict[int, bytes], bool]:
-    """Read frames as xtaci/smux does, which ignores the length of a frame without data.
+    """Read frames as xtaci/smux does: it ignores the length of a frame without data, and reads UPD in version 1 too.
 
     Returns:
         The data of each stream, and whether the session broke.
@@ -73,10 +73,12 @@ def read_as_official(stream: bytes) -> tuple[dict[int, bytes], bool]:
         version, command = stream[position], stream[position + 1]
         length = int.from_bytes(stream[position + 2 : position + 4], "little")
         stream_id = int.from_bytes(stream[position + 4 : position + 8], "little")
-        if version != 1 or command > 3:
+        if version != 1 or command > 4:
             return streams, True
         position += HEADER_LENGTH
-        if command == 0:
+        if command == 4:
+            position += 8
+        elif command == 0:
             streams.setdefault(stream_id, b"")
         elif command == 2:
             if len(stream) - position < length:
@@ -105,6 +107,8 @@ def messages_of(payload: bytes, frame_data: int, size: int, chunks: Sequence[int
 FORGED = {
     "frames from any byte": b"\x01" * 40_000,
     "frames of eight bytes": b"\x01\x03\0\0\0\0\0\0" * 5_000,
+    "updates": b"\x01\x04\0\0\0\0\0\0" * 5_000,
+    "updates and frames from any byte": (b"\x01\x04" + b"\x01" * 30) * 1_250,
     "jumps": (b"\x01" * 31 + b"\x01\x02\x00\x01" + b"\x01" * 260) * 130,
     "data of another stream": b"\x01\x02\x04\x00\x05\0\0\0evil" * 3_300,
     "zeros": bytes(40_000),

@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import Final
 
-from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, NOP, PSH, VERSION
+from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, PSH, UPD, VERSION
 
+UPDATE_LENGTH: Final = 8  # bytes behind the header of UPD
 CUT_CHOICES: Final = 16  # cuts to choose from: two of each remainder by 8, the step of a run of empty frames
 # Bytes of a NOP header that may end a message, the best first: repeated, a header begins with the rest of a stream id.
 PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
@@ -34,7 +35,8 @@ class Repetition(IntEnum):
 def judge_repetition(stream: bytes | bytearray, borders: Collection[int], position: int) -> Repetition:
     """Read a repeated message and what follows it, as an agent does that has executed the message once.
 
-    Official agents check the version and the command of a header, and no length of a frame without data.
+    Official agents check the version and the command of a header, and no length of a frame without data. They read UPD
+    in version 1 too.
 
     Args:
         stream: what the message holds of the frame that its cut leaves open, then the message again, then the frames
@@ -51,10 +53,12 @@ def judge_repetition(stream: bytes | bytearray, borders: Collection[int], positi
             is_near = step == HEADER_LENGTH and position < len(stream) + HEADER_LENGTH
             return Repetition.PROBABLY_NOTICED if is_near else Repetition.UNKNOWN
         header = stream[position : position + 4]
-        if header[0] != VERSION or (len(header) > 1 and header[1] > NOP):
+        if header[0] != VERSION or (len(header) > 1 and header[1] > UPD):
             return Repetition.NOTICED
         step = HEADER_LENGTH
-        if len(header) > 1 and header[1] == PSH:
+        if len(header) > 1 and header[1] == UPD:
+            step += UPDATE_LENGTH
+        elif len(header) > 1 and header[1] == PSH:
             if len(header) < 4:
                 return Repetition.UNKNOWN
             step += int.from_bytes(header[2:4], "little")
