@@ -176,6 +176,7 @@ def _with_oidc(source: FederatedSource, files: ConfigFiles, reader: _Reader) -> 
         overrides.web_redirect,
         ("WEB_REDIRECT_URI", "WEB_IDENTITY_REDIRECT_URI"),
     )
+    _check_redirect(redirect)
     secret = reader.text("web_identity_client_secret")
     scopes = _value(reader.text("web_identity_scopes")) or "openid"
     return replace(
@@ -299,7 +300,7 @@ def _check_url(address: str, url: FederatedUrl) -> None:
     try:
         parts = urlsplit(address)
         is_right = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-        is_right = is_right and bool(parts.hostname) and (parts.port or 1) > 0
+        is_right = is_right and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_right = False
     if not is_right:
@@ -307,6 +308,23 @@ def _check_url(address: str, url: FederatedUrl) -> None:
             f"{address!r} ({url.setting.origin}) is not an https address",
             code="auth-url-invalid",
             hint="write the address of the sign-in page, https://...",
+        )
+
+
+def _check_redirect(redirect: Setting[str] | None) -> None:
+    """Refuse a redirect URI without a scheme, or with a port that is none; any other is the provider's business."""
+    if redirect is None:
+        return
+    try:
+        parts = urlsplit(redirect.value)
+        is_right = bool(parts.scheme) and redirect.value.isprintable() and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ConfigError(
+            f"{redirect.value!r} ({redirect.origin}) is not a redirect URI",
+            code="redirect-uri-invalid",
+            hint="write the one that is registered at the identity provider, such as http://127.0.0.1/callback",
         )
 
 

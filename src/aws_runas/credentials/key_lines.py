@@ -71,6 +71,20 @@ def remove_key_lines(keys: PlainKeys) -> None:
     change_sections(keys.path, {keys.heading: dict.fromkeys(LINES)})
 
 
+def check_section_name(name: str) -> None:
+    """Refuse the name of a profile that cannot be that of a section.
+
+    Raises:
+        ConfigError: it has brackets or control characters.
+    """
+    if any(character in "[]" or not character.isprintable() for character in name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a section",
+            code="section-name-invalid",
+            hint="give the profile a plainer name",
+        )
+
+
 def set_keyring_lines(files: ConfigFiles, name: str, values: Mapping[str, str]) -> None:
     """Write lines of a profile into the config file, and remove the same lines from the credentials file.
 
@@ -82,12 +96,7 @@ def set_keyring_lines(files: ConfigFiles, name: str, values: Mapping[str, str]) 
     Raises:
         ConfigError: the name cannot be that of a section, or the file cannot be written.
     """
-    if any(character in "[]" or not character.isprintable() for character in name):
-        raise ConfigError(
-            f"{name!r} cannot be the name of a section",
-            code="section-name-invalid",
-            hint="give the profile a plainer name",
-        )
+    check_section_name(name)
     change_sections(files.config.path, {profile_heading(files.config, name): values})
     if any(key in files.credentials.sections.get(name, {}) for key in values):
         change_sections(files.credentials.path, {name: dict.fromkeys(values)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -146,6 +147,8 @@ def is_safe(url: str) -> bool:
     """Return True for https, and for http on this machine."""
     try:
         parts = urlsplit(url)
+        if not url.isprintable() or " " in url:
+            return False
         return (parts.scheme == "https" and bool(parts.hostname)) or (
             parts.scheme == "http" and parts.hostname in LOOPBACK
         )
@@ -338,11 +341,25 @@ def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
 
 
 def _object(text: str) -> Claims | None:
+    """Read a JSON object; None if it is none, or has a number or a text that could not be used later."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is in no address and no request
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _whole_number(text: str) -> int:
+    _number(text)
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,9 @@ def test_http_is_allowed_on_this_machine(home: Path) -> None:
         (f"[profile p]\nweb_identity_auth_url = {OIDC}\nweb_identity_client_id = c\n", "source-missing"),
         (f"[profile p]\nweb_identity_auth_url = {OIDC}\nweb_identity_client_id = c\nweb_identity_flow = x\n",
          "setting-unknown"),
+        *((f"[profile p]\nweb_identity_auth_url = {OIDC}\nweb_identity_client_id = c\nrole_arn = {ROLE}a\n"
+           f"web_identity_redirect_uri = {uri}\n", "redirect-uri-invalid")
+          for uri in ("http://127.0.0.1:99999/x", "http://127.0.0.1:x/", "callback", "http://[", "http://127.0.0.1:0/")),
     ],
 )  # fmt: skip
 def test_an_oidc_profile_must_be_complete(home: Path, config: str, code: str) -> None:

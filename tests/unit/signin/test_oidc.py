@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -56,6 +57,8 @@ def test_discovery_is_read() -> None:
         (404, "", "answers 404"),
         (200, "<html>", "not JSON"),
         (200, document(issuer="https://evil.example"), "configuration of https://evil.example"),
+        (200, document(token_endpoint="https://t/\r\nX: y"), "no https address as token_endpoint"),
+        (200, document(token_endpoint="https://t/\ud800"), "not JSON"),
         (200, document(token_endpoint="http://t/"), "no https address as token_endpoint"),
         (200, document(authorization_endpoint=None), "no https address as authorization_endpoint"),
         (200, document(device_authorization_endpoint="http://d/"), "device_endpoint"),
@@ -99,6 +102,9 @@ def test_a_good_id_token_is_taken() -> None:
         ({"exp": True}, "exp is missing"),
         ({"nonce": "m"}, "nonce"),
         ({"nonce": None}, "nonce"),
+        ({"exp": 10**400}, "not a JSON web token"),
+        ({"exp": math.nan}, "not a JSON web token"),
+        ({"sub": "\ud800"}, "not a JSON web token"),
     ],
 )
 def test_each_claim_is_checked(claims: dict[str, Any], words: str) -> None:
@@ -173,8 +179,10 @@ def test_a_server_that_fails_for_a_moment_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"verification_uri": "javascript:x"}, {"device_code": None}, {"verification_uri": ""}]
-)
+    "change",
+    [{"verification_uri": "javascript:x"}, {"device_code": None}, {"verification_uri": ""}, {"device_code": "\ud800"},
+     {"verification_uri": "https://a b/"}, {"interval": math.nan}, {"expires_in": 10**400}],
+)  # fmt: skip
 def test_a_device_answer_without_what_it_needs_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(CredentialsError):
         oidc.read_device_code(200, json.dumps(CODE | change))

@@ -106,6 +106,13 @@ def test_a_damaged_file_is_a_miss(tmp_path: Path, content: str) -> None:
     assert token_files.read(SESSION) is None
 
 
+def test_a_pipe_in_place_of_a_file_is_a_miss_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    token_files = TokenFiles(tmp_path, lambda _: None)
+    token_files.directory.mkdir(parents=True)
+    os.mkfifo(token_files.path(SESSION))
+    assert token_files.read(SESSION) is None
+
+
 @pytest.mark.parametrize(
     "text", ["2026-11-27T12:00:00Z", "2026-11-27T12:00:00UTC", "2026-11-27T12:00:00+00:00", "2026-11-27T13:00:00+01:00"]
 )

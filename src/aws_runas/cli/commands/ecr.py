@@ -90,6 +90,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     if profile == "":
         raise UsageError("the profile's name is empty", code="profile-empty", hint="leave it out for default")
     for word in words:
+        if word.startswith("-"):
+            hint = "flags go before the profile"
+            raise UsageError(f"unexpected argument {word!r}", code="argument-unexpected", hint=hint)
         if not _is_registry(word):
             raise UsageError(
                 f"{word!r} is not a registry of ECR",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.keyring import forget_shortcuts, open_store_for
 from aws_runas.config.files import ConfigFiles
-from aws_runas.credentials.key_lines import set_keyring_lines, temporary_keys
+from aws_runas.credentials.key_lines import check_section_name, set_keyring_lines, temporary_keys
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.store.items import KeyPair, StoredKeys, read_keys, write_keys
 
@@ -26,11 +26,12 @@ class Stored:
 
 
 def check_profile_takes_keys(files: ConfigFiles, profile: str) -> None:
-    """Refuse a profile whose own keys nobody would use.
+    """Refuse a profile whose own keys nobody would use, or that no config file can hold, before anything is asked for.
 
     Raises:
-        ConfigError: it assumes a role with the credentials of another profile.
+        ConfigError: it assumes a role with the credentials of another profile, or its name cannot be that of a section.
     """
+    check_section_name(profile)
     section = files.profiles.get(profile)
     if section is None or not section.text("role_arn"):
         return
