@@ -160,8 +160,9 @@ def test_a_ca_bundle_that_is_not_there_is_named(sts: Sts, tmp_path: Path, monkey
     assert error.exit_status in (3, 4)
 
 
-def _proxy(status: str) -> tuple[socket.socket, int]:
-    """A proxy that refuses each CONNECT with a status line."""
+@contextlib.contextmanager
+def _proxy(status: str) -> Iterator[int]:
+    """The port of a proxy that refuses each CONNECT with a status line."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -172,8 +173,12 @@ def _proxy(status: str) -> tuple[socket.socket, int]:
                     sock.recv(65536)
                     sock.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
-    threading.Thread(target=serve, daemon=True).start()
-    return listener, listener.getsockname()[1]
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)  # wakes the thread; a mere close leaves it to accept for another test's socket
+    thread.join()
+    listener.close()
 
 
 @pytest.mark.parametrize(
@@ -181,8 +186,7 @@ def _proxy(status: str) -> tuple[socket.socket, int]:
     [("407 Proxy Authentication Required", "HTTPS_PROXY=http://USER:PASSWORD@"), ("403 Forbidden", "NO_PROXY")],
 )
 def test_what_a_proxy_answers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, hint: str) -> None:
-    listener, port = _proxy(status)
-    with listener:
+    with _proxy(status) as port:
         environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
         environ["HTTPS_PROXY"] = f"http://user:secret-of-the-proxy@127.0.0.1:{port}"
         error = _fail(environ, tmp_path, monkeypatch)
