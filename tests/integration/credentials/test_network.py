@@ -91,6 +91,7 @@ class _Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, which must not accept for the next socket
         self._listener.close()
 
     def _accept(self) -> None:
