@@ -34,10 +34,10 @@ demo: install ## run the main job in the sandbox: credentials, a shell, a forwar
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
 test: install ## run the tests, those of interop left out; four at a time, because most of them wait
-	@$(PYTEST) -n 4 --dist loadgroup --ignore tests/interop
+	@$(PYTEST) -n 4 --dist loadfile --ignore tests/interop
 
 interop: install $(PYSSM) $(SITE_STAMP) $(RELEASE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells
-	@$(PYTEST) -n 2 --dist loadgroup tests/interop
+	@$(PYTEST) -n 2 --dist loadfile tests/interop
 
 $(PYSSM): requirements/interop.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --ignore-requires-python -r $<

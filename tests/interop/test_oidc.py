@@ -21,7 +21,6 @@ from tests.interop.browser_person import BrowserPerson
 from tests.interop.federated import HEADLESS, MANY, Home, iam_client, make_role
 from tests.support import requires, saml
 
-pytestmark = pytest.mark.xdist_group("oidc-provider")
 BROWSER = f"{sys.executable} {Path(scripted_browser.__file__)} %s"
 
 

@@ -21,7 +21,7 @@ TOOLS = ROOT / ".venv-release"
 TIMEOUT = 120.0  # seconds
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-pytestmark = [pytest.mark.xdist_group("packages"), pytest.mark.timeout(600)]  # pip downloads what a package bundles
+pytestmark = pytest.mark.timeout(600)  # pip downloads what a package bundles
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,6 @@ from tests.interop.federated import MANY, Home, iam_client, make_role
 from tests.interop.simplesaml import PROVIDER, ROLES, SimpleSaml
 from tests.support import saml
 
-pytestmark = pytest.mark.xdist_group("simplesaml")
-
 
 @pytest.fixture(scope="module")
 def idp(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[SimpleSaml]:

@@ -23,7 +23,6 @@ from tests.interop.federated import HEADLESS, MANY, Home, iam_client, make_role
 from tests.interop.simplesaml import SimpleSaml
 from tests.support import requires, saml
 
-pytestmark = pytest.mark.xdist_group("simplesaml-browser")
 ADMIN, READER = simplesaml.roles_of("windowed")
 
 
