@@ -58,8 +58,8 @@ def cache_of(env: Environment) -> DiskCache:
     return DiskCache(directory, lambda line: _say(env, line))
 
 
-def forget(env: Environment, cache: DiskCache, *names: str) -> None:
-    """Remove cached entries, and make every shortcut invalid; warn where that fails.
+def forget(env: Environment, cache: DiskCache, *names: str) -> bool:
+    """Remove cached entries, and make every shortcut invalid; warn and return False where that fails.
 
     Args:
         names: as for `DiskCache.remove_entries`.
@@ -70,6 +70,8 @@ def forget(env: Environment, cache: DiskCache, *names: str) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         _say(env, f"warning: cached credentials in {cache.directory} are still there: {reason}")
+        return False
+    return True
 
 
 def _say(env: Environment, line: str) -> None:

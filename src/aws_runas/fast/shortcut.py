@@ -219,10 +219,12 @@ def invalidate(directory: "Path") -> None:
     except FileNotFoundError:
         return
     with opened as cache:
-        cache.write(EPOCH, os.urandom(16).hex().encode() + b"\n")
-        for name, _ in list(cache.ages(0.0)):
-            if name.startswith("fast-"):
-                cache.remove(name)
+        try:
+            cache.write(EPOCH, os.urandom(16).hex().encode() + b"\n")
+        finally:  # on a full disk nothing can be written, but this can be removed
+            for name, _ in list(cache.ages(0.0)):
+                if name.startswith("fast-"):
+                    cache.remove(name)
 
 
 def write(

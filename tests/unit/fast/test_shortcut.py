@@ -321,6 +321,14 @@ def test_no_shortcut_survives_an_invalidation(home: Home) -> None:
     assert home.read() is None
 
 
+def test_shortcuts_are_removed_where_nothing_can_be_written(home: Home) -> None:
+    home.write_shortcut()
+    (home.file().parent / fast.EPOCH).mkdir()  # nothing can be written there, as on a full disk
+    with pytest.raises(OSError):
+        fast.invalidate(home.file().parent)
+    assert not home.file().exists()
+
+
 def test_invalidating_a_cache_that_is_not_there_makes_none(tmp_path: Path) -> None:
     fast.invalidate(tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -69,13 +69,18 @@ def run(options: LogoutOptions, env: Environment) -> Result:
     session = find_session(options.flags, options.profile, options.sso_session, env)
     if session is None:
         return _other_kind(options, env)
-    text = _end(session, options, env)
-    _forget(env, "sso-", "role-")
-    return Result(stderr=text + STILL_VALID)
+    text, is_ended = _end(session, options, env)
+    is_removed = _forget(env, "sso-", "role-")
+    return _result(text, is_complete=is_ended and is_removed)
 
 
-def _end(session: SsoSession, options: LogoutOptions, env: Environment, path: Path | None = None) -> str:
-    """End one session at the service and remove its token; return what there is to say.
+def _result(text: str, *, is_complete: bool) -> Result:
+    """Return the answer; its status is 1 if something that gives access is still on the disk."""
+    return Result(status=0 if is_complete else 1, stderr=text + STILL_VALID)
+
+
+def _end(session: SsoSession, options: LogoutOptions, env: Environment, path: Path | None = None) -> tuple[str, bool]:
+    """End one session at the service and remove its token; return what there is to say, and False if the token stays.
 
     Args:
         path: of a token file that no session of the config names.
@@ -101,8 +106,8 @@ def _end(session: SsoSession, options: LogoutOptions, env: Environment, path: Pa
             (path or token_files.path(session)).unlink(missing_ok=True)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            return f"{warning}aws-runas: warning: the token of {session.label} was not removed: {reason}\n"
-    return warning + f"aws-runas: {'signed out of' if token else 'not signed in to'} {session.label}\n"
+            return f"{warning}aws-runas: warning: the token of {session.label} was not removed: {reason}\n", False
+    return warning + f"aws-runas: {'signed out of' if token else 'not signed in to'} {session.label}\n", True
 
 
 def _other_kind(options: LogoutOptions, env: Environment) -> Result:
@@ -120,8 +125,9 @@ def _other_kind(options: LogoutOptions, env: Environment) -> Result:
         names += [f"{source.kind}-", *(["session-"] if source.kind == "process" else [])]
     # the session token's entry is not among them for a profile that names no role of its own
     with_session = open_access_for(_with_session(options.flags), options.profile, env)
-    _forget(env, *names, *with_session.cache_entries, "role-")
-    return Result(stderr=f"aws-runas: removed the cached credentials of {access.profile.name}\n{STILL_VALID}")
+    is_removed = _forget(env, *names, *with_session.cache_entries, "role-")
+    text = f"aws-runas: removed the cached credentials of {access.profile.name}\n" if is_removed else ""
+    return _result(text, is_complete=is_removed)
 
 
 def _with_session(flags: GlobalFlags) -> GlobalFlags:
@@ -136,19 +142,21 @@ def _everywhere(options: LogoutOptions, env: Environment) -> Result:
 
     files = env.config_files()
     token_files = TokenFiles(env.home)
-    text, ended = "", set()
+    text, ended, is_complete = "", set(), True
     for name in files.sso_sessions:
         with contextlib.suppress(AwsRunasError):  # a session that lacks a setting cannot have been signed in to
             session = sso_session(files.sso_sessions, name, env.environ)
             if token_files.path(session).exists():
-                text += _end(session, options, env)
+                said, is_ended = _end(session, options, env)
+                text, is_complete = text + said, is_complete and is_ended
                 ended.add(token_files.path(session))
     for path, token in token_files.all():
         if path not in ended:
             session = SsoSession("", token.text("startUrl"), token.text("region"))
-            text += _end(session, options, env, path)
+            said, is_ended = _end(session, options, env, path)
+            text, is_complete = text + said, is_complete and is_ended
     _forget_cli(env.home / ".aws" / "cli" / "cache")
-    _forget(
+    is_removed = _forget(
         env,
         "sso-",
         "role-",
@@ -160,7 +168,8 @@ def _everywhere(options: LogoutOptions, env: Environment) -> Result:
         "oidc-",
         "assertion-",
     )
-    return Result(stderr=f"{text}aws-runas: removed all cached credentials\n{STILL_VALID}")
+    text += "aws-runas: removed all cached credentials\n" if is_removed else ""
+    return _result(text, is_complete=is_complete and is_removed)
 
 
 def _forget_cli(directory: Path) -> None:
@@ -174,7 +183,7 @@ def _forget_cli(directory: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _forget(env: Environment, *names: str) -> None:
+def _forget(env: Environment, *names: str) -> bool:
     from aws_runas.cli.sign_in import cache_of, forget
 
-    forget(env, cache_of(env), *names)
+    return forget(env, cache_of(env), *names)
