@@ -108,6 +108,7 @@ FEATURES: dict[str, tuple[str, Callable[[Access], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", FEATURES)
 def test_a_feature_makes_the_calls_of_its_row(world: MotoWorld, access: Access, feature: str) -> None:
     row, work = FEATURES[feature]

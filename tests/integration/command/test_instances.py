@@ -15,6 +15,8 @@ from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS, MakeSandbox
 from tests.support import requires
 
+pytestmark = pytest.mark.slow
+
 DATA = Random(9).randbytes(30_000) + b"\xef\xbf\xbd\xff\xfe\xfd"
 DOCUMENT = "AWS-StartNonInteractiveCommand"
 

@@ -16,6 +16,8 @@ from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from tests.integration.conftest import AWS_RUNAS
 
+pytestmark = pytest.mark.slow
+
 WINDOWS = "i-0f1ee7ff000000003"
 
 

@@ -260,12 +260,14 @@ def test_what_is_wrong_is_one_line_with_its_status(
     assert done.stdout == b""
 
 
+@pytest.mark.slow
 def test_a_bad_network_changes_nothing(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     where = make_sandbox(loss=0.03, duplicate=0.03, reorder=0.03, close_after=0.9, new_cell=True)
     done = runas(where, "run", "-q", *TARGET, "cat; exit 7", input=AWKWARD)
     assert (done.stdout == AWKWARD, done.returncode) == (True, 7), done.stderr
 
 
+@pytest.mark.slow
 def test_cuts_of_the_agent_change_nothing(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     where = make_sandbox(leave_after=1.5, away=0.5)
     done = runas(where, "run", "-q", *TARGET, "cat; exit 7", input=AWKWARD * 3)

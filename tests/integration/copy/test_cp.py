@@ -61,6 +61,7 @@ def test_a_tree_goes_there_and_back(sandbox: Sandbox, small_tree: Path, tmp_path
     assert tree(tmp_path / "back", modes=True) == tree(small_tree, modes=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("via", ["port", "shell"])
 def test_standard_streams(sandbox: Sandbox, tmp_path: Path, via: str) -> None:
     data = DATA * 4
@@ -95,6 +96,7 @@ def test_another_user_through_sudo(sandbox: Sandbox) -> None:
         assert (Path(folder) / "there").stat().st_uid != os.getuid()
 
 
+@pytest.mark.slow
 def test_four_sessions_share_one_file(sandbox: Sandbox, tmp_path: Path) -> None:
     data = Random(2).randbytes(10 * SEGMENT)
     (tmp_path / "f").write_bytes(data)
@@ -123,6 +125,7 @@ def _segments(folder: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) - 1 for path in folder.glob(".*.part.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
 def test_after_a_kill_the_next_copy_resumes_and_nothing_is_left(sandbox: Sandbox, tmp_path: Path, upload: bool) -> None:
     data = Random(4).randbytes(6 * SEGMENT)
@@ -187,6 +190,7 @@ def test_an_interrupt_keeps_the_unfinished_file(sandbox: Sandbox, tmp_path: Path
     assert [name.suffix for name in sorted(there.iterdir())] == [".part", ".json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("via", ["port", "shell"])
 def test_a_bad_network_changes_nothing(make_sandbox: MakeSandbox, tmp_path: Path, via: str) -> None:
     where = make_sandbox(loss=0.02, duplicate=0.02, reorder=0.02, close_after=1.0, new_cell=True)

@@ -222,6 +222,7 @@ def test_what_is_missing_is_named() -> None:
     assert not read_tools(b"posix 0 none ", verify=False).gzip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["busybox", "no-python"])
 def test_cp_works_on_an_instance_without_python(sandbox: Sandbox, tmp_path: Path, name: str) -> None:
     requires.program("busybox")

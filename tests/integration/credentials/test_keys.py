@@ -317,6 +317,7 @@ def test_an_import_killed_at_any_step_leaves_the_secret_in_at_least_one_place(
     assert places == {(False, True), (True, True), (True, False)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [6, 9, 12])
 def test_a_rotation_killed_in_the_middle_is_continued(keys: Keys, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """The unit tests kill it at each call; here a real process ends between real calls and real files."""

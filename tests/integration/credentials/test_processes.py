@@ -58,6 +58,7 @@ def _run(environ: dict[str, str], *words: str, before: tuple[str, ...] = ()) -> 
     )
 
 
+@pytest.mark.slow
 def test_fifty_processes_on_a_cold_cache_ask_aws_and_the_person_once(
     sts: Sts, environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_three_failures_are_named_and_decide_the_status(fleet: Sandbox, runas: R
     assert table.count("success") == COUNT - 3
 
 
+@pytest.mark.slow
 def test_the_first_error_stops_what_was_not_sent(fleet: Sandbox, runas: RunAs) -> None:
     done = runas(fleet, *FLEET, "--max-concurrency", "1", "-O", "jsonl", "my-profile", "--", "exit 3")
     assert done.returncode == 1
@@ -116,6 +117,7 @@ def test_through_sessions_lines_come_while_the_command_runs(fleet: Sandbox) -> N
     assert sorted(rest.splitlines()) == [b"web: last", b"worker: last", b"worker: last"]
 
 
+@pytest.mark.slow
 def test_through_sessions_whole_outputs_status_and_failures(fleet: Sandbox, runas: RunAs) -> None:
     before = [fleet.count(name) for name in ("StartSession", "SendCommand")]
     command = "seq 20000; printf '\\357\\277\\275\\377'; case $PWD in *deadbeef*) exit 9;; esac"
@@ -133,12 +135,14 @@ def test_through_sessions_whole_outputs_status_and_failures(fleet: Sandbox, runa
     assert [late - early for late, early in zip(after, before, strict=True)] == [3, 0]
 
 
+@pytest.mark.slow
 def test_through_sessions_the_first_error_stops_what_was_not_started(fleet: Sandbox, runas: RunAs) -> None:
     done = runas(fleet, *LIVE, "--max-concurrency", "1", "-O", "jsonl", "my-profile", "--", "exit 3")
     assert done.returncode == 1
     assert sorted(row["status"] for row in objects(done.stdout)) == ["failed", "not-run", "not-run"]
 
 
+@pytest.mark.slow
 def test_through_sessions_ctrl_c_ends_the_commands(fleet: Sandbox) -> None:
     mark = f"sleep 61.{os.getpid()}"
     process = subprocess.Popen(
@@ -157,6 +161,7 @@ def test_through_sessions_ctrl_c_ends_the_commands(fleet: Sandbox) -> None:
     assert _running(mark) == 0
 
 
+@pytest.mark.slow
 def test_through_sessions_a_lost_parent_ends_the_run(fleet: Sandbox) -> None:
     mark = f"sleep 62.{os.getpid()}"
     words = [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", f"echo up; exec {mark}"]
@@ -182,6 +187,7 @@ def _running(words: str) -> int:
     return found
 
 
+@pytest.mark.slow
 def test_long_output_comes_whole(fleet: Sandbox, runas: RunAs, tmp_path: Path) -> None:
     command = "i=0; while [ $i -lt 5000 ]; do echo line $i of a long log; i=$((i+1)); done"
     done = runas(
@@ -207,6 +213,7 @@ def storage(fleet: Sandbox) -> None:
     subprocess.run([sys.executable, "-c", code], env=fleet.environ, check=True, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["s3:outputs/some/where", "s3:outputs", "logs:/fleet"])
 @pytest.mark.usefixtures("storage")
 def test_whole_outputs_are_read_back_from_where_they_are_stored(
@@ -227,6 +234,7 @@ def test_whole_outputs_are_read_back_from_where_they_are_stored(
     assert len(again.stdout.splitlines()) > 60_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("storage")
 def test_outputs_that_were_never_stored_are_called_truncated(fleet: Sandbox, runas: RunAs) -> None:
     words = ("fleet", "--on", "Name:fleet-000", "--full", "logs:/missing", "--no-pack", "-O", "jsonl", "my-profile")
@@ -234,6 +242,7 @@ def test_outputs_that_were_never_stored_are_called_truncated(fleet: Sandbox, run
     assert [row["truncated"] for row in objects(done.stdout)] == [True]
 
 
+@pytest.mark.slow
 def test_output_that_does_not_fit_is_called_truncated(fleet: Sandbox, runas: RunAs) -> None:
     command = "head -c 300000 /dev/urandom | base64"  # nothing that gzip makes smaller
     done = runas(fleet, "fleet", "--on", "Name:fleet-000", "-O", "text", "my-profile", "--", command)
@@ -241,6 +250,7 @@ def test_output_that_does_not_fit_is_called_truncated(fleet: Sandbox, runas: Run
     assert b"of the output is missing]" in done.stdout
 
 
+@pytest.mark.slow
 def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: Sandbox, runas: RunAs) -> None:
     selection = ("fleet", "--on", "Name:odd-offline", "--on", "Name:fleet-001", "--on", "i-0123abcd")
     done = runas(fleet, *selection, "my-profile", "--", "true")
@@ -252,6 +262,7 @@ def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: San
     assert nothing.returncode == 5
 
 
+@pytest.mark.slow
 def test_another_platform_is_refused_and_a_hanging_command_times_out(fleet: Sandbox, runas: RunAs) -> None:
     done = runas(fleet, "fleet", "--on", "Name:odd-windows", "-O", "jsonl", "my-profile", "--", "true")
     assert done.returncode == 6
@@ -261,6 +272,7 @@ def test_another_platform_is_refused_and_a_hanging_command_times_out(fleet: Sand
     assert objects(done.stdout)[0]["status"] == "timed-out"
 
 
+@pytest.mark.slow
 def test_two_regions_each_have_their_own_instances(fleet: Sandbox, runas: RunAs) -> None:
     done = runas(
         fleet, "fleet", "--on", "Name:fleet-000", "--on", "Name:abroad-*", "--regions", "us-east-1,eu-west-1",
@@ -271,6 +283,7 @@ def test_two_regions_each_have_their_own_instances(fleet: Sandbox, runas: RunAs)
     assert places == [(f"abroad-{number}", "eu-west-1") for number in range(4)] + [("fleet-000", "us-east-1")]
 
 
+@pytest.mark.slow
 def test_two_accounts_and_two_regions_are_asked_with_their_own_credentials(fleet: Sandbox, runas: RunAs) -> None:
     elsewhere = f"arn:aws:iam::{OTHER_ACCOUNT}:role/{FLEET_ROLE}"
     environ = {"AWS_PROFILE": "my-profile-user"}  # the source of a role that is named by its ARN
@@ -289,6 +302,7 @@ def test_two_accounts_and_two_regions_are_asked_with_their_own_credentials(fleet
     assert again.stdout.count(b": here\n") == 8, again.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_and_the_run_can_be_seen_later(fleet: Sandbox, runas: RunAs) -> None:
     process = subprocess.Popen(
         [*AWS_RUNAS, "fleet", "--on", "Name:fleet-00[0-3]", "my-profile", "--", "sleep 600"],
@@ -314,6 +328,7 @@ def test_ctrl_c_cancels_and_the_run_can_be_seen_later(fleet: Sandbox, runas: Run
     assert status.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_found_again_with_its_outputs(fleet: Sandbox, runas: RunAs) -> None:
     before = fleet.count("SendCommand")
     process = subprocess.Popen(
@@ -344,6 +359,7 @@ def test_many_instances_are_not_asked_without_a_yes(fleet: Sandbox, runas: RunAs
     assert listed.stdout.count(b"\n") == COUNT
 
 
+@pytest.mark.slow
 def test_json_lines_stay_whole_when_the_reader_leaves(fleet: Sandbox) -> None:
     command = " ".join([*AWS_RUNAS, *FLEET, "-O", "jsonl", "my-profile", "--", "hostname", "| head -n 2"])
     done = subprocess.run(["sh", "-c", command], env=fleet.environ, capture_output=True, check=False, timeout=100)
@@ -374,6 +390,7 @@ def test_a_wrong_command_line_names_the_value(
     assert words in done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "value"),
     [
@@ -389,6 +406,7 @@ def test_the_sandbox_has_the_limits_of_the_service(limit: str, value: int) -> No
     assert LIMITS[limit] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [STDOUT_LIMIT - 1, STDOUT_LIMIT, STDOUT_LIMIT + 1])
 def test_the_sandbox_cuts_streams_where_the_agent_does(fleet: Sandbox, size: int) -> None:
     import boto3

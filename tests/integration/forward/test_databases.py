@@ -17,6 +17,8 @@ from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import DEADLINE, PROFILE, echo, forwarding, receive_exactly, serving
 
+pytestmark = pytest.mark.slow
+
 BASTION = "i-0123456789abcdef0"
 
 

@@ -50,6 +50,7 @@ def goes_through_and_back(forward: Forwarded, size: int = SIZE) -> None:
     assert hashlib.sha256(received).digest() == hashlib.sha256(sent).digest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_byte_arrives_once_in_spite_of(name: str, faulty: Faulty) -> None:
     sandbox = faulty.play(**FAULTS[name])
