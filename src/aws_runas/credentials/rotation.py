@@ -179,6 +179,7 @@ class Rotation:
         self._say = say
         self._settings = settings
         self._step = 0
+        self._has_answer = False  # AWS has answered, so a question does not make anybody type an MFA code
 
     def run(self) -> Rotated:
         """Rotate, or continue a rotation that was interrupted.
@@ -189,6 +190,7 @@ class Rotation:
         with self._explained():
             self._step = 1
             keys = self._service.list()
+            self._has_answer = True
             in_use = self._place.in_use()
             old_id, new = self._pending(keys, in_use) or self._begin(in_use)
             return self._complete(old_id, new)
@@ -202,6 +204,7 @@ class Rotation:
         with self._explained():
             self._step = 1
             keys = self._service.list()
+            self._has_answer = True
             in_use = self._place.in_use()
             pending = self._pending(keys, in_use)
             if pending:
@@ -354,7 +357,8 @@ class Rotation:
             yield
         except KeyboardInterrupt:
             interrupted = Interrupted()
-            self._explain(interrupted)
+            if self._has_answer:
+                self._explain(interrupted)
             raise interrupted from None
         except AwsRunasError as error:
             if error.code not in ("keys-limit", "key-still-active"):

@@ -329,6 +329,14 @@ def test_ctrl_c_says_what_holds(tmp_path: Path, kind: str) -> None:
     world.check_message(caught.value)
 
 
+def test_ctrl_c_at_the_first_question_asks_nothing_more(world: World) -> None:
+    world.fail_at(0, after=False, error=KeyboardInterrupt)
+    with pytest.raises(AwsRunasError) as caught:
+        world.run()
+    assert (caught.value.exit_status, caught.value.message) == (130, "interrupted")
+    assert world.faults.calls == ["list"]  # a second one would ask for the MFA code again
+
+
 def test_an_unreachable_iam_is_not_guessed_at(world: World) -> None:
     world.fail_at(0, after=False)
     world.faults.all = True
