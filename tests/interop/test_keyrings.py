@@ -177,6 +177,23 @@ def test_keys_that_aws_refuses_are_not_stored(home: Home, service: SecretService
     assert service.secret_tool("lookup", "service", "aws-runas", "username", "keys/fresh").returncode == 1
 
 
+@pytest.mark.parametrize(("key_id", "status"), [("", 4), ("AKIAIOSFODNN7EXAMPLE", 130)])
+def test_ctrl_d_ends_add_at_the_question_that_was_asked(home: Home, key_id: str, status: int) -> None:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "aws_runas", "keys", "add", "fresh"], env=home.environ, encoding="utf-8", timeout=60
+    )
+    child.expect_exact("Access key id: ")
+    if key_id:
+        child.sendline(key_id)
+        child.expect_exact("Secret access key: ")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == status
+    assert "terminal" not in str(child.before)
+    assert "Secret access key" not in str(child.before)
+
+
 def test_a_locked_keyring_is_an_error_that_says_how_to_unlock_it(
     tmp_path: Path, sandbox: Sandbox, user_keys: PlainKeys
 ) -> None:

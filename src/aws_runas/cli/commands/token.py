@@ -76,6 +76,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -
     if len(words) < count or not all(words):
         missing = "host and user of the database" if kind == "rds" else "the name of the cluster"
         raise UsageError(f"token {kind} needs {missing}", code="usage", hint=f"use: aws-runas token {kind} {wanted}")
+    if kind == "rds" and profile is None and "." not in words[0] and "." in words[1]:  # a profile, and a host
+        hint = f"use: aws-runas token {kind} {wanted}"
+        raise UsageError(f"the user of the database is missing after {words[1]!r}", code="usage", hint=hint)
     return Options(kind, flags, profile, tuple(words))
 
 

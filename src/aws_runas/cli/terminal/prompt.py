@@ -109,7 +109,7 @@ def ask_secret(prompt: str) -> str:
 
     Raises:
         CredentialsError: there is no terminal; nothing is read from anywhere else.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C or Ctrl-D.
     """
     if os.name == "posix":
         try:
@@ -120,9 +120,9 @@ def ask_secret(prompt: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)  # it would read stdin, echoing
             return getpass.getpass(prompt)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         raise Interrupted from None
-    except (getpass.GetPassWarning, EOFError, OSError):
+    except (getpass.GetPassWarning, OSError):
         raise _no_terminal() from None
 
 

@@ -22,7 +22,8 @@ def add(options: KeysOptions, env: Environment) -> Result:
     files = env.config_files()
     check_profile_takes_keys(files, profile)
     key_id = ask_line("Access key id: ")
-    pair = check_pair(key_id, ask_secret("Secret access key: ").strip(), "what was typed")
+    secret = ask_secret("Secret access key: ").strip() if key_id else ""  # nothing, or Ctrl-D: the check says so
+    pair = check_pair(key_id, secret, "what was typed")
     arn = check_at_aws(pair, options, env)
     stored = store_pair(pair, profile, env, mfa_serial=options.flags.mfa_serial, sure=options.yes)
     lines = [f"aws-runas: the keys {pair.access_key_id} of {arn} are in {stored.label} as {stored.name}\n"]

@@ -1,0 +1,31 @@
+"""Which words of `token` are the profile, and what is said about missing ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aws_runas.cli import app
+from aws_runas.cli.commands.token import Options
+from aws_runas.cli.environment import Environment
+from aws_runas.errors import UsageError
+
+
+def _read(tmp_path: Path, *words: str) -> Options:
+    options = app.understand(["token", *words], Environment(environ={"HOME": str(tmp_path)}, home=tmp_path))
+    assert isinstance(options, Options)
+    return options
+
+
+def test_a_forgotten_user_is_named_and_the_profile_is_not_taken_for_the_host(tmp_path: Path) -> None:
+    host = "orders.abc.eu-west-1.rds.amazonaws.com:5432"
+    with pytest.raises(UsageError, match="the user of the database is missing after") as caught:
+        _read(tmp_path, "rds", "my-profile", host)
+    assert host in caught.value.message
+
+
+def test_the_number_of_words_tells_the_profile(tmp_path: Path) -> None:
+    assert _read(tmp_path, "rds", "db.example.com", "jane.doe").profile is None
+    assert _read(tmp_path, "rds", "prof", "db.example.com", "jane.doe").profile == "prof"
+    assert _read(tmp_path, "eks", "cluster").arguments == ("cluster",)
