@@ -31,8 +31,12 @@ def found(secret: str = "SECRET", token: str = "TOK/+=") -> dict[str, str]:
 
 
 def at_now(function: Any) -> Any:
-    """Run with botocore's clock stopped."""
-    with patch.object(botocore.auth, "get_current_datetime", lambda: NOW.replace(tzinfo=None)):
+    """Run with botocore's clock stopped, and with its own signer where awscrt is installed, which has another clock."""
+    own = {"v4": botocore.auth.SigV4Auth, "v4-query": botocore.auth.SigV4QueryAuth}
+    with (
+        patch.object(botocore.auth, "get_current_datetime", lambda: NOW.replace(tzinfo=None)),
+        patch.dict(botocore.auth.AUTH_TYPE_MAPS, own),
+    ):
         return function()
 
 
