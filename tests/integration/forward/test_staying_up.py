@@ -225,7 +225,7 @@ def test_fixed_number_of_sessions_is_opened_and_shared_evenly(sandbox: Sandbox) 
 
 
 def test_uploads_after_downloads_use_a_session_each(sandbox: Sandbox) -> None:
-    """Saturation is still measured when the downloads have just ended (issue 12.3)."""
+    """Saturation is still measured when the downloads have just ended."""
     count = 4
 
     def serve(connection: socket.socket) -> None:

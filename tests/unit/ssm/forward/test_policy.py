@@ -262,7 +262,7 @@ def session_states(draw: st.DrawFn) -> SessionState:
     gaps=st.lists(st.floats(0.0, 0.01), min_size=8, max_size=8),
 )
 def test_as_many_connections_as_sessions_never_share_one(sessions: list[SessionState], gaps: list[float]) -> None:
-    """Whatever the sessions did before (issue 12.3)."""
+    """Whatever the sessions did before."""
     simulation = Simulation(fixed(len(sessions)), sessions=list(sessions))
     for index, state in enumerate(sessions):
         if state.recent:
