@@ -14,6 +14,7 @@ CLIENT_NAME = "aws-runas"
 CODE_GRANTS = ("authorization_code", "refresh_token")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 DEFAULT_INTERVAL = 5.0  # seconds between polls where the service names none (RFC 8628, 3.2)
+LONGEST_TOKEN = 10 * 365 * 86400.0  # seconds; a longer life is no answer of AWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,10 @@ def create_token(client: Any, client_id: str, client_secret: str, grant: str, **
         token = text(reply, "accessToken")
         if not token or not token.isascii() or not token.isprintable():
             raise ReplyError("accessToken")
-        return TokenReply(token, _number(reply, "expiresIn"), word(reply, "refreshToken", ""))
+        lifetime = _number(reply, "expiresIn")
+        if not 0 < lifetime <= LONGEST_TOKEN:
+            raise ReplyError("expiresIn")
+        return TokenReply(token, lifetime, word(reply, "refreshToken", ""))
 
 
 def authorization_endpoint(client: Any) -> str:

@@ -26,7 +26,7 @@ class Answering:
         self.calls += 1
         return self._reply if self.calls < 9 else {"accountList": [], "roleList": []}
 
-    list_accounts = list_account_roles = register_client = start_device_authorization = _answer
+    list_accounts = list_account_roles = register_client = start_device_authorization = create_token = _answer
 
 
 def nothing() -> None:
@@ -73,3 +73,10 @@ def test_only_web_addresses_reach_a_browser(address: str) -> None:
 def test_a_client_id_that_no_address_can_hold_is_refused() -> None:
     with pytest.raises(CredentialsError, match="not AWS"):
         sso_oidc.register_client(Answering(CLIENT | {"clientId": "\ud800"}), ())
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e11, True, "3600", None])
+def test_a_token_that_lives_no_time_or_for_ever_is_refused(seconds: object) -> None:
+    with pytest.raises(CredentialsError, match="not AWS"):
+        sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": seconds}), "c", "s", "refresh_token")
+    assert sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": 60}), "c", "s", "g").expires_in == 60

@@ -122,7 +122,7 @@ class ConsoleSignIn:
             session: Any = json.loads(text)
             names = ("sessionId", "sessionKey", "sessionToken")
             key_id, secret, token = (str(session[name]).encode() for name in names)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise Refused("The Session is not valid.") from None
         key = self._keys.find(key_id.decode())
         if (

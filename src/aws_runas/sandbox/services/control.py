@@ -39,5 +39,5 @@ class Control:
             return Reply(404, b"no such command\n")
         try:
             return json_reply(command(json.loads(request.body or b"{}")))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             return Reply(400, f"{type(error).__name__}: {error}\n".encode())

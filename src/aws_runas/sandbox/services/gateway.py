@@ -243,7 +243,7 @@ def read_action(request: Request) -> tuple[str, dict[str, Any]]:
     if target:
         try:
             values = json.loads(request.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ServiceError("SerializationException", "the body is no JSON") from None
         return target.rpartition(".")[2], values if isinstance(values, dict) else {}
     text = request.body.decode("utf-8", "replace") if request.body else request.query

@@ -34,7 +34,7 @@ def claims_without_check(token: str) -> dict[str, Any]:
     try:
         body = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         claims = None
     if token.count(".") != 2 or not isinstance(claims, dict):
         raise invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")

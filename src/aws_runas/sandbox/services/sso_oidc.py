@@ -304,7 +304,7 @@ def _is_registered(redirect: str, registered: tuple[str, ...]) -> bool:
 def _body(request: Request) -> dict[str, Any]:
     try:
         values = json.loads(request.body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise OidcError("InvalidRequestException", "the body is no JSON object")
