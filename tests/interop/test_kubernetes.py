@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS
 from tests.support import requires
 from tests.support.iam_authenticator import Refused, verify
+from tests.support.loopback import Quiet, serving
 
 CLUSTER = "my-cluster"
 PROFILE = "my-profile"
@@ -55,27 +54,14 @@ class Cluster:
 def cluster(sandbox: Sandbox) -> Iterator[Cluster]:
     found = Cluster(sandbox)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802
             accepted = found.authenticate(self.headers.get("Authorization", ""))
             body = json.dumps(VERSION if accepted else {}).encode()
-            self.send_response(200 if accepted else 401)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200 if accepted else 401, body, Content_Type="application/json")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as found.url:
+        yield found
 
 
 @pytest.fixture

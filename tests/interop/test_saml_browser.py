@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pexpect
@@ -22,6 +19,7 @@ from tests.interop.browser_person import BrowserPerson, closes, signs_in
 from tests.interop.federated import HEADLESS, MANY, Home, iam_client, make_role
 from tests.interop.simplesaml import SimpleSaml
 from tests.support import requires, saml
+from tests.support.loopback import Quiet, serving
 
 ADMIN, READER = simplesaml.roles_of("windowed")
 
@@ -114,7 +112,7 @@ PAGES = {
 @pytest.mark.parametrize("path", ["/frame", "/popup"])
 def test_a_long_response_from_a_frame_or_a_second_window_is_held_back_too(path: str, tmp_path: Path) -> None:
     chromium = requires.program("chromium")
-    with serving_pages(PAGES) as url:
+    with serving(pages_handler(PAGES)) as url:
         arguments = f"{HEADLESS} --disable-popup-blocking"
         environ = {**os.environ, "RUNAS_TEST_BROWSER_ARGUMENTS": arguments}
         found = Window(chromium, None, environ, 60).run(DevTools(url + path))
@@ -122,29 +120,11 @@ def test_a_long_response_from_a_frame_or_a_second_window_is_held_back_too(path: 
     assert (found.encoded == BIG, found.address) == (True, "https://eu-west-1.signin.aws.amazon.com/saml")
 
 
-@contextlib.contextmanager
-def serving_pages(pages: dict[str, str]) -> Iterator[str]:
-    """Serve pages on loopback."""
+def pages_handler(pages: dict[str, str]) -> type[Quiet]:
+    """A handler that answers with these pages."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = pages.get(self.path, "").encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802
+            self.answer(200, pages.get(self.path, "").encode(), Content_Type="text/html")
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return Handler

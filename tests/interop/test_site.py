@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import http.server
 import subprocess
-import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
 from tests.interop.webdriver import Browser
 from tests.support import requires
+from tests.support.loopback import Quiet, serving
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "build" / "site" / "html"
@@ -49,16 +49,12 @@ def site() -> Iterator[str]:
     )
     assert built.returncode == 0, built.stdout + built.stderr
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    class Files(Quiet, http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(HTML))
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(Files) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

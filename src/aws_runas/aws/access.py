@@ -34,13 +34,12 @@ class Access:
         traced: each AWS call is to be shown, so botocore makes them all.
 
     Attributes:
-        shortcut: takes the credentials once they are had and leaves them for the fast start of next time; does nothing
-            where that would not be right.
-        cache_entries: names of the entries of the cache where the credentials of the chain are kept.
-        offered_roles: asks the identity provider which roles it offers; None where that is not a SAML profile.
-        sign_in: signs in anew and returns until when that is good, in seconds since the epoch; None where the profile
-            has no sign-in with SAML or OIDC.
-        sign_out: forgets the answer of the identity provider; None in the same case.
+        shortcut: takes new credentials and leaves them for the next fast start; does nothing if that would be wrong.
+        cache_entries: names of the cache entries that hold the chain's credentials.
+        offered_roles: asks the identity provider which roles it offers; None if this is not a SAML profile.
+        sign_in: signs in again and returns when that expires, in seconds since the epoch; None if the profile does not
+            sign in with SAML or OIDC.
+        sign_out: forgets the identity provider's answer; None in the same case.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ class Federation:
         return KeptAnswers(self.context.cache, (*identity, *source.scopes))
 
     def sign_in(self) -> float:
-        """Sign in anew, whatever is kept, and return until when the answer is good, in seconds since the epoch."""
+        """Sign in again, even if an answer is kept, and return when the new one expires, in seconds since the epoch."""
         if self.source.kind == "saml":
             return self.saml(renew=True).usable_until
         return self.oidc(renew=True).expires

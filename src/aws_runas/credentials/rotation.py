@@ -245,11 +245,15 @@ class Rotation:
 
     def _begin(self, in_use: KeyPair) -> tuple[str, KeyPair]:
         keys = self._service.list()
-        if len(keys) >= KEY_LIMIT:
-            keys = self._make_room(keys, in_use.access_key_id)
-        self._step = 2
         known = tuple(key.access_key_id for key in keys)
-        self._journal.write(JournalEntry(in_use.access_key_id, known))
+        self._journal.write(JournalEntry(in_use.access_key_id, known))  # first: a full disk is found before a deletion
+        if len(keys) >= KEY_LIMIT:
+            try:
+                self._make_room(keys, in_use.access_key_id)
+            except BaseException:
+                self._journal.remove()  # nothing has begun
+                raise
+        self._step = 2
         try:
             new = self._service.create()
         except BaseException:
@@ -264,7 +268,7 @@ class Rotation:
         self._say(f"created {new.access_key_id}, kept in {self._place.label}")
         return in_use.access_key_id, new
 
-    def _make_room(self, keys: list[AccessKey], in_use: str) -> list[AccessKey]:
+    def _make_room(self, keys: list[AccessKey], in_use: str) -> None:
         """Delete an inactive key that is not in use, if the user wants that.
 
         Raises:
@@ -276,7 +280,6 @@ class Rotation:
         self._service.delete(inactive[0].access_key_id)
         self._place.drop(inactive[0].access_key_id)
         self._say(f"deleted the inactive key {inactive[0].access_key_id}")
-        return [key for key in keys if key != inactive[0]]
 
     def _no_room(self, keys: list[AccessKey], in_use: str, inactive: list[AccessKey]) -> CredentialsError:
         lines = []

@@ -164,7 +164,7 @@ def test_refused_remote_port_closes_its_own_connection_and_says_so(sandbox: Sand
             with socket.create_connection(("127.0.0.1", port), DEADLINE) as good:
                 good.sendall(b"before")
                 assert receive_exactly(good, 6) == b"before"
-                with forward.connect() as refused, pytest.raises(ConnectionResetError):
+                with pytest.raises(ConnectionResetError), forward.connect() as refused:
                     refused.recv(1)
                 forward.wait_for_error(f"nothing accepts connections at {TARGET}:1")
                 good.sendall(b"after")
@@ -180,7 +180,7 @@ def test_refused_connections_and_good_ones_on_one_session_do_not_touch_each_othe
             assert receive_exactly(good, 1) == b"1"
             server.close()
             for _ in range(3):
-                with forward.connect() as refused, pytest.raises(ConnectionResetError):
+                with pytest.raises(ConnectionResetError), forward.connect() as refused:
                     refused.recv(1)
             good.sendall(b"2")
             assert receive_exactly(good, 1) == b"2"

@@ -6,9 +6,7 @@ import json
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, quote
 
 import pytest
@@ -18,6 +16,7 @@ from aws_runas.aws.federation import get_signin_token
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.resolve import load_files, resolve
 from aws_runas.errors import AwsRunasError
+from tests.support.loopback import Quiet, serving
 
 KEYS = Credentials("ASIAKEYID", "secret/key+value", "session/token+value==")
 SECRETS = [
@@ -33,8 +32,8 @@ def _endpoint(answers: dict[str, Answer]) -> Iterator[tuple[str, list[tuple[str,
     """A server that answers by method; yields its address, and method, query and form of each request."""
     asked: list[tuple[str, str, dict[str, list[str]]]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(Quiet):
+        def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             path, _, query = self.path.partition("?")
             assert path == "/federation"
@@ -43,25 +42,12 @@ def _endpoint(answers: dict[str, Answer]) -> Iterator[tuple[str, list[tuple[str,
             if answer is None:
                 self.close_connection = True
                 return
-            self.send_response(answer[0])
-            self.send_header("Content-Length", str(len(answer[1])))
-            self.end_headers()
-            self.wfile.write(answer[1])
+            self.answer(*answer)
 
         do_GET = do_POST  # noqa: N815
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/federation", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield f"{address}/federation", asked
 
 
 def _token(address: str, home: Path, duration: int | None = None) -> str:

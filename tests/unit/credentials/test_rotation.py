@@ -380,6 +380,14 @@ def test_two_keys_are_listed_and_an_inactive_one_makes_room_if_asked(world: Worl
     world.check_complete(deleted=False)
 
 
+def test_no_key_is_deleted_where_the_rotation_cannot_be_noted(world: World) -> None:
+    world.iam.secrets["AKIAELSE"], world.iam.active["AKIAELSE"] = "x", False
+    (world.home / "rotation.json").mkdir()  # stands for a disk that takes nothing
+    with pytest.raises((AwsRunasError, OSError)):
+        world.run(replace_inactive=True)
+    assert world.iam.active == {"AKIAOLD": True, "AKIAELSE": False}
+
+
 def test_a_second_active_key_is_never_deleted(world: World) -> None:
     world.iam.secrets["AKIAELSE"], world.iam.active["AKIAELSE"] = "x", True
     for finish in (False, True):

@@ -187,7 +187,7 @@ def _portal(options: Options, access: Access, destination: str, env: Environment
 
 
 def _federated(options: Options, access: Access, way: Way, destination: str, env: Environment) -> tuple[str, str]:
-    """Return the address that signs in, and until when the session lasts, for people."""
+    """Return the address that signs in, and the end of the session in words."""
     from aws_runas.aws.federation import get_signin_token
     from aws_runas.console.links import federation_address, login_address, with_logout
     from aws_runas.console.partitions import find_partition, signin_override
