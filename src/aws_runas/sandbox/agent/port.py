@@ -224,7 +224,7 @@ class BasicPortPlugin:
                 return
             self._early += data
             self._dial(first=False)
-        elif not self._connection.connected:
+        elif self._early or not self._connection.connected:  # what came early is written first
             self._early += data
         else:
             self._connection.write(data)

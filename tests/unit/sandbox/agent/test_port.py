@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from aws_runas.sandbox.agent.plugin import PluginHost
-from aws_runas.sandbox.agent.port import Pump
+from aws_runas.sandbox.agent.port import BasicPortPlugin, Pump
 
 MESSAGE = 1024  # bytes
 PAUSE = 0.001  # seconds
@@ -81,3 +81,27 @@ def test_channel_that_takes_less_makes_paced_messages_smaller_and_not_more_frequ
     sent = pump(1000, paced=True, capacity=100)
     assert [size for _, size in sent] == [100] * 10
     assert sent[-1][0] == pytest.approx(9 * PAUSE)
+
+
+def test_input_that_came_before_the_connection_is_written_first() -> None:
+    async def first_bytes() -> bytes:
+        received: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            received.set_result(await reader.readexactly(2))
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        machine = SimpleNamespace(paced=False, port_map={})
+        agent = SimpleNamespace(machine=machine, capacity=lambda: 1024, resume_reading=lambda: None)
+        plugin = BasicPortPlugin(cast(PluginHost, agent), {"host": "127.0.0.1", "portNumber": str(port)})
+        plugin.start()
+        plugin.receive(b"1")
+        while plugin._connection is None or not plugin._connection.connected:
+            await asyncio.sleep(0)
+        plugin.receive(b"2")
+        async with server:
+            return await received
+
+    assert asyncio.run(first_bytes()) == b"12"
