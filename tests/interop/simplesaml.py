@@ -36,7 +36,8 @@ def roles_of(name: str) -> tuple[str, str]:
 
 PROVIDER = provider_arn("idp")
 ROLES = roles_of("idp")
-ENCRYPTED = "urn:encrypted"  # the service whose assertions are encrypted
+# The services whose assertions are encrypted; the name is the audience, and AWS accepts the second.
+ENCRYPTED = ("urn:encrypted", "https://signin.aws.amazon.com/saml")
 
 CONFIG = """<?php $config = [
 'baseurlpath' => '{url}/', 'certdir' => '{folder}/cert/', 'loggingdir' => '{folder}/log/',
@@ -75,6 +76,7 @@ $metadata['urn:amazon:webservices'] = ['AssertionConsumerService' => 'https://si
 $metadata['urn:elsewhere'] = $metadata['urn:amazon:webservices'];
 $metadata['urn:encrypted'] = $metadata['urn:amazon:webservices'] + [
     'assertion.encryption' => true, 'certificate' => 'idp.crt'];
+$metadata['https://signin.aws.amazon.com/saml'] = $metadata['urn:encrypted'];
 """
 OTP = """<?php
 require_once('/usr/share/simplesamlphp/www/_include.php');
@@ -124,6 +126,13 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def private_key() -> str:
+    """The key of the provider; assertions for ``urn:encrypted`` are encrypted for it too."""
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    key = saml.identity("simplesaml")[0]
+    return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain).decode()
+
+
 @contextlib.contextmanager
 def running(folder: Path, name: str = "idp") -> Iterator[SimpleSaml]:
     """Start the provider; it ends with the block.
@@ -168,11 +177,9 @@ def _write(folder: Path, url: str, name: str) -> None:
     (folder / "metadata" / "saml20-sp-remote.php").write_text(SERVICES)
     (folder / "otp.php").write_text(OTP)
     (folder / "router.php").write_text(ROUTER.replace("{folder}", str(folder)))
-    key, certificate = saml.identity("simplesaml")
-    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "cert" / "idp.pem").write_bytes(pem)
-    (folder / "cert" / "idp.crt").write_bytes(certificate.public_bytes(encoding))
+    certificate = saml.identity("simplesaml")[1]
+    (folder / "cert" / "idp.pem").write_text(private_key())
+    (folder / "cert" / "idp.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -23,7 +23,8 @@ from tests.support import saml
 def idp(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[SimpleSaml]:
     with simplesaml.running(tmp_path_factory.mktemp("simplesaml")) as running:
         iam = iam_client(sandbox)
-        iam.create_saml_provider(Name="idp", SAMLMetadataDocument=running.metadata)
+        key = simplesaml.private_key()
+        iam.create_saml_provider(Name="idp", SAMLMetadataDocument=running.metadata, AddPrivateKey=key)
         condition = {"StringEquals": {"SAML:aud": saml.RECIPIENT}}
         for arn in ROLES:
             make_role(iam, arn.rpartition("/")[2], "sts:AssumeRoleWithSAML", PROVIDER, condition)
@@ -71,6 +72,10 @@ saml_auth_url = {idp.sign_in_address("urn:elsewhere")}
 role_arn = {ROLES[0]}
 [profile encrypted]
 saml_auth_url = {idp.sign_in_address("urn:encrypted")}
+role_arn = {ROLES[0]}
+[profile decrypted]
+saml_auth_url = {idp.sign_in_address(simplesaml.ENCRYPTED[1])}
+saml_principal_arn = {PROVIDER}
 role_arn = {ROLES[0]}
 {more}"""
 
@@ -154,6 +159,12 @@ def test_what_does_not_work_is_explained(home: Home, profile: str, user: str, wo
     for word in words:
         assert word in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_an_encrypted_assertion_is_decrypted_by_sts(home: Home) -> None:
+    """SimpleSAMLphp encrypts it for the key that the provider in IAM has; we can read nothing in it."""
+    run = home.run("-vv", "-O", "json", "decrypted", **password("jane"))
+    assert home.caller(run).endswith(":assumed-role/idp-admin/jane")
 
 
 def test_one_of_several_roles_is_chosen_at_the_terminal(home: Home) -> None:

@@ -74,7 +74,8 @@ class Federation:
         asked = parameters.duration(DEFAULT_DURATION, LONGEST)
         provider = self._saml_provider(principal_arn)
         metadata = saml_responses.read_metadata(provider.saml_metadata_document or "")
-        assertion = saml_responses.verify(encoded, metadata, self._clock.now())
+        private_key = self._moto.saml_private_keys.get(principal_arn)
+        assertion = saml_responses.verify(encoded, metadata, self._clock.now(), private_key)
         name = _session_name(assertion)
         denied = ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithSAML", 403)
         if (role_arn, principal_arn) not in assertion.roles():

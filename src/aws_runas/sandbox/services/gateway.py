@@ -15,7 +15,7 @@ from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy, signature
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import Key, TemporaryKeys, account_of
+from aws_runas.sandbox.services.principals import ACCOUNT, Key, TemporaryKeys, account_of
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sts import Sts
 
@@ -43,8 +43,18 @@ class Call:
 
 
 JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
-SECRET_PARAMETERS = ("TokenCode", "WebIdentityToken", "SAMLAssertion", "Plaintext", "CiphertextBlob", "TokenValue")
+SECRET_PARAMETERS = (
+    "TokenCode",
+    "WebIdentityToken",
+    "SAMLAssertion",
+    "Plaintext",
+    "CiphertextBlob",
+    "TokenValue",
+    "AddPrivateKey",
+)
 
+
+SAML_PROVIDER_CALLS = ("CreateSAMLProvider", "UpdateSAMLProvider")
 
 # Without a signature, STS answers the first two; to the others it answers that the signature is missing.
 UNSIGNED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetCallerIdentity", "AssumeRole", "GetSessionToken")
@@ -167,7 +177,11 @@ class Gateway:
             raise ServiceError("ValidationError", "Must specify userName when calling with non-User credentials")
         if service == "iam" and action in OF_THE_CALLER and "UserName" not in values and key.principal.user_name:
             request = replace(request, body=request.body + f"&UserName={key.principal.user_name}".encode())
-        return self._moto.call(request, key)
+        reply = self._moto.call(request, key)
+        if service == "iam" and action in SAML_PROVIDER_CALLS and "AddPrivateKey" in values and reply.status < 400:
+            arn = values.get("SAMLProviderArn") or f"arn:aws:iam::{ACCOUNT}:saml-provider/{values.get('Name')}"
+            self._moto.saml_private_keys[arn] = values["AddPrivateKey"]
+        return reply
 
     def authorize(
         self, action: str, key: Key, resource: str | None, conditions: Mapping[str, str] | None = None

@@ -30,6 +30,7 @@ class Moto:
         self.region = region
         self.iam: Any = iam_backends[ACCOUNT]["aws"]
         self.other_iam: Any = iam_backends[OTHER_ACCOUNT]["aws"]
+        self.saml_private_keys: dict[str, str] = {}  # PEM by the provider's ARN; moto drops them
         self._application: Any = None
         self._lock = threading.Lock()
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.xml_encryption import DecryptionError, decrypt
 
 PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
@@ -104,12 +105,13 @@ def read_metadata(document: str) -> Metadata:
     return Metadata(entity.get("entityID", ""), certificates)
 
 
-def verify(encoded: str, metadata: Metadata, now: float) -> Assertion:
+def verify(encoded: str, metadata: Metadata, now: float, private_key: str | None = None) -> Assertion:
     """Check a response and return its assertion.
 
     Args:
         encoded: base64, as the browser posts it.
         now: seconds since the epoch.
+        private_key: PEM, of a provider that decrypts assertions.
 
     Raises:
         ServiceError: as AWS words it.
@@ -121,9 +123,7 @@ def verify(encoded: str, metadata: Metadata, now: float) -> Assertion:
     response = _parse(content, "Your request included an invalid SAML response")
     if response.tag != f"{PROTOCOL}Response":
         raise invalid("Your request included an invalid SAML response")
-    if response.find(f"{ASSERTION}EncryptedAssertion") is not None:
-        raise invalid("The provider has no private key to decrypt the assertion with")
-    assertion = _read(_signed_assertion(response, metadata))
+    assertion = _read(_signed_assertion(response, metadata, private_key))
     if assertion.issuer != metadata.entity_id:
         raise invalid("Issuer not present in specified provider")
     _check_times(assertion, now)
@@ -154,21 +154,31 @@ def _parse(content: bytes, message: str) -> Any:
         raise invalid(message) from None
 
 
-def _signed_assertion(response: Any, metadata: Metadata) -> Any:
-    """Return the assertion as it was signed: of the signed response, or signed itself."""
+def _signed_assertion(response: Any, metadata: Metadata, private_key: str | None) -> Any:
+    """Return the assertion as it was signed: of the signed response, or signed itself; decrypted if it is encrypted."""
     issuers = {(issuer.text or "").strip() for issuer in response.iter(f"{ASSERTION}Issuer")}
     if metadata.entity_id not in issuers:
         raise invalid("Issuer not present in specified provider")
-    assertions = response.findall(f"{ASSERTION}Assertion")
     if response.find(f"{SIGNATURE}Signature") is not None:
-        signed = _verified(response, metadata, "Response signature invalid")
-        inside = signed.findall(f"{ASSERTION}Assertion")
+        inside = _assertions(_verified(response, metadata, "Response signature invalid"), private_key)
     else:
-        signed_ones = [item for item in assertions if item.find(f"{SIGNATURE}Signature") is not None]
-        inside = [_verified(item, metadata, "SAML Assertion signature is invalid") for item in signed_ones]
+        signed = [item for item in _assertions(response, private_key) if item.find(f"{SIGNATURE}Signature") is not None]
+        inside = [_verified(item, metadata, "SAML Assertion signature is invalid") for item in signed]
     if len(inside) != 1 or inside[0].tag != f"{ASSERTION}Assertion":
         raise invalid("Response signature invalid" if not inside else "The response must contain one assertion")
     return inside[0]
+
+
+def _assertions(response: Any, private_key: str | None) -> list[Any]:
+    """Return the assertions of a response, the encrypted ones decrypted."""
+    encrypted = response.findall(f"{ASSERTION}EncryptedAssertion")
+    if encrypted and private_key is None:
+        raise invalid("The provider has no private key to decrypt the assertion with")
+    try:
+        decrypted = [_parse(decrypt(item, private_key or ""), "Failed to decrypt the assertion") for item in encrypted]
+    except DecryptionError:
+        raise invalid("Failed to decrypt the assertion") from None
+    return [*response.findall(f"{ASSERTION}Assertion"), *decrypted]
 
 
 def _verified(element: Any, metadata: Metadata, message: str) -> Any:
