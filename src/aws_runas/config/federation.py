@@ -145,6 +145,17 @@ def build(
     return source
 
 
+def notes(lookup: Lookup, overrides: Overrides) -> list[str]:
+    """Return what there is to say about settings of the Go tool that are read and have no effect."""
+    variables = ("SAML_ENTITYID", "SAML_ENTITY_ID")
+    entity = _Reader(lookup, overrides).first_of(
+        ("saml_auth_entityid", "saml_entity_id"), "-I", overrides.saml_entity_id, variables
+    )
+    if entity is None:
+        return []
+    return [f"entity id {entity.value} ({entity.origin}) has no effect: the sign-in starts at saml_auth_url"]
+
+
 def jump_role(lookup: Lookup, overrides: Overrides) -> Setting[str] | None:
     """The role that is assumed with the assertion, before the profile's own role.
 

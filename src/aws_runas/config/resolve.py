@@ -189,6 +189,7 @@ def _build(
     roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ)
     if chosen.url is not None:
         source, roles = _federate(files, lookup, chosen.url, overrides, chosen.name, roles, duration)
+        notes += federation.notes(lookup, overrides)
     elif overrides.jump_role:
         notes.append("flag -J is for SAML and OIDC; not used")
     return Profile(

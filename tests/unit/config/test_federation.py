@@ -114,6 +114,25 @@ def test_saml_variables_and_flags_mean_the_same(
     assert getattr(by_variable, "value", by_variable) == getattr(by_flag, "value", by_flag) != None  # noqa: E711
 
 
+@pytest.mark.parametrize(
+    ("key", "flag", "variable"),
+    [
+        ("saml_entity_id", None, {}),
+        ("saml_auth_entityid", None, {}),
+        ("", "urn:x", {}),
+        ("", None, {"SAML_ENTITYID": "urn:x"}),
+        ("", None, {"SAML_ENTITY_ID": "urn:x"}),
+    ],
+)
+def test_an_entity_id_is_accepted_and_said_to_have_no_effect(
+    home: Path, key: str, flag: str | None, variable: dict[str, Any]
+) -> None:
+    config = f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\n" + (f"{key} = urn:x\n" if key else "")
+    notes = profile(home, config, flags=Overrides(saml_entity_id=flag), **variable).unused
+    assert [note.startswith("entity id urn:x (") for note in notes] == [True]
+    assert profile(home, f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\n").unused == ()
+
+
 @pytest.mark.parametrize("spelling", ["web_identity_redirect_uri", "web_identity_callback_uri"])
 @pytest.mark.parametrize("prefix", ["WEB_", "WEB_IDENTITY_"])
 def test_oidc_has_two_spellings_of_everything(home: Path, spelling: str, prefix: str) -> None:
