@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aws_runas.errors import AwsRunasError
 from aws_runas.tunnels.control import ControlServer, Reply
-from aws_runas.tunnels.tunnel import State, Tunnel, TunnelPlan, TunnelStatus
+from aws_runas.tunnels.tunnel import WAITING, Tunnel, TunnelPlan, TunnelStatus
 from aws_runas.tunnels.wakeup import CHECK_INTERVAL, WakeupDetector, clock_with_sleep, local_address
 
 
@@ -147,6 +147,6 @@ class TunnelProcess:
 
     def _end_if_idle(self) -> None:
         idle = all(tunnel.is_idle() for tunnel in self._tunnels.values())
-        self._used = self._used or not idle or any(s.state == State.WAITING_FOR_MFA.value for s in self.statuses())
+        self._used = self._used or not idle or any(s.state in WAITING for s in self.statuses())
         if self._ends_when_idle and self._ready and self._used and idle:
             self._ended.set()

@@ -16,7 +16,6 @@ from aws_runas.ssm.forward.listener import Listener
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.forward.session import OpenChannel
 
-NEEDS_USER: Final = ("mfa-no-terminal",)  # codes of errors that `tunnels login` fixes
 DEFAULT_IDLE: Final = 600.0  # seconds without a connection until a lazy tunnel closes its session
 
 
@@ -27,7 +26,18 @@ class State(Enum):
     CONNECTING = "connecting"
     CONNECTED = "connected"
     WAITING_FOR_MFA = "waiting for MFA"
+    WAITING_FOR_PASSPHRASE = "waiting for the passphrase"  # noqa: S105 - a state
+    WAITING_FOR_SIGN_IN = "waiting for a sign-in"
     FAILED = "failed"
+
+
+# Codes of errors that `tunnels login` fixes, and the state that each leads to.
+NEEDS_USER: Final = {
+    "mfa-no-terminal": State.WAITING_FOR_MFA,
+    "keyring-locked": State.WAITING_FOR_PASSPHRASE,
+    "login-needed": State.WAITING_FOR_SIGN_IN,
+}
+WAITING: Final = {state.value: state for state in NEEDS_USER.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ class Tunnel:
         if self._sessions:
             return State.CONNECTED
         if self._error_code in NEEDS_USER:
-            return State.WAITING_FOR_MFA
+            return NEEDS_USER[self._error_code]
         if self._failed:
             return State.FAILED
         return State.CONNECTING if self._forwarding.is_opening() or not self._local else State.LISTENING

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from aws_runas.sandbox.fixtures import MFA_SERIAL
@@ -184,6 +185,48 @@ def test_code_that_nobody_can_be_asked_for_refuses_connections_until_login(world
         world.run("login", "-o", world.sandbox.mfa_code())
         assert works(port)
         assert world.status("db")["state"] == "connected"
+
+
+def _is_reset(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        return True
+
+
+def test_tunnels_wait_for_the_passphrase_and_for_a_sign_in_until_login(world: World) -> None:
+    sso_cache = Path(world.environ["HOME"]) / ".aws" / "sso" / "cache"
+    for token in sso_cache.glob("*.json"):
+        token.unlink()
+    world.environ |= {"RUNAS_KEYRING": "file", "RUNAS_CACHE_DIR": str(world.runtime / "cache")}
+    words = [sys.executable, "-m", "aws_runas", "keys", "import", "my-profile-user"]
+    given = world.environ | {"RUNAS_KEYRING_PASSPHRASE": "canary"}
+    subprocess.run(words, env=given, check=True, capture_output=True)
+    with echoing() as remote:
+        db, web = free_port(), free_port()
+        world.write(
+            db={"profile": PROFILE, "target": TARGET, "forwards": [f"{db}:localhost:{remote}"]},
+            web={"profile": "sandbox-sso", "target": TARGET, "forwards": [f"{web}:localhost:{remote}"]},
+        )
+        world.run("up", "--lazy")
+        assert _is_reset(db)
+        assert _is_reset(web)
+        assert world.status("db")["state"] == "waiting for the passphrase"
+        assert world.status("web")["state"] == "waiting for a sign-in"
+        assert "tunnel db waits for the passphrase of the keyring file: aws-runas tunnels login" in world.log()
+        assert "tunnel web waits for a sign-in: aws-runas tunnels login" in world.log()
+        browser = f"{sys.executable} -m tests.support.portal_browser"
+        environ = world.environ | {"RUNAS_BROWSER": browser, "PYTHONPATH": str(Path(__file__).parents[3])}
+        child = pexpect.spawn(sys.executable, ["-m", "aws_runas", "tunnels", "login"], env=environ, timeout=60)
+        child.expect("Passphrase for .*: ")
+        child.sendline("canary")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0, child.before
+        assert works(db)
+        assert works(web)
+        assert [world.status(name)["state"] for name in ("db", "web")] == ["connected", "connected"]
+        assert "canary" not in world.log()
 
 
 def test_process_that_was_stopped_for_a_while_resumes_its_sessions(world: World) -> None:

@@ -174,23 +174,30 @@ class _Resolver:
 
 
 class _Reporter:
-    """Tells the service manager about changes, and the desktop about tunnels that wait for an MFA code."""
+    """Tells the service manager about changes, and the desktop about tunnels that wait for a person."""
 
     def __init__(self, env: Environment, notify_manager: Callable[[str], None]) -> None:
         self._env = env
         self._notify_manager = notify_manager
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, str] = {}
 
     def report(self, statuses: list[TunnelStatus]) -> None:
         """Report a change."""
-        from aws_runas.tunnels.tunnel import State, summary
+        from aws_runas.tunnels.tunnel import WAITING, State, summary
 
         self._notify_manager(summary(statuses))
-        waiting = {status.name for status in statuses if status.state == State.WAITING_FOR_MFA.value}
-        for name in sorted(waiting - self._waiting):
-            self._env.stderr.write(f"aws-runas: tunnel {name} waits for an MFA code: aws-runas tunnels login\n")
+        needs = {
+            State.WAITING_FOR_MFA: "an MFA code",
+            State.WAITING_FOR_PASSPHRASE: "the passphrase of the keyring file",
+            State.WAITING_FOR_SIGN_IN: "a sign-in",
+        }
+        waiting = {status.name: needs[WAITING[status.state]] for status in statuses if status.state in WAITING}
+        for name, need in sorted(waiting.items()):
+            if self._waiting.get(name) == need:
+                continue
+            self._env.stderr.write(f"aws-runas: tunnel {name} waits for {need}: aws-runas tunnels login\n")
             self._env.stderr.flush()
-            _notify_desktop(f"tunnel {name} waits for an MFA code; run: aws-runas tunnels login")
+            _notify_desktop(f"tunnel {name} waits for {need}; run: aws-runas tunnels login")
         self._waiting = waiting
 
 

@@ -16,7 +16,8 @@ from aws_runas.ssm.forward.policy import PoolPolicy, PoolSettings
 from aws_runas.ssm.forward.session import ForwardSession
 
 TICK_INTERVAL: Final = 0.25  # seconds
-HOPELESS: Final = ("mfa-no-terminal",)  # errors that only the user can fix: connections do not wait for that
+# errors that only the user can fix: connections do not wait for that
+HOPELESS: Final = ("mfa-no-terminal", "keyring-locked", "login-needed")
 
 
 @dataclass(slots=True)
