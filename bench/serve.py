@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.serve.app import App, Options
+from aws_runas.serve.desk import Desk
 from aws_runas.serve.endpoint import Endpoint
 from aws_runas.serve.peer import Users
 from aws_runas.serve.profiles import ProfileFacts, Profiles, Prompt
@@ -49,7 +50,7 @@ class _Provider:
 
 
 class _Catalogue:
-    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, _Provider]:  # noqa: ARG002 - no MFA
+    def open(self, name: str | None, prompt: Prompt, desk: Desk) -> tuple[ProfileFacts, _Provider]:  # noqa: ARG002
         return ProfileFacts(name or "bench", "arn:aws:iam::123456789012:role/bench", "eu-west-1"), _Provider()
 
     def names(self) -> list[tuple[str, bool]]:

@@ -66,6 +66,21 @@ def _run(command: list[str], environ: dict[str, str], stdin: str = os.devnull) -
     return took
 
 
+def _run_unattended(command: list[str], environ: dict[str, str]) -> float:
+    """Milliseconds until a command that nobody can be asked for has said so; it has no terminal.
+
+    Raises:
+        SystemExit: it ended with neither 0 nor the status of `login-needed`.
+    """
+    begun = time.perf_counter()
+    pipe = subprocess.PIPE
+    ran = subprocess.run(command, env=environ, stdin=-3, stdout=-3, stderr=pipe, start_new_session=True, check=False)
+    took = (time.perf_counter() - begun) * 1000
+    if ran.returncode and (ran.returncode != 4 or b"needs a sign-in" not in ran.stderr):
+        raise SystemExit(f"{' '.join(command)} ended with {ran.returncode}: {ran.stderr.decode()[-500:]}")
+    return took
+
+
 def _start_of_program(command: list[str], environ: dict[str, str]) -> float:
     """Milliseconds until the program, which prints the time, has started."""
     begun = time.time_ns()
@@ -185,6 +200,28 @@ def _single_sign_on(sandbox: Sandbox, rounds: int) -> None:
     _table("Identity Center, role cached", rows, environ, rounds, _run)
 
 
+def _unattended(environ: dict[str, str], rounds: int, home: str) -> None:
+    """The answer where a sign-in is needed and nobody is at the terminal: no window, no network; aim 200 ms."""
+    config = Path(home) / "unattended"
+    config.write_text(
+        Path(environ["AWS_CONFIG_FILE"]).read_text()
+        + "\n[profile saml]\nsaml_auth_url = http://127.0.0.1:9/idp\n"
+        + "role_arn = arn:aws:iam::123456789012:role/r\n"
+        + "\n[profile oidc]\nweb_identity_auth_url = http://127.0.0.1:9/idp\nweb_identity_client_id = c\n"
+        + "web_identity_redirect_uri = http://127.0.0.1/cb\nrole_arn = arn:aws:iam::123456789012:role/r\n"
+    )
+    variables = environ | {"AWS_CONFIG_FILE": str(config), "RUNAS_CACHE_DIR": os.path.join(home, "unattended-cache")}
+    ours = [AWS_RUNAS, "-O", "json"]
+    rows: list[Row] = [
+        ("`python -c pass`", [sys.executable, "-c", "pass"], _nothing),
+        ("`aws-runas -O json`, Identity Center, not signed in", [*ours, SSO_PROFILE], _nothing),
+        ("the same, SAML", [*ours, "saml"], _nothing),
+        ("the same, OIDC", [*ours, "oidc"], _nothing),
+        ("`aws-runas -E`, Identity Center, no terminal", [AWS_RUNAS, "-E", SSO_PROFILE, "true"], _nothing),
+    ]
+    _table("A sign-in is needed, nobody is at the terminal", rows, variables, rounds, _run_unattended)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -214,6 +251,7 @@ def main() -> None:
         _tokens(environ, options.rounds, home)
         _keyring(environ, options.rounds, home)
         _single_sign_on(sandbox, options.rounds)
+        _unattended(environ, options.rounds, home)
         if not options.no_peers:
             peers = _peers(environ, sandbox)
             rounds = max(5, options.rounds // 3)

@@ -55,7 +55,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "tokens": ("aws", "config"),
     **dict.fromkeys(LIGHT_TOKENS, LIGHT_TOKENS),
     "run": (),
-    "serve": ("credentials", "identity", "aws", "config", "socket_owner"),
+    "serve": ("credentials", "signin", "identity", "aws", "config", "socket_owner"),
     "ssm": ("ssm.core", "ssm.transport"),
     "ssm.core": (),
     "ssm.terminal": (),

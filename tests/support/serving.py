@@ -21,6 +21,7 @@ from typing import Any
 from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.serve.app import App, Options
+from aws_runas.serve.desk import Desk
 from aws_runas.serve.profiles import ProfileFacts, Profiles, Prompt
 from aws_runas.serve.server import Handler, Limits, Server
 
@@ -95,10 +96,13 @@ class FakeProvider:
 
     Args:
         prompt: asked when wants_code, as the real providers do.
+        asks: what a sign-in asks at the desk before there are credentials.
     """
 
     prompt: Prompt | None = None
     wants_code: bool = False
+    desk: Desk | None = None
+    asks: Callable[[Desk], object] | None = None
     life: float = 3600.0
     gate: threading.Event | None = None
     fault: Exception | None = None
@@ -115,6 +119,10 @@ class FakeProvider:
             raise AssertionError("the gate was never opened")
         if self.fault is not None:
             raise self.fault
+        if self.asks is not None and not self._held:
+            assert self.desk is not None
+            self.asks(self.desk)
+            self._held = True
         if self.wants_code and (refresh or not self._held):
             assert self.prompt is not None
             while self.prompt("MFA code: ") != GOOD_CODE:
@@ -131,7 +139,7 @@ class FakeCatalogue:
         self.region = region
         self.fault: Exception | None = None
 
-    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+    def open(self, name: str | None, prompt: Prompt, desk: Desk) -> tuple[ProfileFacts, Provider]:
         name = name or "dev"
         if self.fault is not None:
             raise self.fault
@@ -141,6 +149,7 @@ class FakeCatalogue:
             raise ConfigError(f"profile {name} does not exist", code="profile-not-found", hint="did you mean dev?")
         provider = self.providers.setdefault(name, FakeProvider())
         provider.prompt = prompt
+        provider.desk = desk
         provider.wants_code = name == "locked"
         if name == "denied":
             provider.fault = CredentialsError("AWS refused AssumeRole (AccessDenied)", code="sts-access-denied")

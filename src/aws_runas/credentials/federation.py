@@ -116,7 +116,7 @@ class Federation:
         with processes.holding(kept.name):
             lock = LoginLock(self.context.cache, kept.name, name, self.context.say, self.context.now)
             self.context.debug(f"sign-in to {name}: {kept.name}")
-            return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.explicit)
+            return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.is_asked_for)
 
     def _may_sign_in(self) -> bool:
         """A program, and a password that was handed to us, need nobody."""

@@ -20,6 +20,8 @@ METHODS = {
     "/profile": ("GET", "HEAD", "POST"),
     "/mfa": ("POST",),
     "/refresh": ("POST",),
+    "/sign-in": ("POST",),
+    "/answer": ("POST",),
     "/list-roles": ("GET", "HEAD"),
     "/list-profiles": ("GET", "HEAD"),
 }
@@ -42,6 +44,13 @@ def handle(request: Request, profiles: Profiles, answer: Answer) -> None:
             answer(replies.json_response(200, profiles.active.document()))
         elif (media_type := _media_type(request)) not in BODY_TYPES:
             answer(replies.error(415, "media-type-refused", f"send text or a form, not {media_type[:100]}"))
+        elif request.path == "/answer":
+            _answer(request, profiles.active, answer)
+        elif request.path == "/sign-in":
+            profiles.active.renewal.sign_in()
+            answer(replies.json_response(202, profiles.active.document()))
+        elif request.path != "/profile" and profiles.active.renewal.is_signing_in():
+            answer(replies.error(409, "sign-in-under-way", "a sign-in is under way; complete it first"))
         elif request.path == "/profile":
             _switch(request, profiles, answer)
         elif request.path == "/mfa":
@@ -72,6 +81,21 @@ def _mfa(request: Request, profile: Profile, answer: Answer) -> None:
         profile.renewal.renew(lambda outcome: answer(_respond(profile, outcome)), code=code)
 
 
+def _answer(request: Request, profile: Profile, answer: Answer) -> None:
+    """Answer what a sign-in asks: the form fields ``answer`` and ``question``, or the whole body."""
+    number = _field(request, "question")
+    text = _field(request, "answer")
+    if text is None:
+        text = _value(request, "answer")
+        if not text:
+            answer(replies.error(400, "answer-missing", "send the answer as the form field answer, or as the body"))
+            return
+    if profile.desk.answer(text, int(number) if number and number.isascii() and number.isdigit() else None):
+        answer(replies.json_response(202, profile.document()))
+    else:
+        answer(replies.error(409, "nothing-asked", "no question waits for an answer"))
+
+
 def _respond(profile: Profile, outcome: Outcome) -> Response:
     if isinstance(outcome, Credentials):
         return replies.json_response(200, profile.document())
@@ -80,6 +104,22 @@ def _respond(profile: Profile, outcome: Outcome) -> Response:
 
 def _media_type(request: Request) -> str:
     return (request.header("content-type") or "").split(";")[0].strip().lower()
+
+
+def _field(request: Request, field: str) -> str | None:
+    """A field of a form, with its blanks; None if the body is none or has no such field."""
+    try:
+        body = request.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if f"{field}=" not in body or not body.startswith(("answer=", "question=")):
+        return None
+    from urllib.parse import parse_qs
+
+    try:
+        return parse_qs(body, keep_blank_values=True, max_num_fields=8).get(field, [None])[0]
+    except ValueError:
+        return None
 
 
 def _value(request: Request, field: str) -> str:

@@ -10,7 +10,10 @@ from aws_runas.aws.credentials import Provider
 from aws_runas.config.files import load_files
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import Say, open_access
+from aws_runas.serve.desk import Desk
 from aws_runas.serve.profiles import ProfileFacts, Prompt
+from aws_runas.signin.context import SignInContext
+from aws_runas.signin.person import Person
 
 
 class ConfigCatalogue:
@@ -22,6 +25,7 @@ class ConfigCatalogue:
         environ, home: where files and settings are.
         now: seconds since the epoch.
         warn, debug, trace: take lines for people.
+        sign_in: makes the world of a sign-in that is asked for at a desk; None where nobody can sign in.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class ConfigCatalogue:
         warn: Say,
         debug: Say,
         trace: Say | None = None,
+        sign_in: Callable[[Desk], SignInContext] | None = None,
     ) -> None:
         self._first = first
         self._overrides = overrides
@@ -44,14 +49,16 @@ class ConfigCatalogue:
         self._warn = warn
         self._debug = debug
         self._trace = trace
+        self._sign_in = sign_in
         self._is_first = True
 
-    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+    def open(self, name: str | None, prompt: Prompt, desk: Desk) -> tuple[ProfileFacts, Provider]:
         """Resolve a profile and build its provider; see profiles.Catalogue.
 
         Args:
             name: profile or role ARN, None for that of the command line.
             prompt: asks for an MFA code.
+            desk: asks the rest.
         """
         overrides, environ = self._overrides, self._environ
         if not self._is_first:
@@ -67,10 +74,13 @@ class ConfigCatalogue:
             environ=environ,
             home=self._home,
             prompt=prompt,
+            ask_passphrase=desk.ask_passphrase,
             now=self._now,
             warn=self._warn,
             debug=self._debug,
             trace=self._trace,
+            signin=self._sign_in(desk) if self._sign_in else None,
+            person=Person(desk.ask, desk.ask_secret, desk.ask, desk.choose),
         )
         profile = access.profile
         facts = ProfileFacts(

@@ -16,6 +16,7 @@ MAX_BODY = 4 * 1024  # bytes; the longest body is the ARN of a role
 
 REASONS = {
     200: "OK",
+    202: "Accepted",
     204: "No Content",
     304: "Not Modified",
     400: "Bad Request",
@@ -24,6 +25,7 @@ REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    409: "Conflict",
     411: "Length Required",
     413: "Content Too Large",
     415: "Unsupported Media Type",

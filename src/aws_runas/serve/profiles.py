@@ -11,6 +11,7 @@ from typing import Protocol
 from aws_runas.aws.credentials import Provider
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.serve import replies
+from aws_runas.serve.desk import Desk
 from aws_runas.serve.renewal import CodeSlot, Renewal
 
 Prompt = Callable[[str], str]
@@ -48,12 +49,13 @@ def alias(name: str) -> str:
 class Catalogue(Protocol):
     """Reads the user's configuration. Called from any thread."""
 
-    def open(self, name: str | None, prompt: Prompt) -> tuple[ProfileFacts, Provider]:
+    def open(self, name: str | None, prompt: Prompt, desk: Desk) -> tuple[ProfileFacts, Provider]:
         """Resolve a profile and build its provider.
 
         Args:
             name: None for what the command line and the environment name.
             prompt: answers when an MFA code is needed.
+            desk: answers what a sign-in or the keyring asks.
 
         Raises:
             AwsRunasError: there is no such profile, or it is incomplete.
@@ -68,10 +70,11 @@ class Catalogue(Protocol):
 class Profile:
     """A profile that was opened, and its credentials."""
 
-    def __init__(self, facts: ProfileFacts, renewal: Renewal, slot: CodeSlot) -> None:
+    def __init__(self, facts: ProfileFacts, renewal: Renewal, slot: CodeSlot, desk: Desk) -> None:
         self.facts = facts
         self.renewal = renewal
         self.slot = slot
+        self.desk = desk
 
     def document(self) -> dict[str, object]:
         """What GET /profile says of it: never a secret."""
@@ -86,11 +89,18 @@ class Profile:
             "expiration": replies.timestamp(credentials.expiration) if credentials and credentials.expiration else None,
             "issued": replies.timestamp(credentials.issued) if credentials and credentials.issued else None,
             "mfa_required": error is not None and error.code in replies.MFA_CODES,
+            "sign_in_required": error is not None and error.code in replies.SIGN_IN_CODES,
+            "sign_in": self._sign_in(),
             "error": None,
         }
         if error is not None:
             document["error"] = {"code": error.code, "message": error.message, "hint": error.hint}
         return document
+
+    def _sign_in(self) -> dict[str, object] | None:
+        if not self.renewal.is_signing_in():
+            return None
+        return self.desk.document() or {"lines": [], "question": None}
 
 
 class Profiles:
@@ -166,13 +176,14 @@ class Profiles:
 
     def _new(self, name: str | None, known: Profile | None = None) -> Profile:
         slot = known.slot if known is not None else CodeSlot()
-        facts, provider = self._catalogue.open(name, slot.prompt)
+        desk = known.desk if known is not None else Desk()
+        facts, provider = self._catalogue.open(name, slot.prompt, desk)
         if known is not None and known.facts == facts:
             known.renewal.provider = provider  # keys may have been rotated; what is in memory is good until it ends
             return known
         notice = self._notice
         failed = None if notice is None else lambda error: notice(facts.name, error)
-        return Profile(facts, Renewal(provider, slot=slot, now=self._now, failed=failed), slot)
+        return Profile(facts, Renewal(provider, slot=slot, desk=desk, now=self._now, failed=failed), slot, desk)
 
     def switch(self, name: str) -> Profile:
         """Make a profile the active one.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.serve import replies
+from aws_runas.serve.desk import Desk
 
 Outcome = Credentials | AwsRunasError
 Then = Callable[[Outcome], None]
@@ -27,6 +28,7 @@ class _Job:
 
     refresh: bool = False
     code: str | None = None
+    attended: bool = False
     waiting: list[Then] = field(default_factory=list)
 
 
@@ -78,6 +80,7 @@ class Renewal:
     Args:
         provider: asked in a thread of its own, one question at a time.
         slot: what the provider's prompt reads; None where no codes are taken.
+        desk: what a sign-in says and asks.
         now: seconds since the epoch.
         failed: told why, when a renewal fails in another way than the one before it.
     """
@@ -87,11 +90,13 @@ class Renewal:
         provider: Provider,
         *,
         slot: CodeSlot | None = None,
+        desk: Desk | None = None,
         now: Callable[[], float] = time.time,
         failed: Callable[[AwsRunasError], None] | None = None,
     ) -> None:
         self.provider = provider
         self._slot = slot
+        self._desk = desk or Desk()
         self._failed = failed
         self.now = now
         self._lock = threading.Lock()
@@ -123,13 +128,26 @@ class Renewal:
             then: takes credentials or an error, in this thread or in the renewing one.
         """
         with self._lock:
-            credentials = self.current()
-            if credentials is None:
+            outcome: Outcome | None = self.current()
+            if outcome is None and self._jobs and self._jobs[0].attended:
+                outcome = self._error  # a program does not wait for a person at the page
+            if outcome is None:
                 self._join(then)
                 return
-            if self._is_due(credentials) and not self._jobs and self.now() >= self._retry_at:
+            if isinstance(outcome, Credentials) and self._may_renew(outcome):
                 self._begin(_Job())
-        then(credentials)
+        then(outcome)
+
+    def sign_in(self) -> None:
+        """Ask the provider again, with a person at the page who answers what it asks; once at a time."""
+        with self._lock:
+            if not any(job.attended for job in self._jobs):
+                self._begin(_Job(attended=True))
+
+    def is_signing_in(self) -> bool:
+        """Return True while a sign-in that was started on the page is under way, or waits for its turn."""
+        with self._lock:
+            return any(job.attended for job in self._jobs)
 
     def renew(self, then: Then, *, code: str | None = None, refresh: bool = False) -> None:
         """Ask the provider again.
@@ -151,6 +169,9 @@ class Renewal:
             # A user's own keys: ask again now and then, in case they were rotated.
             return self.now() - self._fetched > LIFE_ASSUMED
         return self._left(credentials) <= _life(credentials) * RENEW_BEFORE
+
+    def _may_renew(self, credentials: Credentials) -> bool:
+        return self._is_due(credentials) and not self._jobs and self.now() >= self._retry_at
 
     def _join(self, then: Then) -> None:
         if self._jobs:
@@ -198,7 +219,8 @@ class Renewal:
             self._slot.fill(job.code)
         self.calls += 1
         try:
-            credentials = self.provider.credentials(refresh=refresh)
+            with self._desk.attended() if job.attended else contextlib.nullcontext():
+                credentials = self.provider.credentials(refresh=refresh)
         except AwsRunasError as error:
             if error.code in replies.MFA_CODES:
                 self._refresh_wanted = refresh

@@ -15,6 +15,20 @@ ENDLESS = 3600  # seconds
 
 # Codes that mean: a person has to type an MFA code first.
 MFA_CODES = frozenset({"mfa-required", "mfa-code-refused", "mfa-code-invalid"})
+# Codes that mean: a person has to sign in, or to open the keyring; the page has a button for it.
+SIGN_IN_CODES = frozenset(
+    {
+        "login-needed",
+        "login-denied",
+        "login-timeout",
+        "login-state-mismatch",
+        "idp-password-wrong",
+        "idp-code-refused",
+        "keyring-locked",
+        "keyring-passphrase-wrong",
+        "sign-in-given-up",
+    }
+)
 
 
 def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
@@ -62,6 +76,9 @@ def failure(cause: AwsRunasError) -> Response:
     if cause.code in MFA_CODES:
         status = 401
         headers = ((AUTHENTICATION_TYPE, "MFA"),)
+    elif cause.code in SIGN_IN_CODES:
+        status = 401
+        headers = ((AUTHENTICATION_TYPE, "SignIn"),)
     elif cause.code == "profile-not-found":
         status = 404
     elif cause.code == "arn-not-a-role":

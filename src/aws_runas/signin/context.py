@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aws_runas.signin.attended import login_choice, may_sign_in
 from aws_runas.signin.callback import DEFAULT_TIMEOUT
+from aws_runas.signin.terminal import TerminalLines, open_terminal
 
 
 def _silent(_: str) -> None:
@@ -61,6 +62,8 @@ class SignInContext:
         unattended: this run serves another program, so no window may open (RUNAS_LOGIN=always overrides).
         explicit: the user asked for the sign-in itself (`login`); then a terminal is not required.
         is_terminal_taken: the user's program has the terminal, so nothing may be asked on it any more.
+        is_attended: a person started the sign-in on a page of ours and waits there; like `explicit`, and may change.
+        terminal: opens the terminal for an address that is pasted; None where nobody can paste one.
         signed_in: called after each sign-in: what was cached for the user before is to be forgotten.
         now: seconds since the epoch.
         clock: monotonic seconds.
@@ -76,10 +79,17 @@ class SignInContext:
     unattended: bool = False
     explicit: bool = False
     is_terminal_taken: Callable[[], bool] = _no
+    is_attended: Callable[[], bool] = _no
+    terminal: Callable[[], TerminalLines | None] = open_terminal
     signed_in: Callable[[], None] = _nothing
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def is_asked_for(self) -> bool:
+        """True if a person asked for the sign-in itself."""
+        return self.explicit or self.is_attended()
 
     def may_sign_in(self) -> bool:
         """Tell whether a window may open or a person may be asked.
@@ -87,6 +97,6 @@ class SignInContext:
         Raises:
             ConfigError: RUNAS_LOGIN is invalid.
         """
-        if self.explicit:
+        if self.is_asked_for:
             return login_choice(self.environ) != "never"
         return may_sign_in(self.environ, unattended=self.unattended or self.is_terminal_taken())

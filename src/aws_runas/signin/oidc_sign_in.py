@@ -23,7 +23,6 @@ from aws_runas.signin.devtools import DevTools, Redirected
 from aws_runas.signin.form_sign_in import FormSettings, sign_in_by_forms
 from aws_runas.signin.form_walk import RedirectFound
 from aws_runas.signin.pkce import Pkce, new_pkce
-from aws_runas.signin.terminal import open_terminal
 
 NONCE_BYTES = 24
 
@@ -143,7 +142,7 @@ class OidcSignIn:
             self.context.say("that is not the address that this sign-in ended on; it begins with the redirect URI")
 
         with contextlib.ExitStack() as stack:
-            terminal = open_terminal()
+            terminal = self.context.terminal()
             if terminal is not None:
                 stack.enter_context(terminal)
                 self.context.say("if the browser cannot come back here, paste the address that it ended on")

@@ -18,7 +18,6 @@ from aws_runas.signin.context import SignInContext
 from aws_runas.signin.device import DeviceAnswer, DeviceOutcome, DevicePolling
 from aws_runas.signin.pkce import Pkce, new_pkce
 from aws_runas.signin.sso_token import Registration, SsoToken, TokenFiles, make_token
-from aws_runas.signin.terminal import open_terminal
 
 CALLBACK_PATH = "/oauth/callback"
 REDIRECT_URI = f"http://127.0.0.1{CALLBACK_PATH}"  # as registered: the port is free (RFC 8252, 7.3)
@@ -103,7 +102,7 @@ class SsoFlows:
             self._context.say("that is not the address of this sign-in; paste the address that the browser ended on")
 
         with contextlib.ExitStack() as stack:
-            terminal = open_terminal()
+            terminal = self._context.terminal()
             if terminal is not None:
                 stack.enter_context(terminal)
                 self._context.say("if the browser cannot come back here, paste the address that it ends on:")

@@ -63,7 +63,7 @@ class SsoTokens:
             read,
             lambda: self._fetch(replaced, force),
             command=self._command,
-            explicit=self._context.explicit,
+            explicit=self._context.is_asked_for,
         )
 
     def _is_good(self, token: SsoToken) -> bool:
@@ -71,7 +71,7 @@ class SsoTokens:
         now = self._context.now()
         if not token.is_due(now):
             return True
-        return token.is_valid(now) and not token.is_refreshable(now) and not self._context.explicit
+        return token.is_valid(now) and not token.is_refreshable(now) and not self._context.is_asked_for
 
     def _can_refresh(self, token: SsoToken | None) -> bool:
         return token is not None and token.is_refreshable(self._context.now())
@@ -123,7 +123,7 @@ class SsoTokens:
             again = self._files.read(self._session)  # another tool may have refreshed it without our lock
             if again is not None and again.access_token not in (before.access_token, rejected) and self._is_good(again):
                 return again
-            return before if usable and not self._context.explicit else None
+            return before if usable and not self._context.is_asked_for else None
         if usable:
             return before
         raise error

@@ -22,8 +22,10 @@ from aws_runas.errors import AwsRunasError, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from aws_runas.serve.catalogue import ConfigCatalogue
+    from aws_runas.serve.desk import Desk
     from aws_runas.serve.profiles import Profiles
     from aws_runas.serve.server import Server
+    from aws_runas.signin.context import SignInContext
 
 SUMMARY = "Serve credentials over HTTP, as EC2 instance metadata or as container credentials"
 USAGE = "serve ec2|ecs [<profile>]"
@@ -209,6 +211,20 @@ def _catalogue(options: Options, env: Environment) -> ConfigCatalogue:
         warn=warn,
         debug=debug,
         trace=debug if verbosity > 1 else None,
+        sign_in=lambda desk: _sign_in(desk, env, debug),
+    )
+
+
+def _sign_in(desk: Desk, env: Environment, debug: Callable[[str], None]) -> SignInContext:
+    """The world of a sign-in that a person starts on the page; nobody is asked on the terminal."""
+    from aws_runas.cli.sign_in import sign_in_context
+
+    log = _log(env)
+    return replace(
+        sign_in_context(env, debug, unattended=True),
+        say=lambda line: desk.say(line) if desk.is_attended() else log(line),
+        is_attended=desk.is_attended,
+        terminal=lambda: None,
     )
 
 
