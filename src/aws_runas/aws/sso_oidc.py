@@ -115,6 +115,11 @@ def create_token(client: Any, client_id: str, client_secret: str, grant: str, **
         return TokenReply(token, lifetime, word(reply, "refreshToken", ""))
 
 
+def endpoint_url(client: Any) -> str:
+    """Return where a client sends its calls, "" if it has no address."""
+    return str(client.meta.endpoint_url or "")
+
+
 def authorization_endpoint(client: Any) -> str:
     """Return the address of the authorization page, from where the client would send its calls.
 

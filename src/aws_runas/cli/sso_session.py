@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.access import logs, overrides_of
 from aws_runas.cli.environment import Environment
@@ -20,6 +20,7 @@ from aws_runas.signin.sso_session import SsoTokens
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
+    from aws_runas.aws.credentials import Credentials
     from aws_runas.config.profile import Profile
 
 
@@ -34,7 +35,7 @@ class SessionAtWork:
 
     session: SsoSession
     context: SignInContext
-    client: Callable[[str], Any]
+    client: Callable[[str], object]
     command: str
 
     def tokens(self) -> SsoTokens:
@@ -94,7 +95,7 @@ def at_work(
     debug, trace = logs(flags.verbose)
     made: list[Clients] = []
 
-    def client(service: str) -> Any:
+    def client(service: str) -> object:
         from aws_runas.aws.client import Clients
 
         if not made:
@@ -107,7 +108,7 @@ def at_work(
     return SessionAtWork(session, context, client, f"aws-runas login {target}".rstrip())
 
 
-def _unsigned() -> Any:
+def _unsigned() -> Credentials:
     raise ConfigError("this call is not signed", code="parameter-invalid")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.sso import SsoRole
@@ -59,7 +59,7 @@ class SsoProvider:
         )
 
 
-def service_client(clients: Clients, service: str, role: SsoRole) -> Any:
+def service_client(clients: Clients, service: str, role: SsoRole) -> object:
     """Make a client of the portal or of its OIDC service; neither signs with credentials."""
     return clients.client(service, role.session.region, _no_credentials)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_runas.aws.credentials import Credentials
 
@@ -26,11 +26,11 @@ class StsClients:
         self._clients = clients
         self._region = region
         self._direct = direct
-        self._client: Any = None
+        self._client: object = None
         self._lock = threading.Lock()
         self._signing = threading.local()  # threads may be at different steps
 
-    def signed_by(self, credentials: Credentials) -> Any:
+    def signed_by(self, credentials: Credentials) -> object:
         """Return the client. Its next calls in this thread are signed with these credentials.
 
         Args:
@@ -42,10 +42,10 @@ class StsClients:
                 self._client = self._direct_client() or self._by_botocore()
         return self._client
 
-    def _by_botocore(self) -> Any:
+    def _by_botocore(self) -> object:
         return self._clients().client("sts", self._region, self._current)
 
-    def _direct_client(self) -> Any:
+    def _direct_client(self) -> object:
         """Return a client that does without botocore; None where settings or the network need it."""
         if self._direct is None:
             return None
@@ -57,7 +57,7 @@ class StsClients:
             return None
         return DirectSts(endpoint, self._region, self._current, self._by_botocore, ca_bundle(self._direct))
 
-    def unsigned(self, region: str | None = None) -> Any:
+    def unsigned(self, region: str | None = None) -> object:
         """The client, for the calls that no credentials sign.
 
         Args:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from aws_runas.aws import sso
 
@@ -52,11 +51,11 @@ class Pace:
             self._sleep(turn - now)
 
 
-def list_assignments(client: Any, access_token: str, pace: Pace | None = None) -> list[Assignment]:
+def list_assignments(client: object, access_token: str, pace: Pace | None = None) -> list[Assignment]:
     """List every role of every account, sorted by account name, id and role.
 
     Args:
-        client: of the portal; used by several threads.
+        client: of the portal, from `aws.client.Clients`; used by several threads.
 
     Raises:
         CredentialsError: the service refused or could not be reached.

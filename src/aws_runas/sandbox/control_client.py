@@ -1,28 +1,75 @@
-"""Asking a sandbox's control address, from outside the process that it lives in."""
+"""The sandbox's control address as its clients see it: one function that asks, and what the answers hold."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
-from typing import cast
+from typing import TypedDict, cast
 
 TIMEOUT = 30.0  # seconds
 
 
+class CallRecord(TypedDict):
+    """One AWS call, as the command ``calls`` answers it.
+
+    Attributes:
+        service, action: as AWS spells them.
+        access_key_id, arn: who signed, "" if nobody did.
+        region: that the request was signed for.
+        error: AWS's code of the answer, "" if the call succeeded.
+        time: seconds since the epoch, by this machine's clock.
+        user_agent: as sent.
+        parameters: of the call, without secrets; their types are those of the service.
+    """
+
+    service: str
+    action: str
+    access_key_id: str
+    arn: str
+    region: str
+    error: str
+    time: float
+    user_agent: str
+    parameters: dict[str, object]
+
+
+class SessionRecord(TypedDict):
+    """One SSM session, as the command ``sessions`` answers it.
+
+    Attributes:
+        session_id: ``USER-RANDOM``.
+        target, document, parameters, reason: as in StartSession.
+        owner: ARN of the caller of StartSession.
+        ended: True once the session has ended.
+        client_connected, agent_connected: True while that side has a connection.
+        connections: of the client so far.
+        undelivered: frames for a side that had no connection.
+    """
+
+    session_id: str
+    target: str
+    document: str
+    parameters: dict[str, list[str]]
+    reason: str
+    owner: str
+    ended: bool
+    client_connected: bool
+    agent_connected: bool
+    connections: int
+    undelivered: int
+
+
 def ask(endpoint: str, token: str, command: str, **order: object) -> object:
-    """Give the sandbox a command.
+    """Send a command to the sandbox's control address and return its answer, a JSON value.
 
     Args:
-        endpoint: ``http://127.0.0.1:port``.
+        endpoint: ``http://127.0.0.1:PORT``.
         token: RUNAS_SANDBOX_TOKEN.
-        command: one of commands.HostCommands.
-        order: its JSON object.
-
-    Returns:
-        The answer, a JSON value.
+        command: a name in `commands.HostCommands.table`.
+        order: parameters of the command, sent as a JSON object.
 
     Raises:
-        OSError: it answered with an error, or not at all.
+        OSError: the sandbox answered with an error, or not at all.
     """
     request = urllib.request.Request(  # noqa: S310 - our own loopback address
         f"{endpoint}/_sandbox/{command}",

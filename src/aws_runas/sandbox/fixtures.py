@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.policy import account_root
 from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, Principal, new_identifier
+
+if TYPE_CHECKING:
+    from moto.ec2.models import EC2Backend
+    from moto.iam.models import IAMBackend
 
 USER = "sandbox-user"
 USER_PROFILE = "my-profile-user"  # holds the user's own keys
@@ -32,10 +36,10 @@ class RoleSpec:
     """A role: its trust policy's condition, longest session, and what it allows."""
 
     name: str
-    condition: dict[str, Any] = field(default_factory=dict)
+    condition: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     longest: int = 12 * HOUR
     principal: str = ""
-    permissions: dict[str, Any] = field(default_factory=lambda: EVERYTHING)
+    permissions: Mapping[str, object] = field(default_factory=lambda: EVERYTHING)
 
 
 def role_arn(name: str) -> str:
@@ -43,15 +47,10 @@ def role_arn(name: str) -> str:
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
 
-READING: dict[str, Any] = {
+READING_ACTIONS = ("ec2:Describe*", "iam:Get*", "iam:List*", "sts:GetCallerIdentity")
+READING = {
     "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Action": ["ec2:Describe*", "iam:Get*", "iam:List*", "sts:GetCallerIdentity"],
-            "Resource": "*",
-        }
-    ],
+    "Statement": [{"Effect": "Allow", "Action": list(READING_ACTIONS), "Resource": "*"}],
 }
 ROLES = (
     RoleSpec("my-role-mfa", {"Bool": {"aws:MultiFactorAuthPresent": "true"}}),
@@ -142,7 +141,7 @@ def populate_iam(moto: Moto) -> Fixtures:
     for spec in ROLES:
         _make_role(moto.iam, spec)
     _make_role(moto.other_iam, RoleSpec(FLEET_ROLE))
-    actions = [*READING["Statement"][0]["Action"], "ssm:*", "ssmmessages:*", "kms:*", "ecs:*", "ec2-instance-connect:*"]
+    actions = [*READING_ACTIONS, "ssm:*", "ssmmessages:*", "kms:*", "ecs:*", "ec2-instance-connect:*"]
     actions += ["iam:ChangePassword", "sts:GetFederationToken"]
     own = {"Effect": "Allow", "Action": actions, "Resource": "*"}
     iam.put_user_policy(USER, "reading", json.dumps({"Version": "2012-10-17", "Statement": [own]}))
@@ -168,14 +167,14 @@ def user_principal(moto: Moto) -> Principal:
     return Principal(user.arn, user.id, user_name=USER)
 
 
-def _make_role(iam: Any, spec: RoleSpec) -> None:
-    trust: dict[str, Any] = {
+def _make_role(iam: IAMBackend, spec: RoleSpec) -> None:
+    trust: dict[str, object] = {
         "Effect": "Allow",
         "Principal": {"AWS": spec.principal or account_root()},
         "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
     }
     statements = [trust]
-    federated = {
+    federated: dict[str, object] = {
         "Effect": "Allow",
         "Principal": {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/sandbox.example"},
         "Action": "sts:AssumeRoleWithWebIdentity",
@@ -191,20 +190,17 @@ def _make_role(iam: Any, spec: RoleSpec) -> None:
 
 def populate_ec2(moto: Moto, more: Sequence[InstanceSpec] = ()) -> None:
     """Make the instances."""
+    from unittest.mock import patch
+
     from moto.ec2.models import instances
 
-    models: Any = instances
     ec2 = moto.ec2()
-    original = models.random_instance_id
-    try:
-        for spec in (*INSTANCES, *more):
-            models.random_instance_id = partial(str, spec.instance_id)
+    for spec in (*INSTANCES, *more):
+        with patch.object(instances, "random_instance_id", partial(str, spec.instance_id)):
             _make_instance(ec2, spec)
-    finally:
-        models.random_instance_id = original
 
 
-def _make_instance(ec2: Any, spec: InstanceSpec) -> None:
+def _make_instance(ec2: EC2Backend, spec: InstanceSpec) -> None:
     reservation = ec2.run_instances(
         "ami-12c6146b",
         1,

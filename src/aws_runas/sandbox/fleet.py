@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from aws_runas import files
 from aws_runas.sandbox.fixtures import MANAGED_NODE, OTHER_REGION, InstanceSpec, fleet_instances
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.json_input import (
+    Input,
+    JsonObject,
+    JsonService,
+    page,
+    read_flag,
+    read_object,
+    read_objects,
+    read_text,
+    read_texts,
+)
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import OTHER_ACCOUNT, Key, account_of
 from aws_runas.sandbox.services.run_command import PAGE, FleetInstance, RunCommand
 
-JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
 IN_OTHER_REGION = 4  # instances
 IN_OTHER_ACCOUNT = 3
 
@@ -48,23 +56,23 @@ class Fleet:
             store=self._store,
         )
 
-    def _store(self, request: dict[str, Any], region: str, folder: str, name: str, text: str) -> None:
+    def _store(self, request: Input, region: str, folder: str, name: str, text: str) -> None:
         """Store a whole stream as agents do: below a prefix of a bucket, or as a stream of a log group."""
-        plugin = "PowerShellScript" if "PowerShell" in str(request.get("DocumentName")) else "ShellScript"
+        plugin = "PowerShellScript" if "PowerShell" in read_text(request, "DocumentName") else "ShellScript"
         with contextlib.suppress(Exception):  # moto: no such bucket; an agent has nobody to tell either
-            if bucket := request.get("OutputS3BucketName"):
-                prefix = str(request.get("OutputS3KeyPrefix") or "")
+            if bucket := read_text(request, "OutputS3BucketName"):
+                prefix = read_text(request, "OutputS3KeyPrefix")
                 key = f"{folder}/awsrun{plugin}/0.awsrun{plugin}/{name}"
-                self._moto.store_object(str(bucket), f"{prefix}/{key}" if prefix else key, text.encode())
-            config = request.get("CloudWatchOutputConfig") or {}
-            if config.get("CloudWatchOutputEnabled"):
-                group = str(config.get("CloudWatchLogGroupName"))
+                self._moto.store_object(bucket, f"{prefix}/{key}" if prefix else key, text.encode())
+            config = read_object(request, "CloudWatchOutputConfig")
+            if read_flag(config, "CloudWatchOutputEnabled"):
+                group = read_text(config, "CloudWatchLogGroupName")
                 self._moto.store_log(region, group, f"{folder}/aws-run{plugin}/{name}", text)
 
     def before(self, service: JsonService) -> JsonService:
         """Return a service that answers Run Command's calls and the inventory, and leaves others to `service`."""
 
-        def call(action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+        def call(action: str, values: Input, key: Key, region: str) -> Reply:
             if action == "DescribeInstanceInformation":
                 if not _filters(values):
                     return json_reply(self._inventory(values, account_of(key.principal.arn), region))
@@ -106,28 +114,29 @@ class Fleet:
         files.make_private_directory(home)
         return home
 
-    def _inventory(self, values: dict[str, Any], account: str, region: str) -> dict[str, Any]:
-        rows = []
+    def _inventory(self, values: Input, account: str, region: str) -> JsonObject:
+        rows: list[JsonObject] = []
         if account == OTHER_ACCOUNT:
             ids = self._elsewhere_ids() if region == self._region else []
-            rows = [self._row(one, f"elsewhere-{number}", None) for number, one in enumerate(ids)]
+            rows = [self._row(instance_id, f"elsewhere-{number}", None) for number, instance_id in enumerate(ids)]
         elif region == self._region:
             rows = self._instances.information(None, time.time())
             rows += [self._row(spec.instance_id, spec.name, spec) for spec in self.specs]
         elif region == self._other_region:
-            rows = [self._row(one, f"abroad-{number}", None) for number, one in enumerate(self._other_ids())]
-        start = int(values.get("NextToken") or 0)
-        size = min(int(values.get("MaxResults") or PAGE), PAGE)
-        page: dict[str, Any] = {"InstanceInformationList": rows[start : start + size]}
-        return page | ({"NextToken": str(start + size)} if start + size < len(rows) else {})
+            ids = self._other_ids()
+            rows = [self._row(instance_id, f"abroad-{number}", None) for number, instance_id in enumerate(ids)]
+        return page("InstanceInformationList", rows, values, PAGE)
 
-    def _asked_by_id(self, values: dict[str, Any], region: str) -> list[dict[str, Any]]:
+    def _asked_by_id(self, values: Input, region: str) -> list[JsonObject]:
         """Return the rows of further instances that a filter names."""
-        asked = [item.get("Values") or [] for item in values.get("Filters") or [] if item.get("Key") == "InstanceIds"]
-        known = [self._by_id[one] for ids in asked for one in ids if one in self._by_id and region == self._region]
+        filters = [item for item in read_objects(values, "Filters") if read_text(item, "Key") == "InstanceIds"]
+        ids = [instance_id for item in filters for instance_id in read_texts(item, "Values")]
+        known = [self._by_id[instance_id] for instance_id in ids if instance_id in self._by_id]
+        if region != self._region:
+            return []
         return [self._row(spec.instance_id, spec.name, spec) for spec in known]
 
-    def _row(self, instance_id: str, name: str, spec: InstanceSpec | None) -> dict[str, Any]:
+    def _row(self, instance_id: str, name: str, spec: InstanceSpec | None) -> JsonObject:
         odd = spec.tags.get("Odd", "") if spec else ""
         return {
             "InstanceId": instance_id,
@@ -140,5 +149,5 @@ class Fleet:
         }
 
 
-def _filters(values: dict[str, Any]) -> bool:
+def _filters(values: Input) -> bool:
     return bool(values.get("Filters") or values.get("InstanceInformationFilterList"))

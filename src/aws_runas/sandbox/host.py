@@ -17,19 +17,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from aws_runas.sandbox import configuration
-from aws_runas.sandbox.clock import Clock
-from aws_runas.sandbox.commands import HostCommands, SandboxState
+from aws_runas.sandbox.commands import PREFIX, Control, HostCommands
 from aws_runas.sandbox.fixtures import populate_ec2, populate_iam, populate_kms, user_principal
 from aws_runas.sandbox.fleet import Fleet
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import http
+from aws_runas.sandbox.services.calls import CallLog
 from aws_runas.sandbox.services.console_signin import PATHS as CONSOLE_PATHS
 from aws_runas.sandbox.services.console_signin import ConsoleSignIn
-from aws_runas.sandbox.services.control import PREFIX, Control
 from aws_runas.sandbox.services.data_channel import DataChannels
 from aws_runas.sandbox.services.databases import Databases
 from aws_runas.sandbox.services.ecr import Registries
@@ -38,6 +36,7 @@ from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
 from aws_runas.sandbox.services.guards import Guard
 from aws_runas.sandbox.services.instance_connect import InstanceConnect
+from aws_runas.sandbox.services.json_input import JsonService
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
@@ -49,6 +48,7 @@ from aws_runas.sandbox.services.sso_oidc import SsoOidc
 from aws_runas.sandbox.services.sso_pages import SsoPages
 from aws_runas.sandbox.services.sso_portal import SsoPortal
 from aws_runas.sandbox.services.sts import MfaDevices, Sts
+from aws_runas.sandbox.state import SandboxState
 from aws_runas.socket_owner import SocketOwners
 
 GREETING_PORT = 9000  # of the instances; on this machine it is one that the system picks
@@ -56,7 +56,7 @@ WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait
 
 
 class Host:
-    """One sandbox, put together.
+    """All parts of one sandbox.
 
     Args:
         directory: private, made by the parent process; every file of the sandbox is in it.
@@ -66,63 +66,48 @@ class Host:
     def __init__(self, options: SandboxOptions, directory: Path, token: str) -> None:
         self.options = options
         self.directory = directory
-        self.clock = Clock(options.clock_offset, options.clock_speed)
-        self.moto = Moto(options.region)
-        self.fixtures = populate_iam(self.moto)
-        self.keys = TemporaryKeys()
-        self.devices = MfaDevices(self.moto)
-        web_identity = configuration.write_web_identity_token(directory)
-        self.sts = Sts(self.moto, self.keys, self.devices, self.clock, web_identity)
-        self._rest_ready = threading.Event()
-        self.state = SandboxState(options.faults)
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
-        self.instances = Instances(options, directory, self.moto)
-        self.ssm = SsmService(
-            asyncio.get_running_loop(),
-            self.instances,
-            self.clock,
-            options.region,
-            lambda: self.state.faults,
-            lambda *call: self.gateway.authorize(*call),
-            self._wait_for if options.kms else lambda _: None,
-        )
-        self.fleet = Fleet(options, directory, self.instances, self.moto)
-        registries = Registries(self.clock, lambda *call: self.gateway.authorize(*call))
-        databases = Databases(self.moto, self._wait_for)
-        self.gateway = Gateway(
-            self.moto,
-            self.sts,
-            self.keys,
-            self.clock,
-            {
-                "ssm": self.fleet.before(Databases.redirected(self.ssm.call)),
-                "rds": databases.call,
-                "elasticache": databases.call,
-                "ecr": registries.private,
-                "ecr-public": registries.public,
-                "ecs": Ecs(options.region, self.ssm.open_session).call,
-                "ec2-instance-connect": InstanceConnect(self.instances).call,
-            },
-            self._wait_for,
-            lambda: self.state.faults.sts_slow,
-        )
-        self.sign_in = SignIn(self.keys, self.clock, lambda: self.state.faults.signin_fails, self.gateway.note)
-        self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
-        self.console = ConsoleSignIn(
-            self.keys, self.clock, lambda: self.state.faults.federation_get_only, self.gateway.note
-        )
-        self.single_sign_on = SsoDirectory(self.clock)
-        note = self.gateway.note
-        self.portal = SsoPortal(self.single_sign_on, self.moto, self.keys, note, lambda: self.state.faults)
-        self.oidc = SsoOidc(self.single_sign_on, note, lambda: self.state.faults, lambda: self.endpoint)
-        self.pages = SsoPages(self.oidc)
         self.endpoint = ""
-        self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
+        self.state = state = SandboxState(options)
+        self.log = log = CallLog()
+        self.moto = moto = Moto(options.region)
+        self.fixtures = populate_iam(moto)
         self._token = token
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sandbox")
+        keys, devices = TemporaryKeys(), MfaDevices(moto)
+        self.instances = Instances(options, directory, moto)
+        self.ssm = SsmService(
+            asyncio.get_running_loop(), self.instances, state, lambda *call: self.gateway.authorize(*call)
+        )
+        self.fleet = Fleet(options, directory, self.instances, moto)
+        web_identity = configuration.write_web_identity_token(directory)
+        sts = Sts(moto, keys, devices, state.clock, web_identity)
+        self.gateway = Gateway(moto, sts, keys, state=state, own=self._json_services(), log=log)
+        self.sign_in = SignIn(keys, state, log)
+        self._sign_in_user(directory / configuration.HOME / ".aws" / "login" / "cache")
+        self.console = ConsoleSignIn(keys, state, log)
+        self.single_sign_on = SsoDirectory(state.clock)
+        self.portal = SsoPortal(self.single_sign_on, moto, keys, state, log)
+        self.oidc = SsoOidc(self.single_sign_on, state, log, lambda: self.endpoint)
+        self.pages = SsoPages(self.oidc)
+        self.channels = DataChannels(self.ssm, self.gateway, options.external_agents)
         commands = HostCommands(
-            self.state, self.gateway, self.ssm, self.instances, self.devices, self.clock, self._sign_in_user
+            state, log, self.ssm, instances=self.instances, devices=devices, sign_in=self._sign_in_user
         )
         self.control = Control(token, commands.table())
+
+    def _json_services(self) -> dict[str, JsonService]:
+        """Return the sandbox's own services by signing name; moto answers what they do not know."""
+        registries = Registries(self.state.clock, lambda *call: self.gateway.authorize(*call))
+        databases = Databases(self.moto, self.state.wait_for)
+        return {
+            "ssm": self.fleet.before(Databases.redirected(self.ssm.call)),
+            "rds": databases.call,
+            "elasticache": databases.call,
+            "ecr": registries.private,
+            "ecr-public": registries.public,
+            "ecs": Ecs(self.options.region, self.ssm.open_session).call,
+            "ec2-instance-connect": InstanceConnect(self.instances).call,
+        }
 
     def _sign_in_user(self, directory: Path) -> None:
         """Sign the user in as ``aws login`` does; the directory is its cache."""
@@ -134,13 +119,9 @@ class Host:
             populate_ec2(self.moto, self.fleet.specs)
             self.instances.kms_key = populate_kms(self.moto)
         finally:
-            self._rest_ready.set()
+            self.state.loaded.set()
 
-    def _wait_for(self, service: str) -> None:
-        if service not in ("sts", "iam"):
-            self._rest_ready.wait(30)
-
-    async def handle(self, request: Request) -> Any:
+    async def handle(self, request: Request) -> Reply:
         """Answer one HTTP request."""
         loop = asyncio.get_running_loop()
         if request.path.startswith(PREFIX):
@@ -156,16 +137,16 @@ class Host:
                 return service.handle(request)
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
-    async def serve(self) -> dict[str, Any]:
+    async def serve(self) -> dict[str, str]:
         """Listen, and return the answer for the parent process."""
         owners = SocketOwners()
         server = await http.listen(
-            lambda: http.HttpConnection(self.handle, self.channels.upgrade, Guard(owners), self.clock.now),
+            lambda: http.HttpConnection(self.handle, self.channels.upgrade, Guard(owners), self.state.clock.now),
             self.options.port,
         )
         port = server.sockets[0].getsockname()[1]
         service = await http.listen(
-            lambda: http.HttpConnection(greet, _no_upgrade, Guard(owners, any_port=True), self.clock.now), 0
+            lambda: http.HttpConnection(greet, _no_upgrade, Guard(owners, any_port=True), self.state.clock.now), 0
         )
         self.instances.port_map[GREETING_PORT] = service.sockets[0].getsockname()[1]
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
@@ -209,7 +190,7 @@ def remove(directory: Path) -> None:
         time.sleep(0.05)
 
 
-async def _run(order: dict[str, Any]) -> int:
+async def _run(order: dict[str, str]) -> int:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -219,7 +200,7 @@ async def _run(order: dict[str, Any]) -> int:
     host = Host(SandboxOptions.from_json(order["options"]), directory, order["token"])
     try:
         try:
-            answer = await host.serve()
+            answer: dict[str, object] = {**await host.serve()}
         except OSError as error:
             answer = {"error": os.strerror(error.errno or 0), "errno": error.errno}
         print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to the parent process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
 
 from aws_runas import files
 from aws_runas.sandbox.agent.machine import Machine, make_programs
@@ -14,6 +13,7 @@ from aws_runas.sandbox.agent.session import AgentSession
 from aws_runas.sandbox.fixtures import INSTANCES, MANAGED_NODE
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services import ecs
+from aws_runas.sandbox.services.json_input import JsonObject
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.session import Session
 
@@ -39,6 +39,11 @@ class Instances:
         self._away: set[str] = set()
         self._sessions: set[AgentSession] = set()
         self._joining: set[asyncio.Task[None]] = set()
+
+    @property
+    def encrypting(self) -> bool:
+        """True if sessions of shells and commands are encrypted with the sandbox's KMS key."""
+        return self._options.kms
 
     def is_connected(self, target: str) -> bool:
         """Whether an agent listens for sessions there."""
@@ -80,7 +85,7 @@ class Instances:
         self._sessions.add(agent)
         agent.start()
 
-    def preferences(self) -> dict[str, Any]:
+    def preferences(self) -> JsonObject:
         """Return the account's session preferences, as SSM-SessionManagerRunShell holds them."""
         return {
             "s3BucketName": "",
@@ -103,7 +108,7 @@ class Instances:
             agent.stop()
         kill_survivors(self._directory)
 
-    def information(self, wanted: set[str] | None, now: float) -> list[dict[str, Any]]:
+    def information(self, wanted: set[str] | None, now: float) -> list[JsonObject]:
         """What DescribeInstanceInformation tells."""
         rows = [(spec.instance_id, spec.private_ip, spec.name, "EC2Instance") for spec in self._with_agent.values()]
         rows.append((MANAGED_NODE, "192.0.2.40", "office", "ManagedInstance"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 PUBLICATION_FORMS = ("json", "wrong-digest", "text", "empty")
 SIGNATURE_RULES = ("optional", "required", "refused")
@@ -93,6 +93,17 @@ class Faults:
     sso_rate: float = 20.0
     sso_accounts: int = 0
 
+    def changed(self, values: Mapping[str, object]) -> Faults:
+        """Return these faults with other values for some fields.
+
+        Args:
+            values: by name of the field, as JSON has them.
+
+        Raises:
+            TypeError: there is no such field.
+        """
+        return Faults(**json.loads(json.dumps(dataclasses.asdict(self) | {**values})))
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
@@ -144,7 +155,7 @@ class SandboxOptions:
     @classmethod
     def from_json(cls, text: str) -> SandboxOptions:
         """Read what to_json wrote."""
-        values: dict[str, Any] = json.loads(text)
+        values = json.loads(text)
         values["faults"] = Faults(**values["faults"])
         values["external_agents"] = tuple(values["external_agents"])
         return cls(**values)

@@ -19,9 +19,8 @@ from typing import IO, cast
 
 from aws_runas.errors import AwsRunasError
 from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
-from aws_runas.sandbox.control_client import ask
+from aws_runas.sandbox.control_client import CallRecord, SessionRecord, ask
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.records import CallRecord, SessionRecord
 
 END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
 INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online, and nothing special; fixtures.py has the rest

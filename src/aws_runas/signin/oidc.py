@@ -404,8 +404,9 @@ def read_device_code(status: int, text: str) -> DeviceCode:
 
 
 def _seconds(value: object, default: float) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return min(float(value), 3600.0) if is_number and float(value) > 0 else default  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        return default
+    return min(float(value), 3600.0)
 
 
 class DevicePolling:

@@ -154,10 +154,12 @@ class OidcSignIn:
         redirect_uri = self.source.redirect_uri
         address = self._address(provider, redirect_uri, pkce, nonce)
         if self.source.method == "form":
-            found = sign_in_by_forms(self.source, address, self.web(), self.forms, self.context.debug, redirect_uri)
+            found: object = sign_in_by_forms(
+                self.source, address, self.web(), self.forms, self.context.debug, redirect_uri
+            )
         else:
             self.context.say(f"sign in to {self.source.label} in the browser window")
-            found = self.window().run(DevTools(address, redirect_uri))  # type: ignore[assignment]
+            found = self.window().run(DevTools(address, redirect_uri))
         if not isinstance(found, (RedirectFound, Redirected)):
             raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="use provider browser")
         code = oidc.read_redirect(found.url, pkce.state)

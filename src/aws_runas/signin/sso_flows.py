@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 from urllib.parse import urlencode
 
 from aws_runas.aws.errors import aws_code
@@ -36,7 +35,7 @@ class SsoFlows:
     def __init__(
         self,
         session: SsoSession,
-        client: Any,
+        client: object,
         start_url: str,
         token_files: TokenFiles,
         context: SignInContext,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 from aws_runas.aws.errors import aws_code
@@ -16,7 +15,7 @@ from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token
 
 DEAD_REFRESH = ("InvalidGrantException", "UnauthorizedClientException", "InvalidClientException")
 
-OidcClient = Callable[[], Any]
+OidcClient = Callable[[], object]
 
 
 class SsoTokens:
@@ -129,12 +128,13 @@ class SsoTokens:
         raise error
 
     def _sign_in(self) -> SsoToken:
+        from aws_runas.aws.sso_oidc import endpoint_url
         from aws_runas.signin.sso_flows import SsoFlows  # only here: most runs find a token
         from aws_runas.signin.start_url import resolve_start_url
 
         client = self._oidc()
         start_url = self._session.start_url
-        if not _is_loopback(client.meta.endpoint_url):
+        if not _is_loopback(endpoint_url(client)):
             start_url = resolve_start_url(start_url)
         token = SsoFlows(self._session, client, start_url, self._files, self._context, self._command).sign_in()
         self._keep(token)

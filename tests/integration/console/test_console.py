@@ -128,7 +128,7 @@ def test_a_user_signs_in_as_a_federated_user_of_that_name(console: Console, sand
     assert console("-q", "--print", "my-profile-user").stderr == ""
     (call, _) = [call for call in sandbox.calls if call["action"] == "GetFederationToken"]
     assert (call["arn"], call["error"]) == (USER, "")
-    assert call["parameters"]["Policy"].startswith(
+    assert str(call["parameters"]["Policy"]).startswith(
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*"'
     )
     assert "GetSessionToken" not in [call["action"] for call in sandbox.calls]

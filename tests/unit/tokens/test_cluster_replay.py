@@ -7,15 +7,19 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
 
-from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.services.calls import CallLog
 from aws_runas.sandbox.services.gateway import Gateway
+from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import Key, Principal, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.services.sts import Sts
+from aws_runas.sandbox.state import SandboxState
 from aws_runas.tokens.cluster import LIFETIME, cluster_token, exec_credential
 from tests.support.iam_authenticator import Refused, verify
 
@@ -38,18 +42,17 @@ class Service:
         self.keys = TemporaryKeys()
         self.now = time.time()
         end = self.now + 3600
-        self.key: Key = self.keys.issue(Principal(ARN, "AROA:me", role_name="my-role"), end, self.now, mfa=False)
+        self.key: Key = self.keys.issue(Principal(ARN, "AROA:me", role_name="my-role"), end, self.now)
 
     def get(self, address: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         parts = urlsplit(address)
-        clock = Clock(self.now - time.time())
-        gateway = Gateway(
-            cast(Any, NoUsers()), cast(Any, None), self.keys, clock, {}, lambda _: None, lambda: 0.0
-        )  # fmt: skip
+        state = SandboxState(SandboxOptions(clock_offset=self.now - time.time()))
+        log = CallLog()
+        gateway = Gateway(cast(Moto, NoUsers()), cast(Sts, None), self.keys, state=state, own={}, log=log)
         request = Request("GET", parts.path, parts.query, {"host": parts.netloc, **headers}, b"")
         reply = gateway.handle(request)
         secrets = (self.key.session_token or "?", "Signature=")
-        assert not any(secret in json.dumps(gateway.calls()) for secret in secrets)
+        assert not any(secret in json.dumps(log.records()) for secret in secrets)
         return reply.status, reply.body
 
     def token(self, cluster: str = "my-cluster") -> str:

@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -119,7 +119,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the values."""
     from aws_runas.sandbox.options import Faults, SandboxOptions
 
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, kind, _, _ in FAULTS:
         given = getattr(namespace, name.replace("-", "_"))
         if given is not None and given is not False:
@@ -129,21 +129,21 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     program = namespace.words[1:] if namespace.words[:1] == ["--"] else namespace.words
     options = SandboxOptions(
         port=_port(namespace.port),
-        faults=Faults(**values),
+        faults=Faults().changed(values),
         agent_version=_version(namespace.agent_version or "3.3.0.0"),
         agent_rate=_rate(namespace.agent_rate),
-        agent_manners=_value("--agent-manners", "manners", namespace.agent_manners or "official"),
-        agent_pace=_value("--agent-pace", "pace", namespace.agent_pace or "none"),
+        agent_manners=str(_value("--agent-manners", "manners", namespace.agent_manners or "official")),
+        agent_pace=str(_value("--agent-pace", "pace", namespace.agent_pace or "none")),
         shell_profile=namespace.shell_profile,
         run_as=namespace.run_as,
         log_group=namespace.log_group,
         external_agents=tuple(namespace.external_agent),
         instances=_instances(namespace.instances),
-        eventual=_value("--eventual", "time", namespace.eventual or "0s"),
+        eventual=float(_value("--eventual", "time", namespace.eventual or "0s")),
         ssm_rate=_rate(namespace.ssm_rate, "--ssm-rate"),
         kms=namespace.kms,
-        clock_offset=_value("--clock-offset", "offset", namespace.clock_offset or "0s"),
-        clock_speed=_value("--clock-speed", "speed", namespace.clock_speed or "1"),
+        clock_offset=float(_value("--clock-offset", "offset", namespace.clock_offset or "0s")),
+        clock_speed=float(_value("--clock-speed", "speed", namespace.clock_speed or "1")),
         region=namespace.region or "us-east-1",
     )
     return Options(options, tuple(program))
@@ -220,7 +220,7 @@ def _version(text: str) -> str:
     return text
 
 
-def _value(flag: str, kind: str, given: str | bool) -> Any:
+def _value(flag: str, kind: str, given: str | bool) -> str | float:
     from aws_runas.sandbox.options import MANNERS, PACES, PUBLICATION_FORMS, SIGNATURE_RULES, parse_time
 
     if isinstance(given, bool):

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from aws_runas import files
 from aws_runas.sandbox.options import SandboxOptions
@@ -115,7 +114,7 @@ def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> by
     """
     from moto.kms.exceptions import InvalidCiphertextException
 
-    kms: Any = moto.kms()
+    kms = moto.kms()
     try:
         plaintext, arn = kms.decrypt(ciphertext_blob=blob, encryption_context=context)
     except InvalidCiphertextException:

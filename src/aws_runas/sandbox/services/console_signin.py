@@ -13,16 +13,15 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, json_reply
 from aws_runas.sandbox.services.principals import Key, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.state import SandboxState
 
 FEDERATION, OAUTH = "/federation", "/oauth"
 PATHS = (FEDERATION, OAUTH)
@@ -35,8 +34,6 @@ _PAGE = """<!doctype html>
 <body><h1>{title}</h1>
 {body}</body></html>
 """
-
-Note = Callable[[str, str, str, Request], None]
 
 
 class Refused(Exception):  # noqa: N818 - what the endpoint calls an error
@@ -62,15 +59,13 @@ class ConsoleSignIn:
 
     Args:
         keys: that STS gave out.
-        get_only: POST is answered with 405.
-        note: told of each call: service, action, error, request.
+        log: records every call.
     """
 
-    def __init__(self, keys: TemporaryKeys, clock: Clock, get_only: Callable[[], bool], note: Note) -> None:
+    def __init__(self, keys: TemporaryKeys, state: SandboxState, log: CallLog) -> None:
         self._keys = keys
-        self._clock = clock
-        self._get_only = get_only
-        self._note = note
+        self._state = state
+        self._log = log
         self._tickets: dict[str, Ticket] = {}
         self._lock = threading.Lock()
 
@@ -79,8 +74,10 @@ class ConsoleSignIn:
         text = request.body.decode("utf-8", "replace") if request.method == "POST" else request.query
         values = dict(parse_qsl(text, keep_blank_values=True))
         action = values.get("Action", "")
-        if request.method not in ("GET", "POST") or (request.method == "POST" and self._get_only()):
-            self._note("console", action, "405", request)
+        if request.method not in ("GET", "POST") or (
+            request.method == "POST" and self._state.faults.federation_get_only
+        ):
+            self._log.record(Call("console", action, request), "405")
             return Reply(405, b"", {"Allow": "GET"})
         try:
             if request.path == OAUTH:
@@ -92,14 +89,14 @@ class ConsoleSignIn:
             else:
                 raise Refused("There is no such action.")
         except Refused as refusal:
-            self._note("console", action, "400", request)
+            self._log.record(Call("console", action, request), "400")
             return _page("AWS sign-in failed", f"<p>{escape(str(refusal))}</p>", 400)
-        self._note("console", f"{action} by {request.method}", "", request)
+        self._log.record(Call("console", f"{action} by {request.method}", request))
         return reply
 
     def _token(self, values: dict[str, str]) -> str:
         key = self._find_key(values.get("Session", ""))
-        now = self._clock.now()
+        now = self._state.clock.now()
         if not key.federated and key.principal.role_name is None:
             raise Refused("Only federation tokens or assume role tokens can be used for signing in.")
         ends = key.expiration or now
@@ -109,17 +106,19 @@ class ConsoleSignIn:
             text = values["SessionDuration"]
             if not text.isascii() or not text.isdigit() or not SHORTEST <= int(text) <= LONGEST:
                 raise Refused("SessionDuration is not between 900 and 43200.")
-            if key.chained or key.federated:
+            if key.grant.chained or key.federated:
                 raise Refused("SessionDuration cannot be used with these credentials.")
-            ends = now + self._clock.lifetime(int(text))
+            ends = now + self._state.clock.lifetime(int(text))
         token = secrets.token_urlsafe(192)
         with self._lock:
-            self._tickets[token] = Ticket(key.principal.arn, now + self._clock.lifetime(TOKEN_LIFETIME), ends)
+            self._tickets[token] = Ticket(key.principal.arn, now + self._state.clock.lifetime(TOKEN_LIFETIME), ends)
         return token
 
     def _find_key(self, text: str) -> Key:
         try:
-            session: Any = json.loads(text)
+            session: object = json.loads(text)
+            if not isinstance(session, dict):
+                raise TypeError("not an object")
             names = ("sessionId", "sessionKey", "sessionToken")
             key_id, secret, token = (str(session[name]).encode() for name in names)
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -131,7 +130,7 @@ class ConsoleSignIn:
             or not hmac.compare_digest((key.session_token or "").encode(), token)
         ):
             raise Refused("The credentials are not valid.")
-        if key.expiration is not None and key.expiration <= self._clock.now():
+        if key.expiration is not None and key.expiration <= self._state.clock.now():
             raise Refused("The credentials have expired.")
         return key
 
@@ -146,7 +145,7 @@ class ConsoleSignIn:
             raise Refused("The destination is not valid.")
         with self._lock:
             ticket = self._tickets.pop(values.get("SigninToken", ""), None)
-        if ticket is None or ticket.expires <= self._clock.now():
+        if ticket is None or ticket.expires <= self._state.clock.now():
             raise Refused("The sign-in token is not valid: it was used before, or has expired.")
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ticket.ends))
         rows = {"identity": ticket.arn, "destination": destination, "issuer": values.get("Issuer", ""), "ends": end}

@@ -12,13 +12,16 @@ import inspect
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from aws_runas.sandbox.services.errors import Reply, ServiceError
+from aws_runas.sandbox.services.json_input import Input, JsonService, read_object
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
 
-JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
+if TYPE_CHECKING:
+    from moto.ec2.models.subnets import Subnet
+
 DATABASE, CLUSTER, CACHE = "orders", "analytics", "sessions"
 BASTION = "i-0123456789abcdef0"
 SUBNET_GROUP = "sandbox"
@@ -34,7 +37,7 @@ class Databases:
         self._lock = threading.Lock()
         self._populated = False
 
-    def call(self, action: str, _values: dict[str, Any], _key: Key, _region: str) -> Reply:
+    def call(self, action: str, _values: Input, _key: Key, _region: str) -> Reply:
         """Prepare moto for a call; raises LookupError, which leaves the answer to moto."""
         if action == "DescribeServerlessCaches":  # moto has none
             raise ServiceError("ServerlessCacheNotFoundFault", "Serverless cache not found.", 404)
@@ -49,12 +52,12 @@ class Databases:
     def redirected(service: JsonService) -> JsonService:
         """Return a service to which the endpoint name of a database is this machine."""
 
-        def call(action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
-            parameters = values.get("Parameters")
-            if action == "StartSession" and isinstance(parameters, dict):
+        def call(action: str, values: Input, key: Key, region: str) -> Reply:
+            if action == "StartSession":
+                parameters = read_object(values, "Parameters")
                 hosts = parameters.get("host")
                 if isinstance(hosts, list) and any(str(host).endswith(SUFFIXES) for host in hosts):
-                    values = values | {"Parameters": parameters | {"host": ["127.0.0.1"]}}
+                    values = dict(values) | {"Parameters": parameters | {"host": ["127.0.0.1"]}}
             return service(action, values, key, region)
 
         return call
@@ -66,10 +69,10 @@ class Databases:
         self._populate_rds(subnets)
         self._populate_elasticache()
 
-    def _populate_rds(self, subnets: list[Any]) -> None:
+    def _populate_rds(self, subnets: list[Subnet]) -> None:
         from moto.rds.models import rds_backends
 
-        rds: Any = rds_backends[ACCOUNT][self._moto.region]
+        rds = rds_backends[ACCOUNT][self._moto.region]
         rds.create_subnet_group(SUBNET_GROUP, "databases of the sandbox", subnets, [])
         common = {
             "port": 5432,
@@ -84,6 +87,7 @@ class Databases:
     def _populate_elasticache(self) -> None:
         from moto.elasticache.models import elasticache_backends
 
-        create: Any = elasticache_backends[ACCOUNT][self._moto.region].create_replication_group
-        values = dict.fromkeys(list(inspect.signature(create).parameters), None)
-        create(**(values | {"replication_group_id": CACHE, "replication_group_description": "sandbox", "port": 6379}))
+        create: Callable[..., object] = elasticache_backends[ACCOUNT][self._moto.region].create_replication_group
+        values: dict[str, object] = dict.fromkeys(inspect.signature(create).parameters)  # moto has no defaults
+        values |= {"replication_group_id": CACHE, "replication_group_description": "sandbox", "port": 6379}
+        create(**values)

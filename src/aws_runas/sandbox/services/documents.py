@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.json_input import Input, read_texts
 from aws_runas.sandbox.services.session import Plan
 
 PORT = re.compile(r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])")
@@ -62,32 +62,43 @@ DOCUMENTS = {
 }
 
 
-def plan(target: str, name: str | None, parameters: dict[str, Any], reason: str) -> Plan:
-    """Judge a StartSession request's document and parameters.
+def plan(target: str, name: str, parameters: Input, reason: str) -> Plan:
+    """Check the document and the parameters of a StartSession request.
+
+    Args:
+        target: that the request names.
+        name: of the document; "" for the default one.
+        parameters: of the document, as the caller wrote them.
+        reason: of the session, "" for none.
 
     Raises:
-        ServiceError: InvalidDocument, or InvalidParameters in AWS's manner.
+        ServiceError: InvalidDocument, or InvalidParameters in AWS's words.
     """
     document = DOCUMENTS.get(name or SHELL)
     if document is None:
         raise ServiceError("InvalidDocument", f"Document with name {name} does not exist.")
-    for given, values in parameters.items():
-        wanted = document.parameters.get(given)
-        if wanted is None:
+    complete: dict[str, list[str]] = {}
+    for given in parameters:
+        if given not in document.parameters:
             raise ServiceError("InvalidParameters", f"Parameter {given} is not defined in document {name}.")
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values) or not values:
-            raise ServiceError("SerializationException", f"Parameters: {given} is no list of strings")
-        for value in values:
-            if not wanted.pattern.fullmatch(value):
-                text = f"Parameter {given} has value {value} not matching {wanted.pattern.pattern}."
-                raise ServiceError("InvalidParameters", text)
-    complete = dict(parameters)
-    for missing, wanted in document.parameters.items():
+        complete[given] = _checked(given, parameters, document.parameters[given])
+    for missing, parameter in document.parameters.items():
         if missing not in complete:
-            if wanted.default is None:
+            if parameter.default is None:
                 raise ServiceError("InvalidParameters", f"Parameter {missing} is required by document {name}.")
-            complete[missing] = [wanted.default]
+            complete[missing] = [parameter.default]
     properties = None
     if document.session_type == "Port":
         properties = {given: values[0] for given, values in complete.items()} | document.fixed
     return Plan(target, name or SHELL, document.session_type, properties, complete, reason)
+
+
+def _checked(name: str, parameters: Input, parameter: Parameter) -> list[str]:
+    values = read_texts(parameters, name)
+    if not values:
+        raise ServiceError("SerializationException", f"{name} is not a list of strings")
+    for value in values:
+        if not parameter.pattern.fullmatch(value):
+            text = f"Parameter {name} has value {value} not matching {parameter.pattern.pattern}."
+            raise ServiceError("InvalidParameters", text)
+    return values

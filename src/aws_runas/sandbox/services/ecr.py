@@ -11,11 +11,11 @@ import base64
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Any
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import Input, JsonObject, read_texts
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
+from aws_runas.sandbox.state import Clock
 
 LIFETIME = 12 * 3600  # seconds
 PUBLIC_REGION = "us-east-1"  # the only one
@@ -39,12 +39,12 @@ class Registries:
         self._passwords: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def private(self, action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+    def private(self, action: str, values: Input, key: Key, region: str) -> Reply:
         """Answer a call of ECR; raises LookupError, which leaves the answer to moto."""
         if action != "GetAuthorizationToken":
             raise LookupError(action)
-        accounts = values.get("registryIds") or [ACCOUNT]
-        if not isinstance(accounts, list) or len(accounts) > MAX_REGISTRIES:
+        accounts = read_texts(values, "registryIds") or [ACCOUNT]
+        if len(accounts) > MAX_REGISTRIES:
             raise ServiceError(
                 "InvalidParameterException", "Invalid parameter at 'registryIds' failed to satisfy constraint"
             )
@@ -54,7 +54,7 @@ class Registries:
         ]
         return json_reply({"authorizationData": data})
 
-    def public(self, action: str, _values: dict[str, Any], key: Key, region: str) -> Reply:
+    def public(self, action: str, _values: Input, key: Key, region: str) -> Reply:
         """Answer a call of the public gallery, which is in one region and needs one permission more."""
         if region != PUBLIC_REGION:
             raise ServiceError("UnsupportedCommandException", f"ECR Public is not available in {region}")
@@ -63,7 +63,7 @@ class Registries:
         self._authorize("sts:GetServiceBearerToken", key, None)
         return json_reply({"authorizationData": self._token(key)})
 
-    def _token(self, key: Key) -> dict[str, Any]:
+    def _token(self, key: Key) -> JsonObject:
         with self._lock:
             password = self._passwords.setdefault(key.principal.arn, new_password())
         token = base64.b64encode(f"AWS:{password}".encode()).decode()

@@ -6,9 +6,9 @@ Source: Amazon ECS API reference.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import Input, JsonObject, read_flag, read_text, read_texts
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
 from aws_runas.sandbox.services.session import Plan
 
@@ -27,7 +27,7 @@ class Ecs:
     def __init__(self, region: str, open_session: OpenSession) -> None:
         self._arn = f"arn:aws:ecs:{region}:{ACCOUNT}"
         self._open_session = open_session
-        self._actions: dict[str, Callable[[dict[str, Any], Key], Any]] = {
+        self._actions: dict[str, Callable[[Input, Key], object]] = {
             "ListClusters": lambda *_: {"clusterArns": [f"{self._arn}:cluster/{CLUSTER}"]},
             "ListServices": self._list_services,
             "ListTasks": self._list_tasks,
@@ -35,38 +35,38 @@ class Ecs:
             "ExecuteCommand": self._execute_command,
         }
 
-    def call(self, action: str, values: dict[str, Any], key: Key, _region: str) -> Reply:
+    def call(self, action: str, values: Input, key: Key, _region: str) -> Reply:
         """Answer one call."""
         handler = self._actions.get(action)
         if handler is None:
             raise ServiceError("InvalidAction", f"the sandbox's ECS has no {action}")
         return json_reply(handler(values, key))
 
-    def _check_cluster(self, values: dict[str, Any]) -> None:
-        if str(values.get("cluster") or "default").rpartition("/")[2] != CLUSTER:
+    def _check_cluster(self, values: Input) -> None:
+        if read_text(values, "cluster", "default").rpartition("/")[2] != CLUSTER:
             raise ServiceError("ClusterNotFoundException", "Cluster not found.")
 
-    def _list_services(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+    def _list_services(self, values: Input, _key: Key) -> JsonObject:
         self._check_cluster(values)
         return {"serviceArns": [f"{self._arn}:service/{CLUSTER}/{SERVICE}"]}
 
-    def _list_tasks(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+    def _list_tasks(self, values: Input, _key: Key) -> JsonObject:
         self._check_cluster(values)
-        service = values.get("serviceName")
-        if service is not None and str(service).rpartition("/")[2] != SERVICE:
+        service = read_text(values, "serviceName")
+        if service and service.rpartition("/")[2] != SERVICE:
             raise ServiceError("ServiceNotFoundException", "Service not found.")
-        return {"taskArns": [self._task_arn()] if values.get("desiredStatus", "RUNNING") == "RUNNING" else []}
+        return {"taskArns": [self._task_arn()] if read_text(values, "desiredStatus", "RUNNING") == "RUNNING" else []}
 
     def _task_arn(self) -> str:
         return f"{self._arn}:task/{CLUSTER}/{TASK}"
 
-    def _describe_tasks(self, values: dict[str, Any], _key: Key) -> dict[str, Any]:
+    def _describe_tasks(self, values: Input, _key: Key) -> JsonObject:
         self._check_cluster(values)
-        wanted = [str(each).rpartition("/")[2] for each in values.get("tasks") or []]
-        missing = [{"arn": each, "reason": "MISSING"} for each in wanted if each != TASK]
+        wanted = [task.rpartition("/")[2] for task in read_texts(values, "tasks")]
+        missing = [{"arn": task, "reason": "MISSING"} for task in wanted if task != TASK]
         return {"tasks": [self._task()] if TASK in wanted else [], "failures": missing}
 
-    def _task(self) -> dict[str, Any]:
+    def _task(self) -> JsonObject:
         containers = [
             {
                 "containerArn": f"{self._arn}:container/{CLUSTER}/{TASK}/{name}",
@@ -89,17 +89,17 @@ class Ecs:
             "containers": containers,
         }
 
-    def _execute_command(self, values: dict[str, Any], key: Key) -> dict[str, Any]:
+    def _execute_command(self, values: Input, key: Key) -> JsonObject:
         self._check_cluster(values)
-        if str(values.get("task", "")).rpartition("/")[2] != TASK:
+        if read_text(values, "task").rpartition("/")[2] != TASK:
             raise ServiceError("InvalidParameterException", "The specified task was not found.")
-        name = values.get("container") or CONTAINERS[0]
+        name = read_text(values, "container", CONTAINERS[0])
         if name not in CONTAINERS:
             raise ServiceError("InvalidParameterException", "The specified container was not found in the task.")
-        if values.get("interactive") is not True:
+        if not read_flag(values, "interactive"):
             raise ServiceError("InvalidParameterException", "Interactive is the only mode supported currently.")
         target = f"ecs:{CLUSTER}_{TASK}_{runtime_id(name)}"
-        parameters = {"command": [str(values.get("command") or "/bin/sh")]}
+        parameters = {"command": [read_text(values, "command") or "/bin/sh"]}
         opened = self._open_session(Plan(target, "", "InteractiveCommands", None, parameters), key)
         session = {"sessionId": opened["SessionId"], "tokenValue": opened["TokenValue"]}
         return {

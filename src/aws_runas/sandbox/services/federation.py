@@ -14,15 +14,19 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import id_tokens, policy, saml_responses
 from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.json_input import Input, JsonObject
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT
 from aws_runas.sandbox.services.sts_parameters import Parameters
+from aws_runas.sandbox.state import Clock
+
+if TYPE_CHECKING:
+    from moto.iam.models import Role, SAMLProvider
 
 SANDBOX_ISSUER = "sandbox.example"  # of the token that each sandbox writes
 TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -42,7 +46,7 @@ class Federated:
         answer: elements of the reply beside the credentials.
     """
 
-    role: Any
+    role: Role
     session_name: str
     duration: int
     source_identity: str | None
@@ -101,7 +105,7 @@ class Federation:
         )
         return Federated(role, name, duration, source_identity, answer)
 
-    def _saml_provider(self, arn: str) -> Any:
+    def _saml_provider(self, arn: str) -> SAMLProvider:
         found = [provider for provider in self._moto.iam.saml_providers.values() if provider.arn == arn]
         if not found:
             raise saml_responses.invalid("Specified provider doesn't exist")
@@ -120,7 +124,7 @@ class Federation:
         claims = self._claims(token, role_arn)
         issuer = re.sub("^https?://", "", str(claims.get("iss", "")))
         provider_arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}"
-        tags, source_identity = _tags(claims), claims.get(SOURCE_IDENTITY_CLAIM)
+        tags, source_identity = _tags(claims), _text_or_none(claims.get(SOURCE_IDENTITY_CLAIM))
         audience = claims.get("aud")
         context = {
             f"{issuer}:aud": str(audience[0] if isinstance(audience, list) and audience else audience),
@@ -140,9 +144,9 @@ class Federation:
         )
         return Federated(role, name, duration, source_identity, answer)
 
-    def _claims(self, token: str, role_arn: str) -> dict[str, Any]:
+    def _claims(self, token: str, role_arn: str) -> JsonObject:
         ours = self._web_identity_token
-        simple = {"iss": SANDBOX_ISSUER, "sub": "sandbox", "aud": "sandbox"}
+        simple: JsonObject = {"iss": SANDBOX_ISSUER, "sub": "sandbox", "aud": "sandbox"}
         if hmac.compare_digest(token.encode(), ours.encode()):
             return simple
         if hmac.compare_digest(token.encode(), f"{ours}-expired".encode()):
@@ -167,7 +171,7 @@ class Federation:
         context: Mapping[str, str],
         tags: Mapping[str, str],
         source_identity: str | None,
-    ) -> Any:
+    ) -> Role | None:
         """Return the role if its trust policy allows the call and what it brings along, else None."""
         role = self._moto.role(role_arn)
         if role is None:
@@ -200,7 +204,7 @@ def _shorter(asked: int, parameters: Parameters, text: str | None) -> int:
     return min(asked, int(text))
 
 
-def _check_duration(duration: int, role: Any) -> None:
+def _check_duration(duration: int, role: Role) -> None:
     if duration > int(role.max_session_duration or DEFAULT_DURATION):
         raise ServiceError("ValidationError", TOO_LONG)
 
@@ -210,7 +214,11 @@ def _name_qualifier(issuer: str, provider: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _tags(claims: Mapping[str, Any]) -> dict[str, str]:
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _tags(claims: Input) -> dict[str, str]:
     tags = claims.get(TAGS_CLAIM)
     principal = tags.get("principal_tags", {}) if isinstance(tags, dict) else {}
     if not isinstance(principal, dict):

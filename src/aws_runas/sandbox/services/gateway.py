@@ -3,71 +3,61 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy, signature
+from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render
+from aws_runas.sandbox.services.json_input import Input, JsonObject, JsonService, read_text
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT, Key, TemporaryKeys, account_of
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sts import Sts
-
-OF_THE_CALLER = ("ListMFADevices", "ListAccessKeys", "GetUser", "CreateAccessKey")  # IAM, where no UserName is given
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call that was made, for those who count them.
-
-    Args:
-        error: AWS's code of the answer, "" when it went well.
-        time: seconds since the epoch.
-    """
-
-    service: str
-    action: str
-    access_key_id: str
-    arn: str
-    region: str
-    error: str
-    time: float
-    user_agent: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-JsonService = Callable[[str, dict[str, Any], Key, str], Reply]
-SECRET_PARAMETERS = (
-    "TokenCode",
-    "WebIdentityToken",
-    "SAMLAssertion",
-    "Plaintext",
-    "CiphertextBlob",
-    "TokenValue",
-    "AddPrivateKey",
-)
-
+from aws_runas.sandbox.state import SandboxState
 
 SAML_PROVIDER_CALLS = ("CreateSAMLProvider", "UpdateSAMLProvider")
-
-# Without a signature, STS answers the first two; to the others it answers that the signature is missing.
+# IAM actions that mean the caller if no UserName is given.
+CALLER_ACTIONS = ("ListMFADevices", "ListAccessKeys", "GetUser", "CreateAccessKey")
+# Without a signature, STS answers the first two. To the others it answers that the signature is missing.
 UNSIGNED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetCallerIdentity", "AssumeRole", "GetSessionToken")
-# What STS makes of X-Amz-Expires: nothing. Source: aws-iam-authenticator, pkg/token/token.go (presignedURLExpiration).
+# STS ignores X-Amz-Expires. Source: aws-iam-authenticator, pkg/token/token.go (presignedURLExpiration).
 PRESIGNED_LIFETIME = 15 * 60  # seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """How one protocol refuses credentials: code, message and HTTP status."""
+
+    unknown: tuple[str, str, int]
+    expired: tuple[str, str, int]
+
+
+QUERY_REFUSALS = Refusals(
+    ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    ("ExpiredToken", "The security token included in the request is expired", 403),
+)
+EC2_REFUSALS = Refusals(
+    ("AuthFailure", "AWS was not able to validate the provided access credentials", 401),
+    ("RequestExpired", "Request has expired.", 400),
+)
+JSON_REFUSALS = Refusals(
+    ("UnrecognizedClientException", "The security token included in the request is invalid.", 400),
+    ("ExpiredTokenException", "The security token included in the request is expired", 400),
+)
+REFUSALS = {"sts": QUERY_REFUSALS, "iam": QUERY_REFUSALS, "ec2": EC2_REFUSALS}  # other services speak JSON
+
+
 class Gateway:
-    """Authenticates and routes.
+    """Authenticates requests, and passes each to its service.
 
     Args:
-        own: our JSON services by signing name: (action, input, key, region) -> reply; LookupError: moto answers.
-        wait_for: blocks until moto has what that service needs.
+        keys: that the sandbox has given out.
+        own: services of the sandbox by signing name; moto answers what they do not know.
+        log: records every call.
     """
 
     def __init__(
@@ -75,194 +65,158 @@ class Gateway:
         moto: Moto,
         sts: Sts,
         keys: TemporaryKeys,
-        clock: Clock,
-        own: dict[str, JsonService],
-        wait_for: Callable[[str], None],
-        sts_slow: Callable[[], float],
+        *,
+        state: SandboxState,
+        own: Mapping[str, JsonService],
+        log: CallLog,
     ) -> None:
         self._moto = moto
         self._sts = sts
         self._keys = keys
-        self._clock = clock
+        self._state = state
         self._own = own
-        self._wait_for = wait_for
-        self._sts_slow = sts_slow
-        self._calls: list[Call] = []
-        self._lock = threading.Lock()
-
-    def calls(self) -> list[dict[str, Any]]:
-        """Every call so far."""
-        with self._lock:
-            return [asdict(call) for call in self._calls]
-
-    def forget_calls(self) -> None:
-        """Forget the recorded calls."""
-        with self._lock:
-            self._calls.clear()
+        self._log = log
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request; may block, so not on the event loop."""
-        service, action, region, key, error = "", "", "", None, ""
-        values: dict[str, Any] = {}
+        """Answer one request and record it. This may block, so call it outside the event loop."""
+        call, error = Call("", "", request), ""
         try:
             signed = signature.read(request)
             action, values = read_action(request)
-            service = signed.service if signed is not None else unsigned_service(action)
-            region = signed.region if signed is not None else ""
+            call = replace(call, service=unsigned_service(action), action=action, values=values)
             if signed is not None:
-                key = self.authenticate(request, signed)
-            if service == "sts" and self._sts_slow():
-                time.sleep(self._sts_slow())
-            reply = self._route(service, action, values, region, key, request)
+                call = replace(call, service=signed.service, region=signed.region)
+                call = replace(call, key=self.authenticate(request, signed))
+            if call.service == "sts" and self._state.faults.sts_slow:
+                time.sleep(self._state.faults.sts_slow)
+            reply = self._route(call)
             if reply.status >= 400:
                 error = str(reply.status)
         except ServiceError as problem:
             error = problem.code
-            reply = render(problem, service)
-        self._note(service, action, region, key, error, values, request)
+            reply = render(problem, call.service)
+        self._log.record(call, error)
         return reply
 
-    def note(
-        self, service: str, action: str, error: str, request: Request, values: Mapping[str, Any] | None = None
-    ) -> None:
-        """Record an unsigned call that another part of the sandbox has answered.
+    def authenticate(self, request: Request, signed: signature.Signed, *, any_query_form: bool = False) -> Key:
+        """Check a signature and return its key.
 
         Args:
-            error: AWS's code of the answer, "" when it went well.
-            values: parameters of the call, without secrets.
-        """
-        self._note(service, action, "", None, error, dict(values or {}), request)
-
-    def authenticate(self, request: Request, signed: signature.Signed, *, any_query_form: bool = False) -> Key:
-        """Find whose signature this is, and check it.
+            any_query_form: accept every canonical form of the query that clients of the data channel use.
 
         Raises:
-            ServiceError: unknown key, expired token, wrong signature; worded for the service.
+            ServiceError: the key is unknown, the token has expired, or the signature is wrong.
         """
-        words = WORDS.get(signed.service, WORDS["json"])
+        refusals = REFUSALS.get(signed.service, JSON_REFUSALS)
         key = self._keys.find(signed.access_key_id) or self._moto.user_key(signed.access_key_id)
         if key is None or (key.session_token or "") != (signed.session_token or ""):
-            raise ServiceError(*words["unknown"])
-        if key.expiration is not None and key.expiration <= self._clock.now():
-            raise ServiceError(*words["expired"])
+            raise ServiceError(*refusals.unknown)
+        now = self._state.clock.now()
+        if key.expiration is not None and key.expiration <= now:
+            raise ServiceError(*refusals.expired)
         if signed.presigned and signed.service == "sts":
             signed = replace(signed, expires=PRESIGNED_LIFETIME)
         try:
-            signature.check(request, signed, key.secret_access_key, self._clock.now(), any_query_form=any_query_form)
+            signature.check(request, signed, key.secret_access_key, now, any_query_form=any_query_form)
         except ServiceError as problem:
-            if words is WORDS["json"]:
+            if refusals is JSON_REFUSALS:
                 raise ServiceError("InvalidSignatureException", problem.message, 400) from None
             raise
         return key
 
-    def _route(
-        self, service: str, action: str, values: dict[str, Any], region: str, key: Key | None, request: Request
-    ) -> Reply:
-        if service == "sts":
-            if key is not None and action == "GetCallerIdentity" and "json" in request.headers.get("accept", ""):
+    def _route(self, call: Call) -> Reply:
+        key, request = call.key, call.request
+        if call.service == "sts":
+            if key is not None and call.action == "GetCallerIdentity" and "json" in request.headers.get("accept", ""):
                 return caller_identity(key)
-            return self._sts.call(action, values, key)
+            return self._sts.call(call.action, {name: str(value) for name, value in call.values.items()}, key)
         if key is None:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
-        if action != "StartSession":  # which knows the resource, and asks itself
-            self.authorize(f"{service}:{action}", key, None)
-        own = self._own.get(service)
+        if call.action != "StartSession":  # which names the resource when it checks
+            self.authorize(f"{call.service}:{call.action}", key, None)
+        own = self._own.get(call.service)
         if own is not None:
             try:
-                return own(action, values, key, region)
+                return own(call.action, call.values, key, call.region)
             except LookupError:
                 pass
-        self._wait_for(service)
-        if service == "iam" and action == "GetUser" and key.principal.role_name and "UserName" not in values:
-            raise ServiceError("ValidationError", "Must specify userName when calling with non-User credentials")
-        if service == "iam" and action in OF_THE_CALLER and "UserName" not in values and key.principal.user_name:
-            request = replace(request, body=request.body + f"&UserName={key.principal.user_name}".encode())
+        self._state.wait_for(call.service)
+        if call.service == "iam" and call.action in CALLER_ACTIONS and "UserName" not in call.values:
+            request = _with_caller(call.action, request, key)
         reply = self._moto.call(request, key)
-        if service == "iam" and action in SAML_PROVIDER_CALLS and "AddPrivateKey" in values and reply.status < 400:
-            arn = values.get("SAMLProviderArn") or f"arn:aws:iam::{ACCOUNT}:saml-provider/{values.get('Name')}"
-            self._moto.saml_private_keys[arn] = values["AddPrivateKey"]
+        if call.service == "iam" and call.action in SAML_PROVIDER_CALLS and reply.status < 400:
+            self._keep_private_key(call.values)
         return reply
+
+    def _keep_private_key(self, values: Input) -> None:
+        """Keep the private key of a SAML provider, which moto drops."""
+        if private_key := read_text(values, "AddPrivateKey"):
+            name = read_text(values, "Name")
+            arn = read_text(values, "SAMLProviderArn") or f"arn:aws:iam::{ACCOUNT}:saml-provider/{name}"
+            self._moto.saml_private_keys[arn] = private_key
 
     def authorize(
         self, action: str, key: Key, resource: str | None, conditions: Mapping[str, str] | None = None
     ) -> None:
-        """Refuse what neither the caller's policies nor its session policies allow.
+        """Refuse what the caller's policies or session policies do not allow.
 
         Args:
+            action: ``service:Operation``.
+            resource: an ARN; None if any resource will do.
             conditions: condition keys of the service and their values.
 
         Raises:
-            ServiceError: as AWS words it.
+            ServiceError: the call is not allowed.
         """
         service = action.partition(":")[0]
-        if key.temporary and key.principal.user_name and service == "iam" and not key.mfa:
+        if key.temporary and key.principal.user_name and service == "iam" and not key.grant.mfa:
             raise ServiceError("InvalidClientTokenId", "The security token included in the request is invalid", 403)
-        context = {"aws:MultiFactorAuthPresent": "true" if key.mfa else "false"} if key.temporary else {}
+        context = {"aws:MultiFactorAuthPresent": "true" if key.grant.mfa else "false"} if key.temporary else {}
         context |= {"aws:PrincipalArn": key.principal.arn, **(conditions or {})}
         allowed = policy.evaluate(self._moto.identity_policies(key.principal), action, resource, context)
-        if allowed and (key.session_policies or key.federated):
-            allowed = policy.evaluate(key.session_policies, action, resource, context)
+        if allowed and (key.grant.session_policies or key.federated):
+            allowed = policy.evaluate(key.grant.session_policies, action, resource, context)
         if not allowed:
-            why = "with an explicit deny in an" if allowed is False else "because no"
-            tail = f"{why} identity-based policy" + ("" if allowed is False else f" allows the {action} action")
-            where = f" on resource: {resource}" if resource else ""
-            text = f"User: {key.principal.arn} is not authorized to perform: {action}{where} {tail}"
-            code = {"ec2": "UnauthorizedOperation", "iam": "AccessDenied"}.get(service, "AccessDeniedException")
-            raise ServiceError(code, text, 400 if code == "AccessDeniedException" else 403)
-
-    def _note(
-        self,
-        service: str,
-        action: str,
-        region: str,
-        key: Key | None,
-        error: str,
-        values: dict[str, Any],
-        request: Request,
-    ) -> None:
-        hidden = (*SECRET_PARAMETERS, "Action", "Version")
-        shown = {name: value for name, value in values.items() if name not in hidden and not name.startswith("X-Amz-")}
-        arn = "" if key is None else key.principal.arn
-        key_id = "" if key is None else key.access_key_id
-        agent = request.headers.get("user-agent", "")
-        call = Call(service, action, key_id, arn, region, error, time.time(), agent, shown)
-        with self._lock:
-            self._calls.append(call)
-            del self._calls[:-100_000]
+            raise _denied(action, key, resource, explicitly=allowed is False)
 
 
-WORDS: dict[str, dict[str, tuple[str, str, int]]] = {
-    "sts": {
-        "unknown": ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
-        "expired": ("ExpiredToken", "The security token included in the request is expired", 403),
-    },
-    "iam": {
-        "unknown": ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
-        "expired": ("ExpiredToken", "The security token included in the request is expired", 403),
-    },
-    "ec2": {
-        "unknown": ("AuthFailure", "AWS was not able to validate the provided access credentials", 401),
-        "expired": ("RequestExpired", "Request has expired.", 400),
-    },
-    "json": {
-        "unknown": ("UnrecognizedClientException", "The security token included in the request is invalid.", 400),
-        "expired": ("ExpiredTokenException", "The security token included in the request is expired", 400),
-    },
-}
+def _with_caller(action: str, request: Request, key: Key) -> Request:
+    """Return an IAM request that names its caller; moto does not know who signed it."""
+    if action == "GetUser" and key.principal.role_name:
+        raise ServiceError("ValidationError", "Must specify userName when calling with non-User credentials")
+    if not key.principal.user_name:
+        return request
+    return replace(request, body=request.body + f"&UserName={key.principal.user_name}".encode())
 
 
-def read_action(request: Request) -> tuple[str, dict[str, Any]]:
-    """Find what is asked for: the action, and its input as a flat form or a JSON object."""
+def _denied(action: str, key: Key, resource: str | None, *, explicitly: bool) -> ServiceError:
+    service = action.partition(":")[0]
+    if explicitly:
+        reason = "with an explicit deny in an identity-based policy"
+    else:
+        reason = f"because no identity-based policy allows the {action} action"
+    target = f" on resource: {resource}" if resource else ""
+    text = f"User: {key.principal.arn} is not authorized to perform: {action}{target} {reason}"
+    code = {"ec2": "UnauthorizedOperation", "iam": "AccessDenied"}.get(service, "AccessDeniedException")
+    return ServiceError(code, text, 400 if code == "AccessDeniedException" else 403)
+
+
+def read_action(request: Request) -> tuple[str, JsonObject]:
+    """Return the action of a request and its input, a form or a JSON object.
+
+    Raises:
+        ServiceError: the body is not JSON although the request names a JSON action.
+    """
     target = request.headers.get("x-amz-target", "")
     if target:
         try:
             values = json.loads(request.body or b"{}")
         except (ValueError, RecursionError):
-            raise ServiceError("SerializationException", "the body is no JSON") from None
+            raise ServiceError("SerializationException", "the body is not JSON") from None
         return target.rpartition(".")[2], values if isinstance(values, dict) else {}
     text = request.body.decode("utf-8", "replace") if request.body else request.query
-    values = dict(parse_qsl(text, keep_blank_values=True))
-    return str(values.get("Action", "")), values
+    form = dict(parse_qsl(text, keep_blank_values=True))
+    return form.get("Action", ""), {**form}
 
 
 def caller_identity(key: Key) -> Reply:
@@ -274,5 +228,5 @@ def caller_identity(key: Key) -> Reply:
 
 
 def unsigned_service(action: str) -> str:
-    """Where an unsigned request goes."""
+    """Return the service that answers an unsigned request, "" for none."""
     return "sts" if action in UNSIGNED else ""

@@ -9,10 +9,14 @@ import base64
 import json
 import time
 import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from aws_runas.sandbox.services.errors import ServiceError
+from aws_runas.sandbox.services.json_input import JsonObject
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet, KeySetSerialization
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
 FETCH_TIMEOUT = 5.0  # seconds, AWS's own limit for a provider's answer
@@ -25,7 +29,7 @@ def invalid(message: str) -> ServiceError:
     return ServiceError("InvalidIdentityToken", message)
 
 
-def claims_without_check(token: str) -> dict[str, Any]:
+def claims_without_check(token: str) -> JsonObject:
     """Read the claims of a token, to find out whose it is.
 
     Raises:
@@ -45,9 +49,9 @@ class KeySets:
     """The signing keys of issuers, fetched by discovery."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, Any]] = {}
+        self._kept: dict[str, tuple[float, KeySet | None]] = {}
 
-    def find(self, issuer: str) -> Any:
+    def find(self, issuer: str) -> KeySet:
         """Return the key set that an issuer publishes.
 
         Raises:
@@ -59,30 +63,33 @@ class KeySets:
             self._kept[issuer] = (time.monotonic(), keys)
         return keys
 
-    def _fetch(self, issuer: str) -> Any:
+    def _fetch(self, issuer: str) -> KeySet:
         from joserfc.errors import JoseError
         from joserfc.jwk import KeySet
 
         try:
             configuration = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-            return KeySet.import_key_set(_get(str(configuration["jwks_uri"])))
+            return KeySet.import_key_set(cast("KeySetSerialization", _get(str(configuration["jwks_uri"]))))
         except (OSError, ValueError, KeyError, TypeError, JoseError):
             raise ServiceError(
                 "IDPCommunicationError", "Couldn't retrieve verification key from your identity provider"
             ) from None
 
 
-def _get(url: str) -> Any:
-    """Fetch JSON: over TLS, or in clear from this machine."""
+def _get(url: str) -> JsonObject:
+    """Fetch a JSON object: over TLS, or in clear from this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ValueError("not https")
     opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if parts.scheme == "http" else []))
     with opener.open(url, timeout=FETCH_TIMEOUT) as answer:
-        return json.load(answer)
+        document = json.load(answer)
+    if not isinstance(document, dict):
+        raise TypeError("not an object")
+    return document
 
 
-def verify(token: str, keys: Any, audiences: list[str], now: float) -> dict[str, Any]:
+def verify(token: str, keys: KeySet, audiences: list[str], now: float) -> JsonObject:
     """Check a token and return its claims.
 
     Args:
@@ -97,7 +104,7 @@ def verify(token: str, keys: Any, audiences: list[str], now: float) -> dict[str,
     from joserfc.errors import JoseError
 
     try:
-        claims: dict[str, Any] = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
+        claims: JsonObject = jwt.decode(token, keys, algorithms=ALGORITHMS).claims
     except (JoseError, ValueError, KeyError):
         raise invalid("Couldn't verify the signature of the token with the keys of your identity provider") from None
     named = claims.get("aud")

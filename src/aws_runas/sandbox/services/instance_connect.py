@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
 
 from aws_runas import files
 from aws_runas.sandbox.instances import Instances
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import Input, read_text, require_text
 from aws_runas.sandbox.services.principals import Key
 
 KEY_LIFETIME = 60  # seconds that a pushed key is good for
@@ -23,12 +23,13 @@ class InstanceConnect:
     def __init__(self, instances: Instances) -> None:
         self._instances = instances
 
-    def call(self, action: str, values: dict[str, Any], _key: Key, _region: str) -> Reply:
+    def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
         """Answer one call."""
         if action != "SendSSHPublicKey":
             raise LookupError(action)
-        instance_id, user = str(values.get("InstanceId")), str(values.get("InstanceOSUser"))
-        public_key = str(values.get("SSHPublicKey", "")).strip()
+        instance_id = require_text(values, "InstanceId", 10, 32)
+        user = require_text(values, "InstanceOSUser", 1, 32)
+        public_key = read_text(values, "SSHPublicKey").strip()
         if not self._instances.is_connected(instance_id):
             raise ServiceError("EC2InstanceNotFoundException", "The specified instance was not found", 404)
         if not user.isascii() or not user.replace("-", "").replace("_", "").replace(".", "").isalnum():

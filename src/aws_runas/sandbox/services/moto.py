@@ -10,15 +10,24 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT, Key, Principal, account_of
 from aws_runas.sandbox.services.requests import Request
 
+if TYPE_CHECKING:
+    from moto.ec2.models import EC2Backend
+    from moto.iam.models import Group, Role, User
+    from moto.kms.models import KmsBackend
+
 # moto would ask the network for nothing, but its defaults should not depend on the caller's variables either.
 for _name in [name for name in os.environ if name.startswith("MOTO_")]:
     del os.environ[_name]
+
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Callable[[bytes], None]]
+Application = Callable[[dict[str, object], StartResponse], Iterable[bytes]]  # WSGI
 
 
 class Moto:
@@ -28,20 +37,20 @@ class Moto:
         from moto.iam.models import iam_backends
 
         self.region = region
-        self.iam: Any = iam_backends[ACCOUNT]["aws"]
-        self.other_iam: Any = iam_backends[OTHER_ACCOUNT]["aws"]
+        self.iam = iam_backends[ACCOUNT]["aws"]
+        self.other_iam = iam_backends[OTHER_ACCOUNT]["aws"]
         self.saml_private_keys: dict[str, str] = {}  # PEM by the provider's ARN; moto drops them
-        self._application: Any = None
+        self._application: Application | None = None
         self._lock = threading.Lock()
 
-    def ec2(self) -> Any:
-        """The EC2 backend of our region."""
+    def ec2(self) -> EC2Backend:
+        """Return the EC2 backend of our region."""
         from moto.ec2.models import ec2_backends
 
         return ec2_backends[ACCOUNT][self.region]
 
-    def kms(self) -> Any:
-        """The KMS backend of our region."""
+    def kms(self) -> KmsBackend:
+        """Return the KMS backend of our region."""
         from moto.kms.models import kms_backends
 
         return kms_backends[ACCOUNT][self.region]
@@ -79,31 +88,30 @@ class Moto:
             return None
         return str(device.base32_string_seed)
 
-    def role(self, arn: str) -> Any:
-        """moto's role of that ARN, or None."""
+    def role(self, arn: str) -> Role | None:
+        """Return moto's role of an ARN, None if there is none."""
         return next((role for role in self._roles() if role.arn == arn), None)
 
-    def _roles(self) -> list[Any]:
+    def _roles(self) -> list[Role]:
         return [*self.iam.roles.values(), *self.other_iam.roles.values()]
 
-    def identity_policies(self, principal: Principal) -> list[Any]:
-        """Texts of every policy of a user (own, attached, of groups) or a role."""
+    def identity_policies(self, principal: Principal) -> list[str]:
+        """Return the text of every policy of a user (own, attached, of groups) or a role."""
+        holders: list[Role | User | Group] = []
         if principal.role_name is not None:
             account = account_of(principal.arn)
             known = [role for role in self._roles() if account_of(role.arn) == account]
-            holder = next((role for role in known if role.name == principal.role_name), None)
-            holders = [] if holder is None else [holder]
-        else:
-            user = self.iam.users.get(principal.user_name)
-            holders = [] if user is None else [user, *self._groups(user)]
-        texts: list[Any] = []
+            holders += [role for role in known if role.name == principal.role_name][:1]
+        elif user := self.iam.users.get(principal.user_name or ""):
+            holders += [user, *self._groups(user)]
+        texts: list[str] = []
         for holder in holders:
             texts += list(holder.policies.values())
             versions = [version for policy in list(holder.managed_policies.values()) for version in policy.versions]
             texts += [version.document for version in versions if version.is_default]
         return texts
 
-    def _groups(self, user: Any) -> list[Any]:
+    def _groups(self, user: User) -> list[Group]:
         return [group for group in list(self.iam.groups.values()) if user in group.users]
 
     def call(self, request: Request, key: Key) -> Reply:
@@ -114,12 +122,12 @@ class Moto:
         """
         application = self._load()
         environ = self._environ(request, self._shown_key(key))
-        answer: dict[str, Any] = {}
+        answer: list[tuple[int, dict[str, str]]] = []
 
         def start_response(
             status: str, headers: list[tuple[str, str]], _exc_info: object = None
         ) -> Callable[[bytes], None]:
-            answer.update(status=int(status.split()[0]), headers=dict(headers))
+            answer.append((int(status.split()[0]), dict(headers)))
             return lambda _: None
 
         parts: Iterable[bytes] = application(environ, start_response)
@@ -128,29 +136,32 @@ class Moto:
         if close is not None:
             close()
         dropped = ("content-length", "connection", "date", "server", "transfer-encoding")
-        headers = {name: value for name, value in answer["headers"].items() if name.lower() not in dropped}
-        return Reply(
-            answer["status"], body, {k: v for k, v in headers.items() if not k.lower().startswith("access-control")}
-        )
+        number, headers = answer[-1]
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name.lower() not in dropped and not name.lower().startswith("access-control")
+        }
+        return Reply(number, body, kept)
 
-    def _load(self) -> Any:
+    def _load(self) -> Application:
         with self._lock:
             if self._application is None:
                 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-                self._application = DomainDispatcherApplication(create_backend_app)
+                self._application = cast(Application, DomainDispatcherApplication(create_backend_app))
             return self._application
 
     def _shown_key(self, key: Key) -> str:
-        user = self.iam.users.get(key.principal.user_name) if key.temporary else None
+        user = self.iam.users.get(key.principal.user_name or "") if key.temporary else None
         return user.access_keys[0].access_key_id if user is not None and user.access_keys else key.access_key_id
 
-    def _environ(self, request: Request, access_key_id: str) -> dict[str, Any]:
+    def _environ(self, request: Request, access_key_id: str) -> dict[str, object]:
         headers = dict(request.headers)
         scheme, _, rest = headers.get("authorization", "").partition("Credential=")
         if rest:
             headers["authorization"] = f"{scheme}Credential={access_key_id}/{rest.partition('/')[2]}"
-        environ: dict[str, Any] = {
+        environ: dict[str, object] = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": request.path,

@@ -9,22 +9,36 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from aws_runas.sandbox.services.principals import ACCOUNT
 
-Statement = Mapping[str, Any]
+Statement = Mapping[str, object]
 
 
-def statements(document: str | Mapping[str, Any]) -> list[Statement]:
-    """Return the statements of a policy text; a single one need not be in a list."""
-    policy = json.loads(document) if isinstance(document, str) else document
+def statements(document: str | Mapping[str, object]) -> list[Statement]:
+    """Return the statements of a policy; a single one need not be in a list.
+
+    Args:
+        document: JSON text, or what it stands for.
+
+    Raises:
+        ValueError: the text is not JSON.
+        TypeError: it is not an object, or a statement is not one.
+    """
+    policy: object = json.loads(document) if isinstance(document, str) else document
+    if not isinstance(policy, Mapping):
+        raise TypeError("a policy is an object")
     found = policy.get("Statement", [])
-    return [found] if isinstance(found, dict) else list(found)
+    listed = found if isinstance(found, list) else [found]
+    if not all(isinstance(statement, Mapping) for statement in listed):
+        raise TypeError("a statement is an object")
+    return listed
 
 
-def _list(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(item) for item in value or []]
+def _list(value: object) -> list[str]:
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return [] if value is None else [str(value)]
 
 
 def matches(pattern: str, value: str) -> bool:
@@ -48,6 +62,8 @@ def _principal(statement: Statement, principals: Iterable[str]) -> bool:
         return True
     if wanted == "*":
         return True
+    if not isinstance(wanted, Mapping):
+        return False
     values = [item for kind in ("AWS", "Federated", "Service") for item in _list(wanted.get(kind))]
     return any(value == "*" or value in principals for value in values)
 
@@ -76,15 +92,16 @@ def _condition(operator: str, wanted: list[str], actual: str | None) -> bool:
 
 def _conditions(statement: Statement, context: Mapping[str, str]) -> bool:
     lowered = {name.lower(): value for name, value in context.items()}
+    conditions = statement.get("Condition")
     return all(
-        _condition(operator, _list(wanted) if not isinstance(wanted, bool) else [str(wanted)], lowered.get(key.lower()))
-        for operator, keys in statement.get("Condition", {}).items()
+        _condition(operator, _list(wanted), lowered.get(key.lower()))
+        for operator, keys in (conditions.items() if isinstance(conditions, Mapping) else ())
         for key, wanted in keys.items()
     )
 
 
 def evaluate(
-    documents: Iterable[str | Mapping[str, Any]],
+    documents: Iterable[str | Mapping[str, object]],
     action: str,
     resource: str | None,
     context: Mapping[str, str],

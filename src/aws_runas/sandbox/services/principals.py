@@ -1,4 +1,4 @@
-"""Who a request's key belongs to, and every temporary key that the sandbox has given out."""
+"""Principals, their access keys, and every temporary key that the sandbox has given out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALPHABET = string.ascii_uppercase + "234567"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user, or a role that somebody has assumed.
+    """A user, or a role that was assumed.
 
     Args:
         arn: what GetCallerIdentity reports.
@@ -38,15 +38,31 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """How a temporary key came to be, and what narrows it.
+
+    Args:
+        mfa: made with an MFA code.
+        session_policies: texts of policies given at AssumeRole; they narrow what the role allows.
+        source_identity: set at AssumeRole, or inherited; None for none.
+        chained: made by AssumeRole with temporary keys.
+    """
+
+    mfa: bool = False
+    session_policies: tuple[str, ...] = ()
+    source_identity: str | None = None
+    chained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One access key with its secret.
 
     Args:
         session_token: None for a user's own keys.
-        expiration: seconds since the epoch on the sandbox's clock; None for a user's own keys.
-        mfa: made with an MFA code.
-        chained: made by AssumeRole with temporary keys.
-        session_policies: texts of policies given at AssumeRole; they narrow what the role allows.
+        expiration: seconds since the epoch by the service's clock; None for a user's own keys.
+        issued: likewise; 0 for a user's own keys.
+        grant: of a temporary key.
     """
 
     access_key_id: str
@@ -55,19 +71,16 @@ class Key:
     session_token: str | None = field(default=None, repr=False)
     expiration: float | None = None
     issued: float = 0.0
-    mfa: bool = False
-    session_policies: tuple[str, ...] = ()
-    source_identity: str | None = None
-    chained: bool = False
+    grant: Grant = Grant()
 
     @property
     def temporary(self) -> bool:
-        """Came from STS."""
+        """True if STS made the key."""
         return self.session_token is not None
 
     @property
     def federated(self) -> bool:
-        """Came from GetFederationToken."""
+        """True if GetFederationToken made the key."""
         return ":federated-user/" in self.principal.arn
 
 
@@ -83,8 +96,14 @@ class TemporaryKeys:
         self._keys: dict[str, Key] = {}
         self._lock = threading.Lock()
 
-    def issue(self, principal: Principal, expiration: float, issued: float, *, mfa: bool, **more: object) -> Key:
-        """Make and remember a temporary key."""
+    def issue(self, principal: Principal, expiration: float, issued: float, grant: Grant | None = None) -> Key:
+        """Make and keep a temporary key.
+
+        Args:
+            expiration: seconds since the epoch, by the service's clock.
+            issued: likewise.
+            grant: how the key came to be, and what narrows it.
+        """
         key = Key(
             new_identifier("ASIA"),
             secrets.token_urlsafe(30),
@@ -93,13 +112,12 @@ class TemporaryKeys:
             session_token="sandbox/" + base64.b64encode(secrets.token_bytes(500)).decode(),
             expiration=expiration,
             issued=issued,
-            mfa=mfa,
-            **more,  # type: ignore[arg-type]
+            grant=grant or Grant(),
         )
         with self._lock:
             self._keys[key.access_key_id] = key
         return key
 
     def find(self, access_key_id: str) -> Key | None:
-        """Return the key of that id, expired or not; None when it was never given out."""
+        """Return the key of that id, expired or not; None if it was never given out."""
         return self._keys.get(access_key_id)

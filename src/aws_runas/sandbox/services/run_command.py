@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -17,9 +18,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import (
+    Input,
+    JsonObject,
+    invalid,
+    page,
+    read_flag,
+    read_integer,
+    read_object,
+    read_text,
+    read_texts,
+)
 from aws_runas.sandbox.services.principals import Key, account_of
 
 MAX_IDS: Final = 50  # instance ids in one SendCommand
@@ -32,6 +44,7 @@ SERVICE_SUFFIX: Final = "---Output truncated---"  # of the service, in lists
 SEPARATOR: Final = "\n----------ERROR-------\n"
 SHELL_DOCUMENT, POWERSHELL_DOCUMENT = "AWS-RunShellScript", "AWS-RunPowerShellScript"
 DELIVERY_LIMITS: Final = (30, 2_592_000)  # seconds
+UNFINISHED: Final = ("Pending", "InProgress")
 WORKERS: Final = 32  # scripts that run at a time on this machine
 
 # The limits above in one place for the tests: name -> value.
@@ -75,7 +88,7 @@ class _Invocation:
 
     def finish(self, status: str, details: str) -> None:
         """Set the final status, once."""
-        if self.status in ("Pending", "InProgress"):
+        if self.status in UNFINISHED:
             self.status, self.details = status, details
 
 
@@ -93,7 +106,7 @@ class _Command:
     max_errors: int
     sent_at: float
     invocations: dict[str, _Invocation]
-    request: dict[str, Any] = field(default_factory=dict)
+    request: Input = field(default_factory=dict)
     cancelled: bool = False
     errors: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -117,7 +130,7 @@ class RunCommand:
         speed: float = 1.0,
         eventual: float = 0.0,
         rate: float | None = None,
-        store: Callable[[dict[str, Any], str, str, str, str], None] = lambda *_: None,
+        store: Callable[[Input, str, str, str, str], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._find = find
@@ -128,7 +141,7 @@ class RunCommand:
         self._lock = threading.Lock()
         self._commands: dict[str, _Command] = {}
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="run-command")
-        self._actions: dict[str, Callable[[dict[str, Any], Key, str], Any]] = {
+        self._actions: dict[str, Callable[[Input, Key, str], object]] = {
             "SendCommand": self._send,
             "ListCommandInvocations": self._list_invocations,
             "GetCommandInvocation": self._get_invocation,
@@ -136,7 +149,7 @@ class RunCommand:
             "ListCommands": self._list_commands,
         }
 
-    def call(self, action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+    def call(self, action: str, values: Input, key: Key, region: str) -> Reply:
         """Answer one call; LookupError for what is not ours."""
         handler = self._actions.get(action)
         if handler is None:
@@ -152,31 +165,30 @@ class RunCommand:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     # --- sending
-    def _send(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
-        ids = list(dict.fromkeys(values.get("InstanceIds") or []))
+    def _send(self, values: Input, key: Key, region: str) -> JsonObject:
+        ids = list(dict.fromkeys(read_texts(values, "InstanceIds")))
         if not 1 <= len(ids) <= MAX_IDS:
             raise ServiceError("ValidationException", f"InstanceIds: 1 to {MAX_IDS} ids, not {len(ids)}")
-        document = values.get("DocumentName")
+        document = read_text(values, "DocumentName")
         if document not in (SHELL_DOCUMENT, POWERSHELL_DOCUMENT):
             raise ServiceError("InvalidDocument", f"Document with name {document} does not exist.")
         found = [self._find(account_of(key.principal.arn), region, instance_id) for instance_id in ids]
         if None in found:
             raise ServiceError("InvalidInstanceId", "Instances not in a valid state for account")
-        parameters = values.get("Parameters") or {}
-        delivery = int(values.get("TimeoutSeconds") or 3600)
-        if not DELIVERY_LIMITS[0] <= delivery <= DELIVERY_LIMITS[1]:
-            raise ServiceError("ValidationException", f"TimeoutSeconds {delivery} is out of range")
+        parameters = read_object(values, "Parameters")
+        least, most = DELIVERY_LIMITS
+        delivery = read_integer(values, "TimeoutSeconds", 3600, least=least, most=most)
         command = _Command(
             str(uuid.uuid4()),
             region,
             key.principal.arn,
-            str(document),
-            str(values.get("Comment") or "")[:100],
-            "\n".join(str(line) for line in parameters.get("commands") or []),
+            document,
+            read_text(values, "Comment")[:100],
+            "\n".join(read_texts(parameters, "commands")),
             delivery,
-            float((parameters.get("executionTimeout") or ["3600"])[0]),
-            _share(str(values.get("MaxConcurrency") or "50"), len(ids)),
-            _share(str(values.get("MaxErrors") or "0"), len(ids), least=0),
+            _execution_timeout(parameters),
+            _share(values, "MaxConcurrency", "50", len(ids)),
+            _share(values, "MaxErrors", "0", len(ids), least=0),
             time.monotonic(),
             {instance.instance_id: _Invocation(instance) for instance in found if instance is not None},
             values,
@@ -272,37 +284,28 @@ class RunCommand:
                 raise ServiceError("ThrottlingException", "Rate exceeded")
             self._recent.append(now)
 
-    def _visible(self, values: dict[str, Any], key: Key, region: str) -> _Command | None:
-        command = self._commands.get(str(values.get("CommandId") or ""))
+    def _visible(self, values: Input, key: Key, region: str) -> _Command | None:
+        command = self._commands.get(read_text(values, "CommandId"))
         own = command is not None and account_of(command.owner) == account_of(key.principal.arn)
         if command is None or not own or command.region != region:
             raise ServiceError("InvalidCommandId", "The command id does not exist.")
         return command if time.monotonic() >= command.sent_at + self._eventual else None
 
-    def _list_invocations(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
+    def _list_invocations(self, values: Input, key: Key, region: str) -> JsonObject:
         self._check_rate()
         command = self._visible(values, key, region)
-        rows = list(command.invocations.values()) if command else []
-        start = int(values.get("NextToken") or 0)
-        size = min(int(values.get("MaxResults") or PAGE), PAGE)
-        reply: dict[str, Any] = {
-            "CommandInvocations": [
-                _row(command, invocation, details=bool(values.get("Details")))
-                for invocation in rows[start : start + size]
-                if command is not None
-            ]
-        }
-        if start + size < len(rows):
-            reply["NextToken"] = str(start + size)
-        return reply
+        details = read_flag(values, "Details")
+        invocations = list(command.invocations.values()) if command else []
+        rows = [_row(command, invocation, details=details) for invocation in invocations if command is not None]
+        return page("CommandInvocations", rows, values, PAGE)
 
-    def _get_invocation(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
+    def _get_invocation(self, values: Input, key: Key, region: str) -> JsonObject:
         self._check_rate()
         command = self._visible(values, key, region)
-        invocation = command.invocations.get(str(values.get("InstanceId"))) if command else None
+        invocation = command.invocations.get(read_text(values, "InstanceId")) if command else None
         if command is None or invocation is None:
             raise ServiceError("InvocationDoesNotExist", "The command ID and managed node ID did not match.")
-        final = invocation.status not in ("Pending", "InProgress")
+        final = invocation.status not in UNFINISHED
         return {
             "CommandId": command.command_id,
             "InstanceId": invocation.instance.instance_id,
@@ -313,7 +316,7 @@ class RunCommand:
             "ResponseCode": invocation.exit_status if final else -1,
         }
 
-    def _cancel(self, values: dict[str, Any], key: Key, region: str) -> dict[str, Any]:
+    def _cancel(self, values: Input, key: Key, region: str) -> JsonObject:
         command = self._visible(values, key, region)
         if command is not None:
             command.cancelled = True
@@ -324,16 +327,28 @@ class RunCommand:
                     _kill(invocation.process)
         return {}
 
-    def _list_commands(self, values: dict[str, Any], _key: Key, region: str) -> dict[str, Any]:
+    def _list_commands(self, values: Input, _key: Key, region: str) -> JsonObject:
         self._check_rate()
-        wanted = values.get("CommandId")
+        wanted = read_text(values, "CommandId")
         commands = [command for command in self._commands.values() if command.region == region]
-        return {"Commands": [_described(one) for one in commands if wanted in (None, one.command_id)][:PAGE]}
+        rows = [_described(command) for command in commands if wanted in ("", command.command_id)]
+        return {"Commands": rows[:PAGE]}
 
 
-def _share(text: str, total: int, *, least: int = 1) -> int:
-    """Read ``10`` or ``10%`` of so many."""
-    number = int(text.rstrip("%") or 0)
+def _execution_timeout(parameters: Input) -> float:
+    """Return the execution time-out in seconds; documents declare it as a string."""
+    text = next(iter(read_texts(parameters, "executionTimeout")), "3600")
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise ServiceError("InvalidParameters", f"Parameter executionTimeout has value {text}.")
+    return float(text)
+
+
+def _share(values: Input, name: str, default: str, total: int, *, least: int = 1) -> int:
+    """Read ``10`` or ``10%`` of `total` instances."""
+    text = read_text(values, name) or default
+    if not re.fullmatch(r"[0-9]{1,7}|(100|[0-9]{1,2})%", text):
+        raise invalid(name, text, "Member must satisfy regular expression pattern")
+    number = int(text.rstrip("%"))
     return max(total * number // 100 if text.endswith("%") else number, least)
 
 
@@ -342,8 +357,8 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - len(AGENT_SUFFIX)] + AGENT_SUFFIX
 
 
-def _row(command: _Command, invocation: _Invocation, *, details: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(command: _Command, invocation: _Invocation, *, details: bool) -> JsonObject:
+    row: JsonObject = {
         "CommandId": command.command_id,
         "InstanceId": invocation.instance.instance_id,
         "Status": invocation.status,
@@ -354,8 +369,8 @@ def _row(command: _Command, invocation: _Invocation, *, details: bool) -> dict[s
         output = invocation.stdout + (SEPARATOR + invocation.stderr if invocation.stderr else "")
         if len(output) > DETAIL_LIMIT:
             output = output[: DETAIL_LIMIT - len(SERVICE_SUFFIX)] + SERVICE_SUFFIX
-        final = invocation.status not in ("Pending", "InProgress")
-        plugin: dict[str, Any] = {
+        final = invocation.status not in UNFINISHED
+        plugin: JsonObject = {
             "Name": "aws:runShellScript",
             "Status": invocation.status,
             "StatusDetails": invocation.details,
@@ -365,8 +380,8 @@ def _row(command: _Command, invocation: _Invocation, *, details: bool) -> dict[s
     return row
 
 
-def _described(command: _Command) -> dict[str, Any]:
-    running = any(one.status in ("Pending", "InProgress") for one in command.invocations.values())
+def _described(command: _Command) -> JsonObject:
+    running = any(invocation.status in UNFINISHED for invocation in command.invocations.values())
     return {
         "CommandId": command.command_id,
         "DocumentName": command.document,

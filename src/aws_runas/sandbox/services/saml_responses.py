@@ -10,10 +10,10 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 from aws_runas.sandbox.services.errors import ServiceError
-from aws_runas.sandbox.services.xml_encryption import DecryptionError, decrypt
+from aws_runas.sandbox.services.xml_encryption import DecryptionError, Element, decrypt
 
 PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
@@ -99,10 +99,10 @@ def read_metadata(document: str) -> Metadata:
     certificates = tuple(
         "".join((certificate.text or "").split())
         for key in descriptor.iter(f"{METADATA}KeyDescriptor")
-        if key.get("use", "signing") == "signing"
+        if key.attrib.get("use", "signing") == "signing"
         for certificate in key.iter(f"{SIGNATURE}X509Certificate")
     )
-    return Metadata(entity.get("entityID", ""), certificates)
+    return Metadata(entity.attrib.get("entityID", ""), certificates)
 
 
 def verify(encoded: str, metadata: Metadata, now: float, private_key: str | None = None) -> Assertion:
@@ -142,19 +142,19 @@ def _check_times(assertion: Assertion, now: float) -> None:
         raise invalid("Response is not yet valid")
 
 
-def _parse(content: bytes, message: str) -> Any:
+def _parse(content: bytes, message: str) -> Element:
     from lxml import etree
 
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise invalid(message)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
     try:
-        return etree.fromstring(content, parser)
+        return cast(Element, etree.fromstring(content, parser))
     except (etree.XMLSyntaxError, ValueError):
         raise invalid(message) from None
 
 
-def _signed_assertion(response: Any, metadata: Metadata, private_key: str | None) -> Any:
+def _signed_assertion(response: Element, metadata: Metadata, private_key: str | None) -> Element:
     """Return the assertion as it was signed: of the signed response, or signed itself; decrypted if it is encrypted."""
     issuers = {(issuer.text or "").strip() for issuer in response.iter(f"{ASSERTION}Issuer")}
     if metadata.entity_id not in issuers:
@@ -169,7 +169,7 @@ def _signed_assertion(response: Any, metadata: Metadata, private_key: str | None
     return inside[0]
 
 
-def _assertions(response: Any, private_key: str | None) -> list[Any]:
+def _assertions(response: Element, private_key: str | None) -> list[Element]:
     """Return the assertions of a response, the encrypted ones decrypted."""
     encrypted = response.findall(f"{ASSERTION}EncryptedAssertion")
     if encrypted and private_key is None:
@@ -181,7 +181,7 @@ def _assertions(response: Any, private_key: str | None) -> list[Any]:
     return [*response.findall(f"{ASSERTION}Assertion"), *decrypted]
 
 
-def _verified(element: Any, metadata: Metadata, message: str) -> Any:
+def _verified(element: Element, metadata: Metadata, message: str) -> Element:
     from cryptography import x509
     from lxml import etree
     from signxml.exceptions import SignXMLException
@@ -195,37 +195,40 @@ def _verified(element: Any, metadata: Metadata, message: str) -> Any:
             result = XMLVerifier().verify(document, x509_cert=trusted, expect_config=configuration)
         except (SignXMLException, ValueError, KeyError, etree.LxmlError):
             continue
-        found: Any = result if not isinstance(result, list) else result[0]
-        if found.signed_xml is not None and found.signed_xml.tag == element.tag:
-            return found.signed_xml
+        first = result[0] if isinstance(result, list) else result
+        signed = cast("Element | None", first.signed_xml)
+        if signed is not None and signed.tag == element.tag:
+            return signed
     raise invalid(message)
 
 
-def _read(element: Any) -> Assertion:
+def _read(element: Element) -> Assertion:
     name_id = element.find(f"{ASSERTION}Subject/{ASSERTION}NameID")
     path = f"{ASSERTION}Subject/{ASSERTION}SubjectConfirmation/{ASSERTION}SubjectConfirmationData"
     confirmation = element.find(path)
     conditions = element.find(f"{ASSERTION}Conditions")
     limits = [
-        _time(found.get("NotOnOrAfter")) for found in (confirmation, conditions) if found is not None and found.attrib
+        _time(found.attrib.get("NotOnOrAfter"))
+        for found in (confirmation, conditions)
+        if found is not None and found.attrib
     ]
     attributes: dict[str, tuple[str, ...]] = {}
     for attribute in element.iter(f"{ASSERTION}Attribute"):
-        attributes[attribute.get("Name", "")] = tuple(_texts(attribute, "AttributeValue"))
+        attributes[attribute.attrib.get("Name", "")] = tuple(_texts(attribute, "AttributeValue"))
     return Assertion(
         issuer=next(_texts(element, "Issuer"), ""),
         subject="" if name_id is None else (name_id.text or "").strip(),
-        subject_type="" if name_id is None else name_id.get("Format", "").rpartition(":")[2],
+        subject_type="" if name_id is None else name_id.attrib.get("Format", "").rpartition(":")[2],
         audiences=tuple(_texts(element, "Audience")),
-        recipient="" if confirmation is None else confirmation.get("Recipient", ""),
-        issue_instant=_time(element.get("IssueInstant")) or 0.0,
-        not_before=None if conditions is None else _time(conditions.get("NotBefore")),
+        recipient="" if confirmation is None else confirmation.attrib.get("Recipient", ""),
+        issue_instant=_time(element.attrib.get("IssueInstant")) or 0.0,
+        not_before=None if conditions is None else _time(conditions.attrib.get("NotBefore")),
         not_on_or_after=min((limit for limit in limits if limit is not None), default=None),
         attributes=attributes,
     )
 
 
-def _texts(element: Any, name: str) -> Iterator[str]:
+def _texts(element: Element, name: str) -> Iterator[str]:
     for found in element.iter(f"{ASSERTION}{name}"):
         yield "".join(found.itertext()).strip()
 

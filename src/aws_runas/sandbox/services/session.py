@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services import service_messages
 from aws_runas.sandbox.services.link import Frames, Link, RateMeter
 from aws_runas.sandbox.services.tickets import Tickets
@@ -55,41 +54,40 @@ class Session:
     """A session. Everything here happens on the event loop.
 
     Args:
-        base_url: ``ws://127.0.0.1:port``.
-        lifetime: how many real seconds a time of the service's is.
+        tickets: with the session's id and faults.
+        owner: ARN of who started it.
+        lifetime: seconds of the service -> seconds of this machine.
         on_end: called once.
     """
 
     def __init__(
         self,
-        session_id: str,
+        tickets: Tickets,
         owner: str,
         plan: Plan,
-        faults: Faults,
-        base_url: str,
         lifetime: Callable[[float], float],
         on_end: Callable[[Session], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.session_id = session_id
+        self.tickets = tickets
+        self.session_id = tickets.session_id
         self.owner = owner
         self.plan = plan
-        self.faults = faults
+        self.faults = tickets.faults
         self.started = time.time()
         self.ended: float | None = None
         self.connections = 0
         self.undelivered = 0
         self._lifetime = lifetime
         self._on_end = on_end
-        self.tickets = Tickets(session_id, base_url, faults)
         self.client: WebSocket | None = None
         self.client_was_here = asyncio.Event()
         self.agent: AgentLink | None = None
         self._started_client = False
-        random = Random(f"{faults.seed} {plan.target}")  # noqa: S311 - faults, not secrets
-        self._to_agent = Link(faults, random, self._deliver_to_agent)
-        self._to_client = Link(faults, random, self._deliver_to_client)
-        self._rate = RateMeter(faults.frame_limit) if faults.frame_limit else None
+        random = Random(f"{self.faults.seed} {plan.target}")  # noqa: S311 - faults, not secrets
+        self._to_agent = Link(self.faults, random, self._deliver_to_agent)
+        self._to_client = Link(self.faults, random, self._deliver_to_client)
+        self._rate = RateMeter(self.faults.frame_limit) if self.faults.frame_limit else None
         self._last_input = self._loop.time()
         self._timers = [self._loop.call_later(IDLE_TIMEOUT, self.end, NEVER_USED)]
         self._bye: asyncio.TimerHandle | None = None
@@ -181,7 +179,7 @@ class Session:
         if len(frames) <= 2:  # states come alone, or right behind the opening
             for frame in frames:
                 if isinstance(frame, bytes) and message_type_of(frame) == AGENT_SESSION_STATE:
-                    frames = [each for each in frames if each is not frame]
+                    frames = [other for other in frames if other is not frame]
                     if TERMINATING in frame:
                         self._to_client.carry(frames)
                         self.end("")

@@ -15,10 +15,9 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,15 +26,16 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from aws_runas import files
-from aws_runas.sandbox.clock import Clock
+from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.json_input import JsonObject
 from aws_runas.sandbox.services.principals import ACCOUNT, Principal, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
-
-Note = Callable[[str, str, str, Request], None]
+from aws_runas.sandbox.state import SandboxState
 
 PATH = "/v1/token"
 CLIENT = "arn:aws:signin:::devtools/same-device"
+TOKEN_TYPE = "aws_sigv4"  # noqa: S105 - no secret
 LIFETIME = 900  # seconds of the keys
 PROOF_AGE = 300  # seconds that a proof may be old, or ahead
 
@@ -74,15 +74,13 @@ class SignIn:
 
     Args:
         keys: where temporary keys are stored.
-        failure: the value of ``error`` that every call gets; "" for none.
-        note: told of each call: service, action, error, request.
+        log: records every call.
     """
 
-    def __init__(self, keys: TemporaryKeys, clock: Clock, failure: Callable[[], str], note: Note) -> None:
+    def __init__(self, keys: TemporaryKeys, state: SandboxState, log: CallLog) -> None:
         self._keys = keys
-        self._clock = clock
-        self._failure = failure
-        self._note = note
+        self._state = state
+        self._log = log
         self._logins: dict[str, Login] = {}  # by refresh token
         self._proofs: set[str] = set()
         self._lock = threading.Lock()
@@ -98,11 +96,11 @@ class SignIn:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
         login = Login(principal, CLIENT, thumbprint(_jwk(key.public_key())), _new_token())
         self._logins[login.refresh_token] = login
-        answer = self._answer(login)
-        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock.now() + answer["expiresIn"]))
+        keys, lifetime = self._issue(login)
+        end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._state.clock.now() + lifetime))
         values = {
-            "accessToken": {**answer["accessToken"], "accountId": ACCOUNT, "expiresAt": end},
-            "tokenType": answer["tokenType"],
+            "accessToken": {**keys, "accountId": ACCOUNT, "expiresAt": end},
+            "tokenType": TOKEN_TYPE,
             "clientId": login.client_id,
             "refreshToken": login.refresh_token,
             "idToken": "sandbox.id.token",
@@ -115,27 +113,28 @@ class SignIn:
 
     def handle(self, request: Request) -> Reply:
         """Answer CreateOAuth2Token."""
+        call = Call("signin", "CreateOAuth2Token", request)
         try:
             reply = json_reply(self._token(request), content_type="application/json")
-            self._note("signin", "CreateOAuth2Token", "", request)
+            self._log.record(call)
             return reply
         except Refused as refusal:
-            self._note("signin", "CreateOAuth2Token", refusal.error, request)
+            self._log.record(call, refusal.error)
             body = {"error": refusal.error, "message": str(refusal)}
             reply = json_reply(body, refusal.status, content_type="application/json")
             reply.headers["x-amzn-ErrorType"] = refusal.kind
             reply.headers["x-amzn-RequestId"] = str(uuid.uuid4())
             return reply
 
-    def _token(self, request: Request) -> dict[str, Any]:
+    def _token(self, request: Request) -> JsonObject:
         if request.method != "POST":
             raise Refused("ValidationException", "INVALID_REQUEST", "the method is not POST", 405)
         try:
             values = _object(request.body)
         except ValueError:
-            raise Refused("ValidationException", "INVALID_REQUEST", "the body is no JSON object") from None
+            raise Refused("ValidationException", "INVALID_REQUEST", "the body is not a JSON object") from None
         proven = self._proven_key(request)
-        failure = self._failure()
+        failure = self._state.faults.signin_fails
         if failure == "server_error":
             raise Refused("InternalServerException", failure, "The sandbox was told to fail.", 500)
         if failure:
@@ -150,15 +149,16 @@ class SignIn:
                 raise Refused("AccessDeniedException", "TOKEN_EXPIRED", "The token belongs to another login.", 403)
             login = replace(login, refresh_token=_new_token())
             self._logins[login.refresh_token] = login
-        return self._answer(login) | {"refreshToken": login.refresh_token}
+        keys, lifetime = self._issue(login)
+        answer: JsonObject = {"accessToken": keys, "tokenType": TOKEN_TYPE, "expiresIn": lifetime}
+        return answer | {"refreshToken": login.refresh_token}
 
-    def _answer(self, login: Login) -> dict[str, Any]:
-        now = self._clock.now()
-        lifetime = self._clock.lifetime(LIFETIME)
-        key = self._keys.issue(login.principal, now + lifetime, now, mfa=False)
+    def _issue(self, login: Login) -> tuple[dict[str, str], int]:
+        """Return new keys of a login and their lifetime in seconds."""
+        now, lifetime = self._state.clock.now(), self._state.clock.lifetime(LIFETIME)
+        key = self._keys.issue(login.principal, now + lifetime, now)
         names = {"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key}
-        token = {**names, "sessionToken": key.session_token}
-        return {"accessToken": token, "tokenType": "aws_sigv4", "expiresIn": max(1, int(lifetime))}
+        return {**names, "sessionToken": key.session_token or ""}, max(1, int(lifetime))
 
     def _proven_key(self, request: Request) -> str:
         """Check the proof of a request, and return the thumbprint of its key."""
@@ -170,7 +170,7 @@ class SignIn:
         if claims.get("htm") != request.method or claims.get("htu") != address:
             raise Refused("ValidationException", "INVALID_REQUEST", "The DPoP proof is of another request.")
         issued = claims.get("iat")
-        if not isinstance(issued, int) or abs(self._clock.now() - issued) > PROOF_AGE:
+        if not isinstance(issued, int) or abs(self._state.clock.now() - issued) > PROOF_AGE:
             raise Refused("ValidationException", "INVALID_REQUEST", "The DPoP proof is too old.")
         identifier = claims.get("jti")
         with self._lock:
@@ -180,7 +180,7 @@ class SignIn:
         return thumbprint(jwk)
 
 
-def read_proof(text: str) -> tuple[dict[str, str], dict[str, Any]]:
+def read_proof(text: str) -> tuple[dict[str, str], JsonObject]:
     """Check the signature of a proof.
 
     Returns:
@@ -191,7 +191,7 @@ def read_proof(text: str) -> tuple[dict[str, str], dict[str, Any]]:
     """
     header_text, claims_text, signature_text = text.split(".")
     header, claims, signature = _object(_decode(header_text)), _object(_decode(claims_text)), _decode(signature_text)
-    jwk = header["jwk"]
+    jwk = _texts(header["jwk"])
     if (header.get("typ"), header.get("alg"), jwk.get("kty"), jwk.get("crv")) != ("dpop+jwt", "ES256", "EC", "P-256"):
         raise ValueError("header")
     if len(signature) != 64 or "d" in jwk:
@@ -203,7 +203,13 @@ def read_proof(text: str) -> tuple[dict[str, str], dict[str, Any]]:
     return jwk, claims
 
 
-def thumbprint(jwk: dict[str, str]) -> str:
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    return {str(name): str(member) for name, member in value.items()}
+
+
+def thumbprint(jwk: Mapping[str, str]) -> str:
     """Return the name of a public key. Source: RFC 7638."""
     members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
     return hashlib.sha256(json.dumps(members, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -221,13 +227,13 @@ def _decode(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _object(data: bytes) -> JsonObject:
     try:
         value = json.loads(data)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if not isinstance(value, dict):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     return value
 
 

@@ -11,20 +11,31 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.instances import Instances
-from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services import documents
-from aws_runas.sandbox.services.describe_sessions import describe_sessions
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import (
+    Input,
+    JsonObject,
+    invalid,
+    page,
+    read_object,
+    read_objects,
+    read_text,
+    read_texts,
+    require_text,
+)
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
 from aws_runas.sandbox.services.session import Plan, Session
+from aws_runas.sandbox.services.tickets import Tickets
+from aws_runas.sandbox.state import SandboxState
 
 FAILURES = {"InternalServerError": 500, "ThrottlingException": 400, "AccessDeniedException": 400}
 Authorize = Callable[..., None]
+MAX_DESCRIBED = 200  # sessions in one answer of DescribeSessions
 DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
 
@@ -33,33 +44,22 @@ class SsmService:
 
     Args:
         loop: sessions live on it; the API is called from other threads.
-        faults: asked for at each call, as they may be changed.
         authorize: refuses what the caller's policies do not allow.
-        wait_for: blocks until what a service needs is loaded; agents want a KMS key.
     """
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        instances: Instances,
-        clock: Clock,
-        region: str,
-        faults: Callable[[], Faults],
-        authorize: Authorize,
-        wait_for: Callable[[str], None],
+        self, loop: asyncio.AbstractEventLoop, instances: Instances, state: SandboxState, authorize: Authorize
     ) -> None:
         self._loop = loop
         self._instances = instances
-        self._clock = clock
-        self._region = region
-        self._faults = faults
+        self._state = state
+        self._region = state.region
         self._authorize = authorize
-        self._wait_for = wait_for
         self._starts: deque[float] = deque()
         self._starts_lock = threading.Lock()
         self.base_url = ""
         self.sessions: dict[str, Session] = {}
-        self._actions: dict[str, Callable[[dict[str, Any], Key], Any]] = {
+        self._actions: dict[str, Callable[[Input, Key], object]] = {
             "StartSession": self._start_session,
             "ResumeSession": self._resume_session,
             "TerminateSession": self._terminate_session,
@@ -69,7 +69,7 @@ class SsmService:
             "GetDocument": self._get_document,
         }
 
-    def call(self, action: str, values: dict[str, Any], key: Key, region: str) -> Reply:
+    def call(self, action: str, values: Input, key: Key, region: str) -> Reply:
         """Answer one call; LookupError for what is not ours.
 
         Args:
@@ -84,22 +84,21 @@ class SsmService:
 
     # --- sessions
 
-    def _start_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:
-        faults = self._faults()
+    def _start_session(self, values: Input, key: Key) -> dict[str, str]:
+        faults = self._state.faults
         if faults.start_slow:
             time.sleep(faults.start_slow)
         if faults.start_fails:
             status = FAILURES.get(faults.start_fails, 400)
             raise ServiceError(faults.start_fails, "The sandbox was told to fail StartSession.", status)
         self._check_start_rate(faults.start_rate)
-        target = _text(values, "Target", 1, 400)
-        reason = _text(values, "Reason", 1, 256) if "Reason" in values else ""
-        self._authorize_start(target, values.get("DocumentName"), key)
+        target = require_text(values, "Target", 1, 400)
+        reason = require_text(values, "Reason", 1, 256) if "Reason" in values else ""
+        document = read_text(values, "DocumentName")
+        self._authorize_start(target, document, key)
         if "region" in values or not self._instances.is_connected(target):
             raise ServiceError("TargetNotConnected", f"{target} is not connected.")
-        parameters = values.get("Parameters") or {}
-        plan = documents.plan(target, values.get("DocumentName"), parameters, reason)
-        return self.open_session(plan, key)
+        return self.open_session(documents.plan(target, document, read_object(values, "Parameters"), reason), key)
 
     def _check_start_rate(self, rate: float | None) -> None:
         """Throttle calls above a rate, counted over the last second for the whole account."""
@@ -113,14 +112,14 @@ class SsmService:
                 raise ServiceError("ThrottlingException", "Rate exceeded")
             self._starts.append(now)
 
-    def _authorize_start(self, target: str, document: str | None, key: Key) -> None:
+    def _authorize_start(self, target: str, document: str, key: Key) -> None:
         """Check the permission on the instance and on the document.
 
         Without a document name, the default document counts only if the policy asks for it with the condition
         ssm:SessionDocumentAccessCheck.
         """
         resource = self._resource(target)
-        if document is None:
+        if not document:
             try:
                 self._authorize("ssm:StartSession", key, resource, {DOCUMENT_CHECK: "false"})
             except ServiceError:
@@ -144,26 +143,26 @@ class SsmService:
 
     def open_session(self, plan: Plan, key: Key) -> dict[str, str]:
         """Make a session and let the agent join it; called from any thread but the loop's."""
-        self._wait_for("kms")
+        if self._instances.encrypting:
+            self._state.wait_for("kms")
         return asyncio.run_coroutine_threadsafe(self._open(plan, key), self._loop).result()
 
     async def _open(self, plan: Plan, key: Key) -> dict[str, str]:
         name = key.principal.user_name or key.principal.arn.rpartition("/")[2]
         session_id = f"{name}-{secrets.token_hex(9)[:17]}"
-        session = Session(
-            session_id, key.principal.arn, plan, self._faults(), self.base_url, self._clock.lifetime, self._ended
-        )
+        tickets = Tickets(session_id, self.base_url, self._state.faults)
+        session = Session(tickets, key.principal.arn, plan, self._state.clock.lifetime, self._ended)
         self.sessions[session_id] = session
         self._instances.join(session)
         return {
             "SessionId": session_id,
-            "TokenValue": session.tickets.new_token(),
-            "StreamUrl": session.tickets.stream_url,
+            "TokenValue": tickets.new_token(),
+            "StreamUrl": tickets.stream_url,
         }
 
     def _ended(self, _session: Session) -> None:
-        history = [each for each in self.sessions.values() if each.ended is not None]
-        for old in history[:-1000]:
+        ended = [session for session in self.sessions.values() if session.ended is not None]
+        for old in ended[:-1000]:
             del self.sessions[old.session_id]
 
     def find(self, session_id: str) -> Session:
@@ -177,12 +176,12 @@ class SsmService:
             raise ServiceError("DoesNotExistException", f"Session {session_id} does not exist.")
         return session
 
-    def _resume_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:
-        faults = self._faults()
+    def _resume_session(self, values: Input, key: Key) -> dict[str, str]:
+        faults = self._state.faults
         if faults.resume_fails:
             status = FAILURES.get(faults.resume_fails, 400)
             raise ServiceError(faults.resume_fails, "The sandbox was told to fail ResumeSession.", status)
-        session = self.find(_text(values, "SessionId", 1, 96))
+        session = self.find(require_text(values, "SessionId", 1, 96))
         self._authorize("ssm:ResumeSession", key, self._session_arn(session))
         if owner_of(session.owner) != owner_of(key.principal.arn):
             resource = self._session_arn(session)
@@ -197,42 +196,45 @@ class SsmService:
 
         return asyncio.run_coroutine_threadsafe(resume(), self._loop).result()
 
-    def _terminate_session(self, values: dict[str, Any], key: Key) -> dict[str, str]:
-        session = self.find(_text(values, "SessionId", 1, 96))
+    def _terminate_session(self, values: Input, key: Key) -> dict[str, str]:
+        session = self.find(require_text(values, "SessionId", 1, 96))
         self._authorize("ssm:TerminateSession", key, self._session_arn(session))
         self._loop.call_soon_threadsafe(session.end, "")
         return {"SessionId": session.session_id}
 
-    def _describe_sessions(self, values: dict[str, Any], key: Key) -> dict[str, Any]:  # noqa: ARG002
+    def _describe_sessions(self, values: Input, key: Key) -> JsonObject:  # noqa: ARG002
         return describe_sessions(list(self.sessions.values()), values)
 
     # --- instances
 
-    def _describe_instance_information(self, values: dict[str, Any], key: Key) -> dict[str, Any]:  # noqa: ARG002
+    def _describe_instance_information(self, values: Input, key: Key) -> JsonObject:  # noqa: ARG002
         if "region" in values:
             return {"InstanceInformationList": []}
         wanted: set[str] | None = None
-        for item in [*(values.get("Filters") or []), *(values.get("InstanceInformationFilterList") or [])]:
-            if (item.get("Key") or item.get("key")) == "InstanceIds":
-                wanted = set(item.get("Values") or item.get("valueSet") or [])
-        return {"InstanceInformationList": self._instances.information(wanted, self._clock.now())}
+        for item in read_objects(values, "Filters"):
+            if read_text(item, "Key") == "InstanceIds":
+                wanted = set(read_texts(item, "Values"))
+        for item in read_objects(values, "InstanceInformationFilterList"):  # the older form
+            if read_text(item, "key") == "InstanceIds":
+                wanted = set(read_texts(item, "valueSet"))
+        return {"InstanceInformationList": self._instances.information(wanted, self._state.clock.now())}
 
-    def _get_connection_status(self, values: dict[str, Any], key: Key) -> dict[str, str]:  # noqa: ARG002
-        target = _text(values, "Target", 1, 400)
+    def _get_connection_status(self, values: Input, key: Key) -> dict[str, str]:  # noqa: ARG002
+        target = require_text(values, "Target", 1, 400)
         connected = "region" not in values and self._instances.is_connected(target)
         return {"Target": target, "Status": "connected" if connected else "notconnected"}
 
-    def _get_document(self, values: dict[str, Any], key: Key) -> dict[str, Any]:  # noqa: ARG002
-        name = _text(values, "Name", 1, 256)
+    def _get_document(self, values: Input, key: Key) -> JsonObject:  # noqa: ARG002
+        name = require_text(values, "Name", 1, 256)
         document = documents.DOCUMENTS.get(name)
         if document is None:
             raise LookupError(name)  # moto may have it
         content = json.dumps(self._content(name, document))
-        values = {"Name": name, "DocumentVersion": "1", "Status": "Active", "Content": content}
-        return values | {"DocumentType": "Session", "DocumentFormat": "JSON"}
+        described: JsonObject = {"Name": name, "DocumentVersion": "1", "Status": "Active", "Content": content}
+        return described | {"DocumentType": "Session", "DocumentFormat": "JSON"}
 
-    def _content(self, name: str, document: documents.Document) -> dict[str, Any]:
-        content: dict[str, Any] = {"schemaVersion": "1.0", "sessionType": document.session_type}
+    def _content(self, name: str, document: documents.Document) -> JsonObject:
+        content: JsonObject = {"schemaVersion": "1.0", "sessionType": document.session_type}
         if name == documents.SHELL:
             content["description"] = "Document to hold regional settings for Session Manager"
             content["inputs"] = self._instances.preferences()
@@ -244,21 +246,56 @@ def owner_of(arn: str) -> str:
     return "/".join(arn.split("/")[:2])
 
 
-def _invalid(name: str, value: object, constraint: str) -> ServiceError:
-    shown = "null" if value is None else f"'{value}'"
-    text = f"1 validation error detected: Value {shown} at '{name}' failed to satisfy constraint: {constraint}"
-    return ServiceError("ValidationException", text)
+def describe_sessions(sessions: Iterable[Session], values: Input) -> JsonObject:
+    """Answer DescribeSessions: the sessions of a state that pass every filter, in pages.
+
+    Raises:
+        ServiceError: the state or a filter is unknown, or the page size is out of range.
+    """
+    state = read_text(values, "State")
+    if state not in ("Active", "History"):
+        raise invalid("state", state or None, "Member must satisfy enum value set: [History, Active]")
+    filters = [_filter(read_text(item, "key"), read_text(item, "value")) for item in read_objects(values, "Filters")]
+    matching = [session for session in sessions if (session.ended is None) is (state == "Active")]
+    rows = [_described(session) for session in matching if all(passes(session) for passes in filters)]
+    return page("Sessions", rows, values, MAX_DESCRIBED)
 
 
-def _text(values: dict[str, Any], name: str, shortest: int, longest: int) -> str:
-    value = values.get(name)
-    lower = name[0].lower() + name[1:]
-    if value is None:
-        raise _invalid(lower, None, "Member must not be null")
-    if not isinstance(value, str):
-        raise ServiceError("SerializationException", f"{name} is no string")
-    if len(value) < shortest:
-        raise _invalid(lower, value, f"Member must have length greater than or equal to {shortest}")
-    if len(value) > longest:
-        raise _invalid(lower, value, f"Member must have length less than or equal to {longest}")
-    return value
+def _status(session: Session) -> str:
+    return "Terminated" if session.ended is not None else "Connected" if session.client is not None else "Connecting"
+
+
+def _described(session: Session) -> JsonObject:
+    row: JsonObject = {
+        "SessionId": session.session_id,
+        "Target": session.plan.target,
+        "Status": _status(session),
+        "StartDate": session.started,
+        "DocumentName": session.plan.document,
+        "Owner": session.owner,
+        "Reason": session.plan.reason,
+        "AccessType": "Standard",
+    }
+    return row | ({"EndDate": session.ended} if session.ended is not None else {})
+
+
+def _filter(key: str, value: str) -> Callable[[Session], bool]:
+    """Return the test of one filter of DescribeSessions."""
+    texts: dict[str, Callable[[Session], str]] = {
+        "SessionId": lambda session: session.session_id,
+        "Target": lambda session: session.plan.target,
+        "Owner": lambda session: session.owner,
+        "Status": _status,
+        "AccessType": lambda _: "Standard",
+    }
+    if key in texts:
+        return lambda session: texts[key](session) == value
+    if key not in ("InvokedAfter", "InvokedBefore"):
+        raise invalid("filters", key, "Member must satisfy enum value set of filter keys")
+    try:
+        moment = datetime.fromisoformat(value).timestamp()
+    except ValueError:
+        raise invalid("filters", value, "Member must be a timestamp such as 2018-08-29T00:00:00Z") from None
+    if key == "InvokedAfter":
+        return lambda session: session.started >= moment
+    return lambda session: session.started < moment

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
+from aws_runas.sandbox.state import Clock
 
 SIGNED_IN_SESSION = "sandbox"  # of the profile that is signed in from the start
 SESSION = "sandbox-sso"  # of the profile that is not

@@ -10,19 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
-from aws_runas.sandbox.options import Faults
-from aws_runas.sandbox.services.errors import Reply, json_reply
+from aws_runas.sandbox.services.calls import Call, CallLog
+from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import Input, JsonObject, read_text, read_texts
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sso_directory import PortalSession, SsoDirectory
-from aws_runas.sandbox.services.sso_portal import Note
+from aws_runas.sandbox.state import SandboxState
 
 REGISTRATION_LIFE = 90 * 24 * 3600  # seconds
 CODE_LIFE = 600  # seconds, of authorization and device codes
 INTERVAL = 1  # seconds between two polls, as the service answers
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+SHOWN_MEMBERS = ("grantType", "grantTypes", "scopes")  # of a call, in the log
 SCOPE = "sso:account:access"
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
@@ -90,25 +91,22 @@ class SsoOidc:
     """Answers RegisterClient, StartDeviceAuthorization and CreateToken, and keeps what the consent page decides.
 
     Args:
-        address: of the service, for the pages.
-        note: records a call.
-        faults: of now.
+        address: returns the address of the service, for its pages.
+        log: records every call.
 
     Source: AWS IAM Identity Center OIDC API reference.
     """
 
-    def __init__(
-        self, directory: SsoDirectory, note: Note, faults: Callable[[], Faults], address: Callable[[], str]
-    ) -> None:
+    def __init__(self, directory: SsoDirectory, state: SandboxState, log: CallLog, address: Callable[[], str]) -> None:
         self._directory = directory
-        self._note = note
-        self._faults = faults
+        self._state = state
+        self._log = log
         self._address = address
         self._clients: dict[str, Client] = {}
         self._codes: dict[str, tuple[AuthorizationRequest, float]] = {}
         self._devices: dict[str, DeviceCode] = {}
         self._lock = threading.Lock()
-        self._actions: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+        self._actions: dict[str, tuple[str, Callable[[Input], JsonObject]]] = {
             "/client/register": ("RegisterClient", self._register),
             "/device_authorization": ("StartDeviceAuthorization", self._start_device),
             "/token": ("CreateToken", self._create_token),
@@ -122,22 +120,28 @@ class SsoOidc:
         """Answer one call."""
         action, answer = self._actions[request.path]
         error = ""
-        values: dict[str, Any] = {}
+        values: JsonObject = {}
         try:
             values = _body(request)
             with self._lock:
                 reply = json_reply(answer(values), content_type="application/json")
+        except ServiceError as problem:  # a member of the wrong type
+            reply = self._refusal(OidcError("InvalidRequestException", problem.message))
+            error = "InvalidRequestException"
         except OidcError as problem:
-            error = problem.code
-            name, status = ERRORS[problem.code]
-            body = {"error": name, "error_description": problem.description}
-            reply = json_reply(body, status, "application/json")
-            reply.headers["x-amzn-ErrorType"] = problem.code
-        shown: dict[str, Any] = {name: values[name] for name in ("grantType", "grantTypes", "scopes") if name in values}
-        self._note("sso-oidc", action, error, request, shown)
+            reply, error = self._refusal(problem), problem.code
+        shown = {name: value for name, value in values.items() if name in SHOWN_MEMBERS}
+        self._log.record(Call("sso-oidc", action, request, shown), error)
         return reply
 
-    # What the consent page needs.
+    @staticmethod
+    def _refusal(problem: OidcError) -> Reply:
+        name, status = ERRORS[problem.code]
+        reply = json_reply({"error": name, "error_description": problem.description}, status, "application/json")
+        reply.headers["x-amzn-ErrorType"] = problem.code
+        return reply
+
+    # --- for the consent page
 
     def authorization(self, query: dict[str, str]) -> AuthorizationRequest:
         """Check what a browser brings to /authorize.
@@ -172,13 +176,13 @@ class SsoOidc:
         wanted = user_code.upper().strip()
         return next((d for d in self._devices.values() if d.user_code == wanted and d.expires > now), None)
 
-    # The calls.
+    # --- calls
 
-    def _register(self, values: dict[str, Any]) -> dict[str, Any]:
-        grants = tuple(values.get("grantTypes") or ())
+    def _register(self, values: Input) -> JsonObject:
+        grants = tuple(read_texts(values, "grantTypes"))
         if values.get("clientType") != "public" or not values.get("clientName"):
             raise OidcError("InvalidRequestException", "clientName and clientType public are required")
-        uris = tuple(values.get("redirectUris") or ())
+        uris = tuple(read_texts(values, "redirectUris"))
         start_url = f"{self._address()}{self._directory.start_path}"
         if "authorization_code" in grants:
             if not uris or any(urlsplit(uri).hostname != "127.0.0.1" or urlsplit(uri).port for uri in uris):
@@ -189,7 +193,7 @@ class SsoOidc:
         client = Client(
             secrets.token_urlsafe(16),
             secrets.token_urlsafe(48),
-            tuple(values.get("scopes") or ()),
+            tuple(read_texts(values, "scopes")),
             grants,
             uris,
             values.get("issuerUrl") == start_url,
@@ -203,7 +207,7 @@ class SsoOidc:
             "clientSecretExpiresAt": int(client.expires),
         }
 
-    def _start_device(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _start_device(self, values: Input) -> JsonObject:
         client = self._client(values)
         if client.grants and DEVICE_GRANT not in client.grants:
             raise OidcError("UnauthorizedClientException", "the client is registered for other grants")
@@ -224,15 +228,15 @@ class SsoOidc:
             "interval": INTERVAL,
         }
 
-    def _create_token(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _create_token(self, values: Input) -> JsonObject:
         client = self._client(values)
-        grant = values.get("grantType")
+        grant = read_text(values, "grantType")
         if grant == "authorization_code":
             session = self._by_code(client, values)
         elif grant == DEVICE_GRANT:
             session = self._by_device(client, values)
         elif grant == "refresh_token":
-            renewed = self._directory.refresh(str(values.get("refreshToken", "")), self._faults().sso_token_life)
+            renewed = self._directory.refresh(read_text(values, "refreshToken"), self._state.faults.sso_token_life)
             if renewed is None:
                 raise OidcError("InvalidGrantException", "Invalid refresh token provided")
             session = renewed
@@ -240,15 +244,15 @@ class SsoOidc:
             raise OidcError("UnsupportedGrantTypeException", "the grant type is not supported")
         return self._tokens(session)
 
-    def _tokens(self, session: PortalSession) -> dict[str, Any]:
-        life = self._directory.clock.lifetime(self._faults().sso_token_life)
+    def _tokens(self, session: PortalSession) -> JsonObject:
+        life = self._directory.clock.lifetime(self._state.faults.sso_token_life)
         token = list(session.access_tokens)[-1]
-        found = {"accessToken": token, "tokenType": "Bearer", "expiresIn": int(life)}
+        found: JsonObject = {"accessToken": token, "tokenType": "Bearer", "expiresIn": int(life)}
         return found | ({"refreshToken": session.refresh_token} if session.refresh_token else {})
 
-    def _by_code(self, client: Client, values: dict[str, Any]) -> PortalSession:
-        request, expires = self._codes.pop(str(values.get("code", "")), (None, 0.0))
-        digest = hashlib.sha256(str(values.get("codeVerifier", "")).encode()).digest()
+    def _by_code(self, client: Client, values: Input) -> PortalSession:
+        request, expires = self._codes.pop(read_text(values, "code"), (None, 0.0))
+        digest = hashlib.sha256(read_text(values, "codeVerifier").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
         if request is None or expires < self._directory.clock.now() or request.client.client_id != client.client_id:
             raise OidcError("InvalidGrantException", "Invalid authorization code provided")
@@ -258,8 +262,8 @@ class SsoOidc:
             raise OidcError("InvalidGrantException", "the code does not belong to this request")
         return self._sign_in("refresh_token" in client.grants)
 
-    def _by_device(self, client: Client, values: dict[str, Any]) -> PortalSession:
-        code = str(values.get("deviceCode", ""))
+    def _by_device(self, client: Client, values: Input) -> PortalSession:
+        code = read_text(values, "deviceCode")
         device = self._devices.get(code)
         if device is None or device.client.client_id != client.client_id:
             raise OidcError("InvalidGrantException", "Invalid device code provided")
@@ -279,11 +283,11 @@ class SsoOidc:
         return self._sign_in(SCOPE in client.scopes)
 
     def _sign_in(self, refreshable: bool) -> PortalSession:
-        return self._directory.sign_in(self._faults().sso_token_life, refreshable=refreshable)
+        return self._directory.sign_in(self._state.faults.sso_token_life, refreshable=refreshable)
 
-    def _client(self, values: dict[str, Any]) -> Client:
-        client = self._clients.get(str(values.get("clientId", "")))
-        secret = str(values.get("clientSecret", ""))
+    def _client(self, values: Input) -> Client:
+        client = self._clients.get(read_text(values, "clientId"))
+        secret = read_text(values, "clientSecret")
         if client is None or not secrets.compare_digest(client.secret.encode(), secret.encode()):
             raise OidcError("InvalidClientException", "Invalid client provided")
         if client.expires <= self._directory.clock.now():
@@ -301,7 +305,7 @@ def _is_registered(redirect: str, registered: tuple[str, ...]) -> bool:
     return port is not None and f"{parts.scheme}://{parts.hostname}{parts.path}" in registered and not parts.query
 
 
-def _body(request: Request) -> dict[str, Any]:
+def _body(request: Request) -> JsonObject:
     try:
         values = json.loads(request.body or b"{}")
     except (ValueError, RecursionError):

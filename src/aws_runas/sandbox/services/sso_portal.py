@@ -5,41 +5,40 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qsl
 
-from aws_runas.sandbox.options import Faults
+from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
+from aws_runas.sandbox.services.json_input import JsonObject
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import Principal, TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sso_directory import ACCOUNTS, Account, SsoDirectory, find_account, further_accounts
+from aws_runas.sandbox.state import SandboxState
 
 CREDENTIALS_LIFETIME = 3600  # seconds; the permission set decides at AWS
 MAX_PAGE = 100  # entries; AWS refuses more
 DEFAULT_PAGE = 20
-
-Note = Callable[[str, str, str, Request, dict[str, Any]], None]  # service, action, error, request, parameters
 
 
 class SsoPortal:
     """Answers the portal's calls.
 
     Args:
-        note: records a call.
-        faults: of now.
+        keys: where temporary keys are stored.
+        log: records every call.
 
     Source: AWS IAM Identity Center portal API reference.
     """
 
     def __init__(
-        self, directory: SsoDirectory, moto: Moto, keys: TemporaryKeys, note: Note, faults: Callable[[], Faults]
+        self, directory: SsoDirectory, moto: Moto, keys: TemporaryKeys, state: SandboxState, log: CallLog
     ) -> None:
         self._directory = directory
         self._moto = moto
         self._keys = keys
-        self._note = note
-        self._faults = faults
+        self._state = state
+        self._log = log
         self._listed: deque[float] = deque(maxlen=1000)  # moments of list calls
         self._actions: dict[tuple[str, str], tuple[str, Callable[[dict[str, str], str], Reply]]] = {
             ("GET", "/federation/credentials"): ("GetRoleCredentials", self._credentials),
@@ -67,11 +66,11 @@ class SsoPortal:
             error = problem.code
             reply = json_reply({"message": problem.message}, problem.status, "application/json")
             reply.headers["x-amzn-ErrorType"] = f"{problem.code}:http://internal.amazon.com/coral/com.amazonaws/"
-        self._note("sso", action, error, request, dict(query))
+        self._log.record(Call("sso", action, request, query), error)
         return reply
 
     def _throttle(self, action: str) -> None:
-        rate = self._faults().sso_rate
+        rate = self._state.faults.sso_rate
         limited = action.startswith("List") or rate == 0
         if action == "Logout" or not limited:
             return
@@ -81,7 +80,7 @@ class SsoPortal:
             raise ServiceError("TooManyRequestsException", "HTTP 429 Unknown Code", 429)
 
     def _all_accounts(self) -> tuple[Account, ...]:
-        return (*ACCOUNTS, *further_accounts(self._faults().sso_accounts))
+        return (*ACCOUNTS, *further_accounts(self._state.faults.sso_accounts))
 
     def _accounts(self, query: dict[str, str], _token: str) -> Reply:
         entries = [
@@ -106,7 +105,7 @@ class SsoPortal:
         arn = f"arn:aws:sts::{account.account_id}:assumed-role/{name}/sandbox-user"
         principal = Principal(arn, f"{role.id}:sandbox-user", role_name=name)
         clock = self._directory.clock
-        key = self._keys.issue(principal, clock.now() + clock.lifetime(CREDENTIALS_LIFETIME), clock.now(), mfa=False)
+        key = self._keys.issue(principal, clock.now() + clock.lifetime(CREDENTIALS_LIFETIME), clock.now())
         values = {
             "accessKeyId": key.access_key_id,
             "secretAccessKey": key.secret_access_key,
@@ -132,7 +131,7 @@ def _page(name: str, entries: list[dict[str, str]], query: dict[str, str]) -> Re
     if not start.isdigit():
         raise ServiceError("InvalidRequestException", "Invalid next token", 400)
     end = int(start) + int(size)
-    values: dict[str, Any] = {name: entries[int(start) : end]}
+    values: JsonObject = {name: entries[int(start) : end]}
     if end < len(entries):
         values["nextToken"] = str(end)
     return json_reply(values, content_type="application/json")

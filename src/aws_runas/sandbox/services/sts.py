@@ -16,16 +16,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services import policy
 from aws_runas.sandbox.services.errors import Reply, ServiceError, xml_reply
 from aws_runas.sandbox.services.federation import Federated, Federation
 from aws_runas.sandbox.services.moto import Moto
-from aws_runas.sandbox.services.principals import ACCOUNT, Key, Principal, TemporaryKeys, account_of
+from aws_runas.sandbox.services.principals import ACCOUNT, Grant, Key, Principal, TemporaryKeys, account_of
 from aws_runas.sandbox.services.sts_parameters import Parameters
+from aws_runas.sandbox.state import Clock
+
+if TYPE_CHECKING:
+    from moto.iam.models import Role
 
 CHAINED_LIMIT = 3600  # seconds, "role chaining limits your session to a maximum of one hour"
 DEFAULT_ROLE_DURATION = 3600
@@ -107,7 +110,7 @@ class Sts:
             raise ServiceError("AccessDenied", "Cannot call GetSessionToken with session credentials", 403)
         duration = parameters.duration(DEFAULT_SESSION_DURATION, 129600)
         mfa = self._check_mfa(parameters, key)
-        return self._credentials(self._issue(key.principal, duration, mfa=mfa))
+        return self._credentials(self._issue(key.principal, duration, Grant(mfa=mfa)))
 
     def _get_federation_token(self, parameters: Parameters, key: Key) -> str:
         if key.temporary:
@@ -120,15 +123,19 @@ class Sts:
             raise ServiceError("AccessDenied", text, 403)
         policies = self._session_policies(parameters)
         principal = Principal(arn, f"{ACCOUNT}:{name}", user_name=key.principal.user_name)
-        issued = self._issue(principal, duration, mfa=False, session_policies=policies)
+        issued = self._issue(principal, duration, Grant(session_policies=policies))
         user_id = f"<FederatedUserId>{ACCOUNT}:{escape(name)}</FederatedUserId>"
         return f"{self._credentials(issued)}<FederatedUser><Arn>{escape(arn)}</Arn>{user_id}</FederatedUser>"
 
     def _check_mfa(self, parameters: Parameters, key: Key) -> bool:
-        """True with a good code, False without one; raises for a bad one."""
+        """Return True with a good code, False without one.
+
+        Raises:
+            ServiceError: the code or the device is wrong.
+        """
         serial, code = parameters.text("SerialNumber", 9, 256), parameters.text("TokenCode", 6, 6)
         if serial is None and code is None:
-            return key.mfa
+            return key.grant.mfa
         if serial is None or code is None:
             text = "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code."
             raise ServiceError("AccessDenied", text, 403)
@@ -150,30 +157,23 @@ class Sts:
         arn = parameters.required("RoleArn", 20, 2048)
         name = parameters.session_name("RoleSessionName")
         duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
-        external_id = parameters.external_id()
-        source_identity = parameters.text("SourceIdentity", 2, 64) or key.source_identity
+        parameters.external_id()  # refuses a bad one before the role is looked for
+        source_identity = parameters.text("SourceIdentity", 2, 64)
         mfa = self._check_mfa(parameters, key)
-        tags = parameters.tags()
         role = self._moto.role(arn)
         actions = ["sts:AssumeRole"]
-        actions += ["sts:TagSession"] if tags else []
-        actions += ["sts:SetSourceIdentity"] if parameters.text("SourceIdentity", 2, 64) else []
-        context = self._context(key, mfa, external_id, name, tags, source_identity)
-        for action in actions:
-            if role is None or not self._may_assume(role, action, key, context):
-                text = f"User: {key.principal.arn} is not authorized to perform: {action} on resource: {arn}"
-                raise ServiceError("AccessDenied", text, 403)
+        actions += ["sts:TagSession"] if parameters.tags() else []
+        actions += ["sts:SetSourceIdentity"] if source_identity else []
+        context = self._context(key, mfa, parameters)
+        denied = next((a for a in actions if role is None or not self._may_assume(role, a, key, context)), None)
+        if role is None or denied is not None:
+            text = f"User: {key.principal.arn} is not authorized to perform: {denied} on resource: {arn}"
+            raise ServiceError("AccessDenied", text, 403)
         self._check_duration(duration, int(role.max_session_duration or CHAINED_LIMIT), key)
         policies = self._session_policies(parameters)
-        return self._assumed(
-            role,
-            name,
-            duration,
-            mfa=False,
-            policies=policies,
-            source_identity=source_identity,
-            chained=key.temporary,
-        )
+        inherited = source_identity or key.grant.source_identity
+        grant = Grant(session_policies=policies, source_identity=inherited, chained=key.temporary)
+        return self._assumed(role, name, duration, grant)
 
     def _check_duration(self, duration: int, longest: int, key: Key) -> None:
         if key.temporary and duration > CHAINED_LIMIT:
@@ -184,9 +184,10 @@ class Sts:
                 "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
             )
 
-    def _context(
-        self, key: Key, mfa: bool, external_id: str | None, name: str, tags: dict[str, str], source_identity: str | None
-    ) -> dict[str, str]:
+    def _context(self, key: Key, mfa: bool, parameters: Parameters) -> dict[str, str]:
+        """Return the condition keys of AssumeRole and their values."""
+        name, external_id = parameters.session_name("RoleSessionName"), parameters.external_id()
+        source_identity = parameters.text("SourceIdentity", 2, 64) or key.grant.source_identity
         context = {"aws:PrincipalArn": key.principal.arn, "aws:PrincipalAccount": ACCOUNT, "sts:RoleSessionName": name}
         if key.temporary or mfa:
             context["aws:MultiFactorAuthPresent"] = "true" if mfa else "false"
@@ -198,9 +199,9 @@ class Sts:
             context["sts:ExternalId"] = external_id
         if source_identity:
             context["sts:SourceIdentity"] = source_identity
-        return context | {f"aws:RequestTag/{tag}": value for tag, value in tags.items()}
+        return context | {f"aws:RequestTag/{tag}": value for tag, value in parameters.tags().items()}
 
-    def _may_assume(self, role: Any, action: str, key: Key, context: Mapping[str, str]) -> bool:
+    def _may_assume(self, role: Role, action: str, key: Key, context: Mapping[str, str]) -> bool:
         principal = key.principal
         names = [principal.arn]
         if principal.role_name is not None:
@@ -232,34 +233,23 @@ class Sts:
         return tuple(texts)
 
     def _assume_federated(self, who: Federated) -> str:
-        return who.answer + self._assumed(
-            who.role, who.session_name, who.duration, mfa=False, policies=(), source_identity=who.source_identity
-        )
+        grant = Grant(source_identity=who.source_identity)
+        return who.answer + self._assumed(who.role, who.session_name, who.duration, grant)
 
-    def _assumed(
-        self,
-        role: Any,
-        name: str,
-        duration: int,
-        *,
-        mfa: bool,
-        policies: tuple[str, ...],
-        source_identity: str | None,
-        chained: bool = False,
-    ) -> str:
+    def _assumed(self, role: Role, name: str, duration: int, grant: Grant) -> str:
         arn = f"arn:aws:sts::{account_of(role.arn)}:assumed-role/{role.name}/{name}"
         principal = Principal(arn, f"{role.id}:{name}", role_name=role.name)
-        more = {"session_policies": policies, "source_identity": source_identity, "chained": chained}
-        key = self._issue(principal, duration, mfa=mfa, **more)
+        key = self._issue(principal, duration, grant)
+        source_identity, policies = grant.source_identity, grant.session_policies
         role_id = f"<AssumedRoleId>{role.id}:{escape(name)}</AssumedRoleId>"
         user = f"<AssumedRoleUser><Arn>{escape(arn)}</Arn>{role_id}</AssumedRoleUser>"
         identity = f"<SourceIdentity>{escape(source_identity)}</SourceIdentity>" if source_identity else ""
         packed = f"<PackedPolicySize>{min(100, sum(map(len, policies)) // 40)}</PackedPolicySize>" if policies else ""
         return self._credentials(key) + user + identity + packed
 
-    def _issue(self, principal: Principal, duration: int, *, mfa: bool, **more: object) -> Key:
+    def _issue(self, principal: Principal, duration: int, grant: Grant) -> Key:
         now = self._clock.now()
-        return self._keys.issue(principal, now + self._clock.lifetime(duration), now, mfa=mfa, **more)
+        return self._keys.issue(principal, now + self._clock.lifetime(duration), now, grant)
 
     def _credentials(self, key: Key) -> str:
         expiration = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(key.expiration or 0))

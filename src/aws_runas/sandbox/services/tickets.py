@@ -12,15 +12,17 @@ from aws_runas.sandbox.options import Faults
 
 
 class Tickets:
-    """Of one session.
+    """What one session gives out and accepts: tokens, cells and signed addresses.
 
     Args:
-        base_url: ``ws://127.0.0.1:port``.
+        base_url: of the service, ``ws://127.0.0.1:PORT``.
+        faults: of the session.
     """
 
     def __init__(self, session_id: str, base_url: str, faults: Faults) -> None:
+        self.session_id = session_id
+        self.faults = faults
         self._address = f"{base_url}/v1/data-channel/{session_id}"
-        self._faults = faults
         self._cell = _new_cell()
         self._presigned = _presigned_query()
         self._tokens: set[str] = set()
@@ -30,7 +32,7 @@ class Tickets:
     def stream_url(self) -> str:
         """Where the client connects; the cell number is raw base64, as the real one's (spec 13.1)."""
         query = f"role=publish_subscribe&cell-number={self._cell}"
-        if self._faults.presign:
+        if self.faults.presign:
             query += f"&{self._presigned}"
         return f"{self._address}?{query}"
 
@@ -48,7 +50,7 @@ class Tickets:
 
     def resume(self) -> str:
         """Another connection is wanted: a new token, and another cell where that is the mood."""
-        if self._faults.new_cell:
+        if self.faults.new_cell:
             self._cell = _new_cell()
         self._tokens.clear()
         return self.new_token()
@@ -65,7 +67,7 @@ class Tickets:
         """Take a token: ``client`` or ``agent``, None when it is not good."""
         for tokens, role in ((self._tokens, "client"), (self._agent_tokens, "agent")):
             if token in tokens:
-                if self._faults.single_use_tokens:
+                if self.faults.single_use_tokens:
                     tokens.discard(token)
                 return role
         return None

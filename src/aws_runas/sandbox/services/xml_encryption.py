@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
@@ -21,11 +22,34 @@ PKCS1 = "http://www.w3.org/2001/04/xmlenc#rsa-1_5"
 BLOCK, GCM_NONCE = 16, 12  # bytes
 
 
+class Element(Protocol):
+    """What is used of an element of lxml, which has no type information."""
+
+    tag: str
+    text: str | None
+    attrib: Mapping[str, str]
+
+    def find(self, path: str) -> Element | None:
+        """Return the first element of a path below this one."""
+
+    def findall(self, path: str) -> list[Element]:
+        """Return every element of a path below this one."""
+        ...
+
+    def iter(self, tag: str) -> Iterator[Element]:
+        """Walk over this element and all below it that have a tag."""
+        ...
+
+    def itertext(self) -> Iterator[str]:
+        """Walk over the texts in this element and below it."""
+        ...
+
+
 class DecryptionError(Exception):
     """The element cannot be decrypted with this key."""
 
 
-def decrypt(element: Any, private_key: str) -> bytes:
+def decrypt(element: Element, private_key: str) -> bytes:
     """Return the XML inside an EncryptedAssertion.
 
     Args:
@@ -45,17 +69,17 @@ def decrypt(element: Any, private_key: str) -> bytes:
         raise DecryptionError(str(error) or "decryption failed") from None
 
 
-def _unwrapped(wrapped: Any, private_key: str) -> bytes:
+def _unwrapped(wrapped: Element, private_key: str) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     key = load_pem_private_key(private_key.encode(), None)
     if not isinstance(key, RSAPrivateKey):
-        raise DecryptionError("the private key is no RSA key")
+        raise DecryptionError("the private key is not an RSA key")
     return key.decrypt(_cipher_value(wrapped), _padding(wrapped))
 
 
-def _padding(wrapped: Any) -> AsymmetricPadding:
+def _padding(wrapped: Element) -> AsymmetricPadding:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
 
@@ -66,11 +90,11 @@ def _padding(wrapped: Any) -> AsymmetricPadding:
         raise DecryptionError(f"{algorithm} is not supported")
     digest: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303 - the default of the standard
     for method in wrapped.iter("{http://www.w3.org/2000/09/xmldsig#}DigestMethod"):
-        if str(method.get("Algorithm", "")).endswith("sha256"):
+        if str(method.attrib.get("Algorithm", "")).endswith("sha256"):
             digest = hashes.SHA256()
     mask: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303
     for method in wrapped.iter("{http://www.w3.org/2009/xmlenc11#}MGF"):
-        if str(method.get("Algorithm", "")).endswith("sha256"):
+        if str(method.attrib.get("Algorithm", "")).endswith("sha256"):
             mask = hashes.SHA256()
     return padding.OAEP(padding.MGF1(mask), digest, None)
 
@@ -94,11 +118,11 @@ def _decrypted(algorithm: str, key: bytes, data: bytes) -> bytes:
     return plain[: -plain[-1]]
 
 
-def _algorithm(element: Any) -> str:
+def _algorithm(element: Element) -> str:
     method = element.find(f"{XENC}EncryptionMethod")
-    return "" if method is None else str(method.get("Algorithm", ""))
+    return "" if method is None else str(method.attrib.get("Algorithm", ""))
 
 
-def _cipher_value(element: Any) -> bytes:
+def _cipher_value(element: Element) -> bytes:
     value = element.find(f"{XENC}CipherData/{XENC}CipherValue")
     return base64.b64decode("".join((value.text or "").split()) if value is not None else "", validate=True)

@@ -1,4 +1,4 @@
-"""Blocking calls in daemon threads, which the end of the program does not wait for."""
+"""Blocking calls in daemon threads, which do not delay the end of the program."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -13,26 +14,28 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Await call(*args) in a thread of its own.
+    """Run a blocking call in a thread of its own and return its result.
 
-    asyncio.to_thread would do, but its threads are joined at exit: an AWS call that hangs would keep the program.
+    The threads of asyncio.to_thread are joined at exit, so a hanging AWS call would keep the program alive.
+
+    Args:
+        call: called with the other arguments; what it raises is raised here.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def deliver(setter: Callable[[object], None], value: object) -> None:
+    def deliver(settle: Callable[[], None]) -> None:
         if not future.done():
-            setter(value)
+            settle()
 
     def run() -> None:
-        setter: Callable[[object], None]
-        value: object
+        settle: Callable[[], None]
         try:
-            value, setter = call(*args, **kwargs), future.set_result  # type: ignore[assignment]
+            settle = partial(future.set_result, call(*args, **kwargs))
         except BaseException as error:
-            value, setter = error, future.set_exception  # type: ignore[assignment]
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(deliver, setter, value)
+            settle = partial(future.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for the result
+            loop.call_soon_threadsafe(deliver, settle)
 
     threading.Thread(target=run, name=f"aws-{getattr(call, '__name__', 'call')}", daemon=True).start()
     return await future

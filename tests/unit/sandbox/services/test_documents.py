@@ -13,7 +13,7 @@ from aws_runas.sandbox.services.errors import ServiceError
 @pytest.mark.parametrize(
     ("document", "parameters", "session_type", "properties"),
     [
-        (None, {}, "Standard_Stream", None),
+        ("", {}, "Standard_Stream", None),
         ("SSM-SessionManagerRunShell", {}, "Standard_Stream", None),
         ("AWS-StartSSHSession", {}, "Port", {"portNumber": "22"}),
         ("AWS-StartSSHSession", {"portNumber": ["2222"]}, "Port", {"portNumber": "2222"}),
@@ -34,7 +34,7 @@ from aws_runas.sandbox.services.errors import ServiceError
     ],
 )
 def test_documents_make_sessions(
-    document: str | None, parameters: dict[str, Any], session_type: str, properties: dict[str, str] | None
+    document: str, parameters: dict[str, list[str]], session_type: str, properties: dict[str, str] | None
 ) -> None:
     made = plan("i-1", document, parameters, "")
     assert (made.session_type, made.properties) == (session_type, properties)

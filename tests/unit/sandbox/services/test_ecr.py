@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from aws_runas.sandbox.clock import Clock
 from aws_runas.sandbox.services.ecr import Registries
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.principals import Key, Principal
+from aws_runas.sandbox.state import Clock
 
 ONE = Key("ASIAONE", "s", Principal("arn:one", "AROA:one", role_name="one"))
 OTHER = Key("ASIATWO", "s", Principal("arn:two", "AROA:two", role_name="two"))

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from aws_runas.sandbox.services.control import Control
+from aws_runas.sandbox.commands import Control
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.gateway import read_action
 from aws_runas.sandbox.services.id_tokens import claims_without_check

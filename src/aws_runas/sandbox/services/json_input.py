@@ -1,0 +1,163 @@
+"""Input of a JSON call: its members, read with the type that the service's model gives them.
+
+AWS answers SerializationException to a member of the wrong type, and ValidationException to one outside its bounds.
+
+Source: AWS JSON 1.1 protocol (Smithy); the wording of errors is what AWS answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aws_runas.sandbox.services.errors import Reply, ServiceError
+from aws_runas.sandbox.services.principals import Key
+
+JsonObject = dict[str, object]
+Input = Mapping[str, object]
+JsonService = Callable[[str, Input, Key, str], Reply]  # action, input, who signed, region; LookupError: moto answers
+
+
+def invalid(name: str, value: object, constraint: str, code: str = "ValidationException") -> ServiceError:
+    """Return AWS's error for a value outside its constraint.
+
+    Args:
+        name: of the member, as the caller wrote it; AWS reports it with a small first letter.
+        value: None for a missing one.
+        code: of the error; the query protocol has another.
+    """
+    shown = "null" if value is None else f"'{value}'"
+    member = name[:1].lower() + name[1:]
+    text = f"1 validation error detected: Value {shown} at '{member}' failed to satisfy constraint: {constraint}"
+    return ServiceError(code, text)
+
+
+def _typed(name: str, wanted: str) -> ServiceError:
+    return ServiceError("SerializationException", f"{name} is not {wanted}")
+
+
+def read_text(values: Input, name: str, default: str = "") -> str:
+    """Return a string, or the default if it is missing.
+
+    Raises:
+        ServiceError: the value is not a string.
+    """
+    value = values.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise _typed(name, "a string")
+    return value
+
+
+def require_text(values: Input, name: str, shortest: int, longest: int) -> str:
+    """Return a string that must be there.
+
+    Args:
+        shortest: characters, at least.
+        longest: characters, at most.
+
+    Raises:
+        ServiceError: the value is missing, not a string, or not within the bounds.
+    """
+    if values.get(name) is None:
+        raise invalid(name, None, "Member must not be null")
+    value = read_text(values, name)
+    if len(value) < shortest:
+        raise invalid(name, value, f"Member must have length greater than or equal to {shortest}")
+    if len(value) > longest:
+        raise invalid(name, value, f"Member must have length less than or equal to {longest}")
+    return value
+
+
+def read_integer(values: Input, name: str, default: int, *, least: int, most: int) -> int:
+    """Return an integer, or the default if it is missing.
+
+    Raises:
+        ServiceError: the value is not an integer, or not between `least` and `most`.
+    """
+    value = values.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _typed(name, "an integer")
+    if value < least:
+        raise invalid(name, value, f"Member must have value greater than or equal to {least}")
+    if value > most:
+        raise invalid(name, value, f"Member must have value less than or equal to {most}")
+    return value
+
+
+def read_flag(values: Input, name: str) -> bool:
+    """Return a boolean, False if it is missing.
+
+    Raises:
+        ServiceError: the value is not a boolean.
+    """
+    value = values.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise _typed(name, "a boolean")
+    return bool(value)
+
+
+def read_texts(values: Input, name: str) -> list[str]:
+    """Return a list of strings, empty if it is missing.
+
+    Raises:
+        ServiceError: the value is not a list of strings.
+    """
+    value = values.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _typed(name, "a list of strings")
+    return [str(item) for item in value]
+
+
+def read_object(values: Input, name: str) -> JsonObject:
+    """Return a JSON object, empty if it is missing.
+
+    Raises:
+        ServiceError: the value is not an object.
+    """
+    value = values.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _typed(name, "an object")
+    return value
+
+
+def read_objects(values: Input, name: str) -> list[JsonObject]:
+    """Return a list of JSON objects, empty if it is missing.
+
+    Raises:
+        ServiceError: the value is not a list of objects.
+    """
+    value = values.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _typed(name, "a list of objects")
+    return [item for item in value if isinstance(item, dict)]
+
+
+def page(member: str, rows: Sequence[object], values: Input, longest: int) -> JsonObject:
+    """Return one page of rows, with the token of the next page if there is one.
+
+    Args:
+        member: name of the list in the answer.
+        values: input of the call, with MaxResults and NextToken.
+        longest: rows in one page, and the largest MaxResults.
+
+    Raises:
+        ServiceError: MaxResults is out of range, or the token is not one of ours.
+    """
+    size = read_integer(values, "MaxResults", longest, least=1, most=longest)
+    token = read_text(values, "NextToken") or "0"
+    if not (token.isascii() and token.isdigit() and len(token) < 10):
+        raise ServiceError("InvalidNextToken", "The specified token is not valid.")
+    start = int(token)
+    reply: JsonObject = {member: list(rows[start : start + size])}
+    if start + size < len(rows):
+        reply["NextToken"] = str(start + size)
+    return reply
