@@ -70,7 +70,7 @@ def _events(client: object, group: str, name: str) -> str:
     parts: list[str] = []
     size = 0
     more: dict[str, str] = {}
-    while size < MAX_OUTPUT:
+    for _ in range(reply.MAX_PAGES):
         page = client.get_log_events(  # type: ignore[attr-defined]
             logGroupName=group, logStreamName=name, startFromHead=True, **more
         )
@@ -78,7 +78,7 @@ def _events(client: object, group: str, name: str) -> str:
         parts += messages
         size += sum(map(len, messages))
         following = reply.text(page, "nextForwardToken", "")
-        if not messages or following == more.get("nextToken"):
+        if not messages or size >= MAX_OUTPUT or following == more.get("nextToken"):
             break
         more = {"nextToken": following}
     return "".join(f"{part}\n" for part in parts)

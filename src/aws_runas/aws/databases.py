@@ -260,7 +260,7 @@ def _subnet_vpc(access: Access, subnets: list[str]) -> str:
 def _names(access: Access, service: str, operation: str, container: str, key: str) -> list[str]:
     try:
         with translate(service, operation, TargetError):
-            pages = access.client(service).get_paginator(operation).paginate()
+            pages = reply.limited(access.client(service).get_paginator(operation).paginate())
             return [reply.text(entry, key) for page in pages for entry in reply.mappings(page, container)]
     except AwsRunasError:
         return []

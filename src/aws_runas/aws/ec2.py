@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.errors import translate
+from aws_runas.aws.reply import limited
 from aws_runas.errors import TargetError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def describe_instances(access: Access, filters: Mapping[str, Sequence[str]]) -> 
     found: dict[str, Instance] = {}
     with translate("ec2", "DescribeInstances", TargetError):
         pages = access.client("ec2").get_paginator("describe_instances")
-        for page in pages.paginate(Filters=wanted, PaginationConfig={"PageSize": PAGE_SIZE}):
+        for page in limited(pages.paginate(Filters=wanted, PaginationConfig={"PageSize": PAGE_SIZE})):
             for reservation in page.get("Reservations", []):
                 for reply in reservation.get("Instances", []):
                     instance = _instance(reply)

@@ -58,7 +58,7 @@ def list_tasks(access: Access, cluster: str, service: str) -> list[str]:
     arns: list[str] = []
     with translate("ecs", "ListTasks", TargetError):
         pages = access.client("ecs").get_paginator("list_tasks")
-        for page in pages.paginate(cluster=cluster, serviceName=service, desiredStatus="RUNNING"):
+        for page in reply.limited(pages.paginate(cluster=cluster, serviceName=service, desiredStatus="RUNNING")):
             arns += reply.texts(page, "taskArns")
     return sorted(arns)
 

@@ -14,6 +14,7 @@ import ssl
 import urllib.parse
 from collections.abc import Iterator
 
+from aws_runas.aws.reply import MAX_PAGES, EndlessListError
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
 MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
@@ -142,6 +143,12 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
             f"{call}: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
             code="client-setup-failed",
             hint="check AWS_CA_BUNDLE and ca_bundle",
+        )
+    if isinstance(error, EndlessListError):
+        return kind(
+            f"{call}: the list does not end: {MAX_PAGES} pages were read",
+            code="list-too-long",
+            hint="check AWS_ENDPOINT_URL and the proxy",
         )
     # not XML or JSON, not UTF-8, or a reply without what it must have
     return kind(

@@ -118,7 +118,7 @@ class Iam:
         with translate("iam", "ListAccessKeys"):
             keys = [
                 AccessKey(reply.text(item, "AccessKeyId"), reply.text(item, "Status") == "Active", _moment(item))
-                for page in self._client.get_paginator("list_access_keys").paginate(UserName=user)
+                for page in reply.limited(self._client.get_paginator("list_access_keys").paginate(UserName=user))
                 for item in reply.mappings(page, "AccessKeyMetadata")
             ]
         return sorted(keys, key=lambda key: (key.created is None, str(key.created), key.access_key_id))
@@ -150,7 +150,7 @@ class Iam:
         """Return a list of texts over all pages, or one field of a list of structures."""
         with translate("iam", self._operation(method)):
             found: list[str] = []
-            for page in self._client.get_paginator(method).paginate(**parameters):
+            for page in reply.limited(self._client.get_paginator(method).paginate(**parameters)):
                 if field is None:
                     found += reply.texts(page, key)
                 else:

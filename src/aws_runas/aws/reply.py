@@ -6,16 +6,40 @@ only: a field may be missing, null, or of another type.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+Page = TypeVar("Page")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
+MAX_PAGES = 2_000  # of one list; 100,000 managed instances and 200,000 accounts are fewer
+
+
 class ReplyError(Exception):
     """A field of a reply is missing or has another type."""
+
+
+class EndlessListError(Exception):
+    """A list had more pages than any list of AWS."""
+
+
+def limited(pages: Iterable[Page]) -> Iterator[Page]:
+    """Yield the pages of a list; a server that always names a next page is told from a long list.
+
+    Args:
+        pages: of one list, as botocore's paginator reads them.
+
+    Raises:
+        EndlessListError: there are more than MAX_PAGES.
+    """
+    for count, page in enumerate(pages):
+        if count >= MAX_PAGES:
+            raise EndlessListError
+        yield page
 
 
 def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
@@ -83,6 +107,30 @@ def next_page(reply: Mapping[str, Any], key: str, before: str = "") -> str:
     if token and token == before:
         raise ReplyError(key)
     return token
+
+
+def token_pages(call: Callable[..., Mapping[str, Any]], key: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the pages of a call that has no paginator, as many as `limited` allows.
+
+    Args:
+        call: takes the token of the page as `key`, nothing for the first one.
+        key: name of the token, in request and reply.
+
+    Raises:
+        EndlessListError: there are more than MAX_PAGES.
+        ReplyError: a token is no text, or that of the page itself.
+    """
+
+    def walk() -> Iterator[Mapping[str, Any]]:
+        page = call()
+        yield page
+        token = next_page(page, key)
+        while token:
+            page = call(**{key: token})
+            yield page
+            token = next_page(page, key, token)
+
+    return limited(walk())
 
 
 def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> int:

@@ -63,7 +63,7 @@ def list_nodes(access: Access) -> list[NodeInformation]:
     nodes: dict[str, NodeInformation] = {}
     with translate("ssm", "DescribeInstanceInformation", TargetError):
         pages = access.client("ssm").get_paginator("describe_instance_information")
-        for page in pages.paginate(PaginationConfig={"PageSize": PAGE}):
+        for page in reply.limited(pages.paginate(PaginationConfig={"PageSize": PAGE})):
             for row in reply.mappings(page, "InstanceInformationList"):
                 instance_id = reply.text(row, "InstanceId", "")
                 nodes[instance_id] = NodeInformation(
@@ -83,7 +83,7 @@ def list_tags(access: Access, instance_ids: Sequence[str] = ()) -> dict[str, dic
     filters = [states, *([{"Name": "instance-id", "Values": list(instance_ids)}] if instance_ids else [])]
     with translate("ec2", "DescribeInstances", TargetError):
         pages = access.client("ec2").get_paginator("describe_instances")
-        for page in pages.paginate(Filters=filters, PaginationConfig={"PageSize": 1000}):
+        for page in reply.limited(pages.paginate(Filters=filters, PaginationConfig={"PageSize": 1000})):
             for reservation in reply.mappings(page, "Reservations"):
                 for row in reply.mappings(reservation, "Instances"):
                     tags[reply.text(row, "InstanceId", "")] = {
@@ -101,7 +101,7 @@ def group_members(access: Access, group: str) -> frozenset[str]:
     ids = set()
     with translate("resource-groups", "ListGroupResources", TargetError):
         pages = access.client("resource-groups").get_paginator("list_group_resources")
-        for page in pages.paginate(Group=group):
+        for page in reply.limited(pages.paginate(Group=group)):
             for row in reply.mappings(page, "Resources") or reply.mappings(page, "ResourceIdentifiers"):
                 arn = reply.text(reply.mapping(row, "Identifier") or row, "ResourceArn", "")
                 if ":instance/" in arn or ":managed-instance/" in arn:
@@ -161,14 +161,14 @@ def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
     """
     rows = []
     with translate("ssm", "ListCommandInvocations", SessionError):
-        client, token = access.client("ssm"), ""
-        while True:
-            more: dict[str, str] = {"NextToken": token} if token else {}
-            page = client.list_command_invocations(CommandId=command_id, Details=True, MaxResults=PAGE, **more)
+        client = access.client("ssm")
+
+        def ask(**more: str) -> Any:
+            return client.list_command_invocations(CommandId=command_id, Details=True, MaxResults=PAGE, **more)
+
+        for page in reply.token_pages(ask, "NextToken"):
             rows += [_invocation(row) for row in reply.mappings(page, "CommandInvocations")]
-            token = reply.text(page, "NextToken", "")
-            if not token:
-                return rows
+    return rows
 
 
 def get_invocation(access: Access, command_id: str, instance_id: str) -> InvocationReply:

@@ -67,7 +67,7 @@ def list_sessions(
         request["Filters"] = [{"key": key, "value": value} for key, value in filters.items()]
     with translate("ssm", "DescribeSessions", SessionError):
         pages = access.client("ssm").get_paginator("describe_sessions")
-        for page in pages.paginate(**request, PaginationConfig={"PageSize": PAGE_SIZE}):
+        for page in reply.limited(pages.paginate(**request, PaginationConfig={"PageSize": PAGE_SIZE})):
             for entry in reply.mappings(page, "Sessions"):
                 yield _session(entry)
 

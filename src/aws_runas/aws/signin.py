@@ -9,7 +9,7 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -17,13 +17,14 @@ from urllib.parse import urlsplit, urlunsplit
 from botocore.exceptions import ClientError
 
 from aws_runas.aws.errors import scrub, translate
-from aws_runas.aws.reply import mapping, text
+from aws_runas.aws.reply import ReplyError, mapping, number, text
 from aws_runas.errors import CredentialsError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 COORDINATE_SIZE = 32  # bytes of x, y, r and s on the curve P-256
+LONGEST_LIFE = 86400  # seconds; the keys of a login live 15 minutes, and no session's keys live more than 12 hours
 _REFUSALS = {  # of the member `error`: reason, and what to do before signing in again
     "TOKEN_EXPIRED": ("the session has ended", ""),
     "USER_CREDENTIALS_CHANGED": ("the user's credentials were changed after the sign-in", ""),
@@ -79,9 +80,16 @@ def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str
             text(token, "accessKeyId"),
             text(token, "secretAccessKey"),
             text(token, "sessionToken"),
-            int(output["expiresIn"]),
+            _lifetime(output),
             text(output, "refreshToken"),
         )
+
+
+def _lifetime(output: Mapping[str, Any]) -> int:
+    seconds = number(output, "expiresIn")
+    if not 0 < seconds <= LONGEST_LIFE:
+        raise ReplyError("expiresIn")
+    return seconds
 
 
 def _call(call: Callable[[], Any], again: str) -> Any:

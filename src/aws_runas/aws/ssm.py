@@ -45,7 +45,7 @@ def managed_nodes(access: Access) -> list[ManagedNode]:
     """
     found: dict[str, ManagedNode] = {}
     with translate("ssm", "DescribeInstanceInformation", TargetError):
-        for page in access.client("ssm").get_paginator("describe_instance_information").paginate():
+        for page in reply.limited(access.client("ssm").get_paginator("describe_instance_information").paginate()):
             for one in page.get("InstanceInformationList") or []:
                 if isinstance(one, dict) and isinstance(one.get("InstanceId"), str):
                     found[one["InstanceId"]] = ManagedNode(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_runas.aws.credentials import Credentials, checked
 from aws_runas.aws.errors import aws_code, translate
-from aws_runas.aws.reply import ReplyError, listed, mapping, next_page, text, word
+from aws_runas.aws.reply import ReplyError, listed, mapping, text, token_pages, word
 from aws_runas.errors import CredentialsError
 
 PAGE_SIZE = 100  # the service refuses more
@@ -54,51 +54,53 @@ def list_accounts(client: Any, access_token: str, before_call: Callable[[], None
     Args:
         before_call: called before each page, to keep the service's pace.
     """
-    parameters = {"accessToken": access_token, "maxResults": PAGE_SIZE}
-    while True:
-        before_call()
-        with _explained("the accounts"), translate("sso", "ListAccounts"):
-            reply = client.list_accounts(**parameters)
-            accounts = [
-                SsoAccount(word(each, "accountId"), text(each, "accountName", ""))
-                for each in listed(reply, "accountList")
-            ]
-            following = next_page(reply, "nextToken", str(parameters.get("nextToken", "")))
-        yield from accounts
-        if not following:
-            return
-        parameters["nextToken"] = following
+    with _explained("the accounts"), translate("sso", "ListAccounts"):
+        for page in _pages(client.list_accounts, before_call, accessToken=access_token):
+            rows = listed(page, "accountList")
+            yield from [SsoAccount(word(row, "accountId"), text(row, "accountName", "")) for row in rows]
 
 
 def list_account_roles(
     client: Any, access_token: str, account_id: str, before_call: Callable[[], None]
 ) -> Iterator[str]:
     """Yield the names of the user's roles in an account, page by page."""
-    parameters = {"accessToken": access_token, "accountId": account_id, "maxResults": PAGE_SIZE}
-    while True:
+    with _explained(f"the roles of account {account_id}"), translate("sso", "ListAccountRoles"):
+        for page in _pages(client.list_account_roles, before_call, accessToken=access_token, accountId=account_id):
+            yield from [word(row, "roleName") for row in listed(page, "roleList")]
+
+
+def _pages(call: Callable[..., Any], before_call: Callable[[], None], **parameters: str) -> Iterator[Mapping[str, Any]]:
+    def ask(**more: str) -> Any:
         before_call()
-        with _explained(f"the roles of account {account_id}"), translate("sso", "ListAccountRoles"):
-            reply = client.list_account_roles(**parameters)
-            roles = [word(each, "roleName") for each in listed(reply, "roleList")]
-            following = next_page(reply, "nextToken", str(parameters.get("nextToken", "")))
-        yield from roles
-        if not following:
-            return
-        parameters["nextToken"] = following
+        return call(maxResults=PAGE_SIZE, **parameters, **more)
+
+    return token_pages(ask, "nextToken")
 
 
 def logout(client: Any, access_token: str) -> None:
     """End the session at the service; one that has ended already is no error.
 
+    Args:
+        client: botocore's, for ``sso``; it is not used for anything else.
+
     Raises:
-        CredentialsError: the service could not be asked.
+        CredentialsError: the service could not be asked, or what answered is not the service.
+
+    Source: Identity Center Portal API reference, Logout: "HTTP 200 response with an empty HTTP body".
     """
+    client.meta.events.register("after-call.sso.Logout", _refuse_body)
     try:
         with translate("sso", "Logout"):
             client.logout(accessToken=access_token)
     except CredentialsError as error:
         if aws_code(error) != "UnauthorizedException":
             raise
+
+
+def _refuse_body(http_response: Any, **_: object) -> None:
+    """Refuse a page that a proxy or a captive portal answers in place of the service: the session still lives."""
+    if http_response.status_code == 200 and http_response.content.strip() not in (b"", b"{}"):
+        raise ReplyError("body")
 
 
 class _explained:  # noqa: N801 - used like a function

@@ -21,6 +21,7 @@ from aws_runas.redact import printable
 DISCOVERY = "/.well-known/openid-configuration"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
+LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
 POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
 SLOWER = 5.0  # seconds more after each slow_down, RFC 8628 3.5
 MAX_TEXT = 300  # characters of the provider's own words that are shown
@@ -297,6 +298,8 @@ def check_id_token(encoded: str, provider: IdentityProvider, client: Client, non
         raise token_invalid("azp is another client")
     if not isinstance(expires, (int, float)) or isinstance(expires, bool):
         raise token_invalid("exp is missing")
+    if expires > LATEST_EXPIRY:
+        raise token_invalid("exp is no time")
     if expires <= now - CLOCK_SKEW:
         raise token_invalid("it has expired", "check this machine's clock")
     if nonce is not None and claims.get("nonce") != nonce:

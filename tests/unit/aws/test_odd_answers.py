@@ -14,7 +14,20 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aws_runas.aws import caller, databases, ec2, ecr, ecs, resolvers, run_command, security_groups, ssm, sts
+from aws_runas.aws import (
+    caller,
+    command_output,
+    databases,
+    ec2,
+    ecr,
+    ecs,
+    resolvers,
+    run_command,
+    security_groups,
+    ssm,
+    sso,
+    sts,
+)
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.iam import Holder, Iam
@@ -581,3 +594,66 @@ def test_a_setting_of_another_shape_is_passed_over_or_an_error(tmp_path: Path, l
     made = answer_or_error(lambda: Clients(resolved).client("sts", "us-east-1", lambda: Credentials("A", "s")))
     if line.startswith(("s3", "api")):
         assert not isinstance(made, AwsRunasError)
+
+
+# --- lists
+
+
+class EndlessLists(Replies):
+    """Each page of each list is followed by one more, with a token that was never there."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.asked = 0
+
+    def _page(self) -> dict[str, Any]:
+        self.asked += 1
+        row: dict[str, Any] = {"message": "", "logStreamName": "command/i-1/stdout"}
+        token = str(self.asked)
+        lists = {"accountList": [], "roleList": [], "events": [row], "logStreams": [row]}
+        return lists | {"nextToken": token, "NextToken": token, "nextForwardToken": token}
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        return lambda *_, **__: self._page()
+
+    def paginate(self, **_: object) -> Any:
+        while True:
+            yield self._page()
+
+
+ENDLESS: dict[str, Callable[[Access], object]] = {
+    "ListAccounts": lambda access: list(sso.list_accounts(access.client("sso"), "t", lambda: None)),
+    "ListAccountRoles": lambda access: list(sso.list_account_roles(access.client("sso"), "t", "1", lambda: None)),
+    "DescribeSessions": CALLS["DescribeSessions, all"],
+    "DescribeInstanceInformation": CALLS["DescribeInstanceInformation, all"],
+    "DescribeInstanceInformation, for targets": ssm.managed_nodes,
+    "DescribeInstances": CALLS["DescribeInstances"],
+    "DescribeInstances, tags": CALLS["DescribeInstances, tags"],
+    "ListGroupResources": CALLS["ListGroupResources"],
+    "ListCommandInvocations": CALLS["ListCommandInvocations"],
+    "ListTasks": CALLS["ListTasks"],
+    "ListGroupsForUser": CALLS["ListGroupsForUser"],
+    "ListAccessKeys": lambda access: Iam(access).access_keys("me"),
+}
+
+
+@pytest.mark.parametrize("call", ENDLESS)
+def test_a_list_that_never_ends_is_an_error_that_says_so(profile: Profile, call: str) -> None:
+    access = Asked(profile, {})
+    access._client_of_all = EndlessLists()
+    with pytest.raises(AwsRunasError, match="2000 pages were read") as caught:
+        ENDLESS[call](access)
+    assert caught.value.code == "list-too-long"
+
+
+def test_databases_of_lists_that_never_end_are_none(profile: Profile) -> None:
+    access = Asked(profile, {})
+    access._client_of_all = EndlessLists()
+    assert [*databases.list_rds(access), *databases.list_caches(access)] == []
+
+
+def test_logs_that_never_end_are_read_in_part(profile: Profile) -> None:
+    access = Asked(profile, {})
+    access._client_of_all = EndlessLists()
+    found, _ = command_output._from_logs(access, "g", "command")
+    assert found == "\n" * 2000
