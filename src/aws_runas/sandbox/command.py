@@ -1,4 +1,4 @@
-"""Running a command, or the user's shell, inside a sandbox of its own."""
+"""Run a command, or the user's shell, inside a new sandbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aws_runas.sandbox.world import Sandbox, start_sandbox
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-GRACE = 2.0  # seconds that the command has between our signals, each harder than the one before
+GRACE = 2.0  # seconds between two signals to the command, each stronger than the last
 BANNER = """\
 aws-runas sandbox: a small AWS at {endpoint}; it ends with this shell. Try:
   aws-runas my-profile aws sts get-caller-identity
@@ -38,16 +38,17 @@ class _Ended(BaseException):
 def run_inside(
     options: SandboxOptions, program: Sequence[str], environ: Mapping[str, str], is_terminal: bool, stderr: TextIO
 ) -> int:
-    """Start a sandbox, run a program in it, end the sandbox.
+    """Start a sandbox, run a program in it, and end the sandbox.
 
     Args:
+        options: of the sandbox.
         program: with its arguments; empty for the user's shell.
-        environ: variables of the caller.
-        is_terminal: stdin is one; then a banner is written before the user's shell.
-        stderr: where the banner goes.
+        environ: the caller's variables.
+        is_terminal: True if stdin is a terminal. A banner is then written before the user's shell starts.
+        stderr: the banner is written here.
 
     Returns:
-        The program's exit status, 128+n for a signal.
+        The program's exit status, 128+n for signal n.
 
     Raises:
         AwsRunasError: the sandbox or the program could not be started.
@@ -66,11 +67,11 @@ def run_inside(
 
 @contextlib.contextmanager
 def _raising_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that everything is cleaned up."""
+    """Turn SIGTERM and SIGHUP into an exception, so that the sandbox is cleaned up."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for each in ENDING:  # once is enough: the clean-up must not be interrupted
-            signal.signal(each, signal.SIG_IGN)
+        for ending in ENDING:  # one signal is enough, and nothing may interrupt the clean-up
+            signal.signal(ending, signal.SIG_IGN)
         raise _Ended(number)
 
     before = {number: signal.signal(number, end) for number in ENDING}
@@ -82,7 +83,7 @@ def _raising_signals() -> Iterator[None]:
 
 
 def _run(words: list[str], sandbox: Sandbox) -> int:
-    # The terminal's own signals go to the whole group: the command takes them, we wait for it.
+    # The terminal sends its signals to the whole group. The command handles them, and this process waits for it.
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -107,7 +108,7 @@ def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[byt
 
     def restore() -> None:
         if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGHUP)  # should we be killed, it hears so at once
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGHUP)  # the command gets SIGHUP if this process is killed
         for number in (signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
@@ -124,10 +125,10 @@ def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[byt
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
-    """Pass a signal on; a command that does not heed it gets harder ones (an interactive shell heeds only SIGHUP)."""
-    for each in (number, signal.SIGHUP, signal.SIGKILL):
+    """Pass a signal on, and follow with stronger ones: an interactive shell only obeys SIGHUP."""
+    for step in (number, signal.SIGHUP, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(each)
+            process.send_signal(step)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
             return

@@ -43,7 +43,11 @@ class Control:
         self._commands = commands
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request."""
+        """Answer one request: 401 without the token, 404 for an unknown command, 400 for bad parameters.
+
+        Args:
+            request: to ``/_sandbox/COMMAND``; its body is a JSON object.
+        """
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return Reply(401, b"the sandbox's token is missing\n")

@@ -1,4 +1,4 @@
-"""The sandbox's own config and credentials files, and the environment that points at them."""
+"""The config and credentials files of a sandbox, and the environment that points to them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ region = {region}
 
 MFA_PROGRAM = """\
 #!/bin/sh
-# Prints a code of the sandbox's MFA device: the present one, or, when that was used, the next that nobody has used.
+# Prints a code of the sandbox's MFA device: the current one, or the next one if the current one was used.
 exec '{python}' -IS - <<'END'
 import socket
 with socket.create_connection(("127.0.0.1", {port}), 10) as connection:
@@ -113,11 +113,15 @@ END
 
 
 LOGIN_SESSION = f"arn:aws:iam::{ACCOUNT}:user/{USER}"
-HOME = "home"  # a home of the sandbox's own: SDKs keep credentials they were given in caches below the user's
+HOME = "home"  # separate from the user's home, because SDKs keep credentials in caches below it
 
 
 def write_web_identity_token(directory: Path) -> str:
-    """Write the token for AssumeRoleWithWebIdentity to ``web-identity-token`` in the sandbox's home, and return it."""
+    """Write a token for AssumeRoleWithWebIdentity to ``web-identity-token`` in the sandbox's home, and return it.
+
+    Args:
+        directory: of the sandbox.
+    """
     token = secrets.token_urlsafe(48)
     files.make_private_directory(directory / HOME)
     files.write_atomic(directory / HOME / "web-identity-token", token.encode())
@@ -128,8 +132,15 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: st
     """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
 
     Args:
-        port, token: of the control address.
+        directory: of the sandbox.
+        fixtures: the user's keys.
+        region: of all profiles.
+        port: of the control address on 127.0.0.1.
+        token: of the control address.
         start_url: of single sign-on.
+
+    Raises:
+        OSError: a file could not be written.
     """
     home = directory / HOME
     files.make_private_directory(home / ".aws")
@@ -161,17 +172,18 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: st
 
 
 def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
-    """Let the user's shell be the user's own inside the sandbox too, with a prompt that says where one is.
+    """Write startup files that run the user's own ones and add the sandbox to the prompt.
 
     Args:
-        base: holds the user's HOME.
+        directory: of the sandbox.
+        base: the user's environment; its HOME holds the user's files.
     """
     real = base.get("HOME", "")
     if not real:
         return
     quoted = shlex.quote(real)
     for name in (".bashrc", ".zshrc"):
-        text = (  # the user's file finds the user's own HOME
+        text = (  # HOME is the user's own while the user's file runs
             f"sandbox_home=$HOME; HOME={quoted}\n[ -f {quoted}/{name} ] && . {quoted}/{name}\n"
             'HOME=$sandbox_home; unset sandbox_home\nPS1="(sandbox) $PS1"\n'
         )
@@ -189,10 +201,13 @@ FOREIGN = (
 
 
 def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: str) -> dict[str, str]:
-    """Return the variables for programs inside the sandbox: nothing of the caller's AWS is left.
+    """Return the variables for programs inside the sandbox, without the caller's AWS settings.
 
     Args:
-        token: opens the sandbox's own control address, for its tests.
+        base: the caller's environment.
+        directory: of the sandbox.
+        endpoint: address of every AWS service, ``http://127.0.0.1:PORT``.
+        token: of the sandbox's control address.
     """
     aws = directory / HOME / ".aws"
     kept = {

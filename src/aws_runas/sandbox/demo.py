@@ -1,4 +1,4 @@
-"""``make demo``: the main job of aws-runas in a sandbox, with every command as a user types it and what it printed."""
+"""``make demo``: shows what aws-runas does in a sandbox, with every command as a user types it and its output."""
 
 from __future__ import annotations
 
@@ -27,32 +27,57 @@ print("I am", sts.get_caller_identity()["Arn"])
 
 
 class StepFailed(Exception):  # noqa: N818
-    """A command of the demonstration did not do what it should."""
+    """A step of the demonstration failed."""
 
 
 def say(text: str = "") -> None:
-    """Write a line of the transcript."""
+    """Write a line of the transcript.
+
+    Args:
+        text: without a line end.
+    """
     print(text, flush=True)  # noqa: T201
 
 
 def show(text: str) -> None:
-    """Write output of a command as it comes."""
+    """Write a piece of a command's output at once.
+
+    Args:
+        text: as the command wrote it.
+    """
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def show_lines(text: str) -> None:
-    """The same without a status line, which is overwritten again and again."""
+    """Write output without status lines, which overwrite themselves.
+
+    Args:
+        text: as the command wrote it.
+    """
     show(STATUS_LINE.sub("", text))
 
 
 def type_command(words: Sequence[str], tail: str = "") -> None:
-    """Write a command as it is typed."""
+    """Write a command as a user types it.
+
+    Args:
+        words: the command and its arguments.
+        tail: added unquoted.
+    """
     say(f"$ {shlex.join(words)}{tail}")
 
 
 def expect(condition: bool, what: str) -> None:
-    """Fail the demonstration unless a condition holds."""
+    """Fail the demonstration unless a condition holds.
+
+    Args:
+        condition: what must be true.
+        what: the message if it is not.
+
+    Raises:
+        StepFailed: the condition does not hold.
+    """
     if not condition:
         raise StepFailed(what)
 
@@ -79,7 +104,7 @@ def credentials(sandbox: Sandbox) -> None:
 
 
 def shell(sandbox: Sandbox) -> None:
-    """A command in a shell on an instance."""
+    """Run a command in a shell on an instance."""
     say("\n2. A shell on an instance, through the session protocol\n")
     words = ["aws-runas", "shell", "my-profile", INSTANCE]
     type_command(words)
@@ -95,12 +120,16 @@ def shell(sandbox: Sandbox) -> None:
 
 
 def terminal_user_is_root() -> bool:
-    """Whether shells of the sandbox's agent show the prompt of root."""
+    """Return True if shells of the sandbox's agent show the prompt of root."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def free_port() -> int:
-    """PORT, or one that the system picks when it is taken."""
+    """Return PORT, or a port that the system picks if PORT is taken.
+
+    Raises:
+        StepFailed: no port is free.
+    """
     for port in (PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -113,7 +142,7 @@ def free_port() -> int:
 
 
 def forward(sandbox: Sandbox) -> None:
-    """An HTTP request through a forwarded port."""
+    """Send an HTTP request through a forwarded port."""
     say("\n3. A port of the instance on this machine\n")
     port = free_port()
     if port != PORT:
@@ -143,7 +172,7 @@ def forward(sandbox: Sandbox) -> None:
 
 
 def main() -> int:
-    """Run the demonstration; 0 when every step did what it should."""
+    """Run the demonstration and return 0, or 1 if a step failed."""
     try:
         type_command(["aws-runas", "sandbox"])
         with start_sandbox() as sandbox:

@@ -1,6 +1,6 @@
-"""What a sandbox contains: one user with an MFA device, roles of every kind, instances, a KMS key.
+"""What a sandbox contains: one user with an MFA device, roles of every kind, instances and a KMS key.
 
-Everything here is fixed, so that documentation and tests can name it; only keys and seeds are new in each sandbox.
+Everything here is fixed, so that documentation and tests can name it. Only keys and seeds are new in each sandbox.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moto.iam.models import IAMBackend
 
 USER = "sandbox-user"
-USER_PROFILE = "my-profile-user"  # holds the user's own keys
+USER_PROFILE = "my-profile-user"  # has the user's own keys
 MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
 EXTERNAL_ID = "sandbox-external-id"
 WEB_IDENTITY_ROLE = "my-role"  # the only one that trusts web identities
@@ -33,7 +33,14 @@ EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """A role: its trust policy's condition, longest session, and what it allows."""
+    """A role.
+
+    Args:
+        condition: of the trust policy.
+        longest: MaxSessionDuration in seconds.
+        principal: ARN that may assume the role; "" for every principal of the account.
+        permissions: policy document of the role.
+    """
 
     name: str
     condition: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -43,7 +50,7 @@ class RoleSpec:
 
 
 def role_arn(name: str) -> str:
-    """The ARN of one of our roles."""
+    """Return the ARN of a role of the sandbox."""
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
 
@@ -69,7 +76,7 @@ class InstanceSpec:
     """An instance.
 
     Args:
-        agent: it has an SSM agent that is online.
+        agent: True if an SSM agent is online.
         programs: "" for those of this machine, or ``busybox``, ``no-python`` or ``distroless``.
     """
 
@@ -99,7 +106,12 @@ INSTANCES = (
 
 
 def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
-    """Return further instances for Run Command: `count` that work, and one each that is offline, hangs, is Windows."""
+    """Return additional instances for Run Command.
+
+    Args:
+        count: number of instances that work. If it is not 0, there is also one each that is offline, hangs, and is
+            Windows.
+    """
     if not count:
         return ()
     tags = {"Fleet": "yes"}
@@ -117,13 +129,17 @@ def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
     return (*working, *special)
 
 
-OTHER_REGION = "eu-west-1"  # of a few instances for Run Command; us-east-1 if the sandbox is in eu-west-1
-MANAGED_NODE = "mi-0123456789abcdef0"  # a machine of one's own, known to SSM and not to EC2
+OTHER_REGION = "eu-west-1"  # of some instances for Run Command; us-east-1 if the sandbox is in eu-west-1
+MANAGED_NODE = "mi-0123456789abcdef0"  # a machine outside EC2 that SSM manages
 
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """Values that differ in every sandbox: the user's keys and the seed of the MFA device."""
+    """Values that differ in every sandbox: the user's keys and the seed of the MFA device.
+
+    Args:
+        mfa_seed: base32.
+    """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -131,7 +147,7 @@ class Fixtures:
 
 
 def populate_iam(moto: Moto) -> Fixtures:
-    """Make the user, its MFA device and keys, the group and the roles."""
+    """Create the user, its MFA device and keys, the group and the roles."""
     iam = moto.iam
     iam.create_user(moto.region, USER).id = new_identifier("AIDA")
     key = iam.create_access_key(USER)
@@ -189,7 +205,11 @@ def _make_role(iam: IAMBackend, spec: RoleSpec) -> None:
 
 
 def populate_ec2(moto: Moto, more: Sequence[InstanceSpec] = ()) -> None:
-    """Make the instances."""
+    """Create the instances.
+
+    Args:
+        more: instances besides `INSTANCES`.
+    """
     from unittest.mock import patch
 
     from moto.ec2.models import instances
@@ -221,7 +241,7 @@ def _make_instance(ec2: EC2Backend, spec: InstanceSpec) -> None:
 
 
 def populate_kms(moto: Moto) -> str:
-    """Make the key that encrypted sessions use, and return its ARN."""
+    """Create the key of encrypted sessions, and return its ARN."""
     kms = moto.kms()
     key = kms.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "sandbox sessions", [])
     kms.create_alias(key.id, KMS_ALIAS)

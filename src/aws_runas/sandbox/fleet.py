@@ -1,4 +1,4 @@
-"""The instances that Run Command reaches: those with an agent, further ones on request, and a few in another region."""
+"""The instances that Run Command reaches: those with an agent, additional ones, and some in another region."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from aws_runas.sandbox.services.principals import OTHER_ACCOUNT, Key, account_of
 from aws_runas.sandbox.services.run_command import PAGE, FleetInstance, RunCommand
 
 IN_OTHER_REGION = 4  # instances
-IN_OTHER_ACCOUNT = 3
+IN_OTHER_ACCOUNT = 3  # instances
 
 
 class Fleet:
-    """Run Command and the inventory that goes with it.
+    """Run Command and its inventory.
 
     Args:
+        options: number of additional instances, times and limits.
         directory: of the sandbox; each instance has a home in it.
         instances: those with an agent.
         moto: has buckets and log groups.
@@ -59,7 +60,7 @@ class Fleet:
     def _store(self, request: Input, region: str, folder: str, name: str, text: str) -> None:
         """Store a whole stream as agents do: below a prefix of a bucket, or as a stream of a log group."""
         plugin = "PowerShellScript" if "PowerShell" in read_text(request, "DocumentName") else "ShellScript"
-        with contextlib.suppress(Exception):  # moto: no such bucket; an agent has nobody to tell either
+        with contextlib.suppress(Exception):  # moto: no such bucket; an agent cannot report that either
             if bucket := read_text(request, "OutputS3BucketName"):
                 prefix = read_text(request, "OutputS3KeyPrefix")
                 key = f"{folder}/awsrun{plugin}/0.awsrun{plugin}/{name}"
@@ -70,7 +71,7 @@ class Fleet:
                 self._moto.store_log(region, group, f"{folder}/aws-run{plugin}/{name}", text)
 
     def before(self, service: JsonService) -> JsonService:
-        """Return a service that answers Run Command's calls and the inventory, and leaves others to `service`."""
+        """Return a service that answers Run Command's calls and the inventory, and passes other calls to `service`."""
 
         def call(action: str, values: Input, key: Key, region: str) -> Reply:
             if action == "DescribeInstanceInformation":
@@ -128,7 +129,7 @@ class Fleet:
         return page("InstanceInformationList", rows, values, PAGE)
 
     def _asked_by_id(self, values: Input, region: str) -> list[JsonObject]:
-        """Return the rows of further instances that a filter names."""
+        """Return the rows of additional instances that a filter names."""
         filters = [item for item in read_objects(values, "Filters") if read_text(item, "Key") == "InstanceIds"]
         ids = [instance_id for item in filters for instance_id in read_texts(item, "Values")]
         known = [self._by_id[instance_id] for instance_id in ids if instance_id in self._by_id]

@@ -1,7 +1,7 @@
-"""The process in which a sandbox lives: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
+"""The process of a sandbox: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
 
-The first line of stdin holds the options (JSON). The first line of stdout says that the sandbox is ready (JSON).
-The process ends at the end of its stdin, so it never outlives the process that started it.
+The first line of stdin has the options (JSON). The first line of stdout says that the sandbox is ready (JSON).
+The process ends when its stdin ends, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from aws_runas.sandbox.services.sts import MfaDevices, Sts
 from aws_runas.sandbox.state import SandboxState
 from aws_runas.socket_owner import SocketOwners
 
-GREETING_PORT = 9000  # of the instances; on this machine it is one that the system picks
-WORKERS = 24  # threads for moto and STS; fifty programs that start at once wait a little
+GREETING_PORT = 9000  # of the instances; on this machine the system picks a port
+WORKERS = 24  # threads for moto and STS; 50 programs that start at once wait a little
 
 
 class Host:
@@ -110,11 +110,15 @@ class Host:
         }
 
     def _sign_in_user(self, directory: Path) -> None:
-        """Sign the user in as ``aws login`` does; the directory is its cache."""
+        """Sign the user in as ``aws login`` does.
+
+        Args:
+            directory: of the login cache.
+        """
         self.sign_in.sign_in(user_principal(self.moto), configuration.LOGIN_SESSION, directory, self.options.region)
 
     def populate_rest(self) -> None:
-        """Load what is slow to load; runs beside everything else."""
+        """Load what is slow to load. Call this in a thread."""
         try:
             populate_ec2(self.moto, self.fleet.specs)
             self.instances.kms_key = populate_kms(self.moto)
@@ -138,7 +142,11 @@ class Host:
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
     async def serve(self) -> dict[str, str]:
-        """Listen, and return the answer for the parent process."""
+        """Start to listen, and return the answer for the parent process.
+
+        Raises:
+            OSError: the port is taken.
+        """
         owners = SocketOwners()
         server = await http.listen(
             lambda: http.HttpConnection(self.handle, self.channels.upgrade, Guard(owners), self.state.clock.now),
@@ -159,7 +167,7 @@ class Host:
         return {"endpoint": self.endpoint, "mfa_seed": self.fixtures.mfa_seed}
 
     async def close(self) -> None:
-        """Stop everything, also the command if the process that started it has ended."""
+        """End everything, also the adopted commands if the process that started them is gone."""
         self.instances.stop()
         self.fleet.run_command.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
@@ -182,7 +190,7 @@ def _no_upgrade(_request: Request, _data: bytes, transport: asyncio.Transport) -
 
 
 def remove(directory: Path) -> None:
-    """Remove the sandbox's files. Try again while a process of an agent still writes."""
+    """Remove the sandbox's files. Retry while a process of an agent still writes."""
     for _ in range(10):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -195,7 +203,7 @@ async def _run(order: dict[str, str]) -> int:
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, over.set)
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # not ignored: the agent's shells would inherit that
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # not SIG_IGN, which the agent's shells would inherit
     directory = Path(order["directory"])
     host = Host(SandboxOptions.from_json(order["options"]), directory, order["token"])
     try:
@@ -218,7 +226,7 @@ async def _run(order: dict[str, str]) -> int:
 
 
 def main() -> None:
-    """Run until stdin ends or a signal arrives. Exit without waiting for threads of moto."""
+    """Run until stdin ends or a signal arrives. Exit without waiting for moto's threads."""
     order = json.loads(os.read(0, 1 << 20))
     status = asyncio.run(_run(order))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The machines that have an agent: who is connected, what it says of itself, and its corner of this machine."""
+"""The machines with an agent: which ones are connected, what they report, and their part of this machine."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Instances:
     """Every instance with an agent.
 
     Args:
+        options: versions and manners of the agents, and preferences of the account.
         directory: of the sandbox; each instance has a home in it.
         moto: knows which instances run, and the KMS key.
     """
@@ -46,7 +47,7 @@ class Instances:
         return self._options.kms
 
     def is_connected(self, target: str) -> bool:
-        """Whether an agent listens for sessions there."""
+        """Return True if an agent listens for sessions on a target."""
         known = target in self._with_agent or target == MANAGED_NODE or target in self._options.external_agents
         return (known or target in ecs.targets()) and target not in self._away
 
@@ -55,7 +56,7 @@ class Instances:
         (self._away.add if away else self._away.discard)(target)
 
     def machine(self, target: str) -> Machine:
-        """The instance's corner of this machine, made when first needed."""
+        """Return an instance's part of this machine, and create it on the first call."""
         home = self._directory / target.replace("/", "_").replace(":", "_")
         agent_directory = self._directory.parent / "agent"
         for path in (home, agent_directory):
@@ -65,7 +66,7 @@ class Instances:
         return Machine(target, home, agent_directory, programs, self._options, self.port_map, self._moto)
 
     def join(self, session: Session) -> None:
-        """Let the agent of the session's target join it: at once, later, or not at all."""
+        """Let the agent of the session's target join it: at once, later or never."""
         if session.plan.target in self._options.external_agents:
             return
         task = asyncio.get_running_loop().create_task(self._join(session))
@@ -73,7 +74,7 @@ class Instances:
         task.add_done_callback(self._joining.discard)
 
     async def _join(self, session: Session) -> None:
-        # The service keeps nothing for a client that is not there yet, and a real agent takes about a second to come.
+        # The service keeps nothing for a client that has not connected, and a real agent needs about a second to join.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.client_was_here.wait(), CLIENT_COMES_FIRST)
         if session.faults.away:
@@ -109,7 +110,12 @@ class Instances:
         kill_survivors(self._directory)
 
     def information(self, wanted: set[str] | None, now: float) -> list[JsonObject]:
-        """What DescribeInstanceInformation tells."""
+        """Return the rows of DescribeInstanceInformation.
+
+        Args:
+            wanted: instance ids; None for all.
+            now: seconds since the epoch, for the last ping.
+        """
         rows = [(spec.instance_id, spec.private_ip, spec.name, "EC2Instance") for spec in self._with_agent.values()]
         rows.append((MANAGED_NODE, "192.0.2.40", "office", "ManagedInstance"))
         return [

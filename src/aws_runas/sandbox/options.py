@@ -1,4 +1,4 @@
-"""Options of a sandbox, and the faults that it can play (spec 13.9)."""
+"""Options of a sandbox, and the faults that it can simulate (spec 13.9)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_time(text: str, *, negative: bool = False) -> float:
-    """Read ``20ms``, ``1.5s``, ``10m`` or ``1h``.
+    """Read ``20ms``, ``1.5s``, ``10m`` or ``1h`` and return seconds.
 
-    Returns:
-        Seconds.
+    Args:
+        text: from the command line.
+        negative: accept a minus sign.
 
     Raises:
-        ValueError: it is none; the message can be shown.
+        ValueError: the text is not a time; the message is for users.
     """
     match = re.fullmatch(r"(-?)(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip(), re.ASCII)
     if match is None or (match[1] and not negative):
@@ -38,29 +39,29 @@ class Faults:
     Args:
         close_after: the service closes every data channel's connection (1000 "Bye") this long after it was opened.
         new_cell: each resume names another stream address, and the old one is refused.
-        signature: of the WebSocket request: checked when present (optional), demanded, or not served at all (refused).
-        presign: the stream address carries a signature of its own (``X-Amz-Signature``) and needs no other.
-        frame_limit: frames a second, above which for two seconds the service pauses the agent and cuts the connection.
-        pause_undeliverable: a pause_publication for each message that cannot be delivered.
+        signature: of the WebSocket request: optional (checked if present), required or refused.
+        presign: the stream address is signed by the service (``X-Amz-Signature``) and needs no other signature.
+        frame_limit: frames per second; after two seconds above it, the service pauses the agent and cuts.
+        pause_undeliverable: send a pause_publication for each message that cannot be delivered.
         publication: form of the body of start_publication and pause_publication.
         start_after_output: send start_publication only after the first output; "never" is ``no_start``.
         no_start: never send start_publication.
-        away: the agent is away (not connected) for so long after the session has started.
-        leave_after: the agent leaves so long after it has joined, for a second or as long as away says, and comes back.
+        away: seconds after the start of a session during which the agent is not connected.
+        leave_after: seconds after which an agent that has joined disconnects; it is back after `away`, or 1 second.
         loss, duplicate, reorder: probability of each for a relayed frame, both ways.
-        delay: seconds that each relayed frame is under way.
-        seed: of the random numbers behind the probabilities.
-        end_after: the service ends the session after so long, with end_output as its reason.
-        start_slow, sts_slow: seconds by which StartSession, and every STS call, is late.
-        start_fails, resume_fails: an error code that StartSession, or ResumeSession, answers.
+        delay: seconds by which each relayed frame is delayed.
+        seed: of the random numbers for the probabilities.
+        end_after: seconds after which the service ends the session, with end_output as the reason.
+        start_slow, sts_slow: seconds by which StartSession, or every STS call, is delayed.
+        start_fails, resume_fails: error code that StartSession, or ResumeSession, answers.
         signin_fails: the error that the sign-in service answers, for instance TOKEN_EXPIRED or server_error.
-        federation_get_only: the console's federation endpoint does not take POST.
+        federation_get_only: the console's federation endpoint refuses POST.
         single_use_tokens: a token is good for one connection.
-        sso_token_life: seconds that an access token of single sign-on lives.
-        sso_rate: list calls of the portal a second, above which they answer TooManyRequestsException; 0 refuses every
+        sso_token_life: lifetime of an access token of single sign-on, in seconds.
+        sso_rate: list calls per second above which the portal answers TooManyRequestsException; 0 refuses every
             call but Logout.
-        sso_accounts: further accounts in the portal.
-        start_rate: calls of StartSession a second, above which they are throttled; the real quota is about 3.
+        sso_accounts: additional accounts in the portal.
+        start_rate: calls of StartSession per second above which they are throttled; the real quota is about 3.
     """
 
     close_after: float | None = None
@@ -107,27 +108,27 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class SandboxOptions:
-    """One sandbox.
+    """Settings of a sandbox.
 
     Args:
         port: of the AWS endpoint on 127.0.0.1; 0 lets the system pick.
         faults: see Faults.
-        agent_version: what the agents say they are, and behave like.
-        agent_rate: frames a second that an agent sends at most; official ones manage about 650.
-        agent_manners: "official": as awkward as official agents (docs/how-to/sandbox.md); "kind": nothing of that.
-        agent_pace: "official": the agent sleeps as official ones do, 1 s before its first read of a terminal and 1 ms
+        agent_version: version that the agents report and behave like.
+        agent_rate: frames per second that an agent sends at most; official agents reach about 650.
+        agent_manners: "official": with the quirks of official agents (docs/how-to/sandbox.md); "kind": without them.
+        agent_pace: "official": the agent sleeps as official agents do, 1 s before its first read of a terminal and 1 ms
             after each read.
-        shell_profile: typed into each shell before the client's input, as the account's preferences say.
-        run_as: user name of the preferences' RunAs; "" for ssm-user.
+        shell_profile: commands of the account's preferences, typed into each shell before the client's input.
+        run_as: RunAs user name in the preferences; "" for ssm-user.
         log_group: CloudWatch log group of the preferences.
         kms: sessions of shells and commands are encrypted with the sandbox's KMS key.
         clock_offset: seconds by which the service's clock is ahead of this machine's.
-        clock_speed: how much faster than ours the service's time runs: lifetimes are divided by it.
+        clock_speed: seconds of the service that pass in one second; lifetimes are divided by it.
         region: of all profiles.
-        instances: further instances for Run Command, named fleet-000 and so on, with the tag Fleet=yes.
-        eventual: seconds until a command of Run Command can be seen.
-        ssm_rate: calls of ListCommandInvocations and GetCommandInvocation a second, then they are throttled.
-        external_agents: instances whose agent is not ours: they wait for one to connect to the data channel.
+        instances: number of additional instances for Run Command, named fleet-000 and so on, with the tag Fleet=yes.
+        eventual: seconds until a new command of Run Command is visible.
+        ssm_rate: calls of ListCommandInvocations and GetCommandInvocation per second above which they are throttled.
+        external_agents: instances without an agent of the sandbox; another agent may connect to their data channels.
     """
 
     port: int = 0
@@ -149,12 +150,12 @@ class SandboxOptions:
     ssm_rate: float | None = None
 
     def to_json(self) -> str:
-        """Write the options for another process."""
+        """Return the options as JSON, for another process."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> SandboxOptions:
-        """Read what to_json wrote."""
+        """Read the result of `to_json`."""
         values = json.loads(text)
         values["faults"] = Faults(**values["faults"])
         values["external_agents"] = tuple(values["external_agents"])

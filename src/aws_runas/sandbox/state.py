@@ -1,4 +1,4 @@
-"""What the services of one sandbox share: the service's clock, the faults that it plays now, and what it has loaded."""
+"""State that the services of one sandbox share: the clock, the current faults, and what is loaded."""
 
 from __future__ import annotations
 

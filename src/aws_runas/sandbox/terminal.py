@@ -1,4 +1,4 @@
-"""Running a program on a terminal of its own and typing at it, as a person would; for the demonstration."""
+"""A program on a pseudo-terminal, with input as a person types it; used by the demonstration."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from types import TracebackType
 
 
 class TerminalTimeout(Exception):  # noqa: N818
-    """What was waited for did not appear."""
+    """The expected output did not appear in time."""
 
 
 class Terminal:
     """A program on a pseudo-terminal; a context manager that leaves no process behind.
 
     Args:
-        words: the program and its arguments, looked up in PATH of environ.
-        show: gets every piece of output as it comes; may be replaced.
-        directory: where the program starts; ours when None.
+        words: the program and its arguments, looked up in PATH of `environ`.
+        environ: variables of the program.
+        show: called with each piece of output; may be replaced.
+        directory: where the program starts; None for the current directory.
     """
 
     def __init__(
@@ -47,27 +48,38 @@ class Terminal:
                 os._exit(127)
 
     def wait_for(self, text: str, timeout: float = 30) -> str:
-        """Read until text appears, and return what came before it, and it.
+        """Read until a text appears, and return all output up to its end.
+
+        Args:
+            text: to wait for.
+            timeout: seconds.
 
         Raises:
-            TerminalTimeout: it did not.
+            TerminalTimeout: the text did not appear in time.
         """
         deadline = time.monotonic() + timeout
         while text not in self._seen:
             if not self._read(deadline):
-                raise TerminalTimeout(f"{text!r} did not appear; what came: {self._seen!r}")
+                raise TerminalTimeout(f"{text!r} did not appear; output so far: {self._seen!r}")
         before, _, self._seen = self._seen.partition(text)
         return before + text
 
     def keys(self, text: str) -> None:
-        """Type something."""
+        """Type a text.
+
+        Args:
+            text: with the control characters of special keys.
+        """
         os.write(self._descriptor, text.encode())
 
     def finish(self, timeout: float = 30) -> int:
-        """Read to the end, and return the exit status, 128+n for a signal.
+        """Read until the program ends, and return its exit status, 128+n for signal n.
+
+        Args:
+            timeout: seconds.
 
         Raises:
-            TerminalTimeout: it does not end.
+            TerminalTimeout: the program did not end in time.
         """
         deadline = time.monotonic() + timeout
         while self._read(deadline):
@@ -78,13 +90,13 @@ class Terminal:
                 code = os.waitstatus_to_exitcode(status)
                 self._status = code if code >= 0 else 128 - code
             elif time.monotonic() > deadline:
-                raise TerminalTimeout("the program does not end")
+                raise TerminalTimeout("the program did not end")
             else:
                 time.sleep(0.005)
         return self._status
 
     def _read(self, deadline: float) -> bool:
-        """Take one piece of output; False at the end or when time is up."""
+        """Read one piece of output; return False at the end or when time is up."""
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             return False

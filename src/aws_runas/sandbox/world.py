@@ -1,4 +1,4 @@
-"""Start and end a sandbox. The sandbox itself is another process (sandbox.host)."""
+"""Start and end a sandbox. The sandbox is a process of its own (sandbox.host)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
 from aws_runas.sandbox.control_client import CallRecord, SessionRecord, ask
 from aws_runas.sandbox.options import SandboxOptions
 
-END_TIMEOUT = 3.0  # seconds that the sandbox has to end in order
-INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online, and nothing special; fixtures.py has the rest
+END_TIMEOUT = 3.0  # seconds that the sandbox has to end in an orderly way
+INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online; the rest is in fixtures.py
 
 
 @dataclass(frozen=True, slots=True)
 class RunningSandbox:
-    """What the other process said of itself."""
+    """Answer of the sandbox's process when it is ready."""
 
     endpoint: str
     mfa_seed: str
@@ -41,6 +41,8 @@ class Sandbox:
         environ: the whole environment for a program inside the sandbox.
         endpoint: address of every AWS service.
         mfa_seed: base32 seed of the user's MFA device.
+        directory: private; every file of the sandbox is in it.
+        instance_ids: two instances that are online.
     """
 
     def __init__(
@@ -62,26 +64,27 @@ class Sandbox:
         self.credentials_file = directory / HOME / ".aws" / "credentials"
 
     def control(self, command: str, **order: object) -> object:
-        """Ask the sandbox's control address.
+        """Send a command to the sandbox's control address and return its answer, a JSON value.
 
         Args:
-            command: one of commands.HostCommands.
-            order: its JSON object.
-
-        Returns:
-            The answer, a JSON value.
+            command: a name in `commands.HostCommands.table`.
+            order: parameters of the command.
 
         Raises:
-            OSError: it answered with an error, or not at all.
+            OSError: the sandbox answered with an error, or not at all.
         """
         return ask(self.endpoint, self._token, command, **order)
 
     def mfa_code(self) -> str:
-        """Return a new code; it is accepted once."""
+        """Return a new MFA code, which is accepted once."""
         return str(self.control("mfa-code"))
 
     def sign_in(self, directory: Path) -> None:
-        """Sign the user in as ``aws login`` does, into a cache of the caller's own (AWS_LOGIN_CACHE_DIRECTORY)."""
+        """Sign the user in as ``aws login`` does.
+
+        Args:
+            directory: of the login cache (AWS_LOGIN_CACHE_DIRECTORY).
+        """
         self.control("sign-in", directory=str(directory))
 
     @property
@@ -90,7 +93,7 @@ class Sandbox:
         return cast(list[CallRecord], self.control("calls"))
 
     def count(self, action: str) -> int:
-        """How often an action was called."""
+        """Return how often an action was called."""
         return sum(call["action"] == action for call in self.calls)
 
     def forget_calls(self) -> None:
@@ -98,46 +101,62 @@ class Sandbox:
         self.control("forget-calls")
 
     def sessions(self) -> list[SessionRecord]:
-        """Return every session so far."""
+        """Return every session so far, also those that have ended."""
         return cast(list[SessionRecord], self.control("sessions"))
 
     def cut(self, session_id: str | None = None, *, abort: bool = False) -> int:
-        """Close the clients' connections with 1000 "Bye", or break them off; returns how many."""
+        """Close the clients' connections and return how many there were.
+
+        Args:
+            session_id: of one session; None for all.
+            abort: break the connections instead of closing them with 1000 "Bye".
+        """
         order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
         return cast(int, self.control("cut", **order))
 
     def agents_leave(self, seconds: float) -> int:
-        """Let the agents of all sessions be away for so long; returns how many."""
+        """Disconnect the agents of all sessions for some seconds, and return how many there were."""
         return cast(int, self.control("agent-leaves", seconds=seconds))
 
     def end_sessions(self, output: str = "", session_id: str | None = None) -> int:
-        """End sessions as the service does; returns how many."""
+        """End sessions as the service does, and return how many there were.
+
+        Args:
+            output: the reason, shown to the client.
+            session_id: of one session; None for all.
+        """
         order = {"output": output} | ({} if session_id is None else {"session_id": session_id})
         return cast(int, self.control("end", **order))
 
     def publish(self, kind: str, form: str = "json", *, to: str = "client") -> int:
-        """Send ``start`` or ``pause`` publication in all sessions; returns in how many."""
+        """Send start_publication or pause_publication in all sessions, and return how many there were.
+
+        Args:
+            kind: ``start`` or ``pause``.
+            form: one of options.PUBLICATION_FORMS.
+            to: ``client`` or ``agent``.
+        """
         return cast(int, self.control("publish", kind=kind, form=form, to=to))
 
     def set_faults(self, **faults: object) -> None:
-        """Change faults (fields of options.Faults) for calls and sessions from now on."""
+        """Change fields of options.Faults for calls and sessions that begin from now on."""
         self.control("faults", **faults)
 
     def set_away(self, target: str, *, away: bool) -> None:
-        """Disconnect an instance from the service, or let it come back."""
+        """Disconnect an instance from the service, or connect it again."""
         self.control("away", target=target, away=away)
 
     def adopt(self, pid: int) -> None:
-        """Let the sandbox end that process (SIGHUP, then SIGKILL) should we die without putting things away."""
+        """Let the sandbox end a process (SIGHUP, then SIGKILL) if this process dies first."""
         self.control("adopt", pid=pid)
 
     def disown(self, pid: int) -> None:
-        """Undo adopt."""
+        """Undo `adopt`."""
         with contextlib.suppress(OSError):
             self.control("disown", pid=pid)
 
     def close(self) -> None:
-        """End the sandbox and everything in it, and remove its files. Idempotent."""
+        """End the sandbox and all its processes, and remove its files. Idempotent."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -159,13 +178,17 @@ class Sandbox:
 
 
 def start_sandbox(options: SandboxOptions | None = None, *, base: Mapping[str, str] | None = None) -> Sandbox:
-    """Start a sandbox and wait until it answers.
+    """Start a sandbox and wait until it is ready.
 
     Args:
-        base: the environment that programs inside it inherit, without what is AWS's; ours by default.
+        options: None for the defaults.
+        base: environment that programs inside inherit, except AWS settings; None for this process's environment.
+
+    Returns:
+        The sandbox; the caller closes it.
 
     Raises:
-        AwsRunasError: the port is taken, or the sandbox's extra packages are not installed.
+        AwsRunasError: the port is taken, or the packages of the extra `sandbox` are not installed.
     """
     options = options or SandboxOptions()
     directory = Path(tempfile.mkdtemp(prefix="aws-runas-sandbox-")).resolve()
@@ -201,13 +224,13 @@ def start_sandbox(options: SandboxOptions | None = None, *, base: Mapping[str, s
 
 
 def _running(answer: bytes, options: SandboxOptions) -> RunningSandbox:
-    values = json.loads(answer) if answer else {"error": "it ended before it was ready"}
+    values = json.loads(answer) if answer else {"error": "the process ended before it was ready"}
     if "error" not in values:
         return RunningSandbox(**values)
     if values.get("errno") in (errno.EADDRINUSE, errno.EACCES):
         raise AwsRunasError(
             f"the sandbox cannot listen on 127.0.0.1:{options.port}: {values['error'].lower()}",
             code="sandbox-port-taken",
-            hint="name another with --port, or leave it out and the system picks one",
+            hint="choose another port with --port, or leave --port out to let the system pick one",
         )
     raise AwsRunasError(f"the sandbox did not start: {values['error']}", code="sandbox-start-failed")

@@ -1,4 +1,4 @@
-"""Calls of AWS's APIs: one call as the services pass it on, and the log of all calls for tests and users."""
+"""Calls of AWS's APIs: the value of one call, and the log of all calls."""
 
 from __future__ import annotations
 

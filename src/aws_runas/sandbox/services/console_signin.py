@@ -1,8 +1,8 @@
-"""Sign-in to the console: the federation endpoint, sign-out, and a small page that says who is signed in.
+"""Sign-in to the console: the federation endpoint, sign-out, and a page that says who is signed in.
 
 Refusals are web pages, as at AWS. The three secrets are checked against the keys that the sandbox's STS gave out.
 
-Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console"; reports of users for what is
+Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". Reports of users say what is
 refused: keys of users, session tokens, and SessionDuration with chained roles or federated users.
 """
 
@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 
 
 class Refused(Exception):  # noqa: N818 - what the endpoint calls an error
-    """A request that is answered with a page of the status 400."""
+    """A request that is answered with an error page and status 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,11 @@ class Ticket:
 
 
 class ConsoleSignIn:
-    """The endpoint.
+    """The federation endpoint of the console.
 
     Args:
-        keys: that STS gave out.
+        keys: temporary keys that STS gave out.
+        state: clock and faults.
         log: records every call.
     """
 

@@ -1,4 +1,4 @@
-"""Admission to the data channel: check address, signature and the first frame's token, then start the relay."""
+"""Admission to the data channel: checks address, signature and the token in the first frame, then starts the relay."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ OPENING_TIMEOUT = 15.0  # seconds for the first frame
 
 
 class DataChannels:
-    """Lets clients and agents in.
+    """Admits clients and agents to sessions.
 
     Args:
-        gateway: knows whose signature is whose.
-        external_agents: instances whose agent comes from outside.
+        service: has the sessions.
+        gateway: checks signatures and permissions.
+        external_agents: instances whose agent connects from outside.
     """
 
     def __init__(self, service: SsmService, gateway: Gateway, external_agents: tuple[str, ...]) -> None:
@@ -37,7 +38,13 @@ class DataChannels:
         self._external_agents = external_agents
 
     def upgrade(self, request: Request, data: bytes, transport: asyncio.Transport) -> None:
-        """Take over a connection that asks to become a WebSocket."""
+        """Take over a connection that asks for a WebSocket.
+
+        Args:
+            request: of the upgrade.
+            data: every byte read so far, the request included.
+            transport: of the connection.
+        """
         verdict = self._judge(request)
         connection: list[WebSocket] = []
 
@@ -85,7 +92,7 @@ class DataChannels:
         self._gateway.authorize("ssmmessages:OpenDataChannel", key, None)
 
     def create(self, request: Request) -> Reply:
-        """CreateDataChannel: an agent from outside gets its token, for sessions of its own instance only."""
+        """Answer CreateDataChannel: give an external agent a token for a session of its own instance."""
         try:
             signed = signature.read(request)
             if signed is None:
@@ -99,7 +106,7 @@ class DataChannels:
         if session is None or session.ended is not None:
             return Reply(404, b"Session is already terminated")
         if session.plan.target not in self._external_agents:
-            return Reply(403, b"AccessDenied: the agent of this instance is not from outside\n")
+            return Reply(403, b"AccessDenied: the agent of this instance is not external\n")
         body = (
             "<CreateDataChannelOutput><MessageSchemaVersion>1.0</MessageSchemaVersion>"
             f"<TokenValue>{session.tickets.new_agent_token()}</TokenValue></CreateDataChannelOutput>"
@@ -108,7 +115,7 @@ class DataChannels:
 
 
 class Arrival:
-    """A connection between its handshake and its end: first the token, then frames for the relay."""
+    """A connection from its WebSocket handshake to its end: first the token, then frames for the relay."""
 
     def __init__(self, session: Session, websocket: WebSocket) -> None:
         self._session = session
@@ -118,7 +125,7 @@ class Arrival:
         self._waiting = asyncio.get_running_loop().call_later(OPENING_TIMEOUT, websocket.close, 1000, "Bye")
 
     def messages_received(self, messages: list[bytes | str]) -> None:
-        """Frames of one read."""
+        """Take the frames of one read."""
         self._take(messages)
 
     def _opening(self, messages: Frames) -> None:
@@ -127,11 +134,11 @@ class Arrival:
         try:
             token, is_agent = read_opening(messages[0])
         except ValueError:
-            self._websocket.close(1003, "the first frame is no opening")
+            self._websocket.close(1003, "the first frame is not an opening message")
             return
         role = self._session.tickets.redeem(token)
         if role is None or self._session.ended is not None or (role == "agent") is not is_agent:
-            self._websocket.close(1008, "the token is not good")
+            self._websocket.close(1008, "the token is not valid")
             return
         if role == "agent":
             self._agent = RemoteAgent(self._websocket)
@@ -144,15 +151,15 @@ class Arrival:
             self._take(messages[1:])
 
     def _ignore(self, messages: Frames) -> None:
-        """The connection is being closed."""
+        """Drop frames while the connection is being closed."""
 
     def writing_resumed(self) -> None:
-        """The client takes more."""
+        """Tell the agent that the client accepts more."""
         if self._agent is None:
             self._session.writing_resumed()
 
     def connection_closed(self, closed: Closed) -> None:  # noqa: ARG002
-        """The connection is gone."""
+        """Tell the session that the connection has ended."""
         self._waiting.cancel()
         if self._agent is not None:
             self._session.agent_gone(self._agent)

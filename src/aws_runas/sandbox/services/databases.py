@@ -1,7 +1,7 @@
-"""Databases of the sandbox: RDS and ElastiCache, played by moto, with a database, a cluster and a cache to begin with.
+"""Databases: RDS and ElastiCache, answered by moto, with a database, a cluster and a cache from the start.
 
-Their endpoint names exist nowhere, so the agents connect to this machine instead: a database server that listens on
-127.0.0.1 and on the port of the database is the database.
+Their endpoint names do not exist. Agents connect to this machine instead, so a database server that listens on
+127.0.0.1 and on the port of the database takes its place.
 
 Source: Amazon RDS and Amazon ElastiCache API references.
 """
@@ -29,7 +29,12 @@ SUFFIXES = (".rds.amazonaws.com", ".cache.amazonaws.com")
 
 
 class Databases:
-    """RDS and ElastiCache, filled at their first call, because moto takes a while to load them."""
+    """RDS and ElastiCache, filled at the first call, because moto loads them slowly.
+
+    Args:
+        moto: answers the calls.
+        wait_for: blocks until moto has loaded a service.
+    """
 
     def __init__(self, moto: Moto, wait_for: Callable[[str], None]) -> None:
         self._moto = moto
@@ -38,7 +43,11 @@ class Databases:
         self._populated = False
 
     def call(self, action: str, _values: Input, _key: Key, _region: str) -> Reply:
-        """Prepare moto for a call; raises LookupError, which leaves the answer to moto."""
+        """Prepare moto for a call.
+
+        Raises:
+            LookupError: always; moto answers then.
+        """
         if action == "DescribeServerlessCaches":  # moto has none
             raise ServiceError("ServerlessCacheNotFoundFault", "Serverless cache not found.", 404)
         self._wait_for("ec2")
@@ -50,7 +59,11 @@ class Databases:
 
     @staticmethod
     def redirected(service: JsonService) -> JsonService:
-        """Return a service to which the endpoint name of a database is this machine."""
+        """Return a service that replaces the endpoint name of a database with this machine.
+
+        Args:
+            service: of SSM.
+        """
 
         def call(action: str, values: Input, key: Key, region: str) -> Reply:
             if action == "StartSession":

@@ -1,4 +1,4 @@
-"""The session documents that the sandbox knows, and what they make of their parameters.
+"""The session documents that the sandbox knows, and the sessions that they open.
 
 Source: AWS, "Session document schema" and the documents AWS-StartSSHSession, AWS-StartPortForwardingSession,
 AWS-StartPortForwardingSessionToRemoteHost, AWS-StartInteractiveCommand, AWS-StartNonInteractiveCommand.
@@ -24,7 +24,12 @@ SHELL = "SSM-SessionManagerRunShell"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Args: pattern: what a value must be; default: None where one must be given."""
+    """A parameter of a document.
+
+    Args:
+        pattern: that a value must match.
+        default: None if the caller must give a value.
+    """
 
     pattern: re.Pattern[str]
     default: str | None = None
@@ -32,7 +37,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document: the type of its sessions, its parameters, and properties that the client always gets."""
+    """A document.
+
+    Args:
+        session_type: of its sessions.
+        parameters: by name.
+        fixed: properties that the client always gets.
+    """
 
     session_type: str
     parameters: dict[str, Parameter] = field(default_factory=dict)

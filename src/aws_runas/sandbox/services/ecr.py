@@ -1,6 +1,6 @@
 """Container registries: the authorization tokens of ECR and of its public gallery. moto answers the rest of ECR.
 
-moto's own token is the same for everybody, and it ended in 2015.
+moto's own token is the same for every caller, and it expired in 2015.
 
 Source: Amazon ECR and Amazon ECR Public API references, GetAuthorizationToken.
 """
@@ -25,12 +25,13 @@ Authorize = Callable[[str, Key, str | None], None]
 
 
 class Registries:
-    """Both services.
+    """ECR and ECR Public.
 
-    A caller gets the same password until the sandbox ends, so that a test can let a registry know it.
+    A caller gets the same password until the sandbox ends, so that a test can tell a registry about it.
 
     Args:
-        authorize: raises ServiceError where the caller may not do that.
+        clock: of the service.
+        authorize: raises ServiceError if the caller is not allowed to make a call.
     """
 
     def __init__(self, clock: Clock, authorize: Authorize) -> None:
@@ -40,7 +41,12 @@ class Registries:
         self._lock = threading.Lock()
 
     def private(self, action: str, values: Input, key: Key, region: str) -> Reply:
-        """Answer a call of ECR; raises LookupError, which leaves the answer to moto."""
+        """Answer a call of ECR.
+
+        Raises:
+            LookupError: moto answers the call.
+            ServiceError: the parameters are wrong.
+        """
         if action != "GetAuthorizationToken":
             raise LookupError(action)
         accounts = read_texts(values, "registryIds") or [ACCOUNT]
@@ -55,7 +61,11 @@ class Registries:
         return json_reply({"authorizationData": data})
 
     def public(self, action: str, _values: Input, key: Key, region: str) -> Reply:
-        """Answer a call of the public gallery, which is in one region and needs one permission more."""
+        """Answer a call of ECR Public, which is in one region and requires one more permission.
+
+        Raises:
+            ServiceError: the region or the action is wrong, or the call is not allowed.
+        """
         if region != PUBLIC_REGION:
             raise ServiceError("UnsupportedCommandException", f"ECR Public is not available in {region}")
         if action != "GetAuthorizationToken":
@@ -71,5 +81,5 @@ class Registries:
 
 
 def new_password() -> str:
-    """Make a password as long as ECR's, with the characters of base64."""
+    """Return a password as long as ECR's, with the characters of base64."""
     return base64.b64encode(secrets.token_bytes(1500)).decode()

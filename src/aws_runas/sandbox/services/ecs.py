@@ -1,4 +1,4 @@
-"""A small ECS: one cluster, one service, one task with two containers that can be entered (ExecuteCommand).
+"""A small ECS: one cluster, one service, and one task with two containers that accept ExecuteCommand.
 
 Source: Amazon ECS API reference.
 """
@@ -18,10 +18,11 @@ OpenSession = Callable[[Plan, Key], dict[str, str]]
 
 
 class Ecs:
-    """The service.
+    """ECS.
 
     Args:
-        open_session: makes an SSM session.
+        region: of the cluster.
+        open_session: opens an SSM session.
     """
 
     def __init__(self, region: str, open_session: OpenSession) -> None:
@@ -36,7 +37,11 @@ class Ecs:
         }
 
     def call(self, action: str, values: Input, key: Key, _region: str) -> Reply:
-        """Answer one call."""
+        """Answer one call.
+
+        Raises:
+            ServiceError: the action, the cluster or a parameter is unknown.
+        """
         handler = self._actions.get(action)
         if handler is None:
             raise ServiceError("InvalidAction", f"the sandbox's ECS has no {action}")
@@ -113,10 +118,10 @@ class Ecs:
 
 
 def targets() -> list[str]:
-    """The containers as targets of sessions."""
+    """Return the containers as targets of sessions."""
     return [f"ecs:{CLUSTER}_{TASK}_{runtime_id(name)}" for name in CONTAINERS]
 
 
 def runtime_id(container: str) -> str:
-    """What ECS calls a container of the task."""
+    """Return the runtime id of a container of the task."""
     return f"{TASK}-{1234567890 + CONTAINERS.index(container)}"

@@ -1,4 +1,4 @@
-"""Errors that the sandbox's services answer with, and how each AWS protocol writes them."""
+"""Answers of the sandbox's services: replies, errors, and how each AWS protocol writes them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from xml.sax.saxutils import escape
 
 
 class ServiceError(Exception):
-    """An AWS error answer.
+    """An error that a service answers.
 
     Args:
-        code: AWS's name of it.
-        message: as AWS words it.
-        status: of HTTP.
+        code: name of the error at AWS.
+        message: in AWS's words.
+        status: HTTP status.
     """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -26,7 +26,11 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP answer.
+
+    Args:
+        headers: without Content-Length and Date.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -34,17 +38,25 @@ class Reply:
 
 
 def json_reply(value: object, status: int = 200, content_type: str = "application/x-amz-json-1.1") -> Reply:
-    """Write a value as JSON."""
+    """Return a reply with a JSON body."""
     return Reply(status, json.dumps(value).encode(), {"Content-Type": content_type})
 
 
 def xml_reply(text: str, status: int = 200) -> Reply:
-    """Write an XML answer of the query protocol."""
+    """Return a reply of the query protocol.
+
+    Args:
+        text: XML.
+    """
     return Reply(status, text.encode(), {"Content-Type": "text/xml"})
 
 
 def render(error: ServiceError, service: str) -> Reply:
-    """Write an error as the protocol of that service does."""
+    """Return an error as the protocol of a service writes it.
+
+    Args:
+        service: signing name.
+    """
     request_id = str(uuid.uuid4())
     if service in ("sts", "iam"):
         kind = "Receiver" if error.status >= 500 else "Sender"

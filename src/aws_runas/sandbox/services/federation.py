@@ -1,7 +1,8 @@
-"""AssumeRoleWithSAML and AssumeRoleWithWebIdentity: who may assume a role on the word of an identity provider.
+"""AssumeRoleWithSAML and AssumeRoleWithWebIdentity: which roles an identity provider's user may assume.
 
-moto's own believes every assertion and every token. The providers are those that the user registered with IAM
-(CreateSAMLProvider, CreateOpenIDConnectProvider), which moto keeps. Unlike AWS, an issuer may be http on this machine.
+moto accepts every assertion and every token. The providers are those that the user registered with IAM
+(CreateSAMLProvider, CreateOpenIDConnectProvider), which moto keeps. Unlike at AWS, an issuer on this machine may use
+http.
 
 Source: AWS STS API reference; IAM User Guide, "IAM and AWS STS condition context keys".
 """
@@ -38,12 +39,11 @@ LONGEST = 43200  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Federated:
-    """Who was let in.
+    """The role session that a federated user gets.
 
     Args:
-        role: moto's.
         duration: seconds.
-        answer: elements of the reply beside the credentials.
+        answer: elements of the reply besides the credentials.
     """
 
     role: Role
@@ -54,10 +54,12 @@ class Federated:
 
 
 class Federation:
-    """The two calls.
+    """The two federated calls of STS.
 
     Args:
-        web_identity_token: accepted as it is, for those who have no provider.
+        moto: has roles and providers.
+        clock: of the service.
+        web_identity_token: accepted as it is, for users without a provider.
     """
 
     def __init__(self, moto: Moto, clock: Clock, web_identity_token: str) -> None:
@@ -67,10 +69,10 @@ class Federation:
         self._keys = id_tokens.KeySets()
 
     def with_saml(self, parameters: Parameters) -> Federated:
-        """Judge AssumeRoleWithSAML.
+        """Check a call of AssumeRoleWithSAML.
 
         Raises:
-            ServiceError: as AWS words it.
+            ServiceError: the assertion is not valid, or the role does not trust it.
         """
         role_arn = parameters.required("RoleArn", 20, 2048)
         principal_arn = parameters.required("PrincipalArn", 20, 2048)
@@ -112,10 +114,10 @@ class Federation:
         return found[0]
 
     def with_web_identity(self, parameters: Parameters) -> Federated:
-        """Judge AssumeRoleWithWebIdentity.
+        """Check a call of AssumeRoleWithWebIdentity.
 
         Raises:
-            ServiceError: as AWS words it.
+            ServiceError: the token is not valid, or the role does not trust it.
         """
         role_arn = parameters.required("RoleArn", 20, 2048)
         name = parameters.session_name("RoleSessionName")
@@ -152,7 +154,7 @@ class Federation:
         if hmac.compare_digest(token.encode(), f"{ours}-expired".encode()):
             text = "Token expired: current date/time must be before the expiration date/time"
             raise ServiceError("ExpiredTokenException", text)
-        if token.count(".") != 2:  # as before there were providers: the role comes first
+        if token.count(".") != 2:  # not a token of a provider: AWS checks the role first
             provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{SANDBOX_ISSUER}"
             if self._trusted(role_arn, "AssumeRoleWithWebIdentity", provider, {}, {}, None) is None:
                 raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
@@ -172,7 +174,7 @@ class Federation:
         tags: Mapping[str, str],
         source_identity: str | None,
     ) -> Role | None:
-        """Return the role if its trust policy allows the call and what it brings along, else None."""
+        """Return the role if its trust policy allows the call, its tags and its source identity, else None."""
         role = self._moto.role(role_arn)
         if role is None:
             return None
@@ -196,7 +198,7 @@ def _session_name(assertion: saml_responses.Assertion) -> str:
 
 
 def _shorter(asked: int, parameters: Parameters, text: str | None) -> int:
-    """The session ends at the earlier of what was asked for and what the assertion allows."""
+    """Return the shorter of the requested duration and the one that the assertion allows, in seconds."""
     if text is None:
         return asked
     if not text.isdigit() or not 900 <= int(text) <= LONGEST:

@@ -1,4 +1,4 @@
-"""The one address of all services: find who signed a request and for which service, and pass it on."""
+"""The one address of all services: finds out who signed a request and for which service, and passes it on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: the user who started the sandbox, under a loopback name, and no web page."""
+"""Who may send requests: the user who started the sandbox, to a loopback name, and no web page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aws_runas.sandbox.services.requests import Request
 from aws_runas.socket_owner import SocketOwners
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
-# Pages for the user's own browser. Opening one changes nothing, and it can be in no frame; what changes something is a
-# form of the page itself, or an address that holds a secret.
+# Pages for the user's browser. Opening one changes nothing, and no frame can show one. Only a form of the page itself,
+# or an address with a secret, changes something.
 BROWSER_PATHS = ("/authorize", "/device", "/federation", "/oauth")
 
 
@@ -20,24 +20,25 @@ class Guard:
     """The checks of one listener.
 
     Args:
-        any_port: Host may name another port: the listener is reached through forwards.
+        owners: finds the user at the other end of a connection.
+        any_port: accept every port in Host, because forwarded ports lead to the listener.
     """
 
     owners: SocketOwners
     any_port: bool = False
 
     def refuse_peer(self, transport: asyncio.Transport) -> Reply | None:
-        """Refuse connections of other users of this machine."""
+        """Return a refusal for a connection of another user of this machine, else None."""
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if peer and local and self.owners.is_own(peer[:2], local[:2]):
             return None
         return Reply(403, b"the sandbox belongs to another user\n")
 
     def refuse_request(self, request: Request, port: int) -> Reply | None:
-        """Refuse requests of web pages: a foreign or rebound name, an Origin, a fetch.
+        """Return a refusal for a request of a web page (foreign or rebound name, Origin, fetch), else None.
 
         Args:
-            port: our own.
+            port: of the listener.
         """
         host = request.headers.get("host")
         if host is None:
@@ -53,9 +54,12 @@ class Guard:
 
 
 def _is_own_page(request: Request, host: str) -> bool:
-    """Tell whether a browser shows a page itself, or sends that page's own form: no script, frame or foreign form."""
-    mode, place = request.headers.get("sec-fetch-mode", "navigate"), request.headers.get("sec-fetch-dest", "document")
-    if (mode, place) != ("navigate", "document"):
+    """Return True if a browser opens a page itself or sends that page's own form: no script, frame or foreign form."""
+    mode, destination = (
+        request.headers.get("sec-fetch-mode", "navigate"),
+        request.headers.get("sec-fetch-dest", "document"),
+    )
+    if (mode, destination) != ("navigate", "document"):
         return False
     if request.method == "POST":
         own = request.headers.get("origin") in (None, f"http://{host.lower()}")

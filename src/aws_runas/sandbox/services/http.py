@@ -1,4 +1,4 @@
-"""The sandbox's HTTP/1.1 server: whole requests in, replies out, and WebSocket upgrades handed on. Loopback only."""
+"""The sandbox's HTTP/1.1 server on loopback: whole requests in, replies out; it hands WebSocket upgrades on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_runas.sandbox.services.guards import Guard
 from aws_runas.sandbox.services.requests import BODY_LIMIT, HEAD_LIMIT, BadRequest, Request, find_body, find_head
 
 IDLE_LIMIT = 300.0  # seconds that a silent connection is kept
-REFUSED_LIMIT = 1.0  # seconds for a refused client to read the answer
+REFUSED_LIMIT = 1.0  # seconds that a refused client has to read the answer
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -26,8 +26,8 @@ class HttpConnection(asyncio.Protocol):
     Args:
         handle: answers a request.
         upgrade: takes over the connection of a WebSocket request: the request, all bytes read so far, the transport.
-        guard: decides who may ask.
-        date: the clock of the Date header.
+        guard: decides which requests are answered.
+        date: seconds since the epoch, for the header Date.
     """
 
     def __init__(self, handle: Handler, upgrade: Upgrade, guard: Guard, date: Callable[[], float]) -> None:
@@ -36,7 +36,7 @@ class HttpConnection(asyncio.Protocol):
         self._guard = guard
         self._date = date
         self._refused = False
-        self._peer_refusal: Reply | None = None  # sent once something was read: closing earlier would reset it
+        self._peer_refusal: Reply | None = None  # sent after the first read: closing earlier would reset the connection
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
@@ -105,18 +105,18 @@ class HttpConnection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._answer(request))
 
     def _refuse(self, reply: Reply) -> None:
-        """Answer and close; nothing more is read."""
+        """Send a reply and close; nothing more is read."""
         self._stop_waiting()
         self._refused = True
         if self._transport is not None:
             self._transport.write(self._encode(reply, keep=False))
-            self._transport.write_eof()  # closing now would reset the connection if the client still sends
+            self._transport.write_eof()  # a close would reset the connection if the client still sends
             self._closing = asyncio.get_running_loop().call_later(REFUSED_LIMIT, self._transport.close)
 
     async def _answer(self, request: Request) -> None:
         try:
             reply = await self._handle(request)
-        except Exception as error:  # a broken handler must not take the sandbox down
+        except Exception as error:  # a bug in a handler must not end the sandbox
             reply = Reply(500, f"sandbox: {type(error).__name__}: {error}".encode())
         self._task = None
         if self._transport is None or self._transport.is_closing():
@@ -148,6 +148,10 @@ class HttpConnection(asyncio.Protocol):
 
 async def listen(factory: Callable[[], HttpConnection], port: int) -> asyncio.Server:
     """Listen on 127.0.0.1.
+
+    Args:
+        factory: makes the protocol of each connection.
+        port: 0 lets the system pick.
 
     Raises:
         OSError: the port is taken.

@@ -1,4 +1,4 @@
-"""ID tokens as STS judges them: signature by the provider's published keys, issuer, audience, expiry.
+"""ID tokens as STS checks them: signature by the provider's published keys, issuer, audience and expiry.
 
 Source: OpenID Connect Core 1.0, section 3.1.3.7; IAM User Guide, "Create an OpenID Connect identity provider in IAM".
 """
@@ -25,15 +25,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def invalid(message: str) -> ServiceError:
-    """AWS's error for a token that does not hold."""
+    """Return AWS's error for a token that is not valid."""
     return ServiceError("InvalidIdentityToken", message)
 
 
 def claims_without_check(token: str) -> JsonObject:
-    """Read the claims of a token, to find out whose it is.
+    """Return the claims of a token without checking its signature, to find its issuer.
 
     Raises:
-        ServiceError: it is no JSON web token.
+        ServiceError: the text is not a JSON web token.
     """
     try:
         body = token.split(".")[1]
@@ -55,7 +55,7 @@ class KeySets:
         """Return the key set that an issuer publishes.
 
         Raises:
-            ServiceError: it does not answer, or with something else.
+            ServiceError: the issuer does not answer, or its answer is not a key set.
         """
         fetched, keys = self._kept.get(issuer, (0.0, None))
         if keys is None or time.monotonic() - fetched > KEYS_KEPT:
@@ -77,7 +77,7 @@ class KeySets:
 
 
 def _get(url: str) -> JsonObject:
-    """Fetch a JSON object: over TLS, or in clear from this machine."""
+    """Fetch a JSON object over TLS, or without TLS from this machine."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ValueError("not https")
@@ -93,12 +93,13 @@ def verify(token: str, keys: KeySet, audiences: list[str], now: float) -> JsonOb
     """Check a token and return its claims.
 
     Args:
-        keys: of `KeySets`.
-        audiences: the client ids of the provider.
+        token: three parts of base64.
+        keys: of the issuer, from `KeySets`.
+        audiences: client ids of the provider.
         now: seconds since the epoch.
 
     Raises:
-        ServiceError: as AWS words it.
+        ServiceError: signature, audience or times are wrong.
     """
     from joserfc import jwt
     from joserfc.errors import JoseError

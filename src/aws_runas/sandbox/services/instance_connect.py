@@ -1,4 +1,4 @@
-"""EC2 Instance Connect: keys that are pushed to an instance for a minute."""
+"""EC2 Instance Connect: public keys that an instance accepts for one minute."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.json_input import Input, read_text, require_text
 from aws_runas.sandbox.services.principals import Key
 
-KEY_LIFETIME = 60  # seconds that a pushed key is good for
+KEY_LIFETIME = 60  # seconds that a pushed key is valid
 
 
 class InstanceConnect:
-    """Keeps pushed keys in ``authorized_keys.<user>`` of the instance's home, with the time at which they end.
+    """Keeps pushed keys in ``authorized_keys.<user>`` of the instance's home, with their expiry time.
 
     Source: EC2 Instance Connect API reference, SendSSHPublicKey.
     """
@@ -24,7 +24,12 @@ class InstanceConnect:
         self._instances = instances
 
     def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
-        """Answer one call."""
+        """Answer SendSSHPublicKey.
+
+        Raises:
+            LookupError: another action.
+            ServiceError: the instance, the user or the key is not valid.
+        """
         if action != "SendSSHPublicKey":
             raise LookupError(action)
         instance_id = require_text(values, "InstanceId", 10, 32)

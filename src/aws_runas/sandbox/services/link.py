@@ -10,17 +10,19 @@ from random import Random
 
 from aws_runas.sandbox.options import Faults
 
-RATE_WINDOW = 2.0  # seconds over which the service judges a rate ("for a couple of seconds", spec 13.2)
-LATE = 0.03  # seconds by which a reordered frame is later than the frames around it
+RATE_WINDOW = 2.0  # seconds over which the service measures a rate ("for a couple of seconds", spec 13.2)
+REORDER_DELAY = 0.03  # seconds by which a reordered frame is delayed at most
 
 Frames = list[bytes | str]
 
 
 class Link:
-    """Deliver frames, late, twice or never, as the faults say.
+    """Delivers frames late, twice or never, according to the faults.
 
     Args:
-        deliver: takes what arrives.
+        faults: loss, duplicate, reorder and delay.
+        random: with the seed of the faults.
+        deliver: called with the frames that arrive.
     """
 
     def __init__(self, faults: Faults, random: Random, deliver: Callable[[Frames], None]) -> None:
@@ -34,7 +36,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
 
     def carry(self, frames: Frames) -> None:
-        """Take frames in at this end."""
+        """Accept frames at the sending end."""
         if self._clean:
             self._deliver(frames)
             return
@@ -44,7 +46,7 @@ class Link:
             if random.random() < faults.loss:
                 copies -= 1
             for _ in range(copies):
-                late = LATE * random.random() if random.random() < faults.reorder else 0.0
+                late = REORDER_DELAY * random.random() if random.random() < faults.reorder else 0.0
                 self._count += 1
                 heapq.heappush(self._waiting, (now + faults.delay + late, self._count, frame))
         self._arrive()
@@ -63,7 +65,7 @@ class Link:
             self._deliver(due)
 
     def forget(self) -> None:
-        """What is under way is lost, as when a connection ends."""
+        """Drop the frames in transit, as when a connection ends."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -71,17 +73,25 @@ class Link:
 
 
 class RateMeter:
-    """Tells when more frames came than the service bears."""
+    """Measures the rate of frames over `RATE_WINDOW`.
+
+    Args:
+        limit: frames per second that the service accepts.
+    """
 
     def __init__(self, limit: float) -> None:
-        self._most = limit * RATE_WINDOW
+        self._max_frames = limit * RATE_WINDOW
         self._reads: deque[tuple[float, int]] = deque()
         self._sum = 0
 
     def exceeded(self, frames: int, now: float) -> bool:
-        """Count frames, and judge the last two seconds."""
+        """Count frames, and return True if the rate of the last two seconds is above the limit.
+
+        Args:
+            now: monotonic seconds.
+        """
         self._reads.append((now, frames))
         self._sum += frames
         while self._reads and self._reads[0][0] <= now - RATE_WINDOW:
             self._sum -= self._reads.popleft()[1]
-        return self._sum > self._most
+        return self._sum > self._max_frames

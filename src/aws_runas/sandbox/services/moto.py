@@ -1,6 +1,6 @@
-"""The parts of AWS that moto plays: IAM, EC2, KMS, and whatever else a user's program asks for. In this process.
+"""The parts of AWS that moto answers: IAM, EC2, KMS, and whatever else a user's program calls. In this process.
 
-The only module that knows moto. It is loaded service by service: EC2 costs as much as all the others together.
+The only module that knows moto. Services load one by one, because EC2 takes as long as all the others together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moto.iam.models import Group, Role, User
     from moto.kms.models import KmsBackend
 
-# moto would ask the network for nothing, but its defaults should not depend on the caller's variables either.
+# moto's defaults must not depend on the caller's variables.
 for _name in [name for name in os.environ if name.startswith("MOTO_")]:
     del os.environ[_name]
 
@@ -56,13 +56,13 @@ class Moto:
         return kms_backends[ACCOUNT][self.region]
 
     def store_object(self, bucket: str, key: str, data: bytes) -> None:
-        """Put an object into a bucket that is there."""
+        """Put an object into an existing bucket."""
         from moto.s3.models import s3_backends
 
         s3_backends[ACCOUNT]["aws"].put_object(bucket, key, data)
 
     def store_log(self, region: str, group: str, stream: str, text: str) -> None:
-        """Write text to a new stream of a log group that is there, in events of many lines."""
+        """Write text to a new stream of an existing log group, in events of many lines."""
         from moto.logs.models import logs_backends
 
         backend = logs_backends[ACCOUNT][region]
@@ -72,7 +72,7 @@ class Moto:
         backend.put_log_events(group, stream, events)
 
     def user_key(self, access_key_id: str) -> Key | None:
-        """Find a user's own active key."""
+        """Return an active key of a user, None if there is none."""
         for user in list(self.iam.users.values()):
             for key in user.access_keys:
                 if key.access_key_id == access_key_id and key.status == "Active":
@@ -81,7 +81,7 @@ class Moto:
         return None
 
     def mfa_seed(self, user_name: str, serial_number: str) -> str | None:
-        """The seed of a virtual MFA device that is enabled for that user."""
+        """Return the seed of a virtual MFA device that is enabled for a user, None if there is none."""
         user = self.iam.users.get(user_name)
         device = self.iam.virtual_mfa_devices.get(serial_number)
         if user is None or device is None or serial_number not in user.mfa_devices:
@@ -115,10 +115,10 @@ class Moto:
         return [group for group in list(self.iam.groups.values()) if user in group.users]
 
     def call(self, request: Request, key: Key) -> Reply:
-        """Let moto answer a request whose signature was good.
+        """Let moto answer a request whose signature was checked.
 
         Args:
-            key: the caller's; a user's session is shown to moto as the user's own key.
+            key: of the caller; moto sees a user's session as the user's own key.
         """
         application = self._load()
         environ = self._environ(request, self._shown_key(key))

@@ -1,4 +1,4 @@
-"""Judging IAM policies: enough of the language for trust policies, identity policies and session policies.
+"""Evaluation of IAM policies: enough of the language for trust policies, identity policies and session policies.
 
 Source: AWS, "Policy evaluation logic" and "IAM JSON policy elements reference".
 """
@@ -42,18 +42,18 @@ def _list(value: object) -> list[str]:
 
 
 def matches(pattern: str, value: str) -> bool:
-    """``*`` and ``?`` as AWS means them; brackets are plain characters."""
+    """Return True if a value matches a pattern with ``*`` and ``?``; brackets are plain characters."""
     return re.fullmatch(fnmatch.translate(pattern.replace("[", "[[]")), value) is not None
 
 
 def _names(statement: Statement, element: str, value: str, *, fold: bool) -> bool:
-    """Does the element (Action, Resource), or its Not form, cover the value?"""
+    """Return True if an element (Action, Resource), or its Not form, covers a value."""
     value = value.lower() if fold else value
     for name, wanted in ((element, True), (f"Not{element}", False)):
         if name in statement:
             patterns = [item.lower() if fold else item for item in _list(statement[name])]
             return any(matches(pattern, value) for pattern in patterns) is wanted
-    return element == "Resource"  # a trust policy has none
+    return element == "Resource"  # a trust policy has no Resource
 
 
 def _principal(statement: Statement, principals: Iterable[str]) -> bool:
@@ -107,16 +107,17 @@ def evaluate(
     context: Mapping[str, str],
     principals: Iterable[str] = (),
 ) -> bool | None:
-    """Judge policies together.
+    """Evaluate policies together.
 
     Args:
+        documents: policies, as JSON text or objects.
         action: ``service:Operation``.
-        resource: an ARN; None where any will do.
+        resource: an ARN; None if any resource will do.
         context: condition keys and their values.
-        principals: every name that the caller goes by, for resource policies.
+        principals: every name of the caller, for resource policies.
 
     Returns:
-        True when allowed, False when denied by a statement, None when nothing says anything.
+        True if a statement allows the call, False if one denies it, None if no statement applies.
     """
     allowed: bool | None = None
     names = list(principals)
@@ -137,5 +138,5 @@ def evaluate(
 
 
 def account_root() -> str:
-    """Return the principal that means: everybody in the account whose own policies allow it."""
+    """Return the principal that means every principal of the account whose own policies allow the call."""
     return f"arn:aws:iam::{ACCOUNT}:root"

@@ -90,7 +90,7 @@ def new_identifier(prefix: str) -> str:
 
 
 class TemporaryKeys:
-    """The keys that STS gave out."""
+    """The keys that STS gave out. Safe for several threads."""
 
     def __init__(self) -> None:
         self._keys: dict[str, Key] = {}
@@ -108,7 +108,7 @@ class TemporaryKeys:
             new_identifier("ASIA"),
             secrets.token_urlsafe(30),
             principal,
-            # as long as AWS's, and with the characters that a careless encoding of addresses breaks
+            # as long as AWS's, and with characters that careless URL encoding breaks
             session_token="sandbox/" + base64.b64encode(secrets.token_bytes(500)).decode(),
             expiration=expiration,
             issued=issued,

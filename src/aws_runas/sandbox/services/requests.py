@@ -1,11 +1,11 @@
-"""Parser of the sandbox's HTTP/1.1 requests: bytes in, whole requests out."""
+"""Parser of HTTP/1.1 requests: bytes in, whole requests out."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
 
-HEAD_LIMIT = 64 * 1024  # bytes; the longest session token fits many times
+HEAD_LIMIT = 64 * 1024  # bytes; many times the longest session token
 BODY_LIMIT = 8 * 1024 * 1024  # bytes; an AWS API request is at most a few hundred kilobytes
 END_OF_HEAD = b"\r\n\r\n"
 CHUNK_LINE = 256  # bytes of the line with a chunk's size and extensions
@@ -17,8 +17,8 @@ class Request:
     """One HTTP request.
 
     Args:
-        path, query: as they came, not decoded.
-        headers: names in lower case; repeated ones joined by a comma.
+        path, query: as received, not decoded.
+        headers: names in lower case; values of repeated headers are joined by commas.
     """
 
     method: str
@@ -29,14 +29,17 @@ class Request:
 
 
 class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
-    """What came is no HTTP/1.1 request that we take."""
+    """The bytes are not an HTTP/1.1 request that the sandbox accepts."""
 
 
 def parse_head(head: bytes) -> Request:
-    """Read request line and headers (without the empty line).
+    """Read request line and headers.
+
+    Args:
+        head: without the empty line at its end.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: a line is malformed.
     """
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
@@ -57,10 +60,10 @@ def find_head(buffer: bytes | bytearray) -> tuple[Request, int] | None:
     """Read the head of the first request.
 
     Returns:
-        The request without body and where its body begins; None while the head is not complete.
+        The request without its body, and the offset of the body; None if the head is not complete.
 
     Raises:
-        BadRequest: it is no request, or longer than HEAD_LIMIT.
+        BadRequest: the head is malformed, or longer than HEAD_LIMIT.
     """
     end = buffer.find(END_OF_HEAD, 0, HEAD_LIMIT + len(END_OF_HEAD))
     if end >= 0:
@@ -74,13 +77,13 @@ def find_body(request: Request, buffer: bytes | bytearray, start: int) -> tuple[
     """Read the body of a request.
 
     Args:
-        start: where the body begins.
+        start: offset of the body.
 
     Returns:
-        The request with its body and where the next request begins; None while the body is not complete.
+        The request with its body, and the offset of the next request; None if the body is not complete.
 
     Raises:
-        BadRequest: its length is no number, or more than BODY_LIMIT.
+        BadRequest: the length is not a number, or above BODY_LIMIT.
     """
     encoding = request.headers.get("transfer-encoding")
     if encoding is not None:

@@ -1,4 +1,4 @@
-"""SSM Run Command, as the sandbox plays it: instances that really run the script, with the limits of the service.
+"""SSM Run Command: instances that really run the script, with the limits of the service.
 
 Source: AWS Systems Manager API reference, SendCommand and its relatives; AWS-RunShellScript.
 """
@@ -35,19 +35,19 @@ from aws_runas.sandbox.services.json_input import (
 from aws_runas.sandbox.services.principals import Key, account_of
 
 MAX_IDS: Final = 50  # instance ids in one SendCommand
-PAGE: Final = 50  # rows of one answer
+PAGE: Final = 50  # rows in one answer
 STDOUT_LIMIT: Final = 24_000  # characters of GetCommandInvocation
-STDERR_LIMIT: Final = 8_000
+STDERR_LIMIT: Final = 8_000  # likewise
 DETAIL_LIMIT: Final = 2_500  # characters of both streams in ListCommandInvocations
-AGENT_SUFFIX: Final = "--output truncated--"  # of the agent, at the end of each stream that it cuts
+AGENT_SUFFIX: Final = "--output truncated--"  # of the agent, at the end of a stream that it cuts
 SERVICE_SUFFIX: Final = "---Output truncated---"  # of the service, in lists
 SEPARATOR: Final = "\n----------ERROR-------\n"
 SHELL_DOCUMENT, POWERSHELL_DOCUMENT = "AWS-RunShellScript", "AWS-RunPowerShellScript"
 DELIVERY_LIMITS: Final = (30, 2_592_000)  # seconds
 UNFINISHED: Final = ("Pending", "InProgress")
-WORKERS: Final = 32  # scripts that run at a time on this machine
+WORKERS: Final = 32  # scripts that run at the same time
 
-# The limits above in one place for the tests: name -> value.
+# The limits above for the tests: name -> value.
 LIMITS: Final = {
     "instance ids": MAX_IDS,
     "page": PAGE,
@@ -64,9 +64,9 @@ class FleetInstance:
 
     Args:
         home: directory that the script runs in; None if nothing runs there.
-        online: its agent takes commands.
+        online: True if its agent accepts commands.
         platform: ``Linux`` or ``Windows``.
-        hangs: a command never ends there.
+        hangs: True if a command never ends there.
     """
 
     instance_id: str
@@ -113,14 +113,14 @@ class _Command:
 
 
 class RunCommand:
-    """The service.
+    """Run Command.
 
     Args:
         find: account, region and instance id -> the instance, None if there is none.
-        speed: time-outs pass so many times as fast.
-        eventual: seconds until a command can be seen.
-        rate: calls of List and Get a second, for the whole account; None for no limit.
-        store: keeps a whole stream: request, region, COMMAND/INSTANCE, ``stdout`` or ``stderr``, text.
+        speed: factor by which time-outs are shortened.
+        eventual: seconds until a new command is visible.
+        rate: calls of List and Get per second for the whole account; None for no limit.
+        store: stores a whole stream: request, region, COMMAND/INSTANCE, ``stdout`` or ``stderr``, text.
     """
 
     def __init__(
@@ -150,7 +150,12 @@ class RunCommand:
         }
 
     def call(self, action: str, values: Input, key: Key, region: str) -> Reply:
-        """Answer one call; LookupError for what is not ours."""
+        """Answer one call.
+
+        Raises:
+            LookupError: the action is not one of Run Command.
+            ServiceError: the call is refused.
+        """
         handler = self._actions.get(action)
         if handler is None:
             raise LookupError(action)
@@ -199,7 +204,7 @@ class RunCommand:
         return {"Command": _described(command)}
 
     def _deliver(self, command: _Command) -> None:
-        """Hand the command out, at most MaxConcurrency at a time, until MaxErrors is exceeded."""
+        """Run the command on at most MaxConcurrency instances at a time, until MaxErrors is exceeded."""
         slots = threading.Semaphore(command.concurrency)
 
         def run(invocation: _Invocation) -> None:
@@ -272,7 +277,7 @@ class RunCommand:
         result = "Success" if process.returncode == 0 else "Failed"
         invocation.finish(result, result)
 
-    # --- asking
+    # --- results
     def _check_rate(self) -> None:
         if self._rate is None:
             return
@@ -353,7 +358,7 @@ def _share(values: Input, name: str, default: str, total: int, *, least: int = 1
 
 
 def _cut(text: str, limit: int) -> str:
-    """Cut a stream as the agent does: within the limit, its mark included."""
+    """Cut a stream as the agent does: within the limit, its suffix included."""
     return text if len(text) <= limit else text[: limit - len(AGENT_SUFFIX)] + AGENT_SUFFIX
 
 

@@ -1,4 +1,4 @@
-"""SAML responses as STS judges them: signature, issuer, audience, times, recipient, and the attributes of AWS.
+"""SAML responses as STS checks them: signature, issuer, audience, times, recipient, and the attributes of AWS.
 
 Source: SAML 2.0 core, sections 2.3 to 2.7; IAM User Guide, "Configure SAML assertions for the authentication response".
 """
@@ -27,10 +27,10 @@ CLOCK_SKEW = 300  # seconds that the provider's clock may be ahead
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a SAML provider's metadata document says.
+    """Metadata of a SAML provider.
 
     Args:
-        certificates: of the signing keys, base64 of DER.
+        certificates: of the signing keys, DER in base64.
     """
 
     entity_id: str
@@ -39,10 +39,11 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """One assertion whose signature was good.
+    """An assertion with a valid signature.
 
     Args:
-        attributes: the values by the full name of the attribute.
+        issue_instant, not_before, not_on_or_after: seconds since the epoch.
+        attributes: values by full name of the attribute.
     """
 
     issuer: str
@@ -56,15 +57,19 @@ class Assertion:
     attributes: dict[str, tuple[str, ...]]
 
     def values(self, name: str) -> tuple[str, ...]:
-        """Values of an attribute of AWS, named without its prefix."""
+        """Return the values of an attribute of AWS.
+
+        Args:
+            name: without AWS's prefix.
+        """
         return self.attributes.get(ATTRIBUTES + name, ())
 
     def value(self, name: str) -> str | None:
-        """First value of an attribute of AWS."""
+        """Return the first value of an attribute of AWS, None if there is none."""
         return next(iter(self.values(name)), None)
 
     def roles(self) -> list[tuple[str, str]]:
-        """Pairs of role ARN and provider ARN, in whichever order the provider wrote them."""
+        """Return pairs of role ARN and provider ARN; the assertion may have them in either order."""
         pairs = []
         for text in self.values("Role"):
             parts = [part.strip() for part in text.split(",")]
@@ -75,13 +80,13 @@ class Assertion:
         return pairs
 
     def tags(self) -> dict[str, str]:
-        """Session tags."""
+        """Return the session tags."""
         prefix = ATTRIBUTES + "PrincipalTag:"
         return {name.removeprefix(prefix): found[0] for name, found in self.attributes.items() if prefix in name}
 
 
 def invalid(message: str) -> ServiceError:
-    """AWS's error for a response that does not hold."""
+    """Return AWS's error for a response that is not valid."""
     return ServiceError("InvalidIdentityToken", message)
 
 
@@ -89,7 +94,7 @@ def read_metadata(document: str) -> Metadata:
     """Read a provider's metadata.
 
     Raises:
-        ServiceError: it is no metadata of an identity provider.
+        ServiceError: the document is not metadata of an identity provider.
     """
     root = _parse(document.encode(), "Could not parse metadata")
     entity = next(root.iter(f"{METADATA}EntityDescriptor"), None)
@@ -110,11 +115,12 @@ def verify(encoded: str, metadata: Metadata, now: float, private_key: str | None
 
     Args:
         encoded: base64, as the browser posts it.
+        metadata: of the provider.
         now: seconds since the epoch.
-        private_key: PEM, of a provider that decrypts assertions.
+        private_key: PEM, of a provider that decrypts assertions; None for others.
 
     Raises:
-        ServiceError: as AWS words it.
+        ServiceError: the response is malformed, expired or not signed by the provider.
     """
     try:
         content = base64.b64decode("".join(encoded.split()), validate=True)
@@ -155,7 +161,7 @@ def _parse(content: bytes, message: str) -> Element:
 
 
 def _signed_assertion(response: Element, metadata: Metadata, private_key: str | None) -> Element:
-    """Return the assertion as it was signed: of the signed response, or signed itself; decrypted if it is encrypted."""
+    """Return the signed assertion, or the assertion of the signed response; decrypted if it was encrypted."""
     issuers = {(issuer.text or "").strip() for issuer in response.iter(f"{ASSERTION}Issuer")}
     if metadata.entity_id not in issuers:
         raise invalid("Issuer not present in specified provider")

@@ -1,4 +1,4 @@
-"""The service's own messages: a header of 112 bytes, padded with NUL, in each form that was seen (spec 13.4)."""
+"""The service's own messages: a header of 112 bytes, padded with NUL, in each form that was observed (spec 13.4)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ def _encode(message_type: str, payload: bytes, created_date: int, message_id: uu
 
 
 def channel_closed(session_id: str, target: str, output: str) -> bytes:
-    """The session is over; output is the reason, often empty."""
+    """Return the message that ends a session.
+
+    Args:
+        session_id: of the session.
+        target: of the session.
+        output: the reason, often empty.
+    """
     message_id, created = uuid.uuid4(), time.time_ns() // 1_000_000
     payload = {
         "CreatedDate": str(created),
@@ -48,9 +54,11 @@ def channel_closed(session_id: str, target: str, output: str) -> bytes:
 
 
 def publication(message_type: str, session_id: str, form: str) -> bytes:
-    """start_publication or pause_publication.
+    """Return a start_publication or pause_publication.
 
     Args:
+        message_type: which of the two.
+        session_id: of the session.
         form: one of options.PUBLICATION_FORMS.
     """
     message_id, created = uuid.uuid4(), time.time_ns() // 1_000_000
@@ -63,7 +71,7 @@ def publication(message_type: str, session_id: str, form: str) -> bytes:
     }
     payload = {"text": message_type.encode(), "empty": b""}.get(form, _dump(values))
     message = bytearray(_encode(message_type, payload, created, message_id))
-    if form == "wrong-digest":  # and the length in the other byte order, as one observer saw
+    if form == "wrong-digest":  # also with the length in the other byte order, as one observer reported
         message[DIGEST] = hashlib.sha256(os.urandom(8)).digest()
         message[LENGTH] = len(payload).to_bytes(4, "little")
     return bytes(message)

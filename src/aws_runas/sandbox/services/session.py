@@ -1,4 +1,4 @@
-"""One session at the service: its tokens and cell, the connections of client and agent, the relay between."""
+"""One session at the service: its tokens and cell, the connections of client and agent, and the relay between them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TERMINATING = b'"Terminating"'
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for in StartSession.
+    """The session that a caller of StartSession wants.
 
     Args:
         session_type, properties: for the agent.
-        parameters: of the document: what to run, separate output and so on.
+        parameters: of the document: the command, separate output and so on.
     """
 
     target: str
@@ -38,26 +38,27 @@ class Plan:
 
 
 class AgentLink(Protocol):
-    """The agent's end of a session, ours or one that has connected."""
+    """The agent's end of a session: an agent of the sandbox or an external one."""
 
     def receive(self, frames: Frames) -> None:
-        """Take what the client or the service sends."""
+        """Take frames of the client or the service."""
 
     def client_writable(self) -> None:
-        """The client's connection takes more again."""
+        """Continue to send: the client's connection accepts more again."""
 
     def stop(self) -> None:
-        """The session is over."""
+        """Release everything: the session has ended."""
 
 
 class Session:
-    """A session. Everything here happens on the event loop.
+    """One session. Use it on the event loop only.
 
     Args:
         tickets: with the session's id and faults.
-        owner: ARN of who started it.
+        owner: ARN of the caller of StartSession.
+        plan: of the session.
         lifetime: seconds of the service -> seconds of this machine.
-        on_end: called once.
+        on_end: called once, when the session ends.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Session:
     # --- the client's connection
 
     def client_connected(self, websocket: WebSocket) -> None:
-        """The client's token was good; an older connection of its is closed."""
+        """Take the connection of a client with a valid token, and close its previous connection."""
         if self.client is not None:
             self.client.close(1000, "Bye")
         self.client = websocket
@@ -104,14 +105,14 @@ class Session:
             self.client_was_here.set()
             self._start_timers()
         self._last_input = self._loop.time()
-        self._tell_client(PAUSE_PUBLICATION if self.agent is None else START_PUBLICATION)
+        self._publish_to_client(PAUSE_PUBLICATION if self.agent is None else START_PUBLICATION)
         if self.agent is not None:
-            self._tell_agent(START_PUBLICATION)
+            self._publish_to_agent(START_PUBLICATION)
         if self.faults.close_after is not None:
             self._bye = self._loop.call_later(self._lifetime(self.faults.close_after), self.cut)
 
     def _start_timers(self) -> None:
-        """What is counted from the client's first connection on."""
+        """Start the timers that count from the client's first connection."""
         self._timers.pop().cancel()
         self._timers.append(self._loop.call_later(self._lifetime(IDLE_TIMEOUT), self._check_idle))
         end_after = self.faults.end_after
@@ -119,7 +120,7 @@ class Session:
             self._timers.append(self._loop.call_later(self._lifetime(end_after), self.end, self.faults.end_output))
 
     def client_gone(self, websocket: WebSocket) -> None:
-        """The client's connection has ended; the session goes on."""
+        """Handle the end of the client's connection; the session goes on."""
         if self.client is not websocket:
             return
         self.client = None
@@ -128,10 +129,15 @@ class Session:
         if self._bye is not None:
             self._bye.cancel()
             self._bye = None
-        self._tell_agent(PAUSE_PUBLICATION)
+        self._publish_to_agent(PAUSE_PUBLICATION)
 
     def cut(self, code: int = 1000, reason: str = "Bye", *, abort: bool = False) -> None:
-        """Close the client's connection, as the service does about hourly; abort: without a word."""
+        """Close the client's connection, as the service does about once an hour.
+
+        Args:
+            code, reason: of the WebSocket close frame.
+            abort: break the connection without a close frame.
+        """
         if self.client is not None:
             if abort:
                 self.client.abort()
@@ -141,26 +147,26 @@ class Session:
     # --- the agent's connection
 
     def agent_connected(self, link: AgentLink) -> None:
-        """The agent is there."""
+        """Take the connection of an agent."""
         self.agent = link
-        self._tell_client(START_PUBLICATION)
+        self._publish_to_client(START_PUBLICATION)
         if self.client is not None:
-            self._tell_agent(START_PUBLICATION)
+            self._publish_to_agent(START_PUBLICATION)
 
     def agent_gone(self, link: AgentLink) -> None:
-        """The agent's connection has ended; the session goes on."""
+        """Handle the end of the agent's connection; the session goes on."""
         if self.agent is link:
             self.agent = None
-            self._tell_client(PAUSE_PUBLICATION)
+            self._publish_to_client(PAUSE_PUBLICATION)
 
     # --- the relay
 
     def from_client(self, frames: Frames) -> None:
-        """Frames of the client, after its opening."""
+        """Relay frames of the client that follow its opening message."""
         self._last_input = self._loop.time()
         if self._rate is not None and self._rate.exceeded(len(frames), self._last_input):
             self._rate = RateMeter(self.faults.frame_limit or 0)
-            self._tell_agent(PAUSE_PUBLICATION)
+            self._publish_to_agent(PAUSE_PUBLICATION)
             self.cut()
             return
         self._to_agent.carry(frames)
@@ -172,11 +178,11 @@ class Session:
         self.undelivered += len(frames)
         if self.faults.pause_undeliverable:
             for _ in frames:
-                self._tell_client(PAUSE_PUBLICATION)
+                self._publish_to_client(PAUSE_PUBLICATION)
 
     def from_agent(self, frames: Frames) -> None:
-        """Frames of the agent, after its opening."""
-        if len(frames) <= 2:  # states come alone, or right behind the opening
+        """Relay frames of the agent that follow its opening message."""
+        if len(frames) <= 2:  # states arrive alone, or right after the opening message
             for frame in frames:
                 if isinstance(frame, bytes) and message_type_of(frame) == AGENT_SESSION_STATE:
                     frames = [other for other in frames if other is not frame]
@@ -191,7 +197,7 @@ class Session:
         if self.client is None:
             self.undelivered += len(frames)
             for _ in frames if self.faults.pause_undeliverable else ():
-                self._tell_agent(PAUSE_PUBLICATION)
+                self._publish_to_agent(PAUSE_PUBLICATION)
             return
         for frame in frames:
             self.client.send(frame)
@@ -200,17 +206,17 @@ class Session:
             self._send_to_client(START_PUBLICATION)
 
     def client_writable(self) -> bool:
-        """Whether the client's connection takes more; the agent's output waits for it."""
+        """Return True if the client's connection accepts more; the agent's output waits for it."""
         return self.client is None or self.client.writable
 
     def writing_resumed(self) -> None:
-        """It does again."""
+        """Tell the agent that the client's connection accepts more again."""
         if self.agent is not None:
             self.agent.client_writable()
 
     # --- messages of the service
 
-    def _tell_client(self, message_type: str) -> None:
+    def _publish_to_client(self, message_type: str) -> None:
         if message_type == START_PUBLICATION:
             if self.faults.no_start or self.faults.start_after_output:
                 return
@@ -222,21 +228,31 @@ class Session:
             self.client.send(service_messages.publication(message_type, self.session_id, self.faults.publication))
 
     def publish(self, message_type: str, form: str, *, to: str) -> None:
-        """Say start or pause out of turn, to ``client`` or ``agent``."""
+        """Send start_publication or pause_publication at any time.
+
+        Args:
+            message_type: which of the two.
+            form: one of options.PUBLICATION_FORMS.
+            to: ``client`` or ``agent``.
+        """
         message = service_messages.publication(message_type, self.session_id, form)
         if to == "agent" and self.agent is not None:
             self.agent.receive([message])
         elif to == "client" and self.client is not None:
             self.client.send(message)
 
-    def _tell_agent(self, message_type: str) -> None:
+    def _publish_to_agent(self, message_type: str) -> None:
         if self.agent is not None:
             self.agent.receive([service_messages.publication(message_type, self.session_id, self.faults.publication)])
 
     # --- the end
 
     def end(self, output: str = "") -> None:
-        """The session is over: both sides hear channel_closed. Idempotent."""
+        """End the session and send channel_closed to both sides. Idempotent.
+
+        Args:
+            output: the reason, shown to the client.
+        """
         if self.ended is not None:
             return
         self.ended = time.time()
