@@ -95,8 +95,31 @@ def test_acknowledgements_are_repeated_as_long_as_a_gap_is_open() -> None:
     for number in (0, 2, 4):
         channel.receive_message(output(number, b"x"), START)
     times_acknowledged(channel, 0, START + 10)
-    channel.receive_message(output(1, b"y"), START + 10)  # resent late: 3 is still missing
-    assert times_acknowledged(channel, 1, START + 15) == pytest.approx([10.005, 10.025])
+    channel.receive_message(output(5, b"y"), START + 10)  # 1 and 3 are still missing
+    assert times_acknowledged(channel, 5, START + 15) == pytest.approx([10.005, 10.025])
+
+
+def test_retransmission_is_acknowledged_at_once_and_twice_again() -> None:
+    """An agent looks at its oldest message every 100 ms and at nothing else: that acknowledgement must arrive."""
+    channel = plain_client()
+    channel.receive_message(output(1, b"y"), START)
+    times_acknowledged(channel, 1, START + 1)
+    for late in (2.0, 3.0):  # it fills the gap, then it is a duplicate
+        channel.receive_message(output(0, b"x"), START + late)
+        assert times_acknowledged(channel, 0, START + late + 0.5) == pytest.approx([late, late + 0.02, late + 0.04])
+
+
+def test_acknowledgements_that_left_shortly_before_a_cut_are_repeated_on_the_new_connection_the_newest_first() -> None:
+    channel = plain_client(ChannelSettings(frame_rate=None))
+    channel.receive_message(output(0, b"long ago"), START)
+    times_acknowledged(channel, 0, START + 1)
+    for number in (1, 2, 3):
+        channel.receive_message(output(number, b"x"), START + 2)
+    assert times_acknowledged(channel, 3, START + 2.1) == pytest.approx([2.005])
+    channel.receive_disconnect(START + 2.1)
+    channel.connect("token", START + 2.5)
+    assert acknowledged(channel.messages_to_send(START + 2.5)) == [3, 2, 1]
+    assert acknowledged(channel.messages_to_send(START + 9)) == []
 
 
 def test_acknowledgements_are_sent_once_when_the_loss_is_over() -> None:

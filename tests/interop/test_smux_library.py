@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened
+from aws_runas.ssm.core.smux.frame import PSH, SYN, encode
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
 from tests.support import requires
 
@@ -120,6 +121,24 @@ def test_our_server_against_the_librarys_client(peer: str) -> None:
     output, _ = process.communicate(timeout=DEADLINE)
     assert output == b"ok 0\n"
     assert sorted(opened) == [3 + 2 * n for n in range(STREAMS)]
+
+
+def test_library_reads_an_update_in_a_session_of_version_1(peer: str) -> None:
+    """So does our reader: tests/core/smux/test_frame.py."""
+    process = subprocess.Popen([peer, "server", "127.0.0.1:0"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    host, _, port = process.stdout.readline().decode().strip().rpartition(":")
+    update = b"\x01\x04\xf4\x01\x03\x00\x00\x00" + bytes(8)  # whatever the length in its header
+    with socket.create_connection((host, int(port)), DEADLINE) as connection, process.stdout:
+        connection.sendall(encode(SYN, 3) + encode(PSH, 3, b"before") + update + encode(PSH, 3, b" and after"))
+        connection.settimeout(DEADLINE)
+        session, echoed = SmuxSession(Side.CLIENT), b""
+        session.open_stream()
+        while len(echoed) < len(b"before and after"):
+            session.receive_data(connection.recv(65536))
+            echoed += b"".join(each.data for each in session.events() if isinstance(each, StreamDataReceived))
+        assert echoed == b"before and after"
+    process.wait(DEADLINE)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,20 @@ class OfficialAgent:
         download: what its side of the session sends once it has started.
         session_type: "Port" begins with a handshake, "" with output.
         data_key: 64 bytes that encrypt the session, b"" for none; the two KMS calls are taken for granted.
+        pump_interval: seconds between two messages of a download.
     """
 
-    def __init__(self, rng: random.Random, download: bytes, session_type: str = "Port", data_key: bytes = b"") -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        download: bytes,
+        session_type: str = "Port",
+        data_key: bytes = b"",
+        pump_interval: float = PUMP_INTERVAL,
+    ) -> None:
         self._rng = rng
+        self._pump_interval = pump_interval
+        self.resent = 0
         self._download = download
         self._session_type = session_type
         self._ciphers = (AESGCM(data_key[:32]), AESGCM(data_key[32:])) if data_key else None
@@ -150,13 +160,14 @@ class OfficialAgent:
             if not self.paused:
                 self._send(self._download[:1024], 1, now)
                 self._download = self._download[1024:]
-            self._pump_at = now + PUMP_INTERVAL if self._download else None
+            self._pump_at = now + self._pump_interval if self._download else None
         if self._resend_at is not None and now >= self._resend_at:
             self._resend_at = now + RESEND_INTERVAL
             if self._outgoing and not self.paused:
                 oldest = self._outgoing[min(self._outgoing)]
                 if now - oldest.sent_at > self._timeout:
                     self._frames.append(oldest.frame)
+                    self.resent += 1
                     oldest.sent_at = now
 
     # receiving
@@ -242,7 +253,7 @@ class OfficialAgent:
     def _complete_handshake(self, now: float) -> None:
         self.ready_at = now + self._rng.choice((0.0, 0.002, 0.02, 0.3))
         self._send({"HandshakeTimeToComplete": 1_000_000, "CustomerMessage": ""}, 7, now)
-        self._pump_at = now + PUMP_INTERVAL if self._download else None
+        self._pump_at = now + self._pump_interval if self._download else None
 
     def _encrypt(self, plaintext: bytes) -> bytes:
         assert self._ciphers is not None

@@ -73,6 +73,7 @@ def build(seed: int) -> tuple[World, ChannelNode, OfficialAgent | ChannelNode, b
     to_agent, to_client = random_link(rng), random_link(rng)
     world = World(rng, client, agent, to_agent, to_client, frame_limit=1000 if paced else None)
     world.pauses = rng.random() < 0.7
+    world.loses_what_left = random.Random(f"left {seed}").random() < 0.5  # of its own, as with `encrypted`
     add_faults(world, rng)
     add_reboot(world, random.Random(-seed))
     return world, client, agent, upload, download

@@ -52,6 +52,17 @@ def test_one_per_cent_loss_costs_a_download_what_the_agent_s_resend_loop_takes(s
     assert world.now - began < 2.0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_acknowledgements_lost_at_a_cut_cost_no_tick_of_the_resend_loop(seed: int) -> None:
+    """Only what was lost on its way to the client is resent: the rest is acknowledged before its turn comes."""
+    world, client, agent = meet(seed, down=500_000, latency=0.02)
+    world.pauses = world.loses_what_left = True
+    world.at(world.now + 0.3 + seed / 100, lambda: world.cut("client", 0.09))
+    assert world.run(60, lambda: len(client.received) == 500_000)
+    assert world.lost_data > 10
+    assert agent.resent <= world.lost_data + 1
+
+
 def test_repeated_acknowledgements_shorten_a_download_under_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     def seconds(seed: int) -> float:
         world, client, _ = meet(seed, down=500_000, latency=0.02, drop=0.05)

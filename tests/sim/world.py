@@ -128,11 +128,16 @@ class World:
     to_client: Link
     frame_limit: int | None = None
     pauses: bool = True
+    keeps_what_is_under_way: bool = False  # a cut loses only what arrives before the party is back
+    loses_what_left: bool = False  # a cut of the client loses what it sent within half the latency before
+    lost_data: int = 0  # messages with output that never reached the client
+    first_lost_at: float = 0.0
     now: float = 1000.0
     connected: dict[str, bool] = field(default_factory=lambda: {"client": False, "agent": False})
     _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _count: int = 0
     _farewell: bytes = b""
+    _cuts: list[float] = field(default_factory=list)  # when the client was cut
     _epoch: dict[str, int] = field(default_factory=lambda: {"client": 0, "agent": 0})
     over: bool = False
     agent_lost: bool = False
@@ -174,6 +179,8 @@ class World:
             return
         self.connected[name] = False
         self._epoch[name] += 1
+        if name == "client":
+            self._cuts.append(self.now)
         self.node(name).receive_disconnect(self.now)
         self.at(self.now + gap, lambda: self.connect(name))
 
@@ -207,12 +214,21 @@ class World:
         self._deliver(name, frame, self.now + 0.001)
 
     # frames
-    def _deliver(self, name: str, frame: Frame, when: float) -> None:
+    def _deliver(self, name: str, frame: Frame, when: float, sender: str = "") -> None:
         epoch = self._epoch[name]
+        cut = len(self._cuts)
+        sent_at = self.now
+
+        def is_lost_with_its_sender() -> bool:
+            at_service = sent_at + (when - sent_at) / 2
+            return self.loses_what_left and sender == "client" and any(at < at_service for at in self._cuts[cut:])
 
         def arrive() -> None:
-            if self.connected[name] and self._epoch[name] == epoch:
+            is_here = self._epoch[name] == epoch or self.keeps_what_is_under_way
+            if self.connected[name] and is_here and not is_lost_with_its_sender():
                 self.node(name).receive_message(frame, self.now)
+            else:
+                self._lose(frame)
 
         self.at(when, arrive)
 
@@ -223,13 +239,15 @@ class World:
         if isinstance(frame, str) or b"agent_session_state" in frame[:36]:
             return
         other = "agent" if sender == "client" else "client"
-        if not self.connected[other]:
+        if not self.connected[other] and not (other == "client" and self.keeps_what_is_under_way):
+            self._lose(frame)
             if self.pauses:
                 self.tell(sender, "pause_publication")
             return
         link = self.to_agent if other == "agent" else self.to_client
         for _ in range(2 if self.rng.random() < link.duplicate else 1):
             if self.rng.random() < link.drop:
+                self._lose(frame)
                 continue
             when = self.now + link.latency + self.rng.random() * link.jitter
             if self.rng.random() < link.reorder:
@@ -237,7 +255,13 @@ class World:
             elif not link.jitter:
                 when = max(when, link.last_arrival)
                 link.last_arrival = when
-            self._deliver(other, frame, max(when, link.stalled_until))
+            self._deliver(other, frame, max(when, link.stalled_until), sender)
+
+    def _lose(self, frame: Frame) -> None:
+        if isinstance(frame, bytes) and frame[4:36].startswith(b"output_stream_data"):
+            if not self.lost_data:
+                self.first_lost_at = self.now
+            self.lost_data += 1
 
     def _count_frame(self) -> None:
         self.frames_from_client += 1

@@ -51,7 +51,7 @@ def test_recorded_frames_are_written_byte_for_byte(name: str, sender: str) -> No
     [
         pytest.param(b"\x02\x00\x00\x00\x03\x00\x00\x00", id="version 2"),
         pytest.param(b"\x00", id="version 0, first byte only"),
-        pytest.param(b"\x01\x04\x08\x00\x03\x00\x00\x00" + bytes(8), id="UPD of version 2"),
+        pytest.param(b"\x01\x05\x00\x00\x03\x00\x00\x00", id="command 5"),
         pytest.param(b"\x01\xff", id="unknown command, two bytes only"),
         pytest.param(b"\x01\x00\x05\x00\x03\x00\x00\x00", id="SYN with data"),
         pytest.param(b"SSH-2.0-x", id="not smux at all"),
@@ -60,6 +60,17 @@ def test_recorded_frames_are_written_byte_for_byte(name: str, sender: str) -> No
 def test_what_version_1_does_not_know_is_the_peers_error(bad: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         list(frame.FrameDecoder().receive(bad))
+
+
+@pytest.mark.parametrize("length", [0, 8, 500])
+@pytest.mark.parametrize("size", [1, 5, 9, 100])
+def test_update_and_its_eight_bytes_are_skipped_as_the_library_does(length: int, size: int) -> None:
+    """What xtaci/smux does in a session of version 1; test_smux_library.py sends it the same bytes."""
+    update = b"\x01\x04" + length.to_bytes(2, "little") + b"\x03\x00\x00\x00" + b"\x01\x02" * 4
+    data = frame.encode(frame.PSH, 3, b"before") + update + frame.encode(frame.PSH, 3, b" and after")
+    decoder = frame.FrameDecoder()
+    parts = [part for at in range(0, len(data), size) for part in decoder.receive(data[at : at + size])]
+    assert joined(parts) == [(frame.PSH, 3, b"before and after")]
 
 
 @pytest.mark.parametrize(

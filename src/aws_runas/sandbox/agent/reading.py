@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from aws_runas.sandbox.agent.arrivals import Arrivals
 from aws_runas.sandbox.services.link import Frames
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.message import (
@@ -38,17 +39,34 @@ class ChannelReader:
         self._waiting: Frames = []
         self._cut: Callable[[Frames], None] | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
+        self._arrivals = Arrivals()
         self.paused = False  # by pause_publication, until start_publication
 
     def receive(self, frames: Frames) -> None:
         """Take the frames of one read."""
-        if self._cut is not None and any(map(is_input, frames)):
-            self._cut_now(frames)
-        elif not self._one_by_one:
+        first = self._first_waiting(frames) if self._cut is not None else None
+        if first is not None:
+            self._take(frames[:first])
+            self._cut_now(frames[first:])
+        else:
+            self._take(frames)
+
+    def _take(self, frames: Frames) -> None:
+        if not self._one_by_one:
             self._process(frames)
         else:
             self._waiting += frames
             self._drain()
+
+    def _first_waiting(self, frames: Frames) -> int | None:
+        """Return the index of the first frame that waits when the connection is cut now; None to cut it later."""
+        inputs = [index for index, frame in enumerate(frames) if is_input(frame)]
+        if not inputs:
+            return None
+        if self._waiting:  # a plugin blocks, so everything waits
+            return 0
+        first = self._arrivals.first_waiting(len(inputs), self._loop.time())
+        return None if first is None else inputs[first]
 
     def _drain(self) -> None:
         while self._waiting and not self._blocked:
@@ -73,11 +91,18 @@ class ChannelReader:
         """Lose the connection while messages wait in the receive buffer; soon in any case.
 
         Args:
-            cut: called once with those messages, perhaps none.
+            cut: called once with those messages, perhaps none. Of messages that came one by one only the last waits.
         """
         if self._cut is None:
             self._cut = cut
             self._cut_timer = self._loop.call_later(NEXT_BURST, self._cut_now, [])
+            self._look()
+
+    def _look(self) -> None:
+        """Take every turn of the loop until the cut, to know since when a message can have waited."""
+        if self._cut is not None:
+            self._arrivals.looked(self._loop.time())
+            self._loop.call_soon(self._look)
 
     def _cut_now(self, frames: Frames) -> None:
         cut, self._cut = self._cut, None

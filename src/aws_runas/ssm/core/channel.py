@@ -91,6 +91,7 @@ class Channel:
         )
         self._opening: list[bytes | str] = []
         self._connected = False
+        self._lost_at = float("-inf")
         self._blocked = False
         self._unreadable = 0
         self._share = DataShare()
@@ -132,6 +133,7 @@ class Channel:
         if self._life.paused:
             self._life.apply(Trigger.RESUME)
         self._sender.flight.connection_opened()
+        self._receiver.connection_opened(self._lost_at, now)
         request_id, settings = self._ids.take_text(), self._settings
         if self._is_client:
             self._opening = [opening.client_opening(token, request_id, self._connection_id, settings.client_version)]
@@ -151,6 +153,7 @@ class Channel:
         """The connection is gone; state and buffers live on until connect is called again."""
         if self._connected:
             self._connected = False
+            self._lost_at = now
             self._opening = []
             self._pacer.slow_down_if_saturated(now)
 

@@ -13,6 +13,9 @@ MIN_ACKNOWLEDGE_DELAY = 0.002  # seconds: before 0.5 ms an agent may not have st
 
 REPEAT_AFTER = 0.02  # seconds after which an acknowledgement is repeated while messages are being lost; spec 8.3
 LOSS_MEMORY = 1.0  # seconds after a gap or a duplicate during which acknowledgements are repeated
+RETRANSMISSION_REPEATS = 2  # of the acknowledgement of a retransmission: one that is lost costs an agent 100 ms or more
+RECENT_ACKNOWLEDGEMENTS = 256  # kept for the case that the connection is cut with some under way
+UNDER_WAY = 0.3  # seconds before a cut: an acknowledgement that left within them may be lost
 
 _NOTHING: tuple[Message, ...] = ()
 
@@ -36,6 +39,8 @@ class Receiver:
         self._pending: deque[tuple[int, bytes, float]] = deque()  # number, wire id, arrival
 
         self._repeats: deque[tuple[int, bytes, float]] = deque()  # number, wire id, when it is repeated
+        self._retransmissions: deque[tuple[int, bytes, float, int]] = deque()  # the same, and how often yet
+        self._recent: deque[tuple[int, bytes, float]] = deque(maxlen=RECENT_ACKNOWLEDGEMENTS)  # and when it left
         self._loss_seen_at = float("-inf")
 
     @property
@@ -50,15 +55,16 @@ class Receiver:
             return _NOTHING  # neither taken nor acknowledged, so it comes again
         if number == self.expected:
             self.expected = number + 1
-            self._pending.append((number, message.message_id, now))
-            if self._stored:
+            if self._stored:  # it is late: a retransmission
                 self._loss_seen_at = now
+                self._acknowledge_retransmission(number, message.message_id, now)
                 return self._drain(message)
+            self._pending.append((number, message.message_id, now))
             return (message,)
         if number < self.expected or number in self._stored:
             self._loss_seen_at = now
             if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 8.2)
-                self._acknowledge_at_once(number, message.message_id, now)
+                self._acknowledge_retransmission(number, message.message_id, now)
             return _NOTHING
         self._loss_seen_at = now
         if len(self._stored) < MAX_STORED_MESSAGES and self._stored_bytes + len(message.payload) <= MAX_STORED_BYTES:
@@ -81,6 +87,24 @@ class Receiver:
             self._urgent_since = now
         self._urgent.append((number, message_id))
 
+    def _acknowledge_retransmission(self, number: int, message_id: bytes, now: float) -> None:
+        """Acknowledge at once, and again soon: an agent resends nothing else meanwhile."""
+        self._acknowledge_at_once(number, message_id, now)
+        if self._delay:
+            self._retransmissions.append((number, message_id, now + REPEAT_AFTER, RETRANSMISSION_REPEATS))
+
+    def connection_opened(self, lost_at: float, now: float) -> None:
+        """Acknowledge again what may have been under way when the last connection was lost.
+
+        Args:
+            lost_at: monotonic seconds.
+            now: monotonic seconds.
+        """
+        if self._delay:
+            again = [(number, message_id, now) for number, message_id, at in self._recent if lost_at - at < UNDER_WAY]
+            self._repeats.extendleft(again)  # the newest first: it is the most likely one to be lost
+            self._recent.clear()
+
     def send_now(self, now: float) -> None:
         """Acknowledge at once what is pending: it belongs to the handshake."""
         while self._pending:
@@ -91,9 +115,10 @@ class Receiver:
         """Return when acknowledgements are due, monotonic seconds; None if none is pending."""
         if self._urgent:
             return self._urgent_since
+        times = [again[0][2] for again in (self._retransmissions, self._repeats) if again]
         if self._pending:
-            return self._pending[0][2] + self._delay
-        return self._repeats[0][2] if self._repeats else None
+            times.append(self._pending[0][2] + self._delay)
+        return min(times) if times else None
 
     def pending_acknowledgements(self) -> int:
         """Return how many acknowledgements are pending."""
@@ -106,12 +131,18 @@ class Receiver:
         while self._urgent and len(frames) < most:
             number, message_id = self._urgent.popleft()
             frames.append(encode(number, message_id, created_date))
+        while self._retransmissions and len(frames) < most and self._retransmissions[0][2] <= now:
+            number, message_id, _, repeats = self._retransmissions.popleft()
+            frames.append(encode(number, message_id, created_date))
+            if repeats > 1:
+                self._retransmissions.append((number, message_id, now + REPEAT_AFTER, repeats - 1))
         pending = self._pending
         if pending and now >= pending[0][2] + self._delay:
             settled = now - self._settle
             while pending and len(frames) < most and pending[0][2] <= settled:
                 number, message_id, _ = pending.popleft()
                 frames.append(encode(number, message_id, created_date))
+                self._recent.append((number, message_id, now))
                 if self._delay and now - self._loss_seen_at <= LOSS_MEMORY:
                     self._repeats.append((number, message_id, now + REPEAT_AFTER))
         while self._repeats and len(frames) < most and self._repeats[0][2] <= now:

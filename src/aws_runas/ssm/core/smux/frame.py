@@ -21,9 +21,10 @@ SYN: Final = 0
 FIN: Final = 1
 PSH: Final = 2
 NOP: Final = 3
-UPD: Final = 4  # version 2 only; in a version 1 session it is as unknown as any other number
+UPD: Final = 4  # version 2 only; xtaci/smux reads it in a session of version 1 too, where it has no effect
 
 HEADER_LENGTH: Final = 8
+UPDATE_LENGTH: Final = 8  # bytes behind the header of UPD, whatever length the header names
 MAX_DATA_LENGTH: Final = 0xFFFF
 MAX_STREAM_ID: Final = 0xFFFF_FFFF
 KEEPALIVE: Final = struct.pack("<BBHI", VERSION, NOP, 0, 0)
@@ -36,7 +37,7 @@ class Part:
     """A frame, or the piece of a PSH frame that has arrived so far.
 
     Args:
-        command: SYN, FIN, PSH or NOP.
+        command: SYN, FIN, PSH or NOP; UPD yields none.
         stream_id: as the peer numbered it, 0 for NOP.
         data: of a PSH frame; one long frame yields several parts, an empty one yields none.
     """
@@ -65,6 +66,8 @@ def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
 class FrameDecoder:
     """Turns a byte stream, cut anywhere, into parts of frames; never holds back data that has arrived.
 
+    UPD and its eight bytes are skipped, as official agents and clients do (xtaci/smux, session.go).
+
     Args:
         lenient: ignore the length of a frame without data, as official agents do.
     """
@@ -73,7 +76,8 @@ class FrameDecoder:
         self._lenient = lenient
         self._header = b""  # the beginning of a header whose end has not arrived
         self._stream_id = 0
-        self._missing = 0  # bytes of the current PSH frame still to come
+        self._missing = 0  # bytes of the current PSH or UPD frame still to come
+        self._is_update = False  # they belong to UPD
 
     def receive(self, data: bytes) -> Iterator[Part]:
         """Decode the next bytes.
@@ -95,7 +99,8 @@ class FrameDecoder:
                 piece = data[position : position + self._missing]
                 position += len(piece)
                 self._missing -= len(piece)
-                yield Part(PSH, self._stream_id, piece)
+                if not self._is_update:
+                    yield Part(PSH, self._stream_id, piece)
                 continue
             if end - position < HEADER_LENGTH:
                 self._header = data[position:]
@@ -104,7 +109,10 @@ class FrameDecoder:
             version, command, length, stream_id = _HEADER.unpack_from(data, position)
             position += HEADER_LENGTH
             _check(version, command, 0 if self._lenient else length)
-            if command == PSH:
+            self._is_update = command == UPD
+            if self._is_update:
+                self._missing = UPDATE_LENGTH
+            elif command == PSH:
                 self._stream_id, self._missing = stream_id, length
             else:
                 yield Part(command, stream_id)
@@ -118,7 +126,7 @@ class FrameDecoder:
 def _check(version: int, command: int, length: int) -> None:
     if version != VERSION:
         raise RemoteProtocolError(f"smux version {version} where {VERSION} was agreed")
-    if command not in (SYN, FIN, PSH, NOP):
+    if command not in (SYN, FIN, PSH, NOP, UPD):
         raise RemoteProtocolError(f"unknown smux command {command}")
-    if length and command != PSH:
+    if length and command not in (PSH, UPD):
         raise RemoteProtocolError(f"smux command {command} with {length} bytes of data")

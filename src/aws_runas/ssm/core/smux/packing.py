@@ -15,9 +15,8 @@ from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import Final
 
-from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, PSH, UPD, VERSION
+from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, PSH, UPD, UPDATE_LENGTH, VERSION
 
-UPDATE_LENGTH: Final = 8  # bytes behind the header of UPD
 CUT_CHOICES: Final = 16  # cuts to choose from: two of each remainder by 8, the step of a run of empty frames
 # Bytes of a NOP header that may end a message, the best first: repeated, a header begins with the rest of a stream id.
 PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
