@@ -15,9 +15,13 @@ FAR = "stream.example.test"  # a name that only a test's proxy knows
 
 
 class Certificates:
-    """An authority of our own and a certificate that it issued for the far name and for localhost."""
+    """An authority of our own and a certificate that it issued for the far name, for localhost, and for others.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        more: names that a client believes to reach.
+    """
+
+    def __init__(self, directory: Path, *more: str) -> None:
         key, self.authority = ec.generate_private_key(ec.SECP256R1()), directory / "authority.pem"
         now = datetime.datetime.now(datetime.UTC)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Authority")])
@@ -40,7 +44,7 @@ class Certificates:
         root = root.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
         self.authority.write_bytes(root.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         own = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName(FAR)])
+        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in ("localhost", FAR, *more)])
         leaf = builder(x509.Name([]), own.public_key()).add_extension(names, True).sign(key, hashes.SHA256())
         both = directory / "server.pem"
         both.write_bytes(
