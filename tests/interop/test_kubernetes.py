@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -11,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pexpect
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS
 from tests.support import requires
+from tests.support.certificates import Certificates
 from tests.support.iam_authenticator import Refused, verify
 from tests.support.loopback import Quiet, serving
 
@@ -40,6 +45,7 @@ class Cluster:
         self.hosts = {urlsplit(sandbox.endpoint).netloc}
         self.callers: list[str] = []
         self.url = ""
+        self.authority: Path | None = None
 
     def authenticate(self, authorization: str) -> bool:
         try:
@@ -52,6 +58,21 @@ class Cluster:
 
 @pytest.fixture
 def cluster(sandbox: Sandbox) -> Iterator[Cluster]:
+    with running_cluster(sandbox) as found:
+        yield found
+
+
+@pytest.fixture
+def safe_cluster(sandbox: Sandbox, tmp_path: Path) -> Iterator[Cluster]:
+    """The cluster behind TLS: kubectl asks no exec plugin otherwise."""
+    certificates = Certificates(tmp_path)
+    with running_cluster(sandbox, certificates.server) as found:
+        found.authority = certificates.authority
+        yield found
+
+
+@contextlib.contextmanager
+def running_cluster(sandbox: Sandbox, tls: ssl.SSLContext | None = None) -> Iterator[Cluster]:
     found = Cluster(sandbox)
 
     class Handler(Quiet):
@@ -60,7 +81,7 @@ def cluster(sandbox: Sandbox) -> Iterator[Cluster]:
             body = json.dumps(VERSION if accepted else {}).encode()
             self.answer(200 if accepted else 401, body, Content_Type="application/json")
 
-    with serving(Handler) as found.url:
+    with serving(Handler, tls) as found.url:
         yield found
 
 
@@ -84,11 +105,12 @@ def kubeconfig(cluster: Cluster, environ: Mapping[str, str], version: str, *word
         "interactiveMode": "IfAvailable",
         "provideClusterInfo": info,
     }
+    authority = {"certificate-authority": str(cluster.authority)} if cluster.authority else {}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
+        "clusters": [{"name": "c", "cluster": {"server": cluster.url, **authority}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         "users": [{"name": "u", "user": {"exec": plugin}}],
     }
@@ -128,3 +150,59 @@ def test_client_shows_what_is_wrong(
         version_of(kubernetes, config)
     assert caught.value.status == 401
     assert cluster.callers == []
+
+
+def run_kubectl(directory: Path, config: dict[str, Any]) -> Any:
+    """Ask the cluster for its version at a terminal; returns the ended child."""
+    kubectl = requires.program("kubectl", package="kubernetes-client")
+    path = directory / "kubeconfig"
+    path.write_text(json.dumps(config))  # JSON is YAML
+    variables = {"PATH": os.environ["PATH"], "HOME": str(directory), "KUBECONFIG": str(path)}
+    words = ["get", "--raw", "/version", "--request-timeout=30s"]
+    return pexpect.spawn(kubectl, words, env=variables, timeout=60, encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", ["IfAvailable", "Never", "Always"])
+def test_kubectl_gets_in_in_every_interactive_mode(
+    sandbox: Sandbox, safe_cluster: Cluster, tmp_path: Path, mode: str
+) -> None:
+    environ = dict(sandbox.environ) | {"RUNAS_CACHE_DIR": str(tmp_path / "cache")}
+    config = kubeconfig(safe_cluster, environ, "v1beta1", PROFILE, CLUSTER, info=True)
+    config["users"][0]["user"]["exec"]["interactiveMode"] = mode
+    child = run_kubectl(tmp_path, config)
+    child.expect_exact('"gitVersion": "v1.30.0"')
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert {caller.split(":")[-1].split("/")[1] for caller in safe_cluster.callers} == {"my-role"}
+
+
+@pytest.mark.parametrize("mode", ["IfAvailable", "Never"])
+def test_a_code_is_asked_through_kubectl_where_it_hands_over_the_terminal(
+    sandbox: Sandbox, safe_cluster: Cluster, tmp_path: Path, mode: str
+) -> None:
+    environ = dict(sandbox.environ) | {"RUNAS_CACHE_DIR": str(tmp_path / "cache")}
+    config = kubeconfig(safe_cluster, environ, "v1beta1", "my-profile-mfa", CLUSTER, info=False)
+    config["users"][0]["user"]["exec"]["interactiveMode"] = mode
+    child = run_kubectl(tmp_path, config)
+    child.expect("MFA code for .*: ")
+    child.sendline(sandbox.mfa_code())
+    child.expect_exact('"gitVersion": "v1.30.0"')
+    child.expect(pexpect.EOF)
+    assert ":assumed-role/my-role-mfa/" in safe_cluster.callers[-1]
+
+
+def test_a_sign_in_never_starts_below_kubectl_and_its_command_is_shown(
+    sandbox: Sandbox, safe_cluster: Cluster, tmp_path: Path
+) -> None:
+    environ = dict(sandbox.environ) | {"RUNAS_CACHE_DIR": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    window = tmp_path / "window"
+    environ["RUNAS_BROWSER"] = f"touch {window}"
+    config = kubeconfig(safe_cluster, environ, "v1beta1", "sandbox-sso", CLUSTER, info=False)
+    child = run_kubectl(tmp_path, config)
+    child.expect_exact("run: aws-runas login sandbox-sso")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
+    assert not window.exists()
+    assert safe_cluster.callers == []

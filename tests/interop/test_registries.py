@@ -214,7 +214,7 @@ def test_podman_reads_that_a_registry_is_not_ours(registry: Registry, tmp_path: 
 
 
 # The default clients; Debian has docker's only together with its daemon, so it is a judge where it is installed.
-@pytest.mark.parametrize("name", ["podman", *(["docker"] if shutil.which("docker") else [])])
+@pytest.mark.parametrize("name", ["podman", "buildah", *(["docker"] if shutil.which("docker") else [])])
 def test_client_logs_in_and_keeps_the_login_in_its_own_file(registry: Registry, tmp_path: Path, name: str) -> None:
     requires.program(name)
     # a file with an entry: without one, docker stores in pass if that is installed
