@@ -15,7 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.integration.sso.test_login import Portal, portal, world  # noqa: F401 - fixtures
+from tests.integration.sso.test_login import Portal, matched, portal, world  # noqa: F401 - fixtures
 from tests.interop.test_sso_partners import ARN, boto3_identity
 from tests.support import aws_front, requires
 from tests.support.portal_browser import decide
@@ -81,9 +81,9 @@ def test_its_own_sign_in_is_enough_for_us_and_our_logout_ends_it(portal: Portal,
     words = ["sso", "login", "--no-browser"]
     child = pexpect.spawn(cli.program, words, env=cli.environ, timeout=60, encoding="utf-8", dimensions=(24, 1000))
     child.expect(r"(http\S+/device)\s")
-    address = str(child.match[1])
+    address = matched(child)
     child.expect(r"\s([A-Z]{4}-[A-Z]{4})\s")
-    decide(f"{address}?user_code={child.match[1]}")
+    decide(f"{address}?user_code={matched(child)}")
     child.expect("Successfully logged into")
     child.expect(pexpect.EOF)
     done = portal.run("-O", "json", PROFILE)
