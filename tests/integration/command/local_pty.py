@@ -113,7 +113,7 @@ class LocalSession:
         Args:
             at: called after each turn.
         """
-        self.send(*self.encoder.request(request.to_json()))
+        self.send(*self.encoder.request(request.fields(with_script=True)))
         return self.follow(data, request.wants_input, at)
 
     def follow(

@@ -226,7 +226,7 @@ def test_nothing_of_the_command_is_left_when_the_session_is_gone(how: str) -> No
     left: list[int] = []
     with local_session(requires.program("dash")) as session:
         session.start()
-        session.send(*session.encoder.request(CommandRequest(text).to_json()))
+        session.send(*session.encoder.request(CommandRequest(text).fields(with_script=True)))
         ran = Ran()
         until = time.monotonic() + 20
         while len(_pids(ran)) < 2:

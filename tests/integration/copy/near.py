@@ -118,7 +118,7 @@ class NearSessions:
     async def start(self) -> Files:
         return await self._open()
 
-    async def add_worker(self) -> Files:
+    async def add_worker(self, *, small: bool = False) -> Files:
         return await self._open()
 
     async def close(self) -> None:

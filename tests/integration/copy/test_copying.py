@@ -219,10 +219,10 @@ def test_a_file_that_another_one_replaced_meanwhile_is_no_success(tmp_path: Path
     (tmp_path / "a").write_bytes(Random(7).randbytes(2 * SEGMENT))
 
     class Replaced(_Vanishing):
-        async def add_worker(self) -> Files:
+        async def add_worker(self, *, small: bool = False) -> Files:
             if (tmp_path / "b").exists():
                 (tmp_path / "b").write_bytes(b"of somebody else")
-            return await super().add_worker()
+            return await super().add_worker(small=small)
 
     result = copy([tmp_path / "a"], tmp_path / "b", upload=True, sessions=Replaced("part_finish"))
     assert len(result.failures) == 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -107,6 +108,19 @@ def test_four_sessions_share_one_file(sandbox: Sandbox, tmp_path: Path) -> None:
     assert (tmp_path / "there").read_bytes() == data
     assert json.loads(done.stdout)["sessions"] == 4
     assert sandbox.count("StartSession") == before + 5  # and the one that runs the file server
+
+
+def test_a_small_upload_needs_one_session_and_a_download_is_kept_out_of_the_shells_log(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 100_000)
+    carriers, counts = [], [sandbox.count("StartSession")]
+    for sides in ((f"{tmp_path}/f", f"web:{tmp_path}/there"), (f"web:{tmp_path}/there", f"{tmp_path}/back")):
+        carriers.append(json.loads(_cp(sandbox, "-O", "json", "my-profile", *sides).stdout)["carrier"])
+        counts.append(sandbox.count("StartSession"))
+    assert carriers == ["shell", "port"]
+    assert [after - before for before, after in pairwise(counts)] == [1, 2]
+    assert (tmp_path / "back").read_bytes() == b"x" * 100_000
 
 
 def test_text_is_compressed_and_random_data_is_not(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -157,17 +157,15 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guardian) -> Result:
-    from aws_runas.cli.session.flags import stream_options
     from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.terminal.progress import ProgressLine
     from aws_runas.ssm.command.carrier import Carrier, SessionStarter
-    from aws_runas.ssm.copy.copying import Copying
-    from aws_runas.ssm.copy.protocol import CopyError
-    from aws_runas.ssm.copy.sessions import CopySessions
-    from aws_runas.ssm.shutdown import run_until_signal
-    from aws_runas.ssm.transport import event_loop
+    from aws_runas.ssm.session_start import SessionStart
+    from aws_runas.ssm.versions import check_forwarding
 
     facts = supported_instance("cp", opened, env)
+    if options.namespace.via == "port":
+        check_forwarding(facts.agent_version, remote_host=False)
     quiet = options.session.quiet
     line = ProgressLine(env.stderr, "none" if quiet else options.namespace.progress)
     say = _ignore if quiet else line.note
@@ -182,20 +180,30 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
         reason=options.session.reason,
         wait=_wait(options.namespace.wait),
     )
-    sessions = CopySessions(
-        starter,
-        opened.api,
-        guardian,
-        stream_options(options.session, opened.access, env),
-        options.far.user,
-        options.namespace.via,
-        say,
-        _debug(options),
-        facts.agent_version,
-        not options.namespace.no_verify,
-        None if options.upload else lambda: _warn_logged(opened, say),
-    )
-    request = copy_request(options, opened.target)
+    starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session)
+    with starting.abandoned_on_error():  # the service answers while the rest is imported
+        from aws_runas.cli.session.flags import stream_options
+        from aws_runas.ssm.copy.copying import Copying
+        from aws_runas.ssm.copy.protocol import CopyError
+        from aws_runas.ssm.copy.sessions import CopySessions
+        from aws_runas.ssm.shutdown import run_until_signal
+        from aws_runas.ssm.transport import event_loop
+
+        sessions = CopySessions(
+            starter,
+            opened.api,
+            guardian,
+            stream_options(options.session, opened.access, env),
+            options.far.user,
+            options.namespace.via,
+            say,
+            _debug(options),
+            facts.agent_version,
+            not options.namespace.no_verify,
+            None if options.upload else lambda: _warn_logged(opened, say),
+            starting,
+        )
+        request = copy_request(options, opened.target)
 
     async def copy() -> CopyResult:
         copying = Copying(request, sessions, line.show, say, _descriptor(env, "stdin"), _descriptor(env, "stdout"))

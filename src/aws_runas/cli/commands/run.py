@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.command.carrier import Carrier, SessionStarter
-    from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.command.refusals import RefusedDocuments
 
 SUMMARY = "Run a command on an instance, with its own streams, signals and exit status"
@@ -221,7 +220,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
         starter = _starter(options, api, target, refusals, env, carrier, parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
-        starting = SessionStart(_watched(starter.start, guardian), api.terminate_session)
+        starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
         with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import RunOptions, run_command
@@ -251,7 +250,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
                     request=paced if starter.carrier is Carrier.DOCUMENT else request,
                     options=side,
                     stream=stream,
-                    start_again=_watched(starter.open_session, guardian),
+                    start_again=guardian.watched(starter.open_session),
                 )
             )
         finally:
@@ -317,15 +316,6 @@ def _starter(
         reason=options.session.reason,
         wait=options.wait,
     )
-
-
-def _watched(start: Callable[[], StartedSession], guardian: Guardian) -> Callable[[], StartedSession]:
-    def watched() -> StartedSession:
-        started = start()
-        guardian.watch(started.session_id)
-        return started
-
-    return watched
 
 
 def _refusals(access: Access, env: Environment) -> RefusedDocuments:

@@ -5,18 +5,19 @@ prints a marker and then executes each line that begins with the nonce. Nothing 
 seen: what is sent earlier may reach the shell as commands (spec sessions 0.4).
 
 A message may be executed twice (spec 12.16). So every line is whole in one message, each can be repeated without harm
-(an assignment, or a line that the next reader skips), and the helper compares its own SHA-256.
+(an assignment, or a line that the next reader skips), and the helper compares its own checksum.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from aws_runas.ssm.command.helper import helper_digest, packed_helper
+from aws_runas.ssm.command.helper import HELPER, packed_helper
 
 FIRST_OUTPUT_WAIT: Final = 1.2  # seconds of silence before line 1 is typed, spec sessions 0.4
 SETTLE_WAIT: Final = 0.05  # seconds after the first output: a shell profile may still print or flush its input
@@ -32,11 +33,12 @@ NEW_ENOUGH: Final = 'case $("$p" -V 2>&1 </dev/null) in "Python 3."[6-9]*|"Pytho
 TOOLS: Final = ("stty", "dd", "base64", "openssl", "od", "sha256sum", "shasum", "setsid", "gzip", "tar")
 _PASSWORD: Final = re.compile(rb"(?i)(password|passphrase|passwort)[^\n]{0,80}: ?$")
 
-# Runs the program in RUNAS_HELPER after comparing its digest.
+# Runs the program in RUNAS_HELPER after comparing its checksum. It guards against damage on the way, as a repeated or
+# lost message would do; hashlib would cost a third of Python's start.
 _LOADER: Final = (
-    "import os,zlib,base64,hashlib,sys;"
-    'p=zlib.decompress(base64.b64decode(os.environ.pop("RUNAS_HELPER")));'
-    'hashlib.sha256(p).hexdigest()=="%s" or sys.exit("runas: the helper is damaged");exec(p)'
+    "import os,zlib,binascii,sys;"
+    'p=zlib.decompress(binascii.a2b_base64(os.environ.pop("RUNAS_HELPER")));'
+    'zlib.crc32(p)==%d or sys.exit("runas: the helper is damaged");exec(p)'
 )
 
 
@@ -83,7 +85,7 @@ def start_python(helper: str) -> str:
     Args:
         helper: shell text of the packed helper: literal characters, or variables in double quotes.
     """
-    loader = quote(_LOADER % helper_digest())
+    loader = quote(_LOADER % zlib.crc32(HELPER.encode("ascii")))
     return (
         f"for p in {' '.join(PYTHONS)};do {NEW_ENOUGH}"
         f'RUNAS_HELPER={helper};export RUNAS_HELPER;exec "$p" -I -S -c {loader};;esac;done'

@@ -69,20 +69,13 @@ def document_command(request: CommandRequest, nonce: str) -> str:
     The agent splits it into words itself, without a shell (spec sessions 0.2), so it is one ``sh -c`` with one word.
     Everything of the user is base64, which has no braces that the document could take for a parameter.
     """
-    options = base64.b64encode(request_options(request)).decode("ascii")
+    options = base64.b64encode(request.fields(with_script=False)).decode("ascii")
     script = base64.b64encode(request.script(with_env=True).encode("utf-8", "surrogateescape")).decode("ascii")
     text = (
         f"RUNAS_REQUEST={options};RUNAS_SCRIPT={script};export RUNAS_REQUEST RUNAS_SCRIPT;"
         f"{start_python(packed_helper())};{list_tools()};{plain_script(nonce)}"
     )
     return f"sh -c {quote(text)}"
-
-
-def request_options(request: CommandRequest) -> bytes:
-    """Return the request without its script, as JSON."""
-    import json
-
-    return json.dumps(request.options(), separators=(",", ":")).encode("ascii")
 
 
 def choose_carrier(request: CommandRequest, via: str, refusals: Refusals) -> Carrier:

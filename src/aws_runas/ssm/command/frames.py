@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-import json
+import os
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -25,13 +25,11 @@ class HelloReceived:
 
     Args:
         python: version of the Python that runs it.
-        executable: path of that Python.
         uid: user id of the session.
         home: home directory of the session's user.
     """
 
     python: str
-    executable: str
     uid: int
     home: str
 
@@ -239,14 +237,8 @@ def _number(data: bytes) -> int | None:
     return int(data)
 
 
-def _hello(data: bytes) -> HelloReceived | None:
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(values, dict):
-        return None
-    texts = [values.get(name) for name in ("python", "executable", "home")]
-    uid = values.get("uid")
-    python, executable, home = (text if isinstance(text, str) else "" for text in texts)
-    return HelloReceived(python, executable, uid if isinstance(uid, int) else -1, home)
+def _hello(data: bytes) -> HelloReceived:
+    words = [os.fsdecode(word) for word in data.split(b"\0")]
+    values = dict(zip(words[::2], words[1::2], strict=False))
+    uid = _number(values.get("uid", "").encode("utf-8", "replace"))
+    return HelloReceived(values.get("python", ""), -1 if uid is None else uid, values.get("home", ""))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError
 
 _IGNORED: Final = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGTSTP")
@@ -36,6 +37,16 @@ class Guardian:
     def watch(self, session_id: str) -> None:
         """End this session should we be killed. May be called from any thread."""
         self._tell(f"+{session_id}\n")
+
+    def watched(self, start: Callable[[], StartedSession]) -> Callable[[], StartedSession]:
+        """Return a function that starts a session and watches it; it may run in any thread."""
+
+        def start_watched() -> StartedSession:
+            started = start()
+            self.watch(started.session_id)
+            return started
+
+        return start_watched
 
     def release(self, session_id: str) -> None:
         """Forget a session: it has ended."""

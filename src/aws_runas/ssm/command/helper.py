@@ -8,17 +8,19 @@ repeated number is dropped. Lines that are no frame are ignored.
 
 | line | meaning |
 |---|---|
-| ``a0 SEQ N`` and N bytes | a part of the request (JSON) |
+| ``a0 SEQ N`` and N bytes | a part of the request (names and values, each ended by a zero byte) |
 | ``r0 SEQ`` | the request is complete: start the command |
 | ``d0 SEQ N`` and N bytes | standard input; 0 bytes are its end |
 | ``s0 SEQ SIGNAL`` | a signal for the process group |
 | ``q0 SEQ`` | end: HUP, then KILL after a grace period |
 
-Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (JSON), ``c`` credit in bytes, ``p``
-the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal. ``3`` and ``4`` are standard
-output and standard error: bytes with six escapes instead of base64 (ADR 0905).
+Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (as the request), ``c`` credit in
+bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal. ``3`` and ``4``
+are standard output and standard error: bytes with six escapes instead of base64 (ADR 0905).
 
 With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
+
+It imports built-in modules where it can: json, base64, hashlib and signal together cost more than the start of Python.
 """
 
 from __future__ import annotations
@@ -33,15 +35,20 @@ CREDIT: Final = 256 * 1024  # bytes of input that the helper holds at most, spec
 TICK_INTERVAL: Final = 15.0  # seconds between two ticks of the helper, spec sessions 0.5
 
 HELPER: Final = r"""
-import binascii, json, os, select, signal, sys, time
+import binascii, os, select, sys, time
+try:
+    import _signal as signal
+except ImportError:
+    import signal
 def send(kind, data=b""):
     out.append(b"\x1e" + kind + b"0" + binascii.b2a_base64(data))
 def send_output(kind, data):
     for byte, escape in ESCAPES:
         data = data.replace(byte, escape)
     out.append(b"\x1e" + kind + b"0" + data + b"\n")
-def encode(text):
-    return text.encode("utf-8", "surrogateescape")
+def fields(data):
+    words = data.split(b"\0")
+    return dict(zip(words[::2], words[1::2]))
 def members(grouped=False):
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
@@ -96,21 +103,21 @@ def guard():
     os._exit(0)
 def start(request):
     global pid, outputs, limit, killing, pace, feeding, done
-    pace = request.get("pace") or 0
+    pace = float(request.get(b"pace", 0))
     environ = dict(os.environb)
-    environ.update((encode(name), encode(value)) for name, value in request.get("env", {}).items())
-    if request.get("check"):
+    environ.update((name[4:], value) for name, value in request.items() if name.startswith(b"env "))
+    if b"check" in request:
         import subprocess
-        checked = subprocess.run(["sh", "-c", encode(request["check"])], stdin=subprocess.DEVNULL,
+        checked = subprocess.run(["sh", "-c", request[b"check"]], stdin=subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if checked.returncode:
             send(b"e", b"check " + checked.stdout[-2000:])
             done = True
             return
     os.chdir(home if os.path.isdir(home) else "/")
-    theirs, feeding = os.pipe() if request.get("input") else (os.open(os.devnull, os.O_RDWR), -1)
+    theirs, feeding = os.pipe() if b"input" in request else (os.open(os.devnull, os.O_RDWR), -1)
     (first, output), (second, errors) = os.pipe(), os.pipe()
-    words = ["sh", "-c", encode(request["script"])]
+    words = ["sh", "-c", request[b"script"]]
     pid = os.fork()
     if not pid:
         try:
@@ -128,8 +135,8 @@ def start(request):
         os.close(fd)
     for fd in list(outputs) + [feeding] * (feeding >= 0):
         os.set_blocking(fd, False)
-    if request.get("timeout"):
-        limit, killing = time.monotonic() + request["timeout"], request.get("kill_after", 10)
+    if b"timeout" in request:
+        limit, killing = time.monotonic() + float(request[b"timeout"]), float(request[b"kill_after"])
 def ended_now():
     global status
     if status is None:
@@ -149,7 +156,7 @@ def frame(line, data):
     if kind == b"a0":
         request += data
     elif kind == b"r0":
-        start(json.loads(request.decode()))
+        start(fields(request))
     elif kind == b"d0" and not ended:
         ended = not data
         if feeding >= 0:
@@ -323,12 +330,10 @@ signal.signal(signal.SIGINT, forward)
 signal.signal(signal.SIGQUIT, forward)
 for fd in (0, 1) if given is None else (1,):
     os.set_blocking(fd, False)
-send(b"h", json.dumps({"helper": 1, "python": sys.version.split()[0], "executable": sys.executable, "uid": os.getuid(),
-                       "home": home}).encode())
+hello = "helper", "2", "python", sys.version.split()[0], "uid", str(os.getuid()), "home", home, ""
+send(b"h", os.fsencode("\0".join(hello)))
 if given is not None:
-    given = json.loads(binascii.a2b_base64(given).decode())
-    given["script"] = binascii.a2b_base64(script).decode("utf-8", "surrogateescape")
-    start(given)
+    start(fields(binascii.a2b_base64(given) + b"script\0" + binascii.a2b_base64(script) + b"\0"))
 serve()
 os.write(guardian, b".")
 """

@@ -104,8 +104,6 @@ class CommandLink:
         """The command's exit status, 128 + n for signal n; or the error that ended the session."""
         self.started = False
         self.timed_out = False
-        self.executable = ""
-        self.home = ""
         self._bootstrap: Bootstrap | None = None
         self._parser = FrameParser()
         self._encoder = FrameEncoder(options.message_size)
@@ -201,6 +199,7 @@ class CommandLink:
         if self._bootstrap is not None:
             data = self._bootstrap.receive_data(data, self._loop.time())
             self._check_bootstrap()
+            self._wake_earlier(self._bootstrap.next_timer())
         for event in self._parser.receive_data(data):
             self._handle(event)
         if self._plain and (rest := self._parser.take_rest()):
@@ -267,11 +266,10 @@ class CommandLink:
         if self.started:
             return
         self._owner.debug(f"helper {helper_digest()}, Python {hello.python}, user id {hello.uid}")
-        self.executable, self.home = hello.executable, hello.home
         self.started = True
         if self._bootstrap is not None:
             self._bootstrap.helper_answered()
-            self._messages += self._encoder.request(self._request.to_json())
+            self._messages += self._encoder.request(self._request.fields(with_script=True))
             self._frames = self._input_allowed = True
             self._credit = CREDIT
         self._owner.command_started("python")
@@ -410,6 +408,12 @@ class CommandLink:
         self._pump()
         if not self.status.done():
             self._timer = self._loop.call_later(wait, self._wake)
+
+    def _wake_earlier(self, due: float | None) -> None:
+        """Move the timer: the first output of the shell brings line 1 forward."""
+        if due is not None and self._timer is not None and due < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._wake)
 
     def _set_deadline(self) -> None:
         if self._request.timeout is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,22 +53,28 @@ class CommandRequest:
             return f"{self._sudo()} sh -c {quote(_change_directory(self.cwd) + ':')}"
         return f"cd -- {quote(self.cwd)}" if self.cwd is not None else ""
 
-    def options(self) -> dict[str, object]:
-        """Return everything but the script, for the helper."""
-        values: dict[str, object] = {"input": self.wants_input, "pace": self.pace, "kill_after": self.kill_after}
+    def fields(self, *, with_script: bool) -> bytes:
+        """Return the request as the Python helper reads it: names and values, each ended by a zero byte.
+
+        Args:
+            with_script: with the script and the variables; otherwise the script travels beside it and sets them.
+        """
+        values: dict[str, str] = {"kill_after": str(self.kill_after)}
+        if self.wants_input:
+            values["input"] = "1"
+        if self.pace:
+            values["pace"] = str(self.pace)
         if self.timeout is not None:
-            values["timeout"] = self.timeout
+            values["timeout"] = str(self.timeout)
         if check := self.check():
             values["check"] = check
-        return values
-
-    def to_json(self) -> bytes:
-        """Return the request as the Python helper reads it. Bytes that are no UTF-8 stay lone surrogates."""
-        with_env = self.user is not None  # sudo removes variables
-        values = self.options() | {"script": self.script(with_env=with_env)}
-        if not with_env:
-            values["env"] = dict(self.env)
-        return json.dumps(values, separators=(",", ":")).encode("ascii")
+        if with_script:
+            in_script = self.user is not None  # sudo removes variables
+            values["script"] = self.script(with_env=in_script)
+            if not in_script:
+                values |= {f"env {name}": value for name, value in self.env.items()}
+        text = "".join(f"{name}\0{value}\0" for name, value in values.items())
+        return text.encode("utf-8", "surrogateescape")
 
     def _sudo(self) -> str:
         return f"sudo -n -u {quote(self.user or '')} -H --"

@@ -85,6 +85,8 @@ class TerminalCommand:
             data = bootstrap.receive_data(data, self._loop.time())
             if bootstrap.state is BootstrapState.LOADING:
                 self._begin(bootstrap)
+            else:
+                self._set_timer(bootstrap)
         if self._trailer is not None:
             self.console.write(self._trailer.receive_data(data))
             if self._trailer.status is not None:
@@ -163,6 +165,12 @@ class TerminalCommand:
         self._pump()
         if bootstrap.failure is not None and not self.status.done():
             self.status.set_exception(bootstrap_error(bootstrap.failure))
+        self._set_timer(bootstrap)
+
+    def _set_timer(self, bootstrap: Bootstrap) -> None:
+        """Wake when the bootstrap has something to do; the first output of the shell brings that forward."""
+        if self._timer is not None:
+            self._timer.cancel()
         due = bootstrap.next_timer()
         if due is not None:
             self._timer = self._loop.call_at(due, self._wake)

@@ -25,6 +25,9 @@ AUTO_SESSIONS: Final = 4  # spec sessions 2
 TURN: Final = 0.2  # seconds between two looks at the progress
 LOST_SESSIONS: Final = 3  # that are replaced
 STREAM_DEPTH: Final = 4  # requests on their way while standard output is written
+# An upload of so many bytes takes about as long as opening a session. What is sent to a shell is in no session log;
+# what comes from one is, so downloads have a session of their own.
+FIRST_SESSION_BYTES: Final = 1 << 20
 WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
 
 
@@ -71,8 +74,8 @@ class Sessions(Protocol):
         """Open the first session."""
         ...
 
-    async def add_worker(self) -> Files:
-        """Open one more session for data."""
+    async def add_worker(self, *, small: bool = False) -> Files:
+        """Open one more session for data; where there is little to do, the first one may be enough."""
         ...
 
     async def close(self) -> None:
@@ -126,10 +129,9 @@ class Copying:
     async def _tree(self, far: Files, local: Files) -> CopyResult:
         request = self.request
         source, target = (local, far) if request.upload else (far, local)
-        plan = await plan_copy(source, target, request)
+        plan, (values, _) = await asyncio.gather(plan_copy(source, target, request), target.call("info"))
         if request.options.dry_run:
             return CopyResult(Progress(), plan.failures, plan.skipped, describe(plan))
-        values, _ = await target.call("info")
         umask = values.get("umask")
         transfer = Transfer(
             plan,
@@ -169,7 +171,7 @@ class Copying:
         began = loop.time()
         finished = asyncio.ensure_future(transfer.finished.wait())
         try:
-            await self._open_worker(transfer)
+            await self._open_worker(transfer, small=self.request.upload and transfer.remaining() <= FIRST_SESSION_BYTES)
             while not transfer.finished.is_set():
                 self.report(transfer.progress)
                 await asyncio.wait({finished, *self._workers}, timeout=TURN, return_when=asyncio.FIRST_COMPLETED)
@@ -186,10 +188,10 @@ class Copying:
         finally:
             finished.cancel()
 
-    async def _open_worker(self, transfer: Transfer) -> None:
+    async def _open_worker(self, transfer: Transfer, *, small: bool = False) -> None:
         self._opened_at = asyncio.get_running_loop().time()
         try:
-            files = await self.sessions.add_worker()
+            files = await self.sessions.add_worker(small=small)
         except AwsRunasError as error:
             if not self._workers:
                 if self._opened:

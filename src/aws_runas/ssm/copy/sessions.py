@@ -16,12 +16,14 @@ from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.copy.files import Files
 from aws_runas.ssm.copy.port_link import PortLink
 from aws_runas.ssm.copy.posix_files import PosixFiles
+from aws_runas.ssm.copy.protocol import Reply
 from aws_runas.ssm.copy.shell_link import ShellLink
+from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
-from aws_runas.ssm.versions import PORT_SESSIONS, check_forwarding, is_older
+from aws_runas.ssm.versions import PORT_SESSIONS, is_older
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake on a port session
@@ -41,6 +43,7 @@ class CopySessions:
         agent_version: as the service reports it, "" where it is not known.
         verify: the instance must be able to hash.
         warn_logged: called, in a thread, once before content travels from the instance through a shell session.
+        first: StartSession of the first session, if it is under way already.
     """
 
     starter: SessionStarter
@@ -54,8 +57,9 @@ class CopySessions:
     agent_version: str = ""
     verify: bool = True
     warn_logged: Callable[[], None] | None = None
+    first: SessionStart | None = None
     carrier: str = "shell"
-    _port: int = 0
+    _listening: asyncio.Task[Reply] | None = None
     _token: bytes = field(default=b"", repr=False)
     _channels: list[tuple[str, SessionChannel]] = field(default_factory=list)
     _primary: Files | None = None
@@ -67,49 +71,63 @@ class CopySessions:
         Raises:
             AwsRunasError: there is no session, or no file server can run there.
         """
-        if self.via == "port":
-            check_forwarding(self.agent_version, remote_host=False)
         self._primary = primary = await self._open_shell()
-        await primary.call("info")
         if isinstance(primary, PosixFiles):
+            await primary.call("info")
             if self.via == "port":
                 raise SessionError(
                     "--via port needs Python 3.6 on the instance", code="helper-missing", hint="use --via shell"
                 )
-            return primary
-        if self.via == "port" or (self.via == "auto" and not self._is_refused()):
+        elif self.via == "port" or (self.via == "auto" and not self._is_refused()):
             self._token = os.urandom(TOKEN_SIZE)
-            values, _ = await primary.call("listen", {"token": self._token.hex()})
-            port = values.get("port")
-            self._port = port if isinstance(port, int) and 0 < port < 65536 else 0
+            # Its reply is awaited by the first worker: the plan's first questions travel behind it.
+            self._listening = asyncio.ensure_future(primary.call("listen", {"token": self._token.hex()}))
         return primary
 
-    async def add_worker(self) -> Files:
-        """Open one more session for data; the first call may use the first session.
+    async def add_worker(self, *, small: bool = False) -> Files:
+        """Open one more session for data, or use the first session.
+
+        Args:
+            small: a further session would cost more than it saves.
 
         Raises:
             AwsRunasError: no session could be opened.
         """
-        if self._port:
+        primary = self._primary
+        if small and self.via == "auto" and primary is not None and not self._primary_used:
+            self._primary_used = True
+            return primary
+        if port := await self._find_port():
             try:
-                return await self._open_port()
+                return await self._open_port(port)
             except AwsRunasError as error:
                 if error.code != "session-denied":
                     raise
                 self.starter.refusals.add(PORT_DOCUMENT)
                 if self.via == "port":
                     raise not_allowed(PORT_DOCUMENT, error) from error
-                self._port = 0
+                self._listening = None
         if self.warn_logged is not None:
             warn, self.warn_logged = self.warn_logged, None
             await in_thread(warn)
-        if self._primary is not None and not self._primary_used:
+        if primary is not None and not self._primary_used:
             self._primary_used = True
-            return self._primary
+            return primary
         return await self._open_shell()
+
+    async def _find_port(self) -> int:
+        """Return the port of the file server's listener, 0 where there is none."""
+        if self._listening is None:
+            return 0
+        values, _ = await asyncio.shield(self._listening)
+        port = values.get("port")
+        return port if isinstance(port, int) and 0 < port < 65536 else 0
 
     async def close(self) -> None:
         """End all sessions."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
         ending = [channel.terminate() for _, channel in self._channels]
         await asyncio.gather(*ending, return_exceptions=True)
         for session_id, _ in self._channels:
@@ -120,23 +138,19 @@ class CopySessions:
         too_old = is_older(self.agent_version, PORT_SESSIONS)
         return too_old or self.starter.refusals.is_refused(PORT_DOCUMENT)
 
-    async def _start_session(self, document: str | None, parameters: dict[str, list[str]] | None) -> StartedSession:
-        def start() -> StartedSession:
-            started = self.starter.open_session(document, parameters)
-            self.guardian.watch(started.session_id)
-            return started
-
-        call = asyncio.ensure_future(in_thread(start))
+    async def _start_session(
+        self, document: str | None = None, parameters: dict[str, list[str]] | None = None
+    ) -> StartedSession:
+        if self.first is not None and document is None:
+            starting, self.first = self.first, None
+        else:
+            start = self.guardian.watched(lambda: self.starter.open_session(document, parameters))
+            starting = SessionStart(start, self.service.terminate_session)
         try:
-            return await asyncio.shield(call)
+            return await in_thread(starting.result)
         except asyncio.CancelledError:
-            call.add_done_callback(self._abandon)
+            await in_thread(starting.abandon)  # the service may be opening it at this moment
             raise
-
-    def _abandon(self, call: asyncio.Future[StartedSession]) -> None:
-        """A session that was opened after we left is ended by the guardian, which is not told of its release."""
-        if not call.cancelled() and call.exception() is None:
-            self.debug(f"session {call.result().session_id} is not used")
 
     async def _connect(self, started: StartedSession, make: Callable[[DataChannel], SessionHandler]) -> None:
         settings = replace(self.stream.settings, assume_started_after=ASSUME_STARTED)
@@ -155,7 +169,7 @@ class CopySessions:
             return await self._open_shell_once(links)
 
     async def _open_shell_once(self, links: list[ShellLink]) -> Files:
-        started = await self._start_session(None, None)
+        started = await self._start_session()
         size = self.stream.settings.payload_size
 
         def make(channel: DataChannel) -> SessionHandler:
@@ -167,8 +181,8 @@ class CopySessions:
         self.debug(f"shell session {started.session_id}")
         return await links[-1].files
 
-    async def _open_port(self) -> Files:
-        parameters = {"portNumber": [str(self._port)], "localPortNumber": ["0"]}
+    async def _open_port(self, port: int) -> Files:
+        parameters = {"portNumber": [str(port)], "localPortNumber": ["0"]}
         started = await self._start_session(PORT_DOCUMENT, parameters)
         links: list[PortLink] = []
 

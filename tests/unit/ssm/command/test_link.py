@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aws_runas.ssm.command.bootstrap import SETTLE_WAIT
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.plain import SentinelFilter
@@ -85,6 +86,32 @@ def test_a_size_message_keeps_a_silent_session_alive() -> None:
     asyncio.run(run())
 
 
+def test_the_first_output_of_the_shell_brings_the_first_line_forward() -> None:
+    """Line 1 waits for a silent shell as long as the agent's second and more; not for one that has spoken."""
+    loop = QuickLoop()
+
+    async def run() -> float:
+        written = asyncio.Event()
+
+        class Waiting(Notes):
+            def write(self, data: bytes) -> None:
+                written.set()
+
+        notes = Waiting()
+        link = CommandLink(notes, notes, CommandRequest("x"), LinkOptions(Carrier.SHELL, 1024, NONCE))
+        link.opened()
+        await asyncio.sleep(1.0)
+        link.data_received(b"$ ", 1)
+        began = loop.time()
+        await written.wait()
+        link.session_ended(None, "")
+        link.status.exception()
+        return loop.time() - began
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert runner.run(run()) == pytest.approx(SETTLE_WAIT, abs=0.002)
+
+
 IDLE_LIMIT = 20 * 60.0  # seconds without input after which the service ends a session
 
 
@@ -114,7 +141,7 @@ def test_thirty_silent_minutes_end_neither_the_session_nor_the_command(carrier: 
             nonce = re.search(rb"036([0-9a-f]{16})", notes.written[0])
             assert nonce is not None
             link.data_received(b"\x1e" + nonce[1] + b"\x1e", 1)
-        link.data_received(frame(b"h", b'{"python": "3.11", "executable": "", "uid": 0, "home": ""}'), 1)
+        link.data_received(frame(b"h", b"python\x003.11\0uid\x000\0home\0/\0"), 1)
         until = loop.time() + 30 * 60
         while loop.time() < until:
             await asyncio.sleep(15)

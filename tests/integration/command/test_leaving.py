@@ -1,0 +1,64 @@
+"""`run` and `cp` that are told to leave while StartSession is under way leave no session behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from aws_runas.sandbox.world import Sandbox
+from tests.integration.conftest import AWS_RUNAS, MakeSandbox
+from tests.integration.forward.support import wait_until
+
+SLOW = 1.5  # seconds that StartSession takes
+
+
+def _left(sandbox: Sandbox) -> list[str]:
+    return [session["session_id"] for session in sandbox.sessions() if not session["ended"]]
+
+
+def _leave(sandbox: Sandbox, words: list[str], number: int, when: Callable[[], bool]) -> bytes:
+    process = subprocess.Popen(
+        [*AWS_RUNAS, *words], env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    wait_until(when, "StartSession comes next, and takes its time")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, errors
+    assert (output, errors.count(b"Traceback")) == (b"", 0)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("run --via shell", signal.SIGINT), ("run", signal.SIGTERM), ("run -t", signal.SIGTERM), ("cp", signal.SIGINT)],
+)
+def test_a_signal_while_the_first_session_is_being_opened_leaves_none(
+    make_sandbox: MakeSandbox, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    sandbox = make_sandbox(start_slow=SLOW)
+    (tmp_path / "f").write_bytes(b"x")
+    words = [str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"] if command == "cp" else ["i-deadbeef", "true"]
+    before = [*command.split(), "my-profile", *words]
+    _leave(sandbox, before, number, lambda: sandbox.count("DescribeInstanceInformation") == 1)
+    wait_until(lambda: not _left(sandbox), "a session is left")
+    assert sandbox.count("StartSession") == sandbox.count("TerminateSession")
+
+
+def test_a_signal_while_cp_opens_another_session_leaves_none(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
+    sandbox = make_sandbox()
+    (tmp_path / "f").write_bytes(Random(1).randbytes(3 << 20))
+
+    def first_is_open() -> bool:
+        if not sandbox.sessions():
+            return False
+        sandbox.set_faults(start_slow=SLOW)
+        return True
+
+    _leave(sandbox, ["cp", "my-profile", str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"], signal.SIGINT, first_is_open)
+    wait_until(lambda: not _left(sandbox), "a session is left")
