@@ -7,8 +7,7 @@ import contextlib
 from pathlib import Path
 
 from aws_runas import files
-from aws_runas.sandbox.agent.machine import Machine, make_programs
-from aws_runas.sandbox.agent.process import kill_survivors
+from aws_runas.sandbox.agent.machine import Machine, kill_survivors, make_programs
 from aws_runas.sandbox.agent.session import AgentSession
 from aws_runas.sandbox.fixtures import INSTANCES, MANAGED_NODE
 from aws_runas.sandbox.options import SandboxOptions

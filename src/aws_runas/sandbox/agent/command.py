@@ -1,7 +1,7 @@
-"""Commands without a terminal: output joined at the end, or apart while they run, and their exit status (spec 11).
+"""Commands without a terminal: output together at the end or separate while they run, and the exit status (spec 11).
 
-The official manners are those of the official agent: words instead of a shell, a signal for one process while nothing
-else is read, output through a UTF-8 reader, and no output any more after a pause.
+With official manners, a command is split into words instead of run by a shell, a signal goes to one process while
+nothing else is read, output passes a UTF-8 reader, and no output follows a longer pause.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
 
+from aws_runas.sandbox.agent.machine import kill_session
 from aws_runas.sandbox.agent.output import OutputReader
 from aws_runas.sandbox.agent.plugin import PluginHost
-from aws_runas.sandbox.agent.process import kill_session
 from aws_runas.sandbox.agent.words import split_words
 
 OUTPUT, STDERR = 1, 11  # payload types
 SIGNALS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
 START_ERROR_DELAY = 1.0  # seconds between the status and the reason when a program cannot be started
 LEXER_ERROR_DELAY = 3.0  # seconds until the reason is sent when a command cannot be split; agents since 3.2.532
-FATAL_PAUSE = 0.3  # seconds of a pause after which the official agent sends no output any more
+FATAL_PAUSE = 0.3  # seconds of a pause after which the official agent sends no more output
 WAIT_INTERVAL = 0.01  # seconds between two checks whether a process has ended
 RACE_TIME = 0.05  # seconds within which the two waiters of the official agent race for the status
 
 
 class CommandPlugin:
-    """Implements plugin.Plugin.
+    """A command without a terminal. Implements plugin.Plugin.
 
     Args:
-        parameters: of the document: command, separateOutputStream, the two prefixes.
+        agent: the session.
+        parameters: of the document: command, separateOutputStream and the two prefixes.
     """
 
     def __init__(self, agent: PluginHost, parameters: Mapping[str, Sequence[str]]) -> None:
@@ -111,7 +112,7 @@ class CommandPlugin:
         if not self._official:
             return status if status >= 0 else 128 - status
         if self._signal_waiter is not None and output_ended - await self._signal_waiter < RACE_TIME:
-            return 1  # two waiters race, and the one that reports has lost
+            return 1  # two waiters race, and the one that reports the status lost
         return status if status >= 0 else -1
 
     async def _copy(self, stream: asyncio.StreamReader, payload_type: int) -> None:
@@ -135,7 +136,7 @@ class CommandPlugin:
             data = data[room:]
 
     async def _wait_for_publication(self) -> None:
-        """Wait while the service has paused the agent; the official agent never sends again after a longer pause."""
+        """Wait while the service pauses the agent. An official agent never sends again after a longer pause."""
         loop = asyncio.get_running_loop()
         fatal = loop.time() + FATAL_PAUSE
         while self._official and self._agent.is_paused():
@@ -144,11 +145,11 @@ class CommandPlugin:
             await asyncio.sleep(WAIT_INTERVAL)
 
     def writable(self) -> None:
-        """The channel takes more."""
+        """Continue to send output."""
         self._room.set()
 
     def receive(self, data: bytes) -> None:
-        """Look for Ctrl-C and Ctrl-\\. All other input is ignored."""
+        r"""Send the signals of Ctrl-C and Ctrl-\. All other input is ignored."""
         for octet, number in SIGNALS.items():
             if octet in data and self._process is not None and self._process.returncode is None:
                 self._signal(self._process, number)
@@ -171,13 +172,13 @@ class CommandPlugin:
         return asyncio.get_running_loop().time()
 
     def size(self, columns: int, rows: int) -> None:
-        """There is no terminal."""
+        """Ignore the size: there is no terminal."""
 
     def flag(self, flag: int) -> None:
-        """Means nothing to a command."""
+        """Ignore the flag: a command has no connection."""
 
     def stop(self) -> None:
-        """Kill the command; with kind manners also the processes that it has started."""
+        """Kill the command; with kind manners also the processes that it started."""
         self._stopped = True
         for task in (self._task, self._signal_waiter):
             if task is not None:

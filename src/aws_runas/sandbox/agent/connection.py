@@ -1,4 +1,4 @@
-"""A TCP connection that an agent has made for a session."""
+"""A TCP connection of an agent to a port of its instance, or behind it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import cast
 
 
 class Connection(asyncio.Protocol):
-    """The connection, and what waits for it.
+    """A connection, and the data that waits for it.
 
     Args:
-        received: takes data; returns whether more may come.
-        written: called with the number of bytes that were written to the socket.
+        received: takes data, and returns True if more may come.
+        written: called with the number of bytes written to the socket.
         lost: called once when the other side has closed or broken the connection.
     """
 
@@ -31,11 +31,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a socket."""
+        """True if there is a socket."""
         return self._transport is not None
 
     def waiting(self) -> int:
-        """Bytes that the socket has not taken."""
+        """Return how many bytes the socket has not accepted."""
         queued = sum(map(len, self._waiting))
         return queued + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
 
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        return False  # official agents know no half-open connections: the other direction ends as well
+        return False  # official agents have no half-close: the other direction ends as well
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._written(0)
 
     def resume_reading(self) -> None:
-        """More may come."""
+        """Read again from the socket."""
         if self._reading_paused and self._transport is not None and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
@@ -79,13 +79,13 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def finish(self) -> None:
-        """Send what waits, then close."""
+        """Send the waiting data, then close."""
         self._finishing = True
         if self._transport is not None and not self._writing_paused:
             self._flush()
 
     def abort(self) -> None:
-        """Break off."""
+        """Break the connection at once."""
         self._aborted = True
         if self._transport is not None:
             self._transport.abort()

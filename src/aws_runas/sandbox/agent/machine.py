@@ -1,11 +1,13 @@
-"""What an agent knows of its instance: its part of this machine, its version and manners, its programs, and KMS."""
+"""An agent's view of its instance: its part of this machine, its processes and programs, and KMS."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.moto import Moto
 
-MUX_CLIENT = "1.1.70"  # at least, spec 6
-# Programs of an instance with dash and coreutils and without Python.
+MUX_CLIENT = "1.1.70"  # the first version with smux, spec 6
+# Programs of an instance that has dash and coreutils, but no Python.
 PLAIN_PROGRAMS = """
     awk base64 basename bash cat chmod chown cksum cp cut dash date dd df dirname du echo env expr false find grep gzip
     head hostname id kill ln ls mkdir mkfifo mktemp mv nohup od paste printf ps pwd readlink rm rmdir sed seq setsid
@@ -28,11 +30,13 @@ class Machine:
     """An instance's part of this machine.
 
     Args:
+        target: id of the instance, or ``ecs:`` target.
         home: where its shells start.
         agent_directory: the agent's own working directory.
         programs: directory with its programs; None for those of this machine.
         options: the sandbox's: the agent's version, manners, pace and preferences.
         port_map: ports of the instance that are others on this machine.
+        moto: for KMS.
     """
 
     target: str
@@ -45,26 +49,26 @@ class Machine:
 
     @property
     def agent_version(self) -> str:
-        """Version that the agent reports and behaves like."""
+        """The version that the agent reports and behaves like."""
         return self.options.agent_version
 
     @property
     def agent_rate(self) -> float | None:
-        """Frames a second that the agent sends at most, None without a limit."""
+        """Frames per second that the agent sends at most, None for no limit."""
         return self.options.agent_rate
 
     @property
     def official(self) -> bool:
-        """Whether the agent has the manners of official agents."""
+        """True if the agent has the quirks of official agents."""
         return self.options.agent_manners == "official"
 
     @property
     def paced(self) -> bool:
-        """Whether the agent sleeps as official agents do."""
+        """True if the agent sleeps as official agents do."""
         return self.options.agent_pace == "official"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of a process on the instance: nothing of the sandbox's user is in them."""
+        """Return the variables of a process on the instance. Nothing of the sandbox's user is in them."""
         return {
             "HOME": str(self.home),
             "LANG": os.environ.get("LANG") or "C.UTF-8",
@@ -75,10 +79,14 @@ class Machine:
 
 
 def make_programs(directory: Path, kind: str) -> Path | None:
-    """Make the directory with the programs of an instance, once.
+    """Create the directory with an instance's programs, unless it exists.
 
     Args:
+        directory: in which each kind has a directory.
         kind: "" for all of this machine, ``busybox``, ``no-python`` or ``distroless``.
+
+    Returns:
+        The directory; None for all programs of this machine.
     """
     if not kind:
         return None
@@ -99,7 +107,11 @@ def make_programs(directory: Path, kind: str) -> Path | None:
 
 
 def newer_client(version: str) -> bool:
-    """Tell whether the client speaks smux: compare numbers as numbers and words as words, as agents do."""
+    """Return True if a client speaks smux. Numbers are compared as numbers and words as words, as agents do.
+
+    Args:
+        version: of the client, for instance 1.2.0.
+    """
     for have, want in zip(version.split("."), MUX_CLIENT.split("."), strict=False):
         if have != want:
             return int(have) > int(want) if have.isascii() and have.isdigit() else have > want
@@ -107,10 +119,16 @@ def newer_client(version: str) -> bool:
 
 
 def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> bytes:
-    """KMS Decrypt, as the instance's own role may call it.
+    """Call KMS Decrypt with the permissions of the instance's role.
+
+    Args:
+        moto: has the key.
+        key_id: id or ARN that must have made the blob.
+        blob: the encrypted data key.
+        context: encryption context.
 
     Raises:
-        ServiceError: the context, the key or the blob is not right.
+        ServiceError: the context, the key or the blob is wrong.
     """
     from moto.kms.exceptions import InvalidCiphertextException
 
@@ -122,3 +140,39 @@ def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> by
     if key_id not in (arn, arn.rpartition("/")[2]):
         raise ServiceError("IncorrectKeyException", "the data key was made with another KMS key")
     return bytes(plaintext)
+
+
+def kill_session(leader: int) -> None:
+    """Kill every process of a session, because background jobs have process groups of their own.
+
+    Args:
+        leader: process id of the session leader.
+    """
+    with contextlib.suppress(OSError):
+        os.killpg(leader, signal.SIGHUP)
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def kill_survivors(directory: Path) -> None:
+    """Kill processes whose HOME is below a directory (Linux only): official agents leave a command's children alive.
+
+    Args:
+        directory: the homes of all instances of one sandbox.
+    """
+    mark = b"\0HOME=" + os.fsencode(directory) + b"/"
+    for pid in _processes():
+        with contextlib.suppress(OSError):
+            if mark in b"\0" + Path(f"/proc/{pid}/environ").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc"):  # Linux; on other systems the process group is enough
+            if name.isdigit():
+                yield int(name)

@@ -1,4 +1,4 @@
-"""What official agents do to output on its way: it passes a UTF-8 reader (trap 12.17)."""
+"""The UTF-8 reader that the output of official agents passes (trap 12.17)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LONGEST_CHARACTER = 4  # bytes in UTF-8
 class OutputReader:
     """Filter of one output stream.
 
-    The real character U+FFFD loses its last two bytes. Bytes near the end of a read that form no character wait for
-    the next read; at the end of the output they are never sent.
+    A real U+FFFD loses its last two bytes. Bytes near the end of a read that form no character wait for the next read;
+    they are dropped at the end of the output.
 
     Args:
-        official: False passes every byte and keeps only an incomplete character back.
+        official: False passes every byte, and only keeps back an incomplete character.
     """
 
     def __init__(self, *, official: bool) -> None:
@@ -22,7 +22,7 @@ class OutputReader:
 
     @property
     def held(self) -> bytes:
-        """Bytes that wait for the next read."""
+        """The bytes that wait for the next read."""
         return self._held
 
     def read(self, data: bytes) -> bytes:
@@ -33,15 +33,15 @@ class OutputReader:
         return data[:end].replace(REPLACEMENT, REPLACEMENT[:1]) if self._official else data[:end]
 
     def end(self) -> bytes:
-        """Return what is still sent when the output ends."""
+        """Return the bytes to send when the output has ended."""
         held, self._held = self._held, b""
         return b"" if self._official else held
 
 
 def held_from(data: bytes) -> int:
-    """Return the position from which an official agent keeps bytes back: the first in the last three without character.
+    """Return the offset from which an official agent keeps bytes: the first of the last three that starts no character.
 
-    Characters start only at their first byte, so looking four bytes before the last three finds every border.
+    A character starts at its first byte only, so a search from four bytes before the last three finds every boundary.
     """
     tail = max(0, len(data) - LONGEST_CHARACTER + 1)
     position = tail
@@ -58,7 +58,7 @@ def held_from(data: bytes) -> int:
 
 
 def character_length(data: bytes, start: int) -> int:
-    """Return the length of the character that starts there, 0 where none does."""
+    """Return the length of the character that starts at an offset, 0 if none does."""
     for length in range(1, LONGEST_CHARACTER + 1):
         try:
             data[start : start + length].decode()
@@ -69,7 +69,7 @@ def character_length(data: bytes, start: int) -> int:
 
 
 def incomplete_from(data: bytes) -> int:
-    """Return the position of an incomplete character at the end; the length of the data if there is none."""
+    """Return the offset of an incomplete character at the end, or the length of the data if there is none."""
     for back in range(1, min(LONGEST_CHARACTER - 1, len(data)) + 1):
         octet = data[-back]
         if octet & 0xC0 == 0x80:

@@ -1,4 +1,4 @@
-"""The two ends inside an agent: what a session offers to its plugin, and what it expects of it."""
+"""The interface inside an agent: what a session and its plugin offer each other."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from aws_runas.sandbox.agent.machine import Machine
 
 
 class Plugin(Protocol):
-    """What a session does once it has started. Called on the event loop."""
+    """The work of a session once it has started. Called on the event loop."""
 
     def start(self) -> None:
-        """Data may flow."""
+        """Start the work; data may flow."""
 
     def receive(self, data: bytes) -> None:
-        """Input of the client."""
+        """Take input of the client."""
 
     def size(self, columns: int, rows: int) -> None:
-        """The client's terminal has this size."""
+        """Set the size of the client's terminal."""
 
     def flag(self, flag: int) -> None:
-        """1 DisconnectToPort; TerminateSession is not passed on."""
+        """Handle a flag: 1 is DisconnectToPort. TerminateSession is not passed on."""
 
     def writable(self) -> None:
-        """PluginHost.capacity is above zero again."""
+        """Continue to send: `PluginHost.capacity` is above zero again."""
 
     def stop(self) -> None:
-        """End everything at once."""
+        """End all work at once."""
 
 
 class PluginHost(Protocol):
-    """A session, as its plugin sees it; AgentSession implements it."""
+    """A session from its plugin's point of view. AgentSession implements it."""
 
     machine: Machine
 
     def capacity(self) -> int:
-        """Return how many bytes ``write`` accepts now; 0 means: wait for Plugin.writable."""
+        """Return how many bytes ``write`` accepts now. At 0, wait for `Plugin.writable`."""
         ...
 
     def write(self, data: bytes, payload_type: int = 1) -> None:
@@ -48,25 +48,25 @@ class PluginHost(Protocol):
         """Send the command's exit status."""
 
     def is_paused(self) -> bool:
-        """Tell whether the service has paused the agent's output."""
+        """Return True if the service has paused the agent's output."""
         ...
 
     def block_reader(self) -> None:
-        """Read nothing of the client until unblock_reader: no acknowledgement, no signal, no end."""
+        """Stop reading from the client: no acknowledgement, no signal, no end of the session until `unblock_reader`."""
 
     def unblock_reader(self) -> None:
-        """Undo block_reader."""
+        """Undo `block_reader`."""
 
     def pause_reading(self) -> None:
         """Stop reading from the client, because the plugin accepts nothing now."""
 
     def resume_reading(self) -> None:
-        """Undo pause_reading."""
+        """Undo `pause_reading`."""
 
     def finish(self, output: str = "", *, at_once: bool = False) -> None:
-        """End the session once the client has acknowledged everything.
+        """End the session after the client has acknowledged all output.
 
         Args:
             output: the reason, shown to the client.
-            at_once: do not wait.
+            at_once: do not wait for acknowledgements.
         """

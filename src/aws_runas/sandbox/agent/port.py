@@ -20,7 +20,12 @@ FRAME_DATA = 32768  # bytes in a smux frame, as official agents
 
 
 def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int]:
-    """Where on this machine, or behind it, the instance's port is."""
+    """Return host and port of a destination, as seen from this machine.
+
+    Args:
+        agent: knows the ports of the instance.
+        properties: of the session.
+    """
     host, port = properties.get("host") or "localhost", int(properties.get("portNumber") or 80)
     if host in ("localhost", "127.0.0.1", "::1"):
         port = agent.machine.port_map.get(port, port)
@@ -31,6 +36,7 @@ class Pump:
     """Decides how much of a port's output is sent now.
 
     Args:
+        agent: the session.
         resume: called when more may be sent after a pause.
     """
 
@@ -57,7 +63,7 @@ class Pump:
 
 
 class MuxPortPlugin:
-    """Many connections. Implements plugin.Plugin."""
+    """Many connections over smux. Implements plugin.Plugin."""
 
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
@@ -69,10 +75,10 @@ class MuxPortPlugin:
         self._paused = False
 
     def start(self) -> None:
-        """Wait for streams."""
+        """Wait for the client to open streams."""
 
     def receive(self, data: bytes) -> None:
-        """Bytes of the smux session."""
+        """Take bytes of the smux session."""
         try:
             self._smux.receive_data(data)
         except RemoteProtocolError as problem:
@@ -130,10 +136,10 @@ class MuxPortPlugin:
             self.writable()
 
     def _received(self, stream_id: int, data: bytes) -> bool:
-        """Data of the local end; returns whether more may come."""
+        """Send data of a connection, and return True if more may come."""
         if not self._smux.is_open(stream_id):
             return True
-        with contextlib.suppress(Exception):  # closing: what comes then has no way to go
+        with contextlib.suppress(Exception):  # a stream that is closing accepts no data
             self._smux.send_data(stream_id, data)
         self.writable()
         return self._smux.send_capacity(stream_id) > 0
@@ -151,7 +157,7 @@ class MuxPortPlugin:
             self.writable()
 
     def writable(self) -> None:
-        """Send as much as the channel takes, or one message a millisecond at the official pace."""
+        """Send as much as the channel accepts, or one message per millisecond at the official pace."""
         while self._smux.wants_to_send() and (room := self._pump.room()):
             data = self._smux.data_to_send(room)
             if not data:
@@ -163,10 +169,10 @@ class MuxPortPlugin:
                 self._connections[event.stream_id].resume_reading()
 
     def size(self, columns: int, rows: int) -> None:
-        """There is no terminal."""
+        """Ignore the size: there is no terminal."""
 
     def flag(self, flag: int) -> None:
-        """Nothing to disconnect from: streams end by FIN."""
+        """Ignore the flag: streams end by FIN."""
 
     def stop(self) -> None:
         """Close every connection."""
@@ -178,7 +184,7 @@ class MuxPortPlugin:
 
 
 class BasicPortPlugin:
-    """One connection at a time; also what carries ssh. Implements plugin.Plugin."""
+    """One connection at a time, also for ssh. Implements plugin.Plugin."""
 
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
@@ -192,7 +198,7 @@ class BasicPortPlugin:
         self._over = False
 
     def start(self) -> None:
-        """Connect at once: a closed port ends the session with a reason."""
+        """Connect at once. A closed port ends the session with a reason."""
         self._dial(first=True)
 
     def _dial(self, *, first: bool) -> None:
@@ -218,13 +224,13 @@ class BasicPortPlugin:
             connection.write(early)
 
     def receive(self, data: bytes) -> None:
-        """Bytes for the connection; after a disconnect they ask for a new one."""
+        """Take bytes for the connection. After a disconnect they open a new one."""
         if self._connection is None:
             if self._over:
                 return
             self._early += data
             self._dial(first=False)
-        elif self._early or not self._connection.connected:  # what came early is written first
+        elif self._early or not self._connection.connected:  # early data is written first
             self._early += data
         else:
             self._connection.write(data)
@@ -240,7 +246,7 @@ class BasicPortPlugin:
         return not self._outgoing
 
     def writable(self) -> None:
-        """Send as much as the channel takes, or one message a millisecond at the official pace."""
+        """Send as much as the channel accepts, or one message per millisecond at the official pace."""
         while self._outgoing and (room := self._pump.room()):
             self._agent.write(bytes(self._outgoing[:room]))
             del self._outgoing[:room]
@@ -259,14 +265,14 @@ class BasicPortPlugin:
         self.writable()
 
     def flag(self, flag: int) -> None:
-        """DisconnectToPort: the client's program has closed its connection."""
+        """Close the connection at DisconnectToPort: the client's program has closed its own."""
         if flag == DISCONNECT_TO_PORT and self._connection is not None:
             connection, self._connection = self._connection, None
             connection.finish()
-            self._outgoing.clear()  # of the connection that is over
+            self._outgoing.clear()  # of the connection that has ended
 
     def size(self, columns: int, rows: int) -> None:
-        """There is no terminal."""
+        """Ignore the size: there is no terminal."""
 
     def stop(self) -> None:
         """Close the connection."""

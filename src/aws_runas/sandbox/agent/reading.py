@@ -1,4 +1,4 @@
-"""The part of an agent that reads its data channel. It can be blocked, and cut with messages in its buffer."""
+"""The part of an agent that reads its data channel. It can be blocked, and cut while messages are in its buffer."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from aws_runas.ssm.core.message import (
 )
 from aws_runas.ssm.core.payloads import OUTPUT
 
-NEXT_BURST = 0.5  # seconds that a cut waits for messages that it can find in the receive buffer
+NEXT_BURST = 0.5  # seconds that a cut waits for messages in the receive buffer
 
 
 class ChannelReader:
-    """Hand frames to the channel, as the one thread of an official agent that reads them.
+    """Passes frames to the channel, like the reading thread of an official agent.
 
-    While a plugin blocks it, nothing is read: no acknowledgement, no signal, no end.
+    While a plugin blocks it, nothing is read: no acknowledgement, no signal, no end of the session.
 
     Args:
         process: takes frames.
-        one_by_one: process each frame alone, so that a plugin can block in front of the next.
+        one_by_one: process each frame alone, so that a plugin can block before the next one.
     """
 
     def __init__(self, process: Callable[[Frames], None], *, one_by_one: bool) -> None:
@@ -78,20 +78,20 @@ class ChannelReader:
             self._process([frame])
 
     def block(self) -> None:
-        """Read nothing more until unblock."""
+        """Read nothing until `unblock`."""
         self._blocked = True
 
     def unblock(self) -> None:
-        """Read on."""
+        """Read again."""
         if self._blocked:
             self._blocked = False
             self._loop.call_soon(self._drain)
 
     def cut_at_next_burst(self, cut: Callable[[Frames], None]) -> None:
-        """Lose the connection while messages wait in the receive buffer; soon in any case.
+        """Lose the connection while messages are in the receive buffer, at the latest after `NEXT_BURST`.
 
         Args:
-            cut: called once with those messages, perhaps none. Of messages that came one by one only the last waits.
+            cut: called once with those messages, or none. Of messages that came one by one, only the last waits.
         """
         if self._cut is None:
             self._cut = cut
@@ -113,7 +113,7 @@ class ChannelReader:
             cut(waiting + frames)
 
     def close(self) -> None:
-        """Read nothing any more."""
+        """Read nothing more."""
         self._blocked = True
         self._cut = None
         if self._cut_timer is not None:
@@ -121,12 +121,12 @@ class ChannelReader:
 
 
 def is_input(frame: bytes | str) -> bool:
-    """Whether a frame is a data message of the client."""
+    """Return True if a frame is a data message of the client."""
     return isinstance(frame, bytes) and message_type_of(frame) == INPUT_STREAM_DATA
 
 
 def output_message(frame: bytes | str) -> Message | None:
-    """Read a frame with input for the plugin; None for every other frame."""
+    """Return the message of a frame with input for the plugin, None for other frames."""
     if not isinstance(frame, bytes) or not is_input(frame):
         return None
     try:

@@ -27,7 +27,7 @@ from aws_runas.ssm.core.message import Message
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.versions import at_least, later_than
 
-DRAIN = 5.0  # seconds that a session's end waits for the client to acknowledge; official agents wait 2
+DRAIN_TIMEOUT = 5.0  # seconds that a session waits for the client's last acknowledgements; official agents: 2
 HANDSHAKE_ALWAYS = ("Port", "NonInteractiveCommands")
 
 
@@ -36,7 +36,7 @@ class _Relay:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.broken = False  # what is written is lost, and the agent does not know yet
+        self.broken = False  # written frames are lost, and the agent does not know it yet
 
     @property
     def writable(self) -> bool:
@@ -58,11 +58,13 @@ class _Relay:
 
 
 class AgentSession:
-    """One session. Implements session.AgentLink, plugin.PluginHost and driver.ChannelOwner.
+    """One session of an agent. Implements session.AgentLink, plugin.PluginHost and driver.ChannelOwner.
 
     Args:
-        kms_key: encrypt with it; "" for no encryption.
-        on_stop: called when nothing of it is left.
+        session: at the service.
+        machine: the instance.
+        kms_key: that encrypts the session; "" for no encryption.
+        on_stop: called once everything is released.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class AgentSession:
         self.session = session
         self.machine = machine
         self._on_stop = on_stop
-        self._cipher: SessionCipher | None = None  # of an encrypted session, once the data key is there
+        self._cipher: SessionCipher | None = None  # of an encrypted session, set with the data key
         plan = session.plan
         channel = Channel(
             Role.AGENT,
@@ -97,7 +99,7 @@ class AgentSession:
         self._reader = ChannelReader(self._driver.messages_received, one_by_one=one_by_one)
         self._plugin: Plugin | None = None
         self._decrypting: asyncio.Task[None] | None = None
-        self._held = False  # the plugin waits for the client's connection to take more
+        self._held = False  # the plugin waits until the client's connection accepts more
         self._ending: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._absence: asyncio.TimerHandle | None = None
@@ -117,7 +119,11 @@ class AgentSession:
             )
 
     def leave(self, seconds: float) -> None:
-        """Lose the connection to the service, and have it again after so long; what was sent meanwhile is lost."""
+        """Lose the connection to the service, and reconnect later. What is sent in between is lost.
+
+        Args:
+            seconds: until the agent reconnects.
+        """
         if self._stopped or self.session.agent is not self:
             return
         if self.machine.official:
@@ -128,8 +134,8 @@ class AgentSession:
     def _cut(self, frames: Frames, seconds: float) -> None:
         """Lose the connection with messages in the receive buffer, as official agents do (trap 12.16).
 
-        The first is executed and counted, and its acknowledgement is lost. The second is executed and not counted,
-        because its acknowledgement cannot be written: it will be executed again. The others are lost.
+        The first message is executed and counted, and its acknowledgement is lost. The second is executed, not counted,
+        and will be executed again, because its acknowledgement cannot be written. The others are lost.
         """
         if self._stopped or self.session.agent is not self:
             return
@@ -148,7 +154,7 @@ class AgentSession:
     def _execute_uncounted(self, message: Message) -> None:
         if self._plugin is None:
             return
-        with contextlib.suppress(RemoteProtocolError):  # the channel ends the session when it comes again
+        with contextlib.suppress(RemoteProtocolError):  # the channel ends the session when the message arrives again
             self._plugin.receive(self._cipher.decrypt(message.payload) if self._cipher else message.payload)
 
     def _disconnect(self, seconds: float) -> None:
@@ -165,15 +171,15 @@ class AgentSession:
     # --- AgentLink
 
     def receive(self, frames: Frames) -> None:
-        """Frames of the client or the service."""
+        """Take frames of the client or the service."""
         self._reader.receive(frames)
 
     def client_writable(self) -> None:
-        """Go on sending."""
+        """Continue to send."""
         self._driver.writing_resumed()
 
     def stop(self) -> None:
-        """The session is over: nothing of it may stay."""
+        """End the session's processes and connections."""
         if self._stopped:
             return
         self._stopped = True
@@ -181,7 +187,7 @@ class AgentSession:
         for timer in (self._deadline, self._absence, self._decrypting):
             if timer is not None:
                 timer.cancel()
-        self._driver.disconnect()  # nothing more is written
+        self._driver.disconnect()  # nothing is written after this
         self._driver.stop()
         if self._plugin is not None:
             self._plugin.stop()
@@ -190,14 +196,14 @@ class AgentSession:
     # --- for plugins
 
     def capacity(self) -> int:
-        """Bytes that write takes now; 0: wait for Plugin.writable."""
+        """Return how many bytes `write` accepts now. At 0, wait for `Plugin.writable`."""
         if not self.session.client_writable():
             self._held = True
             return 0
         return 0 if self._ending is not None else self._driver.send_capacity()
 
     def write(self, data: bytes, payload_type: int = 1) -> None:
-        """Send output; at most capacity bytes."""
+        """Send output, at most `capacity` bytes."""
         self._driver.send_data(data, payload_type)
 
     def send_flag(self, flag: int) -> None:
@@ -209,15 +215,15 @@ class AgentSession:
         self._driver.send_exit_code(status)
 
     def is_paused(self) -> bool:
-        """Tell whether the service has paused the agent's output."""
+        """Return True if the service has paused the agent's output."""
         return self._reader.paused
 
     def block_reader(self) -> None:
-        """Read nothing of the client until unblock_reader: no acknowledgement, no signal, no end."""
+        """Stop reading from the client: no acknowledgement, no signal, no end of the session until `unblock_reader`."""
         self._reader.block()
 
     def unblock_reader(self) -> None:
-        """Undo block_reader."""
+        """Undo `block_reader`."""
         self._reader.unblock()
 
     def pause_reading(self) -> None:
@@ -225,19 +231,20 @@ class AgentSession:
         self._driver.pause_reading()
 
     def resume_reading(self) -> None:
-        """Undo pause_reading."""
+        """Undo `pause_reading`."""
         self._driver.resume_reading()
 
     def finish(self, output: str = "", *, at_once: bool = False) -> None:
-        """The work is done: wait until the client has everything, then end the session.
+        """End the session after the client has acknowledged all output.
 
         Args:
-            output: the reason, for the client to see.
+            output: the reason, shown to the client.
+            at_once: do not wait for acknowledgements.
         """
         if self._ending is not None or self._stopped:
             return
         self._ending = output
-        self._deadline = self._loop.call_later(0 if at_once else DRAIN, self._end)
+        self._deadline = self._loop.call_later(0 if at_once else DRAIN_TIMEOUT, self._end)
         self._driver.want_turn()
 
     # --- inside
@@ -254,7 +261,7 @@ class AgentSession:
     # driver.ChannelOwner
 
     def events_received(self, received: list[Event]) -> None:
-        """Handle events; data that arrived together goes to the plugin together."""
+        """Handle events. Data that arrived together goes to the plugin together."""
         data: list[bytes] = []
         for event in received:
             if isinstance(event, events.DataReceived):
@@ -267,7 +274,7 @@ class AgentSession:
         self._hand_over(data)
 
     def turn_ended(self, now: float) -> None:  # noqa: ARG002 - driver.ChannelOwner
-        """Continue what waited for the client's connection, and the session's end."""
+        """Continue output that waited for the client's connection, and end a session that has nothing left to send."""
         if self._held and self._plugin is not None and self.session.client_writable():
             self._held = False
             self._plugin.writable()
@@ -295,7 +302,7 @@ class AgentSession:
             case events.SendingUnblocked() if self._plugin is not None:
                 self._plugin.writable()
             case events.ChannelFailed(reason):
-                self._driver.stop()  # writes what the client should still get
+                self._driver.stop()  # writes the last messages for the client
                 self._ending = reason
                 self._end()
             case events.ChannelClosed():
@@ -330,10 +337,10 @@ class AgentSession:
         return BasicPortPlugin(self, properties)
 
     def _interactive_words(self, command: str) -> list[str]:
-        """Return what a command on a terminal starts: words in a container, a shell on an instance."""
+        """Return the words of an interactive command: its own in a container, those of a shell on an instance."""
         if self.machine.official and self.session.plan.target.startswith("ecs:"):
             try:
                 return split_words(command) or [""]
             except ValueError:
-                return [command]  # which is not found either
+                return [command]  # which will not be found
         return ["sh", "-c", command]

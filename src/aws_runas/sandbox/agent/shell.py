@@ -1,6 +1,6 @@
-"""Shells and interactive commands: a process on a PTY of its own (spec 11).
+"""Shells and interactive commands: a process on its own PTY (spec 11).
 
-With the official manners, output passes a UTF-8 reader, and a terminal that takes no more input blocks the channel.
+With official manners, output passes a UTF-8 reader, and a terminal that accepts no more input blocks the channel.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import sys
 import termios
 from asyncio.subprocess import Process
 
+from aws_runas.sandbox.agent.machine import kill_session
 from aws_runas.sandbox.agent.output import OutputReader
 from aws_runas.sandbox.agent.plugin import PluginHost
-from aws_runas.sandbox.agent.process import kill_session
 
 READ_SIZE = 65536
-# Makes the terminal it is given its own: on Linux a session's leader does so by opening it.
+# Takes the terminal as its controlling terminal: on Linux a session leader does so by opening it.
 TAKE_TERMINAL = 'exec <"$0" >"$0" 2>&1; exec "$@"'
 FIRST_READ_DELAY = 1.0  # seconds that official agents wait before they read output
 PACED_READ = 1024  # bytes that official agents read at once
@@ -28,11 +28,12 @@ READ_PAUSE = 0.001  # seconds that official agents sleep after each read
 
 
 class ShellPlugin:
-    """Implements plugin.Plugin.
+    """A process on its own PTY. Implements plugin.Plugin.
 
     Args:
+        agent: the session.
         words: the program and its arguments.
-        typed: input that comes before the client's, as the account's shell profile does.
+        typed: input before the client's, from the account's shell profile.
     """
 
     def __init__(self, agent: PluginHost, words: list[str], typed: bytes = b"") -> None:
@@ -87,7 +88,7 @@ class ShellPlugin:
         await self._process.wait()
         self._exited = True
         if not self._reading:
-            return  # writable or the last read will notice
+            return  # `writable` or the last read will handle the exit
         self._read()
 
     # --- output
@@ -112,7 +113,7 @@ class ShellPlugin:
         except BlockingIOError:
             data = None
         except OSError:
-            data = b""  # EIO: nobody has the terminal any more
+            data = b""  # EIO: no process has the terminal open
         if data:
             whole = self._output.read(data)
             if whole:
@@ -123,13 +124,13 @@ class ShellPlugin:
                 self._stop_reading()
                 self._loop.call_later(READ_PAUSE, self._start_reading)
         elif data == b"" or self._exited:
-            self._over()
+            self._finish()
 
     def _read_last(self) -> None:
         if self._reading:
             self._read()
 
-    def _over(self) -> None:
+    def _finish(self) -> None:
         self._stop_reading()
         tail = self._output.end()
         if tail and self._agent.capacity() >= len(tail):
@@ -137,7 +138,7 @@ class ShellPlugin:
         self._agent.finish()
 
     def writable(self) -> None:
-        """The channel takes more."""
+        """Continue to read output."""
         self._start_reading()
         if self._exited:
             self._read()
@@ -145,7 +146,7 @@ class ShellPlugin:
     # --- input
 
     def receive(self, data: bytes) -> None:
-        """Write what the user typed."""
+        """Write the client's input to the terminal."""
         self._input += data
         self._write_input()
 
@@ -170,7 +171,7 @@ class ShellPlugin:
             self._agent.unblock_reader()
 
     def size(self, columns: int, rows: int) -> None:
-        """The terminal's size has changed."""
+        """Set the size of the terminal."""
         self._size = (columns, rows)
         if self._master >= 0:
             with contextlib.suppress(OSError):
@@ -179,10 +180,10 @@ class ShellPlugin:
                 )
 
     def flag(self, flag: int) -> None:
-        """Means nothing to a shell."""
+        """Ignore the flag: a shell has no connection."""
 
     def stop(self) -> None:
-        """End the process and what it has started."""
+        """End the process and everything that it started."""
         self._stopped = True
         self._end_process()
 

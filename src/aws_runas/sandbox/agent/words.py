@@ -1,4 +1,4 @@
-"""The lexer of official agents: split a command into words without a shell.
+"""The lexer of official agents, which split a command into words without a shell.
 
 Source: sessions without a terminal in docs/protocol; verified words in tests/unit/sandbox/agent/test_words.py.
 """
@@ -21,7 +21,7 @@ def split_words(text: str) -> list[str]:
         text: the ``command`` parameter of the document.
 
     Returns:
-        The words, perhaps none.
+        The words; there may be none.
 
     Raises:
         ValueError: a quote is not closed, or the text ends in a backslash.
@@ -56,7 +56,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _inside(character: str, quote: str, word: list[str]) -> str:
-    """Take a character inside quotes, and return the quote that is open behind it."""
+    """Take a character inside quotes, and return the quote that is still open after it."""
     if character == quote:
         return ""
     word.append(character)

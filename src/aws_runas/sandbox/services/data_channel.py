@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from websockets.http11 import Request as WebSocketRequest
 
-from aws_runas.sandbox.agent.remote import RemoteAgent
 from aws_runas.sandbox.services import signature
 from aws_runas.sandbox.services.errors import Reply, ServiceError
 from aws_runas.sandbox.services.gateway import Gateway
@@ -165,3 +164,22 @@ class Arrival:
             self._session.agent_gone(self._agent)
         else:
             self._session.client_gone(self._websocket)
+
+
+class RemoteAgent:
+    """An external agent that has connected to the data channel. Implements session.AgentLink."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    def receive(self, frames: Frames) -> None:
+        """Send frames of the client or the service to the agent."""
+        for frame in frames:
+            self._websocket.send(frame)
+
+    def client_writable(self) -> None:
+        """Do nothing: frames wait in the WebSocket's own buffer."""
+
+    def stop(self) -> None:
+        """Send the last frames, then close."""
+        self._websocket.close(1000, "Bye")

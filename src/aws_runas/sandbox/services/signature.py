@@ -1,4 +1,4 @@
-"""Signature Version 4, the service's side: was this request made with the secret of the key that it names?
+"""Signature Version 4 at the service: checks that a request was signed with the secret of the key that it names.
 
 Source: AWS, "Create a signed AWS API request"; for the data channel's query, docs/protocol (spec 13.1).
 """
@@ -22,10 +22,11 @@ SKEW = 300  # seconds that STS and most services allow
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a request says of its signature.
+    """The signature of a request.
 
     Args:
-        presigned: it was in the query.
+        presigned: True if the signature was in the query.
+        expires: lifetime of a presigned request in seconds.
     """
 
     access_key_id: str
@@ -41,10 +42,10 @@ class Signed:
 
 
 def read(request: Request) -> Signed | None:
-    """Find the signature of a request, in its header or its query; None for an unsigned one.
+    """Return the signature in a request's header or query, None for an unsigned request.
 
     Raises:
-        ServiceError: there is one and it cannot be read.
+        ServiceError: the signature is malformed.
     """
     header = request.headers.get("authorization", "")
     if header.startswith(ALGORITHM):
@@ -73,15 +74,17 @@ def _signed(parts: dict[str, str], timestamp: str, token: str | None, expires: s
 
 
 def check(request: Request, signed: Signed, secret: str, now: float, *, any_query_form: bool = False) -> None:
-    """Judge a signature.
+    """Check a signature.
 
     Args:
+        request: that was signed.
+        signed: its signature, from `read`.
         secret: of the access key.
-        now: the service's clock.
+        now: seconds since the epoch, by the service's clock.
         any_query_form: accept every canonical form of the query that clients of the data channel use.
 
     Raises:
-        ServiceError: SignatureDoesNotMatch, with AWS's words.
+        ServiceError: SignatureDoesNotMatch, or the date is malformed.
     """
     try:
         made = calendar.timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
@@ -111,7 +114,14 @@ def check(request: Request, signed: Signed, secret: str, now: float, *, any_quer
 
 
 def signature(request: Request, signed: Signed, secret: str, form: Callable[[str], str]) -> str:
-    """Compute what the signature must be, with the query canonicalised by form."""
+    """Return the correct signature of a request.
+
+    Args:
+        request: to sign.
+        signed: names date, region, service and signed headers.
+        secret: of the access key.
+        form: makes the canonical form of the query.
+    """
     payload_hash = request.headers.get("x-amz-content-sha256", hashlib.sha256(request.body).hexdigest())
     headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.signed_headers)
     path = "/".join(quote(part, safe="-_.~") for part in request.path.split("/")) or "/"
@@ -132,13 +142,13 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def decoded_query(query: str) -> str:
-    """As the documentation says: each part decoded and percent-encoded again, ``+`` being itself; sorted."""
+    """Return the documented canonical form: parts decoded, then percent-encoded and sorted; ``+`` stays ``+``."""
     pairs = [(quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~")) for name, value in _pairs(query)]
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 
 def go_query(query: str) -> str:
-    """As the official plugin's signer does: ``+`` is read as a space."""
+    """Return the canonical form of the official plugin's signer, which reads ``+`` as a space."""
     pairs = [
         (quote(unquote_plus(name), safe="-_.~"), quote(unquote_plus(value), safe="-_.~"))
         for name, value in _pairs(query)
@@ -147,7 +157,7 @@ def go_query(query: str) -> str:
 
 
 def verbatim_query(query: str) -> str:
-    """As botocore does: the parts as they stand, sorted."""
+    """Return botocore's canonical form: the parts unchanged and sorted."""
     return "&".join(f"{name}={value}" for name, value in sorted(_pairs(query)))
 
 

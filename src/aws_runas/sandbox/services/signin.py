@@ -1,7 +1,7 @@
-"""The sign-in service behind ``aws login``: a refresh token becomes new keys, if a proof of possession comes with it.
+"""The sign-in service behind ``aws login``: a refresh token and a proof of possession become new keys.
 
-Every refresh token is good once, and bound to the key of its login. A proof is checked as RFC 9449 section 4.3 says:
-signature, method, address, age, and that its id was not used before.
+A refresh token is accepted once, and belongs to the key of its login. A proof is checked as in RFC 9449, section 4.3:
+signature, method, address, age, and that its id is new.
 
 Source: botocore's model ``signin``, CreateOAuth2Token; RFC 9449; RFC 7638 for the thumbprint.
 """
@@ -57,10 +57,10 @@ class Refused(Exception):  # noqa: N818 - what the service calls an error
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One sign-in of a person.
+    """A user's login.
 
     Args:
-        thumbprint: of the key that its refresh tokens are bound to.
+        thumbprint: of the key that the refresh tokens are bound to.
     """
 
     principal: Principal
@@ -70,10 +70,11 @@ class Login:
 
 
 class SignIn:
-    """The service.
+    """The sign-in service.
 
     Args:
         keys: where temporary keys are stored.
+        state: clock and faults.
         log: records every call.
     """
 
@@ -86,11 +87,13 @@ class SignIn:
         self._lock = threading.Lock()
 
     def sign_in(self, principal: Principal, session: str, directory: Path, region: str) -> None:
-        """Leave in the directory what ``aws login`` would have.
+        """Write the cache file that ``aws login`` would write.
 
         Args:
+            principal: who signs in.
             session: value of ``login_session``.
             directory: of the cache.
+            region: of the sign-in service.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
@@ -181,13 +184,10 @@ class SignIn:
 
 
 def read_proof(text: str) -> tuple[dict[str, str], JsonObject]:
-    """Check the signature of a proof.
-
-    Returns:
-        The public key as JWK, and the claims.
+    """Check the signature of a proof, and return its public key as JWK and its claims.
 
     Raises:
-        ValueError, TypeError, KeyError, InvalidSignature: it is none.
+        ValueError, TypeError, KeyError, InvalidSignature: the proof is not valid.
     """
     header_text, claims_text, signature_text = text.split(".")
     header, claims, signature = _object(_decode(header_text)), _object(_decode(claims_text)), _decode(signature_text)
@@ -210,7 +210,13 @@ def _texts(value: object) -> dict[str, str]:
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
-    """Return the name of a public key. Source: RFC 7638."""
+    """Return the thumbprint of a public key.
+
+    Args:
+        jwk: the key.
+
+    Source: RFC 7638.
+    """
     members = {name: jwk[name] for name in ("crv", "kty", "x", "y")}
     return hashlib.sha256(json.dumps(members, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

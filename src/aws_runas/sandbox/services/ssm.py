@@ -1,4 +1,4 @@
-"""Systems Manager's sessions, as the sandbox plays them: StartSession and its relatives, JSON 1.1.
+"""Session Manager: StartSession and its relatives, JSON 1.1.
 
 Source: AWS Systems Manager API reference.
 """
@@ -40,11 +40,13 @@ DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
 
 class SsmService:
-    """The service.
+    """Session Manager.
 
     Args:
-        loop: sessions live on it; the API is called from other threads.
-        authorize: refuses what the caller's policies do not allow.
+        loop: sessions run on it; the API is called from other threads.
+        instances: have the agents.
+        state: clock, region and faults.
+        authorize: raises ServiceError if the caller's policies do not allow a call.
     """
 
     def __init__(
@@ -70,10 +72,17 @@ class SsmService:
         }
 
     def call(self, action: str, values: Input, key: Key, region: str) -> Reply:
-        """Answer one call; LookupError for what is not ours.
+        """Answer one call.
 
         Args:
+            action: as AWS spells it.
+            values: input of the call.
+            key: that signed the request.
             region: that the request was signed for.
+
+        Raises:
+            LookupError: moto answers the call.
+            ServiceError: the call is refused.
         """
         handler = self._actions.get(action)
         if handler is None:
@@ -142,7 +151,12 @@ class SsmService:
         return f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance/{target}"
 
     def open_session(self, plan: Plan, key: Key) -> dict[str, str]:
-        """Make a session and let the agent join it; called from any thread but the loop's."""
+        """Open a session and let the agent join it. Call this from another thread than the event loop's.
+
+        Args:
+            plan: of the session.
+            key: that signed the request.
+        """
         if self._instances.encrypting:
             self._state.wait_for("kms")
         return asyncio.run_coroutine_threadsafe(self._open(plan, key), self._loop).result()
@@ -166,10 +180,10 @@ class SsmService:
             del self.sessions[old.session_id]
 
     def find(self, session_id: str) -> Session:
-        """The session of that id, over or not.
+        """Return a session, ended or not.
 
         Raises:
-            ServiceError: there never was one.
+            ServiceError: there is no session with that id.
         """
         session = self.sessions.get(session_id)
         if session is None:
@@ -188,7 +202,7 @@ class SsmService:
             text = f"User: {key.principal.arn} is not authorized to perform: ssm:ResumeSession on resource: {resource}"
             raise ServiceError("AccessDeniedException", text)
         if session.ended is not None:
-            return {"SessionId": session.session_id}  # no token: what the official plugin takes for "timed out"
+            return {"SessionId": session.session_id}  # without a token; the official plugin reads that as "timed out"
 
         async def resume() -> dict[str, str]:
             token = session.tickets.resume()
@@ -242,7 +256,7 @@ class SsmService:
 
 
 def owner_of(arn: str) -> str:
-    """Return who a caller is, without the name of the role session."""
+    """Return a caller's ARN without the role session name."""
     return "/".join(arn.split("/")[:2])
 
 

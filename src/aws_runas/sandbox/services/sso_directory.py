@@ -1,4 +1,4 @@
-"""What the single sign-on services share: who is assigned to which role, and the tokens that were given out."""
+"""State that the single sign-on services share: the user's accounts and roles, and the tokens that were given out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROLES = ("my-role", "my-role-reader")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account with the roles that the user is assigned to."""
+    """An account and the roles that the user has in it."""
 
     account_id: str
     name: str
@@ -40,13 +40,18 @@ ACCOUNTS = (Account(ACCOUNT, "sandbox", ROLES), Account(OTHER_ACCOUNT, "sandbox"
 
 
 def further_accounts(count: int) -> tuple[Account, ...]:
-    """Return more accounts, for pages of answers."""
+    """Return additional accounts, for answers with many pages."""
     return tuple(Account(f"{300000000000 + number}", f"team-{number:03d}", ROLES) for number in range(count))
 
 
 @dataclass(slots=True)
 class PortalSession:
-    """One sign-in: its tokens die together."""
+    """One sign-in. Its tokens end together.
+
+    Args:
+        access_tokens: token -> seconds since the epoch at which it expires.
+        refresh_token: "" if there is none.
+    """
 
     access_tokens: dict[str, float] = field(default_factory=dict, repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -55,9 +60,9 @@ class PortalSession:
 class SsoDirectory:
     """Tokens and assignments of one sandbox. Safe for several threads.
 
-    Args:
-        start_path: path of the start URL. It is random: RegisterClient and StartDeviceAuthorization are unsigned at
-            AWS, and here only who can read the sandbox's config file can name the start URL.
+    Attributes:
+        start_path: path of the start URL. It is random, as RegisterClient and StartDeviceAuthorization are not signed:
+            only users who can read the sandbox's config file know the start URL.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -67,10 +72,10 @@ class SsoDirectory:
         self._lock = threading.Lock()
 
     def sign_in(self, life: float = TOKEN_LIFE, *, refreshable: bool) -> PortalSession:
-        """Make a session with its first tokens.
+        """Open a session with its first tokens.
 
         Args:
-            life: seconds until the access token ends.
+            life: lifetime of the access token in seconds.
             refreshable: give out a refresh token.
         """
         session = PortalSession()
@@ -80,7 +85,11 @@ class SsoDirectory:
         return session
 
     def refresh(self, refresh_token: str, life: float) -> PortalSession | None:
-        """Exchange a refresh token; it dies at once. None if it is unknown or was used."""
+        """Exchange a refresh token, which is accepted once. Return None if it is unknown or was used.
+
+        Args:
+            life: lifetime of the new access token in seconds.
+        """
         with self._lock:
             for session in self._sessions:
                 if session.refresh_token and secrets.compare_digest(session.refresh_token, refresh_token):
@@ -89,11 +98,11 @@ class SsoDirectory:
         return None
 
     def is_valid(self, access_token: str) -> bool:
-        """Tell whether an access token is good now."""
+        """Return True if an access token is valid now."""
         return self._find(access_token) is not None
 
     def sign_out(self, access_token: str) -> bool:
-        """End the session of an access token; False if it is not good."""
+        """End the session of an access token; return False if the token is not valid."""
         session = self._find(access_token)
         if session is None:
             return False
@@ -115,7 +124,14 @@ class SsoDirectory:
 
 
 def write_token(home: Path, access_token: str, start_url: str, region: str) -> None:
-    """Leave a token where ``aws sso login`` would have."""
+    """Write the cache file that ``aws sso login`` would write.
+
+    Args:
+        home: of the user.
+        access_token: to write.
+        start_url: of the portal.
+        region: of the portal.
+    """
     directory = home / ".aws" / "sso" / "cache"
     files.make_private_directory(directory)
     name = hashlib.sha1(SIGNED_IN_SESSION.encode(), usedforsecurity=False).hexdigest()
@@ -125,5 +141,5 @@ def write_token(home: Path, access_token: str, start_url: str, region: str) -> N
 
 
 def find_account(accounts: Iterable[Account], account_id: str) -> Account | None:
-    """Return the account of that id."""
+    """Return the account with an id, None if there is none."""
     return next((account for account in accounts if account.account_id == account_id), None)

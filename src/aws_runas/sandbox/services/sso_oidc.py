@@ -1,4 +1,4 @@
-"""The OIDC service of single sign-on: clients, authorization codes with PKCE, device codes, rotating refresh tokens."""
+"""The OIDC service of single sign-on: clients, authorization codes with PKCE, device codes, and refresh tokens."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ ERRORS = {
 
 
 class OidcError(Exception):
-    """An error answer of the service."""
+    """An error that the service answers.
+
+    Args:
+        code: a key of `ERRORS`.
+        description: the member ``error_description``.
+    """
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(code)
@@ -54,7 +59,11 @@ class OidcError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registration."""
+    """A registered client.
+
+    Args:
+        expires: seconds since the epoch.
+    """
 
     client_id: str
     secret: str = field(repr=False)
@@ -67,7 +76,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """What a browser brought to /authorize."""
+    """A valid request to /authorize."""
 
     client: Client
     redirect_uri: str
@@ -77,7 +86,14 @@ class AuthorizationRequest:
 
 @dataclass(slots=True)
 class DeviceCode:
-    """A sign-in on another device: approved is None until the user has decided."""
+    """A sign-in on another device.
+
+    Args:
+        expires: seconds since the epoch.
+        interval: seconds between two polls.
+        asked: monotonic seconds of the last poll.
+        approved: None until the user has decided.
+    """
 
     client: Client
     user_code: str
@@ -88,11 +104,13 @@ class DeviceCode:
 
 
 class SsoOidc:
-    """Answers RegisterClient, StartDeviceAuthorization and CreateToken, and keeps what the consent page decides.
+    """Answers RegisterClient, StartDeviceAuthorization and CreateToken, and keeps the decisions of the consent page.
 
     Args:
-        address: returns the address of the service, for its pages.
+        directory: gives out the tokens.
+        state: faults.
         log: records every call.
+        address: returns the address of the service, for its pages.
 
     Source: AWS IAM Identity Center OIDC API reference.
     """
@@ -113,7 +131,7 @@ class SsoOidc:
         }
 
     def serves(self, request: Request) -> bool:
-        """Tell whether a request is one of this service's calls."""
+        """Return True if a request is a call of this service."""
         return request.method == "POST" and request.path in self._actions and "authorization" not in request.headers
 
     def handle(self, request: Request) -> Reply:
@@ -144,10 +162,10 @@ class SsoOidc:
     # --- for the consent page
 
     def authorization(self, query: dict[str, str]) -> AuthorizationRequest:
-        """Check what a browser brings to /authorize.
+        """Check the query of a request to /authorize.
 
         Raises:
-            OidcError: it is not a request of a registered client; nothing may be redirected.
+            OidcError: it does not belong to a registered client, so the browser must not be redirected.
         """
         client = self._clients.get(query.get("client_id", ""))
         if client is None or "authorization_code" not in client.grants or not client.knows_start_url:
@@ -171,7 +189,7 @@ class SsoOidc:
         return code
 
     def device(self, user_code: str) -> DeviceCode | None:
-        """Return the sign-in of a user code that is still open."""
+        """Return the open sign-in of a user code, None if there is none."""
         now = self._directory.clock.now()
         wanted = user_code.upper().strip()
         return next((d for d in self._devices.values() if d.user_code == wanted and d.expires > now), None)
@@ -296,7 +314,7 @@ class SsoOidc:
 
 
 def _is_registered(redirect: str, registered: tuple[str, ...]) -> bool:
-    """Compare without the port, which is the client's to choose on loopback (RFC 8252, 7.3)."""
+    """Compare without the port, which a client on loopback chooses (RFC 8252, 7.3)."""
     try:
         parts = urlsplit(redirect)
         port = parts.port

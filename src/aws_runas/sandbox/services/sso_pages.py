@@ -1,7 +1,7 @@
 """The pages of single sign-on for the user's browser: consent to a sign-in, by code or on another device.
 
 A page may be opened from anywhere, and opening it changes nothing. Consent is a POST that only the page itself can
-make: it needs this origin and the value that the page holds.
+send: it needs this origin and the token in the page.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class SsoPages:
         self._page_token = secrets.token_urlsafe(24)
 
     def serves(self, request: Request) -> bool:
-        """Tell whether a request is for a page."""
+        """Return True if a request is for a page."""
         return request.path in BROWSER_PATHS
 
     def handle(self, request: Request) -> Reply:
-        """Show a page, or take the user's decision."""
+        """Show a page, or record the user's decision."""
         query = dict(parse_qsl(request.query))
         if request.method not in ("GET", "POST"):
             return _page(405, "Not allowed", "")

@@ -1,4 +1,4 @@
-"""The single sign-on portal: accounts, roles, and a role's credentials for the token of a signed-in user."""
+"""The portal of single sign-on: accounts, roles, and credentials of a role for a signed-in user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sso_directory import ACCOUNTS, Account, SsoDirectory, find_account, further_accounts
 from aws_runas.sandbox.state import SandboxState
 
-CREDENTIALS_LIFETIME = 3600  # seconds; the permission set decides at AWS
+CREDENTIALS_LIFETIME = 3600  # seconds; at AWS the permission set decides
 MAX_PAGE = 100  # entries; AWS refuses more
 DEFAULT_PAGE = 20
 
@@ -25,7 +25,10 @@ class SsoPortal:
     """Answers the portal's calls.
 
     Args:
+        directory: checks tokens.
+        moto: has the roles.
         keys: where temporary keys are stored.
+        state: faults.
         log: records every call.
 
     Source: AWS IAM Identity Center portal API reference.
@@ -39,7 +42,7 @@ class SsoPortal:
         self._keys = keys
         self._state = state
         self._log = log
-        self._listed: deque[float] = deque(maxlen=1000)  # moments of list calls
+        self._listed: deque[float] = deque(maxlen=1000)  # monotonic seconds of list calls
         self._actions: dict[tuple[str, str], tuple[str, Callable[[dict[str, str], str], Reply]]] = {
             ("GET", "/federation/credentials"): ("GetRoleCredentials", self._credentials),
             ("GET", "/assignment/accounts"): ("ListAccounts", self._accounts),
@@ -48,7 +51,7 @@ class SsoPortal:
         }
 
     def serves(self, request: Request) -> bool:
-        """Tell whether a request is one of the portal's."""
+        """Return True if a request is one of the portal's."""
         return (request.method, request.path) in self._actions and "x-amz-sso_bearer_token" in request.headers
 
     def handle(self, request: Request) -> Reply:
@@ -120,7 +123,7 @@ class SsoPortal:
 
 
 def _page(name: str, entries: list[dict[str, str]], query: dict[str, str]) -> Reply:
-    """Cut a list into pages.
+    """Return one page of a list.
 
     Raises:
         ServiceError: the page is too large, or the token is not one of ours.

@@ -1,6 +1,6 @@
-"""The Security Token Service: MFA codes that are checked, roles that exist, limits as AWS has them.
+"""The Security Token Service: it checks MFA codes, knows which roles exist, and has AWS's limits.
 
-moto's own answers one fixed key to every GetSessionToken, ignores MFA codes and assumes roles that do not exist.
+moto answers one fixed key to every GetSessionToken, ignores MFA codes and assumes roles that do not exist.
 
 Source: AWS Security Token Service API reference; the wording of errors is what AWS answers.
 """
@@ -37,7 +37,7 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class MfaDevices:
-    """The devices by serial number, each remembering the codes that it has accepted."""
+    """The MFA devices by serial number. Each remembers the codes that it has accepted."""
 
     def __init__(self, moto: Moto) -> None:
         self._moto = moto
@@ -45,7 +45,7 @@ class MfaDevices:
         self._lock = threading.Lock()
 
     def find(self, user_name: str, serial_number: str) -> Device | None:
-        """Return the device if it is enabled for that user."""
+        """Return a device if it is enabled for a user, else None."""
         seed = self._moto.mfa_seed(user_name, serial_number)
         if seed is None:
             return None
@@ -54,11 +54,14 @@ class MfaDevices:
 
 
 class Sts:
-    """The service.
+    """STS.
 
     Args:
+        moto: has users, roles and policies.
         keys: where temporary keys are stored.
-        web_identity_token: accepted by AssumeRoleWithWebIdentity beside the tokens of registered providers.
+        devices: check MFA codes.
+        clock: of the service.
+        web_identity_token: accepted by AssumeRoleWithWebIdentity besides the tokens of registered providers.
     """
 
     def __init__(
@@ -81,7 +84,12 @@ class Sts:
         """Answer one call.
 
         Args:
-            key: None for an unsigned request, which only the federated calls may make.
+            action: as AWS spells it.
+            values: the form of the request.
+            key: None for an unsigned request, which only the federated calls accept.
+
+        Raises:
+            ServiceError: the call is refused.
         """
         parameters = Parameters(values)
         if action == "AssumeRoleWithWebIdentity":
@@ -157,7 +165,7 @@ class Sts:
         arn = parameters.required("RoleArn", 20, 2048)
         name = parameters.session_name("RoleSessionName")
         duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
-        parameters.external_id()  # refuses a bad one before the role is looked for
+        parameters.external_id()  # refuses a malformed one before the role is looked up
         source_identity = parameters.text("SourceIdentity", 2, 64)
         mfa = self._check_mfa(parameters, key)
         role = self._moto.role(arn)
@@ -279,33 +287,45 @@ def code_at(seed: str, step: int) -> str:
 
 
 class Device:
-    """One MFA device: checks codes, takes each time step once, and can be asked for a code that is still good."""
+    """One MFA device: checks codes, accepts each time step once, and can give out a code that is still valid.
+
+    Args:
+        seed: base32.
+    """
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
         self._used: set[int] = set()
-        self._promised: set[int] = set()
+        self._given_out: set[int] = set()
         self._lock = threading.Lock()
 
     def accept(self, code: str, now: float) -> bool:
-        """Take a code if it belongs to now (or was promised) and was not taken before."""
+        """Accept a code if it belongs to now, or was given out, and was not accepted before.
+
+        Args:
+            code: six digits.
+            now: seconds since the epoch.
+        """
         current = int(now // STEP)
         with self._lock:
-            for step in sorted({*range(current - DRIFT, current + DRIFT + 1), *self._promised}):
+            for step in sorted({*range(current - DRIFT, current + DRIFT + 1), *self._given_out}):
                 if step not in self._used and hmac.compare_digest(code_at(self.seed, step), code):
                     self._used.add(step)
-                    self._promised.discard(step)
+                    self._given_out.discard(step)
                     return True
         return False
 
     def fresh_code(self, now: float) -> str:
-        """Return a code that nobody was given yet and that will be accepted, even where others used up the present.
+        """Return a code that was not given out before and will be accepted, even if the current one was used.
 
-        A person would wait for the device to show the next one; a hundred tests cannot.
+        A person would wait until the device shows the next code; a hundred tests cannot.
+
+        Args:
+            now: seconds since the epoch.
         """
         with self._lock:
             step = int(now // STEP)
-            while step in self._used or step in self._promised:
+            while step in self._used or step in self._given_out:
                 step += 1
-            self._promised.add(step)
+            self._given_out.add(step)
             return code_at(self.seed, step)

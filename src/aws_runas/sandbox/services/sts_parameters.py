@@ -1,4 +1,4 @@
-"""Parameters of STS calls, validated and refused in AWS's words."""
+"""Parameters of STS calls, checked, with errors in AWS's words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from aws_runas.sandbox.services.errors import ServiceError
 
-SHORTEST = 900  # seconds, of every session
+SHORTEST = 900  # seconds, for every session
 
 
 class Parameters:
@@ -17,12 +17,19 @@ class Parameters:
         self._values = values
 
     def invalid(self, name: str, value: str, constraint: str) -> ServiceError:
-        """AWS's error for a value outside its constraint."""
+        """Return AWS's error for a value outside its constraint."""
         text = f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
         return ServiceError("ValidationError", text)
 
     def text(self, name: str, shortest: int, longest: int) -> str | None:
-        """Return a value of a length within bounds, None when it is missing."""
+        """Return a text, None if it is missing.
+
+        Args:
+            shortest, longest: characters.
+
+        Raises:
+            ServiceError: the length is out of bounds.
+        """
         value = self._values.get(name)
         if value is None:
             return None
@@ -34,7 +41,14 @@ class Parameters:
         return value
 
     def required(self, name: str, shortest: int, longest: int) -> str:
-        """Like text, for a value that must be there."""
+        """Return a text that must be there.
+
+        Args:
+            shortest, longest: characters.
+
+        Raises:
+            ServiceError: it is missing, or the length is out of bounds.
+        """
         value = self.text(name, shortest, longest)
         if value is None:
             lower = name[0].lower() + name[1:]
@@ -43,12 +57,20 @@ class Parameters:
         return value
 
     def duration(self, default: int, longest: int) -> int:
-        """DurationSeconds."""
+        """Return DurationSeconds.
+
+        Args:
+            default: seconds, if it is missing.
+            longest: seconds.
+
+        Raises:
+            ServiceError: it is not a number, or out of bounds.
+        """
         text = self._values.get("DurationSeconds")
         if text is None:
             return default
         if not re.fullmatch(r"\d{1,9}", text):
-            raise ServiceError("MalformedInput", "DurationSeconds is no number")
+            raise ServiceError("MalformedInput", "DurationSeconds is not a number")
         value = int(text)
         if value < SHORTEST:
             raise self.invalid("durationSeconds", text, f"Member must have value greater than or equal to {SHORTEST}")
@@ -57,28 +79,28 @@ class Parameters:
         return value
 
     def session_name(self, name: str) -> str:
-        """RoleSessionName, with the characters it may have."""
+        """Return RoleSessionName, or raise ServiceError if it has forbidden characters."""
         value = self.required(name, 2, 64)
         if not re.fullmatch(r"[\w+=,.@-]*", value, re.ASCII):
             raise self.invalid("roleSessionName", value, r"Member must satisfy regular expression pattern: [\w+=,.@-]*")
         return value
 
     def federated_name(self, name: str) -> str:
-        """Return the name of a federated user, with the characters it may have."""
+        """Return the name of a federated user, or raise ServiceError if it has forbidden characters."""
         value = self.required(name, 2, 32)
         if not re.fullmatch(r"[\w+=,.@-]*", value, re.ASCII):
             raise self.invalid("name", value, r"Member must satisfy regular expression pattern: [\w+=,.@\-]*")
         return value
 
     def external_id(self) -> str | None:
-        """ExternalId, with the characters it may have."""
+        """Return ExternalId, None if it is missing, or raise ServiceError if it has forbidden characters."""
         value = self.text("ExternalId", 2, 1224)
         if value is not None and not re.fullmatch(r"[\w+=,.@:\/-]*", value, re.ASCII):
             raise self.invalid("externalId", value, r"Member must satisfy regular expression pattern: [\w+=,.@:\/-]*")
         return value
 
     def members(self, name: str, field: str) -> list[str]:
-        """The values ``name.member.N.field``, by N."""
+        """Return the values ``name.member.N.field`` in the order of N."""
         found = []
         for number in range(1, 51):
             value = self._values.get(f"{name}.member.{number}.{field}")
@@ -88,7 +110,7 @@ class Parameters:
         return found
 
     def tags(self) -> dict[str, str]:
-        """Session tags."""
+        """Return the session tags, or raise ServiceError for duplicate or reserved keys."""
         names, values = self.members("Tags", "Key"), self.members("Tags", "Value")
         if len({name.lower() for name in names}) != len(names):
             raise ServiceError(

@@ -1,4 +1,4 @@
-"""Tokens, the address with its cell and the service's own signature: what a connection needs to be accepted."""
+"""What a connection needs to be accepted: tokens, the address with its cell, and the service's own signature."""
 
 from __future__ import annotations
 
@@ -30,41 +30,41 @@ class Tickets:
 
     @property
     def stream_url(self) -> str:
-        """Where the client connects; the cell number is raw base64, as the real one's (spec 13.1)."""
+        """The address of the client's connection; its cell number is raw base64, as at AWS (spec 13.1)."""
         query = f"role=publish_subscribe&cell-number={self._cell}"
         if self.faults.presign:
             query += f"&{self._presigned}"
         return f"{self._address}?{query}"
 
     def new_token(self) -> str:
-        """A token for one connection of the client."""
+        """Return a token for one connection of the client."""
         token = "AAEAA" + secrets.token_urlsafe(96)
         self._tokens.add(token)
         return token
 
     def new_agent_token(self) -> str:
-        """A token for one connection of an agent from outside."""
+        """Return a token for one connection of an external agent."""
         token = "AAEAA" + secrets.token_urlsafe(96)
         self._agent_tokens.add(token)
         return token
 
     def resume(self) -> str:
-        """Another connection is wanted: a new token, and another cell where that is the mood."""
+        """Return a token for another connection; with the fault new_cell, the address changes too."""
         if self.faults.new_cell:
             self._cell = _new_cell()
         self._tokens.clear()
         return self.new_token()
 
     def is_presigned(self, query: str) -> bool:
-        """Whether the query carries the signature that we gave out."""
+        """Return True if a query has the signature of `stream_url`."""
         return query.endswith(f"&{self._presigned}")
 
     def serves_cell(self, query: str) -> bool:
-        """Whether the address is the present one."""
+        """Return True if a query names the current cell."""
         return f"cell-number={self._cell}" in query.split("&")
 
     def redeem(self, token: str) -> str | None:
-        """Take a token: ``client`` or ``agent``, None when it is not good."""
+        """Accept a token and return its role, ``client`` or ``agent``; None if it is not valid."""
         for tokens, role in ((self._tokens, "client"), (self._agent_tokens, "agent")):
             if token in tokens:
                 if self.faults.single_use_tokens:
@@ -74,12 +74,12 @@ class Tickets:
 
 
 def _new_cell() -> str:
-    """Raw base64 that has the letters which canonical forms disagree about."""
+    """Return raw base64 with the characters that canonical forms of a query treat differently."""
     return "AAEAA" + base64.b64encode(os.urandom(33)).decode()[:40] + "+/=="
 
 
 def _presigned_query() -> str:
-    """Return a query signed by the service itself, valid only unchanged."""
+    """Return a query signed by the service itself, which is valid only unchanged."""
     date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"ASIASANDBOXSERVICE00%2F{date[:8]}%2Fus-east-1%2Fssmmessages%2Faws4_request"
     return (
@@ -89,10 +89,10 @@ def _presigned_query() -> str:
 
 
 def read_opening(frame: bytes | str) -> tuple[str, bool]:
-    """Read the first frame of a connection: its token, and whether an agent sent it.
+    """Read the first frame of a connection, and return its token and whether an agent sent it.
 
     Raises:
-        ValueError: it is no opening.
+        ValueError: the frame is not an opening message.
     """
     values = json.loads(frame)
     if not isinstance(values, dict) or not isinstance(values.get("TokenValue"), str):

@@ -1,4 +1,4 @@
-"""Encrypted assertions: what a SAML provider does that was given a private key.
+"""Decryption of SAML assertions, for a provider that has a private key.
 
 Source: W3C XML Encryption 1.1, sections 5.2 (AES), 5.5.1 and 5.5.2 (RSA); SAML 2.0 core, section 2.3.4.
 """
@@ -23,7 +23,7 @@ BLOCK, GCM_NONCE = 16, 12  # bytes
 
 
 class Element(Protocol):
-    """What is used of an element of lxml, which has no type information."""
+    """The used part of an lxml element; lxml has no type information."""
 
     tag: str
     text: str | None
