@@ -158,6 +158,9 @@ def test_paced_window_is_bounded_in_bytes() -> None:
         total += capacity
         channel.messages_to_send(START)
     assert total == 8 * 1024
+    for tick in range(1, 10):  # one message at a time
+        channel.messages_to_send(START + tick / 1000)
+    assert channel.events(START + 0.01) == []
     channel.receive_message(acknowledgement(1), START + 0.02)
     assert SendingUnblocked() in channel.events(START + 0.02)
     assert channel.send_capacity(START + 0.02) == 1024

@@ -30,7 +30,9 @@ from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
-QUEUE_AHEAD = 8  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 9 ms
+QUEUE_AHEAD = 6  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 6 ms
+REFILL_AT = 3  # messages queued at which the owner is asked for more: several at a time cost less than one by one
+DEPARTS_SOON = 0.002  # seconds: what else is due before a message leaves is looked at then
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 15.2
 
@@ -96,6 +98,8 @@ class Channel:
         self._unreadable = 0
         self._share = DataShare()
         self._spacing = DataSpacing(paced=settings.frame_rate is not None)
+        self.next_departure: float | None = None
+        """When next_timer was last called: the time at which a message that waits for its turn leaves, if one does."""
 
     def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> Handshake:
         send, settings = self._sender.queue_first, self._settings
@@ -233,10 +237,13 @@ class Channel:
 
     def events(self, now: float) -> list[Event]:
         """Return everything that happened since the last call, in order."""
-        if self._blocked and self.send_capacity(now) > 0:
+        if self._blocked and self._may_refill() and self.send_capacity(now) > 0:
             self._events.append(SendingUnblocked())
         events, self._events = self._events, []
         return events
+
+    def _may_refill(self) -> bool:
+        return not self._pacer.limited or self._sender.pending_bytes <= REFILL_AT * self._settings.payload_size
 
     # publication
     def _pause(self, now: float) -> None:
@@ -346,40 +353,51 @@ class Channel:
         if budget <= 0:
             return messages
         created_date = self._wall_clock()
-        reserved = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
-        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
-        self._share.acknowledged(len(acknowledgements))
-        messages += acknowledgements
+        due = self._receiver.due_at()
+        if due is not None and due <= now:
+            acknowledgements = self._acknowledgements(now, budget, created_date)
+            budget -= len(acknowledgements)
+            messages += acknowledgements
         if not self._life.ended:
-            count = min(budget - len(acknowledgements), self._spacing.allowed(now))
-            data = self._sender.frames_to_send(now, count, created_date) if count > 0 else []
-            self._spacing.sent(len(data), now)
-            messages += data
+            count = min(budget, self._spacing.allowed(now))
+            if count > 0:
+                data = self._sender.frames_to_send(now, count, created_date)
+                self._spacing.sent(len(data), now)
+                messages += data
         else:
             messages += self._sender.last_frames(now, created_date)
         self._pacer.spend(len(messages))
         return messages
 
+    def _acknowledgements(self, now: float, budget: int, created_date: int) -> list[bytes]:
+        """Make the acknowledgements that are due, and leave data its share of the budget."""
+        reserved = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
+        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
+        self._share.acknowledged(len(acknowledgements))
+        return acknowledgements
+
     def next_timer(self, now: float) -> float | None:
         """Return when to call handle_timer, monotonic seconds; None if only an event can bring work."""
-        times: list[float] = []
+        self.next_departure = None
         if self._life.ended:
             return None
-        if self._handshake.deadline is not None:
-            times.append(self._handshake.deadline)
+        times: list[float] = []
         if self._connected:
+            if self._opening or self._sender.has_waiting(now):
+                self.next_departure = departure = max(self._pacer.ready_at(1), self._spacing.ready_at)
+                if departure - now < DEPARTS_SOON:
+                    return departure
+                times.append(departure)
             if self._start.deadline is not None:
                 times.append(self._start.deadline)
-            waiting = self._sender.waiting(now) + len(self._opening)
             due = self._receiver.due_at()
             if due is not None:
-                waiting_then = max(self._receiver.pending_acknowledgements(), 1)
-                times.append(max(due, self._pacer.ready_at(waiting_then)))
-            if waiting:
-                times.append(max(self._pacer.ready_at(1), self._spacing.ready_at))
+                times.append(max(due, self._pacer.ready_at(max(self._receiver.pending_acknowledgements(), 1))))
             resend = self._sender.next_timer(now)
             if resend is not None:
                 times.append(resend)
+        if self._handshake.deadline is not None:
+            times.append(self._handshake.deadline)
         return min(times) if times else None
 
     def handle_timer(self, now: float) -> None:

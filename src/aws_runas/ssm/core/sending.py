@@ -94,13 +94,14 @@ class Sender:
     # state
     def room(self) -> int:
         """Bytes of data that would leave at once, but for the pacing."""
-        messages = self.window.size - len(self.flight)
+        flight, size = self.flight, self._payload_size
+        messages = self.window.size - len(flight)
         # the lowest may be missing although all later ones are acknowledged; those the peer has to store
-        messages = min(messages, MAX_DISTANCE - self.flight.distance(self._next_number))
-        room = messages * self._payload_size
-        if self._window_bytes is not None:
-            room = min(room, self._window_bytes - self.flight.bytes)
-        if room < self._payload_size:
+        storable = MAX_DISTANCE - flight.distance(self._next_number)
+        room = (messages if messages < storable else storable) * size
+        if self._window_bytes is not None and self._window_bytes - flight.bytes < room:
+            room = self._window_bytes - flight.bytes
+        if room < size:
             self.window.was_saturated = True
         return room
 
@@ -117,6 +118,14 @@ class Sender:
             elif self.room() > 0:
                 waiting += len(self._pending)
         return waiting
+
+    def has_waiting(self, now: float) -> bool:
+        """Whether a frame would leave now if the pacer let it."""
+        if self._first or self.flight.resends_waiting():
+            return True
+        if not (self._pending and self._life.open):
+            return False
+        return self.flight.may_probe_with_new(now) if self.flight.paused else self.room() > 0
 
     def next_timer(self, now: float) -> float | None:
         """When handle_timer has work; what may leave already is not its business, see waiting."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aws_runas.ssm.core.channel import Channel
@@ -55,6 +55,7 @@ class ChannelDriver:
         self._owner = owner
         self._link: Link | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._expect_departure: Callable[[float], None] | None = getattr(self._loop, "expect_departure", None)
         self._turn_due = False
         self._in_turn = False
         self._stopped = False
@@ -92,7 +93,7 @@ class ChannelDriver:
         receive = self._channel.receive_message
         for message in messages:
             receive(message, now)
-        self.turn()
+        self.turn(time_passed=self._take_due_timer(now))
 
     def writing_resumed(self) -> None:
         """Continue: the connection is writable again."""
@@ -225,15 +226,30 @@ class ChannelDriver:
         return link.writable
 
     def _set_timer(self, now: float) -> None:
-        """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again."""
+        """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again.
+
+        While a message waits for its turn, acknowledgements of the ones before it come in. On an event loop that can,
+        they wait for that turn: one wake-up a message, not two.
+        """
         due = self._channel.next_timer(now)
         if due is None or self._stopped:
             return
+        if self._expect_departure is not None and self._channel.next_departure is not None:
+            self._expect_departure(self._channel.next_departure)
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
         self._timer = self._loop.call_at(max(due, now), self._timer_fired)
+
+    def _take_due_timer(self, now: float) -> bool:
+        """Return True if the timer is due: what was just received is handled in the same turn."""
+        timer = self._timer
+        if timer is None or timer.when() > now or not (self._link is None or self._link.writable):
+            return False
+        timer.cancel()
+        self._timer = None
+        return True
 
     def _timer_fired(self) -> None:
         self._timer = None

@@ -107,8 +107,8 @@ class WebSocket(asyncio.Protocol):
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         """Send messages in one write."""
-        for message in messages:
-            self.send(message)
+        if self._protocol._state is State.OPEN:
+            self._outgoing += map(self._encode, messages)
         self.flush()
 
     def flush(self) -> None:
@@ -249,6 +249,10 @@ class WebSocket(asyncio.Protocol):
 
         A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
         """
+        if len(data) <= SLICE_SIZE:
+            self._protocol.receive_data(data)
+            self._process()
+            return
         end = self._loop.time() + MAX_TURN
         position = 0
         while position < len(data) and (not position or self._loop.time() < end):

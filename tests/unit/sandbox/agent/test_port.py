@@ -98,7 +98,7 @@ def test_input_that_came_before_the_connection_is_written_first() -> None:
         plugin = BasicPortPlugin(cast(PluginHost, agent), {"host": "127.0.0.1", "portNumber": str(port)})
         plugin.start()
         plugin.receive(b"1")
-        while plugin._connection is None or not plugin._connection.connected:
+        while plugin._connection is None or not plugin._connection.connected:  # noqa: ASYNC110 - one step at a time
             await asyncio.sleep(0)
         plugin.receive(b"2")
         async with server:

@@ -111,9 +111,11 @@ class Flight:
                 self.rtt.sample(first_rtt, now)
             return None
         self.bytes -= message.size
+        rto = 0.0  # it counts only after a probe timeout
         if self._probing.pto_count:
             self.rtt.reset_backoff()
-        self._probing.acknowledged(now, self._rto())
+            rto = self._rto()
+        self._probing.acknowledged(now, rto)
         if number == self._unready_number:
             self._unready_number = None
         if message.transmissions > 1:

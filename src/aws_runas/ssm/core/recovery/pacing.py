@@ -21,15 +21,12 @@ class Pacer:
 
     def __init__(self, rate: float | None) -> None:
         self._configured = rate
+        self.limited = rate is not None
+        """Whether there is a limit."""
         self.rate = rate or 0.0
         self._tokens = float(BURST)
         self._at: float | None = None
         self._slowed_at = float("-inf")
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is a limit."""
-        return self._configured is not None
 
     def available(self, now: float) -> int:
         """Frames that may leave now."""

@@ -29,7 +29,8 @@ class RttEstimator:
 
     def sample(self, rtt: float, now: float) -> None:
         """Take a measured round trip in seconds."""
-        rtt = min(max(rtt, 0.0), MAX_RTO)  # a machine that slept has not measured a round trip
+        if not 0.0 <= rtt <= MAX_RTO:  # a machine that slept has not measured a round trip
+            rtt = min(max(rtt, 0.0), MAX_RTO)
         srtt = self.srtt
         if srtt is None:
             self.srtt = rtt
@@ -38,7 +39,9 @@ class RttEstimator:
             error = srtt - rtt
             self.rttvar = 0.75 * self.rttvar + 0.25 * (error if error > 0 else -error)
             self.srtt = srtt - 0.125 * error
-        self._rto = max(self.srtt + max(MIN_VARIANCE, 4 * self.rttvar), MIN_RTO)
+        margin = 4 * self.rttvar
+        rto = self.srtt + (margin if margin > MIN_VARIANCE else MIN_VARIANCE)
+        self._rto = rto if rto > MIN_RTO else MIN_RTO
         if rtt < self.min_rtt:
             self.min_rtt = rtt
         self._update_min_rtt(rtt, now)
