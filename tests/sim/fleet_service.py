@@ -160,14 +160,15 @@ def play(
         timer = policy.next_timer(now)
         if answers and (timer is None or answers[0][0] <= timer):
             now, _, action, answer = heapq.heappop(answers)
-            _report(policy, action, answer, now)
+            report(policy, action, answer, now)
         else:
             assert timer is not None, "nothing to wait for"
             now = max(timer, now + 1e-6)
     return outcomes + policy.new_outcomes(), now
 
 
-def _report(policy: FleetPolicy, action: Action, answer: object, now: float) -> None:
+def report(policy: FleetPolicy, action: Action, answer: object, now: float) -> None:
+    """Tell the policy what the service answered."""
     match action:
         case Send():
             if isinstance(answer, str):
@@ -178,7 +179,7 @@ def _report(policy: FleetPolicy, action: Action, answer: object, now: float) -> 
             if isinstance(answer, list):
                 policy.polled(action, answer, now)
             else:
-                policy.poll_failed(action, now, throttled=True)
+                policy.poll_failed(action, "", now, throttled=True)
         case Fetch():
             if isinstance(answer, Invocation):
                 policy.fetched(action, answer, now)

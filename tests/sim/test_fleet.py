@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from aws_runas.fleet.model import Host, Pair, State
-from aws_runas.fleet.policy import FleetPolicy, Limits
-from tests.sim.fleet_service import Machine, Rate, Service, play
+from aws_runas.fleet.policy import THROTTLED_SENDS, FleetPolicy, Limits, Poll, Send
+from tests.sim.fleet_service import Machine, Rate, Service, play, report
 
 NONCE = "feedbeef"
 PAIR = Pair("prod", "eu-west-1", "123456789012")
@@ -149,3 +149,70 @@ def test_ten_thousand_targets_end_without_a_throttled_call() -> None:
     outcomes, _ = play(policy, service)
     assert Counter(outcome.state for outcome in outcomes) == {State.SUCCESS: 10_000}
     assert not service.throttled
+
+
+def test_instances_that_vanish_unnamed_are_found_by_halves_and_the_others_run() -> None:
+    gone = {7, 31}
+    service = Service(NONCE, lambda _: Machine())
+    policy = FleetPolicy(hosts(50), Limits(), NONCE)
+    outcomes, calls, now = [], 0, 0.0
+    while not policy.done:
+        for action in policy.actions(now):
+            if isinstance(action, Send) and any(number(host) in gone for host in action.hosts):
+                calls += 1
+                policy.send_named_gone(action, (), "gone", now)
+            else:
+                report(policy, action, service.perform(action, now), now)
+        outcomes += policy.new_outcomes()
+        now += 0.5
+    states = Counter(outcome.state for outcome in outcomes)
+    assert states == {State.SUCCESS: 48, State.NOT_DELIVERED: 2}
+    assert {number(outcome.host) for outcome in outcomes if outcome.state is State.NOT_DELIVERED} == gone
+    assert calls <= 16  # two searches by halves
+
+
+def test_a_named_vanished_instance_costs_one_further_call() -> None:
+    policy = FleetPolicy(hosts(50), Limits(), NONCE)
+    (first,) = policy.actions(0.0)
+    assert isinstance(first, Send)
+    policy.send_named_gone(first, {first.hosts[3].instance_id}, "gone", 0.0)
+    (second,) = policy.actions(1.0)
+    assert isinstance(second, Send)
+    assert second.hosts == (*first.hosts[:3], *first.hosts[4:])
+    assert [outcome.host for outcome in policy.new_outcomes()] == [first.hosts[3]]
+    assert policy.errors == 0
+
+
+def test_sending_that_is_throttled_each_time_is_given_up() -> None:
+    policy = FleetPolicy(hosts(3), Limits(), NONCE)
+    now, sent = 0.0, 0
+    while not policy.done:
+        for action in policy.actions(now):
+            assert isinstance(action, Send)
+            sent += 1
+            policy.send_failed(action, "slow down", now, retry=True)
+        now = policy.next_timer(now) or now
+    assert {outcome.state for outcome in policy.new_outcomes()} == {State.REFUSED}
+    assert sent == THROTTLED_SENDS
+    assert 60 < now < 300
+
+
+def test_polling_that_is_not_allowed_ends_the_run_with_unknown_ends() -> None:
+    policy = FleetPolicy(hosts(4), Limits(concurrency=2), NONCE)
+    (send,) = policy.actions(0.0)
+    assert isinstance(send, Send)
+    policy.sent(send, "command-0", 0.0)
+    (poll,) = policy.actions(2.0)
+    assert isinstance(poll, Poll)
+    policy.poll_failed(poll, "denied", 2.0, throttled=False, final=True)
+    assert policy.actions(3.0) == []  # nothing is cancelled
+    assert Counter(outcome.state for outcome in policy.new_outcomes()) == {State.UNKNOWN: 2, State.NOT_RUN: 2}
+    assert policy.done
+
+
+def test_leaving_while_a_call_is_not_answered_says_that_nobody_knows() -> None:
+    policy = FleetPolicy(hosts(3), Limits(concurrency=2), NONCE)
+    policy.actions(0.0)
+    policy.abandon(1.0)
+    assert policy.done
+    assert Counter(outcome.state for outcome in policy.new_outcomes()) == {State.UNKNOWN: 2, State.NOT_RUN: 1}

@@ -11,6 +11,7 @@ from typing import Any
 from tests.support.loopback import Quiet, serving
 
 Answer = tuple[int, dict[str, Any]]
+LOST = 0  # a status: the call arrives, and its connection is closed without an answer
 
 
 @dataclass
@@ -45,6 +46,9 @@ def scripted_aws(**answers: list[Answer]) -> Iterator[ScriptedAws]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
             status, answer = world.answer(operation, json.loads(body or b"{}"))
+            if status == LOST:
+                self.close_connection = True
+                return
             self.answer(status, json.dumps(answer).encode(), Content_Type="application/x-amz-json-1.1")
 
     with serving(Handler) as world.url:

@@ -62,7 +62,7 @@ class Access:
         self._clients = clients
         self._traced = traced
         self._session_client: DirectSsm | None = None
-        self._made: dict[tuple[str, str, bool, bool], Any] = {}
+        self._made: dict[tuple[str, str, bool, bool, bool], Any] = {}
         self._lock = threading.Lock()
 
     def region(self) -> str:
@@ -79,18 +79,19 @@ class Access:
             )
         return self.profile.region.value
 
-    def client(self, service: str, region: str | None = None, *, fips: bool = False) -> Any:
+    def client(self, service: str, region: str | None = None, *, fips: bool = False, once: bool = False) -> Any:
         """A botocore client that signs with what the user asked for; renewed without the caller's doing.
 
         Args:
             service: botocore's name, for instance ``ec2``.
             region: another one than the profile's.
             fips: use the FIPS endpoint, unless the configuration names an endpoint.
+            once: for calls that must not be repeated when nobody knows whether the first one arrived.
 
         Raises:
             ConfigError: the service needs a region and none is set.
         """
-        return self._client(service, region, user=False, fips=fips)
+        return self._client(service, region, user=False, fips=fips, once=once)
 
     def session_client(self) -> Any:
         """Return what makes the session calls of Systems Manager: without botocore where that is possible.
@@ -114,12 +115,12 @@ class Access:
         """Like `client`, signed with the user's own keys."""
         return self._client(service, None, user=True)
 
-    def _client(self, service: str, region: str | None, *, user: bool, fips: bool = False) -> Any:
+    def _client(self, service: str, region: str | None, *, user: bool, fips: bool = False, once: bool = False) -> Any:
         if region is None:
             region = self.profile.sts_region if service in _WITHOUT_REGION else self.region()
         provider = self.user_provider if user else self.provider
         with self._lock:
-            key = (service, region, user, fips)
+            key = (service, region, user, fips, once)
             if key not in self._made:
-                self._made[key] = self._clients().client(service, region, provider.credentials, fips=fips)
+                self._made[key] = self._clients().client(service, region, provider.credentials, fips=fips, once=once)
             return self._made[key]

@@ -127,7 +127,9 @@ class Clients:
 
             attach(self._session, trace)
 
-    def client(self, service: str, region: str, fetch: Callable[[], Credentials], *, fips: bool = False) -> Any:
+    def client(
+        self, service: str, region: str, fetch: Callable[[], Credentials], *, fips: bool = False, once: bool = False
+    ) -> Any:
         """A client of one service.
 
         Args:
@@ -135,6 +137,7 @@ class Clients:
             region: asked there.
             fetch: gives the credentials to sign with.
             fips: use the FIPS endpoint, unless the configuration names an endpoint.
+            once: make each call once, whatever the configuration says of retries.
 
         Raises:
             ConfigError: a setting makes no sense.
@@ -150,6 +153,7 @@ class Clients:
                     connect_timeout=CONNECT_TIMEOUT,
                     read_timeout=READ_TIMEOUT,
                     use_fips_endpoint=True if fips and endpoint is None else None,
+                    retries={"total_max_attempts": 1} if once else None,
                 ),
             )
 

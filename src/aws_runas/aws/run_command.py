@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
 PAGE = 50  # rows, the most that one answer of these calls holds
+UNANSWERED = ("endpoint-timeout", "endpoint-unreachable", "endpoint-not-aws")  # codes of errors without an answer
+INVALID_INSTANCE = "InvalidInstanceId"  # code of SendCommand, whose message often lists the instances in [[...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,14 @@ class InvocationReply:
 
 @dataclass(frozen=True, slots=True)
 class CommandReply:
-    """One row of ListCommands."""
+    """One row of ListCommands.
+
+    Args:
+        instances: ids that it was sent to.
+    """
 
     command_id: str
-    status: str
-    comment: str
-    requested: datetime | None
-    targets: int
-    errors: int
+    instances: tuple[str, ...]
 
 
 def list_nodes(access: Access) -> list[NodeInformation]:
@@ -127,8 +129,10 @@ def send_command(
         max_errors: errors after which the service stops delivering.
         output: ``bucket`` and ``prefix``, or ``log_group``.
 
+    The call is made once: a second one would run the command twice where the first had arrived.
+
     Raises:
-        SessionError: the service refused.
+        SessionError: the service refused; the code is one of `UNANSWERED` if nobody knows whether it took the command.
     """
     where = output or {}
     extra: dict[str, Any] = {}
@@ -140,7 +144,7 @@ def send_command(
             "CloudWatchOutputEnabled": True,
         }
     with translate("ssm", "SendCommand", SessionError):
-        answer = access.client("ssm").send_command(
+        answer = access.client("ssm", once=True).send_command(
             InstanceIds=list(instance_ids),
             DocumentName=document,
             Parameters={name: list(values) for name, values in parameters.items()},
@@ -151,6 +155,36 @@ def send_command(
             **extra,
         )
         return reply.text(reply.mapping(answer, "Command"), "CommandId")
+
+
+def list_commands(access: Access, comment: str, since: datetime) -> list[CommandReply]:
+    """Return the commands whose comment is this one, or begins with it and a blank; the newest first.
+
+    Args:
+        comment: as sent.
+        since: commands before this time are left out.
+
+    Raises:
+        SessionError: the call failed.
+    """
+    after = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = []
+    with translate("ssm", "ListCommands", SessionError):
+        pages = access.client("ssm").get_paginator("list_commands")
+        for page in pages.paginate(
+            Filters=[{"key": "InvokedAfter", "value": after}], PaginationConfig={"PageSize": PAGE}
+        ):
+            found += [_command(row) for row in reply.mappings(page, "Commands") if _has(row, comment)]
+    return found
+
+
+def _has(row: Mapping[str, Any], comment: str) -> bool:
+    found = reply.text(row, "Comment", "")
+    return found == comment or found.startswith(f"{comment} ")
+
+
+def _command(row: Mapping[str, Any]) -> CommandReply:
+    return CommandReply(reply.text(row, "CommandId"), tuple(reply.texts(row, "InstanceIds")))
 
 
 def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from aws_runas.aws import run_command
 from aws_runas.aws.access import Access
 from aws_runas.aws.command_output import stored_output
+from aws_runas.aws.errors import aws_code, aws_message
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, Invocation
+from aws_runas.fleet.model import Host, InstancesGoneError, Invocation
 from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell
 
 SHELL_DOCUMENT = "AWS-RunShellScript"
 POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
 STORED_ATTEMPTS: Final = 5  # the agent may store an output a little after it has reported the end
 STORED_DELAY: Final = 1.0  # seconds
+FIND_ATTEMPTS: Final = 4  # a command can be seen a little after it was sent
+FIND_DELAY: Final = 2.0  # seconds
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS takes requests of clocks that are wrong by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class AwsCalls:
 
     Args:
         delivery, execution: time-outs in seconds.
-        comment: appears in the service's history, at most 100 characters; never the command itself.
+        comment: appears in the service's history, with a number for each call; never the command itself.
         sleep: waits so many seconds.
     """
 
@@ -58,9 +64,42 @@ class AwsCalls:
     execution: int
     comment: str
     sleep: Callable[[float], None] = time.sleep
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def send(self, hosts: Sequence[Host], max_errors: int) -> str:
-        """Send the script to hosts of this pair and return the command id."""
+        """Send the script to hosts of this pair and return the command id.
+
+        Raises:
+            InstancesGoneError: some of the instances take no commands any more.
+            SessionError: the service refused, or nobody knows.
+        """
+        began, comment = datetime.now(UTC), f"{self.comment} {next(self._numbers)}"
+        try:
+            return self._send(hosts, max_errors, comment)
+        except AwsRunasError as error:
+            if aws_code(error) == run_command.INVALID_INSTANCE:
+                words = aws_message(error)
+                named = [host.instance_id for host in hosts if host.instance_id in words]
+                raise InstancesGoneError("Run Command does not know it any more", named) from error
+            sent = self._find(comment, began) if error.code in run_command.UNANSWERED else None
+            if sent is None:
+                raise
+            return sent
+
+    def _find(self, comment: str, began: datetime) -> str | None:
+        """Return the id of a command that the service took although its answer was lost, None if it shows none."""
+        for attempt in range(FIND_ATTEMPTS):
+            if attempt:
+                self.sleep(FIND_DELAY)
+            try:
+                found = run_command.list_commands(self.access, comment, began - CLOCK_TOLERANCE)
+            except AwsRunasError:
+                continue
+            if found:
+                return found[0].command_id
+        return None
+
+    def _send(self, hosts: Sequence[Host], max_errors: int, comment: str) -> str:
         script = self.script
         if script.powershell:
             line = wrap_powershell(script.text, cwd=script.cwd)
@@ -73,7 +112,7 @@ class AwsCalls:
             parameters={"commands": [line], "executionTimeout": [str(self.execution)]},
             delivery=self.delivery,
             max_errors=max_errors,
-            comment=self.comment,
+            comment=comment,
             output=script.output,
         )
 

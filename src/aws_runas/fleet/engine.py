@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
+from aws_runas.aws.run_command import UNANSWERED
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, Invocation, Outcome, Pair
+from aws_runas.fleet.model import Host, InstancesGoneError, Invocation, Outcome, Pair
 from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Send
 
 CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
 MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
+FINAL_CODES: Final = ("access-denied",)  # asking again does not help
 LONG_AFTER: Final = 60.0  # seconds: any poll is due
-THREADS_PER_PAIR: Final = 3  # sending, polling and fetching may overlap
 
 
 class Calls(Protocol):
@@ -70,28 +71,20 @@ class Engine:
 
     def run(self) -> None:
         """Run until every host has its outcome, or the user has interrupted twice."""
-        pool = ThreadPoolExecutor(THREADS_PER_PAIR * len(self._calls), thread_name_prefix="fleet")
-        try:
-            while not self._policy.done:
-                self._turn(pool)
-            self._report()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while not self._policy.done:
+            self._turn()
+        self._report()
 
     def run_once(self) -> None:
         """Ask once about what was sent, fetch the outputs of what has ended, and report the rest as running."""
-        pool = ThreadPoolExecutor(THREADS_PER_PAIR * len(self._calls), thread_name_prefix="fleet")
         now = self._clock()
-        try:
-            for action in self._policy.actions(now + LONG_AFTER):
-                if isinstance(action, Poll):
-                    self._take(action, self._answer(action))
-            while self._policy.waiting_outputs:
-                self._turn(pool)
-            self._policy.abandon(now)
-            self._report()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for action in self._policy.actions(now + LONG_AFTER):
+            if isinstance(action, Poll):
+                self._take(action, self._answer(action))
+        while self._policy.waiting_outputs:
+            self._turn()
+        self._policy.abandon(now)
+        self._report()
 
     def interrupt(self) -> None:
         """Cancel what runs; called a second time, leave at once. May be called from a signal handler."""
@@ -106,11 +99,12 @@ class Engine:
         if self._interrupts > 1 or (self._deadline is not None and now >= self._deadline):
             self._policy.abandon(now)
 
-    def _turn(self, pool: ThreadPoolExecutor) -> None:
+    def _turn(self) -> None:
         now = self._clock()
         self._handle_interrupts(now)
         for action in self._policy.actions(now):
-            pool.submit(self._perform, action)
+            # A thread that does not answer must not hold the process: the policy has few calls in flight for each pair.
+            threading.Thread(target=self._perform, args=(action,), name="fleet", daemon=True).start()
         self._report()
         if self._policy.done:
             return
@@ -168,13 +162,18 @@ class Engine:
 
     def _failed(self, action: Action, error: AwsRunasError, now: float) -> None:
         throttled = error.code == "throttled"
+        if isinstance(error, InstancesGoneError) and isinstance(action, Send):
+            self._policy.send_named_gone(action, error.instance_ids, error.message, now)
+            return
         if not throttled:
             self._on_error(action, error)
         match action:
             case Send():
-                self._policy.send_failed(action, error.message, now, retry=throttled)
+                answered = error.code not in UNANSWERED
+                self._policy.send_failed(action, error.message, now, retry=throttled, answered=answered)
             case Poll():
-                self._policy.poll_failed(action, now, throttled=throttled)
+                final = error.code in FINAL_CODES
+                self._policy.poll_failed(action, error.message, now, throttled=throttled, final=final)
             case Fetch():
                 self._policy.fetch_failed(action, now, throttled=throttled)
             case Cancel():

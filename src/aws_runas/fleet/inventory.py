@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from aws_runas.aws.access import Access
 from aws_runas.aws.run_command import group_members, list_nodes, list_tags
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, Pair
-from aws_runas.fleet.selectors import Candidate, Selector
+from aws_runas.fleet.model import Host, Outcome, Pair, State
+from aws_runas.fleet.selectors import INSTANCE_ID, Candidate, Selector
+
+LINUX, WINDOWS = "Linux", "Windows"  # PlatformType of DescribeInstanceInformation; there is MacOS too
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +20,29 @@ class Inventory:
 
     Args:
         reachable: selected and online, sorted by name and id.
-        offline: selected, but the agent is not connected.
-        unknown: ids that were named and that Systems Manager does not know.
+        unreached: selected and cannot be asked: offline, of another platform than the command, or named by an id
+            that Systems Manager does not know. Each has its reason.
     """
 
     reachable: tuple[Host, ...]
-    offline: tuple[Host, ...]
-    unknown: tuple[Host, ...]
+    unreached: tuple[Outcome, ...]
 
 
-def take_inventory(access: Access, pair: Pair, selectors: Sequence[Selector]) -> Inventory:
+def take_inventory(
+    access: Access,
+    pair: Pair,
+    selectors: Sequence[Selector],
+    *,
+    powershell: bool = False,
+    sessions: bool = False,
+) -> Inventory:
     """Ask which instances the selectors mean. An instance that two selectors select counts once.
+
+    Args:
+        access: credentials of the pair.
+        selectors: as parsed.
+        powershell: the command is for Windows; otherwise it is for a POSIX shell.
+        sessions: it goes through sessions, whose helper runs on Linux.
 
     Raises:
         AwsRunasError: Systems Manager or a resource group could not be asked.
@@ -43,11 +57,35 @@ def take_inventory(access: Access, pair: Pair, selectors: Sequence[Selector]) ->
     selected = [one for one in candidates if any(selector.matches(one, groups) for selector in selectors)]
     known = {candidate.instance_id for candidate in candidates}
     named = frozenset[str]().union(*(selector.named_ids() for selector in selectors if len(selector.parts) == 1))
+    reasons = {one.instance_id: _mismatch(one.platform, powershell=powershell, sessions=sessions) for one in selected}
+    unfit = [one for one in selected if reasons[one.instance_id]]
+    fit = [one for one in selected if not reasons[one.instance_id]]
     return Inventory(
-        reachable=_hosts(pair, [one for one in selected if one.online]),
-        offline=_hosts(pair, [one for one in selected if not one.online]),
-        unknown=tuple(Host(pair, instance_id) for instance_id in sorted(named - known)),
+        reachable=_hosts(pair, [one for one in fit if one.online]),
+        unreached=(
+            *_outcomes(pair, [one for one in fit if not one.online], State.OFFLINE, "its agent is not connected"),
+            *(out for one in unfit for out in _outcomes(pair, [one], State.REFUSED, reasons[one.instance_id])),
+            *(
+                Outcome(Host(pair, instance_id), State.OFFLINE, f"Systems Manager does not know it in {pair.region}")
+                for instance_id in sorted(named - known)
+            ),
+        ),
     )
+
+
+def _mismatch(platform: str, *, powershell: bool, sessions: bool) -> str:
+    """Return why a command does not run on a platform, "" if it does. Run Command would answer InvalidPlatform."""
+    if not platform or (platform == WINDOWS if powershell else platform == LINUX):
+        return ""
+    if powershell:
+        return f"it runs {platform}, so it needs a command without --powershell"
+    if sessions:
+        return f"it runs {platform}, so it needs --via command{' and --powershell' if platform == WINDOWS else ''}"
+    return f"it runs {platform}, so it needs --powershell" if platform == WINDOWS else ""
+
+
+def _outcomes(pair: Pair, candidates: Sequence[Candidate], state: State, details: str) -> list[Outcome]:
+    return [Outcome(host, state, details) for host in _hosts(pair, candidates)]
 
 
 def _needs_tags(selectors: Sequence[Selector]) -> bool:
@@ -71,6 +109,7 @@ def _candidates(access: Access, *, needs_tags: bool) -> list[Candidate]:
             node.platform,
         )
         for node in nodes
+        if INSTANCE_ID.fullmatch(node.instance_id)  # it becomes a file name
     ]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+
+from aws_runas.errors import SessionError
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +36,19 @@ class Host:
     def label(self) -> str:
         """The name that people read; the id if there is none."""
         return self.name or self.instance_id
+
+
+class InstancesGoneError(SessionError):
+    """SendCommand refused a call because of single instances; nothing was sent to the others either.
+
+    Args:
+        message: for the user.
+        instance_ids: that the service named; empty if it named none.
+    """
+
+    def __init__(self, message: str, instance_ids: Collection[str]) -> None:
+        super().__init__(message, code="instances-gone")
+        self.instance_ids = frozenset(instance_ids)
 
 
 class State(Enum):

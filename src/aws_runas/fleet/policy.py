@@ -7,7 +7,7 @@ of profile and region together, above the limits of Run Command. The same machin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,7 @@ SEND_SPACING: Final = 0.2  # seconds between two SendCommand of a pair
 THROTTLED_SPACING: Final = 1.0  # seconds added after the service asked to slow down; doubles, then fades
 MAX_SLOWDOWN: Final = 20.0  # seconds
 REFILL: Final = 0.25  # of the concurrency: smaller batches wait, so that a host does not cost a call of its own
+THROTTLED_SENDS: Final = 12  # SendCommand refused in a row with "slow down", about three minutes; then it is given up
 FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
 LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
 
@@ -95,10 +96,18 @@ class _Command:
 
 @dataclass(slots=True)
 class _Lane:
-    """One pair: what may be called when."""
+    """One pair: what may be called when.
+
+    Args:
+        sending: the hosts of the SendCommand that has not been answered.
+        piece: hosts in the next SendCommand at most; smaller while one of them spoils the call.
+        throttled_sends: in a row.
+    """
 
     waiting: deque[Host] = field(default_factory=deque)
-    sending: bool = False
+    sending: tuple[Host, ...] = ()
+    piece: int = PIECE
+    throttled_sends: int = 0
     polling: bool = False
     next_send: float = 0.0
     next_fetch: float = 0.0
@@ -225,9 +234,9 @@ class FleetPolicy:
         for pair, lane in self._lanes.items():
             if not lane.waiting or lane.sending or free <= 0 or now < max(lane.next_send, lane.slow_until):
                 continue
-            count = min(free, PIECE, len(lane.waiting))
+            count = min(free, lane.piece, len(lane.waiting))
             hosts = tuple(lane.waiting.popleft() for _ in range(count))
-            lane.sending = True
+            lane.sending = hosts
             self._being_sent += count
             free -= count
             actions.append(Send(pair, hosts, max(self._limits.max_errors - self._errors, 0)))
@@ -274,28 +283,54 @@ class FleetPolicy:
         self._being_sent -= len(send.hosts)
         self._running += len(send.hosts)
         lane = self._lanes[send.pair]
-        lane.sending = False
+        lane.sending, lane.throttled_sends = (), 0
+        lane.piece = min(lane.piece * 2, PIECE)
         lane.next_send = now + SEND_SPACING
         hosts = {host.instance_id: host for host in send.hosts}
         self._commands[command_id] = _Command(send.pair, hosts, now, now + FIRST_POLL, FIRST_POLL, set(hosts))
         self._speed_up(lane)
 
-    def send_failed(self, send: Send, reason: str, now: float, *, retry: bool) -> None:
+    def send_failed(self, send: Send, reason: str, now: float, *, retry: bool, answered: bool = True) -> None:
         """SendCommand failed.
 
         Args:
-            retry: the service asked to slow down; the hosts go back to the front.
+            retry: the service asked to slow down; the hosts go back to the front, for a while.
+            answered: the service refused; otherwise nobody knows whether it took the command.
         """
         self._being_sent -= len(send.hosts)
         lane = self._lanes[send.pair]
-        lane.sending = False
-        if retry:
+        lane.sending = ()
+        lane.throttled_sends += retry
+        if retry and lane.throttled_sends < THROTTLED_SENDS:
             lane.waiting.extendleft(reversed(send.hosts))
             self._slow_down(lane, now)
             return
         for host in send.hosts:
             self._errors += 1
-            self._finish(Outcome(host, State.REFUSED, details=reason))
+            self._finish(Outcome(host, State.REFUSED if answered else State.UNKNOWN, details=reason))
+
+    def send_named_gone(self, send: Send, gone: Collection[str], reason: str, now: float) -> None:
+        """SendCommand was refused because of single instances, which have vanished since they were listed.
+
+        The service refuses the whole call then. Those that it names are left out. Where it names none, the call is cut
+        into halves until the one is alone. They were not reached, which does not count against the error budget.
+
+        Args:
+            gone: instance ids that the service named.
+        """
+        self._being_sent -= len(send.hosts)
+        lane = self._lanes[send.pair]
+        lane.sending = ()
+        lane.next_send = now + SEND_SPACING
+        left = [host for host in send.hosts if host.instance_id not in gone]
+        if len(left) == len(send.hosts):
+            lane.piece = max(len(left) // 2, 1)
+            if len(left) == 1:
+                left = []
+        for host in send.hosts:
+            if host not in left:
+                self._finish(Outcome(host, State.NOT_DELIVERED, details=reason))
+        lane.waiting.extendleft(reversed(left))
 
     def polled(self, poll: Poll, invocations: Iterable[Invocation], now: float) -> None:
         """ListCommandInvocations answered, all pages."""
@@ -309,13 +344,22 @@ class FleetPolicy:
             if final is not None and invocation.instance_id in command.running:
                 self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
 
-    def poll_failed(self, poll: Poll, now: float, *, throttled: bool) -> None:
-        """ListCommandInvocations failed; it is tried again."""
+    def poll_failed(self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False) -> None:
+        """ListCommandInvocations failed; it is tried again.
+
+        Args:
+            final: it would fail again, so nobody will know what becomes of the hosts.
+        """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
         lane.polling = command.in_flight = False
         command.next_poll = now + command.interval
         if throttled:
             self._slow_down(lane, now)
+        if final:
+            self._stopped = True  # sending more that cannot be followed helps nobody
+            self._cancelled.update(self._commands)
+            for instance_id in sorted(command.running):
+                self._end(command, poll.command_id, Invocation(instance_id, reason), State.UNKNOWN, now)
 
     def fetched(self, fetch: Fetch, invocation: Invocation, now: float) -> None:
         """GetCommandInvocation answered."""
@@ -349,6 +393,9 @@ class FleetPolicy:
         """End the run as far as it is known: what has not ended is reported as running."""
         self.interrupt()
         self._drop_waiting()
+        for lane in self._lanes.values():
+            for host in lane.sending:
+                self._finish(Outcome(host, State.UNKNOWN, details="SendCommand was not answered"))
         for command_id, command in self._commands.items():
             for instance_id in sorted(command.running):
                 host = command.hosts[instance_id]

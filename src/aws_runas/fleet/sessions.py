@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
@@ -56,6 +57,7 @@ class Lines:
     """One output stream: whole lines go on, and everything is kept up to a bound."""
 
     on_line: Callable[[str], None]
+    on_data: Callable[[bytes], None]
     kept: bytearray = field(default_factory=bytearray)
     missing: int = 0
     _rest: bytes = b""
@@ -64,6 +66,8 @@ class Lines:
         """Take output."""
         room = MAX_OUTPUT - len(self.kept)
         self.kept += data[:room]
+        if room:
+            self.on_data(data[:room])
         self.missing += max(len(data) - room, 0)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -85,8 +89,8 @@ class Lines:
 class _HostRun:
     """Implements link.LinkOwner for one host."""
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self.streams = {1: Lines(on_line), 2: Lines(on_line)}
+    def __init__(self, on_line: Callable[[str], None], on_data: Callable[[int, bytes], None]) -> None:
+        self.streams = {stream: Lines(on_line, partial(on_data, stream)) for stream in (1, 2)}
         self.link: CommandLink | None = None
 
     def output_received(self, stream: int, data: bytes) -> None:
@@ -116,6 +120,8 @@ class SessionFleet:
         concurrency: hosts at a time.
         max_errors: after more failures than that nothing more is started.
         on_line: receives each line of output as it comes.
+        on_data: receives output as it comes, with the number of its stream, up to MAX_OUTPUT of each.
+        on_session: receives the id of each session that was opened; called in a thread.
         on_outcome: receives each host that ended.
         on_change: called with the number of running hosts after each change.
         say: takes lines for the user.
@@ -131,6 +137,8 @@ class SessionFleet:
         concurrency: int,
         max_errors: int,
         on_line: Callable[[Host, str], None],
+        on_data: Callable[[Host, int, bytes], None],
+        on_session: Callable[[Host, str], None],
         on_outcome: Callable[[Outcome], None],
         on_change: Callable[[int], None],
         say: Callable[[str], None],
@@ -144,6 +152,8 @@ class SessionFleet:
         self._slots = asyncio.Semaphore(concurrency)
         self._max_errors = max_errors
         self._on_line = on_line
+        self._on_data = on_data
+        self._on_session = on_session
         self._on_outcome = on_outcome
         self._on_change = on_change
         self._say = say
@@ -196,7 +206,7 @@ class SessionFleet:
             self._on_change(self._running)
 
     async def _outcome(self, host: Host) -> Outcome:
-        run = _HostRun(lambda line: self._on_line(host, line))
+        run = _HostRun(partial(self._on_line, host), partial(self._on_data, host))
         self._running += 1
         self._on_change(self._running)
         try:
@@ -235,7 +245,7 @@ class SessionFleet:
             self._jitter,
             reason=self._reason,
         )
-        started = await self._start(starter)
+        started = await self._start(host, starter)
         settings = replace(access.stream.settings, assume_started_after=ASSUME_STARTED)
 
         def make(channel: DataChannel) -> CommandLink:
@@ -259,7 +269,7 @@ class SessionFleet:
         finally:
             self._guardian.release(started.session_id)
 
-    async def _start(self, starter: SessionStarter) -> StartedSession:
+    async def _start(self, host: Host, starter: SessionStarter) -> StartedSession:
         """Call StartSession when it is this host's turn."""
         loop = asyncio.get_running_loop()
         async with self._starting:
@@ -269,6 +279,7 @@ class SessionFleet:
         def start() -> StartedSession:
             started = starter.start()
             self._guardian.watch(started.session_id)
+            self._on_session(host, started.session_id)
             return started
 
         return await in_thread(start)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 PACK_ABOVE: Final = 20_000  # bytes of stdout; below 24,000 characters, the limit of GetCommandInvocation
+PACK_ERRORS_ABOVE: Final = 7_000  # bytes of stderr; below 8,000 characters
 LIST_SEPARATOR: Final = "\n----------ERROR-------\n"  # between the streams in ListCommandInvocations
 TRUNCATION_MARKS: Final = ("---Output truncated---", "--output truncated--")  # of the service and of the agent
 MAX_UNPACKED: Final = 16 * 1024 * 1024  # bytes; an instance is not trusted to send less
@@ -31,13 +32,22 @@ chmod 644 "$d/script"
 {{ ({change}{start} "$d/script") >"$d/out" 2>"$d/err" </dev/null; s=$?; }} 2>>"$d/err"
 o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err")
 o=$((o)); e=$((e))
-if {pack} && command -v gzip >/dev/null && [ "$o" -gt {limit} ]; then
-  echo "gzip:$n"
-  gzip -c "$d/out" | base64
-else
-  cat "$d/out"
-fi
-cat "$d/err" >&2
+odd() {{
+  [ "$(LC_ALL=C tr -d '\\11\\12\\40-\\176\\200-\\377' <"$1" | wc -c)" -gt 0 ] && return
+  [ "$(LC_ALL=C tr -d '\\11\\12\\40-\\176' <"$1" | wc -c)" -eq 0 ] && return 1
+  ! iconv -f UTF-8 -t UTF-8 <"$1" >/dev/null 2>&1
+}}
+show() {{
+  if {pack} && command -v gzip >/dev/null && {{ [ "$2" -gt "$3" ] || odd "$1"; }}; then
+    echo "gzip:$n $o $e $s"
+    gzip -c "$1" | base64
+  else
+    [ "$2" -le "$3" ] || echo "text:$n $o $e $s"
+    cat "$1"
+  fi
+}}
+show "$d/out" $o {limit}
+show "$d/err" $e {error_limit} >&2
 printf '\\n%s %d %d %d\\n' "$n" "$o" "$e" "$s"
 exit $s
 """
@@ -50,7 +60,7 @@ class Unwrapped:
     Args:
         exit_status: None if the last line is missing, so the text may be cut.
         whole: both streams are complete.
-        missing: bytes of stdout that are missing, 0 if unknown.
+        missing: bytes of both streams that are missing, 0 if unknown.
     """
 
     stdout: str
@@ -80,6 +90,7 @@ def wrap(script: str, nonce: str, *, cwd: str | None = None, user: str | None = 
         start=f"sudo -n -u {shlex.quote(user)} -H -- sh" if user else "sh",
         pack="true" if pack else "false",
         limit=PACK_ABOVE,
+        error_limit=PACK_ERRORS_ABOVE,
     )
     encoded = base64.b64encode(text.encode()).decode()
     return f'eval "$(printf %s {encoded} | base64 -d)"'
@@ -105,14 +116,16 @@ def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
     """
     stdout, stderr = _streams(output, error)
     match = re.search(rf"\n?{re.escape(nonce)} (\d+) (\d+) (\d+)\s*\Z", stdout)
-    if match is None:
-        return Unwrapped(_unpack(stdout, nonce)[0], stderr, None, whole=False)
-    body = stdout[: match.start()]
-    expected, expected_error, status = (int(number) for number in match.groups())
-    text, intact = _unpack(body, nonce)
-    got, got_error = _length(text), _length(stderr)
-    whole = intact and got == expected and _is_whole(stderr, got_error, expected_error)
-    return Unwrapped(text, stderr, status, whole, max(expected - got, 0))
+    body = stdout[: match.start()] if match else stdout
+    out, err = _unpack(body, nonce), _unpack(stderr, nonce)
+    counts = tuple(map(int, match.groups())) if match else out.counts or err.counts
+    if counts is None:
+        return Unwrapped(out.text, err.text, None, whole=False)
+    expected, expected_error, status = counts
+    got = _length(out.text)
+    whole = match is not None and out.intact and got == expected and err.intact and _is_whole(err.text, expected_error)
+    missing = max(expected - got, 0) + max(expected_error - _length(err.text), 0)
+    return Unwrapped(out.text, err.text, status, whole, missing)
 
 
 def is_cut(text: str) -> bool:
@@ -127,27 +140,49 @@ def _streams(output: str, error: str | None) -> tuple[str, str]:
     return (head, tail) if separator else (output, "")
 
 
-def _is_whole(stderr: str, got: int, expected: int) -> bool:
+def _is_whole(stderr: str, expected: int) -> bool:
     """The service may add or drop the last line end of a stream."""
     if any(mark in stderr[-60:] for mark in TRUNCATION_MARKS):
         return False
-    return got == expected or _length(stderr.rstrip("\n")) in (expected, expected - 1)
+    return _length(stderr) == expected or _length(stderr.rstrip("\n")) in (expected, expected - 1)
 
 
-def _unpack(body: str, nonce: str) -> tuple[str, bool]:
-    header = f"gzip:{nonce}\n"
-    if not body.startswith(header):
-        return body, True
-    packed = body[len(header) :]
-    for mark in TRUNCATION_MARKS:
-        packed = packed.partition(mark)[0]
-    letters = re.sub(r"[^A-Za-z0-9+/]", "", packed)
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A stream without its header.
+
+    Args:
+        counts: bytes of stdout and stderr, and the status, which the header repeats in case the end is cut.
+    """
+
+    text: str
+    intact: bool = True
+    counts: tuple[int, ...] | None = None
+
+
+def _unpack(body: str, nonce: str) -> _Stream:
+    header = re.match(rf"(gzip|text):{re.escape(nonce)} (\d+) (\d+) (\d+)\n", body)
+    if header is None:
+        return _Stream(body)
+    counts = tuple(map(int, header.groups()[1:]))
+    rest = body[header.end() :]
+    if header[1] == "text":
+        return _Stream(_without_marks(rest), counts=counts)
+    letters = re.sub(r"[^A-Za-z0-9+/]", "", _without_marks(rest))
     decoder = zlib.decompressobj(wbits=31)
     try:
         data = decoder.decompress(base64.b64decode(letters[: len(letters) // 4 * 4] + _padding(letters)), MAX_UNPACKED)
     except (zlib.error, binascii.Error):
-        return "", False
-    return data.decode("utf-8", "replace"), decoder.eof
+        return _Stream("", intact=False, counts=counts)
+    return _Stream(data.decode("utf-8", "surrogateescape"), decoder.eof, counts)
+
+
+def _without_marks(text: str) -> str:
+    """Remove what the service or the agent put at the end of a stream that it has cut."""
+    for mark in TRUNCATION_MARKS:
+        if text.rstrip("\n").endswith(mark):
+            text = text.rstrip("\n").removesuffix(mark)
+    return text
 
 
 def _padding(letters: str) -> str:
@@ -156,4 +191,7 @@ def _padding(letters: str) -> str:
 
 
 def _length(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    try:
+        return len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return len(text.encode("utf-8", "surrogatepass"))

@@ -109,8 +109,8 @@ def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
     """Return additional instances for Run Command.
 
     Args:
-        count: number of instances that work. If it is not 0, there is also one each that is offline, hangs, and is
-            Windows.
+        count: number of instances that work. If it is not 0, there is also one each that is offline, that hangs,
+            that runs Windows, and that is listed as online although it has just vanished.
     """
     if not count:
         return ()
@@ -125,6 +125,7 @@ def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
         InstanceSpec("i-0f1ee7ff000000001", "odd-offline", "10.2.0.1", agent=False, tags={"Odd": "offline"}),
         InstanceSpec("i-0f1ee7ff000000002", "odd-hangs", "10.2.0.2", tags={"Odd": "hangs"}),
         InstanceSpec("i-0f1ee7ff000000003", "odd-windows", "10.2.0.3", tags={"Odd": "windows"}),
+        InstanceSpec("i-0f1ee7ff000000004", "odd-vanished", "10.2.0.4", tags={"Odd": "vanished"}),
     ]
     return (*working, *special)
 

@@ -103,6 +103,8 @@ class Fleet:
         spec = self._by_id.get(instance_id)
         if spec is not None:
             odd = spec.tags.get("Odd", "")
+            if odd == "vanished":
+                return None
             platform = "Windows" if odd == "windows" else "Linux"
             return FleetInstance(instance_id, self._home(instance_id), odd != "offline", platform, odd == "hangs")
         if instance_id == MANAGED_NODE or self._instances.is_connected(instance_id):

@@ -21,13 +21,12 @@ from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
 from aws_runas.sandbox.services.run_command import (
     AGENT_SUFFIX,
     DETAIL_LIMIT,
-    LIMITS,
     SERVICE_SUFFIX,
     STDERR_LIMIT,
     STDOUT_LIMIT,
 )
 from aws_runas.sandbox.world import Sandbox, start_sandbox
-from tests.integration.conftest import AWS_RUNAS, RunAs
+from tests.integration.conftest import AWS_RUNAS, MakeSandbox, RunAs
 
 COUNT = 12
 FLEET = ("fleet", "--on", "tag:Fleet=yes", "--yes")
@@ -177,6 +176,54 @@ def test_through_sessions_a_lost_parent_ends_the_run(fleet: Sandbox) -> None:
     assert _running(mark) == 0
 
 
+def test_a_run_through_sessions_is_known_afterwards(fleet: Sandbox, runas: RunAs) -> None:
+    command = "echo out; printf '\\377' >&2; case $PWD in *deadbeef*) exit 9;; esac"
+    done = runas(fleet, *LIVE, "--max-errors", "5", "-O", "jsonl", "my-profile", "--", command)
+    assert done.returncode == 1, done.stderr
+    run_id = json.loads(runas(fleet, "fleet", "list", "-O", "json").stdout)[0]["id"]
+    status = runas(fleet, "fleet", "status", "-O", "jsonl", run_id)
+    assert status.returncode == 1
+    assert sorted(objects(status.stdout), key=str) == sorted(objects(done.stdout), key=str)
+    output = runas(fleet, "fleet", "output", run_id).stdout.splitlines()
+    assert sorted(output) == sorted([b"web: out", b"web: \\udcff", *[b"worker: out", b"worker: \\udcff"] * 2])
+
+
+def test_a_killed_run_through_sessions_leaves_its_outputs_and_can_be_cancelled(fleet: Sandbox, runas: RunAs) -> None:
+    process = subprocess.Popen(
+        [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", "echo up; exec sleep 63"],
+        env=fleet.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process.stdout:
+        assert sorted(process.stdout.readline() for _ in range(3)) == [b"web: up\n", b"worker: up\n", b"worker: up\n"]
+        run_id = json.loads(runas(fleet, "fleet", "list", "-O", "json").stdout)[0]["id"]
+        during = objects(runas(fleet, "fleet", "status", "-O", "jsonl", run_id).stdout)
+        assert [(row["status"], row["stdout"]) for row in during] == [("running", "up\n")] * 3
+        process.kill()
+        process.wait()
+    status = runas(fleet, "fleet", "status", "-O", "jsonl", run_id)
+    assert status.returncode == 1
+    assert [(row["status"], row["stdout"]) for row in objects(status.stdout)] == [("unknown", "up\n")] * 3
+    cancelled = runas(fleet, "fleet", "cancel", run_id)
+    assert (cancelled.returncode, cancelled.stderr) == (0, f"aws-runas: 3 sessions of run {run_id} ended\n".encode())
+
+
+def test_a_run_through_sessions_is_cancelled_from_elsewhere(fleet: Sandbox, runas: RunAs) -> None:
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "fleet", "--via", "sessions", "--on", "i-deadbeef", "-O", "text", "my-profile", "--",
+         "echo up; exec sleep 64"],
+        env=fleet.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"web: up\n"
+    run_id = json.loads(runas(fleet, "fleet", "list", "-O", "json").stdout)[0]["id"]
+    assert b"was interrupted in process" in runas(fleet, "fleet", "cancel", run_id).stderr
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    (row,) = objects(runas(fleet, "fleet", "status", "-O", "jsonl", run_id).stdout)
+    assert (row["status"], row["stdout"]) == ("cancelled", "up\n")
+
+
 def _running(words: str) -> int:
     found = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -255,18 +302,85 @@ def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: San
     selection = ("fleet", "--on", "Name:odd-offline", "--on", "Name:fleet-001", "--on", "i-0123abcd")
     done = runas(fleet, *selection, "my-profile", "--", "true")
     assert done.returncode == 1
-    assert b"odd-offline (i-0f1ee7ff000000001) is offline" in done.stderr
-    assert b"knows no instance i-0123abcd in us-east-1" in done.stderr
+    assert b"odd-offline (i-0f1ee7ff000000001) is not asked: its agent is not connected" in done.stderr
+    assert b"i-0123abcd (i-0123abcd) is not asked: Systems Manager does not know it in us-east-1" in done.stderr
+    table = done.stdout.decode()
+    assert (table.count("success"), table.count("  offline  ")) == (1, 2)
     assert runas(fleet, *selection, "--skip-offline", "my-profile", "--", "true").returncode == 0
     nothing = runas(fleet, "fleet", "--on", "Name:odd-offline", "my-profile", "--", "true")
     assert nothing.returncode == 5
 
 
+@pytest.mark.parametrize("via", ["command", "sessions"])
+def test_another_platform_is_refused_beforehand(fleet: Sandbox, runas: RunAs, via: str) -> None:
+    before = [fleet.count(name) for name in ("SendCommand", "StartSession")]
+    words = ("fleet", "--via", via, "-O", "jsonl", "my-profile", "--", "true")
+    done = runas(fleet, *words[:3], "--on", "Name:odd-windows", *words[3:])
+    assert done.returncode == 5
+    assert b"odd-windows (i-0f1ee7ff000000003) is not asked: it runs Windows, so it needs --" in done.stderr
+    assert [fleet.count(name) for name in ("SendCommand", "StartSession")] == before
+    mixed = runas(fleet, *words[:3], "--on", "Name:odd-windows", "--on", "i-deadbeef", "--skip-offline", *words[3:])
+    assert mixed.returncode == 1  # a command for the wrong platform is no matter of being offline
+    assert sorted((row["name"], row["status"]) for row in objects(mixed.stdout)) == [
+        ("odd-windows", "refused"), ("web", "success"),
+    ]  # fmt: skip
+
+
+def test_an_instance_that_vanishes_does_not_spoil_the_others(fleet: Sandbox, runas: RunAs) -> None:
+    selection = ("fleet", "--on", "Name:odd-vanished", "--on", "Name:fleet-00*")
+    done = runas(fleet, *selection, "-O", "jsonl", "--yes", "my-profile", "--", "true")
+    assert done.returncode == 1, done.stderr
+    states = sorted(row["status"] for row in objects(done.stdout))
+    assert states == ["not-delivered"] + ["success"] * 10
+    assert b"odd-vanished (i-0f1ee7ff000000004): did not take the command: Run Command does not know it" in done.stderr
+    assert runas(fleet, *selection, "--yes", "--skip-offline", "my-profile", "--", "true").returncode == 0
+    alone = runas(fleet, "fleet", "--on", "Name:odd-vanished", "my-profile", "--", "true")
+    assert alone.returncode == 5
+
+
+def test_two_profiles_of_one_account_run_the_command_once(fleet: Sandbox, runas: RunAs) -> None:
+    before = fleet.count("SendCommand")
+    words = ("--profiles", "my-profile,my-profile-user", "--on", "Name:fleet-000", "--on", "i-0123abcd", "-O", "jsonl")
+    done = runas(fleet, "fleet", *words, "--", "true")
+    assert done.returncode == 1
+    assert [(row["profile"], row["status"]) for row in objects(done.stdout)] == [
+        ("my-profile", "offline"), ("my-profile", "success"),
+    ]  # fmt: skip
+    assert fleet.count("SendCommand") == before + 1
+
+
+PWSH = """\
+#!/usr/bin/env python3
+import base64, re, sys
+text = open(sys.argv[-1]).read()
+print(sys.argv[1:-1], base64.b64decode(re.search("FromBase64String..(.*?).[)]", text)[1]).decode())
+sys.exit(4 if text.rstrip().endswith("exit $LASTEXITCODE") else 99)
+"""
+
+
+def test_powershell_reaches_windows_instances_alone(
+    make_sandbox: MakeSandbox, runas: RunAs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pwsh"
+    program.write_text(PWSH)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    windows = make_sandbox(instances=4)
+    selection = ("fleet", "--powershell", "--on", "Name:odd-windows", "--on", "Name:fleet-000", "-O", "jsonl")
+    done = runas(windows, *selection, "--cwd", "C:\\it's", "my-profile", "--", "Get-Date | Out-String")
+    assert done.returncode == 1
+    skipped, ran = objects(done.stdout)
+    assert (skipped["name"], skipped["status"], skipped["exit"]) == ("fleet-000", "refused", None)
+    assert b"it runs Linux, so it needs a command without --powershell" in done.stderr
+    assert (ran["name"], ran["status"], ran["exit"], ran["truncated"]) == ("odd-windows", "failed", 4, False)
+    assert "Set-Location -LiteralPath 'C:\\it''s'; Get-Date | Out-String" in ran["stdout"]
+    run_id = json.loads(runas(windows, "fleet", "list", "-O", "json").stdout)[0]["id"]
+    (again,) = objects(runas(windows, "fleet", "status", "-O", "jsonl", run_id).stdout)
+    assert (again["stdout"], again["exit"], again["truncated"]) == (ran["stdout"], 4, False)
+
+
 @pytest.mark.slow
-def test_another_platform_is_refused_and_a_hanging_command_times_out(fleet: Sandbox, runas: RunAs) -> None:
-    done = runas(fleet, "fleet", "--on", "Name:odd-windows", "-O", "jsonl", "my-profile", "--", "true")
-    assert done.returncode == 6
-    assert objects(done.stdout)[0]["status"] == "refused"
+def test_a_hanging_command_times_out(fleet: Sandbox, runas: RunAs) -> None:
     done = runas(fleet, "fleet", "--on", "Name:odd-hangs", "--timeout", "1s", "-O", "jsonl", "my-profile", "--", "true")
     assert done.returncode == 1
     assert objects(done.stdout)[0]["status"] == "timed-out"
@@ -388,22 +502,6 @@ def test_a_wrong_command_line_names_the_value(
     done = runas(fleet, "fleet", *arguments)
     assert done.returncode == 2
     assert words in done.stderr.decode()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("limit", "value"),
-    [
-        ("instance ids", 50),
-        ("page", 50),
-        ("stdout", 24_000),
-        ("stderr", 8_000),
-        ("list output", 2_500),
-        ("shortest delivery time-out", 30),
-    ],
-)
-def test_the_sandbox_has_the_limits_of_the_service(limit: str, value: int) -> None:
-    assert LIMITS[limit] == value
 
 
 @pytest.mark.slow

@@ -275,7 +275,7 @@ class Asked(Access):
         self.profile = profile
         self._client_of_all = Replies(reply)
 
-    def client(self, service: str, region: str | None = None, *, fips: bool = False) -> Any:
+    def client(self, service: str, region: str | None = None, *, fips: bool = False, once: bool = False) -> Any:
         return self._client_of_all
 
     def user_client(self, service: str) -> Any:

@@ -64,7 +64,10 @@ def test_long_output_is_packed_and_unpacked() -> None:
 
 def test_without_packing_long_output_is_readable() -> None:
     stdout, _, _ = run("i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done", pack=False)
-    assert stdout.startswith("line 0\nline 1\n")
+    assert stdout.startswith(f"text:{NONCE} 38890 0 0\nline 0\nline 1\n")
+    found = unwrap(stdout, "", NONCE)
+    assert found.whole
+    assert found.stdout.startswith("line 0\nline 1\n")
 
 
 @pytest.mark.parametrize("mark", TRUNCATION_MARKS)
@@ -73,8 +76,60 @@ def test_output_that_the_service_cut_is_not_called_whole(mark: str, packed: bool
     stdout, _, _ = run("seq 1 20000", pack=packed)
     cut = unwrap(stdout[:2400] + mark, "", NONCE)
     assert not cut.whole
-    assert cut.exit_status is None
+    assert cut.exit_status == 0  # the first line has it too
     assert cut.stdout.startswith("1\n2\n3\n")
+    assert cut.missing == sum(len(f"{number}\n") for number in range(1, 20001)) - len(cut.stdout)
+
+
+def test_short_output_that_was_cut_has_neither_status_nor_counts() -> None:
+    stdout, _, _ = run("seq 1 100")
+    cut = unwrap(stdout[:50] + TRUNCATION_MARKS[0], "", NONCE)
+    assert (cut.exit_status, cut.whole, cut.missing) == (None, False, 0)
+
+
+ODD_OUTPUTS = {
+    "nul": b"a\0b\n",
+    "carriage return": b"50 %\r100 %\r\n",
+    "colours": b"\033[31mred\033[0m\n",
+    "not utf-8": b"\xff\xfe\xfd caf\xe9\n",
+    "cut character": b"\xe2\x82",
+    "replacement character": "\N{REPLACEMENT CHARACTER}\n".encode(),
+    "form feed": b"page\f\x0bpage\x85\n",
+    "utf-8": "grüße \N{SNOWMAN}\n".encode(),
+}
+
+
+@pytest.mark.parametrize("data", ODD_OUTPUTS.values(), ids=ODD_OUTPUTS)
+@pytest.mark.parametrize("stream", ["", " >&2"])
+def test_odd_bytes_come_back_exactly_from_both_streams(data: bytes, stream: str, tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(data)
+    line = wrap(f"cat {file}{stream}", NONCE)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    stdout, stderr = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))  # as the service has it
+    for found in (
+        unwrap(stdout, stderr, NONCE),
+        unwrap(stdout + (LIST_SEPARATOR + stderr) * bool(stderr), None, NONCE),
+    ):
+        assert found.whole
+        text = found.stderr if stream else found.stdout
+        assert text.encode("utf-8", "surrogateescape") == data
+
+
+def test_long_stderr_is_packed_too() -> None:
+    stdout, stderr, _ = run("yes a line of a log | head -n 1000 >&2")
+    assert len(stderr) < 8_000
+    found = unwrap(stdout, stderr, NONCE)
+    assert (found.stderr, found.whole) == ("a line of a log\n" * 1000, True)
+
+
+def test_output_that_is_too_long_even_packed_is_missed_by_the_byte() -> None:
+    stdout, _, _ = run("head -c 750000 /dev/urandom | base64 -w 75")
+    whole_size = 1_000_000 + 13_334  # base64 and its line ends
+    cut = unwrap(stdout[:24_000] + TRUNCATION_MARKS[1], "", NONCE)
+    assert not cut.whole
+    assert 15_000 < len(cut.stdout) < 24_000
+    assert cut.missing == whole_size - len(cut.stdout)
 
 
 def test_output_that_lost_bytes_in_the_middle_is_not_whole_and_says_how_many() -> None:
@@ -118,7 +173,7 @@ def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path, monkeypatch:
 def test_a_bomb_is_not_unpacked_without_bound() -> None:
     packer = zlib.compressobj(wbits=31)
     packed = base64.b64encode(packer.compress(b"\0" * (64 << 20)) + packer.flush()).decode()
-    found = unwrap(f"gzip:{NONCE}\n{packed}\n{NONCE} {64 << 20} 0 0\n", "", NONCE)
+    found = unwrap(f"gzip:{NONCE} {64 << 20} 0 0\n{packed}\n{NONCE} {64 << 20} 0 0\n", "", NONCE)
     assert not found.whole
     assert len(found.stdout) <= 16 << 20
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -45,16 +46,31 @@ SEPARATOR: Final = "\n----------ERROR-------\n"
 SHELL_DOCUMENT, POWERSHELL_DOCUMENT = "AWS-RunShellScript", "AWS-RunPowerShellScript"
 DELIVERY_LIMITS: Final = (30, 2_592_000)  # seconds
 UNFINISHED: Final = ("Pending", "InProgress")
+EXECUTION_LIMITS: Final = (1, 172_800)  # seconds
+EXECUTION_DEFAULT: Final = 3600  # seconds
+COMMENT_LIMIT: Final = 100  # characters
+NOT_RUN_YET: Final = -1  # ResponseCode before the end
+POWERSHELL: Final = ["pwsh", "-NoProfile", "-NonInteractive", "-File"]  # nearest to what runs on Windows
 WORKERS: Final = 32  # scripts that run at the same time
 
-# The limits above for the tests: name -> value.
-LIMITS: Final = {
-    "instance ids": MAX_IDS,
-    "page": PAGE,
-    "stdout": STDOUT_LIMIT,
-    "stderr": STDERR_LIMIT,
-    "list output": DETAIL_LIMIT,
+# Every limit and suffix in one place: name -> value. A test measures each at the service.
+LIMITS: Final[dict[str, int | str]] = {
+    "instance ids of SendCommand": MAX_IDS,
+    "rows of an answer": PAGE,
+    "characters of stdout": STDOUT_LIMIT,
+    "characters of stderr": STDERR_LIMIT,
+    "characters of both streams in a list": DETAIL_LIMIT,
+    "mark of the agent": AGENT_SUFFIX,
+    "mark of the service": SERVICE_SUFFIX,
+    "line between the streams": SEPARATOR,
+    "characters of a comment": COMMENT_LIMIT,
     "shortest delivery time-out": DELIVERY_LIMITS[0],
+    "longest delivery time-out": DELIVERY_LIMITS[1],
+    "shortest execution time-out": EXECUTION_LIMITS[0],
+    "longest execution time-out": EXECUTION_LIMITS[1],
+    "default execution time-out": EXECUTION_DEFAULT,
+    "default of MaxErrors": 0,
+    "response code before the end": NOT_RUN_YET,
 }
 
 
@@ -83,7 +99,7 @@ class _Invocation:
     details: str = "Pending"
     stdout: str = ""
     stderr: str = ""
-    exit_status: int = -1
+    exit_status: int = NOT_RUN_YET
     process: subprocess.Popen[bytes] | None = None
 
     def finish(self, status: str, details: str) -> None:
@@ -105,6 +121,7 @@ class _Command:
     concurrency: int
     max_errors: int
     sent_at: float
+    requested: float
     invocations: dict[str, _Invocation]
     request: Input = field(default_factory=dict)
     cancelled: bool = False
@@ -169,6 +186,10 @@ class RunCommand:
                 _kill(invocation.process)
         self._workers.shutdown(wait=False, cancel_futures=True)
 
+    def execution_of(self, command_id: str) -> float:
+        """Return the execution time-out of a command in seconds."""
+        return self._commands[command_id].execution
+
     # --- sending
     def _send(self, values: Input, key: Key, region: str) -> JsonObject:
         ids = list(dict.fromkeys(read_texts(values, "InstanceIds")))
@@ -178,9 +199,14 @@ class RunCommand:
         if document not in (SHELL_DOCUMENT, POWERSHELL_DOCUMENT):
             raise ServiceError("InvalidDocument", f"Document with name {document} does not exist.")
         found = [self._find(account_of(key.principal.arn), region, instance_id) for instance_id in ids]
-        if None in found:
-            raise ServiceError("InvalidInstanceId", "Instances not in a valid state for account")
+        account = account_of(key.principal.arn)
+        if unknown := [one for one, instance in zip(ids, found, strict=True) if instance is None]:
+            words = f"Instances [[{', '.join(unknown)}]] not in a valid state for account {account}"
+            raise ServiceError("InvalidInstanceId", words)
         parameters = read_object(values, "Parameters")
+        comment = read_text(values, "Comment")
+        if len(comment) > COMMENT_LIMIT:
+            raise invalid("Comment", comment, f"Member must have length less than or equal to {COMMENT_LIMIT}")
         least, most = DELIVERY_LIMITS
         delivery = read_integer(values, "TimeoutSeconds", 3600, least=least, most=most)
         command = _Command(
@@ -188,13 +214,14 @@ class RunCommand:
             region,
             key.principal.arn,
             document,
-            read_text(values, "Comment")[:100],
+            comment,
             "\n".join(read_texts(parameters, "commands")),
             delivery,
             _execution_timeout(parameters),
             _share(values, "MaxConcurrency", "50", len(ids)),
             _share(values, "MaxErrors", "0", len(ids), least=0),
             time.monotonic(),
+            time.time(),
             {instance.instance_id: _Invocation(instance) for instance in found if instance is not None},
             values,
         )
@@ -245,11 +272,16 @@ class RunCommand:
         script = "sleep 100000" if instance.hangs else command.script
         folder = instance.home / f"command-{command.command_id}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = folder / "_script.sh"
+        program, name = (["sh"], "_script.sh") if instance.platform != "Windows" else (POWERSHELL, "_script.ps1")
+        if shutil.which(program[0]) is None:
+            invocation.stderr, invocation.exit_status = f"this machine has no {program[0]}", 127
+            invocation.finish("Failed", "Failed")
+            return
+        file = folder / name
         file.write_text(script, encoding="utf-8")
         environ = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(instance.home), "TMPDIR": str(folder)}
         process = subprocess.Popen(
-            ["sh", str(file)],
+            [*program, str(file)],
             cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -318,7 +350,7 @@ class RunCommand:
             "StatusDetails": invocation.details,
             "StandardOutputContent": invocation.stdout if final else "",
             "StandardErrorContent": invocation.stderr if final else "",
-            "ResponseCode": invocation.exit_status if final else -1,
+            "ResponseCode": invocation.exit_status if final else NOT_RUN_YET,
         }
 
     def _cancel(self, values: Input, key: Key, region: str) -> JsonObject:
@@ -332,18 +364,25 @@ class RunCommand:
                     _kill(invocation.process)
         return {}
 
-    def _list_commands(self, values: Input, _key: Key, region: str) -> JsonObject:
+    def _list_commands(self, values: Input, key: Key, region: str) -> JsonObject:
         self._check_rate()
-        wanted = read_text(values, "CommandId")
-        commands = [command for command in self._commands.values() if command.region == region]
-        rows = [_described(command) for command in commands if wanted in ("", command.command_id)]
-        return {"Commands": rows[:PAGE]}
+        wanted, account, now = read_text(values, "CommandId"), account_of(key.principal.arn), time.monotonic()
+        commands = [
+            _described(command)
+            for command in reversed(self._commands.values())
+            if command.region == region
+            and account_of(command.owner) == account
+            and wanted in ("", command.command_id)
+            and now >= command.sent_at + self._eventual
+        ]
+        return page("Commands", commands, values, PAGE)
 
 
 def _execution_timeout(parameters: Input) -> float:
     """Return the execution time-out in seconds; documents declare it as a string."""
-    text = next(iter(read_texts(parameters, "executionTimeout")), "3600")
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+    text = next(iter(read_texts(parameters, "executionTimeout")), str(EXECUTION_DEFAULT))
+    shortest, longest = EXECUTION_LIMITS
+    if not re.fullmatch(r"[0-9]{1,6}", text) or not shortest <= int(text) <= longest:
         raise ServiceError("InvalidParameters", f"Parameter executionTimeout has value {text}.")
     return float(text)
 
@@ -380,7 +419,7 @@ def _row(command: _Command, invocation: _Invocation, *, details: bool) -> JsonOb
             "Status": invocation.status,
             "StatusDetails": invocation.details,
         }
-        plugin |= {"ResponseCode": invocation.exit_status if final else -1, "Output": output if final else ""}
+        plugin |= {"ResponseCode": invocation.exit_status if final else NOT_RUN_YET, "Output": output if final else ""}
         row["CommandPlugins"] = [plugin]
     return row
 
@@ -393,6 +432,7 @@ def _described(command: _Command) -> JsonObject:
         "Comment": command.comment,
         "Status": "InProgress" if running else "Success" if not command.errors else "Failed",
         "InstanceIds": list(command.invocations),
+        "RequestedDateTime": command.requested,
         "TargetCount": len(command.invocations),
         "ErrorCount": command.errors,
     }

@@ -119,14 +119,15 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: FleetOptions, env: Environment) -> Result:
     """Run the command, or show, cancel or list runs."""
+    from aws_runas.cli.commands.fleet import later
     from aws_runas.cli.commands.fleet import run as runs
 
     actions: dict[str, Callable[[FleetOptions, Environment], Result]] = {
         "run": runs.run_command,
-        "status": runs.show_status,
-        "output": runs.show_output,
-        "cancel": runs.cancel,
-        "list": runs.list_runs,
+        "status": later.show_status,
+        "output": later.show_output,
+        "cancel": later.cancel,
+        "list": later.list_runs,
     }
     return actions[options.action](options, env)
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import secrets
 import signal
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 
 from aws_runas.aws.access import Access
 from aws_runas.cli.commands.fleet.options import FleetOptions, share
-from aws_runas.cli.commands.fleet.report import FleetReport, exit_status
+from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.session.flags import SessionFlags, stream_options
 from aws_runas.cli.session.open import session_api
 from aws_runas.credentials.cache import cache_directory
-from aws_runas.fleet.model import Host, Pair
+from aws_runas.fleet.model import Host, Outcome, Pair
+from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_host
 from aws_runas.fleet.sessions import HostAccess, SessionFleet
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.refusals import RefusedDocuments
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import PARENT_INTERVAL
+from aws_runas.ssm.records import identify_process
 from aws_runas.ssm.shutdown import leave_quickly
 from aws_runas.ssm.transport import event_loop
 
@@ -34,10 +39,20 @@ def run_live(
     text: str,
     accesses: Mapping[Pair, Access],
     hosts: Sequence[Host],
-    unreached: int,
+    records: RunRecords,
     report: FleetReport,
 ) -> Result:
-    """Run the command on all hosts through sessions."""
+    """Run the command on all hosts through sessions.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+        text: the command.
+        accesses: of all pairs.
+        hosts: that can be reached.
+        records: where the run is noted.
+        report: prints.
+    """
     opened = {pair: _open(access, env) for pair, access in accesses.items()}
 
     def end_session(session_id: str) -> None:
@@ -47,12 +62,74 @@ def run_live(
     request = CommandRequest(text, user=options.user, cwd=options.cwd, timeout=float(options.execution))
     with Guardian(end_session) as guardian:
         try:
-            interrupted = event_loop.run(_run(options, request, opened, hosts, guardian, report))
+            recorder = _Recorder(records, env, hosts, report)
+            interrupted = event_loop.run(_run(options, request, opened, hosts, guardian, report, recorder))
         finally:
             leave_quickly()
     stdout = report.finish()
-    status = exit_status(report.outcomes, unreached, skip_offline=options.skip_offline, interrupted=interrupted)
-    return Result(status, stdout=stdout)
+    return Result(report.exit_status(skip_offline=options.skip_offline, interrupted=interrupted), stdout=stdout)
+
+
+class _Recorder:
+    """Notes a run through sessions, since nothing else knows of it later. What cannot be noted is said once.
+
+    Args:
+        records: where it is noted.
+        env: the outside world.
+        hosts: of the run.
+        report: takes the warning.
+    """
+
+    def __init__(self, records: RunRecords, env: Environment, hosts: Sequence[Host], report: FleetReport) -> None:
+        self._records = records
+        self._report = report
+        self._warned = False
+        self._lock = threading.Lock()
+        self._outputs: OutputFiles | None = None
+        pid = os.getpid()
+        self._record = RunRecord(secrets.token_hex(6), "", env.now(), len(hosts), via="sessions", pid=pid)
+        self._record.process = identify_process(pid)
+        self._record.plan(hosts)
+        with self._warning():
+            records.write(self._record)
+            self._outputs = records.make_outputs(self._record.run_id)
+
+    def session(self, host: Host, session_id: str) -> None:
+        """Note a session. May be called from a thread."""
+        with self._lock, self._warning():
+            self._record.sessions[host.instance_id] = session_id
+            self._records.write(self._record)
+
+    def data(self, host: Host, stream: int, data: bytes) -> None:
+        """Note output; after a failure no more of it."""
+        if self._outputs is None:
+            return
+        try:
+            self._outputs.write(host.instance_id, stream, data)
+        except OSError as error:
+            self._outputs = None
+            self._warn(error)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Note and report the end of a host."""
+        with self._lock, self._warning():
+            if self._outputs is not None:
+                self._outputs.close(outcome.host.instance_id)
+            self._record.ended[outcome.host.instance_id] = ended_host(outcome)
+            self._records.write(self._record)
+        self._report.outcome(outcome)
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            self._report.message(f"warning: the run cannot be recorded: {error.strerror or error}")
 
 
 async def _run(
@@ -62,6 +139,7 @@ async def _run(
     hosts: Sequence[Host],
     guardian: Guardian,
     report: FleetReport,
+    recorder: _Recorder,
 ) -> bool:
     fleet = SessionFleet(
         hosts,
@@ -71,7 +149,9 @@ async def _run(
         concurrency=share(options.max_concurrency, len(hosts), 1),
         max_errors=share(options.max_errors, len(hosts), 0),
         on_line=report.line,
-        on_outcome=report.outcome,
+        on_data=recorder.data,
+        on_session=recorder.session,
+        on_outcome=recorder.outcome,
         on_change=lambda running: report.progress(running, 0),
         say=report.message,
         jitter=random.random,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from aws_runas import files
 from aws_runas.cli.environment import Environment
+from aws_runas.errors import SessionError, TargetError
 from aws_runas.fleet.model import Host, Outcome, State
 from aws_runas.redact import printable
 
 CLEAR_LINE = "\r\033[K"
 FIRST_LINE_WIDTH = 40  # characters of output in the table
 FAILED = (State.FAILED, State.TIMED_OUT, State.NOT_DELIVERED, State.REFUSED, State.UNKNOWN)
+EXPLAINED = (State.REFUSED, State.NOT_DELIVERED, State.UNKNOWN)  # with the words of the service
+UNREACHED = (State.OFFLINE, State.NOT_DELIVERED)  # --skip-offline makes them no failure
 
 
 class FleetReport:
@@ -49,7 +54,19 @@ class FleetReport:
         self._shown = ""
         self._tenth = 0
         self._stdout_open = True
+        self._unwritten = False
+        self._unreached: list[Outcome] = []
         self.outcomes: list[Outcome] = []
+
+    def unreached(self, outcome: Outcome) -> None:
+        """Report a host that was selected and cannot be asked, before anything runs.
+
+        Args:
+            outcome: of one host.
+        """
+        self._unreached.append(outcome)
+        self._show(outcome)
+        self.message(f"{outcome.host.label} ({outcome.host.instance_id}) is not asked: {outcome.details}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Report a host that has ended.
@@ -58,14 +75,30 @@ class FleetReport:
             outcome: of one host.
         """
         self.outcomes.append(outcome)
-        if self._directory is not None:
-            _write_files(self._directory, outcome)
-        if self._output == "jsonl":
-            self._print(to_json(as_object(outcome)) + "\n")
-        elif self._output == "text" and not self._live:
-            self._print(as_text(outcome))
+        self._show(outcome)
         if outcome.state in FAILED:
             self.message(f"{outcome.host.label} ({outcome.host.instance_id}): {describe(outcome)}")
+
+    def _show(self, outcome: Outcome) -> None:
+        if self._directory is not None:
+            try:
+                _write_files(self._directory, outcome)
+            except OSError as error:
+                self._failed_to_write(f"--dir {self._directory}", error)
+        if self._output == "jsonl":
+            self._print(to_json(as_object(outcome)) + "\n")
+        elif self._output == "text" and not self._live and outcome.state is not State.OFFLINE:
+            self._print(as_text(outcome))
+
+    def exit_status(self, *, skip_offline: bool, interrupted: bool) -> int:
+        """Return the status of the run; 1 where a result could not be written, if it were 0 otherwise.
+
+        Args:
+            skip_offline: unreached hosts are no failure.
+            interrupted: the user pressed Ctrl-C.
+        """
+        status = exit_status(self.outcomes, self._unreached, skip_offline=skip_offline, interrupted=interrupted)
+        return status or int(self._unwritten)
 
     def line(self, host: Host, text: str) -> None:
         """Take a line of output as it comes; the format ``text`` prints it."""
@@ -91,7 +124,8 @@ class FleetReport:
         if self._quiet:
             return
         if self._is_terminal:
-            if text != self._shown:
+            text = text[: self._columns() - 1]
+            if text != self._shown and self._owns_terminal():
                 self._error(f"{CLEAR_LINE}{text}")
                 self._shown = text
         elif self._total and done * 10 // self._total > self._tenth:
@@ -112,41 +146,68 @@ class FleetReport:
         if self._shown:
             self._error(CLEAR_LINE)
             self._shown = ""
+        everything = [*self.outcomes, *self._unreached]
         if self._output == "json":
-            return to_json([as_object(one) for one in _sorted(self.outcomes)], indent=2) + "\n"
-        return table(self.outcomes) if self._output == "table" else ""
+            return to_json([as_object(one) for one in _sorted(everything)], indent=2) + "\n"
+        return table(everything) if self._output == "table" else ""
 
     def _print(self, text: str) -> None:
         if not self._stdout_open:
             return
         try:
-            self._env.stdout.write(text.encode("utf-8", "surrogateescape"))
+            self._env.stdout.write(_encoded(text))
             self._env.stdout.flush()
         except (BrokenPipeError, ValueError):  # the reader has seen enough; the run goes on
             self._stdout_open = False
+        except OSError as error:
+            self._stdout_open = False
+            self._failed_to_write("standard output", error)
+
+    def _failed_to_write(self, where: str, error: OSError) -> None:
+        """Say once that results are missing; the run goes on, since the hosts do."""
+        if not self._unwritten:
+            self.message(f"cannot write to {where}: {error.strerror or error}; results are missing there")
+        self._unwritten = True
 
     def _error(self, text: str) -> None:
         self._env.stderr.write(text)
         self._env.stderr.flush()
 
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._env.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
-def exit_status(outcomes: Sequence[Outcome], unreached: int, *, skip_offline: bool, interrupted: bool) -> int:
+    def _owns_terminal(self) -> bool:
+        """Return True if this is the job in the foreground; others must not draw."""
+        try:
+            return os.tcgetpgrp(self._env.stderr.fileno()) == os.getpgrp()
+        except (OSError, ValueError):
+            return False
+
+
+def exit_status(
+    outcomes: Sequence[Outcome], unreached: Sequence[Outcome], *, skip_offline: bool, interrupted: bool
+) -> int:
     """Return the status of a run.
 
     Args:
         outcomes: of the hosts that were asked.
-        unreached: hosts that were selected and could not be asked.
+        unreached: of those that were selected and could not be asked.
         skip_offline: unreached hosts are no failure.
         interrupted: the user pressed Ctrl-C.
     """
     if interrupted:
         return 130
     states = Counter(outcome.state for outcome in outcomes)
+    if outcomes and states[State.NOT_DELIVERED] == len(outcomes):
+        return TargetError.exit_status
     if outcomes and states[State.REFUSED] == len(outcomes):
-        return 6
-    if states[State.SUCCESS] != len(outcomes):
-        return 1
-    return 1 if unreached and not skip_offline else 0
+        return SessionError.exit_status
+    states.update(outcome.state for outcome in unreached)
+    fine = (State.SUCCESS, *(UNREACHED if skip_offline else ()))
+    return 0 if states.total() == sum(states[state] for state in fine) else 1
 
 
 def describe(outcome: Outcome) -> str:
@@ -165,7 +226,7 @@ def describe(outcome: Outcome) -> str:
         State.UNKNOWN: "never reported an end",
     }
     text = words.get(outcome.state, outcome.state.value)
-    return f"{text}: {outcome.details}" if outcome.details and outcome.state is State.REFUSED else text
+    return f"{text}: {outcome.details}" if outcome.details and outcome.state in EXPLAINED else text
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
@@ -176,7 +237,7 @@ def to_json(value: object, *, indent: int | None = None) -> str:
         indent: None for one line.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return "".join(char if char == "\n" or printable(char) == char else f"\\u{ord(char):04x}" for char in text)
+    return "".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text)
 
 
 def as_object(outcome: Outcome) -> dict[str, object]:
@@ -208,7 +269,7 @@ def as_text(outcome: Outcome) -> str:
     Args:
         outcome: of one host.
     """
-    lines = [*outcome.stdout.splitlines(), *outcome.stderr.splitlines()]
+    lines = [*_lines(outcome.stdout), *_lines(outcome.stderr)]
     if outcome.truncated:
         missing = f"{outcome.missing} bytes" if outcome.missing else "a part"
         lines.append(f"[{missing} of the output is missing]")
@@ -224,12 +285,29 @@ def table(outcomes: Sequence[Outcome]) -> str:
     rows: list[tuple[str, ...]] = [("NAME", "ID", "PROFILE", "REGION", "STATUS", "SECONDS", "OUTPUT")]
     for one in _sorted(outcomes):
         status = one.state.value if one.exit_status in (None, 0) else f"{one.state.value} {one.exit_status}"
-        first = (one.stdout.splitlines() or one.stderr.splitlines() or [""])[0][:FIRST_LINE_WIDTH]
+        first = (_lines(one.stdout) or _lines(one.stderr) or [_reason(one)])[0][:FIRST_LINE_WIDTH]
         pair = one.host.pair
         cells = (one.host.name or "-", one.host.instance_id, pair.profile, pair.region, status, f"{one.seconds:.1f}")
         rows.append((*(printable(cell) for cell in cells), printable(first)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     return "".join("  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() + "\n" for row in rows)
+
+
+def _encoded(text: str) -> bytes:
+    """Return the bytes of an output: a surrogate is a byte that was no UTF-8, or something odd of the service."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def _lines(text: str) -> list[str]:
+    """Split at line ends alone: `str.splitlines` would also split at form feeds and the like, which are escaped."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def _reason(outcome: Outcome) -> str:
+    return outcome.details if outcome.state in (*EXPLAINED, State.OFFLINE) else ""
 
 
 def _sorted(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -245,7 +323,7 @@ def _write_files(directory: Path, outcome: Outcome) -> None:
         "status": lambda: f"{status}\n",
     }
     for suffix, content in contents.items():
-        (directory / f"{name}.{suffix}").write_text(content(), encoding="utf-8", errors="surrogateescape")
+        files.write_atomic(directory / f"{name}.{suffix}", _encoded(content()), durable=False)
 
 
 def file_name(outcome: Outcome) -> str:
