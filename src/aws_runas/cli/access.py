@@ -58,7 +58,7 @@ def open_access_for(
     def warn(line: str) -> None:
         env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
 
-    if flags.password:
+    if flags.signin.password:
         warn("-P shows the password to other users, in the list of processes; use RUNAS_PASSWORD")
     debug, trace = logs(flags.verbose)
     overrides = overrides_of(flags)
@@ -131,16 +131,7 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
         source_identity=_name(flags.source_identity, "source identity"),
         policy=flags.session_policy,
         policy_arns=flags.session_policy_arns,
-        saml_url=flags.saml_url,
-        web_url=flags.web_url,
-        web_client=flags.web_client,
-        web_redirect=flags.web_redirect,
-        provider=flags.provider,
-        username=flags.username,
-        password=flags.password,
-        saml_entity_id=flags.saml_entity_id,
-        jump_role=flags.jump_role,
-        mfa_type=flags.mfa_type,
+        signin=flags.signin,
     )
 
 

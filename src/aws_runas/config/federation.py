@@ -67,8 +67,8 @@ def explicit_url(overrides: Overrides, environ: Mapping[str, str]) -> FederatedU
     Raises:
         ConfigError: SAML and OIDC are both named.
     """
-    saml = _outside(overrides.saml_url, "-S", environ, ("SAML_AUTH_URL",))
-    oidc = _outside(overrides.web_url, "-W", environ, ("WEB_AUTH_URL", "WEB_IDENTITY_AUTH_URL"))
+    saml = _outside(overrides.signin.saml_url, "-S", environ, ("SAML_AUTH_URL",))
+    oidc = _outside(overrides.signin.web_url, "-W", environ, ("WEB_AUTH_URL", "WEB_IDENTITY_AUTH_URL"))
     return _one_of(saml, oidc, explicit=True)
 
 
@@ -135,7 +135,7 @@ def build(
         role=role,
         username=reader.username(url.kind),
         federated_username=reader.text("federated_username", variables=("FEDERATED_USERNAME",)),
-        mfa_type=reader.choice("mfa_type", MFA_TYPES, overrides.mfa_type, "-t", ("MFA_TYPE",)),
+        mfa_type=reader.choice("mfa_type", MFA_TYPES, overrides.signin.mfa_type, "-t", ("MFA_TYPE",)),
         browser=reader.text("auth_browser", variables=("AUTH_BROWSER",)),
         password=reader.password(files, url.kind, address),
         keep_session=_value(lookup.text("idp_session")) == "keep",
@@ -149,7 +149,7 @@ def notes(lookup: Lookup, overrides: Overrides) -> list[str]:
     """Return what there is to say about settings of the Go tool that are read and have no effect."""
     variables = ("SAML_ENTITYID", "SAML_ENTITY_ID")
     entity = _Reader(lookup, overrides).first_of(
-        ("saml_auth_entityid", "saml_entity_id"), "-I", overrides.saml_entity_id, variables
+        ("saml_auth_entityid", "saml_entity_id"), "-I", overrides.signin.saml_entity_id, variables
     )
     if entity is None:
         return []
@@ -162,7 +162,9 @@ def jump_role(lookup: Lookup, overrides: Overrides) -> Setting[str] | None:
     Raises:
         ConfigError: it is no role ARN.
     """
-    found = _Reader(lookup, overrides).text("jump_role_arn", "-J", overrides.jump_role, variables=("JUMP_ROLE_ARN",))
+    found = _Reader(lookup, overrides).text(
+        "jump_role_arn", "-J", overrides.signin.jump_role, variables=("JUMP_ROLE_ARN",)
+    )
     if found and not is_role_arn(found.value):
         raise ConfigError(
             f"jump role {found.value} ({found.origin}) is not the ARN of an IAM role",
@@ -180,11 +182,11 @@ def _with_saml(source: FederatedSource, reader: _Reader) -> FederatedSource:
 def _with_oidc(source: FederatedSource, files: ConfigFiles, reader: _Reader) -> FederatedSource:
     overrides = reader.overrides
     variables = ("WEB_CLIENT_ID", "WEB_IDENTITY_CLIENT_ID")
-    client = reader.text("web_identity_client_id", "-C", overrides.web_client, variables)
+    client = reader.text("web_identity_client_id", "-C", overrides.signin.web_client, variables)
     redirect = reader.first_of(
         ("web_identity_redirect_uri", "web_identity_callback_uri"),
         "-T",
-        overrides.web_redirect,
+        overrides.signin.web_redirect,
         ("WEB_REDIRECT_URI", "WEB_IDENTITY_REDIRECT_URI"),
     )
     _check_redirect(redirect)
@@ -225,13 +227,13 @@ class _Reader:
     def username(self, kind: FederationKind) -> Setting[str] | None:
         own = {"saml": ("SAML_USERNAME",), "oidc": ("WEB_USERNAME", "WEB_IDENTITY_USERNAME")}[kind]
         key = {"saml": "saml_username", "oidc": "web_identity_username"}[kind]
-        return self.text(key, "-U", self.overrides.username, ("RUNAS_USERNAME", *own))
+        return self.text(key, "-U", self.overrides.signin.username, ("RUNAS_USERNAME", *own))
 
     def provider(self, kind: FederationKind, *, has_process: bool) -> tuple[str, str]:
         """Return the provider as named, and how its sign-in is done."""
         own = {"saml": ("SAML_PROVIDER",), "oidc": ("WEB_PROVIDER", "WEB_IDENTITY_PROVIDER")}[kind]
         key = {"saml": "saml_provider", "oidc": "web_identity_provider"}[kind]
-        setting = self.text(key, "-R", self.overrides.provider, ("RUNAS_PROVIDER", *own))
+        setting = self.text(key, "-R", self.overrides.signin.provider, ("RUNAS_PROVIDER", *own))
         name = setting.value.lower() if setting else "process" if has_process else "browser"
         known = SAML_PROVIDERS if kind == "saml" else OIDC_PROVIDERS
         if name in known:
@@ -267,7 +269,7 @@ class _Reader:
 
     def password(self, files: ConfigFiles, kind: FederationKind, url: str) -> Setting[str] | None:
         key, variables = _PASSWORDS[kind]
-        found = _outside(self.overrides.password, "-P", self.lookup.environ, variables)
+        found = _outside(self.overrides.signin.password, "-P", self.lookup.environ, variables)
         stored = files.credentials.sections.get(url, {}).get(key)
         if found is None and isinstance(stored, str) and stored.strip():
             return Setting(stored.strip(), f"{key} in {files.credentials.path}")

@@ -1,4 +1,4 @@
-"""What flags and environment variables say about credentials."""
+"""Values of the flags that affect credentials."""
 
 from __future__ import annotations
 
@@ -6,16 +6,34 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class SignInFlags:
+    """The flags of the sign-in with SAML or OIDC; None for each that was not given."""
+
+    saml_url: str | None = None
+    web_url: str | None = None
+    web_client: str | None = None
+    web_redirect: str | None = None
+    provider: str | None = None
+    username: str | None = None
+    password: str | None = None
+    saml_entity_id: str | None = None
+    jump_role: str | None = None
+    mfa_type: str | None = None
+
+    def __repr__(self) -> str:
+        return "SignInFlags(...)"  # may hold a password
+
+
+@dataclass(frozen=True, slots=True)
 class Overrides:
-    """The flags that bear on credentials; None, False and empty where one was not given.
+    """The flags that affect credentials; None, False or empty for each that was not given.
 
     Args:
         session_token_duration, role_duration: seconds.
-        session: session token credentials instead of the role's.
-        refresh: nothing from the cache.
+        session: use session token credentials instead of the role's.
+        refresh: use nothing from the cache.
         policy: JSON text, or ``file://`` and a path.
-        saml_url, web_url, web_client, web_redirect, provider, username, password, saml_entity_id, jump_role, mfa_type:
-            of the sign-in with SAML or OIDC.
+        signin: of the sign-in with SAML or OIDC.
     """
 
     region: str | None = None
@@ -33,16 +51,7 @@ class Overrides:
     source_identity: str | None = None
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
-    saml_url: str | None = None
-    web_url: str | None = None
-    web_client: str | None = None
-    web_redirect: str | None = None
-    provider: str | None = None
-    username: str | None = None
-    password: str | None = None
-    saml_entity_id: str | None = None
-    jump_role: str | None = None
-    mfa_type: str | None = None
+    signin: SignInFlags = SignInFlags()
 
     def __repr__(self) -> str:
         return "Overrides(...)"  # may hold an MFA code or a password

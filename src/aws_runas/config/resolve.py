@@ -190,7 +190,7 @@ def _build(
     if chosen.url is not None:
         source, roles = _federate(files, lookup, chosen.url, overrides, chosen.name, roles, duration)
         notes += federation.notes(lookup, overrides)
-    elif overrides.jump_role:
+    elif overrides.signin.jump_role:
         notes.append("flag -J is for SAML and OIDC; not used")
     return Profile(
         name=chosen.name,

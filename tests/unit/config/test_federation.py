@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aws_runas.config.overrides import Overrides
+from aws_runas.config.overrides import Overrides, SignInFlags
 from aws_runas.config.profile import FederatedSource, KeySource, Profile
 from aws_runas.config.resolve import load_files, resolve
 from aws_runas.errors import AwsRunasError
@@ -74,7 +74,7 @@ def test_a_source_profile_gives_settings_and_its_own_role_makes_a_chain(home: Pa
 def test_the_jump_role_comes_first(home: Path, way: str) -> None:
     config = f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\ncredentials_duration = 8h\n"
     config += f"jump_role_arn = {ROLE}jump\n" if way == "key" else ""
-    flags = Overrides(jump_role=f"{ROLE}jump" if way == "flag" else None)
+    flags = Overrides(signin=SignInFlags(jump_role=f"{ROLE}jump" if way == "flag" else None))
     found = profile(home, config, flags=flags, **({"JUMP_ROLE_ARN": f"{ROLE}jump"} if way == "variable" else {}))
     jump = source(found).role
     assert jump is not None
@@ -128,7 +128,7 @@ def test_an_entity_id_is_accepted_and_said_to_have_no_effect(
     home: Path, key: str, flag: str | None, variable: dict[str, Any]
 ) -> None:
     config = f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\n" + (f"{key} = urn:x\n" if key else "")
-    notes = profile(home, config, flags=Overrides(saml_entity_id=flag), **variable).unused
+    notes = profile(home, config, flags=Overrides(signin=SignInFlags(saml_entity_id=flag)), **variable).unused
     assert [note.startswith("entity id urn:x (") for note in notes] == [True]
     assert profile(home, f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\n").unused == ()
 
@@ -150,7 +150,7 @@ def test_oidc_has_two_spellings_of_everything(home: Path, spelling: str, prefix:
 
 def test_an_address_by_flag_makes_a_profile_with_keys_a_saml_one(home: Path) -> None:
     found = profile(home, f"[profile p]\nsource_profile = keys\nrole_arn = {ROLE}a\n", credentials=KEYS,
-                    flags=Overrides(saml_url=URL))  # fmt: skip
+                    flags=Overrides(signin=SignInFlags(saml_url=URL)))  # fmt: skip
     assert (source(found).url, found.role_arn) == (URL, f"{ROLE}a")
 
 

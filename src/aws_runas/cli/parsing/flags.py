@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from aws_runas.config.overrides import SignInFlags
 
 CREDENTIAL = "credential"
 SIGN_IN = "sign-in"
@@ -316,16 +318,7 @@ class GlobalFlags:
     session_policy_arns: tuple[str, ...] = ()
     mfa_process: str | None = None
     pick: bool = False  # also set by the --pick of a session command, which chooses a target
-    saml_url: str | None = None
-    web_url: str | None = None
-    web_client: str | None = None
-    web_redirect: str | None = None
-    provider: str | None = None
-    username: str | None = None
-    password: str | None = None
-    saml_entity_id: str | None = None
-    jump_role: str | None = None
-    mfa_type: str | None = None
+    signin: SignInFlags = field(default_factory=SignInFlags)
 
     def __repr__(self) -> str:
         return "GlobalFlags(...)"  # may hold an MFA code or a password

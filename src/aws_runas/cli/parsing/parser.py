@@ -14,6 +14,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, OTHER, SIGN_IN, Flag, GlobalFlags
 from aws_runas.cli.parsing.scanner import Known, Scanned, scan
 from aws_runas.config.durations import ROLE_RANGE, SESSION_TOKEN_RANGE, check_range, parse_duration
+from aws_runas.config.overrides import SignInFlags
 from aws_runas.errors import UsageError
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
@@ -236,7 +237,8 @@ def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
     fields = {flag.field: flag.kind for flag in FLAGS if flag.field}
     values = {field: getattr(namespace, field) for field in fields if getattr(namespace, field, None) is not None}
     values |= {field: tuple(values[field]) for field, kind in fields.items() if kind == "many" and field in values}
-    return GlobalFlags(**values)
+    signin = {name: values.pop(name) for name in SignInFlags.__dataclass_fields__ if name in values}
+    return GlobalFlags(**values, signin=SignInFlags(**signin))
 
 
 def port(text: str) -> int:
