@@ -110,7 +110,7 @@ def test_saml_variables_and_flags_mean_the_same(
 ) -> None:
     config = f"[profile p]\nsaml_auth_url = {URL}\nrole_arn = {ROLE}a\n"
     by_variable = getattr(source(profile(home, config, flags=None, **variable)), field)
-    by_flag = getattr(source(profile(home, config, flags=Overrides(**flag))), field)
+    by_flag = getattr(source(profile(home, config, flags=Overrides(signin=SignInFlags(**flag)))), field)
     assert getattr(by_variable, "value", by_variable) == getattr(by_flag, "value", by_flag) != None  # noqa: E711
 
 
