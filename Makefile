@@ -106,10 +106,10 @@ $(RELEASE_STAMP): requirements/release.txt
 	@$(RELEASE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-dist: install $(RELEASE_STAMP) ## build wheel, sdist, Debian package, bill of materials and SHA256SUMS in dist
+dist: install $(RELEASE_STAMP) ## build wheel, sdist, Debian package, bill of materials, provenance and SHA256SUMS in dist
 	@$(BIN)/python -m release.dist dist $(RELEASE_VENV)
 
-audit: $(RELEASE_STAMP) ## look for known vulnerabilities of what a package bundles; a warning where the index cannot be asked
+audit: $(RELEASE_STAMP) ## ask for vulnerabilities, withdrawn releases and changed files of what a package bundles
 	@$(RELEASE_VENV)/bin/python -m release.audit requirements/runtime.txt
 
 release: install ## tag this commit with the version of the package; push the tag yourself

@@ -1,6 +1,9 @@
-"""Known vulnerabilities of what a package bundles, by pip-audit: ``python -m release.audit REQUIREMENTS``.
+"""Known problems of what a package bundles: ``python -m release.audit REQUIREMENTS``.
 
-Vulnerabilities are a failure. An index that cannot be asked is a warning: a build without a network must be possible.
+Two questions, each to who can answer it. pip-audit asks a database of vulnerabilities, which not every index serves.
+pip asks the index itself, which every index answers: are these releases withdrawn, are their bytes those of the hashes?
+
+A finding is a failure. What cannot be asked is a warning: a build without a network must be possible.
 """
 
 from __future__ import annotations
@@ -8,45 +11,111 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
+
+TIME_LIMIT = 300.0  # seconds for all of a program
 
 
-def read_report(report: str) -> tuple[list[str], list[str]] | None:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one source said.
+
+    Args:
+        source: for people.
+        found: a line for each finding.
+        asked: names of the packages that it knows.
+        skipped: a line for each package that it does not know.
+    """
+
+    source: str
+    found: tuple[str, ...]
+    asked: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def read_vulnerabilities(report: str) -> Answer | None:
     """Read pip-audit's report.
 
     Args:
         report: its standard output, in JSON.
 
     Returns:
-        A line for each vulnerability, and one for each package that could not be looked up; None if there is no report.
+        None if there is no report.
     """
-    found, skipped = [], []
+    found, asked, skipped = [], [], []
     try:
         for package in json.loads(report)["dependencies"]:
             if "skip_reason" in package:
                 skipped.append(f"{package['name']}: {package['skip_reason']}")
+                continue
+            asked.append(str(package["name"]))
             for entry in package.get("vulns", ()):
                 fixed = ", ".join(entry["fix_versions"]) or "no release"
                 found.append(f"{package['name']} {package['version']}: {entry['id']}, fixed in {fixed}")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return found, skipped
+    return Answer("vulnerabilities", tuple(found), tuple(asked), tuple(skipped))
+
+
+def read_releases(report: str, errors: str) -> Answer | None:
+    """Read what pip would install.
+
+    Args:
+        report: of ``pip install --dry-run --report -``.
+        errors: its standard error, which tells why there is no report.
+
+    Returns:
+        None if there is no report, and the bytes are not the reason.
+    """
+    source = "withdrawn releases and changed files"
+    if "DO NOT MATCH THE HASHES" in errors:
+        details = " ".join(errors.rpartition("tampered with them.")[2].split())
+        return Answer(source, (f"the index has other bytes than the lock file: {details}",), ())
+    try:
+        releases = [
+            (entry["metadata"]["name"], entry["metadata"]["version"], entry["is_yanked"])
+            for entry in json.loads(report)["install"]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return None
+    found = tuple(f"{name} {version}: withdrawn by its authors" for name, version, is_yanked in releases if is_yanked)
+    return Answer(source, found, tuple(str(name) for name, _, _ in releases))
 
 
 def audit(requirements: str) -> int:
     """Ask, print what was found, and return the exit status."""
-    words = [sys.executable, "-m", "pip_audit", "-r", requirements, "--require-hashes", "--disable-pip", "-f", "json"]
-    done = subprocess.run([*words, "--progress-spinner", "off", "--timeout", "15"], capture_output=True, check=False)
-    report = read_report(done.stdout.decode(errors="replace"))
-    if report is None:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        print(f"warning: nothing was audited: {lines[-1] if lines else 'pip-audit said nothing'}", file=sys.stderr)
+    python = [sys.executable, "-m"]
+    common = ["-r", requirements, "--require-hashes"]
+    asked = _run(
+        *python, "pip_audit", *common, "--disable-pip", "-f", "json", "--progress-spinner", "off", "--timeout", "15"
+    )
+    status = _tell("vulnerabilities", read_vulnerabilities(asked.stdout), asked.stderr)
+    words = ["install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--report", "-"]
+    listed = _run(*python, "pip", "--disable-pip-version-check", *words, *common)
+    return status | _tell("withdrawn releases", read_releases(listed.stdout, listed.stderr), listed.stderr)
+
+
+def _tell(question: str, answer: Answer | None, errors: str) -> int:
+    if answer is None:
+        lines = errors.strip().splitlines()
+        print(f"warning: nobody was asked for {question}: {lines[-1] if lines else 'no answer'}", file=sys.stderr)
         return 0
-    found, skipped = report
-    for line in skipped:
-        print(f"warning: not audited: {line}", file=sys.stderr)
-    if found or not skipped:
-        print("\n".join(found) or f"no known vulnerabilities in {requirements}")
-    return 1 if found else 0
+    if answer.skipped:
+        count = f"{len(answer.skipped)} of {len(answer.skipped) + len(answer.asked)} packages"
+        print(f"warning: not audited for {answer.source}: {count}: {answer.skipped[0]}", file=sys.stderr)
+    for line in answer.found:
+        print(f"warning: {line}", file=sys.stderr)
+    if answer.asked and not answer.found:
+        print(f"{answer.source}: none in {len(answer.asked)} packages")
+    return 1 if answer.found else 0
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program for at most TIME_LIMIT; one that takes longer has said nothing."""
+    try:
+        return subprocess.run(words, capture_output=True, check=False, timeout=TIME_LIMIT, text=True, errors="replace")
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 1, "", f"no answer in {TIME_LIMIT:g} s")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,11 @@ def build_package(environment: Path, directory: Path) -> Path:
     (library,) = environment.glob("lib/python3*/site-packages")
     python = library.parent.name
     home = tree / "usr/lib/aws-runas"
-    shutil.copytree(library, home / "lib" / python / "site-packages", ignore=shutil.ignore_patterns("direct_url.json"))
+    packages = home / "lib" / python / "site-packages"
+    shutil.copytree(library, packages, ignore=shutil.ignore_patterns("direct_url.json", "__pycache__"))
+    for record in packages.glob("*.dist-info/RECORD"):
+        record.write_text(strip_record(record.read_text(encoding="utf-8")), encoding="utf-8")
+    compile_modules(environment, tree, packages)
     _write(home / "pyvenv.cfg", SETTINGS.encode())
     (home / "bin").mkdir()
     (home / "bin/python3").symlink_to("/usr/bin/python3")
@@ -84,6 +88,23 @@ def build_package(environment: Path, directory: Path) -> Path:
     words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(package)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return package
+
+
+def strip_record(text: str) -> str:
+    """Return a list of installed files without those that are left out: they hold the path of the build."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("../") and "/direct_url.json," not in line)
+
+
+def compile_modules(environment: Path, tree: Path, packages: Path) -> None:
+    """Compile the library as it is named once it is installed: neither time nor place of the build is in the files."""
+    words = ["-m", "compileall", "-q", "-s", str(tree), "-p", "/", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run(
+        [str(environment / "bin" / "python"), "-P", *words, str(packages)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONHASHSEED": "0"},  # the order of sets is in the files
+    )
 
 
 def version() -> str:

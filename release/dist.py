@@ -1,6 +1,7 @@
 """The files of a release: ``python -m release.dist DIRECTORY TOOLS``.
 
-DIRECTORY gets the wheel, the source distribution, a Debian package, a CycloneDX bill of materials and SHA256SUMS.
+DIRECTORY gets the wheel, the source distribution, a Debian package, a CycloneDX bill of materials, a statement of
+provenance and SHA256SUMS. The same commit gives the same bytes, wherever and whenever it is built.
 TOOLS is a virtual environment with requirements/release.txt. The Debian package and the bill hold what is installed in
 a clean environment: the wheel, and requirements/runtime.txt by its hashes.
 """
@@ -17,10 +18,12 @@ import tempfile
 from pathlib import Path
 
 from aws_runas import __version__
+from release import provenance
 from release.debian import build_package
 
 ROOT = Path(__file__).parents[1]
 SUMS = "SHA256SUMS"
+REPORT = "pip-report.json"  # in the clean environment: what was installed, by which hash
 
 
 def build(directory: Path, tools: Path) -> Path:
@@ -41,6 +44,9 @@ def build(directory: Path, tools: Path) -> Path:
     environment = install(wheel, ROOT / "build" / "clean")
     write_bill(environment, directory / f"aws-runas-{__version__}.cdx.json", tools)
     build_package(environment, directory)
+    report = json.loads((environment / REPORT).read_bytes())
+    claim = directory / f"aws-runas-{__version__}.provenance.json"
+    provenance.write(claim, directory.iterdir(), provenance.read_packages(report))
     write_sums(directory)
     return environment
 
@@ -53,8 +59,9 @@ def install(wheel: Path, environment: Path) -> Path:
     shutil.rmtree(environment, ignore_errors=True)
     _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
-    pip += ["--disable-pip-version-check", "--no-deps"]
-    _run(*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt"))
+    pip += ["--disable-pip-version-check", "--no-deps", "--no-compile"]
+    report = ["--report", str(environment / REPORT)]
+    _run(*pip, *report, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt"))
     _run(*pip, str(wheel))
     return environment
 

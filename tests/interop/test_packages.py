@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from release import provenance
 from release.debian import COMPLETIONS
 from release.dist import build
 
@@ -67,6 +70,46 @@ def test_sums_are_what_sha256sum_computes(dist: tuple[Path, Path], tmp_path: Pat
     names = {line.partition(":")[0] for line in done.stdout.decode().splitlines()}
     assert names == {path.name for path in directory.iterdir()} - {"SHA256SUMS"}
     assert {name.rpartition(".")[2] for name in names} == {"whl", "gz", "deb", "json"}
+
+
+def test_provenance_names_every_file_and_what_it_was_made_from(dist: tuple[Path, Path]) -> None:
+    directory = dist[0]
+    (path,) = directory.glob("*.provenance.json")
+    claim = json.loads(path.read_text())
+    assert (claim["_type"], claim["predicateType"]) == (provenance.STATEMENT, provenance.PREDICATE)
+    sums = {line.split()[1]: line.split()[0] for line in (directory / "SHA256SUMS").read_text().splitlines()}
+    sums.pop(path.name)  # it is the only file that it cannot name
+    assert {subject["name"]: subject["digest"]["sha256"] for subject in claim["subject"]} == sums
+    materials = claim["predicate"]["buildDefinition"]["resolvedDependencies"]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert materials[0]["digest"] == {"gitCommit": commit.strip()}
+    for name in provenance.LOCK_FILES:
+        digest = hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+        assert [material["digest"]["sha256"] for material in materials if material.get("name") == name] == [digest]
+    lock = (ROOT / "requirements" / "runtime.txt").read_text()
+    packages = {material["uri"]: material["digest"]["sha256"] for material in materials if "@" in material["uri"]}
+    assert {uri.removeprefix("pkg:pypi/").replace("@", "==") for uri in packages} == set(
+        re.findall(r"^\S+==\S+", lock, re.MULTILINE)
+    )
+    for uri, digest in packages.items():
+        entry = lock[lock.index(f"{uri.removeprefix('pkg:pypi/').replace('@', '==')} ") :]
+        assert f"sha256:{digest}" in entry.partition("\n\n")[0].split("==")[1], uri
+    assert str(ROOT) not in path.read_text()
+
+
+def test_another_place_time_and_umask_give_the_same_bytes(dist: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    subprocess.run(["git", "clone", "-q", "--shared", str(ROOT), str(copy)], check=True)
+    words = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, listed):  # with what is not committed yet
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    environ = os.environ | {"PYTHONPATH": f"{copy}:{copy / 'src'}", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "release.dist", str(copy / "dist"), str(TOOLS)]
+    subprocess.run(command, cwd=copy, env=environ, umask=0o077, capture_output=True, check=True)
+    assert (copy / "dist" / "SHA256SUMS").read_text() == (dist[0] / "SHA256SUMS").read_text()
 
 
 def test_bill_lists_what_is_installed(dist: tuple[Path, Path]) -> None:
