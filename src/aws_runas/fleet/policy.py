@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aws_runas.fleet.model import FINAL_DETAILS, Host, Invocation, Outcome, Pair, State
-from aws_runas.fleet.wrapper import Unwrapped, unwrap
+from aws_runas.fleet.wrapper import Unwrapped, is_cut, unwrap
 
 PIECE: Final = 50  # instance ids in one SendCommand; API reference
 FIRST_POLL: Final = 1.0  # seconds after sending
@@ -25,6 +25,7 @@ MAX_SLOWDOWN: Final = 20.0  # seconds
 REFILL: Final = 0.25  # of the concurrency: smaller batches wait, so that a host does not cost a call of its own
 THROTTLED_SENDS: Final = 12  # SendCommand refused in a row with "slow down", about three minutes; then it is given up
 FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
+ENDED_EARLY: Final = (State.TIMED_OUT, State.CANCELLED)  # before the wrapper could write its last line
 LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
 
 
@@ -435,7 +436,8 @@ class FleetPolicy:
             return
         unwrapped = unwrap(invocation.output, None, self._nonce)
         outcome = self._with_output(outcome, unwrapped, invocation)
-        if unwrapped.whole and not self._limits.fetch_all:
+        ended_early = state in ENDED_EARLY and not is_cut(invocation.output)  # there is no more of it
+        if ended_early or (unwrapped.whole and not self._limits.fetch_all):
             self._finish(outcome)
             return
         self._partial[host] = outcome
@@ -445,13 +447,12 @@ class FleetPolicy:
         status = unwrapped.exit_status
         if status is None and invocation.exit_status >= 0:
             status = invocation.exit_status
-        cut_short = outcome.state in (State.TIMED_OUT, State.CANCELLED)  # ended before its last line
-        truncated = not unwrapped.whole and not (self._limits.fetch_all or cut_short)
+        truncated = not unwrapped.whole and not (self._limits.fetch_all or outcome.state in ENDED_EARLY)
         return Outcome(
             outcome.host,
             outcome.state,
             outcome.details,
-            None if outcome.state in (State.TIMED_OUT, State.CANCELLED) else status,
+            None if outcome.state in ENDED_EARLY else status,
             unwrapped.stdout,
             unwrapped.stderr,
             truncated,

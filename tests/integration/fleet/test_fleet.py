@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -324,6 +325,33 @@ def test_another_platform_is_refused_beforehand(fleet: Sandbox, runas: RunAs, vi
     assert sorted((row["name"], row["status"]) for row in objects(mixed.stdout)) == [
         ("odd-windows", "refused"), ("web", "success"),
     ]  # fmt: skip
+
+
+def test_progress_on_a_terminal_is_one_line_that_fits(fleet: Sandbox) -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        words = ("fleet", "--on", "Name:fleet-00[0-2]", "-O", "jsonl", "my-profile", "--", "true")
+        size = "import fcntl, struct, termios; fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 30, 0, 0));"
+        run = f"import os, sys; {size} os.execv(sys.argv[1], sys.argv[1:])"
+        environ = {**fleet.environ, "TERM": "xterm"}
+        os.execve(sys.executable, [sys.executable, "-c", run, *AWS_RUNAS, *words], environ)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(master, 65536)
+        except OSError:
+            break
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown
+    lines, results = [], []
+    for part in shown.replace(b"\r\n", b"\n").split(b"\r\033[K"):
+        line, _, rest = part.partition(b"{")
+        lines.append(line)
+        results += (b"{" + rest).splitlines() if rest else []
+    assert b"0 of 3 done, 3 running, 0 fai" in lines
+    assert max(map(len, lines)) < 30
+    assert not any(b"\n" in line for line in lines)
+    assert len([json.loads(line) for line in results]) == 3  # each on a line of its own
 
 
 def test_an_instance_that_vanishes_does_not_spoil_the_others(fleet: Sandbox, runas: RunAs) -> None:

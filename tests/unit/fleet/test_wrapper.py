@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.fleet.wrapper import LIST_SEPARATOR, TRUNCATION_MARKS, Unwrapped, unwrap, wrap, wrap_powershell
+from tests.unit.cli.test_powershell import parse
 
 NONCE = "0123abcd"
 
@@ -183,3 +185,16 @@ def test_powershell_text_is_encoded_whole() -> None:
     encoded = line.partition("FromBase64String('")[2].partition("'")[0]
     assert base64.b64decode(encoded).decode() == "Set-Location -LiteralPath 'C:\\it''s'; Get-Process | Select {{x}}"
     assert "{{" not in line
+
+
+@pytest.mark.parametrize("script", ["Get-Date | Out-String", "'it''s'; \"$x\"", "}) ; exit 0 # @{"])
+@pytest.mark.parametrize("cwd", [None, "C:\\it's $HOME; rm"])
+def test_powershell_line_is_powershell_whatever_the_text(script: str, cwd: str | None) -> None:
+    line = wrap_powershell(script, cwd=cwd)
+    parse(line)
+    (encoded,) = re.findall(r"FromBase64String\('([A-Za-z0-9+/=]+)'\)", line)
+    text = base64.b64decode(encoded).decode()
+    assert text.endswith(script)
+    if cwd is not None:
+        parse(text.removesuffix(script))
+        assert "-LiteralPath 'C:\\it''s $HOME; rm'" in text

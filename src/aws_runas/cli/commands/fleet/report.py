@@ -103,9 +103,6 @@ class FleetReport:
     def line(self, host: Host, text: str) -> None:
         """Take a line of output as it comes; the format ``text`` prints it."""
         if self._output == "text":
-            if self._shown:
-                self._error(CLEAR_LINE)
-                self._shown = ""
             self._print(f"{printable(host.label)}: {printable(text)}\n")
 
     def progress(self, running: int, waiting_outputs: int) -> None:
@@ -117,7 +114,7 @@ class FleetReport:
         """
         done = len(self.outcomes)
         failed = sum(outcome.state in FAILED for outcome in self.outcomes)
-        waiting = self._total - done - running
+        waiting = self._total - done - running - waiting_outputs
         text = f"{done} of {self._total} done, {running} running, {failed} failed, {max(waiting, 0)} waiting"
         if waiting_outputs:
             text += f", {waiting_outputs} outputs to fetch"
@@ -154,6 +151,9 @@ class FleetReport:
     def _print(self, text: str) -> None:
         if not self._stdout_open:
             return
+        if self._shown:
+            self._error(CLEAR_LINE)
+            self._shown = ""
         try:
             self._env.stdout.write(_encoded(text))
             self._env.stdout.flush()
