@@ -186,6 +186,37 @@ def test_twenty_processes_make_one_renewal(login: Login) -> None:
     assert keys[0] == login.read()["accessToken"]["accessKeyId"] != before["accessToken"]["accessKeyId"]
 
 
+def run_login(login: Login, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aws_runas", "login", *words, PROFILE],
+        env=login.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+        check=False,
+    )
+
+
+def test_the_verb_login_renews_and_names_aws_login_where_that_is_needed(login: Login) -> None:
+    login.ends_in(60)
+    before, calls = login.read(), login.sandbox.count("CreateOAuth2Token")
+    done = run_login(login)
+    assert (done.returncode, f"signed in as {PROFILE} until" in done.stderr) == (0, True), done.stderr
+    assert login.sandbox.count("CreateOAuth2Token") == calls + 1
+    assert login.read()["accessToken"] != before["accessToken"]
+    forced = run_login(login, "--force", "-O", "json")
+    assert (forced.returncode, json.loads(forced.stdout)["Profile"]) == (0, PROFILE)
+    login.ends_in(0)
+    login.sandbox.set_faults(signin_fails="TOKEN_EXPIRED")
+    refused = run_login(login)
+    assert (refused.returncode, "aws login" in refused.stderr, refused.stdout) == (4, True, "")
+    login.path.unlink()
+    missing = run_login(login)
+    assert (missing.returncode, "aws login" in missing.stderr) == (4, True)
+
+
 def test_it_works_as_installed_without_awscrt(login: Login) -> None:
     login.ends_in(0)
     program = (
