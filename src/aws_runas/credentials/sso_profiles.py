@@ -9,7 +9,7 @@ import errno
 import io
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,31 +149,40 @@ def update(
     return Update(text, tuple(added), tuple(changed), tuple(removed), tuple(clashes))
 
 
-def write(path: Path, before: str, content: str) -> None:
-    """Replace the config file, and keep what it held beside it with the ending ``.bak``.
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    """Change the config file, one process at a time, and keep what it held beside it with the ending ``.bak``.
 
     Args:
-        before: its present content, "" if there is no file.
+        path: the file; made when missing.
+        change: returns the new text for the present one, "" if there is no file. Called with the lock held, so what it
+            reads of the file is what it is given; other programs do not know the lock.
 
     Raises:
-        ConfigError: it cannot be written, or was changed meanwhile.
+        ConfigError: it cannot be written, or another program has changed it meanwhile.
     """
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
         files.make_private_directory(path.parent / "aws-runas")
         with files.lock(path.parent / "aws-runas" / "config.lock"):
-            if read_text(path) != before:
-                raise OSError(errno.EBUSY, "another program has changed it meanwhile")
-            if path.exists():
-                files.write_atomic(path.with_name(f"{path.name}.bak"), before.encode())
-            files.write_atomic(path, content.encode())
+            before = read_text(path)
+            content = change(before)
+            if content != before:
+                _replace(path, before, content)
     except OSError as error:
         raise ConfigError(
             f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="config-file-unwritable",
             hint="make it writable for you, or name another in AWS_CONFIG_FILE",
         ) from None
+
+
+def _replace(path: Path, before: str, content: str) -> None:
+    if path.exists():
+        files.write_atomic(path.with_name(f"{path.name}.bak"), before.encode())
+    if read_text(path) != before:
+        raise OSError(errno.EBUSY, "another program has changed it meanwhile")
+    files.write_atomic(path, content.encode())
 
 
 def _account_names(roles: Sequence[AssignedRole]) -> dict[str, str]:

@@ -12,9 +12,9 @@ from aws_runas.credentials.sso_profiles import (
     GeneratedProfile,
     Update,
     check_template,
+    edit,
     generate,
     update,
-    write,
 )
 from aws_runas.errors import ConfigError
 
@@ -131,7 +131,7 @@ def test_writing_keeps_the_old_content_and_the_mode(tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("old\n")
     path.chmod(0o640)
-    write(path, "old\n", "new\n")
+    edit(path, lambda text: text.replace("old", "new"))
     assert path.read_text() == "new\n"
     assert path.stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "config.bak").read_text() == "old\n"
@@ -139,11 +139,25 @@ def test_writing_keeps_the_old_content_and_the_mode(tmp_path: Path) -> None:
 
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_text("of somebody else\n")
+    path.write_text("old\n")
+
+    def change(_: str) -> str:
+        path.write_text("of somebody else\n")
+        return "new\n"
+
     with pytest.raises(ConfigError) as caught:
-        write(path, "old\n", "new\n")
+        edit(path, change)
     assert caught.value.code == "config-file-unwritable"
     assert path.read_text() == "of somebody else\n"
+
+
+def test_nothing_is_written_where_nothing_changes(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("old\n")
+    edit(path, lambda text: text)
+    assert not (tmp_path / "config.bak").exists()
+    edit(tmp_path / "missing", lambda text: text)
+    assert not (tmp_path / "missing").exists()
 
 
 def test_a_role_whose_name_would_add_keys_is_not_written(tmp_path: Path) -> None:

@@ -165,8 +165,8 @@ def _offer(session: SsoSession, env: Environment) -> str:
     """Ask whether the section goes to the config file; without a terminal, print it."""
     from aws_runas.cli.terminal.prompt import ask_on_terminal
     from aws_runas.config.files import config_path
-    from aws_runas.credentials.shared_file import read_text, with_section
-    from aws_runas.credentials.sso_profiles import write
+    from aws_runas.credentials.shared_file import with_section
+    from aws_runas.credentials.sso_profiles import edit
 
     path = config_path(env.environ, env.home)
     heading = f"sso-session {session.name}"
@@ -182,8 +182,7 @@ def _offer(session: SsoSession, env: Environment) -> str:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         return f"aws-runas: to keep the session, add to {path}:\n{section}"
-    text = read_text(path)
-    write(path, text, with_section(text, heading, values))
+    edit(path, lambda text: with_section(text, heading, values))
     return f"aws-runas: added [{heading}] to {path}\n"
 
 

@@ -198,9 +198,8 @@ def _generate(
     chosen: Sequence[Assignment],
     env: Environment,
 ) -> Result:
-    from aws_runas.config.files import config_path
+    from aws_runas.config.files import config_path, load_files
     from aws_runas.credentials import sso_profiles
-    from aws_runas.credentials.shared_file import read_text
 
     def roles(assignments: Sequence[Assignment]) -> list[sso_profiles.AssignedRole]:
         return [sso_profiles.AssignedRole(each.account_name, each.account_id, each.role_name) for each in assignments]
@@ -214,10 +213,18 @@ def _generate(
     ]
     if not options.write:
         return Result(stdout="\n".join(profile.text() for profile in profiles))
-    files = env.config_files()
     path = config_path(env.environ, env.home)
-    before = read_text(path)
-    update = sso_profiles.update(before, files, profiles, session.name, roles(assigned) if options.prune else None)
+    updates: list[Update] = []
+
+    def change(text: str) -> str:
+        """Read the file again: it may have changed since this run began, for instance during a sign-in."""
+        files = load_files(env.environ, env.home)
+        update = sso_profiles.update(text, files, profiles, session.name, roles(assigned) if options.prune else None)
+        updates.append(update)
+        return text if update.clashes and options.strict else update.content
+
+    sso_profiles.edit(path, change)
+    update = updates[0]
     notes = "".join(
         f"aws-runas: profile {name} is not generated: another profile has this name\n" for name in update.clashes
     )
@@ -228,8 +235,6 @@ def _generate(
             hint="choose other names with --name, or leave out --strict",
             details=update.clashes,
         )
-    if update.content != before:
-        sso_profiles.write(path, before, update.content)
     return Result(stderr=notes + _summary(update, str(path)))
 
 
