@@ -260,6 +260,11 @@ def test_keys_in_pass_serve_and_are_no_argument_of_any_process(
             ["pass", "show", f"aws-runas/keys/{PROFILE}"], env=environ, capture_output=True, text=True, check=True
         )
         assert json.loads(shown.stdout)["SecretAccessKey"] == secret
+        subprocess.run(  # people write notes below the first line
+            ["pass", "insert", "--multiline", "--force", f"aws-runas/keys/{PROFILE}"],
+            env=environ, input=f"{shown.stdout}user: me\nurl: https://console.example\n", text=True, check=True,
+            capture_output=True,
+        )  # fmt: skip
         assert "my-role" in home.run("whoami", "my-profile").stdout
         home.run("keys", "remove", "--yes", PROFILE)
         assert (

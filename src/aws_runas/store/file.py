@@ -18,6 +18,7 @@ from pathlib import Path
 
 from aws_runas import files
 from aws_runas.errors import CredentialsError
+from aws_runas.store.items import newer
 
 VERSION = 1
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1  # OWASP Password Storage Cheat Sheet: 128 MB and about half a second
@@ -29,6 +30,14 @@ ATTEMPTS = 3  # to type the passphrase
 
 class _WrongPassphraseError(CredentialsError):
     """The passphrase that was typed does not open the file."""
+
+
+class _LaterVersionError(Exception):
+    """The file is of a version that came after this one."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +224,8 @@ class FileStore:
             raise self._failed("read", error) from None
         try:
             return _decode(content)
+        except _LaterVersionError as error:
+            raise newer(str(self.path), error.version) from None
         except ValueError:
             raise self._damaged() from None
 
@@ -258,9 +269,13 @@ def _decode(content: bytes) -> _Sealed:
 
     Raises:
         ValueError: it is damaged.
+        _LaterVersionError: its other members may have any form.
     """
     try:
         values = json.loads(content)
+        version = values.get("Version")
+        if isinstance(version, int) and version > VERSION:
+            raise _LaterVersionError(version)
         checksum = values.pop("Checksum")
         n, r, p = (int(number) for number in values["Scrypt"])
         salt, nonce, data = (base64.b64decode(values[name], validate=True) for name in ("Salt", "Nonce", "Data"))

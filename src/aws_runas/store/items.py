@@ -82,6 +82,15 @@ class StoredKeys:
         return self.current
 
 
+def newer(what: str, version: int) -> CredentialsError:
+    """The error for what a later version of aws-runas has written; it is not damaged, so nothing is to be removed."""
+    return CredentialsError(
+        f"{what} is of version {version}, which this aws-runas does not know",
+        code="keyring-newer",
+        hint="update aws-runas",
+    )
+
+
 def keys_name(name: str) -> str:
     """Return the item of access keys."""
     return f"keys/{name}"
@@ -197,7 +206,10 @@ def _decode(text: str, store: Store, item: str) -> Mapping[str, object]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict) or value.get("Version") != VERSION:
+    version = value.get("Version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise newer(f"{item} in {store.label}", version)
+    if not isinstance(value, dict) or version != VERSION:
         raise _damaged(store, item)
     return value
 

@@ -28,9 +28,9 @@ class PassStore:
         self._environ = environ
 
     def read(self, user: str) -> str | None:
-        """Return the value of an item; see `Store`."""
+        """Return the value of an item; see `Store`. Lines below the first are the user's own notes."""
         text = self.show(item_path(user))
-        return None if text is None else text.removesuffix("\n")
+        return None if text is None else text.partition("\n")[0]
 
     def write(self, user: str, value: str) -> None:
         """Add or replace an item; see `Store`."""

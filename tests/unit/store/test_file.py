@@ -83,6 +83,16 @@ def test_a_wrong_passphrase_is_told_from_damage(path: Path) -> None:
     assert error_of(open_file(path)).code == "keyring-damaged"
 
 
+def test_a_file_of_a_later_version_is_not_called_damaged_and_stays(path: Path) -> None:
+    open_file(path).write("keys/dev", SECRET)
+    path.write_text(json.dumps({"Version": 2, "Argon2": [1], "Data": "..."}))
+    before = path.read_bytes()
+    assert error_of(open_file(path)).code == "keyring-newer"
+    with pytest.raises(CredentialsError, match="version 2"):
+        open_file(path).write("keys/dev", SECRET)
+    assert path.read_bytes() == before
+
+
 def test_every_changed_byte_is_noticed(path: Path) -> None:
     open_file(path).write("keys/dev", SECRET)
     whole = path.read_bytes()

@@ -47,6 +47,14 @@ class Memory:
         return self.items.pop(user, None) is not None
 
 
+def test_an_item_of_a_later_version_is_not_called_damaged() -> None:
+    store = Memory()
+    store.items["keys/dev"] = '{"Version": 2, "Keys": []}'
+    with pytest.raises(CredentialsError, match="version 2") as caught:
+        read_keys(store, "dev")
+    assert caught.value.code == "keyring-newer"
+
+
 def test_keys_come_back_with_the_pair_that_a_rotation_replaces() -> None:
     store = Memory()
     write_keys(store, "dev", StoredKeys(NEW, OLD))
@@ -65,7 +73,7 @@ def test_what_is_stored_is_read_back_and_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "[]", "{}", '{"Version": 2}', '{"Version": 1, "AccessKeyId": 3}', "[" * 9999]
+    "text", ["", "x", "[]", "{}", '{"Version": 0}', '{"Version": 1, "AccessKeyId": 3}', "[" * 9999]
 )
 def test_a_damaged_item_is_an_error(text: str) -> None:
     store = Memory()
