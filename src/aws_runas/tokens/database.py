@@ -26,7 +26,7 @@ _HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def split_host(text: str) -> tuple[str, int]:
-    """Part ``HOST[:PORT]``.
+    """Part ``HOST[:PORT]``. The name of an RDS endpoint is returned as AWS writes it, which is what the token names.
 
     Raises:
         UsageError: it is no host name, no port, or the local end of a tunnel.
@@ -40,7 +40,7 @@ def split_host(text: str) -> tuple[str, int]:
             code="token-host-local",
             hint="name the endpoint of the database and its own port, also behind a tunnel",
         )
-    if not host or not _HOST.issuperset(host) or host[0] in ".-":
+    if not host or not _HOST.issuperset(host) or host[0] in ".-" or "/" in digits:
         raise UsageError(
             f"{text!r} is not the host of a database", code="token-host-invalid", hint="write HOST or HOST:PORT"
         )
@@ -48,7 +48,7 @@ def split_host(text: str) -> tuple[str, int]:
         raise UsageError(
             f"{digits!r} in {text!r} is not a port, 1 to 65535", code="token-host-invalid", hint="write HOST:PORT"
         )
-    return host, int(digits)
+    return host.lower().rstrip(".") if region_of(host) else host, int(digits)
 
 
 def region_of(host: str) -> str:

@@ -129,27 +129,33 @@ def test_endpoint_of_sts_is_botocores_own_for_every_region(fips: bool, dual_stac
         assert sts_endpoint(region, fips=fips, dual_stack=dual_stack) == (expected.url, (signing or [region])[0])
 
 
-@pytest.mark.parametrize(
-    ("host", "region"),
-    [
-        ("orders.cxyz.eu-west-1.rds.amazonaws.com", "eu-west-1"),
-        ("ORDERS.CXYZ.EU-WEST-1.RDS.AMAZONAWS.COM", "eu-west-1"),
-        ("orders.cxyz.eu-west-1.rds.amazonaws.com.", "eu-west-1"),
-        ("orders.cluster-ro-cxyz.us-east-2.rds.amazonaws.com", "us-east-2"),
-        ("pool.proxy-cxyz.ap-southeast-1.rds.amazonaws.com", "ap-southeast-1"),
-        ("orders.cxyz.us-gov-west-1.rds.amazonaws.com", "us-gov-west-1"),
-        ("orders.cxyz.rds.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-        ("orders.cxyz.cn-northwest-1.rds.amazonaws.com.cn", "cn-northwest-1"),
-        ("orders.cxyz.eusc-de-east-1.rds.amazonaws.eu", "eusc-de-east-1"),
-        ("orders.cxyz.us-iso-east-1.rds.c2s.ic.gov", "us-iso-east-1"),
-        ("orders.cxyz.us-isob-east-1.rds.sc2s.sgov.gov", "us-isob-east-1"),
-        ("db.example.com", ""),
-        ("rds.amazonaws.com", ""),
-        ("eu-west-1.rds.amazonaws.com.evil.example", ""),
-        ("sessions.cxyz.use1.cache.amazonaws.com", ""),
-        ("x.nothing.rds.amazonaws.com", ""),
-    ],
-)
+ENDPOINTS = [
+    ("orders.cxyz.eu-west-1.rds.amazonaws.com", "eu-west-1"),
+    ("ORDERS.CXYZ.EU-WEST-1.RDS.AMAZONAWS.COM", "eu-west-1"),
+    ("orders.cxyz.eu-west-1.rds.amazonaws.com.", "eu-west-1"),
+    ("orders.cluster-ro-cxyz.us-east-2.rds.amazonaws.com", "us-east-2"),
+    ("pool.proxy-cxyz.ap-southeast-1.rds.amazonaws.com", "ap-southeast-1"),
+    ("orders.cxyz.us-gov-west-1.rds.amazonaws.com", "us-gov-west-1"),
+    ("orders.cxyz.rds.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+    ("orders.cxyz.cn-northwest-1.rds.amazonaws.com.cn", "cn-northwest-1"),
+    ("orders.cxyz.eusc-de-east-1.rds.amazonaws.eu", "eusc-de-east-1"),
+    ("orders.cxyz.us-iso-east-1.rds.c2s.ic.gov", "us-iso-east-1"),
+    ("orders.cxyz.us-isob-east-1.rds.sc2s.sgov.gov", "us-isob-east-1"),
+    ("db.example.com", ""),
+    ("rds.amazonaws.com", ""),
+    ("eu-west-1.rds.amazonaws.com.evil.example", ""),
+    ("sessions.cxyz.use1.cache.amazonaws.com", ""),
+    ("x.nothing.rds.amazonaws.com", ""),
+]
+
+
+@pytest.mark.parametrize(("host", "region"), ENDPOINTS)
+def test_a_token_names_an_endpoint_as_aws_writes_it(host: str, region: str) -> None:
+    expected = host.lower().rstrip(".") if region else host
+    assert database.split_host(f"{host}:5433") == (expected, 5433)
+
+
+@pytest.mark.parametrize(("host", "region"), ENDPOINTS)
 def test_region_is_read_from_the_name_of_an_endpoint(host: str, region: str) -> None:
     assert database.region_of(host) == region
 

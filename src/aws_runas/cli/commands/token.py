@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.errors import UsageError
+from aws_runas.errors import CredentialsError, UsageError
 from aws_runas.redact import printable
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -
         raise UsageError("the profile's name is empty", code="profile-empty", hint="leave it out for default")
     wanted = "[profile] HOST[:PORT] USER" if kind == "rds" else "[profile] CLUSTER"
     if len(words) > count:
-        hint = f"use: aws-runas token {kind} {wanted}"
+        late = any(word.startswith("-") for word in words)
+        hint = "flags go before the profile" if late else f"use: aws-runas token {kind} {wanted}"
         raise UsageError(f"unexpected argument {words[count]!r}", code="argument-unexpected", hint=hint)
     if len(words) < count or not all(words):
         missing = "host and user of the database" if kind == "rds" else "the name of the cluster"
@@ -120,7 +121,13 @@ def _cluster(options: Options, env: Environment) -> Result:
     name = options.arguments[0]
     cluster.check_cluster(name)
     version, note = exec_version(env.environ.get("KUBERNETES_EXEC_INFO"))
-    access, credentials = _open(options, env)
+    try:
+        access, credentials = _open(options, env)
+    except CredentialsError as error:
+        if error.code == "credentials-missing" and options.profile is None and name in env.profile_names():
+            hint = f"use: aws-runas token eks {name} CLUSTER"
+            raise UsageError(f"the name of the cluster is missing after {name!r}", code="usage", hint=hint) from None
+        raise
     endpoint, region = sts_address(access.profile)
     now = env.now()
     token = cluster.cluster_token(name, endpoint, region, _values(credentials), now)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from aws_runas.cli import app
+from aws_runas.cli.commands import token
 from aws_runas.cli.commands.token import Options
 from aws_runas.cli.environment import Environment
-from aws_runas.errors import UsageError
+from aws_runas.errors import CredentialsError, UsageError
 
 
 def _read(tmp_path: Path, *words: str) -> Options:
@@ -23,6 +24,26 @@ def test_a_forgotten_user_is_named_and_the_profile_is_not_taken_for_the_host(tmp
     with pytest.raises(UsageError, match="the user of the database is missing after") as caught:
         _read(tmp_path, "rds", "my-profile", host)
     assert host in caught.value.message
+
+
+def test_a_forgotten_cluster_is_named_where_the_word_is_a_profile(tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile prod]\nrole_arn = arn:aws:iam::123456789012:role/r\n")
+    env = Environment(environ={"HOME": str(tmp_path)}, home=tmp_path)
+    options = app.understand(["token", "eks", "prod"], env)
+    assert isinstance(options, Options)
+    with pytest.raises(UsageError, match="the name of the cluster is missing after 'prod'"):
+        token.run(options, env)
+    other = app.understand(["token", "eks", "other"], env)
+    assert isinstance(other, Options)
+    with pytest.raises(CredentialsError, match="no profile is named"):
+        token.run(other, env)
+
+
+def test_a_flag_behind_the_profile_is_told_its_place(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        _read(tmp_path, "rds", "my-profile", "--region", "us-east-1", "db.example.com", "app")
+    assert caught.value.hint == "flags go before the profile"
 
 
 def test_the_number_of_words_tells_the_profile(tmp_path: Path) -> None:
