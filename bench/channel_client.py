@@ -20,6 +20,7 @@ from pathlib import Path
 from aws_runas.aws.session import StartedSession
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
+from aws_runas.signin.context import RunContext
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.recovery.pacing import DataSpacing
@@ -109,11 +110,8 @@ async def main(who: str, what: str, port: str, amount: int, unpaced: bool) -> di
     access = open_access(
         "my-profile",
         Overrides(),
-        environ=environ,
-        home=Path(environ["HOME"]),
+        RunContext(environ=environ, home=Path(environ["HOME"]), now=time.time, warn=print),
         prompt=_nobody,
-        now=time.time,
-        warn=print,
     )
     api = SsmApi(access)
     started = api.start_session(TARGET, "AWS-StartSSHSession", {"portNumber": [port]})

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from aws_runas.aws.access import Access
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
+from aws_runas.signin.context import RunContext
 
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
@@ -69,12 +70,14 @@ class MotoWorld:
         return open_access(
             profile,
             Overrides(),
-            environ=self.environ() if environ is None else environ,
-            home=self.home,
+            RunContext(
+                environ=self.environ() if environ is None else environ,
+                home=self.home,
+                now=time.time,
+                warn=self.calls.append,
+                trace=self._note,
+            ),
             prompt=lambda _: "123456",
-            now=time.time,
-            warn=self.calls.append,
-            trace=self._note,
         )
 
     def _note(self, line: str) -> None:

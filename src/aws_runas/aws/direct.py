@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final, Literal
@@ -93,7 +94,7 @@ def _has_system_proxy() -> bool:
     return sys.platform == "win32"
 
 
-class DirectClient:
+class DirectClient(ABC):
     """Sends signed requests to one service and leaves to botocore what it cannot judge. May be used from any thread.
 
     Args:
@@ -140,25 +141,25 @@ class DirectClient:
         with self._lock:
             self._idle.append(connection)
 
+    @abstractmethod
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
         """Write a request: its headers, names in lower case, and its body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, data: bytes) -> dict[str, Any] | None:
         """Read a reply that succeeded; None if it is not one of the service.
 
         Raises:
             ValueError: it cannot be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read_error(self, data: bytes) -> tuple[str, str]:
         """Read code and message of a refusal, "" where there is none.
 
         Raises:
             ValueError: it cannot be read.
         """
-        raise NotImplementedError
 
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
         reply, code, message, status = None, "", "", 0

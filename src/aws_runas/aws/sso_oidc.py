@@ -34,7 +34,13 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
-    """Reply of StartDeviceAuthorization; times in seconds."""
+    """What the user needs to sign in on another device. Source: RFC 8628, section 3.2.
+
+    Args:
+        address: of the page to open.
+        complete_address: the same with the code in it; "" if there is none.
+        expires_in, interval: seconds.
+    """
 
     device_code: str = field(repr=False)
     user_code: str

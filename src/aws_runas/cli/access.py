@@ -11,7 +11,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
-from aws_runas.cli.sign_in import sign_in_context
+from aws_runas.cli.sign_in import Attendance, sign_in_context
 from aws_runas.cli.terminal.person import person_at_terminal
 from aws_runas.cli.terminal.prompt import ask_on_terminal, ask_passphrase
 from aws_runas.config.files import ConfigFiles
@@ -22,8 +22,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
-from aws_runas.redact import printable
-from aws_runas.signin.context import SignInOptions
+from aws_runas.signin.context import RunContext
 
 
 def open_access_for(
@@ -32,10 +31,8 @@ def open_access_for(
     env: Environment,
     *,
     prompt: Callable[[str], str] = ask_on_terminal,
-    signin: SignInOptions | None = None,
+    attendance: Attendance | None = None,
     files: ConfigFiles | None = None,
-    unattended: bool = False,
-    is_terminal_taken: Callable[[], bool] = lambda: False,
 ) -> Access:
     """Resolve the profile that the command line names.
 
@@ -44,46 +41,27 @@ def open_access_for(
         profile: name or role ARN, None when the command line has none.
         env: streams and variables.
         prompt: asks for an MFA code.
-        signin: the flags of `login`, where the user asked for the sign-in itself.
-        files: taken for the config files; None for those of the run.
-        unattended: this run serves another program, so that no sign-in may start.
-        is_terminal_taken: the user's program has the terminal now, so that none may start any more.
+        attendance: whether the user can answer a sign-in.
+        files: used instead of the run's config files; None for those.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
     """
-
     profile = flags.profile if profile is None else profile
-
-    def warn(line: str) -> None:
-        env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
-
     if flags.signin.password:
-        warn("-P shows the password to other users, in the list of processes; use RUNAS_PASSWORD")
+        env.warn("-P shows the password to other users, in the list of processes; use RUNAS_PASSWORD")
     debug, trace = logs(flags.verbose)
     overrides = overrides_of(flags)
     before = fast.header(env.environ)
     access = open_access(
         profile,
         overrides,
-        environ=env.environ,
-        home=env.home,
+        RunContext(env.environ, env.home, env.now, env.warn, debug, trace),
         files=files or env.config_files(),
         prompt=prompt,
         ask_passphrase=ask_passphrase,
-        now=env.now,
-        warn=warn,
-        debug=debug,
-        trace=trace,
         person=person_at_terminal(env.environ),
-        signin=sign_in_context(
-            env,
-            debug,
-            options=signin,
-            explicit=signin is not None,
-            unattended=unattended,
-            is_terminal_taken=is_terminal_taken,
-        ),
+        signin=sign_in_context(env, debug, attendance),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
     # a call with flags that affect credentials, or that may open the picker next time, is not the usual call

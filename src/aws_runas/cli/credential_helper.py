@@ -78,6 +78,7 @@ def _get(server: str, env: Environment) -> Result:
         return Result(1, stdout=f"{NOT_FOUND}\n")
     from aws_runas.cli.access import open_access_for
     from aws_runas.cli.registry_tokens import fetch_token, write_registry_shortcut
+    from aws_runas.cli.sign_in import Attendance
     from aws_runas.fast import shortcut
 
     before = shortcut.header(env.environ)
@@ -90,7 +91,7 @@ def _get(server: str, env: Environment) -> Result:
             hint=f"run aws-runas {profile or access.profile.name} true in a terminal, then try again",
         )
 
-    access = open_access_for(GlobalFlags(), profile, env, prompt=refuse, unattended=True)
+    access = open_access_for(GlobalFlags(), profile, env, prompt=refuse, attendance=Attendance(unattended=True))
     credentials = access.provider.credentials()
     token = fetch_token(access, registry, env)
     write_registry_shortcut(registry.host, access.profile, credentials, token, env.environ, before)

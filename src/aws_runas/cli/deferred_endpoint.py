@@ -10,6 +10,7 @@ from aws_runas.cli.access import open_access_for
 from aws_runas.cli.commands import exec as command
 from aws_runas.cli.endpoint import refuse_to_ask, serve
 from aws_runas.cli.environment import Environment
+from aws_runas.cli.sign_in import Attendance
 from aws_runas.errors import CredentialsError
 
 
@@ -40,4 +41,6 @@ class _DeferredProvider:
         options = app.understand(self._words, env)
         if not isinstance(options, command.Options):
             raise CredentialsError("the command line is not that of a program", code="endpoint-without-program")
-        return open_access_for(options.flags, options.profile, env, prompt=refuse_to_ask, unattended=True).provider
+        return open_access_for(
+            options.flags, options.profile, env, prompt=refuse_to_ask, attendance=Attendance(unattended=True)
+        ).provider

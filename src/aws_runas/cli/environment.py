@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
+from aws_runas.redact import printable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -82,6 +84,14 @@ class Environment:
 
             self._files.append(load_files(self.environ, self.home))
         return self._files[0]
+
+    def warn(self, line: str) -> None:
+        """Write a warning to stderr.
+
+        Args:
+            line: without a line end; control characters are escaped.
+        """
+        self.stderr.write(f"aws-runas: warning: {printable(line)}\n")
 
     def profile_names(self) -> list[str]:
         """Return the names of the profiles in both files.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials, parse_time
@@ -14,13 +12,10 @@ from aws_runas.cli.shortcut import is_cached
 from aws_runas.config.files import config_path
 from aws_runas.config.profile import Profile
 from aws_runas.credentials import freshness, processes
-from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
+from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name, read_values, write_values
 from aws_runas.fast import shortcut
 from aws_runas.fast.registry import KIND
-from aws_runas.redact import printable
 from aws_runas.tokens.registry import Registry
-
-VERSION = 1  # of an entry's content
 
 
 def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh: bool = False) -> RegistryToken:
@@ -37,7 +32,7 @@ def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh
     Raises:
         AwsRunasError: there are no credentials, or ECR refused.
     """
-    cache = DiskCache(cache_directory(env.environ, config_path(env.environ, env.home), env.home), _warner(env))
+    cache = DiskCache(cache_directory(env.environ, config_path(env.environ, env.home), env.home), env.warn)
     name = _entry(access, access.provider.credentials(), registry)
     found = None if refresh else _read(cache, name, env.now())
     if found is not None:
@@ -121,15 +116,15 @@ def _read(cache: DiskCache, name: str, now: float) -> RegistryToken | None:
 
 def encode(token: RegistryToken) -> bytes:
     """Write an entry's content."""
-    values = {
-        "Version": VERSION,
-        "Username": token.user,
-        "Password": token.password,
-        "Endpoint": token.endpoint,
-        "Expiration": _text(token.expiration),
-        "Issued": _text(token.issued),
-    }
-    return json.dumps(values, indent=1).encode()
+    return write_values(
+        {
+            "Username": token.user,
+            "Password": token.password,
+            "Endpoint": token.endpoint,
+            "Expiration": token.expiration,
+            "Issued": token.issued,
+        }
+    )
 
 
 def decode(content: bytes) -> RegistryToken:
@@ -138,24 +133,8 @@ def decode(content: bytes) -> RegistryToken:
     Raises:
         ValueError: it is damaged; the message shows nothing of its content.
     """
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("Version") != VERSION:
-        raise ValueError("it is damaged")
+    found = read_values(content)
     user, password, endpoint = (found.get(key) for key in ("Username", "Password", "Endpoint"))
     if not isinstance(user, str) or not isinstance(password, str) or not isinstance(endpoint, str) or not password:
         raise ValueError("it has no token")
     return RegistryToken(user, password, endpoint, parse_time(found.get("Expiration")), parse_time(found.get("Issued")))
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _warner(env: Environment) -> Callable[[str], None]:
-    def warn(line: str) -> None:
-        env.stderr.write(f"aws-runas: warning: {printable(line)}\n")
-
-    return warn

@@ -1,8 +1,9 @@
-"""What the command line gives to a sign-in: the terminal, the flags, and what to forget afterwards."""
+"""The sign-in context of a command: the terminal, the flags, and the entries to forget afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.config.files import config_path
@@ -14,24 +15,38 @@ from aws_runas.signin.context import SignInContext, SignInOptions
 DERIVED = ("sso-", "role-")  # kinds of entries that a sign-in to Identity Center leads to
 
 
+def _no() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """Whether the user can answer in this run.
+
+    Args:
+        options: the flags of `login`, if the user asked for the sign-in itself; else None.
+        unattended: this run serves another program, so no sign-in may start.
+        is_terminal_taken: returns True once the user's program has the terminal; then no sign-in may start either.
+    """
+
+    options: SignInOptions | None = None
+    unattended: bool = False
+    is_terminal_taken: Callable[[], bool] = _no
+
+
 def sign_in_context(
     env: Environment,
     debug: Callable[[str], None],
-    *,
-    options: SignInOptions | None = None,
-    explicit: bool = False,
-    unattended: bool = False,
-    is_terminal_taken: Callable[[], bool] = lambda: False,
+    attendance: Attendance | None = None,
 ) -> SignInContext:
-    """Make the context of this run.
+    """Return the context of a sign-in in this run.
 
     Args:
+        env: streams and variables.
         debug: takes a line for ``-v``.
-        options: the flags of `login`.
-        explicit: the user asked for the sign-in itself.
-        unattended: this run serves another program.
-        is_terminal_taken: the user's program has the terminal now.
+        attendance: whether the user can answer.
     """
+    attendance = attendance or Attendance()
     cache = cache_of(env)
 
     def signed_in() -> None:
@@ -43,10 +58,10 @@ def sign_in_context(
         env.home,
         lambda line: _say(env, line),
         debug,
-        options or SignInOptions(),
-        unattended=unattended,
-        explicit=explicit,
-        is_terminal_taken=is_terminal_taken,
+        attendance.options or SignInOptions(),
+        unattended=attendance.unattended,
+        explicit=attendance.options is not None,
+        is_terminal_taken=attendance.is_terminal_taken,
         signed_in=signed_in,
         now=env.now,
     )

@@ -10,7 +10,7 @@ from aws_runas.cli.access import logs, overrides_of
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import PROFILE_VARIABLES
-from aws_runas.cli.sign_in import sign_in_context
+from aws_runas.cli.sign_in import Attendance, sign_in_context
 from aws_runas.config.profile import ResolverSource
 from aws_runas.config.resolve import resolve
 from aws_runas.config.sso import SsoSession, only_session, sso_role, sso_session
@@ -103,7 +103,7 @@ def at_work(
             made.append(Clients(resolve(env.config_files(), "default", overrides_of(flags), env.environ), trace))
         return made[0].client(service, session.region, _unsigned)
 
-    context = sign_in_context(env, debug, options=options, explicit=options is not None)
+    context = sign_in_context(env, debug, Attendance(options))
     target = f"--sso-session {session.name}" if session.name else profile
     return SessionAtWork(session, context, client, f"aws-runas login {target}".rstrip())
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aws_runas.aws.access import Access
@@ -29,7 +28,7 @@ from aws_runas.config.sso import sso_role
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
-from aws_runas.credentials.console_login import ConsoleLoginProvider, login_cache_directory
+from aws_runas.credentials.console_login import ConsoleLoginProvider
 from aws_runas.credentials.keyring_keys import KeyringProvider, no_keyring, nobody_to_ask
 from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.saml import SamlProvider
@@ -39,7 +38,7 @@ from aws_runas.credentials.sso import SsoProvider
 from aws_runas.credentials.sts_clients import StsClients
 from aws_runas.credentials.web_identity import WebIdentityProvider
 from aws_runas.errors import ConfigError
-from aws_runas.signin.context import SignInContext
+from aws_runas.signin.context import RunContext, SignInContext
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
@@ -47,28 +46,17 @@ if TYPE_CHECKING:
     from aws_runas.signin.person import Person
     from aws_runas.store.items import Store
 
-Say = Callable[[str], None]
-
 _CACHED_SOURCES = frozenset({"sso", "web-identity", "environment-web-identity"})
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def open_access(
     name: str | None,
     overrides: Overrides,
+    context: RunContext,
     *,
-    environ: Mapping[str, str],
-    home: Path,
     files: ConfigFiles | None = None,
     prompt: Prompt,
     ask_passphrase: Prompt = nobody_to_ask,
-    now: Callable[[], float],
-    warn: Say,
-    debug: Say = _silent,
-    trace: Say | None = None,
     signin: SignInContext | None = None,
     person: Person | None = None,
 ) -> Access:
@@ -77,89 +65,70 @@ def open_access(
     Args:
         name: profile, role ARN, or None.
         overrides: the flags.
-        environ, home: where files and settings are.
+        context: variables, clock, and where lines for people go.
         files: the config files, if they have been read already.
         prompt: asks for an MFA code; raises CredentialsError when nobody can be asked.
         ask_passphrase: asks for the passphrase of the keyring file, likewise.
-        now: seconds since the epoch.
-        warn: takes a line that the user should see.
-        debug: takes a line for ``-v``.
-        trace: takes a line for each AWS call.
-        signin: the world around a sign-in; without one nobody can sign in.
+        signin: of a sign-in that may start; None if none may.
         person: who is asked in a sign-in with SAML or OIDC.
 
     Raises:
         ConfigError: see `resolve`.
     """
-    files = files or load_files(environ, home)
-    profile = resolve(files, name, overrides, environ)
+    files = files or load_files(context.environ, context.home)
+    profile = resolve(files, name, overrides, context.environ)
     for line in profile.describe():
-        debug(line)
-    debug(f"cache {cache_directory(environ, files.config.path, home)}")
-    cache = DiskCache(cache_directory(environ, files.config.path, home), warn)
+        context.debug(line)
+    cache = DiskCache(cache_directory(context.environ, files.config.path, context.home), context.warn)
+    context.debug(f"cache {cache.directory}")
+    signin = signin or unattended_sign_in(cache, context)
+    is_federated = isinstance(profile.source, FederatedSource)
+    keyring = _keyring(files, context, person.ask_secret if is_federated and person else ask_passphrase)
+    federation = None
+    if isinstance(profile.source, FederatedSource):
+        from aws_runas.credentials.federation import Federation
+        from aws_runas.signin.person import Person
+        from aws_runas.store.choose import keyring_directory
+
+        state = keyring_directory(files.config.path, context.home)
+        federation = Federation(profile, profile.source, signin, state, person or Person(), keyring)
+    return compose(profile, cache, context, prompt=prompt, keyring=keyring, federation=federation, signin=signin)
+
+
+def _keyring(files: ConfigFiles, context: RunContext, ask_passphrase: Prompt) -> Callable[[], Store]:
+    """Return a function that opens the keyring once."""
 
     @functools.cache
     def keyring() -> Store:
         from aws_runas.store.choose import keyring_directory, open_store
 
-        store = open_store(environ, keyring_directory(files.config.path, home), ask_passphrase)
-        debug(f"keys are read from {store.label}")
+        store = open_store(context.environ, keyring_directory(files.config.path, context.home), ask_passphrase)
+        context.debug(f"keys are read from {store.label}")
         return store
 
-    logins = login_cache_directory(environ, home)
-    signin = signin or SignInContext(cache.directory, environ, home, warn, debug, unattended=True, now=now)
-    federation = None
-    if isinstance(profile.source, FederatedSource):
-        federation = _federation(profile, profile.source, files, environ, home, signin, person)
-    return compose(
-        profile,
-        cache,
-        logins,
-        prompt=prompt,
-        keyring=keyring,
-        now=now,
-        warn=warn,
-        debug=debug,
-        trace=trace,
-        federation=federation,
-        signin=signin,
+    return keyring
+
+
+def unattended_sign_in(cache: DiskCache, context: RunContext) -> SignInContext:
+    """Return the context of a run in which no sign-in may start."""
+    return SignInContext(
+        cache.directory,
+        context.environ,
+        context.home,
+        context.warn,
+        context.debug,
+        unattended=True,
+        now=context.now,
     )
-
-
-def _federation(
-    profile: Profile,
-    source: FederatedSource,
-    files: ConfigFiles,
-    environ: Mapping[str, str],
-    home: Path,
-    signin: SignInContext,
-    person: Person | None,
-) -> Federation:
-    from aws_runas.credentials.federation import Federation
-    from aws_runas.signin.person import Person
-    from aws_runas.store.choose import keyring_directory, open_store
-
-    who = person or Person()
-    state = keyring_directory(files.config.path, home)
-
-    @functools.cache
-    def store() -> Store:
-        return open_store(environ, state, who.ask_secret)
-
-    return Federation(profile, source, signin, state, who, store)
 
 
 def compose(
     profile: Profile,
     cache: DiskCache,
-    logins: Path,
+    context: RunContext,
     *,
     prompt: Prompt,
     keyring: Callable[[], Store] = no_keyring,
-    now: Callable[[], float],
-    warn: Say = _silent,
-    debug: Say = _silent,
-    trace: Say | None = None,
     federation: Federation | None = None,
     signin: SignInContext | None = None,
 ) -> Access:
@@ -167,35 +136,33 @@ def compose(
 
     Args:
         profile: as resolved.
-        cache: keeps what they give.
-        logins: directory of the cache of ``aws login``.
-        prompt, now, warn, debug, trace: as for `open_access`.
-        keyring: chooses the keyring; called when keys of it are needed.
+        cache: stores what they return.
+        context: variables, clock, and where lines for people go.
+        prompt: asks for an MFA code.
+        keyring: opens the keyring; called when a key of it is needed.
         federation: the sign-in with SAML or OIDC, for a profile that has one.
-        signin: the world around a sign-in; None where no sign-in may start.
+        signin: of a sign-in that may start; None if none may.
     """
-    signin = signin or SignInContext(cache.directory, say=warn, debug=debug, unattended=True, now=now)
+    signin = signin or unattended_sign_in(cache, context)
 
     @functools.cache
     def clients() -> Clients:
         from aws_runas.aws.client import Clients
 
-        return Clients(profile, trace)
+        return Clients(profile, context.trace)
 
-    sts = StsClients(clients, profile.sts_region, profile if trace is None else None)
+    sts = StsClients(clients, profile.sts_region, profile if context.trace is None else None)
     entries: list[str] = []
     mfa = _mfa(profile, prompt)
-    parts = _Parts(
-        profile, cache, logins, clients, sts, mfa, keyring, now, warn, debug, trace, entries, signin, federation
-    )
+    parts = _Parts(profile, cache, context, clients, sts, mfa, keyring, entries, signin, federation)
     source = parts.source()
     # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
-    user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, now)
+    user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, context.now)
     provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
     if profile.refresh:
         provider = _RefreshFirst(provider)
-    asked = provider if provider is source else MemoryProvider(provider, now)
-    access = Access(profile, asked, user, clients, traced=trace is not None)
+    asked = provider if provider is source else MemoryProvider(provider, context.now)
+    access = Access(profile, asked, user, clients, traced=context.trace is not None)
     access.cache_entries = tuple(entries)
     if federation is not None and isinstance(profile.source, FederatedSource) and profile.source.kind == "saml":
         access.offered_roles = parts.saml_provider(profile.source, federation).offered_roles
@@ -209,15 +176,11 @@ def compose(
 class _Parts:
     profile: Profile
     cache: DiskCache
-    logins: Path
+    context: RunContext
     clients: Callable[[], Clients]
     sts: StsClients
     mfa: MfaCodes | None
     keyring: Callable[[], Store]
-    now: Callable[[], float]
-    warn: Say
-    debug: Say
-    trace: Say | None
     entries: list[str]
     signin: SignInContext
     federation: Federation | None = None
@@ -234,12 +197,10 @@ class _Parts:
         if isinstance(source, FederatedSource):
             return self._federated(source)
         if source.kind == "login":
-            return ConsoleLoginProvider(
-                self.profile, source, self.logins, self.cache, self.clients, self.now, self.warn, self.debug
-            )
+            return ConsoleLoginProvider(self.profile, source, self.cache, self.clients, self.context)
         if source.kind == "sso":
             return self._single_sign_on(source)
-        fetched = ResolverProvider(self.profile, source, self.now, self.trace)
+        fetched = ResolverProvider(self.profile, source, self.context.now, self.context.trace)
         if source.kind not in _CACHED_SOURCES:
             return fetched
         inputs: dict[str, object] = {
@@ -256,7 +217,7 @@ class _Parts:
             return MissingProvider(NoSource(message, f"run: aws-runas login {self.profile.name}"))
         inner: Provider
         if source.kind == "oidc" and source.role is not None:
-            inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, self.now)
+            inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, self.context.now)
         else:
             inner = self.saml_provider(source, federation)
         return self._cached(inner, source.kind, self._federated_inputs(source))
@@ -264,7 +225,7 @@ class _Parts:
     def saml_provider(self, source: FederatedSource, federation: Federation) -> SamlProvider:
         """What trades a SAML response for credentials, and knows which roles are offered."""
         partition = self.profile.partition
-        return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.now)
+        return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.context.now)
 
     def _federated_inputs(self, source: FederatedSource) -> dict[str, object]:
         return {
@@ -327,7 +288,7 @@ class _Parts:
 
     def _session_token(self, user: Provider, key_id: str) -> Provider:
         duration = self.profile.session_token_duration.value
-        inner = SessionTokenProvider(user, self.sts, self.mfa, duration, self.now)
+        inner = SessionTokenProvider(user, self.sts, self.mfa, duration, self.context.now)
         inputs = {
             "key": key_id,
             "mfa": self._mfa_serial(),
@@ -340,7 +301,7 @@ class _Parts:
         return self._cached(inner, "session", inputs)
 
     def _role(self, source: Provider, role: Role, mfa: MfaCodes | None, before: object) -> CachedProvider:
-        inner = AssumeRoleProvider(source, self.sts, role, mfa, self.now)
+        inner = AssumeRoleProvider(source, self.sts, role, mfa, self.context.now)
         inputs = {
             "source": before,  # of the chain, or the entry of the role before
             "mfa": self._mfa_serial(),
@@ -353,7 +314,7 @@ class _Parts:
     def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> CachedProvider:
         name = entry_name(kind, inputs)
         self.entries.append(name)
-        return CachedProvider(inner, self.cache, name, self.now, self.debug)
+        return CachedProvider(inner, self.cache, name, self.context.now, self.context.debug)
 
     def _endpoint(self) -> str:
         return self.profile.endpoint_url("sts") or ""

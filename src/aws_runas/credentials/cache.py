@@ -202,23 +202,48 @@ def entry_name(kind: str, inputs: Mapping[str, object]) -> str:
     return f"{kind}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:40]}.json"
 
 
+def write_values(values: Mapping[str, object]) -> bytes:
+    """Return the content of an entry with any values.
+
+    Args:
+        values: JSON values; a datetime is written as text that `parse_time` reads.
+    """
+    return json.dumps({"Version": VERSION, **values}, indent=1, default=_text).encode()
+
+
+def read_values(content: bytes) -> dict[str, object]:
+    """Return the values of an entry.
+
+    Args:
+        content: as `write_values` wrote it, or anything else.
+
+    Raises:
+        ValueError: it is damaged; the message shows nothing of its content.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("Version") != VERSION:
+        raise ValueError("it is damaged")
+    return found
+
+
 def encode(credentials: Credentials) -> bytes:
     """Return the content of an entry.
 
     Args:
         credentials: to keep.
     """
-    return json.dumps(
+    return write_values(
         {
-            "Version": VERSION,
             "AccessKeyId": credentials.access_key_id,
             "SecretAccessKey": credentials.secret_access_key,
             "SessionToken": credentials.session_token,
-            "Expiration": _text(credentials.expiration),
-            "Issued": _text(credentials.issued),
-        },
-        indent=1,
-    ).encode()
+            "Expiration": credentials.expiration,
+            "Issued": credentials.issued,
+        }
+    )
 
 
 def decode(content: bytes) -> Credentials:
@@ -230,12 +255,7 @@ def decode(content: bytes) -> Credentials:
     Raises:
         ValueError: it is damaged; the message shows nothing of its content.
     """
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("Version") != VERSION:
-        raise ValueError("it is damaged")
+    found = read_values(content)
     key_id, secret, token = (found.get(key) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
     if not token:
         raise ValueError("it has no session token")
@@ -264,8 +284,8 @@ def read_private(directory: files.Directory, name: str) -> bytes:
         return stream.read()
 
 
-def _text(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _reason(error: Exception) -> str:

@@ -21,6 +21,7 @@ from aws_runas import files
 from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.credentials.cache import DiskCache
 from aws_runas.errors import CredentialsError
+from aws_runas.signin.context import RunContext
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
@@ -33,8 +34,6 @@ READS = 5  # of a file that does not parse: others write it in place
 READ_INTERVAL = 0.02  # seconds
 MAX_SIZE = 1 << 20  # bytes
 VARIABLE = "AWS_LOGIN_CACHE_DIRECTORY"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,37 +78,31 @@ class ConsoleLoginProvider:
     Args:
         profile: gives the region of a login that names none.
         source: of the kind ``login``.
-        directory: the cache of ``aws login``.
-        cache: ours, for the lock alone.
+        cache: of aws-runas, for its lock only.
         clients: makes the client of the sign-in service.
-        now: seconds since the epoch.
-        warn: takes a line that the user should see.
-        debug: takes a line for ``-v``.
+        context: clock, where the cache of ``aws login`` is, and where lines for people go.
     """
 
     def __init__(
         self,
         profile: Profile,
         source: ResolverSource,
-        directory: Path,
         cache: DiskCache,
         clients: Callable[[], Clients],
-        now: Callable[[], float],
-        warn: Say,
-        debug: Say,
+        context: RunContext,
     ) -> None:
         self._profile = profile
         session = dict(source.identity)["login_session"]
         digest = hashlib.sha256(session.encode("utf-8", "surrogateescape")).hexdigest()
-        self._path = directory / f"{digest}.json"
+        self._path = login_cache_directory(context.environ, context.home) / f"{digest}.json"
         self._lock = f"login-{hashlib.sha256(os.fsencode(self._path)).hexdigest()[:40]}.json"
         self._session = session
         self._again = f"aws login --profile {shlex.quote(source.profile or 'default')}"
         self._cache = cache
         self._clients = clients
-        self._now = now
-        self._warn = warn
-        self._debug = debug
+        self._now = context.now
+        self._warn = context.warn
+        self._debug = context.debug
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
         """Return the keys of the file; renew them if less than five minutes are left.

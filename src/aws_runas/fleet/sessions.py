@@ -19,7 +19,6 @@ from aws_runas.ssm.command.carrier import (
     DOCUMENT_PACE,
     Carrier,
     Refusals,
-    SessionApi,
     SessionStarter,
     choose_carrier,
     document_command,
@@ -28,6 +27,7 @@ from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
+from aws_runas.ssm.session_start import SessionApi
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.service import SessionService

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 from aws_runas.aws.credentials import Provider
 from aws_runas.config.files import load_files
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import Say, open_access
+from aws_runas.credentials.build import open_access
 from aws_runas.serve.desk import Desk
 from aws_runas.serve.profiles import ProfileFacts, Prompt
-from aws_runas.signin.context import SignInContext
+from aws_runas.signin.context import RunContext, SignInContext
 from aws_runas.signin.person import Person
 
 
@@ -22,9 +21,7 @@ class ConfigCatalogue:
     Args:
         first: profile or ARN of the command line, None where it names none.
         overrides: the flags; what is meant for the first profile alone (the code, the external id) goes to that one.
-        environ, home: where files and settings are.
-        now: seconds since the epoch.
-        warn, debug, trace: take lines for people.
+        context: variables, clock, and where lines for people go.
         sign_in: makes the world of a sign-in that is asked for at a desk; None where nobody can sign in.
     """
 
@@ -32,23 +29,12 @@ class ConfigCatalogue:
         self,
         first: str | None,
         overrides: Overrides,
-        *,
-        environ: Mapping[str, str],
-        home: Path,
-        now: Callable[[], float],
-        warn: Say,
-        debug: Say,
-        trace: Say | None = None,
+        context: RunContext,
         sign_in: Callable[[Desk], SignInContext] | None = None,
     ) -> None:
         self._first = first
         self._overrides = overrides
-        self._environ = environ
-        self._home = home
-        self._now = now
-        self._warn = warn
-        self._debug = debug
-        self._trace = trace
+        self._context = context
         self._sign_in = sign_in
         self._is_first = True
 
@@ -60,7 +46,7 @@ class ConfigCatalogue:
             prompt: asks for an MFA code.
             desk: asks the rest.
         """
-        overrides, environ = self._overrides, self._environ
+        overrides, environ = self._overrides, self._context.environ
         if not self._is_first:
             overrides = dataclasses.replace(overrides, otp=None, refresh=False)
             environ = {key: value for key, value in environ.items() if key != "MFA_CODE"}
@@ -71,14 +57,9 @@ class ConfigCatalogue:
         access = open_access(
             name,
             overrides,
-            environ=environ,
-            home=self._home,
+            dataclasses.replace(self._context, environ=environ),
             prompt=prompt,
             ask_passphrase=desk.ask_passphrase,
-            now=self._now,
-            warn=self._warn,
-            debug=self._debug,
-            trace=self._trace,
             signin=self._sign_in(desk) if self._sign_in else None,
             person=Person(desk.ask, desk.ask_secret, desk.ask, desk.choose),
         )
@@ -94,5 +75,5 @@ class ConfigCatalogue:
 
     def names(self) -> list[tuple[str, bool]]:
         """All profiles in the files' order, and whether each has a role; see profiles.Catalogue."""
-        files = load_files(self._environ, self._home)
+        files = load_files(self._context.environ, self._context.home)
         return [(name, "role_arn" in files.profiles[name].values) for name in files.profile_names()]

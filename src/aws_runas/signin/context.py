@@ -1,4 +1,4 @@
-"""What a sign-in is given: what the user chose, and the world around it."""
+"""What providers and sign-ins use of the run that they belong to, and what the user chose for a sign-in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,26 @@ def _nothing() -> None:
 
 def _no() -> bool:
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What providers use of the run that they belong to.
+
+    Args:
+        environ, home: where files and settings are.
+        now: seconds since the epoch.
+        warn: takes a line that the user should see.
+        debug: takes a line for ``-v``; never a secret.
+        trace: takes a line for each AWS call; None if nobody reads them.
+    """
+
+    environ: Mapping[str, str]
+    home: Path
+    now: Callable[[], float]
+    warn: Callable[[str], None] = _silent
+    debug: Callable[[str], None] = _silent
+    trace: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
+from aws_runas.signin import device
+from aws_runas.signin.device import DeviceAnswer, DeviceOutcome
 
 DISCOVERY = "/.well-known/openid-configuration"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
 LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
 POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
-SLOWER = 5.0  # seconds more after each slow_down, RFC 8628 3.5
 MAX_TEXT = 300  # characters of the provider's own words that are shown
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -365,25 +367,7 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCode:
-    """What the user needs to sign in on another device.
-
-    Args:
-        address: to open.
-        complete_address: the same with the code in it; "" where there is none.
-        expires_in, interval: seconds.
-    """
-
-    device_code: str = field(repr=False)
-    user_code: str
-    address: str
-    complete_address: str
-    expires_in: float
-    interval: float
-
-
-def read_device_code(status: int, text: str) -> DeviceCode:
+def read_device_code(status: int, text: str) -> DeviceAuthorization:
     """Read the answer of the device endpoint.
 
     Raises:
@@ -396,7 +380,7 @@ def read_device_code(status: int, text: str) -> DeviceCode:
         error, description = error_of(text)
         raise denied(error or f"the device endpoint answers {status}", description)
     complete = str(document.get("verification_uri_complete") or "")
-    return DeviceCode(
+    return DeviceAuthorization(
         code,
         printable(str(document.get("user_code", ""))),
         printable(address),
@@ -412,41 +396,54 @@ def _seconds(value: object, default: float) -> float:
     return min(float(value), 3600.0)
 
 
+# Error of the token endpoint -> the answer. Source: RFC 8628, section 3.5.
+_POLL_ANSWERS = {
+    "authorization_pending": DeviceAnswer.PENDING,
+    "slow_down": DeviceAnswer.SLOW_DOWN,
+    "expired_token": DeviceAnswer.EXPIRED,
+    "": DeviceAnswer.FAILED,
+}
+
+
 class DevicePolling:
-    """When the token endpoint is asked, and what its answers mean.
+    """Polling of a token endpoint: when to ask it, and what its answers mean.
 
     Args:
-        now: monotonic seconds; the first attempt is one interval later.
+        code: from `read_device_code`.
+        now: monotonic seconds; the first poll is one interval later.
 
     Attributes:
         tokens: None while the user signs in.
     """
 
-    def __init__(self, code: DeviceCode, now: float) -> None:
-        self._interval = code.interval
-        self._deadline = now + code.expires_in
-        self._next = now + code.interval
+    def __init__(self, code: DeviceAuthorization, now: float) -> None:
+        self._wait = device.DevicePolling(now, code.interval, code.expires_in)
+        self._wait.next_poll = now + code.interval  # nobody has signed in before
         self.tokens: Tokens | None = None
 
     def next_timer(self) -> float:
-        """Return the moment of the next attempt."""
-        return min(self._next, self._deadline)
+        """Return the time of the next poll in monotonic seconds."""
+        return self._wait.next_timer()
 
     def receive_answer(self, status: int, text: str, now: float) -> None:
         """Take an answer of the token endpoint.
 
+        Args:
+            status: of HTTP.
+            text: the body.
+            now: monotonic seconds.
+
         Raises:
             CredentialsError: the user refused, or the code has expired.
         """
-        error, description = error_of(text)
         if status == 200:
             self.tokens = read_tokens(status, text)
-        elif error == "slow_down":
-            self._interval += SLOWER
-        elif error == "expired_token" or (now >= self._deadline and error in ("", "authorization_pending")):
-            raise CredentialsError("the code was not used in time", code="login-timeout", hint="sign in again")
-        elif error not in ("authorization_pending", ""):
-            raise denied(error, description)
-        elif error == "" and status < 500:
+            return
+        error, description = error_of(text)
+        self._wait.receive_answer(_POLL_ANSWERS.get(error, DeviceAnswer.DENIED), now)
+        if not error and status < 500 and self._wait.outcome is None:
             raise denied(f"the token endpoint answers {status}", description)
-        self._next = now + self._interval
+        if self._wait.outcome is DeviceOutcome.EXPIRED:
+            raise CredentialsError("the code was not used in time", code="login-timeout", hint="sign in again")
+        if self._wait.outcome is not None:
+            raise denied(error, description)

@@ -24,8 +24,8 @@ ABANDON_TIMEOUT: Final = 3.0  # seconds to wait, when leaving, for a session tha
 CANCEL_TIMEOUT: Final = 5.0  # seconds to learn the id of a session that nobody needs any more, and to end it
 
 
-class StartingService(SessionService, Protocol):
-    """SessionService that also starts sessions; ssm.api.SsmApi is one."""
+class SessionApi(Protocol):
+    """The part of ssm.api.SsmApi that starts sessions."""
 
     def start_session(
         self,
@@ -36,6 +36,10 @@ class StartingService(SessionService, Protocol):
     ) -> StartedSession:
         """Open a session; blocks."""
         ...
+
+
+class StartingService(SessionService, SessionApi, Protocol):
+    """SessionService that also starts sessions; ssm.api.SsmApi is one."""
 
 
 class SessionStart:

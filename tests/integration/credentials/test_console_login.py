@@ -27,6 +27,7 @@ from aws_runas.credentials.console_login import CachedLogin, ConsoleLoginProvide
 from aws_runas.errors import CredentialsError
 from aws_runas.sandbox.configuration import LOGIN_SESSION
 from aws_runas.sandbox.world import Sandbox
+from aws_runas.signin.context import RunContext
 
 PROFILE = "sandbox-login"
 NAME = hashlib.sha256(LOGIN_SESSION.encode()).hexdigest() + ".json"
@@ -70,12 +71,14 @@ class Login:
         return open_access(
             name,
             Overrides(refresh=refresh),
-            environ=self.environ,
-            home=Path(self.sandbox.environ["HOME"]),
+            RunContext(
+                environ=self.environ,
+                home=Path(self.sandbox.environ["HOME"]),
+                now=time.time,
+                warn=self.warnings.append,
+                debug=self.log.append,
+            ),
             prompt=lambda _: "",
-            now=time.time,
-            warn=self.warnings.append,
-            debug=self.log.append,
         )
 
 
@@ -154,10 +157,10 @@ from pathlib import Path
 import aws_runas.aws.client, aws_runas.aws.signin
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
+from aws_runas.signin.context import RunContext
 def ask():
-    access = open_access(
-        sys.argv[1], Overrides(), environ=os.environ, home=Path.home(), prompt=str, now=time.time, warn=print
-    )
+    context = RunContext(os.environ, Path.home(), time.time, print)
+    access = open_access(sys.argv[1], Overrides(), context, prompt=str)
     return access.provider.credentials().access_key_id
 gate, answers = os.pipe(), os.pipe()
 for _ in range(20):

@@ -14,6 +14,7 @@ import pytest
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.sandbox.world import Sandbox
+from aws_runas.signin.context import RunContext
 from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import DEADLINE, PROFILE, echo, forwarding, receive_exactly, serving
 
@@ -32,11 +33,8 @@ def client(sandbox: Sandbox, service: str) -> Any:
     access = open_access(
         "my-profile",
         Overrides(),
-        environ=sandbox.environ,
-        home=Path(sandbox.environ["HOME"]),
+        RunContext(environ=sandbox.environ, home=Path(sandbox.environ["HOME"]), now=time.time, warn=lambda _: None),
         prompt=lambda _: "",
-        now=time.time,
-        warn=lambda _: None,
     )
     return access.client(service)
 

@@ -32,6 +32,7 @@ from aws_runas.aws.service_endpoints import ssm_endpoint
 from aws_runas.aws.sigv4 import sign
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
+from aws_runas.signin.context import RunContext
 from tests.support.certificates import Certificates
 
 KEYS = Credentials("AKID", "SECRET", "TOK", None, datetime.now(UTC))
@@ -102,7 +103,10 @@ def profile_with(tmp_path: Path, settings: str = "", **environ: str) -> Access:
     (tmp_path / "credentials").write_text("[p]\naws_access_key_id = AKIAX\naws_secret_access_key = s\n")
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
     return open_access(
-        "p", Overrides(), environ=files | environ, home=tmp_path, prompt=_nobody, now=lambda: 1.0, warn=print
+        "p",
+        Overrides(),
+        RunContext(environ=files | environ, home=tmp_path, now=lambda: 1.0, warn=print),
+        prompt=_nobody,
     )
 
 

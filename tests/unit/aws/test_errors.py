@@ -14,6 +14,7 @@ import pytest
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError
+from aws_runas.signin.context import RunContext
 from tests.support.sts_server import Sts, running_sts, write_home
 
 
@@ -33,7 +34,10 @@ def _fail(
             monkeypatch.setenv(key, environ[key])
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     access = open_access(
-        name, Overrides(), environ=environ, home=home, prompt=lambda _: "123456", now=lambda: 1e9, warn=pytest.fail
+        name,
+        Overrides(),
+        RunContext(environ=environ, home=home, now=lambda: 1e9, warn=pytest.fail),
+        prompt=lambda _: "123456",
     )
     with pytest.raises(AwsRunasError) as caught:
         access.provider.credentials()

@@ -21,6 +21,7 @@ from aws_runas.aws import signin, sso, sso_oidc
 from aws_runas.aws.client import Clients
 from aws_runas.aws.credentials import Credentials, checked
 from aws_runas.aws.federation import get_signin_token
+from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Profile
 from aws_runas.config.resolve import load_files, resolve
@@ -327,7 +328,7 @@ def test_a_refusal_of_a_provider_is_worded_or_waited_for(status: int, text: str)
         answer_or_error(oidc.read_tokens, status, body)
         answer_or_error(oidc.read_discovery, status, body, ISSUER)
         answer_or_error(oidc.read_device_code, status, body)
-        code = oidc.DeviceCode("d", "u", "a", "", 600.0, 5.0)
+        code = DeviceAuthorization("d", "u", "a", "", 600.0, 5.0)
         answer_or_error(oidc.DevicePolling(code, 0.0).receive_answer, status, body, 1.0)
 
 

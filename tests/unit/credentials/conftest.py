@@ -13,6 +13,7 @@ from aws_runas.aws.access import Access
 from aws_runas.cli.terminal.prompt import no_terminal
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.build import open_access
+from aws_runas.signin.context import RunContext
 from tests.support.sts_server import Sts, running_sts, write_home
 
 
@@ -47,13 +48,15 @@ class World:
         return open_access(
             name,
             overrides or Overrides(),
-            environ=self.environ | environ,
-            home=self.home,
+            RunContext(
+                environ=self.environ | environ,
+                home=self.home,
+                now=self.now,
+                warn=self.warnings.append,
+                debug=self.log.append,
+                trace=self.log.append,
+            ),
             prompt=self.prompt,
-            now=self.now,
-            warn=self.warnings.append,
-            debug=self.log.append,
-            trace=self.log.append,
         )
 
     def now(self) -> float:

@@ -13,6 +13,7 @@ from aws_runas.aws.access import Access
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError
+from aws_runas.signin.context import RunContext
 from tests.support import saml
 from tests.support.sts_server import Sts, running_sts
 
@@ -52,11 +53,8 @@ def access(home: Path, sts: Sts, name: str = "p", **overrides: Any) -> Access:
     return open_access(
         name,
         Overrides(**overrides),
-        environ=environ,
-        home=home,
+        RunContext(environ=environ, home=home, now=time.time, warn=lambda _: None),
         prompt=lambda _: "",
-        now=time.time,
-        warn=lambda _: None,
     )
 
 

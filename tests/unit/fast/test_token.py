@@ -22,6 +22,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.credentials.cache import DiskCache, cache_directory
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import token as fast
+from aws_runas.signin.context import RunContext
 from tests.support.sts_server import ROLE
 from tests.unit.fast.test_shortcut import Home
 
@@ -94,10 +95,9 @@ def fill_cache(home: Home, variables: dict[str, str], words: list[str]) -> None:
     named = [word for word in words[1:] if word in ("other", "plainrole", "china", "gov", "fips", "vpce")]
     region = words[words.index("--region") + 1] if "--region" in words else None
     warn = pytest.fail
-    access = open_access(
-        named[0] if named else None, Overrides(region=region), environ=variables, home=home.path,
-        prompt=lambda _: pytest.fail("asked"), now=time.time, warn=warn,
-    )  # fmt: skip
+    context = RunContext(variables, home.path, time.time, warn)
+    name, asked = named[0] if named else None, Overrides(region=region)
+    access = open_access(name, asked, context, prompt=lambda _: pytest.fail("asked"))
     issued = datetime.now(UTC).replace(microsecond=0)
     keys = Credentials("ASIAX", "secret/+", "token/+=", expiration=issued + timedelta(hours=1), issued=issued)
     cache = DiskCache(cache_directory(variables, config_path(variables, home.path), home.path), warn)

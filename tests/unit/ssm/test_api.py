@@ -15,6 +15,7 @@ import pytest
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
+from aws_runas.signin.context import RunContext
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
 
@@ -88,7 +89,7 @@ def make_api(port: int, home: Path) -> SsmApi:
         raise AssertionError
 
     access = open_access(
-        None, Overrides(), environ=environ, home=home, prompt=nobody, now=time.time, warn=lambda _line: None
+        None, Overrides(), RunContext(environ=environ, home=home, now=time.time, warn=lambda _line: None), prompt=nobody
     )
     return SsmApi(access)
 

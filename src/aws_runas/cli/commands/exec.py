@@ -115,6 +115,7 @@ def run(options: Options, env: Environment) -> Result:
     if profile_picker.is_wanted(options.flags, options.profile, env):
         options = replace(options, profile=profile_picker.pick_profile(options.flags, env))
     from aws_runas.cli.access import open_access_for
+    from aws_runas.cli.sign_in import Attendance
 
     prompt = _Prompt()
     output = "" if options.program else _format(options, env)
@@ -125,8 +126,7 @@ def run(options: Options, env: Environment) -> Result:
         options.profile,
         env,
         prompt=prompt.ask,
-        unattended=unattended,
-        is_terminal_taken=lambda: prompt.program_has_terminal,
+        attendance=Attendance(unattended=unattended, is_terminal_taken=lambda: prompt.program_has_terminal),
     )
     credentials = access.provider.credentials()
     config_file = _leave_for_next_time(access, credentials, env)

@@ -189,9 +189,10 @@ def _offer(session: SsoSession, env: Environment) -> str:
 def _other_kind(options: LoginOptions, env: Environment) -> Result:
     """Sign in to whatever else is behind a profile: fetch its first credentials, which need the sign-in."""
     from aws_runas.cli.access import open_access_for
+    from aws_runas.cli.sign_in import Attendance
 
     flags = replace(options.flags, session=True)
-    access = open_access_for(flags, options.profile, env, signin=options.sign_in)
+    access = open_access_for(flags, options.profile, env, attendance=Attendance(options.sign_in))
     source = access.profile.source
     _check_source(source, access.profile.name)
     if access.sign_in is not None:

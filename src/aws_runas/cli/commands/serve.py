@@ -19,6 +19,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
+from aws_runas.signin.context import RunContext
 
 if TYPE_CHECKING:
     from aws_runas.serve.catalogue import ConfigCatalogue
@@ -205,23 +206,25 @@ def _catalogue(options: Options, env: Environment) -> ConfigCatalogue:
     return ConfigCatalogue(
         options.profile,
         overrides_of(options.flags),
-        environ=env.environ,
-        home=env.home,
-        now=env.now,
-        warn=warn,
-        debug=debug,
-        trace=debug if verbosity > 1 else None,
+        RunContext(
+            environ=env.environ,
+            home=env.home,
+            now=env.now,
+            warn=warn,
+            debug=debug,
+            trace=debug if verbosity > 1 else None,
+        ),
         sign_in=lambda desk: _sign_in(desk, env, debug),
     )
 
 
 def _sign_in(desk: Desk, env: Environment, debug: Callable[[str], None]) -> SignInContext:
     """The world of a sign-in that a person starts on the page; nobody is asked on the terminal."""
-    from aws_runas.cli.sign_in import sign_in_context
+    from aws_runas.cli.sign_in import Attendance, sign_in_context
 
     log = _log(env)
     return replace(
-        sign_in_context(env, debug, unattended=True),
+        sign_in_context(env, debug, Attendance(unattended=True)),
         say=lambda line: desk.say(line) if desk.is_attended() else log(line),
         is_attended=desk.is_attended,
         terminal=lambda: None,

@@ -90,9 +90,10 @@ def run(options: Options, env: Environment) -> Result:
 
 def _open(options: Options, env: Environment) -> tuple[Access, Credentials]:
     from aws_runas.cli.access import open_access_for
+    from aws_runas.cli.sign_in import Attendance
 
     unattended = options.kind == "eks" and bool(env.environ.get("KUBERNETES_EXEC_INFO"))  # called by a client
-    access = open_access_for(options.flags, options.profile, env, unattended=unattended)
+    access = open_access_for(options.flags, options.profile, env, attendance=Attendance(unattended=unattended))
     credentials = access.provider.credentials()
     access.shortcut(credentials)
     return access, credentials

@@ -10,6 +10,7 @@ from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.session.flags import SessionFlags, check_picker
+from aws_runas.cli.sign_in import Attendance
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.ssm.api import SsmApi
 
@@ -64,7 +65,9 @@ def open_target(
     from aws_runas.targets.resolve import resolve_target
 
     taken: list[bool] = []
-    access = open_access_for(flags, profile, env, prompt=prompt, is_terminal_taken=lambda: bool(taken))
+    access = open_access_for(
+        flags, profile, env, prompt=prompt, attendance=Attendance(is_terminal_taken=lambda: bool(taken))
+    )
     access.region()
     pick = None
     if session.pick or not text:

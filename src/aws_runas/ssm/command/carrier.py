@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
@@ -19,6 +19,7 @@ from aws_runas.ssm.command.bootstrap import list_tools, quote, start_python
 from aws_runas.ssm.command.helper import packed_helper
 from aws_runas.ssm.command.plain import plain_script
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.session_start import SessionApi
 from aws_runas.ssm.versions import COMMANDS, is_older
 
 DOCUMENT: Final = "AWS-StartNonInteractiveCommand"
@@ -35,20 +36,6 @@ class Carrier(Enum):
 
     SHELL = "shell"
     DOCUMENT = "document"
-
-
-class SessionApi(Protocol):
-    """The part of ssm.api.SsmApi that starts sessions."""
-
-    def start_session(
-        self,
-        target: str,
-        document: str | None = None,
-        parameters: Mapping[str, Sequence[str]] | None = None,
-        reason: str | None = None,
-    ) -> StartedSession:
-        """Open a session; blocks."""
-        ...
 
 
 class Refusals(Protocol):

@@ -22,6 +22,7 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
     from aws_runas.config.overrides import Overrides
     from aws_runas.config.profile import KeyringSource, KeySource
     from aws_runas.credentials.build import open_access
+    from aws_runas.signin.context import RunContext
 
     files = env.config_files()
     if in_use is not None:
@@ -32,12 +33,9 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
             access = open_access(
                 name,
                 Overrides(),
-                environ=env.environ,
-                home=env.home,
+                RunContext(environ=env.environ, home=env.home, now=env.now, warn=lambda _: None),
                 files=files,
                 prompt=lambda _: "",
-                now=env.now,
-                warn=lambda _: None,
             )
             source = access.profile.source
             if isinstance(source, KeySource | KeyringSource) and source.access_key_id == key_id:
