@@ -82,30 +82,12 @@ def follow(
             if url and isinstance(source, NoSource):
                 return _federated(files, links, url)
             return Chain(tuple(links), len(links) - 1, source)
-        source_profile = current.text("source_profile")
-        credential_source = current.text("credential_source")
-        if source_profile and credential_source:
-            raise ConfigError(
-                f"profile {current.name} has both source_profile and credential_source",
-                code="source-contradictory",
-                hint=f"keep one of them in {current.origin('source_profile')}",
-            )
+        source_profile, credential_source = _named_source(current)
         if credential_source:
             return Chain(tuple(links), len(links), _credential_source(current, credential_source, environ))
         if not source_profile and url:
             return _federated(files, links, url)
-        if not source_profile:
-            raise ConfigError(
-                f"profile {current.name} has a role_arn and neither source_profile nor credential_source",
-                code="source-missing",
-                hint="add source_profile = NAME of the profile that holds your keys",
-            )
-        if source_profile not in files.profiles:
-            raise ConfigError(
-                f"source_profile {source_profile} of profile {current.name} does not exist",
-                code="source-profile-not-found",
-                hint=f"correct it in {current.origin('source_profile')}",
-            )
+        _check_source_profile(files, current, source_profile)
         if source_profile == current.name and _has_keys(current) and len(links) == 1:
             return Chain((*links, current), 1, own_source(current))
         if source_profile in visited:
@@ -116,6 +98,33 @@ def follow(
             )
         visited.append(source_profile)
         current = files.profiles[source_profile]
+
+
+def _named_source(section: ProfileSection) -> tuple[str, str]:
+    """Return source_profile and credential_source of a profile, "" for each that is not set."""
+    source_profile, credential_source = section.text("source_profile"), section.text("credential_source")
+    if source_profile and credential_source:
+        raise ConfigError(
+            f"profile {section.name} has both source_profile and credential_source",
+            code="source-contradictory",
+            hint=f"keep one of them in {section.origin('source_profile')}",
+        )
+    return source_profile or "", credential_source or ""
+
+
+def _check_source_profile(files: ConfigFiles, section: ProfileSection, source_profile: str) -> None:
+    if not source_profile:
+        raise ConfigError(
+            f"profile {section.name} has a role_arn and neither source_profile nor credential_source",
+            code="source-missing",
+            hint="add source_profile = NAME of the profile that holds your keys",
+        )
+    if source_profile not in files.profiles:
+        raise ConfigError(
+            f"source_profile {source_profile} of profile {section.name} does not exist",
+            code="source-profile-not-found",
+            hint=f"correct it in {section.origin('source_profile')}",
+        )
 
 
 def _federated(files: ConfigFiles, links: list[ProfileSection], url: federation.FederatedUrl | None) -> Chain:

@@ -5,6 +5,7 @@ source profiles, that beats ``[default]``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -188,7 +189,9 @@ def _build(
     )
     roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ)
     if chosen.url is not None:
-        source, roles = _federate(files, lookup, chosen.url, overrides, chosen.name, roles, duration)
+        build = functools.partial(federation.build, files, lookup, chosen.url, overrides, chosen.name)
+        first, roles = _first_role(lookup, overrides, chosen.name, roles, duration)
+        source = dataclasses.replace(build(first), duration=first.duration if first else duration)
         notes += federation.notes(lookup, overrides)
     elif overrides.signin.jump_role:
         notes.append("flag -J is for SAML and OIDC; not used")
@@ -218,16 +221,10 @@ def _build(
     )
 
 
-def _federate(
-    files: ConfigFiles,
-    lookup: Lookup,
-    url: FederatedUrl,
-    overrides: Overrides,
-    name: str,
-    roles: tuple[Role, ...],
-    duration: Setting[int],
-) -> tuple[Source, tuple[Role, ...]]:
-    """Part the role that the sign-in gives from those that are assumed with it: the jump role, else the first."""
+def _first_role(
+    lookup: Lookup, overrides: Overrides, name: str, roles: tuple[Role, ...], duration: Setting[int]
+) -> tuple[Role | None, tuple[Role, ...]]:
+    """Split the role that a sign-in gives (the jump role, else the first one) from the roles assumed with it."""
     jump = federation.jump_role(lookup, overrides)
     if jump is not None:
         session_name = overrides.role_session_name or (roles[0].session_name if roles else "")
@@ -235,13 +232,11 @@ def _federate(
     elif roles:
         first, roles = roles[0], roles[1:]
     else:
-        source = federation.build(files, lookup, url, overrides, name, None)
-        return dataclasses.replace(source, duration=duration), ()
+        return None, ()
     if roles:
         first = dataclasses.replace(first, duration=_at_most_an_hour(first.duration))
         roles = (*roles[:-1], dataclasses.replace(roles[-1], duration=_at_most_an_hour(roles[-1].duration)))
-    source = federation.build(files, lookup, url, overrides, name, first)
-    return dataclasses.replace(source, duration=first.duration), roles
+    return first, roles
 
 
 def _at_most_an_hour(duration: Setting[int]) -> Setting[int]:

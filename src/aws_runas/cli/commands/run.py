@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
     from aws_runas.cli.session.open import OpenTarget
-    from aws_runas.ssm.api import SsmApi
     from aws_runas.ssm.command.carrier import Carrier, SessionStarter
     from aws_runas.ssm.command.refusals import RefusedDocuments
 
@@ -209,7 +208,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.session_start import SessionStart
 
-    access, api, target = opened.access, opened.api, opened.target
+    access, api = opened.access, opened.api
     refusals = _refusals(access, env)
     carrier = choose_carrier(request, options.via, refusals)
     paced = replace(request, pace=request.pace or DOCUMENT_PACE)
@@ -218,7 +217,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     with Guardian(api.terminate_session) as guardian:
         facts = supported_instance("run", opened, env)
         carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
-        starter = _starter(options, api, target, refusals, env, carrier, parameters)
+        starter = _starter(options, opened, env, refusals, carrier, parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
         starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
         with starting.abandoned_on_error():
@@ -264,7 +263,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
 
     access, api, target = opened.access, opened.api, opened.target
     if options.document is None:
-        start = _starter(options, api, target, _refusals(access, env), env, Carrier.SHELL, {}).start
+        start = _starter(options, opened, env, _refusals(access, env), Carrier.SHELL, {}).start
     else:
 
         def start() -> StartedSession:
@@ -293,10 +292,9 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
 
 def _starter(
     options: Options,
-    api: SsmApi,
-    target: str,
-    refusals: RefusedDocuments,
+    opened: OpenTarget,
     env: Environment,
+    refusals: RefusedDocuments,
     carrier: Carrier,
     parameters: dict[str, list[str]],
 ) -> SessionStarter:
@@ -305,8 +303,8 @@ def _starter(
     from aws_runas.ssm.command.carrier import SessionStarter
 
     return SessionStarter(
-        api,
-        target,
+        opened.api,
+        opened.target,
         carrier,
         parameters,
         refusals,
