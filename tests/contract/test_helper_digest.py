@@ -14,7 +14,7 @@ from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
-    "helper": "3acec2f89631f2382b085cc798e6f9358701df46131c5e10ad1f84c787812c41",
+    "helper": "f47f35d93e3024fc1fc30065ec3661c0db1fdb14ce3449dc495ed8e8477457e5",
     "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
     "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
     "file server": "81b1f8e4910217c04d98f9a09044b7cf0b8d518f66c8721e2a0813b03928e2a4",

@@ -13,6 +13,7 @@ RECORD_SEPARATOR: Final = 0x1E
 # What never stands in a line of output: the ends of a line, the mark of a frame, XON, and the first byte of U+FFFD,
 # which the agent damages (spec sessions 0.3). The escape itself comes last: what it gives back is not read again.
 ESCAPES: Final = ((b"=n", b"\n"), (b"=r", b"\r"), (b"=s", b"\x1e"), (b"=e", b"\xef"), (b"=q", b"\x11"), (b"=}", b"="))
+FILLING: Final = b"=."  # at the end: the agent keeps the last three bytes back unless they are characters
 _ESCAPE: Final = re.compile(rb"=[nrseq}]")
 MAX_LINE: Final = 64 * 1024  # characters; the helper's longest line has at most 12,300
 MAX_NUMBER: Final = 1 << 31
@@ -199,6 +200,7 @@ def _parse(line: bytes) -> Event:
 
 def unescape(text: bytes) -> bytes | None:
     """Return the output that the Python helper escaped; None if it is not what the helper writes."""
+    text = text.removesuffix(FILLING)
     if b"=" not in text:
         return text
     if text.count(b"=") != len(_ESCAPE.findall(text)):

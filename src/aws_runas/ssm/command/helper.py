@@ -16,7 +16,8 @@ repeated number is dropped. Lines that are no frame are ignored.
 
 Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (as the request), ``c`` credit in
 bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal. ``3`` and ``4``
-are standard output and standard error: bytes with six escapes instead of base64 (ADR 0905).
+are standard output and standard error: bytes with six escapes instead of base64, and ``=.`` at the end where the
+agent would keep the last bytes back (ADR 0905).
 
 With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
 
@@ -45,6 +46,8 @@ def send(kind, data=b""):
 def send_output(kind, data):
     for byte, escape in ESCAPES:
         data = data.replace(byte, escape)
+    if max(data[-2:]) > 127:
+        data += b"=."
     out.append(b"\x1e" + kind + b"0" + data + b"\n")
 def fields(data):
     words = data.split(b"\0")

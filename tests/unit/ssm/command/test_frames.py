@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aws_runas.sandbox.agent.output import OutputReader
 from aws_runas.ssm.command import frames
 from aws_runas.ssm.command.frames import FrameEncoder, FrameParser
 from aws_runas.ssm.command.helper import HELPER
@@ -79,22 +81,45 @@ def test_a_line_without_end_does_not_grow_for_ever() -> None:
     assert events
 
 
-def _helpers_escapes() -> list[tuple[bytes, bytes]]:
-    """The table of the program that is sent."""
-    (line,) = [line for line in HELPER.splitlines() if line.startswith("ESCAPES = ")]
-    return list(ast.literal_eval(line.removeprefix("ESCAPES = ")))
+def _helpers_frame(kind: bytes, data: bytes) -> bytes:
+    """Make a frame of output with the program that is sent: its own function and its own table."""
+    wanted: list[ast.stmt] = [
+        node
+        for node in ast.parse(HELPER).body
+        if (isinstance(node, ast.FunctionDef) and node.name == "send_output")
+        or (isinstance(node, ast.Assign) and ast.unparse(node).startswith("ESCAPES = "))
+    ]
+    names: dict[str, Any] = {"out": []}
+    exec(compile(ast.Module(wanted, []), "helper", "exec"), names)
+    names["send_output"](kind, data)
+    (frame,) = names["out"]
+    return bytes(frame)
 
 
-@given(st.lists(st.sampled_from([b"=", b"\n", b"\r", b"\x1e", b"\xef\xbf\xbd", b"\x11", b"n", b"}"]) | st.binary()))
-def test_what_the_helper_escapes_comes_back_and_holds_nothing_that_the_agent_damages(parts: list[bytes]) -> None:
-    data = text = b"".join(parts)
-    for byte, escape in _helpers_escapes():
-        text = text.replace(byte, escape)
-    assert not {*b"\n\r\x1e\xef\x11"} & {*text}
-    assert FrameParser().receive_data(b"\x1e40" + text + b"\n") == [frames.OutputReceived(2, data)]
+odd_bytes = st.lists(
+    st.sampled_from(
+        [b"=", b".", b"=.", b"\n", b"\r", b"\x1e", b"\xef\xbf\xbd", b"\xe2\x82", b"\xff", b"\x11", b"n", b"}"]
+    )
+    | st.binary(),
+    min_size=1,
+).map(b"".join)
 
 
-@pytest.mark.parametrize("text", [b"=", b"==n", b"a=x", b"=N", b"=n="])
+@given(odd_bytes.filter(bool), st.lists(st.integers(1, 20)))
+def test_what_the_helper_escapes_comes_back_and_the_agent_neither_damages_it_nor_keeps_it_back(
+    data: bytes, sizes: list[int]
+) -> None:
+    frame = _helpers_frame(b"4", data)
+    assert not {*b"\n\r\x1e\xef\x11"} & {*frame[3:-1]}
+    agent, passed, rest = OutputReader(official=True), b"", frame
+    for size in sizes:
+        passed, rest = passed + agent.read(rest[:size]), rest[size:]
+    passed += agent.read(rest) if rest else b""
+    assert (passed, agent.held) == (frame, b"")
+    assert FrameParser().receive_data(passed) == [frames.OutputReceived(2, data)]
+
+
+@pytest.mark.parametrize("text", [b"=", b"==n", b"a=x", b"=N", b"=n=", b"=.x"])
 def test_an_escape_that_is_none_is_junk(text: bytes) -> None:
     line = b"\x1e30" + text
     assert FrameParser().receive_data(line + b"\n") == [frames.JunkReceived(line)]
