@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.cookiejar import CookieJar
@@ -19,6 +20,7 @@ from aws_runas.errors import AwsRunasError, CredentialsError
 
 CONNECT_TIMEOUT = 10  # seconds
 READ_TIMEOUT = 60  # seconds; a login page may wait for another service
+BODY_TIMEOUT = 120  # seconds from the first to the last byte of a body, however it dribbles in
 MAX_BODY = 4 * 1024 * 1024  # bytes read of a response
 _URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
 
@@ -90,7 +92,7 @@ class HttpClient:
         body = None if form is None else form.encode()
         try:
             answer = self._session(url).send(AWSPreparedRequest(method, url, sent, body, True))
-            content = _read(answer)
+            content = _read(answer, url)
         except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
             error.kwargs["endpoint_url"] = url.partition("?")[0]  # a query holds state and challenge
             failure = connection_failed(call, CredentialsError, error)
@@ -140,11 +142,30 @@ class _CookieAnswer:
         return self._message
 
 
-def _read(answer: Any) -> bytes:
-    content = bytearray()
+def _read(answer: Any, url: str) -> bytes:
+    """Read a body, at most MAX_BODY bytes of it.
+
+    Raises:
+        ReadTimeoutError: it takes longer than BODY_TIMEOUT.
+    """
+    from botocore.exceptions import ReadTimeoutError
+
+    content, end = bytearray(), time.monotonic() + BODY_TIMEOUT
     with contextlib.closing(answer.raw):
-        for part in answer.raw.stream(64 * 1024, decode_content=True):
+        for part in _parts(answer.raw):
             content += part
             if len(content) > MAX_BODY:
                 break
+            if time.monotonic() > end:
+                raise ReadTimeoutError(endpoint_url=url, error=None)
     return bytes(content[:MAX_BODY])
+
+
+def _parts(raw: Any) -> Iterator[bytes]:
+    """Yield what has arrived; version 1 of urllib3 waits until a part is full."""
+    read1 = getattr(raw, "read1", None)
+    if read1 is None:
+        yield from raw.stream(64 * 1024, decode_content=True)
+        return
+    while part := read1(64 * 1024, decode_content=True):
+        yield part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aws_runas.aws.http import HttpClient
+from aws_runas.aws.http import MAX_BODY, HttpAnswer, HttpClient
 from aws_runas.config.profile import FederatedSource
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
@@ -14,6 +14,7 @@ from aws_runas.signin.passwords import ATTEMPTS, Passwords
 from aws_runas.signin.person import Person
 
 MAX_NAME = 200  # characters of a label of a page that are shown
+RETRIED = (500, 502, 503, 504)  # statuses of a GET that is sent once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,16 @@ def sign_in_by_forms(
 
 
 def _send(client: HttpClient, request: HttpRequest) -> HttpResponse:
-    answer = client.send(request.method, request.url, form=request.body, headers={"Accept": "text/html"})
+    """Send a request; a page that a server could not make is asked for once more, a form is never sent twice."""
+
+    def send() -> HttpAnswer:
+        return client.send(request.method, request.url, form=request.body, headers={"Accept": "text/html"})
+
+    answer = send()
+    if answer.status in RETRIED and request.method == "GET":
+        answer = send()
+    if len(answer.body) >= MAX_BODY:
+        raise unknown_page(request.url, f"the page has more than {MAX_BODY // 1024 // 1024} MB")
     return HttpResponse(answer.status, request.url, answer.headers.get("location", ""), answer.text())
 
 

@@ -198,12 +198,16 @@ class FormWalk:
         self._post(form, list(values.items()))
 
     def _question_of(self, form: Form, kind: Question) -> Question | None:
-        """A second password field, with another name, takes a second factor."""
+        """A field behind the password, other than those before, takes a second factor, such as a secret question."""
         name = _field(form, kind)
-        if name is None:
-            return None
         used = self._submitted.get("password")
-        if kind == "password" and used is not None and used != name and _field(form, "username") is None:
+        if name is None or used is None:
+            return None if name is None else kind
+        if kind == "password" and used != name and _field(form, "username") is None:
+            return "code"
+        field_found = form.find(name)
+        is_other = kind == "username" and self._submitted.get("username") not in (None, name)
+        if is_other and form.first(password=True) is None and field_found and not field_found.is_user_name:
             return "code"
         return kind
 

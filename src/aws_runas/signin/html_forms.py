@@ -19,6 +19,8 @@ class Input:
 
     Args:
         kind: the type attribute, in lower case.
+        label: what a person reads beside it: the placeholder, aria-label, or the text of its label element.
+        element: the id attribute.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Input:
     value: str = field(repr=False)
     autocomplete: str = ""
     label: str = ""
+    element: str = ""
 
     @property
     def is_password(self) -> bool:
@@ -38,6 +41,13 @@ class Input:
         name = self.name.lower()
         spelled = name.endswith(("otp", "totp", "passcode", "mfacode", "otpcode"))
         return self.autocomplete == "one-time-code" or (spelled and self.kind in (*_TEXT_TYPES, "password"))
+
+    @property
+    def is_user_name(self) -> bool:
+        """Is called a user name, by its type, its name or its label."""
+        words = f"{self.name} {self.label}".lower()
+        named = any(word in words for word in ("user", "login", "mail", "account"))
+        return self.kind == "email" or self.autocomplete == "username" or named
 
     @property
     def is_text(self) -> bool:
@@ -129,8 +139,12 @@ class _Reader(HTMLParser):
         self._text: list[str] = []
         self._errors: list[str] = []
         self._title: list[str] = []
+        self._labels: dict[str, list[str]] = {}  # by the id that a label element is for
+        self._label: list[str] | None = None
 
     def page(self) -> Page:
+        for found in [found for form in self._page.forms for found in form.inputs if not found.label]:
+            found.label = " ".join("".join(self._labels.get(found.element, [])).split())
         self._page.title = " ".join("".join(self._title).split())
         self._page.text = " ".join(" ".join(self._text).split())[:MAX_TEXT]
         self._page.errors = tuple(text for text in (" ".join(part.split()) for part in self._errors) if text)
@@ -151,6 +165,8 @@ class _Reader(HTMLParser):
             self._page.has_script = True
         elif tag in ("input", "button"):
             self._add(tag, values)
+        elif tag == "label" and values.get("for"):
+            self._label = self._labels.setdefault(values["for"], [])
         if tag not in _VOID:
             words = f"{values.get('class', '')} {values.get('id', '')} {values.get('role', '')}".lower()
             self._open.append((tag, any(word in words for word in _ERROR_WORDS)))
@@ -158,6 +174,8 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        if tag == "label":
+            self._label = None
         names = [name for name, _ in self._open]
         if tag in names:
             del self._open[len(names) - 1 - names[::-1].index(tag) :]
@@ -170,6 +188,8 @@ class _Reader(HTMLParser):
             self._title.append(data)
             return
         self._text.append(data)
+        if self._label is not None:
+            self._label.append(data)
         if any(marked for _, marked in self._open):
             self._errors.append(data)
 
@@ -185,7 +205,8 @@ class _Reader(HTMLParser):
         if kind in ("checkbox", "radio") and "checked" not in values:
             return
         label = values.get("placeholder") or values.get("aria-label") or ""
-        self._form.inputs.append(Input(name, kind, value, values.get("autocomplete", "").strip().lower(), label))
+        autocomplete = values.get("autocomplete", "").strip().lower()
+        self._form.inputs.append(Input(name, kind, value, autocomplete, label, values.get("id", "")))
 
 
 def _join(base: str, address: str) -> str:

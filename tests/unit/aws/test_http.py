@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
@@ -21,6 +22,9 @@ from tests.support.certificates import Certificates
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.startswith("/dribble"):
+            self._dribble(chunked=self.path == "/dribble-chunked")
+            return
         if self.path.startswith("/garbage"):
             self.wfile.write(b"\x00\xff not http\r\n\r\n")
             return
@@ -42,6 +46,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.headers["Content-Type"].encode() + b" " + self.rfile.read(length))
 
+    def _dribble(self, *, chunked: bool) -> None:
+        """Send a body that has no end, a byte at a time, until the client leaves."""
+        if chunked:
+            self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.server.stopping.wait(0.02):  # type: ignore[attr-defined]
+                self.wfile.write(b"1\r\nx\r\n" if chunked else b"x")
+        self.close_connection = True
+
     def _echo(self) -> bytes:
         return f"{self.path} {self.headers.get('Cookie')}".encode()
 
@@ -57,11 +74,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def serve(certificates: Certificates | None) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.stopping = threading.Event()  # type: ignore[attr-defined]
     if certificates is not None:
         server.socket = certificates.server.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     yield f"http{'s' if certificates else ''}://{'localhost' if certificates else '127.0.0.1'}:{server.server_port}"
+    server.stopping.set()  # type: ignore[attr-defined]
     server.shutdown()
     server.server_close()
     thread.join()
@@ -114,6 +133,16 @@ def test_text_is_read_by_its_charset(client: HttpClient, plain: str) -> None:
 def test_no_more_is_read_than_a_page_has(client: HttpClient, plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_BODY", 10)
     assert client.send("GET", f"{plain}/big").body == b"x" * 10
+
+
+@pytest.mark.parametrize("path", ["/dribble", "/dribble-chunked"])
+def test_a_body_that_dribbles_in_for_ever_is_given_up(
+    client: HttpClient, plain: str, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(http, "BODY_TIMEOUT", 0.1)
+    with pytest.raises(CredentialsError) as caught:
+        client.send("GET", plain + path)
+    assert caught.value.code == "endpoint-timeout"
 
 
 def test_what_is_no_answer_is_an_error_with_a_code(client: HttpClient, plain: str) -> None:

@@ -93,6 +93,23 @@ def test_a_second_password_field_with_another_name_takes_the_second_factor() -> 
     assert walk.question == "code"
 
 
+def test_a_secret_question_is_asked_and_not_answered_with_the_user_name() -> None:
+    question = "<form method=post action=/q><label for=c>Favourite colour?</label><input id=c name=color></form>"
+    walk = walk_to(page(LOGIN))
+    answered(walk, username="jane", password="secret")
+    walk.receive_response(page(question))
+    assert (walk.question, walk.prompt_label) == ("code", "Favourite colour?")
+    assert answered(walk, code="blue").body == "color=blue"
+
+
+@pytest.mark.parametrize("field", ["name=userid2", "name=x type=email", "name=x autocomplete=username"])
+def test_a_second_provider_may_ask_for_the_user_name_again(field: str) -> None:
+    walk = walk_to(page(LOGIN))
+    answered(walk, username="jane", password="secret")
+    walk.receive_response(page(f"<form method=post action=/second><input {field}></form>"))
+    assert answered(walk, username="jane").body in ("userid2=jane", "x=jane")
+
+
 def test_the_user_name_may_have_a_page_of_its_own() -> None:
     name_only = "<form method=post action=/user><input type=email name=login></form>"
     walk = walk_to(page(name_only))
