@@ -204,6 +204,43 @@ def test_a_function_of_another_version_says_so_and_how_to_load_it_again(
     assert clean.variables()["AWSRUNAS_PROFILE"] == "my-profile"
 
 
+HOSTILE = {
+    "bash": ["set -u", "set -o pipefail", "set -o posix", "set -o noclobber", "IFS=a", "shopt -s failglob",
+             "alias runas='echo aliased'", "alias aws-runas='echo aliased'", "alias grep=false", "set -e"],
+    "zsh": ["setopt nounset pipefail shwordsplit noclobber ksharrays nullglob", "IFS=a",
+            "alias runas='echo aliased'", "alias aws-runas='echo aliased'", "setopt posixbuiltins"],
+    "fish": ["alias aws-runas='echo aliased'", "alias runas='echo aliased'", "set -g IFS a"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(SHELLS))
+def test_settings_and_aliases_of_the_user_change_nothing(
+    sandbox: Sandbox, functions: Path, tmp_path: Path, name: str
+) -> None:
+    environ = sandbox.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{sandbox.environ['PATH']}",
+        "RUNAS_CACHE_DIR": str(tmp_path / "cache"),
+        "PS1": PROMPT,
+        "TERM": "dumb" if name == "bash" else "xterm",
+        "LC_ALL": "C.UTF-8",
+    }
+    running = Interactive(name, environ, tmp_path)
+    try:
+        for line in HOSTILE[name]:
+            assert running.run(line)[1] == 0, line
+        running.load(functions / name)
+        assert running.run("runas my-profile") == ("", 0)
+        found = running.variables()
+        assert (found["AWSRUNAS_PROFILE"], found["AWS_ACCESS_KEY_ID"][:4]) == ("my-profile", "ASIA")
+        assert running.run("runas my-profile true")[1] == 0
+        assert running.run("runas nobody || true" if name != "fish" else "runas nobody; or true")[1] == 0
+        assert running.variables() == found
+        assert running.run("runas -") == ("", 0)
+        assert "AWSRUNAS_PROFILE" not in running.variables()
+    finally:
+        running.child.close(force=True)
+
+
 def test_a_profile_is_picked_from_a_list(clean: Interactive) -> None:
     clean.type("TERM=xterm runas --pick")
     clean.child.expect("type to narrow")

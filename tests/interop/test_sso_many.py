@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import re
 import signal
+import threading
 from pathlib import Path
 
 import pexpect
+import pytest
 
 from tests.integration.conftest import AWS_RUNAS
 from tests.integration.sso.test_login import Portal, matched, portal, until, world  # noqa: F401 - fixtures
@@ -39,6 +42,27 @@ def test_twenty_processes_refresh_a_token_once_and_lose_none(portal: Portal) -> 
     assert second["refreshToken"] != first["refreshToken"]
     assert second["clientId"] == first["clientId"]
     assert second["member of another tool"] == [1]
+
+
+@pytest.mark.slow
+def test_a_rotated_refresh_token_survives_processes_that_are_killed(portal: Portal) -> None:  # noqa: F811
+    """Six of twenty processes are killed at moments of a seed; each refresh token is good once."""
+    portal.sandbox.set_faults(sso_token_life=300.0)
+    assert portal.run("login", "sandbox-sso").returncode == 0
+    moments = random.Random(3)
+    waiting = threading.Event()
+    for _ in range(3):
+        for path in portal.cache.glob("*.json"):
+            path.unlink()
+        started = [portal.start("-O", "json", "sandbox-sso", RUNAS_LOGIN="never") for _ in range(20)]
+        for victim in moments.sample(started, 6):
+            waiting.wait(moments.uniform(0, 0.4))
+            victim.kill()
+        statuses = [process.wait(60) for process in started]
+        assert set(statuses) <= {0, -signal.SIGKILL}, statuses
+        done = portal.run("-O", "json", "sandbox-sso", RUNAS_LOGIN="never")
+        assert done.returncode == 0, done.stderr
+    assert portal.windows() == 1
 
 
 def test_the_next_one_takes_over_when_the_one_that_signs_in_is_killed(portal: Portal) -> None:  # noqa: F811

@@ -39,6 +39,7 @@ _RESERVED = frozenset(
 
 _BASH = """\
 # aws-runas in this shell: function @NAME@, version @VERSION@. Load it with: @LOAD@
+unalias @NAME@ 2>/dev/null || :
 function @NAME@ {
   local exports code=0
   exports=$(@VARIABLE@=@VERSION@:@SHELL@:@NAME@ command aws-runas "$@") || code=$?
