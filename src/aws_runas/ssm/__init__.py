@@ -69,7 +69,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: asyncio and websockets cost the command line a tenth of a second."""
+    """Import a public name on its first use: asyncio and websockets would cost the command line a tenth of a second."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

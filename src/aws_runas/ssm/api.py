@@ -1,6 +1,6 @@
-"""What we ask of Systems Manager: sessions started, resumed, ended; and the signature of the stream's request.
+"""Calls of Systems Manager: start, resume and end sessions; and the signature of the stream's opening request.
 
-Replies become values here; errors become ours, and say which permission is missing.
+Replies become values, and errors become AwsRunasError with the missing permission.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailab
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-# Codes of aws.errors behind which nobody answered, or nobody had time.
+# Codes of aws.errors that mean that the service did not answer, or was too busy.
 _UNREACHABLE: Final = frozenset(
     ("endpoint-unreachable", "endpoint-timeout", "proxy-failed", "certificate-untrusted", "throttled")
 )
@@ -27,7 +27,7 @@ _UNREACHABLE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A session as DescribeSessions shows it.
+    """A session as DescribeSessions reports it.
 
     Args:
         session_id, target: as in StartedSession.
@@ -44,7 +44,7 @@ class SsmApi:
 
     Args:
         access: credentials, region and clients of the profile.
-        why_offline: target -> hint, asked if the service calls a target not connected.
+        why_offline: target -> hint; called if a target is not connected.
     """
 
     def __init__(self, access: Access, why_offline: Callable[[str], str] | None = None) -> None:
@@ -52,10 +52,10 @@ class SsmApi:
         self._why_offline = why_offline
 
     def prepare(self) -> None:
-        """Do what comes before the first call: credentials, for which a code may be asked, and the client.
+        """Get the credentials, which may ask for an MFA code, and make the client.
 
         Raises:
-            AwsRunasError: as the provider says.
+            AwsRunasError: there are no credentials.
         """
         self._access.provider.credentials()
         self._access.session_client()
@@ -71,14 +71,14 @@ class SsmApi:
 
         Args:
             target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIME``.
-            document: session document, None for the account's standard shell.
+            document: session document; None for the account's default shell.
             parameters: of the document.
-            reason: kept in the session's history.
+            reason: stored in the session's history.
 
         Raises:
             TargetError: the target is not connected.
-            SessionError: not permitted, no such document, wrong parameters.
-            CredentialsError: as the provider says.
+            SessionError: not permitted, unknown document, or wrong parameters.
+            CredentialsError: there are no credentials.
         """
         _, started = self.start_session_raw(target, document, parameters, reason)
         return started
@@ -90,7 +90,7 @@ class SsmApi:
         parameters: Mapping[str, Sequence[str]] | None = None,
         reason: str | None = None,
     ) -> tuple[dict[str, object], StartedSession]:
-        """As start_session; also returns the request, which the external plugin wants to see."""
+        """Open a session like `start_session`, and return the request too, which the external plugin needs."""
         request: dict[str, object] = {"Target": target}
         if document:
             request["DocumentName"] = document
@@ -139,10 +139,10 @@ class SsmApi:
                 raise
 
     def describe_session(self, session_id: str) -> SessionState | None:
-        """Find a session among the active ones, None where it is not.
+        """Return an active session, None if there is none with that id.
 
         Raises:
-            AwsRunasError: the service would not say.
+            AwsRunasError: the service refused or did not answer.
         """
         with translate("ssm", "DescribeSessions", SessionError):
             answer = self._access.client("ssm").describe_sessions(
@@ -174,7 +174,7 @@ class SsmApi:
         return generate_data_key(self._access, kms_key_id, encryption_context)
 
     def endpoint_url(self) -> str:
-        """Where Systems Manager is asked, for the external plugin."""
+        """Return the address of Systems Manager, for the external plugin."""
         return str(self._access.client("ssm").meta.endpoint_url)
 
     def renew_credentials(self) -> None:
@@ -198,7 +198,7 @@ class SsmApi:
 
 
 def _start_error(error: AwsRunasError, target: str, document: str | None) -> AwsRunasError:
-    """StartSession's answer, in words that tell what to do."""
+    """Return the error of StartSession, with a hint."""
     code = aws_code(error)
     words = aws_message(error)
     if error.code == "access-denied":
@@ -220,7 +220,7 @@ def _start_error(error: AwsRunasError, target: str, document: str | None) -> Aws
 
 
 def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
-    """Sort ResumeSession's failures into: gone, later, not with these credentials."""
+    """Return the kind of ResumeSession's failure: session gone, service unavailable, or credentials refused."""
     words = aws_message(error).lower()
     if aws_code(error) == "DoesNotExistException" or "terminated" in words or "timed out" in words:
         return SessionGone(f"the session {session_id} is no more", code="session-gone")
@@ -238,6 +238,6 @@ def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
 
 
 def _is_server_trouble(error: AwsRunasError) -> bool:
-    """Did AWS answer with a 5xx?"""
+    """Return True if AWS answered with a 5xx status."""
     response = getattr(error.__cause__, "response", None) or {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500

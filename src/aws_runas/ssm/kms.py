@@ -1,4 +1,4 @@
-"""The data key of an encrypted session: ours in clear, the agent's encrypted under the session's KMS key (spec 7)."""
+"""The data key of an encrypted session: in clear for the client, encrypted with the KMS key for the agent (spec 7)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from aws_runas.errors import AwsRunasError, SessionError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-KEY_LENGTH: Final = 64  # bytes: 32 for what comes from the agent, 32 for what goes to it
+KEY_LENGTH: Final = 64  # bytes: 32 for each direction, from the agent first
 
 
 def generate_data_key(access: Access, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
-    """Ask KMS for the session's key.
+    """Get a data key from KMS.
 
     Args:
         access: whose credentials sign.
-        kms_key_id: as the agent named it.
-        encryption_context: session and target, which the agent has to name as well.
+        kms_key_id: from the agent's request.
+        encryption_context: session and target; the agent must give the same.
 
     Returns:
-        64 bytes of key, a secret; and the same encrypted, for the agent.
+        64 bytes of key, which are secret; and the same encrypted, for the agent.
 
     Raises:
-        SessionError: KMS would not.
-        CredentialsError: as the provider says.
+        SessionError: KMS refused.
+        CredentialsError: there are no credentials.
     """
     try:
         with translate("kms", "GenerateDataKey", SessionError):

@@ -1,7 +1,7 @@
-"""The external session-manager-plugin: is it there, is it new enough, how it is started.
+"""The external session-manager-plugin: where it is, whether it is new enough, and how it is started.
 
-The token of a session goes to it by environment variable. Only plugins that are too old to read that get it as an
-argument, where any user of the machine can see it for as long as the session runs; the user is warned of that.
+The plugin gets the session's token in an environment variable. Only plugins that are too old for that get it as an
+argument, which every user of the machine can read while the session runs. Then the user is warned.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from aws_runas.errors import SessionError
 
 PROGRAM: Final = "session-manager-plugin"
 Version = tuple[int, int, int, int]
-FLOOR: Final[Version] = (1, 1, 26, 0)  # the first that forwards ports
+MIN_VERSION: Final[Version] = (1, 1, 26, 0)  # the first version that forwards ports
 LAST_WITHOUT_VARIABLE: Final[Version] = (1, 2, 497, 0)  # Source: AWS CLI, customizations/sessionmanager.py
-RECOMMENDED: Final[Version] = (1, 2, 764, 0)  # the first that signs its request (spec 13.1)
+RECOMMENDED: Final[Version] = (1, 2, 764, 0)  # the first version that signs its request (spec 13.1)
 RESPONSE_VARIABLE: Final = "AWS_SSM_START_SESSION_RESPONSE"
 VERSION_TIMEOUT: Final = 10.0  # seconds
 _WHERE: Final = (
@@ -35,7 +35,7 @@ class PluginCall:
 
     Args:
         arguments: the program and its arguments.
-        variables: to be added to its environment; they hold the token.
+        variables: added to its environment; they hold the token.
         warnings: lines for the user.
     """
 
@@ -46,11 +46,11 @@ class PluginCall:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that was found and asked.
+    """An installed plugin.
 
     Args:
         path: of the program.
-        version: as it says.
+        version: that it reports.
     """
 
     path: str
@@ -59,10 +59,11 @@ class Plugin:
     def call(
         self, started: StartedSession, request: Mapping[str, object], region: str, endpoint_url: str
     ) -> PluginCall:
-        """Put the arguments together as the AWS CLI does.
+        """Return the call of the plugin, with the arguments that the AWS CLI uses.
 
         Args:
-            request: the parameters of StartSession.
+            started: reply of StartSession.
+            request: parameters of StartSession.
             region, endpoint_url: where the plugin calls ResumeSession and TerminateSession.
         """
         response = json.dumps(
@@ -82,7 +83,7 @@ class Plugin:
             warnings.append(
                 "it takes the session's token as an argument only, which other users of this machine can see"
             )
-        profile = ""  # the plugin is to take the credentials of its environment, which are ours
+        profile = ""  # the plugin then uses the credentials in its environment
         arguments = (self.path, response, region, "StartSession", profile, json.dumps(dict(request)), endpoint_url)
         return PluginCall(arguments, variables, tuple(warnings))
 
@@ -90,8 +91,11 @@ class Plugin:
 def find_plugin(environ: Mapping[str, str]) -> Plugin:
     """Find the plugin in PATH and ask for its version.
 
+    Args:
+        environ: the variables.
+
     Raises:
-        SessionError: it is not there, does not answer, or is too old.
+        SessionError: it is not installed, does not answer, or is too old.
     """
     path = shutil.which(PROGRAM, path=environ.get("PATH"))
     if path is None:
@@ -114,9 +118,9 @@ def find_plugin(environ: Mapping[str, str]) -> Plugin:
         raise SessionError(
             f"{path} says that its version is {answer.strip()[:40]!r}", code="plugin-broken", hint=_WHERE
         )
-    if version < FLOOR:
+    if version < MIN_VERSION:
         raise SessionError(
-            f"{path} is version {render_version(version)}; {render_version(FLOOR)} or later is needed",
+            f"{path} is version {render_version(version)}; {render_version(MIN_VERSION)} or later is needed",
             code="plugin-too-old",
             hint=_WHERE,
         )
@@ -124,7 +128,7 @@ def find_plugin(environ: Mapping[str, str]) -> Plugin:
 
 
 def parse_version(text: str) -> Version | None:
-    """Read one to four dotted numbers; what is missing counts as 0. None where it is something else."""
+    """Read one to four dotted numbers; missing ones count as 0. Return None for any other text."""
     parts = text.strip().split(".")
     if not 1 <= len(parts) <= 4 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
         return None
@@ -133,5 +137,5 @@ def parse_version(text: str) -> Version | None:
 
 
 def render_version(version: Version) -> str:
-    """``1.2.764.0``."""
+    """Return a version as text, for instance ``1.2.764.0``."""
     return ".".join(map(str, version))

@@ -1,4 +1,4 @@
-"""Standard input and output as one connection to a port of the instance, for ssh's ProxyCommand (spec 10)."""
+"""Standard input and output as a connection to a port of the instance, for ssh's ProxyCommand (spec 10)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from aws_runas.ssm.versions import check_forwarding
 if TYPE_CHECKING:
     from aws_runas.ssm.forward.session import OpenChannel
 
-START_TIMEOUT: Final = 30.0  # seconds for the agent to begin; it waits 15 for us
+START_TIMEOUT: Final = 30.0  # seconds for the agent to begin; it waits 15 for the client
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
-STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept some of ours
-LAST_OUTPUT: Final = 10.0  # seconds for a slow reader to take what came before the end
+STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept data
+LAST_OUTPUT_TIMEOUT: Final = 10.0  # seconds for a slow reader to read what arrived before the end
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
 class SshSession:
-    """Implements SessionHandler.
+    """The connection of one ssh process. Implements SessionHandler.
 
     Args:
-        stdin, stdout: descriptors; nothing but the far side's bytes goes to stdout.
+        stdin, stdout: descriptors; only bytes of the remote end go to stdout.
     """
 
     def __init__(self, channel: DataChannel, stdin: int, stdout: int) -> None:
@@ -55,10 +55,10 @@ class SshSession:
             self._ending.cancel()
 
     async def close(self) -> None:
-        """Let the reader have what arrived, then stop."""
+        """Write the rest of the received output, then stop."""
         self.stop()
         try:
-            async with asyncio.timeout(LAST_OUTPUT):
+            async with asyncio.timeout(LAST_OUTPUT_TIMEOUT):
                 await self._output.drained()
         except TimeoutError:
             pass
@@ -84,7 +84,7 @@ class SshSession:
             self._output.write(data)
 
     def exit_code_received(self, exit_code: int) -> None:
-        pass  # there is none
+        pass  # there is no terminal
 
     def flag_received(self, flag: int) -> None:
         if flag == CONNECT_TO_PORT_ERROR:
@@ -128,7 +128,7 @@ class SshSession:
     async def _end_input(self) -> None:
         """Wait for the last answers after the end of input.
 
-        The far side cannot be told of the end without losing the answers that are still under way.
+        An end of input cannot be sent to the remote end without losing the answers that are still in transit.
         """
         if not await self._delivered():
             self._fail(f"the port accepted no data for {STALL_TIMEOUT:.0f} s")
@@ -146,7 +146,7 @@ class SshSession:
     async def _delivered(self) -> bool:
         """Wait until all input is acknowledged; return False if a port that never answered accepts nothing more.
 
-        An agent whose port refused the connection may neither say so nor acknowledge what is sent to it.
+        An agent whose port refused the connection may neither report that nor acknowledge what is sent to it.
         """
         delivery = asyncio.ensure_future(self._deliver())
         try:
@@ -165,7 +165,7 @@ class SshSession:
         await self._channel.drained()
 
     def _fail(self, reason: str) -> None:
-        """End with an error that says why there was no connection."""
+        """End with an error that says why there is no connection."""
         if not self.over.done():
             hint = "does something listen on the port, and does it send the first byte, as sshd does?"
             self.over.set_exception(SessionError(reason, code="port-silent", hint=hint))
@@ -177,13 +177,13 @@ class SshSession:
             self._channel.resume_reading()
 
     def _broken(self) -> None:
-        """Nobody reads any more, or nothing more is to come."""
+        """Handle the end of the reader or of the output."""
         if not self.over.done():
             self.over.set_result(None)
 
 
 async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
-    """Carry stdin and stdout until one of them, or the session, has ended.
+    """Relay stdin and stdout until one of them, or the session, ends.
 
     Args:
         open_channel: opens the session.
@@ -238,6 +238,6 @@ async def _open(
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark the future's error as retrieved, also where nobody waits for it."""
+    """Mark the future's error as retrieved, even if nothing awaits it."""
     if not future.cancelled():
         future.exception()

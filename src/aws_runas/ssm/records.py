@@ -1,7 +1,7 @@
-"""Private records of the sessions that processes on this machine hold, so that orphans can be found.
+"""Private records of this machine's sessions, by which orphans are found.
 
-An orphan is a session whose local process is gone. Each session has a file of its own, named after it. It has no
-secret: no token and no stream address.
+An orphan is a session whose local process is gone. Each session has its own file, named after it, without secrets:
+no token and no stream address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from aws_runas import files
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@=,+-]{1,200}")  # characters of a session id; it becomes a file name
-_START_FIELD: Final = 19  # of /proc/PID/stat behind the name: start time in clock ticks since the boot
+_START_FIELD: Final = 19  # of /proc/PID/stat after the name: start time in clock ticks since boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SessionRecord:
         profile: name of the profile.
         region: of the session.
         target: instance or task id.
-        document: name of the session document, "" for the account's standard shell.
+        document: name of the session document, "" for the account's default shell.
     """
 
     session_id: str
@@ -64,7 +64,7 @@ class SessionRecords:
         self._directory = directory
 
     def add(self, record: SessionRecord) -> None:
-        """Keep a record.
+        """Write a record.
 
         Raises:
             OSError: it cannot be written.
@@ -79,7 +79,7 @@ class SessionRecords:
             self._path(session_id).unlink()
 
     def read(self) -> dict[str, SessionRecord]:
-        """Return all records by session id; a damaged one is left out."""
+        """Return all readable records by session id."""
         records = {}
         with contextlib.suppress(OSError):
             for path in sorted(self._directory.glob("*.json")):

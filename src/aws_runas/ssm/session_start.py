@@ -1,6 +1,6 @@
-"""StartSession and the data channel after it: whoever leaves in between leaves no session behind.
+"""StartSession and the data channel after it. Leaving in between leaves no session behind.
 
-asyncio and websockets take a tenth of a second to import, the service about as long to answer StartSession.
+asyncio and websockets take a tenth of a second to import, and the service takes about as long to answer StartSession.
 SessionStart does both at once, so this module imports them only when a channel is opened.
 """
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.data_channel import StreamOptions
     from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
 
-ABANDON_TIMEOUT: Final = 3.0  # seconds to wait, when leaving, for a session that may have been opened
-CANCEL_TIMEOUT: Final = 5.0  # seconds to learn the id of a session that nobody needs any more, and to end it
+ABANDON_TIMEOUT: Final = 3.0  # seconds that leaving waits for a session that may have been opened
+CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is not needed any more, and to end it
 
 
 class SessionApi(Protocol):
@@ -43,7 +43,7 @@ class StartingService(SessionService, SessionApi, Protocol):
 
 
 class SessionStart:
-    """A call of StartSession in a thread of its own, which starts at once.
+    """A call of StartSession that starts at once, in a thread of its own.
 
     Args:
         start: makes the call.
@@ -79,7 +79,7 @@ class SessionStart:
 
     @contextmanager
     def abandoned_on_error(self) -> Iterator[None]:
-        """Abandon the session if the block raises, so that none is left behind before anybody uses it."""
+        """Abandon the session if the block raises, so that no unused session stays open."""
         try:
             yield
         except BaseException:
@@ -122,7 +122,13 @@ def channel_opener(
 
 
 def started_opener(session_start: SessionStart, service: SessionService, *, options: StreamOptions) -> OpenChannel:
-    """Return a function that opens one session, whose StartSession is already under way."""
+    """Return a function that opens one session whose StartSession is already running.
+
+    Args:
+        session_start: the running call.
+        service: the calls that resume and end the session.
+        options: of the data channel.
+    """
     import asyncio
 
     from aws_runas.ssm.transport.data_channel import open_data_channel
@@ -155,7 +161,7 @@ async def _start(
     try:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
-        # The service may be opening it at this moment.
+        # The service may open it right now.
         with suppress(AwsRunasError, TimeoutError):
             async with asyncio.timeout(CANCEL_TIMEOUT):
                 started = await call

@@ -20,7 +20,7 @@ PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
-# ShutdownWatcher looks here too.
+# ShutdownWatcher checks this set too.
 _raised: list[int] = []
 
 

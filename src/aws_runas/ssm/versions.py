@@ -6,11 +6,11 @@ from typing import Final
 
 from aws_runas.errors import SessionError
 
-PORT_SESSIONS: Final = "2.3.672.0"  # at least: it forwards ports at all
+PORT_SESSIONS: Final = "2.3.672.0"  # at least: it forwards ports
 TERMINATE_FLAG: Final = "2.3.722.0"  # later than: it understands TerminateSession
-MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections share a session (smux)
-REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts than itself
-COMMANDS: Final = "3.1.1511.0"  # at least: a command without terminal has both its streams and its status
+MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections in one session (smux)
+REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts
+COMMANDS: Final = "3.1.1511.0"  # at least: a command without a terminal has two streams and an exit status
 NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it does without smux keep-alive frames
 
 
@@ -23,7 +23,7 @@ def parse_version(text: str) -> tuple[int, ...] | None:
 
 
 def at_least(version: str, threshold: str) -> bool:
-    """Tell whether a version is the threshold or later; one that cannot be read is not, as with the official client."""
+    """Return True if a version is the threshold or later; False, as in the official client, if it is unreadable."""
     parsed, wanted = parse_version(version), parse_version(threshold)
     return parsed is not None and wanted is not None and len(parsed) == len(wanted) and parsed >= wanted
 

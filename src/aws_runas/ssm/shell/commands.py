@@ -1,4 +1,4 @@
-"""Sessions that run one command: parameters of their documents, and what their end means."""
+"""Sessions that run one command: parameters of their documents, and their exit status."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ STANDARD_ERROR: Final = 11  # payload type, spec 4
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
-    """Read ``--parameter NAME=VALUE``; a name given again gets one more value.
+    """Read ``--parameter NAME=VALUE``. A repeated name gets one more value.
 
     Raises:
-        UsageError: a word is not of that form.
+        UsageError: a word does not have that form.
     """
     parameters: dict[str, list[str]] = {}
     for word in words:
@@ -31,5 +31,5 @@ def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
 
 
 def exit_status(remote: int) -> int:
-    """A remote status as one of ours: a byte, and never 0 for a failure."""
+    """Return a remote status as an exit status of this program: one byte, and never 0 for a failure."""
     return remote if 0 <= remote <= 255 else (remote & 0xFF) or 1

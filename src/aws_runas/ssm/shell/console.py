@@ -1,4 +1,4 @@
-"""The user's side of a shell: keyboard, screen, lines for people, and the terminal's mode."""
+"""The user's side of a shell: keyboard, screen, messages, and the mode of the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 if sys.platform != "win32":
     from aws_runas.ssm.terminal import posix
 
-TYPED_LIMIT: Final = 1024 * 1024  # bytes typed ahead of a session that does not take them
+TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait for the session
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ConsoleOptions:
     """How the user's side behaves.
 
     Args:
-        quiet: no lines but errors.
+        quiet: print errors only.
         escape: the byte that begins an escape after a newline; empty for none.
         stdin, stdout, stderr: descriptors.
     """
@@ -40,12 +40,12 @@ class ConsoleOptions:
 
 
 class Console:
-    """Three descriptors and what is known of them. Make it on the event loop.
+    """The user's three descriptors. Make it on the event loop.
 
     Args:
-        typed: gets what is to be sent; b"" at the end of input.
-        congested: True when the screen cannot take more, False when it can again.
-        left: called when the user, or the one who read our output, is gone.
+        typed: called with input to send; b"" at the end of input.
+        congested: called with True when the screen accepts no more, with False when it does again.
+        left: called when the user, or the reader of the output, is gone.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Console:
         self._errors = OutputStream(options.stderr, congested, lambda: None)
 
     def close(self) -> None:
-        """Give everything back; what was not written yet is dropped."""
+        """Restore the terminal and drop output that is not written yet."""
         self.give_back()
         self._output.close()
         self._errors.close()
@@ -79,14 +79,14 @@ class Console:
     # --- keyboard
 
     def take(self) -> None:
-        """Begin to read; a terminal goes to raw mode."""
+        """Begin to read; put a terminal into raw mode."""
         self._input_wanted = True
         if self.is_terminal:
             self._terminal.enter()
         self._input.start()
 
     def hold_input(self, hold: bool) -> None:
-        """Take no more input for now. A terminal is read on, since an escape may come."""
+        """Pass on no more input for now. A terminal is still read, because an escape may come."""
         if self.is_terminal or not self._input_wanted:
             return
         if hold:
@@ -95,14 +95,14 @@ class Console:
             self._input.start()
 
     def give_back(self) -> None:
-        """Stop reading and put the terminal back as it was."""
+        """Stop reading and restore the terminal's mode."""
         self._input_wanted = False
         self._input.stop()
         self._terminal.restore()
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Lend the terminal to another thread that asks the user something; its mode is restored meanwhile."""
+        """Lend the terminal to another thread that asks the user something, in its original mode."""
         given = threading.Event()
 
         def give() -> None:
@@ -122,7 +122,7 @@ class Console:
             self._loop.call_soon_threadsafe(take_back)
 
     def suspend(self) -> None:
-        """Be stopped as at Ctrl-Z, with the terminal in order meanwhile."""
+        """Stop as at Ctrl-Z, with the terminal in its original mode meanwhile."""
         was_raw = self._terminal.is_raw
         self._terminal.restore()
         posix.suspend_self()
@@ -130,13 +130,13 @@ class Console:
             self._terminal.enter()
 
     def continued(self) -> None:
-        """After SIGCONT: whoever had the terminal meanwhile may have changed it."""
+        """Handle SIGCONT: another program may have changed the terminal's mode."""
         if self._terminal.is_raw:
             self._terminal.restore()
             self._terminal.enter()
 
     def window_size(self) -> tuple[int, int]:
-        """Columns and rows."""
+        """Return columns and rows."""
         return posix.window_size(self._options.stdout, self._options.stdin, self._options.stderr)
 
     def _received(self, data: bytes) -> None:
@@ -159,11 +159,11 @@ class Console:
     # --- screen
 
     def write(self, data: bytes) -> None:
-        """Bytes of the session's output."""
+        """Write output of the session."""
         self._output.write(data)
 
     def write_error(self, data: bytes) -> None:
-        """Bytes of the remote command's standard error."""
+        """Write standard error of the remote command."""
         self._errors.write(data)
 
     async def drained(self) -> None:
@@ -171,16 +171,17 @@ class Console:
         await asyncio.gather(self._output.drained(), self._errors.drained())
 
     def say(self, text: str, *, always: bool = False) -> None:
-        """A line for the user on standard error.
+        """Write a line for the user to standard error.
 
         Args:
-            always: even where quiet was asked for.
+            text: the line.
+            always: write it even with `quiet`.
         """
         if self._options.quiet and not always:
             return
         # The output's cursor may be anywhere in its line; a raw terminal needs its carriage returns.
         start, end = ("\r\n", "\r\n") if self._terminal.is_raw else ("", "\n")
-        shown = [printable(line) for line in text.split("\n")]  # the service, the agent and their operators write here
+        shown = [printable(line) for line in text.split("\n")]  # the text may come from the service or the agent
         lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(shown))
         with suppress(OSError):
             os.write(self._options.stderr, (start + lines + end).encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""A shell, or a command, on the other end: the user's terminal and the data channel put together."""
+"""A shell or a command on an instance: connects the user's terminal with the data channel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.threads import in_thread
 
-SILENT_COMMAND: Final = 2.0  # seconds after which a session that says nothing gets input all the same (spec 12, trap 7)
+SILENT_COMMAND: Final = 2.0  # seconds after which a silent session gets input anyway (spec 12, trap 7)
 START_NOTICE_AFTER: Final = 10.0  # seconds without a message from the agent until a notice is printed
 END_RESEND_INTERVAL: Final = 2.0  # seconds without output after the end of input, before the end is sent again
 END_OF_TRANSMISSION: Final = b"\x04"
@@ -35,7 +35,8 @@ class ShellOptions:
 
     Args:
         console: the user's side.
-        runs_shell: the standard document: at the end of piped input ``exit`` is typed; a command gets end of file.
+        runs_shell: True for the default document: ``exit`` is typed at the end of piped input; a command gets end of
+            file.
     """
 
     console: ConsoleOptions
@@ -43,7 +44,7 @@ class ShellOptions:
 
 
 class ShellSession:
-    """Implements handler.SessionHandler for everything that runs on a terminal over there."""
+    """A session with a remote terminal. Implements handler.SessionHandler."""
 
     def __init__(self, channel: DataChannel, options: ShellOptions, target: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -89,7 +90,7 @@ class ShellSession:
         self._exit_code = exit_code
 
     def flag_received(self, flag: int) -> None:
-        pass  # ports only
+        pass  # only port sessions have flags
 
     def writable(self) -> None:
         self._outbox.flush()
@@ -114,10 +115,10 @@ class ShellSession:
     # --- from the user
 
     def interrupted(self) -> None:
-        """Handle a SIGINT that no raw terminal turned into a byte: the remote program gets it, the third one leaves.
+        """Handle a SIGINT that no raw terminal made a byte: the remote program gets it, and the third one leaves.
 
-        While piped input is still coming, the first one leaves: behind the input an interrupt would arrive late, and a
-        remote shell would only continue with the rest.
+        While piped input is still being sent, the first one leaves: after the input an interrupt would arrive late,
+        and a remote shell would only continue with the rest.
         """
         self._interrupts += 1
         has_piped_input = self._interactive and not self.console.is_terminal and not self._input_ended
@@ -127,19 +128,19 @@ class ShellSession:
             self._send(INTERRUPT)
 
     def quit_asked(self) -> None:
-        """SIGQUIT, likewise."""
+        """Handle a SIGQUIT like `interrupted`."""
         if self._running:
             self._send(QUIT)
         else:
             self._leave(128 + signal.SIGQUIT)
 
     def resized(self) -> None:
-        """The window has a new size."""
+        """Send the new size of the window."""
         if self._running and self._interactive:
             self._channel.send_size(*self.console.window_size())
 
     def continued(self) -> None:
-        """SIGCONT."""
+        """Handle SIGCONT."""
         self.console.continued()
         self.resized()
 
@@ -163,8 +164,8 @@ class ShellSession:
     def _send_end(self) -> None:
         """Send the end of piped input: ``exit`` to a shell first, then end of file until the session ends.
 
-        ``exit`` survives in the remote terminal's buffer while a command runs; end of file does not always: a line
-        editor that takes the buffer over finds a zero byte in its place. So a shell gets the word first.
+        ``exit`` stays in the remote terminal's buffer while a command runs. End of file may not: a line editor that
+        takes over the buffer finds a zero byte in its place.
         """
         end = END_OF_TRANSMISSION
         if self._ends_sent == 0:
@@ -218,11 +219,15 @@ async def run_shell(
     stream: StreamOptions,
     opened: Callable[[ShellSession], None] = lambda _: None,
 ) -> int:
-    """Run one session from StartSession's answer to its end.
+    """Run one session from StartSession to its end.
 
     Args:
-        starting: the call under way.
-        opened: called with the session when it is open. A prompt for an MFA code then has to borrow its terminal.
+        starting: the running call of StartSession.
+        service: the calls that resume and end the session.
+        target: of the session.
+        options: the user's side.
+        stream: of the data channel.
+        opened: called with the open session. A prompt for an MFA code must borrow its terminal from then on.
 
     Returns:
         The exit status: the remote command's if it is known, 130 if the user left, 128 and more for signals.
@@ -272,7 +277,7 @@ async def _run_session(
 
 
 class _Signals:
-    """Installs the signal handlers of a terminal session; SIGINT goes to the remote program."""
+    """Installs the signal handlers of a session on a terminal; SIGINT goes to the remote program."""
 
     def __init__(self, session: ShellSession) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Escapes after a newline, as in ssh: they end a session that hangs. No I/O here."""
+"""Escapes after a newline, as in ssh: they end a session that hangs. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEWLINES: Final = b"\r\n"
 
 
 class Escape(Enum):
-    """What the user asked of us, not of the remote end."""
+    """What the user asks aws-runas itself to do."""
 
     LEAVE = "."
     HELP = "?"
@@ -20,7 +20,7 @@ class Escape(Enum):
 
 
 def help_text(escape: bytes) -> str:
-    """The lines that ``~?`` shows."""
+    """Return the text that ``~?`` shows."""
     key = escape.decode("latin-1")
     return (
         "supported escapes, after a newline:\n"
@@ -32,7 +32,7 @@ def help_text(escape: bytes) -> str:
 
 
 def parse_escape(text: str) -> bytes:
-    """Read ``--escape``: one character, ``^X`` for a control character, ``none``.
+    """Read ``--escape``: one character, ``^X`` for a control character, or ``none``.
 
     Raises:
         UsageError: it is none of these.
@@ -49,7 +49,7 @@ def parse_escape(text: str) -> bytes:
 
 
 class EscapeFilter:
-    """Takes what is typed, in any pieces, and parts what is for us from what is for the remote end.
+    """Separates escapes from the input for the remote end, in whatever pieces the input comes.
 
     Args:
         escape: one byte; empty to pass everything on.

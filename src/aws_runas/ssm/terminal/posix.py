@@ -1,4 +1,4 @@
-"""The user's terminal: raw while a session has it, restored whenever it ends."""
+"""The user's terminal: raw while a session uses it, restored when the session ends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import termios
 from collections.abc import Iterator
 from typing import Final
 
-_IFLAG, _OFLAG, _CFLAG, _LFLAG = 0, 1, 2, 3  # places in what tcgetattr returns
-NO_TERMINAL: Final = (300, 100)  # columns, rows; what the official plugin says where output is no terminal (spec 4)
+_IFLAG, _OFLAG, _CFLAG, _LFLAG = 0, 1, 2, 3  # indices into the result of tcgetattr
+NO_TERMINAL: Final = (300, 100)  # columns, rows; the official plugin's size without a terminal (spec 4)
 
 
 def window_size(*descriptors: int) -> tuple[int, int]:
-    """Columns and rows of the first of these that is a terminal with a size."""
+    """Return columns and rows of the first descriptor that is a terminal with a size."""
     for descriptor in descriptors:
         with contextlib.suppress(OSError, ValueError):
             columns, rows = os.get_terminal_size(descriptor)
@@ -25,7 +25,7 @@ def window_size(*descriptors: int) -> tuple[int, int]:
 
 
 class RawTerminal:
-    """Raw mode for one terminal, given back at exit at the latest. A terminal that is gone does no harm.
+    """Raw mode for one terminal, restored at exit at the latest. A terminal that is gone causes no error.
 
     Args:
         descriptor: of the terminal.
@@ -37,11 +37,11 @@ class RawTerminal:
 
     @property
     def is_raw(self) -> bool:
-        """Is the terminal in our hands?"""
+        """Return True if the terminal is in raw mode."""
         return self._saved is not None
 
     def enter(self) -> None:
-        """Go to raw mode; what was typed ahead stays."""
+        """Enter raw mode, and keep what was typed ahead."""
         if self._saved is not None:
             return
         try:
@@ -81,7 +81,7 @@ class RawTerminal:
 
 
 def suspend_self() -> None:
-    """Stop as at Ctrl-Z; returns when continued."""
+    """Stop as at Ctrl-Z; return when continued."""
     previous = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     try:
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -91,7 +91,7 @@ def suspend_self() -> None:
 
 @contextlib.contextmanager
 def _no_stop() -> Iterator[None]:
-    """A process in the background that sets a terminal is stopped by SIGTTOU: not while we clean up."""
+    """Block SIGTTOU, which stops a background process that sets a terminal's mode."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
         yield

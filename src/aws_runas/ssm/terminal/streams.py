@@ -1,7 +1,7 @@
-"""Standard input and output on the event loop, without changing how other processes see them.
+"""Standard input and output on the event loop, without side effects on other processes.
 
-O_NONBLOCK belongs to the open file, not to us: set on a terminal it would hit the shell that we came from. So
-descriptors stay blocking; we read when something is there, and write no more than what is sure to be taken at once.
+O_NONBLOCK belongs to the open file: set on a terminal, it would affect the user's shell. So descriptors stay blocking.
+They are read when data is available, and written only with as much as is sure to be accepted at once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ HIGH_WATER: Final = 256 * 1024  # bytes waiting for a slow reader before the ses
 
 
 class InputStream:
-    """Reads a descriptor and hands on what comes.
+    """Reads a descriptor.
 
     Args:
-        received: gets the bytes; b"" at the end, and nothing after it.
+        received: called with bytes; b"" at the end, and nothing after it.
     """
 
     def __init__(self, descriptor: int, received: Callable[[bytes], None]) -> None:
@@ -38,7 +38,7 @@ class InputStream:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, or go on after stop."""
+        """Begin to read, or continue after `stop`."""
         if self._ended or self._reading:
             return
         self._reading = True
@@ -51,7 +51,7 @@ class InputStream:
             self._thread.start()
 
     def stop(self) -> None:
-        """Take nothing more for now."""
+        """Read nothing more for now."""
         if self._reading:
             self._reading = False
             if self._polled:
@@ -77,7 +77,7 @@ class InputStream:
         self._received(data)
 
     def _read_file(self) -> None:
-        """Read a regular file or /dev/null, which cannot be polled, one piece after the other has been processed."""
+        """Read a regular file or /dev/null, which cannot be polled, one piece after another."""
         data = b"-"
         while data:
             self._may_read.wait()
@@ -98,11 +98,11 @@ class InputStream:
 
 
 class OutputStream:
-    """Writes to a descriptor without ever blocking the loop.
+    """Writes to a descriptor without blocking the event loop.
 
     Args:
-        congested: called with True when too much waits, with False when it is gone.
-        broken: called once when nobody reads any more.
+        congested: called with True when too much waits, with False when it is written.
+        broken: called once when the reader is gone.
     """
 
     def __init__(self, descriptor: int, congested: Callable[[bool], None], broken: Callable[[], None]) -> None:
@@ -121,7 +121,7 @@ class OutputStream:
             self._poll.register(descriptor, select.POLLOUT)
 
     def write(self, data: bytes) -> None:
-        """Write, or keep until it can be written."""
+        """Write now or as soon as the reader accepts it."""
         if self._is_broken or not data:
             return
         if not self._waiting:
@@ -136,14 +136,14 @@ class OutputStream:
             self._congested(True)
 
     async def drained(self) -> None:
-        """Wait until everything is written, or nobody reads."""
+        """Wait until everything is written, or the reader is gone."""
         if self._waiting:
             waiter = self._loop.create_future()
             self._emptied.append(waiter)
             await waiter
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Drop output that is not written yet."""
         if self._waiting:
             self._loop.remove_writer(self._descriptor)
             self._waiting.clear()
@@ -168,7 +168,7 @@ class OutputStream:
             self._congested(False)
 
     def _write_some(self, data: bytes) -> bytes:
-        """Write what is taken at once; return the rest."""
+        """Write what is accepted at once; return the rest."""
         while data:
             if self._poll is not None and not self._poll.poll(0):
                 return data
@@ -187,7 +187,7 @@ class OutputStream:
 
 
 def _is_always_ready(descriptor: int) -> bool:
-    """Can the descriptor not be polled? epoll refuses regular files and some devices, which never block anyway."""
+    """Return True if the descriptor cannot be polled: epoll refuses regular files and some devices; they never block."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
         return False

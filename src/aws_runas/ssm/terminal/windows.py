@@ -1,7 +1,7 @@
-"""Windows consoles: not supported yet; the error says so.
+"""Windows consoles: not supported yet, and the error says so.
 
 A console needs its input read in a thread and both of its modes set (virtual terminal input and output, UTF-8 code
-pages). None of it could be tried where this was written, so the native session refuses; ``--plugin`` is left.
+pages). None of that was tried on Windows, so the native session refuses; ``--plugin`` remains.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from aws_runas.errors import SessionError
 
 
 def refuse() -> SessionError:
-    """The error for a native session on a Windows console."""
+    """Return the error for a native session on a Windows console."""
     return SessionError(
         "native sessions are not available on Windows yet",
         code="terminal-unsupported",
