@@ -43,15 +43,17 @@ class ControlServer:
         """
         try:
             files.make_private_directory(self._path.parent)
-            if is_running(self._path):
-                raise ConfigError(f"another process answers on {self._path}", code="tunnels-running")
-            self._path.unlink(missing_ok=True)
-            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            mask = os.umask(0o177)
-            try:
-                listening.bind(str(self._path))
-            finally:
-                os.umask(mask)
+            with files.lock(self._path.with_suffix(".bind")):  # two that start at once would remove each other's socket
+                if is_running(self._path):
+                    raise ConfigError(f"another process answers on {self._path}", code="tunnels-running")
+                self._path.unlink(missing_ok=True)
+                listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                mask = os.umask(0o177)
+                try:
+                    listening.bind(str(self._path))
+                    listening.listen()
+                finally:
+                    os.umask(mask)
             self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=MAX_LINE)
         except OSError as error:
             raise ConfigError(
@@ -75,7 +77,7 @@ class ControlServer:
                 line = await reader.readline()
             request = json.loads(line)
             reply = await self._handler(request) if isinstance(request, dict) else {"error": "not an object"}
-        except (OSError, ValueError, TimeoutError):
+        except (OSError, ValueError, TimeoutError, RecursionError):
             reply = {"error": "not a request"}
         with contextlib.suppress(OSError):
             writer.write(json.dumps(reply).encode() + b"\n")
@@ -93,19 +95,41 @@ def ask(path: Path, request: Mapping[str, object], timeout: float = REPLY_TIMEOU
         timeout: seconds.
 
     Raises:
-        SessionError: no process answers.
+        SessionError: no process listens there, or it does not answer.
+        ConfigError: a process of another user listens there.
     """
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        try:
             connection.connect(str(path))
+        except TimeoutError as error:  # a full queue: it has not accepted anybody for long
+            raise _silent(path, 0) from error
+        except OSError as error:
+            raise SessionError(
+                "no tunnels are up", code="tunnels-down", hint="aws-runas tunnels up opens the tunnels of tunnels.toml"
+            ) from error
+        pid, uid = _peer(connection)
+        if uid not in (None, os.geteuid()):
+            raise ConfigError(
+                f"{path} belongs to a process of another user",
+                code="tunnels-foreign",
+                hint="XDG_RUNTIME_DIR names the directory; it must be your own",
+            )
+        try:
             connection.sendall(json.dumps(request).encode() + b"\n")
             reply = json.loads(connection.makefile("rb").readline(MAX_LINE))
-    except (OSError, ValueError) as error:
-        raise SessionError(
-            "no tunnels are up", code="tunnels-down", hint="aws-runas tunnels up opens the tunnels of tunnels.toml"
-        ) from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise _silent(path, pid) from error
     return reply if isinstance(reply, dict) else {}
+
+
+def _silent(path: Path, pid: int) -> SessionError:
+    name = f"process {pid}" if pid else "the process"
+    return SessionError(
+        f"{name} that holds the tunnels does not answer on {path}",
+        code="tunnels-silent",
+        hint=f"it may be stopped: kill -CONT {pid}, or end it: kill {pid}" if pid else None,
+    )
 
 
 def is_running(path: Path) -> bool:
@@ -121,8 +145,13 @@ def is_running(path: Path) -> bool:
 
 def _is_same_user(connection: socket.socket | None) -> bool:
     """Check the user of the other process, where the system shows it; the directory is private besides."""
+    return connection is None or _peer(connection)[1] in (None, os.geteuid())
+
+
+def _peer(connection: socket.socket) -> tuple[int, int | None]:
+    """Return process and user at the other end; 0 and None where the system does not show them."""
     option = getattr(socket, "SO_PEERCRED", None)
-    if connection is None or option is None:
-        return True
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return bool(uid == os.geteuid())
+    if option is None:
+        return 0, None
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return int(pid), int(uid)

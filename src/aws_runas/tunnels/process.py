@@ -95,7 +95,12 @@ class TunnelProcess:
                     return {"error": f"no such command: {command}", "code": "usage"}
         except AwsRunasError as error:
             return {"error": error.message, "code": error.code, "hint": error.hint}
-        return {"tunnels": [status.as_dict() for status in self.statuses()]}
+        outdated = [name for name in listed if request.get("command") == "up" and self._is_outdated(name)]
+        return {"tunnels": [status.as_dict() for status in self.statuses()], "outdated": outdated}
+
+    def _is_outdated(self, name: str) -> bool:
+        """Return True if the tunnels file describes an open tunnel in another way now."""
+        return self._make_plan(name, self._lazy[name]).source != self._tunnels[name].source
 
     async def _handle_down(self, names: list[str]) -> Reply:
         closed = [name for name in (names or list(self._tunnels)) if name in self._tunnels]

@@ -83,6 +83,7 @@ class TunnelPlan:
         open_channel: returns the function that opens sessions for a destination. It may resolve the target first.
         pool: limits; lazy ones open no session before the first connection.
         listeners: sockets that are bound already, by local address.
+        source: what the plan was made from, to find out whether that has changed since.
     """
 
     name: str
@@ -90,6 +91,7 @@ class TunnelPlan:
     open_channel: Callable[[Destination], OpenChannel]
     pool: PoolSettings
     listeners: Mapping[LocalAddress, Listener] | None = None
+    source: object = None
 
 
 class Tunnel:
@@ -105,6 +107,7 @@ class Tunnel:
         self, plan: TunnelPlan, changed: Callable[[], None], wall_clock: Callable[[], float] = time.time
     ) -> None:
         self.name = plan.name
+        self.source = plan.source
         self._changed = changed
         self._wall_clock = wall_clock
         self._forwarding = Forwarding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -9,8 +10,10 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,6 +147,59 @@ def test_lazy_tunnel_asks_aws_nothing_before_the_first_connection_and_closes_whe
         assert world.sandbox.count("StartSession") == 2
 
 
+def test_two_that_start_at_once_end_in_one_process(world: World) -> None:
+    with echoing() as remote:
+        ports = {"one": free_port(), "two": free_port()}
+        entries: dict[str, dict[str, str | list[str]]] = {
+            name: {"profile": PROFILE, "target": TARGET, "forwards": [f"{port}:localhost:{remote}"]}
+            for name, port in ports.items()
+        }
+        world.write(**entries)
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-m", "aws_runas", "tunnels", "up", name],
+                env=world.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+            for name in ports
+        ]  # fmt: skip
+        for name, process in zip(ports, both, strict=True):
+            output, _ = process.communicate(timeout=60)
+            assert (process.returncode, output.decode()) == (
+                0, f"{name}: listening on 127.0.0.1:{ports[name]} -> {TARGET}:{remote}\n",
+            )  # fmt: skip
+        assert all(works(port) for port in ports.values())
+        process_of(world)  # there is one
+
+
+def test_file_that_was_edited_meanwhile_is_said_and_touches_no_open_tunnel(world: World) -> None:
+    with echoing() as remote:
+        port, other = free_port(), free_port()
+        world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{port}:localhost:{remote}"]})
+        world.run("up")
+        world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{other}:localhost:{remote}"]})
+        stdout, stderr = world.run("up")
+        assert stdout == f"db: listening on 127.0.0.1:{port} -> {TARGET}:{remote}\n"
+        assert "tunnel db is open as it was in tunnels.toml before" in stderr
+        assert works(port)
+        world.file.write_text("[[")
+        assert works(port)
+        assert world.status("db")["state"] == "connected"
+        assert world.run("down")[0] == "closed db\n"
+
+
+def test_stopped_process_is_named_by_status(world: World) -> None:
+    world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{free_port()}:localhost:9"]})
+    world.run("up", "--lazy")
+    pid = process_of(world)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        _, stderr = world.run("status", status=6)
+        assert f"process {pid} that holds the tunnels does not answer" in stderr
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert world.status("db")["state"] == "listening"
+
+
 def test_one_tunnel_that_fails_does_not_touch_the_other(world: World) -> None:
     with echoing() as remote:
         port = free_port()
@@ -259,6 +315,10 @@ def test_the_status_is_redrawn_until_ctrl_c(world: World) -> None:
     shown = b""
     while shown.count(b"db  listening") < 3:
         shown += os.read(master, 4096)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+    narrow = b""
+    while not re.search(rb"\x1b\[H\x1b\[Jdb  listening for [0-9]\r\n", narrow):  # 19 characters of the line
+        narrow += os.read(master, 4096)
     os.write(master, b"\x03")
     while True:
         try:

@@ -84,6 +84,44 @@ def test_nobody_there_is_an_error_that_says_so(tmp_path: Path) -> None:
         ask(tmp_path / "nothing", {"command": "status"})
 
 
+def test_process_that_does_not_answer_is_named_and_not_called_down(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        with pytest.raises(SessionError, match=f"process {os.getpid()} that holds the tunnels") as caught:
+            ask(path, {"command": "status"}, timeout=0.1)
+    assert caught.value.code == "tunnels-silent"
+
+
+@pytest.mark.parametrize("reply", [b"", b"nonsense\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+def test_reply_that_is_none_is_an_error(tmp_path: Path, reply: bytes) -> None:
+    path = tmp_path / "s"
+
+    async def run() -> None:
+        async def answer_badly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(reply)
+            writer.close()
+
+        async with await asyncio.start_unix_server(answer_badly, str(path)):
+            with pytest.raises(SessionError, match="does not answer"):
+                await asyncio.to_thread(ask, path, {"command": "status"})
+
+    asyncio.run(run())
+
+
+def test_process_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        own = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+        with pytest.raises(ConfigError, match="belongs to a process of another user"):
+            ask(path, {"command": "status"}, timeout=5)
+
+
 def test_another_user_gets_no_reply_even_if_the_socket_is_open_to_all(tmp_path: Path) -> None:
     setpriv = requires.program("setpriv", package="util-linux")
     if os.geteuid() != 0:

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from aws_runas import files
 from aws_runas.cli.access import open_access_for
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.tunnels.serve import CONTROL_SOCKET, chosen_tunnels, plan_of, run_directory
+from aws_runas.cli.tunnels.serve import CONTROL_SOCKET, check_directory, chosen_tunnels, plan_of, run_directory
 from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.redact import printable
 from aws_runas.tunnels.control import ask, is_running
 
+STATUS_TIMEOUT = 5.0  # seconds; the process answers from memory
 START_TIMEOUT = 120.0  # seconds until the process answers, with the sessions of all its tunnels
 POLL_INTERVAL = 0.05  # seconds
 WATCH_INTERVAL = 1.0  # seconds
@@ -47,16 +50,26 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
             with suppress(AwsRunasError):  # a code can be asked for here; any failure is reported with the tunnel
                 access.provider.credentials()
     path = run_directory(env) / CONTROL_SOCKET
+    check_directory(path.parent)
     chosen = [tunnel.name for tunnel in tunnels]
-    if is_running(path):
-        rows = _rows(ask(path, {"command": "up", "names": chosen, "lazy": lazy}, START_TIMEOUT))
-    else:
-        rows = _start_process(path, chosen, env, lazy=lazy)
+    outdated: object = []
+    with files.lock(path.with_suffix(".lock")):  # the second of two that start at once asks the process of the first
+        if is_running(path):
+            ask(path, {"command": "status"}, STATUS_TIMEOUT)  # a process that is stopped shows here
+            reply = ask(path, {"command": "up", "names": chosen, "lazy": lazy}, START_TIMEOUT)
+            rows, outdated = _rows(reply), reply.get("outdated")
+        else:
+            rows = _start_process(path, chosen, env, lazy=lazy)
     rows = [row for row in rows if row["name"] in chosen]
     failed = [row for row in rows if row["state"] == "failed"]
     errors = "".join(f"aws-runas: tunnel {row['name']}: {row['error']}\n" for row in failed)
+    for name in outdated if isinstance(outdated, list) else []:
+        errors += (
+            f"aws-runas: tunnel {name} is open as it was in tunnels.toml before; to open it anew: "
+            f"aws-runas tunnels down {name}, then up {name}\n"
+        )
     lines = "".join(f"{row['name']}: {line}\n" for row in rows if row not in failed for line in _addresses(row))
-    return Result(SessionError.exit_status if failed else 0, lines, errors)
+    return Result(SessionError.exit_status if failed else 0, printable(lines, keep="\n"), printable(errors, keep="\n"))
 
 
 def down(names: Sequence[str], env: Environment) -> Result:
@@ -92,7 +105,7 @@ def status(env: Environment, *, as_json: bool, watch: bool) -> Result:
     if as_json:
         return Result(stdout=json.dumps({"tunnels": rows}, ensure_ascii=False) + "\n")
     while watch and env.stdout.isatty():
-        env.stdout.write((HOME_AND_CLEAR + _table(rows, env.now())).encode())
+        env.stdout.write((HOME_AND_CLEAR + _fitting(_table(rows, env.now()), env)).encode())
         env.stdout.flush()
         time.sleep(WATCH_INTERVAL)
         rows = _all_rows(env)
@@ -131,9 +144,6 @@ def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool
         *names,
     ]
     log = path.parent / "tunnels.log"
-    from aws_runas import files
-
-    files.make_private_directory(path.parent)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, files.FILE_MODE)
     try:
         process = subprocess.Popen(
@@ -154,8 +164,9 @@ def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool
             reason = text[-1].removeprefix("aws-runas: ") if text else f"exit status {process.returncode}"
             raise SessionError(f"the tunnels process ended: {reason}", code="tunnels-process-ended", hint=f"see {log}")
         if is_running(path):
-            rows = _rows(ask(path, {"command": "status"}, START_TIMEOUT))
-            if len(rows) == len(names) and all(row["state"] != "connecting" for row in rows):
+            rows = _rows(ask(path, {"command": "status"}, STATUS_TIMEOUT))
+            ours = [row for row in rows if row["name"] in names]
+            if len(ours) == len(names) and all(row["state"] != "connecting" for row in ours):
                 return rows
         time.sleep(POLL_INTERVAL)
     raise SessionError("the tunnels process does not answer", code="tunnels-process-ended", hint=f"see {log}")
@@ -166,6 +177,7 @@ def _control_sockets(env: Environment) -> list[Path]:
 
 
 def _all_rows(env: Environment) -> list[Row]:
+    check_directory(run_directory(env))
     paths = _control_sockets(env)
     if not paths:
         raise SessionError(
@@ -174,9 +186,10 @@ def _all_rows(env: Environment) -> list[Row]:
     rows: list[Row] = []
     for path in paths:
         try:
-            rows += _rows(ask(path, {"command": "status"}))
-        except AwsRunasError:
-            continue  # it ended just now
+            rows += _rows(ask(path, {"command": "status"}, STATUS_TIMEOUT))
+        except SessionError as error:
+            if error.code != "tunnels-down":  # otherwise it ended just now
+                raise
     return rows
 
 
@@ -190,7 +203,8 @@ def _rows(reply: dict[str, object]) -> list[Row]:
         hint = reply.get("hint")
         raise SessionError(str(reply["error"]), code="tunnels-refused", hint=str(hint) if hint else None)
     tunnels = reply.get("tunnels")
-    return [row for row in tunnels if isinstance(row, dict)] if isinstance(tunnels, list) else []
+    rows = [row for row in tunnels if isinstance(row, dict)] if isinstance(tunnels, list) else []
+    return [row for row in rows if isinstance(row.get("name"), str) and isinstance(row.get("state"), str)]
 
 
 def _addresses(row: Row) -> list[str]:
@@ -213,4 +227,15 @@ def _table(rows: Sequence[Row], now: float) -> str:
             f"{row.get('connections')} connections  {count} sessions  "
             f"up {row.get('sent')} down {row.get('received')}" + (f"  {row['error']}" if row.get("error") else "")
         )
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _fitting(text: str, env: Environment) -> str:
+    """Cut lines to what the terminal shows, so that a line stays one line and the first stays on the screen."""
+    try:
+        columns, rows = os.get_terminal_size(env.stdout.fileno())
+    except (OSError, ValueError):
+        columns, rows = 0, 0
+    columns, rows = columns or 80, rows or 24  # some terminals do not know their size
+    lines = [line[: max(columns - 1, 1)] for line in text.splitlines()]
+    return "".join(f"{line}\n" for line in lines[: max(rows - 1, 1)])

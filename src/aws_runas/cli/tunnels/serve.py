@@ -37,6 +37,24 @@ def run_directory(env: Environment) -> Path:
     return cache_directory(env.environ, env.config_files().config.path, env.home) / "run"
 
 
+def check_directory(path: Path) -> None:
+    """Check that what is in the directory of the control sockets comes from this user.
+
+    Raises:
+        ConfigError: other users can change it.
+    """
+    from aws_runas import files
+
+    try:
+        files.make_private_directory(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot hold the control socket: {error.strerror or error}",
+            code="tunnels-directory",
+            hint="XDG_RUNTIME_DIR names the directory; it must be your own",
+        ) from error
+
+
 def chosen_tunnels(names: Sequence[str], env: Environment) -> list[Tunnel]:
     """Return the tunnels of these names, all of the file if there are no names.
 
@@ -124,7 +142,7 @@ def plan_of(
     def open_channel(destination: Destination) -> OpenChannel:
         return resolver.opener(indices[destination])
 
-    return TunnelPlan(tunnel.name, tuple(forwards), open_channel, pool, listeners)
+    return TunnelPlan(tunnel.name, tuple(forwards), open_channel, pool, listeners, tunnel)
 
 
 class _Resolver:
