@@ -86,8 +86,7 @@ class _Announced:
         found = self._inner.credentials(refresh=refresh)
         if not self._said:
             self._said = True
-            self._env.stderr.write(expiration_text(found, self._env.now()))
-            self._env.stderr.flush()
+            self._env.tell(expiration_text(found, self._env.now()))
         return found
 
 

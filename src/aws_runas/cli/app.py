@@ -16,6 +16,7 @@ from aws_runas.cli.parsing.flags import FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, Interrupted, UsageError
 from aws_runas.fast.names import COMMANDS, FUNCTION_DECLINED, bad_switch, is_on
+from aws_runas.redact import printable
 
 
 def main(words: Sequence[str], env: Environment | None = None, *, function: str = "") -> int:
@@ -79,8 +80,7 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
     parsed = parser.parse(words)
     if env.function:
         if not parsed.flags.quiet:
-            env.stderr.write(shell_function.age_note(env.function))
-            env.stderr.flush()
+            env.tell(shell_function.age_note(env.function))
         if not shell_function.asks_for_exports(parsed):
             return Result(FUNCTION_DECLINED)
     if parsed.help:
@@ -98,8 +98,7 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
     if parsed.flags.verbose:
         _start_log(parsed.flags.verbose, env.stderr)
     if note and not parsed.flags.quiet:
-        env.stderr.write(note)
-        env.stderr.flush()
+        env.tell(note)
     asked = parser.questions(parsed, _question_arguments(parsed, env))
     results = [_run(question, env) for question in asked] if asked else [_run(parsed, env)]
     status = max(result.status for result in results)
@@ -120,11 +119,17 @@ def _start_log(level: int, stream: TextIO) -> None:
     """
     import logging
 
+    class Escaping(logging.Formatter):
+        """Formatter for lines that may hold names and messages of others."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            return printable(super().format(record), keep="\n\t")
+
     trace = logging.DEBUG // 2
     logging.addLevelName(trace, "TRACE")
     logger = logging.getLogger("aws_runas")
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("aws-runas: %(levelname)s %(message)s"))
+    handler.setFormatter(Escaping("aws-runas: %(levelname)s %(message)s"))
     logger.handlers = [handler]
     logger.setLevel(logging.DEBUG if level == 1 else trace)
     logger.propagate = False

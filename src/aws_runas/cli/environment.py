@@ -91,7 +91,16 @@ class Environment:
         Args:
             line: without a line end; control characters are escaped.
         """
-        self.stderr.write(f"aws-runas: warning: {printable(line)}\n")
+        self.tell(f"aws-runas: warning: {printable(line)}\n")
+
+    def tell(self, text: str) -> None:
+        """Write to stderr at once, for the user. Control characters other than line ends and tabs are escaped.
+
+        Args:
+            text: with its line end; foreign text may be in it.
+        """
+        self.stderr.write(printable(text, keep="\n\t"))
+        self.stderr.flush()
 
     def profile_names(self) -> list[str]:
         """Return the names of the profiles in both files.

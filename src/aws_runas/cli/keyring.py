@@ -37,7 +37,6 @@ def forget_shortcuts(env: Environment) -> None:
         shortcut.invalidate(directory)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        env.stderr.write(
-            f"aws-runas: warning: the cache {directory} cannot be written ({reason}): "
-            "remove it, or old credentials are used until they end\n"
+        env.warn(
+            f"the cache {directory} cannot be written ({reason}): remove it, or old credentials are used until they end"
         )

@@ -9,7 +9,6 @@ from aws_runas.cli.environment import Environment
 from aws_runas.config.files import config_path
 from aws_runas.credentials.cache import DiskCache, cache_directory
 from aws_runas.fast import shortcut
-from aws_runas.redact import printable
 from aws_runas.signin.context import SignInContext, SignInOptions
 
 DERIVED = ("sso-", "role-")  # kinds of entries that a sign-in to Identity Center leads to
@@ -90,5 +89,4 @@ def forget(env: Environment, cache: DiskCache, *names: str) -> bool:
 
 
 def _say(env: Environment, line: str) -> None:
-    env.stderr.write(f"aws-runas: {printable(line)}\n")
-    env.stderr.flush()
+    env.tell(f"aws-runas: {line}\n")

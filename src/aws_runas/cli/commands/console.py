@@ -383,9 +383,7 @@ def _start(browser: Browser, address: str, env: Environment, page: Path | None =
 
 
 def _say(options: Options, env: Environment, line: str) -> None:
-    from aws_runas.redact import printable
 
     if options.flags.quiet:
         return
-    env.stderr.write(f"aws-runas: {printable(line)}\n")
-    env.stderr.flush()
+    env.tell(f"aws-runas: {line}\n")

@@ -132,8 +132,7 @@ def run(options: Options, env: Environment) -> Result:
     config_file = _leave_for_next_time(access, credentials, env)
     written = _write_credentials(access, credentials, env) if options.flags.write_credentials else ""
     if options.program:
-        env.stderr.write(written)
-        env.stderr.flush()
+        env.tell(written)
         _run(options, env, access, credentials, prompt, config_file)
     silent = options.flags.expiration or (options.flags.write_credentials and options.flags.output is None)
     if silent and not env.function:

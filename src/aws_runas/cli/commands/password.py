@@ -139,7 +139,5 @@ def _change(access: Access, env: Environment) -> Result:
 
 
 def _say(line: str, env: Environment) -> None:
-    from aws_runas.redact import printable
 
-    env.stderr.write(f"aws-runas: {printable(line)}\n")
-    env.stderr.flush()
+    env.tell(f"aws-runas: {line}\n")

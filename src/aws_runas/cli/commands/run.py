@@ -377,8 +377,7 @@ def _debug(options: Options) -> Callable[[str], None]:
 
 
 def _say(env: Environment, line: str) -> None:
-    env.stderr.write(f"aws-runas: {line}\n")
-    env.stderr.flush()
+    env.tell(f"aws-runas: {line}\n")
 
 
 def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str | None, list[str]]:

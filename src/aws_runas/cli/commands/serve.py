@@ -234,8 +234,7 @@ def _sign_in(desk: Desk, env: Environment, debug: Callable[[str], None]) -> Sign
 def _log(env: Environment) -> Callable[[str], None]:
     def log(line: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed terminal ends no server
-            env.stderr.write(f"aws-runas: {line}\n")
-            env.stderr.flush()
+            env.tell(f"aws-runas: {line}\n")
 
     return log
 

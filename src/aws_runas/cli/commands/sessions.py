@@ -228,8 +228,7 @@ def _confirm(others: Sequence[ListedSession], options: SessionsOptions, env: Env
     listed = ", ".join(f"{each.session_id} of {each.owner}" for each in others)
     answer = ""
     if env.stdin.isatty() and env.stderr.isatty():
-        env.stderr.write(f"aws-runas: end {listed}? [y/N] ")
-        env.stderr.flush()
+        env.tell(f"aws-runas: end {listed}? [y/N] ")
         answer = env.stdin.readline().decode(errors="replace").strip().lower()
     if answer not in ("y", "yes"):
         raise UsageError(

@@ -51,8 +51,7 @@ def run_plugin(
             started = replace(started, stream_url=url)
         call = plugin.call(started, request, access.region(), api.endpoint_url())
         for warning in call.warnings:
-            env.stderr.write(f"aws-runas: warning: {warning}\n")
-        env.stderr.flush()
+            env.warn(warning)
         variables = environment.base(env.environ, access.profile.name, access.region())
         variables.update(call.variables)
         path = str(config_path(env.environ, env.home))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
-    from aws_runas.ssm.copy.transfer import Progress
+    from aws_runas.redact import printable
+from aws_runas.ssm.copy.transfer import Progress
 
 PLAIN_INTERVAL: Final = 5.0  # seconds between two lines
 JSON_INTERVAL: Final = 1.0
@@ -63,7 +64,7 @@ class ProgressLine:
             text: without a line end.
         """
         self.close()
-        self._write(f"aws-runas: {text}\n")
+        self._write(f"aws-runas: {printable(text)}\n")
 
     def close(self) -> None:
         """Remove the bar."""

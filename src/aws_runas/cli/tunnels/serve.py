@@ -213,8 +213,7 @@ class _Reporter:
         for name, need in sorted(waiting.items()):
             if self._waiting.get(name) == need:
                 continue
-            self._env.stderr.write(f"aws-runas: tunnel {name} waits for {need}: aws-runas tunnels login\n")
-            self._env.stderr.flush()
+            self._env.tell(f"aws-runas: tunnel {name} waits for {need}: aws-runas tunnels login\n")
             _notify_desktop(f"tunnel {name} waits for {need}; run: aws-runas tunnels login")
         self._waiting = waiting
 

@@ -53,7 +53,7 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     unreached = _missing(hosts, inventories)
     if options.dry_run:
         for outcome in unreached:
-            env.stderr.write(f"aws-runas: {printable(_words(outcome))}\n")
+            env.tell(f"aws-runas: {_words(outcome)}\n")
         return Result(stdout=_dry_run(hosts))
     if not hosts:
         raise TargetError(

@@ -62,7 +62,7 @@ def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tup
         text = bastion.target
         if not options.session.quiet:
             name = f" ({bastion.instance.name})" if bastion.instance and bastion.instance.name else ""
-            env.stderr.write(f"aws-runas: through {text}{name}, from {bastion.origin}\n")
+            env.tell(f"aws-runas: through {text}{name}, from {bastion.origin}\n")
     target = resolve_target(text, access, pick=pick, environ=env.environ)
     forwards = tuple(
         replace(spec, host=endpoints[spec.database].host, port=endpoints[spec.database].port) if spec.database else spec

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Final, assert_never
 
 from aws_runas.cli.environment import Environment
+from aws_runas.redact import printable
 from aws_runas.ssm.forward import events
 from aws_runas.ssm.forward.forwarding import Totals
 
@@ -88,7 +89,7 @@ class ForwardReport:
             text: without a line end.
         """
         clear = self._clear() if self._shown and self._owns_terminal() else ""
-        self._error(f"{clear}aws-runas: {text}\n")
+        self._error(f"{clear}aws-runas: {printable(text)}\n")
         self._shown = ""
 
     def status(self, totals: Totals) -> None:
@@ -174,10 +175,10 @@ class ForwardReport:
         if self._as_json:
             self._write_json(asdict(event))
         else:
-            self._write(f"listening on {event.local} -> {event.destination}\n")
+            self._write(f"{printable(f'listening on {event.local} -> {event.destination}')}\n")
 
     def _write_json(self, value: dict[str, object]) -> None:
-        self._write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._write(json.dumps(value) + "\n")
 
     def _write(self, text: str) -> None:
         try:

@@ -66,7 +66,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     for plan in plans:
         for spec in plan.forwards:
             if not is_loopback(spec.local):
-                env.stderr.write(f"aws-runas: warning: {spec.local} can be reached from other machines\n")
+                env.warn(f"{spec.local} can be reached from other machines")
     report = ForwardReport(
         env,
         as_json=options.json,

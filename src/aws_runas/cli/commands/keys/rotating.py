@@ -137,8 +137,7 @@ def _journal_path(place: KeyPlace, env: Environment) -> Path:
 
 
 def _say(line: str, env: Environment) -> None:
-    env.stderr.write(f"aws-runas: {line}\n")
-    env.stderr.flush()
+    env.tell(f"aws-runas: {line}\n")
 
 
 def _report(rotated: Rotated | None, profile: str, named: str, place: KeyPlace, env: Environment) -> str:
