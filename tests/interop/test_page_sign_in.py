@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import AWS_RUNAS
+from tests.integration.sandbox.clients import client
 from tests.integration.sso.test_login import Portal, portal, world  # noqa: F401 - fixtures
-from tests.interop.webdriver import ENTER, Browser
+from tests.interop.federated import Home
+from tests.interop.simplesaml import SimpleSaml
+from tests.interop.test_saml import home, idp  # noqa: F401 - fixtures
+from tests.interop.webdriver import DOWN, ENTER, ESCAPE, Browser
 from tests.support.portal_browser import decide
 from tests.support.serving import Command
 
@@ -108,3 +112,46 @@ def test_the_passphrase_of_the_keyring_file_is_asked_for(
         assert server.process.stderr is not None
         assert PASSPHRASE not in server.process.stderr.read().decode()
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and PASSPHRASE.encode() in path.read_bytes()]
+
+
+def test_password_and_role_of_an_identity_provider_are_asked_for(
+    browser: Browser,
+    home: Home,  # noqa: F811
+    idp: SimpleSaml,  # noqa: F811
+) -> None:
+    """SimpleSAMLphp refuses the first password; two roles are offered, and the second one is chosen."""
+    before = idp.logins()
+    with Command(["serve", "ecs", "-v", "-p", "0", "open"], home.environ()) as server:
+        _open(browser, server.base)
+        browser.wait_text("#problem", "needs a sign-in")
+        browser.click("#sign-in")
+        browser.wait_text("#question-text", "Password of jane at")
+        browser.press("wrong-canary" + ENTER)
+        browser.wait_text("#question-text", "the password was refused")
+        browser.wait_script("return document.getElementById('question').open")
+        browser.press("secret-of-jane" + ENTER)
+        browser.wait_script("return document.querySelectorAll('#choices input').length === 2")
+        assert browser.role("#choices") == "radiogroup"
+        browser.press(DOWN)
+        browser.press(ENTER)
+        browser.wait_text("#until", "left, until")
+        token = {"Authorization": server.variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}
+        served = server.fetch("/credentials", headers=token).json()
+        keys = {"SessionToken": served["Token"], **{name: served[name] for name in ("AccessKeyId", "SecretAccessKey")}}
+        assert client(home.sandbox, "sts", keys=keys).get_caller_identity()["Arn"].endswith("/idp-reader/jane")
+        assert server.end() == 143
+        assert server.process.stderr is not None
+        said = server.process.stderr.read().decode()
+    assert idp.logins() == before + 2
+    assert "canary" not in said
+    assert "secret-of-jane" not in said
+
+
+def test_a_sign_in_that_is_cancelled_says_so(browser: Browser, home: Home) -> None:  # noqa: F811
+    with Command(["serve", "ecs", "-p", "0", "admin"], home.environ()) as server:
+        _open(browser, server.base)
+        browser.click("#sign-in")
+        browser.wait_text("#question-text", "Password of jane at")
+        browser.press(ESCAPE)
+        browser.wait_text("#problem", "The sign-in was given up on the page.")
+        assert _is_shown(browser, "#sign-in")
