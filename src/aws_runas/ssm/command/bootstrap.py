@@ -1,11 +1,11 @@
-"""How the helper gets into a shell session: raw mode, a marker, numbered lines, then the helper itself.
+"""Bootstrap of the helper in a shell session: raw mode, a marker, numbered lines, then the helper itself.
 
-Line 1 is typed into whatever shell the session has. It replaces that shell by ``sh``, puts the terminal into raw mode,
-prints a marker and then executes each line that begins with the nonce. Nothing but line 1 is sent before the marker is
-seen: what is sent earlier may reach the shell as commands (spec sessions 0.4).
+Line 1 is typed into the session's shell. It replaces that shell by ``sh``, puts the terminal into raw mode, prints a
+marker and then executes each line that begins with the nonce. Only line 1 is sent before the marker arrives: earlier
+data might reach the shell as commands (spec sessions 0.4).
 
 A message may be executed twice (spec 12.16). So every line is whole in one message, each can be repeated without harm
-(an assignment, or a line that the next reader skips), and the helper compares its own checksum.
+(an assignment, or a line that the next reader skips), and the helper checks its own checksum.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LOADER: Final = (
 
 
 class BootstrapState(Enum):
-    """Where the bootstrap is."""
+    """The progress of a bootstrap."""
 
     WAITING = auto()  # for the shell's first output
     TYPED = auto()  # line 1 is on its way; the marker is awaited
@@ -80,7 +80,7 @@ def first_line(nonce: str) -> bytes:
 
 
 def start_python(helper: str) -> str:
-    """Return the shell text that starts the first Python that is new enough; without one it goes on behind it.
+    """Return the shell text that starts the first Python that is new enough; without one, the text behind it runs.
 
     Args:
         helper: shell text of the packed helper: literal characters, or variables in double quotes.
@@ -93,7 +93,7 @@ def start_python(helper: str) -> str:
 
 
 def list_tools() -> str:
-    """Return the shell text that prints which tools there are, as a frame of letter ``n``."""
+    """Return the shell text that prints which tools exist, as a frame of letter ``n``."""
     return (
         f'printf "\\036n0";for t in {" ".join(TOOLS)};do command -v $t >/dev/null 2>&1&&printf "$t.";done;printf "\\n"'
     )
@@ -116,7 +116,7 @@ def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
 
 
 def load_helper(bootstrap: Bootstrap) -> list[str]:
-    """Return the shell texts that start the helper, or list the tools where there is no Python."""
+    """Return the shell texts that start the helper, or list the tools if there is no Python."""
     lines, helper = assignments("a", packed_helper(), bootstrap.chunk_size())
     return [*lines, f"{start_python(helper)};{list_tools()}"]
 
@@ -153,10 +153,11 @@ class Bootstrap:
         self._to_send: list[bytes] = []
 
     def receive_data(self, data: bytes, now: float) -> bytes:
-        """Take output of the session.
+        """Take output of the session, and return what belongs to the helper: everything behind the marker.
 
-        Returns:
-            What belongs to the helper: everything behind the marker, once it is seen.
+        Args:
+            data: output.
+            now: monotonic seconds.
         """
         if self.state in (BootstrapState.LOADING, BootstrapState.RUNNING):
             self._note(data)
@@ -179,7 +180,7 @@ class Bootstrap:
         return b""
 
     def helper_answered(self) -> None:
-        """The first frame has come: nothing is awaited any more."""
+        """Note the helper's first frame: the bootstrap is complete."""
         self.state = BootstrapState.RUNNING
         self._due = None
 
@@ -198,22 +199,22 @@ class Bootstrap:
             self._due = now + MARKER_WAIT
 
     def next_timer(self) -> float | None:
-        """When handle_timer has something to do."""
+        """Return when `handle_timer` has work, in monotonic seconds; None for never."""
         return self._due
 
     def data_to_send(self) -> list[bytes]:
-        """Return the messages that are due and forget them; each is to be sent as one message."""
+        """Return the messages that are due, and forget them. Send each as one message."""
         to_send, self._to_send = self._to_send, []
         return to_send
 
     def line(self, text: str) -> bytes:
-        """Return a shell text as a line that the far shell executes, padded to whole messages."""
+        """Return a shell text as a line that the remote shell executes, padded to whole messages."""
         line = f"@{self.nonce}{text}".encode("ascii")
         missing = -(len(line) + 1) % self._message_size
         return line + b" " * missing + b"\n"
 
     def chunk_size(self) -> int:
-        """Characters of a value that one line may assign."""
+        """Return how many characters of a value one line may assign."""
         return max(min(CHUNK, self._message_size - 64), 16)
 
     def _load(self, now: float) -> None:

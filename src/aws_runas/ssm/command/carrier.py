@@ -1,4 +1,4 @@
-"""Which session carries a command, and the StartSession call for it: refusals remembered, throttling waited for.
+"""The session that carries a command, and its StartSession call, with remembered refusals and throttling.
 
 Carrier S is the account's shell: every user who may open a session may use it. Carrier N is the document
 AWS-StartNonInteractiveCommand: it starts a second earlier and needs a permission of its own (spec sessions 0.1).
@@ -32,7 +32,7 @@ NOT_CONNECTED_DELAY: Final = 3.0  # seconds between two calls with --wait
 
 
 class Carrier(Enum):
-    """A way to reach a process on the instance; the value is that of ``--via``."""
+    """A kind of session that reaches a process on the instance. The value is that of ``--via``."""
 
     SHELL = "shell"
     DOCUMENT = "document"

@@ -48,7 +48,12 @@ class PythonMissing:
 
 @dataclass(frozen=True, slots=True)
 class OutputReceived:
-    """Output of the command. Args: stream: 1 or 2; data: as the command wrote it."""
+    """The command has written output.
+
+    Args:
+        stream: 1 or 2.
+        data: as the command wrote it.
+    """
 
     stream: int
     data: bytes = field(repr=False)
@@ -56,7 +61,11 @@ class OutputReceived:
 
 @dataclass(frozen=True, slots=True)
 class CreditReceived:
-    """The command has taken so many bytes of its input."""
+    """The command has read input.
+
+    Args:
+        size: bytes.
+    """
 
     size: int
 
@@ -68,14 +77,23 @@ class InputClosed:
 
 @dataclass(frozen=True, slots=True)
 class CommandExited:
-    """The command has ended. Args: status: its exit status, or minus the number of the signal that killed it."""
+    """The command has ended.
+
+    Args:
+        status: its exit status, or minus the number of the signal that killed it.
+    """
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
 class HelperFailed:
-    """The helper reports an error. Args: kind: its first word; text: the rest, not to be trusted on a terminal."""
+    """The helper reports an error.
+
+    Args:
+        kind: its first word.
+        text: the rest; escape it before it reaches a terminal.
+    """
 
     kind: str
     text: str
@@ -88,7 +106,7 @@ class TickReceived:
 
 @dataclass(frozen=True, slots=True)
 class JunkReceived:
-    """A line that is no frame: it comes from something else on that terminal."""
+    """A line that is not a frame, from another program on that terminal."""
 
     line: bytes
 
@@ -119,7 +137,7 @@ class FrameEncoder:
 
     @property
     def data_size(self) -> int:
-        """Bytes of data that one frame carries."""
+        """Return how many bytes of data one frame holds."""
         return self._message_size - MIN_HEADER
 
     def request(self, request: bytes) -> list[bytes]:

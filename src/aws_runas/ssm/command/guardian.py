@@ -1,7 +1,8 @@
-"""A process beside ours that ends our sessions at the service when we were killed and could not.
+"""A process that ends this program's sessions at the service if this program is killed.
 
-SIGKILL leaves no time to call TerminateSession, and the service keeps a session without client for up to 20 minutes.
-The guardian is a fork made before any thread exists. It waits on a pipe; when the pipe closes, it ends what is left.
+SIGKILL leaves no time to call TerminateSession, and the service keeps a session without a client for up to 20 minutes.
+The guardian is a fork made before any thread exists. It waits on a pipe, and when the pipe closes, it ends the sessions
+that are left.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Guardian:
         os.close(reader)
 
     def watch(self, session_id: str) -> None:
-        """End this session should we be killed. May be called from any thread."""
+        """End a session if this process is killed. May be called from any thread."""
         self._tell(f"+{session_id}\n")
 
     def watched(self, start: Callable[[], StartedSession]) -> Callable[[], StartedSession]:
@@ -53,7 +54,7 @@ class Guardian:
         self._tell(f"-{session_id}\n")
 
     def close(self) -> None:
-        """Let the process go. It ends no session after this."""
+        """Release the guardian process. It ends no session after this."""
         if self._writer < 0:
             return
         self._tell("bye\n")
@@ -71,12 +72,16 @@ class Guardian:
         self.close()
 
     def _tell(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # somebody killed the guardian: the session is ended by us all the same
+        with contextlib.suppress(OSError):  # the guardian was killed; this process still ends the session
             os.write(self._writer, line.encode("ascii", "replace"))
 
 
 def sessions_left(lines: list[str]) -> list[str]:
-    """Return the sessions that are to be ended, given everything that was written to the guardian."""
+    """Return the sessions to end.
+
+    Args:
+        lines: everything that was written to the guardian.
+    """
     if "bye" in lines:
         return []
     left: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""A command on an instance as the data channel's handler: bootstrap, frames, credit, input, the end. No descriptors."""
+"""A command on an instance as a handler of the data channel: bootstrap, frames, credit, input, end. No descriptors."""
 
 from __future__ import annotations
 
@@ -48,25 +48,30 @@ STDERR: Final = 11  # payload type, spec 4
 
 
 class LinkOwner(Protocol):
-    """Gets what the command says. Called on the event loop; nothing may block."""
+    """Gets what the command sends. Called on the event loop; nothing may block."""
 
     def output_received(self, stream: int, data: bytes) -> None:
-        """Output of the command. Args: stream: 1 or 2."""
+        """Take output of the command.
+
+        Args:
+            stream: 1 or 2.
+            data: as the command wrote it.
+        """
 
     def hold_input(self, hold: bool) -> None:
-        """Stop or go on with `CommandLink.write_input`."""
+        """Stop calling `CommandLink.write_input`, or continue."""
 
     def input_closed(self) -> None:
-        """The command reads no more: further input is thrown away."""
+        """Note that the command reads no more input."""
 
     def command_started(self, helper: str) -> None:
-        """The command was handed to a helper: ``python``, ``shell`` or ``none``."""
+        """Note that a helper got the command: ``python``, ``shell`` or ``none``."""
 
     def debug(self, text: str) -> None:
-        """A line for ``-v``."""
+        """Take a line for ``-v``."""
 
     def say(self, text: str) -> None:
-        """A line for the user."""
+        """Take a line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class CommandLink:
             self._wake()
 
     def write_input(self, data: bytes) -> None:
-        """Queue standard input; b"" is its end. Heed LinkOwner.hold_input."""
+        """Queue standard input; b"" is its end. Stop when `LinkOwner.hold_input` says so."""
         if data:
             self._input += data
         else:

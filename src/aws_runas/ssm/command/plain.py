@@ -1,6 +1,6 @@
-"""Carrier N without Python: plain streams, each closed by a sentinel that is removed. Does no I/O.
+"""Carrier N without Python: plain streams, each ended by a sentinel that is removed. Does no I/O.
 
-The sentinel ends each stream in ASCII, so the agent holds no incomplete character back (spec sessions 0.3 b). The
+The sentinel ends each stream in ASCII, so the agent keeps no incomplete character back (spec sessions 0.3 b). The
 character U+FFFD is still damaged there (0.3 a).
 """
 
@@ -37,7 +37,7 @@ class SentinelFilter:
         self.ended = False
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take output; return what is the command's."""
+        """Take output, and return the part that is the command's."""
         if self.ended:
             return b""
         data = self._kept + data
@@ -57,6 +57,6 @@ class SentinelFilter:
         return data[:kept]
 
     def rest(self) -> bytes:
-        """Return what was kept back, at the end of a session without sentinel."""
+        """Return what was kept back, at the end of a session without a sentinel."""
         kept, self._kept = self._kept, b""
         return kept

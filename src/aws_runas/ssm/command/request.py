@@ -1,4 +1,4 @@
-"""What is to run on the instance, as the helper is told: a script for ``sh``, with user, directory and variables."""
+"""The request to the helper: a script for ``sh``, with user, directory and variables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CommandRequest:
         return f"{self._sudo()} sh -c {quote(exports + _change_directory(self.cwd) + start)}"
 
     def check(self) -> str:
-        """Return a script that fails where the user or the directory cannot be had; "" where nothing can fail."""
+        """Return a script that fails if the user or the directory does not exist; "" if nothing can fail."""
         if self.user is not None:
             return f"{self._sudo()} sh -c {quote(_change_directory(self.cwd) + ':')}"
         return f"cd -- {quote(self.cwd)}" if self.cwd is not None else ""

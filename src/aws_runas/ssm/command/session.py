@@ -67,7 +67,7 @@ class _Counts:
 
 
 class CommandRun:
-    """Implements link.LinkOwner with three descriptors, and handles signals. Make it on the event loop."""
+    """The user's three descriptors and signals. Implements link.LinkOwner. Make it on the event loop."""
 
     def __init__(self, options: RunOptions, request: CommandRequest) -> None:
         self._loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ class CommandRun:
         return self._link
 
     def may_start_again(self) -> bool:
-        """Return whether the session ended before anything of the command had run."""
+        """Return True if the session ended before any part of the command had run."""
         return self._link is not None and self._link.may_start_again and not self.leaving.done()
 
     # --- LinkOwner
@@ -146,7 +146,7 @@ class CommandRun:
     # --- signals
 
     def watch_signals(self) -> None:
-        """Forward signals to the command, and watch for the end of our parent."""
+        """Forward signals to the command, and watch for the end of the parent process."""
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         for name in FORWARDED:
             number = getattr(signal, name)
@@ -157,7 +157,7 @@ class CommandRun:
             self._later(PARENT_INTERVAL, self._check_parent)
 
     def close(self) -> None:
-        """Give everything back; what was not written yet is dropped."""
+        """Restore signals and descriptors, and drop output that is not written yet."""
         for number in self._signals:
             self._loop.remove_signal_handler(number)
         for timer in self._timers:
@@ -167,7 +167,7 @@ class CommandRun:
         self._errors.close()
 
     async def drained(self) -> None:
-        """Wait until all output is written, or nobody reads it."""
+        """Wait until all output is written, or its reader is gone."""
         await asyncio.gather(self._output.drained(), self._errors.drained())
 
     def exited(self, status: int) -> None:
@@ -213,7 +213,7 @@ class CommandRun:
             self._leave(128 + signal.SIGHUP)
 
     def _reader_gone(self) -> None:
-        """Nobody reads our output: as with SIGPIPE, the command hears of it and we leave."""
+        """End the command and leave, as with SIGPIPE: the reader of the output is gone."""
         self._full[0] = False
         if self._link is not None:
             self._link.pause_reading(any(self._full))
@@ -264,20 +264,25 @@ async def run_command(
     stream: StreamOptions,
     start_again: Callable[[], StartedSession] | None = None,
 ) -> int:
-    """Run a command in a session that StartSession has opened, until it ends or we are to leave.
+    """Run a command in a session that StartSession has opened, until it ends or a signal arrives.
 
-    If the session ends while the helper is being sent, nothing of the command has run, and a second session is opened.
+    If the session ends while the helper is being sent, no part of the command has run, and a second session is opened.
 
     Args:
-        guardian: knows the session already.
-        carrier: as the session was started.
-        start_again: opens a second session, known to the guardian; blocks.
+        started: reply of StartSession.
+        service: the calls that resume and end the session.
+        guardian: watches the session already.
+        carrier: the kind of session.
+        request: the command.
+        options: the user's side.
+        stream: of the data channel.
+        start_again: opens a second session, watched by the guardian; blocks.
 
     Returns:
         The exit status.
 
     Raises:
-        AwsRunasError: the session could not be connected, or ended before the command's status came.
+        AwsRunasError: the session could not be connected, or ended before the command's status arrived.
     """
     run = CommandRun(options, request)
     run.carrier = carrier

@@ -44,7 +44,7 @@ def terminal_lines(bootstrap: Bootstrap, script: str) -> list[str]:
 
 
 class TerminalCommand:
-    """One command on a pty. Implements transport.handler.SessionHandler. Make it on the event loop."""
+    """A command on a pty. Implements transport.handler.SessionHandler. Make it on the event loop."""
 
     def __init__(
         self, channel: DataChannel, console_options: ConsoleOptions, request: CommandRequest, message_size: int
@@ -62,7 +62,7 @@ class TerminalCommand:
         self._timer: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
-        """Begin: the channel is connected."""
+        """Begin, after the channel is connected."""
         if self._bootstrap is None:
             self._bootstrap = Bootstrap(
                 lambda: secrets.token_hex(8),
@@ -94,10 +94,10 @@ class TerminalCommand:
         self._pump()
 
     def exit_code_received(self, exit_code: int) -> None:
-        pass  # no such message from a shell
+        pass  # a shell sends no exit status
 
     def flag_received(self, flag: int) -> None:
-        pass  # ports only
+        pass  # only port sessions have flags
 
     def writable(self) -> None:
         self._pump()
@@ -122,11 +122,11 @@ class TerminalCommand:
     # --- the user's side
 
     def resized(self) -> None:
-        """The window has a new size."""
+        """Send the new size of the window."""
         self._channel.send_size(*self.console.window_size())
 
     def signalled(self, number: int) -> None:
-        """A signal that no raw terminal turned into a byte."""
+        """Send a signal that no raw terminal turned into a byte."""
         typed = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c"}.get(signal.Signals(number))
         if typed is not None and self._trailer is not None:
             self._typed(typed)

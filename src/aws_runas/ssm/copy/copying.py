@@ -1,4 +1,4 @@
-"""`cp` from a plan to its result: both trees are compared, sessions are added while that helps, streams are copied."""
+"""`cp` from a plan to its result: compares both trees, adds sessions while that helps, and copies streams."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ class CopyRequest:
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What was copied. Args: failures: name, code and reason of what was not; actions: lines of a dry run."""
+    """The result of a copy.
+
+    Args:
+        failures: name, code and reason of each failure.
+        actions: lines of a dry run.
+    """
 
     progress: Progress
     failures: Sequence[tuple[str, str, str]]

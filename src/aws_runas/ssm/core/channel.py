@@ -125,12 +125,17 @@ class Channel:
 
     @property
     def state(self) -> State:
-        """Where the channel is in its life."""
+        """The lifecycle state of the channel."""
         return self._life.state
 
     # connections
     def connect(self, token: str, now: float) -> None:
-        """A new connection is open: queue the opening text frame, then whatever was not acknowledged."""
+        """Use a new connection: queue the opening text frame, then everything that is not acknowledged.
+
+        Args:
+            token: for the opening message; a secret.
+            now: monotonic seconds.
+        """
         if self._life.ended:
             return
         self._connected = True
@@ -154,7 +159,11 @@ class Channel:
         return opening.session_state(state, self._session_id, self._ids.take(), self._wall_clock())
 
     def receive_disconnect(self, now: float) -> None:
-        """The connection is gone; state and buffers live on until connect is called again."""
+        """Note that the connection is gone. State and buffers stay until `connect` is called again.
+
+        Args:
+            now: monotonic seconds.
+        """
         if self._connected:
             self._connected = False
             self._lost_at = now
@@ -163,11 +172,16 @@ class Channel:
 
     # receiving
     def receive_message(self, data: bytes | str, now: float) -> None:
-        """Take one whole WebSocket message. Raises nothing: what is wrong is ignored or becomes ChannelFailed."""
+        """Take one whole WebSocket message. Raises nothing: a bad message is ignored or becomes ChannelFailed.
+
+        Args:
+            data: bytes of a binary frame, text of a text frame.
+            now: monotonic seconds.
+        """
         if self._life.ended:
             return
         if isinstance(data, str):
-            data = data.encode("utf-8", "replace")  # both official peers take text for binary; spec 1.4
+            data = data.encode("utf-8", "replace")  # both official peers accept text as binary; spec 1.4
         number = wire.read_plain_acknowledgement(data)
         if number is not None:
             self._acknowledged(number, now)
@@ -261,7 +275,7 @@ class Channel:
 
     # sending
     def send_capacity(self, now: float) -> int:
-        """Bytes that send_data takes now; 0: wait for SendingUnblocked. Whole payloads or nothing."""
+        """Return how many bytes `send_data` accepts now: whole payloads or 0. At 0, wait for SendingUnblocked."""
         capacity = self._capacity(now)
         if capacity < self._settings.payload_size:
             capacity = 0
@@ -282,7 +296,16 @@ class Channel:
         return capacity if assumed is None else min(capacity, assumed)
 
     def send_data(self, data: bytes, now: float, payload_type: int = payloads.OUTPUT) -> None:
-        """Queue stream data, cut into messages. Raises LocalProtocolError beyond send_capacity."""
+        """Queue stream data, cut into messages.
+
+        Args:
+            data: at most `send_capacity` bytes.
+            now: monotonic seconds.
+            payload_type: 1 output or input, 11 standard error.
+
+        Raises:
+            LocalProtocolError: more than `send_capacity` bytes.
+        """
         if payload_type not in payloads.DATA_TYPES:
             raise LocalProtocolError(f"payload type {payload_type} is no stream data")
         if self._life.ended:
@@ -293,13 +316,14 @@ class Channel:
         self._sender.queue_data(payload_type, data)
 
     def send_message(self, data: bytes, now: float) -> None:
-        """Queue stream data as exactly one message; for protocols that choose where messages begin and end.
+        """Queue stream data as exactly one message, for protocols that choose where messages begin and end.
 
         Args:
             data: at most one payload.
+            now: monotonic seconds.
 
         Raises:
-            LocalProtocolError: more than a payload, or more than send_capacity.
+            LocalProtocolError: more than a payload, or more than `send_capacity` bytes.
         """
         if self._life.ended:
             return
@@ -309,41 +333,53 @@ class Channel:
         self._sender.queue_message(payloads.OUTPUT, data)
 
     def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Tell the agent the terminal's size; before the session has started the last one waits."""
+        """Send the terminal's size in characters. Before the session has started, only the last size is kept."""
         if not self._life.ended:
             self._start.set_size(payloads.encode_size(columns, rows))
 
     def send_flag(self, flag: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Send 1 DisconnectToPort, 2 TerminateSession or, as agent, 3 ConnectToPortError; behind earlier data."""
+        """Send a flag behind earlier data: 1 DisconnectToPort, 2 TerminateSession; as agent 3 ConnectToPortError."""
         if not self._life.ended:
             self._sender.queue_control(payloads.FLAG, payloads.encode_flag(flag))
 
     def send_exit_code(self, exit_code: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Role AGENT: tell the command's status."""
+        """Send the command's exit status (role AGENT)."""
         if not self._life.ended:
             self._sender.queue_control(payloads.EXIT_CODE, payloads.encode_exit_code(exit_code))
 
     def send_terminating(self, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Role AGENT: tell the service that the session is over."""
+        """Send the message that ends the session at the service (role AGENT)."""
         if self._connected and not self._life.ended:
             self._opening.append(self._session_state(opening.TERMINATING))
 
     def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:
-        """Answer DataKeyRequested: 64 bytes of key, and as client what goes to the agent."""
+        """Answer DataKeyRequested.
+
+        Args:
+            plaintext: 64 bytes of key; a secret.
+            ciphertext_blob: as client, the encrypted key for the agent.
+            now: monotonic seconds.
+
+        Raises:
+            LocalProtocolError: no key was requested.
+        """
         self._handshake.provide_data_key(plaintext, ciphertext_blob, now)
         cipher = self._handshake.cipher
         if cipher is not None:
             self._sender.encrypt = cipher.encrypt
 
     def refuse_data_key(self, reason: str, now: float) -> None:
-        """Answer DataKeyRequested when KMS would not; the session fails, the agent is told."""
+        """Answer DataKeyRequested when KMS refused. The session fails, and the agent is told."""
         self._handshake.refuse_data_key(reason, now)
 
     # output and time
     def messages_to_send(self, now: float) -> list[bytes | str]:
-        """WebSocket messages due now, as far as pacing allows; str is a text frame, bytes a binary one.
+        """Return the WebSocket messages that are due, as far as pacing allows: str is a text frame, bytes a binary one.
 
-        After ChannelFailed one more call returns what the peer should still hear.
+        After ChannelFailed, one more call returns the last messages for the peer.
+
+        Args:
+            now: monotonic seconds.
         """
         if not self._connected:
             return []
@@ -377,7 +413,7 @@ class Channel:
         return acknowledgements
 
     def next_timer(self, now: float) -> float | None:
-        """Return when to call handle_timer, monotonic seconds; None if only an event can bring work."""
+        """Return when to call `handle_timer`, in monotonic seconds; None if there is nothing to wait for."""
         self.next_departure = None
         if self._life.ended:
             return None
@@ -401,7 +437,11 @@ class Channel:
         return min(times) if times else None
 
     def handle_timer(self, now: float) -> None:
-        """Time has passed: resends, late acknowledgements, tokens of the pacer."""
+        """Handle what depends on time: resends, late acknowledgements and tokens of the pacer.
+
+        Args:
+            now: monotonic seconds.
+        """
         if self._life.ended:
             return
         try:
@@ -415,5 +455,5 @@ class Channel:
 
     # inspection
     def unacknowledged(self) -> int:
-        """Messages sent or queued that the peer has not acknowledged; 0: everything arrived."""
+        """Return the number of messages, queued or sent, that the peer has not acknowledged."""
         return self._sender.unacknowledged()

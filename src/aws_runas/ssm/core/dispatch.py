@@ -1,4 +1,4 @@
-"""What messages that are next in order mean: stream data, sizes, flags, the handshake's payloads (spec 4)."""
+"""The meaning of messages that are next in order: stream data, sizes, flags and handshake payloads (spec 4)."""
 
 from __future__ import annotations
 

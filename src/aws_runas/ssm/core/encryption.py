@@ -1,4 +1,4 @@
-"""AES-256-GCM as the two ends of a KMS-encrypted session use it (spec 7)."""
+"""AES-256-GCM as both ends of a KMS-encrypted session use it (spec 7)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _TAG_SIZE = 16
 
 
 class SessionCipher:
-    """Encrypts one direction, decrypts the other.
+    """Encrypts one direction and decrypts the other.
 
     Args:
-        data_key: 64 bytes; the first half is what the agent encrypts with, the second what the client does.
+        data_key: 64 bytes. The agent encrypts with the first half, the client with the second.
+        is_client: which end this is.
         next_nonce: () -> 12 bytes, never the same twice for one key.
     """
 
@@ -32,12 +33,16 @@ class SessionCipher:
         self._next_nonce = next_nonce
 
     def encrypt(self, plaintext: bytes) -> bytes:
-        """Nonce, ciphertext, tag."""
+        """Return nonce, ciphertext and tag."""
         nonce = self._next_nonce()
         return nonce + self._outward.encrypt(nonce, plaintext, None)
 
     def decrypt(self, sealed: bytes) -> bytes:
-        """The plaintext. Raises RemoteProtocolError for a wrong key or a changed byte."""
+        """Return the plaintext.
+
+        Raises:
+            RemoteProtocolError: the key is wrong, or a byte was changed.
+        """
         if len(sealed) < _NONCE_SIZE + _TAG_SIZE:
             raise RemoteProtocolError(f"an encrypted payload of {len(sealed)} bytes is too short")
         try:
@@ -49,12 +54,12 @@ class SessionCipher:
 
 
 def random_nonces(random_bytes: Callable[[int], bytes]) -> Callable[[], bytes]:
-    """What a client does: a random nonce for each message."""
+    """Return a client's source of nonces: a random one for each message."""
     return lambda: random_bytes(_NONCE_SIZE)
 
 
 def counting_nonces(random_bytes: Callable[[int], bytes]) -> Callable[[], bytes]:
-    """What an agent does: a random start, then a little-endian counter of 96 bits."""
+    """Return an agent's source of nonces: a random start, then a little-endian counter of 96 bits."""
     value = int.from_bytes(random_bytes(_NONCE_SIZE), "little")
 
     def next_nonce() -> bytes:

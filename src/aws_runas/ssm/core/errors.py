@@ -1,20 +1,20 @@
-"""The two ways to break the protocol. Nothing else leaves a decoder of this package.
+"""The errors of the protocol core. Its decoders raise nothing else.
 
 ProtocolError
-+-- LocalProtocolError    we were about to break it: a bug of the caller
-+-- RemoteProtocolError   the peer broke it, or wants more than the limits of spec 15 allow
++-- LocalProtocolError    the caller was about to violate the protocol: a bug
++-- RemoteProtocolError   the peer violated it, or exceeds the limits of spec 15
 """
 
 from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """The rules of the data channel were broken."""
+    """A violation of the data channel's rules."""
 
 
 class LocalProtocolError(ProtocolError):
-    """The caller asked for something that the protocol does not allow now."""
+    """A request of the caller that the protocol does not allow now."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """What the peer sent cannot be understood or accepted."""
+    """Data of the peer that cannot be understood or accepted."""

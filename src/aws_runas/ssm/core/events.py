@@ -1,4 +1,4 @@
-"""What a channel tells its owner, in the past tense. Match on these and end in ``assert_never``."""
+"""Events of a channel, named in the past tense. Match on them and end in ``assert_never``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class DataKeyRequested:
-    """The agent wants the session encrypted: answer with Channel.provide_data_key or Channel.refuse_data_key (spec 7).
+    """The agent wants an encrypted session. Answer with Channel.provide_data_key or Channel.refuse_data_key (spec 7).
 
     Args:
-        kms_key_id: as the agent named it.
-        encryption_context: for GenerateDataKey (client) or Decrypt (agent), complete.
-        ciphertext_blob: only for the role AGENT, which has to decrypt it.
+        kms_key_id: from the agent's request.
+        encryption_context: for GenerateDataKey (client) or Decrypt (agent).
+        ciphertext_blob: role AGENT only: the key to decrypt.
     """
 
     kms_key_id: str
@@ -22,14 +22,14 @@ class DataKeyRequested:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """Data may flow. With a handshake: when it completed. Without one (plain shells): at the first output message.
+    """Data may flow: the handshake is complete or, in plain shells without one, the first output has arrived.
 
     Args:
         session_type: ``Port``, ``Standard_Stream``, ``InteractiveCommands``, ``NonInteractiveCommands``.
         properties: of the document; all values are strings.
-        agent_version: dotted, or "" where the agent never says (no handshake).
-        customer_message: to be shown to the user where not empty.
-        encrypted: with KMS.
+        agent_version: dotted, "" without a handshake.
+        customer_message: to be shown to the user, "" for none.
+        encrypted: True with KMS.
         client_version: role AGENT only, "" without a handshake.
     """
 
@@ -78,22 +78,22 @@ class FlagReceived:
 
 @dataclass(frozen=True, slots=True)
 class PublicationPaused:
-    """The other side is away or cannot take more."""
+    """The other side is away or accepts no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicationResumed:
-    """The other side is there again."""
+    """The other side is back."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendingUnblocked:
-    """Channel.send_capacity() was zero and is not any more."""
+    """Channel.send_capacity() was zero and is above zero again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelClosed:
-    """The service ended the session.
+    """The service has ended the session.
 
     Args:
         output: the service's reason, "" at an ordinary end.
@@ -104,7 +104,7 @@ class ChannelClosed:
 
 @dataclass(frozen=True, slots=True)
 class ChannelFailed:
-    """The session cannot go on: a protocol error, a limit, a wrong key. Nothing is delivered after it.
+    """The session cannot continue: a protocol error, a limit or a wrong key. Nothing is delivered after it.
 
     Args:
         reason: one line for people.

@@ -28,7 +28,7 @@ Emit = Callable[[Event], None]
 
 
 class HandshakeState(Enum):
-    """How far a handshake is."""
+    """The progress of a handshake."""
 
     BEGINNING = auto()  # nothing was received
     WAITING_FOR_KEY = auto()  # the owner has been asked for the data key
@@ -55,7 +55,11 @@ class Handshake(Protocol):
     def peer_may_be_unready(self) -> bool: ...
 
     def begin(self, now: float) -> None:
-        """Say what this role says first, if anything; once."""
+        """Send this role's first payload, if it has one. Call it once.
+
+        Args:
+            now: monotonic seconds.
+        """
 
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:
         """Take a handshake payload that is next in order.
@@ -100,7 +104,7 @@ def client_opening(token: str, request_id: str, client_id: str, client_version: 
 
 
 def agent_opening(token: str, request_id: str, client_id: str, instance_id: str) -> str:
-    """Return the same of an agent."""
+    """Return OpenDataChannelInput of an agent; see `client_opening`."""
     return _dump(
         {
             "MessageSchemaVersion": "1.0",
@@ -113,7 +117,7 @@ def agent_opening(token: str, request_id: str, client_id: str, instance_id: str)
 
 
 def session_state(state: str, session_id: str, message_id: bytes, created_date: int) -> bytes:
-    """Return an agent_session_state message: for the service, never passed on to the client (spec 3.4)."""
+    """Return an agent_session_state message, which is for the service and not passed on to the client (spec 3.4)."""
     payload = _dump({"SchemaVersion": 1, "SessionState": state, "SessionId": session_id}).encode()
     return encode_message(
         Message(AGENT_SESSION_STATE, payload=payload, message_id=message_id, created_date=created_date)

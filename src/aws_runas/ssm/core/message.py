@@ -1,4 +1,4 @@
-"""One binary message of the data channel: bytes to fields and back (spec 2)."""
+"""A binary message of the data channel: bytes to fields and back (spec 2)."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ class Message:
 
     Args:
         message_type: without its padding.
-        sequence_number: signed 64 bits; 0 where messages are not numbered.
+        sequence_number: signed 64 bits; 0 if messages of this type are not numbered.
         flags: bit 0 SYN, bit 1 FIN.
-        payload_type: 1 to 12, 0 where it does not matter or is absent.
-        message_id: 16 bytes in their order on the wire, which is not that of the text (spec 2.3).
+        payload_type: 1 to 12, 0 if it is absent.
+        payload: bytes after the header.
+        message_id: 16 bytes in wire order, which differs from the order of the text (spec 2.3).
         created_date: milliseconds since the epoch.
         header_length: 116, or 112 for the service's own messages.
-        padding: what fills MessageType up to 32 bytes.
-        digest: as received; encode makes a new one.
+        padding: byte that fills MessageType up to 32 bytes.
+        digest: as received; `encode_message` computes a new one.
     """
 
     message_type: str
@@ -76,7 +77,7 @@ class Message:
 
 
 def message_type_of(data: bytes) -> str:
-    """The type alone, "" where there is none; enough for publication messages, which nobody validates (spec 8.4)."""
+    """Return the message type only, "" if there is none. Publication messages are not validated further (spec 8.4)."""
     name = data[_TYPE].replace(b"\0", b"").strip()
     try:
         return name.decode("ascii")
@@ -133,7 +134,7 @@ def decode_message(data: bytes, *, check_digest: bool = True) -> Message:
 
 
 def encode_message(message: Message) -> bytes:
-    """The bytes of a message; the digest is computed, message_type is padded."""
+    """Return the bytes of a message, with its digest computed and message_type padded."""
     head = _COMMON.pack(
         message.header_length,
         message.message_type.encode("ascii").ljust(32, message.padding),
@@ -150,20 +151,20 @@ def encode_message(message: Message) -> bytes:
 
 
 def message_id_text(wire: bytes) -> bytes:
-    """The usual text of a MessageId; the wire has its two halves swapped (spec 2.3)."""
+    """Return the usual text of a MessageId; on the wire its two halves are swapped (spec 2.3)."""
     digits = wire.hex().encode()
     return b"%b-%b-%b-%b-%b" % (digits[16:24], digits[24:28], digits[28:32], digits[:4], digits[4:16])
 
 
 class MessageIds:
-    """Version 4 UUIDs in wire order, a batch at a time: asking for 16 random bytes each costs more than the rest."""
+    """Makes version 4 UUIDs in wire order, in batches: 16 random bytes at a time would cost more than the rest."""
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
         self._ids: list[bytes] = []
 
     def take(self) -> bytes:
-        """A new id, 16 bytes."""
+        """Return a new id of 16 bytes."""
         if not self._ids:
             batch = bytearray(self._random_bytes(16 * _IDS_IN_BATCH))
             batch[14::16] = batch[14::16].translate(_VERSION_4)  # uuid byte 6 lies at wire byte 14
@@ -173,7 +174,7 @@ class MessageIds:
         return self._ids.pop()
 
     def take_text(self) -> str:
-        """A new id as text, for JSON."""
+        """Return a new id as text, for JSON."""
         return message_id_text(self.take()).decode()
 
 
@@ -189,7 +190,7 @@ class DataEncoder:
         self._ids = ids
 
     def encode(self, sequence_number: int, flags: int, payload_type: int, payload: bytes, created_date: int) -> bytes:
-        """One message, ready for the wire."""
+        """Return one message, ready for the wire."""
         head = _FULL.pack(
             HEADER_LENGTH,
             self._type,
@@ -217,7 +218,13 @@ class AcknowledgeEncoder:
         self._ids = ids
 
     def encode(self, sequence_number: int, message_id: bytes, created_date: int) -> bytes:
-        """Acknowledge the message that had this number and this wire id."""
+        """Return the acknowledgement of a message.
+
+        Args:
+            sequence_number: of the acknowledged message.
+            message_id: of the acknowledged message, in wire order.
+            created_date: milliseconds since the epoch.
+        """
         payload = self._form % (message_id_text(message_id), sequence_number)
         head = _FULL.pack(
             HEADER_LENGTH,
@@ -235,12 +242,12 @@ class AcknowledgeEncoder:
 
 
 def read_plain_acknowledgement(data: bytes) -> int | None:
-    """The number acknowledged by a message in the peers' usual form, None for anything else: go the full way then.
+    """Return the acknowledged number of a message in the peers' usual form, None for any other message.
 
-    Accepts nothing that decode_message and decode_acknowledge would not; this is half of an upload's work.
+    Accepts nothing that decode_message and decode_acknowledge would refuse. This is half of an upload's work.
     """
     if not data.startswith(_ACK_START) or data[44:48] == b"\0\0\0\0":
-        return None  # not one, or perhaps no date: the full way decides
+        return None  # not one, or perhaps without a date: the full decoder decides
     payload = data[HEADER_LENGTH + 4 :]
     after_head = after_id = number = 0
     for head, *ends in _ACK_SLICES:

@@ -1,4 +1,4 @@
-"""What is inside a message: payload types, and the JSON of each (spec 3 and 4)."""
+"""Payloads of messages: payload types, and the JSON of each (spec 3 and 4)."""
 
 from __future__ import annotations
 
@@ -182,13 +182,17 @@ def decode_exit_code(payload: bytes) -> int:
 
 
 def encode_handshake_request(request: HandshakeRequest) -> bytes:
-    """Payload type 5."""
+    """Return the payload of type 5."""
     actions = [{"ActionType": a.action_type, "ActionParameters": a.parameters} for a in request.actions]
     return _dump({"AgentVersion": request.agent_version, "RequestedClientActions": actions})
 
 
 def decode_handshake_request(payload: bytes) -> HandshakeRequest:
-    """Raises RemoteProtocolError where no actions can be read from it."""
+    """Return a handshake request.
+
+    Raises:
+        RemoteProtocolError: the payload has no readable actions.
+    """
     what = "the handshake request"
     request = _object(payload, what)
     actions = []
@@ -201,7 +205,7 @@ def decode_handshake_request(payload: bytes) -> HandshakeRequest:
 
 
 def encode_handshake_response(response: HandshakeResponse) -> bytes:
-    """Payload type 6."""
+    """Return the payload of type 6."""
     actions = [
         {"ActionType": a.action_type, "ActionStatus": a.status, "ActionResult": a.result, "Error": a.error}
         for a in response.actions
@@ -216,7 +220,11 @@ def encode_handshake_response(response: HandshakeResponse) -> bytes:
 
 
 def decode_handshake_response(payload: bytes) -> HandshakeResponse:
-    """Raises RemoteProtocolError where no actions can be read from it."""
+    """Return a handshake response.
+
+    Raises:
+        RemoteProtocolError: the payload has no readable actions.
+    """
     what = "the handshake response"
     response = _object(payload, what)
     actions = []
@@ -247,12 +255,12 @@ def _list(value: object, what: str) -> list[dict[str, object]]:
 
 
 def encode_handshake_complete(complete: HandshakeComplete) -> bytes:
-    """Payload type 7."""
+    """Return the payload of type 7."""
     return _dump({"HandshakeTimeToComplete": complete.nanoseconds, "CustomerMessage": complete.customer_message})
 
 
 def decode_handshake_complete(payload: bytes) -> HandshakeComplete:
-    """Only a body that is no object is refused; the time is not needed."""
+    """Return a handshake's completion. Its time is not needed, so only a body that is not an object is refused."""
     complete = _object(payload, "the end of the handshake")
     time = complete.get("HandshakeTimeToComplete")
     return HandshakeComplete(
@@ -261,17 +269,17 @@ def decode_handshake_complete(payload: bytes) -> HandshakeComplete:
 
 
 def encode_challenge(challenge: bytes) -> bytes:
-    """Payload types 8 and 9."""
+    """Return the payload of types 8 and 9."""
     return _dump({"Challenge": b64encode(challenge).decode()})
 
 
 def decode_challenge(payload: bytes) -> bytes:
-    """The encrypted challenge."""
+    """Return the encrypted challenge."""
     return _bytes(_object(payload, "the encryption challenge").get("Challenge"), "the encryption challenge")
 
 
 def session_type_of(action: RequestedAction) -> tuple[str, dict[str, str]]:
-    """Session type and document properties of a SessionType action; properties that are not strings are left out."""
+    """Return session type and document properties of a SessionType action, without properties that are not strings."""
     properties = action.parameters.get("Properties")
     kept = {}
     if isinstance(properties, dict):
@@ -280,12 +288,12 @@ def session_type_of(action: RequestedAction) -> tuple[str, dict[str, str]]:
 
 
 def text_parameter(parameters: dict[str, object], name: str) -> str:
-    """A string among an action's parameters, "" where it is none."""
+    """Return a string among an action's parameters, "" if it is missing or not a string."""
     return _text(parameters.get(name))
 
 
 def kms_action(ciphertext_blob: bytes, *, acknowledge_challenge: bool) -> ProcessedAction:
-    """The client's answer to a request for encryption."""
+    """Return the client's answer to a request for encryption."""
     result: dict[str, object] = {
         "KMSCipherTextKey": b64encode(ciphertext_blob).decode(),
         "KMSCipherTextHash": None,
@@ -296,5 +304,5 @@ def kms_action(ciphertext_blob: bytes, *, acknowledge_challenge: bool) -> Proces
 
 
 def ciphertext_blob_of(result: dict[str, object] | None) -> bytes:
-    """The encrypted data key in a client's answer."""
+    """Return the encrypted data key in a client's answer."""
     return _bytes((result or {}).get("KMSCipherTextKey"), "the encrypted data key")

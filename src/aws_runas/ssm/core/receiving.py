@@ -1,4 +1,4 @@
-"""The receiving half of a channel: order, duplicates, and acknowledgements held back a little (spec 8)."""
+"""The receiving half of a channel: order, duplicates, and acknowledgements that are briefly delayed (spec 8)."""
 
 from __future__ import annotations
 
@@ -49,10 +49,15 @@ class Receiver:
         return bool(self._stored)
 
     def receive(self, message: Message, now: float) -> tuple[Message, ...] | list[Message]:
-        """Take a message; returns those that are next in order, perhaps none."""
+        """Take a message and return the messages that are next in order; there may be none.
+
+        Args:
+            message: decoded.
+            now: monotonic seconds.
+        """
         number = message.sequence_number
         if len(self._pending) + len(self._urgent) >= MAX_PENDING_ACKNOWLEDGEMENTS:
-            return _NOTHING  # neither taken nor acknowledged, so it comes again
+            return _NOTHING  # neither accepted nor acknowledged, so the peer sends it again
         if number == self.expected:
             self.expected = number + 1
             if self._stored:  # it is late: a retransmission
@@ -63,7 +68,7 @@ class Receiver:
             return (message,)
         if number < self.expected or number in self._stored:
             self._loss_seen_at = now
-            if number >= 0:  # its acknowledgement was lost, or too early: again, at once (spec 8.2)
+            if number >= 0:  # its acknowledgement was lost or too early: acknowledge again at once (spec 8.2)
                 self._acknowledge_retransmission(number, message.message_id, now)
             return _NOTHING
         self._loss_seen_at = now
@@ -71,7 +76,7 @@ class Receiver:
             self._stored[number] = message
             self._stored_bytes += len(message.payload)
             self._pending.append((number, message.message_id, now))
-        # else: no room; not acknowledged, so it comes again
+        # else: no room; not acknowledged, so the peer sends it again
         return _NOTHING
 
     def _drain(self, message: Message) -> list[Message]:
@@ -106,7 +111,7 @@ class Receiver:
             self._recent.clear()
 
     def send_now(self, now: float) -> None:
-        """Acknowledge at once what is pending: it belongs to the handshake."""
+        """Make the pending acknowledgements due at once, because they belong to the handshake."""
         while self._pending:
             number, message_id, _ = self._pending.popleft()
             self._acknowledge_at_once(number, message_id, now)
@@ -125,7 +130,13 @@ class Receiver:
         return len(self._pending) + len(self._urgent)
 
     def acknowledgements_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
-        """What is due, at most so many: once the oldest has waited long enough, all that have settled."""
+        """Return acknowledgements that are due: once the oldest has waited long enough, all that have settled.
+
+        Args:
+            now: monotonic seconds.
+            most: number of acknowledgements at most.
+            created_date: milliseconds since the epoch.
+        """
         encode = self._encoder.encode
         frames: list[bytes] = []
         while self._urgent and len(frames) < most:

@@ -17,11 +17,11 @@ MAX_DISTANCE = 8192  # messages from the lowest unacknowledged number: the offic
 
 
 class Sender:
-    """Everything between send_data and the wire, but for the pacing.
+    """Everything between send_data and the wire, except pacing.
 
     Args:
-        life: of the channel; data is sent while it is open.
-        window_bytes: unacknowledged payload at most, None for no such bound.
+        life: lifecycle of the channel; data is sent while it is open.
+        window_bytes: unacknowledged payload at most, None for no bound.
         syn: mark the first message, as agents do.
     """
 
@@ -51,7 +51,7 @@ class Sender:
         self._first.append((payload_type, payload))
 
     def queue_control(self, payload_type: int, payload: bytes, *, first: bool = False) -> None:
-        """Queue a size, a flag or an exit code behind the data (or ahead of it). Of sizes in a row the last stays."""
+        """Queue a size, a flag or an exit code behind the data, or ahead of it. Of sizes in a row the last stays."""
         if first:
             self._pending_controls += 1
             self._pending.appendleft((payload_type, payload))
@@ -65,13 +65,13 @@ class Sender:
         self._pending.append((payload_type, payload))
 
     def queue_message(self, payload_type: int, data: bytes) -> None:
-        """Queue stream data as a message of its own: nothing is joined to it."""
+        """Queue stream data as a message of its own. Nothing is joined to it."""
         self.pending_bytes += len(data)
         self._pending.append((payload_type, data))
         self._last_is_closed = True
 
     def queue_data(self, payload_type: int, data: bytes) -> None:
-        """Queue stream data, cut into payloads; a payload that is not full yet is filled up first."""
+        """Queue stream data, cut into payloads. An incomplete payload is filled first."""
         pending = self._pending
         size = self._payload_size
         self.pending_bytes += len(data)
@@ -93,7 +93,7 @@ class Sender:
 
     # state
     def room(self) -> int:
-        """Bytes of data that would leave at once, but for the pacing."""
+        """Return how many bytes of data would leave at once, apart from pacing."""
         flight, size = self.flight, self._payload_size
         messages = self.window.size - len(flight)
         # the lowest may be missing although all later ones are acknowledged; those the peer has to store
@@ -106,11 +106,11 @@ class Sender:
         return room
 
     def unacknowledged(self) -> int:
-        """Messages queued or sent and not acknowledged."""
+        """Return the number of messages that are queued or sent and not acknowledged."""
         return len(self._first) + len(self._pending) + len(self.flight)
 
     def waiting(self, now: float) -> int:
-        """Frames that would leave now if the pacer let them."""
+        """Return the number of frames that would leave now, apart from pacing."""
         waiting = len(self._first) + self.flight.resends_waiting()
         if self._life.open and self._pending:
             if self.flight.paused:
@@ -120,7 +120,7 @@ class Sender:
         return waiting
 
     def has_waiting(self, now: float) -> bool:
-        """Whether a frame would leave now if the pacer let it."""
+        """Return True if a frame would leave now, apart from pacing."""
         if self._first or self.flight.resends_waiting():
             return True
         if not (self._pending and self._life.open):
@@ -128,15 +128,15 @@ class Sender:
         return self.flight.may_probe_with_new(now) if self.flight.paused else self.room() > 0
 
     def next_timer(self, now: float) -> float | None:
-        """When handle_timer has work; what may leave already is not its business, see waiting."""
+        """Return when `handle_timer` has work. What may leave now does not count; see `waiting`."""
         return self.flight.next_timer(now, has_new=self._life.open and bool(self._pending))
 
     def expect_unready_peer(self) -> None:
-        """The next message is the first data after a handshake, see Flight."""
+        """Note that the next message is the first data after a handshake; see `Flight.expect_unready_peer`."""
         self.flight.expect_unready_peer(self._next_number)
 
     def acknowledge(self, number: int, now: float) -> None:
-        """The peer has this message."""
+        """Take an acknowledgement."""
         flight = self.flight
         known = flight.acknowledge(number, now)
         if known is not None:
@@ -145,7 +145,13 @@ class Sender:
 
     # sending
     def frames_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
-        """At most so many frames: the handshake's, then resends, then new data as far as the window allows."""
+        """Return frames: those of the handshake, then resends, then new data as far as the window allows.
+
+        Args:
+            now: monotonic seconds.
+            most: number of frames at most.
+            created_date: milliseconds since the epoch.
+        """
         frames: list[bytes] = []
         while self._first and len(frames) < most:
             frames.append(self._new(*self._first.popleft(), now, created_date))
@@ -162,7 +168,7 @@ class Sender:
         return frames
 
     def _probe(self, now: float, created_date: int) -> list[bytes]:
-        """While paused: one message at each timeout, an old one or else a new one."""
+        """Return one message for each timeout while paused: an old one, or else a new one."""
         flight = self.flight
         frames = []
         if flight.resends_waiting():
@@ -174,7 +180,7 @@ class Sender:
         return frames
 
     def last_frames(self, now: float, created_date: int) -> list[bytes]:
-        """After a failure: what the peer should still hear, the handshake's answer."""
+        """Return the last frames for the peer after a failure: the handshake's answer."""
         frames = [self._new(payload_type, payload, now, created_date) for payload_type, payload in self._first]
         self._first.clear()
         return frames
@@ -203,16 +209,16 @@ class Sender:
 
     # what is sent on an assumption
     def keep_for_resend(self) -> None:
-        """Keep what is sent from now on: it may have to be sent again, as new messages."""
+        """Keep what is sent from now on, because it may have to be sent again as new messages."""
         self._kept = []
 
     def drop_kept(self) -> None:
-        """Drop what was kept: it arrived."""
+        """Drop what was kept, because it arrived."""
         self._kept = None
         self.kept_bytes = 0
 
     def resend_kept(self) -> None:
-        """Queue what was kept as new messages, ahead of the rest: the agent has thrown it away."""
+        """Queue what was kept as new messages, ahead of all others, because the agent has thrown it away."""
         for payload_type, payload in reversed(self._kept or []):
             self._pending.appendleft((payload_type, payload))
             if payload_type in DATA_TYPES:

@@ -1,4 +1,4 @@
-"""When data may flow: after the handshake, at the first output, or after a silence that tells of neither (spec 5)."""
+"""The start of data flow: after the handshake, at the first output, or after a silence without either (spec 5)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ SETTLED_AFTER = 5.0  # seconds without a handshake after an acknowledgement: the
 
 
 class SessionStart:
-    """Opens the sender, tells the terminal's size first, and may assume a session without handshake.
+    """Opens the sender, sends the terminal's size first, and may assume a session without handshake.
 
-    A command that prints nothing and waits for input gives no sign that it has begun. After a silence, input is sent to
-    it all the same, but kept: should a handshake come after all, the agent has thrown that input away, and it is sent
-    again (spec 5.7).
+    A command that prints nothing and waits for input gives no sign that it has begun. After a silence, input is sent
+    to it
+    anyway, but also kept: if a handshake arrives after all, the agent has thrown that input away, and it is sent again
+    (spec 5.7).
 
     Args:
-        assume_after: seconds of silence, None never to assume anything.
+        assume_after: seconds of silence; None never assumes anything.
     """
 
     def __init__(
@@ -37,12 +38,12 @@ class SessionStart:
         self.deadline: float | None = None
 
     def peer_may_be_there(self, now: float) -> None:
-        """A connection was made, or the other side is said to have one: the silence begins."""
+        """Start to measure the silence: a connection was made, or the other side is said to have one."""
         if self._assume_after is not None and not self._life.open:
             self.deadline = now + self._assume_after
 
     def set_size(self, size: bytes) -> None:
-        """The terminal's size; before the start the last one waits."""
+        """Set the terminal's size. Before the start only the last size is kept."""
         self._size = size
         if self._life.open:
             self._sender.queue_control(payloads.SIZE, size)
@@ -64,12 +65,12 @@ class SessionStart:
         return not announced
 
     def acknowledged(self, now: float) -> None:
-        """The agent has something that was sent: a handshake would have come by now, or comes soon."""
+        """Note that the agent has received something: a handshake would have arrived by now, or arrives soon."""
         if self._life.assumed and self.deadline is None:
             self.deadline = now + SETTLED_AFTER
 
     def received(self, payload_type: int) -> None:
-        """The agent sent a message: it tells whether the assumption was right."""
+        """Check the assumption against a message of the agent."""
         if payload_type == payloads.HANDSHAKE_REQUEST:
             self._assume_after = self.deadline = None  # there is a handshake, however long it takes
         if not self._life.assumed:
@@ -84,7 +85,7 @@ class SessionStart:
                 self._sender.queue_control(payloads.SIZE, self._size)
 
     def handle_timer(self, now: float) -> None:
-        """The silence has lasted, or nothing has contradicted the assumption for long enough."""
+        """Assume the start after the silence, or confirm the assumption if nothing contradicted it for long enough."""
         if self.deadline is None or now < self.deadline:
             return
         if self._life.assumed:
@@ -96,7 +97,7 @@ class SessionStart:
             self._sender.keep_for_resend()
 
     def capacity(self) -> int | None:
-        """Bytes that may be sent on the assumption, None where there is none."""
+        """Return how many bytes may be sent on the assumption, None if nothing is assumed."""
         if not self._life.assumed:
             return None
         return KEPT_LIMIT - self._sender.kept_bytes - self._sender.pending_bytes

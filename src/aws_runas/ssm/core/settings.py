@@ -1,4 +1,4 @@
-"""What a channel may do and, for the role AGENT, what it announces."""
+"""Settings of a channel and, for the role AGENT, what it announces."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Role(Enum):
-    """Which end of the channel this is."""
+    """The end of the channel that this is."""
 
     CLIENT = "client"
     AGENT = "agent"

@@ -88,7 +88,7 @@ class Lifecycle:
 
     @property
     def state(self) -> State:
-        """The present state."""
+        """The current state."""
         return State.PAUSED if self.paused else self._underlying
 
     def apply(self, trigger: Trigger) -> None:

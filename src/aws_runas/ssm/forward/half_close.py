@@ -1,4 +1,4 @@
-"""When a half-closed connection is closed at the remote end, and whether its local program still exists.
+"""Decides when a half-closed connection is closed at the remote end, and whether its local program still exists.
 
 On the wire, a program that closes its connection and one that ends only its sending half look the same: FIN. But the
 program runs on this machine, and the kernel knows whether a process still has the socket open. If none has (close),

@@ -187,7 +187,7 @@ class OutputStream:
 
 
 def _is_always_ready(descriptor: int) -> bool:
-    """Return True if the descriptor cannot be polled: epoll refuses regular files and some devices; they never block."""
+    """Return True if epoll refuses the descriptor: a regular file, or a device that never blocks."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
         return False

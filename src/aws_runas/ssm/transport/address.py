@@ -1,4 +1,4 @@
-"""The stream's address: taken apart without changing a byte of what is dialled, and judged before anything is sent."""
+"""The stream's address: split without changing a byte of it, and checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAddress:
-    """Take a StreamUrl apart.
+    """Split a StreamUrl.
 
     Args:
         url: as StartSession or ResumeSession returned it.
         host_override: ``host`` or ``host:port`` to dial instead (an interface endpoint); everything else stays.
 
     Raises:
-        SessionError: it is no WebSocket address, or it would carry the session in clear text over a network.
+        SessionError: it is not a WebSocket address, or it would send the session in clear text over a network.
     """
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()

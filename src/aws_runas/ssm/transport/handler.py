@@ -11,35 +11,49 @@ class SessionHandler(Protocol):
     """Called by DataChannel on the event loop; nothing here may block. One handler per session."""
 
     def session_started(self, event: SessionStarted) -> None:
-        """Data may flow."""
+        """Begin: data may flow."""
 
     def data_received(self, data: bytes, payload_type: int) -> None:
-        """Stream bytes, in order; 1 output, 11 standard error."""
+        """Take stream data, in order.
+
+        Args:
+            data: decrypted.
+            payload_type: 1 output, 11 standard error.
+        """
 
     def exit_code_received(self, exit_code: int) -> None:
-        """The remote command ended."""
+        """Take the exit status of the remote command."""
 
     def flag_received(self, flag: int) -> None:
-        """3 ConnectToPortError."""
+        """Handle a flag: 3 is ConnectToPortError."""
 
     def writable(self) -> None:
-        """DataChannel.send_capacity() is above zero again."""
+        """Continue to send: `DataChannel.send_capacity` is above zero again."""
 
     def connection_lost(self, reason: str) -> None:
-        """The connection is gone and being resumed; data is kept."""
+        """Note that the connection is gone and is being resumed. Data is kept."""
 
     def connection_regained(self, seconds: float) -> None:
-        """Resumed after this long."""
+        """Note that the connection was resumed.
+
+        Args:
+            seconds: without a connection.
+        """
 
     def session_ended(self, error: Exception | None, output: str) -> None:
-        """Last call. error: None at an ordinary end, else a SessionError; output: the service's text, often empty."""
+        """Handle the end of the session. This is the last call.
+
+        Args:
+            error: None at an ordinary end, else a SessionError.
+            output: the service's text, often "".
+        """
 
 
 class DataChannel(Protocol):
     """An open session; transport.data_channel implements it."""
 
     def send_capacity(self) -> int:
-        """Bytes that write takes now; 0: wait for SessionHandler.writable."""
+        """Return how many bytes `write` accepts now. At 0, wait for `SessionHandler.writable`."""
         ...
 
     def write(self, data: bytes) -> None:

@@ -56,7 +56,7 @@ class KeepAlive:
         """When the last byte arrived, in monotonic seconds."""
 
     def bytes_received(self, now: float) -> None:
-        """Note a sign of life, whatever it says."""
+        """Note a sign of life."""
         self.last_received = now
 
     def ping_sent(self, timeout: float, now: float) -> None:
@@ -106,20 +106,20 @@ class PauseTimeout:
         self._expired = 0
 
     def pause_received(self, now: float) -> None:
-        """The service paused us, or says that it still does."""
+        """Note that the service has paused the channel, or still does."""
         self._due = now + self._timeout
 
     def message_received(self, now: float) -> None:
-        """A message arrived: a running pause counts from now."""
+        """Note that a message arrived: a running pause is measured from now."""
         if self._due is not None:
             self._due = now + self._timeout
 
     def pause_ended(self) -> None:
-        """The pause is over, or the session. A new connection ends a pause too, which proves nothing."""
+        """Note the end of the pause or of the session. A new connection ends a pause too."""
         self._due = None
 
     def data_received(self) -> None:
-        """The agent itself sent something: the next pause is a new one."""
+        """Note data of the agent itself: the next pause is a new one."""
         self._expired = 0
 
     def next_timer(self) -> float | None:

@@ -48,10 +48,10 @@ class WebSocketOwner(Protocol):
     """Called on the event loop by the connection; nothing here may block."""
 
     def messages_received(self, messages: list[bytes | str]) -> None:
-        """All whole messages of one read, fragments put together; str for text frames."""
+        """Take all whole messages of one read; str for text frames."""
 
     def writing_resumed(self) -> None:
-        """``writable`` is true again."""
+        """Continue to send: ``writable`` is True again."""
 
     def connection_closed(self, closed: Closed) -> None:
-        """Last call; not made when ``opened`` failed."""
+        """Handle the end of the connection. This is the last call; it is not made if ``opened`` failed."""

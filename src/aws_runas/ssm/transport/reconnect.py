@@ -1,4 +1,4 @@
-"""When to try again: the policy, without clock and without chance of its own."""
+"""The policy of reconnecting: when to try again. It has no clock and no randomness."""
 
 from __future__ import annotations
 
@@ -31,10 +31,11 @@ class ReconnectPolicy:
     refusals: int = 3
 
     def delay(self, attempt: int, chance: Callable[[], float]) -> float:
-        """Seconds to wait before an attempt; attempt 0 is the first.
+        """Return the seconds to wait before an attempt; attempt 0 is the first.
 
         Args:
-            chance: returns 0 <= x < 1; spreads the attempts of many clients that were cut at one moment.
+            attempt: number of the attempt.
+            chance: returns 0 <= x < 1, which spreads the attempts of many clients that were cut at the same time.
         """
         if attempt == 0:
             return 0.05 * chance()

@@ -1,4 +1,4 @@
-"""What a data channel needs of AWS, as an interface: ssm.api implements it, tests hand in their own."""
+"""The AWS calls behind a data channel, as an interface: ssm.api implements it, and tests pass their own."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from aws_runas.errors import SessionError
 
 
 class SessionGone(SessionError):  # noqa: N818 - says what happened
-    """The service does not know the session any more: nothing can be resumed."""
+    """The service no longer knows the session, so it cannot be resumed."""
 
 
 class ServiceUnavailable(SessionError):  # noqa: N818 - says what happened
-    """AWS could not be asked, or was too busy to answer: the same call may work later."""
+    """AWS did not answer or was too busy. The same call may succeed later."""
 
 
 class CredentialsRefused(SessionError):  # noqa: N818 - says what happened
-    """AWS refuses the credentials or what they permit; with renewed ones the call may work."""
+    """AWS refused the credentials or their permissions. With renewed ones the call may succeed."""
 
 
 class SessionService(Protocol):
-    """The calls behind a session. Each may block for seconds; the data channel makes them in a thread of their own."""
+    """The calls behind a session. Each may block for seconds, so the data channel makes them in threads."""
 
     def resume_session(self, session_id: str) -> tuple[str, str]:
         """Return a new token and the new stream address, "" where the old one stays good.
@@ -39,17 +39,17 @@ class SessionService(Protocol):
         ...
 
     def session_is_active(self, session_id: str) -> bool | None:
-        """Does the service still hold the session? None where it would not say."""
+        """Return True if the service still has the session, None if it does not say."""
         ...
 
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
-        """Headers that sign the WebSocket's opening request (spec 13.1); [] where the address is signed already."""
+        """Return headers that sign the WebSocket's opening request (spec 13.1); [] if the address is signed already."""
         ...
 
     def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
-        """GenerateDataKey: 64 bytes of key, and the same encrypted for the agent."""
+        """Call GenerateDataKey; return 64 bytes of key, and the same encrypted for the agent."""
         ...
 
     def renew_credentials(self) -> None:
-        """Fetch new credentials: the last ones were refused."""
+        """Fetch new credentials, because the last ones were refused."""
         ...

@@ -41,7 +41,7 @@ MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of t
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
 SLICE_SIZE: Final = 4096  # bytes processed before the time is checked
 MAX_TURN: Final = 0.02  # seconds for one read, before the loop gets its turn
-LINGER: Final = 0.3  # seconds for TLS to say goodbye
+TLS_CLOSE_TIMEOUT: Final = 0.3  # seconds for the closing handshake of TLS
 
 # Never the library's own loggers: at debug level they print headers and payloads.
 _QUIET = logging.Logger("aws_runas.websocket", logging.CRITICAL + 1)
@@ -93,7 +93,7 @@ class WebSocket(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """The opening request was answered, and nothing ended the connection yet."""
+        """True if the opening request was answered and the connection has not ended."""
         return self._protocol.state is State.OPEN and not self._closed
 
     def send(self, message: bytes | str) -> None:
@@ -120,10 +120,11 @@ class WebSocket(asyncio.Protocol):
             self._transport.write(data)
 
     def close(self, code: int = 1000, reason: str = "", *, wait: bool = True) -> None:
-        """Close in order: what was queued, a close frame, the socket.
+        """Close in an orderly way: what was queued, a close frame, then the socket.
 
         Args:
-            wait: give the other side CLOSE_TIMEOUT to answer; else drop the socket behind the close frame.
+            code, reason: of the close frame.
+            wait: give the other side CLOSE_TIMEOUT to answer; otherwise close the socket after the close frame.
         """
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
@@ -131,7 +132,7 @@ class WebSocket(asyncio.Protocol):
             self.flush()
             if not wait and self._transport is not None:
                 self._transport.close()
-            self._loop.call_later(CLOSE_TIMEOUT if wait else LINGER, self.abort)
+            self._loop.call_later(CLOSE_TIMEOUT if wait else TLS_CLOSE_TIMEOUT, self.abort)
         elif self._protocol.state is State.CONNECTING:
             self.abort()
 
@@ -143,7 +144,7 @@ class WebSocket(asyncio.Protocol):
             self._transport.abort()
 
     def pause_reading(self) -> None:
-        """Take nothing more from the socket: the other side will feel it."""
+        """Read nothing more from the socket, which slows the other side down."""
         if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -284,7 +285,7 @@ class WebSocket(asyncio.Protocol):
             self._process()
 
     def _process(self) -> None:
-        """Sort what the protocol made of the received bytes; answer, deliver, and close where it is over."""
+        """Handle what the protocol made of the received bytes: answer, deliver, and close at the end."""
         messages: list[bytes | str] = []
         for event in self._protocol.events_received():
             if isinstance(event, Frame):

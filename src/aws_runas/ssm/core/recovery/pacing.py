@@ -1,4 +1,4 @@
-"""How many frames a second may leave: a token bucket over everything that is sent (spec 14.1)."""
+"""Pacing: a token bucket over all frames that are sent (spec 14.1)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DATA_CREDIT = 8.0  # data frames that may have been saved up so
 
 
 class Pacer:
-    """A token bucket whose rate is halved when the service complains and rises slowly again.
+    """A token bucket. Its rate is halved when the service complains, and rises slowly again.
 
     Args:
-        rate: frames a second, None for no limit at all.
+        rate: frames per second, None for no limit.
     """
 
     def __init__(self, rate: float | None) -> None:
@@ -29,7 +29,7 @@ class Pacer:
         self._slowed_at = float("-inf")
 
     def available(self, now: float) -> int:
-        """Frames that may leave now."""
+        """Return how many frames may leave now."""
         if self._configured is None:
             return 1 << 30
         if self._at is not None and now > self._at:
@@ -42,19 +42,19 @@ class Pacer:
         return max(0, int(self._tokens + 1e-3))
 
     def spend(self, frames: int) -> None:
-        """These frames leave, after available was asked."""
+        """Take the tokens of frames that leave. Call it after `available`."""
         if self._configured is not None:
             self._tokens -= frames
 
     def ready_at(self, waiting: int) -> float:
-        """When the next of the waiting frames may leave, several together; after available was asked."""
+        """Return when the next of the waiting frames may leave, several together. Call it after `available`."""
         if self._configured is None or self._at is None:
             return 0.0
         missing = min(waiting, BATCH) - self._tokens
         return self._at + max(0.0, missing / self.rate)
 
     def slow_down_if_saturated(self, now: float) -> None:
-        """The service paused us or cut the connection. If that was while we were sending, halve the rate."""
+        """Halve the rate if data was being sent when the service paused the channel or cut the connection."""
         if self._configured is None or self.available(now) > BURST / 2 or now < self._slowed_at + SLOW_DOWN_INTERVAL:
             return
         self._slowed_at = now
@@ -62,19 +62,19 @@ class Pacer:
 
 
 class DataShare:
-    """Acknowledgements go first, but not for ever: a peer that sends at the whole rate would keep data from leaving."""
+    """Reserves a share for data, which acknowledgements to a peer that sends at full rate would otherwise use up."""
 
     def __init__(self) -> None:
         self._credit = 0.0
 
     def take(self, waiting: int) -> int:
-        """Frames of the budget that are kept for so many that are no acknowledgements."""
+        """Return how many frames of the budget are reserved for waiting data."""
         share = min(int(self._credit), waiting)
         self._credit -= share
         return share
 
     def acknowledged(self, count: int) -> None:
-        """So many acknowledgements went out."""
+        """Count acknowledgements that were sent."""
         self._credit = min(self._credit + count / ACKNOWLEDGEMENTS_PER_DATA, DATA_CREDIT)
 
 
