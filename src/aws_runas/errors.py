@@ -16,7 +16,7 @@ here: this module is on the fast path.
 
 
 class AwsRunasError(Exception):
-    """What went wrong, the value that caused it, and how to fix it.
+    """Root of all errors: the message with the value that caused it, and how to fix it.
 
     Args:
         message: one line, lower case, names the offending value; never a secret.

@@ -1,4 +1,4 @@
-"""Is there a newer release: asks the project's release page, and compares as semantic versioning says.
+"""Search for a newer release on the project's release page, with the order of semantic versioning.
 
 The addresses that are the project's own to give are here, and nowhere else.
 """

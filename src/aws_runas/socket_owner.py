@@ -40,7 +40,7 @@ class SocketOwners:
 
     @property
     def is_known(self) -> bool:
-        """Whether this system reports the user of a socket."""
+        """True if this system reports the user of a socket."""
         return self._socket is not None
 
     def owner_of(self, peer: Address, local: Address) -> int | None:

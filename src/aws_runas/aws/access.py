@@ -1,4 +1,4 @@
-"""What a command gets: the profile, its credentials, and AWS clients that use them."""
+"""Access of a command: the profile, its credentials, and AWS clients that use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who the credentials belong to, and what time it is at AWS."""
+"""The identity behind credentials, and the time at AWS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
-    """What STS says of the credentials that signed.
+    """The identity that STS reports for the credentials that signed.
 
     Args:
         account: twelve digits.

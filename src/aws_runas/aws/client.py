@@ -32,7 +32,7 @@ Trace = Callable[[str], None]
 
 
 class _Frozen(NamedTuple):
-    """What botocore's signers read."""
+    """The credentials as botocore's signers read them."""
 
     access_key: str
     secret_key: str

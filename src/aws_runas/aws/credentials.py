@@ -1,4 +1,4 @@
-"""What the rest of the program knows of credentials: the values, and who gives them."""
+"""Credentials as the rest of the program knows them: the values, and their providers."""
 
 from __future__ import annotations
 

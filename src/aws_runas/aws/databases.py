@@ -27,7 +27,7 @@ _NOT_FOUND: Final = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseEndpoint:
-    """Where a database accepts connections.
+    """The address at which a database accepts connections.
 
     Args:
         host: name of the endpoint.

@@ -86,7 +86,7 @@ def direct_endpoint(profile: Profile, region: str, service: Service = "ssm") -> 
 
 
 def _has_system_proxy() -> bool:
-    """Whether the system itself has proxies, which botocore honours on macOS and Windows."""
+    """Return True if the system has proxies, which botocore uses on macOS and Windows."""
     if sys.platform == "darwin":
         from urllib.request import getproxies
 

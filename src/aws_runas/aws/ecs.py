@@ -46,7 +46,7 @@ class Container:
 
     @property
     def target(self) -> str:
-        """What SSM calls this container."""
+        """The name of this container as a target of SSM."""
         return f"ecs:{self.cluster}_{self.task_id}_{self.runtime_id}"
 
 

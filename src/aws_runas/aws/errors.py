@@ -1,4 +1,4 @@
-"""What AWS and the network answer, put into our own errors.
+"""Translation of errors of AWS and the network into AwsRunasError.
 
 `translate` is a context manager around one call. STS and IAM failures become CredentialsError; other services raise
 what their own module makes of it, through ``kind``.

@@ -131,7 +131,7 @@ class HttpClient:
 
 
 class _CookieAnswer:
-    """What http.cookiejar reads of a response."""
+    """The part of a response that http.cookiejar reads."""
 
     def __init__(self, headers: Any) -> None:
         self._message = Message()

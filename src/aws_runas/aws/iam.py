@@ -21,7 +21,7 @@ Kind = Literal["user", "group", "role"]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds policies.
+    """A holder of policies.
 
     Args:
         kind: what it is.

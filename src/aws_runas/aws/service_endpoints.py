@@ -1,4 +1,4 @@
-"""Where Systems Manager and STS are, for every region and variant: botocore's own answer, as a table.
+"""Addresses of Systems Manager and STS in every region and variant, a table made from botocore's own.
 
 A test compares them for every region that botocore knows.
 """

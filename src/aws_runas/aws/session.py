@@ -1,4 +1,4 @@
-"""What a started SSM session is: the reply of StartSession, without its secrets in any repr."""
+"""A started SSM session: the reply of StartSession, without its secrets in any repr."""
 
 from __future__ import annotations
 

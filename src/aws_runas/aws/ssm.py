@@ -81,7 +81,7 @@ def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """What decides how an instance can be reached; "" for what is not known.
+    """Facts that decide how an instance can be reached; "" for unknown ones.
 
     Args:
         platform: ``Linux``, ``Windows`` or ``MacOS``.

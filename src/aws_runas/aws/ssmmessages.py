@@ -16,7 +16,7 @@ SERVICE = "ssmmessages"
 
 
 def is_signed(url: str) -> bool:
-    """Does the address carry its own signature?"""
+    """Return True if an address carries its own signature."""
     return any(name.lower().startswith("x-amz-") for name, _ in _pairs(url))
 
 

@@ -34,7 +34,7 @@ class RegisteredClient:
 
 @dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
-    """What the user needs to sign in on another device. Source: RFC 8628, section 3.2.
+    """Data that the user needs to sign in on another device. Source: RFC 8628, section 3.2.
 
     Args:
         address: of the page to open.

@@ -113,7 +113,7 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
 
 
 def logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] | None]:
-    """Where the debug log goes; without -v logging is not even imported."""
+    """Return the functions that take debug and trace lines; without -v, logging is not imported."""
     if not verbosity:
         return lambda _: None, None
     import logging

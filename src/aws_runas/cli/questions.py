@@ -1,4 +1,4 @@
-"""What the commands that only tell something have in common: their one positional, and JSON."""
+"""Common part of the commands that only report something: their one positional, and JSON."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def _no() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
-    """Whether the user can answer in this run.
+    """The user's availability in this run.
 
     Args:
         options: the flags of `login`, if the user asked for the sign-in itself; else None.

@@ -43,7 +43,7 @@ class ParsedFile:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSection:
-    """What both files say of one profile: the credentials file wins key by key, as in the AWS CLI.
+    """The settings of one profile in both files: the credentials file wins key by key, as in the AWS CLI.
 
     Access keys are the exception, again as in the AWS CLI: they come whole from one file, never mixed.
 

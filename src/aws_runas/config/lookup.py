@@ -14,7 +14,7 @@ from aws_runas.fast.names import FALSE_WORDS, TRUE_WORDS
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Where settings are looked up.
+    """The places in which settings are looked up.
 
     Args:
         environ: the variables.

@@ -189,7 +189,7 @@ class FederatedSource:
 
     @property
     def label(self) -> str:
-        """What is signed in to, for people."""
+        """Name of the sign-in, for people."""
         return urlsplit(self.url).hostname or self.origin
 
 
@@ -248,7 +248,7 @@ class Profile:
 
     @property
     def sts_region(self) -> str:
-        """Where STS is asked: the region, else the first one of the partition."""
+        """Region of STS calls: the profile's, else the first one of the partition."""
         return self.region.value if self.region else first_region(self.partition)
 
     def endpoint_url(self, service: str) -> str | None:

@@ -131,7 +131,7 @@ def _resolve_arn(
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What the user asked for.
+    """The profile or role that the user chose.
 
     Args:
         name: profile or role ARN.

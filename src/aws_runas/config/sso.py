@@ -18,7 +18,7 @@ FLOWS: tuple[Flow, ...] = ("auto", "browser", "device")
 
 @dataclass(frozen=True, slots=True)
 class SsoSession:
-    """Where to sign in.
+    """A session of Identity Center.
 
     Args:
         name: of the sso-session; "" for a profile that has the settings itself (legacy).
@@ -41,7 +41,7 @@ class SsoSession:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Name of the session, for people."""
         return self.name or self.start_url
 
     @property

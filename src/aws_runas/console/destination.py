@@ -15,7 +15,7 @@ ARN_KINDS = "a role, user, bucket, function, instance or log group"
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the console opens.
+    """The page at which the console opens.
 
     Args:
         address: under the partition's console domain.

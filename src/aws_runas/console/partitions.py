@@ -1,4 +1,4 @@
-"""Where sign-in and console of each partition are.
+"""Addresses of sign-in and console in each partition.
 
 Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console"; AWS's pages of the partitions.
 """

@@ -186,7 +186,7 @@ class _Parts:
     federation: Federation | None = None
 
     def source(self) -> Provider:
-        """Where the first credentials come from."""
+        """Return the provider of the first credentials."""
         source = self.profile.source
         if isinstance(source, KeySource):
             return KeyProvider(source)
@@ -223,7 +223,7 @@ class _Parts:
         return self._cached(inner, source.kind, self._federated_inputs(source))
 
     def saml_provider(self, source: FederatedSource, federation: Federation) -> SamlProvider:
-        """What trades a SAML response for credentials, and knows which roles are offered."""
+        """Return the provider that exchanges a SAML response for credentials, and knows the offered roles."""
         partition = self.profile.partition
         return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.context.now)
 

@@ -1,4 +1,4 @@
-"""What STS says of SAML responses and ID tokens, in words that name what was sent and what decides."""
+"""Errors of STS about SAML responses and ID tokens, in words that name the value and the rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_runas.errors import CredentialsError
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a call sent, for messages.
+    """Values that a call sent, for messages.
 
     Args:
         what: "SAML response" or "ID token".

@@ -73,7 +73,7 @@ class Federation:
         return f"aws-runas login {self.profile.name}"
 
     def kept(self) -> KeptAnswers:
-        """Where the answer is kept."""
+        """Return the store of the kept answer."""
         source = self.source
         process = source.process.value if source.process else ""
         identity = (source.kind, source.url, source.provider, source.login_name, source.client_id, process)

@@ -27,7 +27,7 @@ def usable_until(credentials: Credentials) -> float | None:
 
 
 def is_usable(credentials: Credentials, now: float) -> bool:
-    """Whether credentials may still be given out.
+    """Return True if credentials may still be given out.
 
     Args:
         now: seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Where a rotation keeps keys: beside each other until the new ones are proven, in a keyring or in a file."""
+"""Places of a rotation's keys: old and new side by side until the new ones work, in a keyring or in a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class KeyPlace(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """Name of the place in messages."""
 
     def in_use(self) -> KeyPair:
         """Return the keys that the profile uses.
@@ -74,7 +74,7 @@ class KeyringPlace:
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """Name of the place in messages."""
         return f"{self._store.label}, as {self._name}"
 
     def in_use(self) -> KeyPair:
@@ -126,7 +126,7 @@ class FilePlace:
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """Name of the place in messages."""
         return str(self._path)
 
     def in_use(self) -> KeyPair:

@@ -57,7 +57,7 @@ class KeyService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a rotation needs to know.
+    """Settings of a rotation.
 
     Args:
         command: continues it, for messages.
@@ -86,7 +86,7 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """What was there before the new key was made.
+    """The state before the new key was made.
 
     Args:
         old_id: of the key that is replaced.

@@ -28,7 +28,7 @@ class KeyProvider:
 
 
 class ResolverProvider:
-    """What the process of the source gives, or botocore's resolver for it.
+    """Provider that runs the process of the source, or botocore's resolver for it.
 
     Args:
         now: seconds since the epoch.

@@ -53,7 +53,7 @@ class GeneratedProfile:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What an update of the config file did, or would do.
+    """Result of an update of the config file, done or planned.
 
     Args:
         content: the new text of the file.

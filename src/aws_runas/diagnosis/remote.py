@@ -40,7 +40,7 @@ class StsAnswer:
 
     @property
     def answered(self) -> bool:
-        """Whether STS was reached at all; a refusal is an answer."""
+        """True if STS was reached; a refusal is an answer."""
         return self.identity is not None or (self.error is not None and bool(aws_code(self.error)))
 
     @property

@@ -28,7 +28,7 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS takes requests of clocks th
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What runs on each host.
+    """The script that runs on each host.
 
     Args:
         text: of the user, shell or PowerShell.

@@ -52,7 +52,7 @@ class InstancesGoneError(SessionError):
 
 
 class State(Enum):
-    """What became of a command on a host."""
+    """Outcome of a command on a host."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -94,7 +94,7 @@ FINAL_DETAILS: dict[str, tuple[State, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the service says of a command on one instance.
+    """State of a command on one instance, as the service reports it.
 
     Args:
         details: StatusDetails.

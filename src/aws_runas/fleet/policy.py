@@ -1,4 +1,4 @@
-"""What a fleet run does next: a pure state machine that is told the time and what the service answered.
+"""The next steps of a fleet run: a pure state machine that is told the time and the service's answers.
 
 It answers with actions; threads and calls are outside (engine.py). Concurrency and the error budget hold over all pairs
 of profile and region together, above the limits of Run Command. The same machine runs in the tests in virtual time.

@@ -42,7 +42,7 @@ class SentCommand:
 
     @property
     def pair(self) -> Pair:
-        """Where it was sent."""
+        """Account and region that it was sent to."""
         return Pair(self.profile, self.region, self.account)
 
     def hosts(self) -> list[Host]:
@@ -52,7 +52,7 @@ class SentCommand:
 
 @dataclass(slots=True)
 class EndedHost:
-    """What became of a host that was reached through a session.
+    """Outcome on a host that was reached through a session.
 
     Args:
         state: value of a State.

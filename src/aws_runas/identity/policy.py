@@ -36,7 +36,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the policies allow.
+    """The decision of policies.
 
     Args:
         roles: ARNs, sorted.

@@ -36,7 +36,7 @@ REMOVED = (
 
 
 def base(environ: "Mapping[str, str]", profile: str, region: str | None) -> dict[str, str]:
-    """What both modes have in common.
+    """Return the variables that both modes have in common.
 
     Args:
         environ: our own variables; not changed.

@@ -1,4 +1,4 @@
-"""What a sandbox contains: one user with an MFA device, roles of every kind, instances and a KMS key.
+"""Contents of a sandbox: one user with an MFA device, roles of every kind, instances and a KMS key.
 
 Everything here is fixed, so that documentation and tests can name it. Only keys and seeds are new in each sandbox.
 """

@@ -33,7 +33,7 @@ class Clock:
 
 
 class SandboxState:
-    """What services read and commands change while a sandbox runs.
+    """State that services read and commands change while a sandbox runs.
 
     Attributes:
         clock: of the services.

@@ -19,7 +19,7 @@ from aws_runas.serve.server import Answer
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one server offers.
+    """Settings of one server.
 
     Args:
         kind: "ec2" or "ecs".

@@ -1,4 +1,4 @@
-"""What a person at the server's page is told and asked while a sign-in is under way."""
+"""Messages and questions for a person at the server's page during a sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: each guard stops one attack, named in docs/explanation/security.md, and is a pure function.
+"""Guards of requests: each stops one attack, named in docs/explanation/security.md, and is a pure function.
 
 A guard returns the refusal, or None to let the request pass.
 """
@@ -48,7 +48,7 @@ FORWARDING_PREFIXES = ("x-forwarded", "x-original-", "x-originating-", "x-envoy-
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one server lets pass.
+    """Access rules of one server.
 
     Args:
         bearer: the token that a container client must send; None where there is none (EC2).

@@ -46,7 +46,7 @@ _NOT_IN_TARGET = bytes([*range(0x21), *range(0x7F, 0x100)])
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Who asks, and at which of our addresses.
+    """Both ends of a client's connection.
 
     Args:
         peer: address of the client; "" on a unix socket.

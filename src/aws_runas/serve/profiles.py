@@ -19,7 +19,7 @@ Prompt = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class ProfileFacts:
-    """What a client may know of a profile.
+    """Facts about a profile that a client may know.
 
     Args:
         name: as it was asked for; a role ARN where that was.
@@ -77,7 +77,7 @@ class Profile:
         self.desk = desk
 
     def document(self) -> dict[str, object]:
-        """What GET /profile says of it: never a secret."""
+        """Return the answer of GET /profile, which holds no secret."""
         facts, credentials, error = self.facts, self.renewal.current(), self.renewal.last_error
         document: dict[str, object] = {
             "name": facts.name,

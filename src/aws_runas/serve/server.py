@@ -26,7 +26,7 @@ SWEEP_EVERY = 1.0  # seconds between looks for connections that are over their t
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may spend, in seconds and counts."""
+    """Limits of clients, in seconds and counts."""
 
     connections: int = 2048  # one more closes the one that has waited longest without a whole request
     request_time: float = 10.0  # from the first byte of a request to its last

@@ -23,7 +23,7 @@ DESCRIPTORS = 8192  # open files asked for: more connections than any client of 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where to listen.
+    """Address to listen on.
 
     Args:
         kind: "ec2" or "ecs".

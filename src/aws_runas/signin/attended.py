@@ -1,4 +1,4 @@
-"""Whether a sign-in may be started: only where a person can be asked, or where that was allowed in advance."""
+"""Rules for starting a sign-in: only if a person can be asked, or if it was allowed in advance."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ Outcome = CodeReceived | SignInRefused | TimedOut
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the callback is.
+    """The address of the callback.
 
     Args:
         port: of the listener.

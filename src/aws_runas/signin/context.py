@@ -1,4 +1,4 @@
-"""What providers and sign-ins use of the run that they belong to, and what the user chose for a sign-in."""
+"""Context of providers and sign-ins: the run that they belong to, and the user's options for a sign-in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _no() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What providers use of the run that they belong to.
+    """The run that providers belong to.
 
     Args:
         environ, home: where files and settings are.

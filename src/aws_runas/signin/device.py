@@ -12,7 +12,7 @@ SLOWER = 5.0  # seconds that the interval grows after each SlowDownException
 
 
 class DeviceAnswer(Enum):
-    """What the service says to one poll."""
+    """Answer of the service to one poll."""
 
     PENDING = auto()
     SLOW_DOWN = auto()

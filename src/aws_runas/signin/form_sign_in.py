@@ -19,7 +19,7 @@ RETRIED = (500, 502, 503, 504)  # statuses of a GET that is sent once more
 
 @dataclass(frozen=True, slots=True)
 class FormSettings:
-    """What answers the pages.
+    """Settings that answer the pages.
 
     Args:
         passwords: for the password fields.

@@ -25,7 +25,7 @@ KINDS: tuple[Question, ...] = ("username", "password", "code")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is sent next.
+    """The next request.
 
     Args:
         body: of a form, encoded; None for GET. It may hold the password.
@@ -38,7 +38,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back; redirects are not followed.
+    """A response; redirects are not followed.
 
     Args:
         location: of a redirect, "" for none.

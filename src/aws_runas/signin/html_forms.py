@@ -44,7 +44,7 @@ class Input:
 
     @property
     def is_user_name(self) -> bool:
-        """Is called a user name, by its type, its name or its label."""
+        """True if type, name or label say that the field is for a user name."""
         words = f"{self.name} {self.label}".lower()
         named = any(word in words for word in ("user", "login", "mail", "account"))
         return self.kind == "email" or self.autocomplete == "username" or named

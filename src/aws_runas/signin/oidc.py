@@ -34,7 +34,7 @@ Claims = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class IdentityProvider:
-    """What discovery says.
+    """Metadata from discovery.
 
     Args:
         device_endpoint: "" where there is no device flow.
@@ -48,7 +48,7 @@ class IdentityProvider:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """This application at the provider.
+    """Registration of this application at the provider.
 
     Args:
         secret: None for a public client.

@@ -28,7 +28,7 @@ NONCE_BYTES = 24
 
 
 class RefreshTokens(Protocol):
-    """Where a refresh token is kept: a keyring, or nowhere."""
+    """Store of a refresh token: a keyring, or nothing."""
 
     def read(self) -> str | None:
         """Return the token, None for none."""
@@ -60,7 +60,7 @@ class OidcSignIn:
 
     @property
     def client(self) -> oidc.Client:
-        """This application."""
+        """Registration of this application at the provider."""
         return oidc.Client(self.source.client_id, self.source.scopes, self.secret)
 
     def provider(self) -> oidc.IdentityProvider:

@@ -1,4 +1,4 @@
-"""What a sign-in asks a person: user name, password, one-time code, and which role."""
+"""Questions of a sign-in to a person: user name, password, one-time code, and role."""
 
 from __future__ import annotations
 

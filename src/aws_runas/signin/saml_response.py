@@ -1,4 +1,4 @@
-"""What a SAML response says, as far as it helps to choose a role. AWS checks the signature; nothing is decided here.
+"""Contents of a SAML response that help to choose a role. AWS checks the signature; nothing is decided here.
 
 Source: SAML 2.0 core; IAM User Guide, "Configure SAML assertions for the authentication response".
 """

@@ -1,4 +1,4 @@
-"""What ends a session from outside: a signal, a closed terminal, or the end of the parent process.
+"""Ends of a session from outside: a signal, a closed terminal, or the end of the parent process.
 
 For the main thread. Before the event loop runs, a signal raises SignalReceived; inside the loop ``run_until_signal``
 does.

@@ -1,4 +1,4 @@
-"""What an agent can do, by the version that it reports (spec 6 and 13.8)."""
+"""Abilities of an agent by the version that it reports (spec 6 and 13.8)."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class _Sealed:
 
     @property
     def header(self) -> bytes:
-        """What is authenticated beside the data."""
+        """Data that is authenticated but not encrypted."""
         return json.dumps([VERSION, self.cost, self.salt.hex()]).encode()
 
 

@@ -1,4 +1,4 @@
-"""What is kept in a keyring: the names of the items, and their values.
+"""Items of a keyring: their names and values.
 
 An item is a user name of the service ``aws-runas``: ``keys/NAME``, ``password/URL#USER`` or
 ``refresh/ISSUER#CLIENT#USER``. A value is JSON of version 1.
@@ -23,7 +23,7 @@ class Store(Protocol):
 
     @property
     def label(self) -> str:
-        """What it is called in messages, such as ``the Secret Service``."""
+        """Name in messages, such as ``the Secret Service``."""
 
     def read(self, user: str) -> str | None:
         """Return the value of an item; None if there is no such item.

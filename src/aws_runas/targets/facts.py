@@ -1,4 +1,4 @@
-"""What is known of an instance before a session is opened: its platform and its agent's version, kept for a day."""
+"""Facts about an instance before a session: its platform and its agent's version, cached for a day."""
 
 from __future__ import annotations
 

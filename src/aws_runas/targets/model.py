@@ -1,4 +1,4 @@
-"""What a resolver answers: the instances it found, or why there are none."""
+"""Answer of a resolver: the instances that it found, or why there are none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user which on
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one way of reading a target led to.
+    """Result of one interpretation of a target.
 
     Args:
         way: how the target was read, for people: ``a Name tag``.

@@ -1,4 +1,4 @@
-"""What the words of a target say by their spelling alone: its port, and which kinds of name it can be."""
+"""Meaning of a target's spelling: its port, and which kinds of name it can be."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class TunnelStatus:
 
 @dataclass(frozen=True, slots=True)
 class TunnelPlan:
-    """What a tunnel consists of.
+    """Parts of a tunnel.
 
     Args:
         name: of the tunnel.

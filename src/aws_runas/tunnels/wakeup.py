@@ -1,4 +1,4 @@
-"""Whether the machine slept, or its network changed: decisions from clocks and addresses that are passed in."""
+"""Detection of sleep and network changes, from clocks and addresses that are passed in."""
 
 from __future__ import annotations
 

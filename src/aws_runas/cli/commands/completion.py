@@ -19,7 +19,7 @@ ACCEPTS: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to write.
+    """Options of `completion`.
 
     Args:
         shell: the script for this shell; None for names, one per line, which the scripts ask for.

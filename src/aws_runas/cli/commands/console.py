@@ -38,7 +38,7 @@ ROOT_DURATION = 3600  # seconds; AWS's limit for the root user
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to open, and how.
+    """Options of `console`.
 
     Args:
         destination: as typed, None for the console's home.

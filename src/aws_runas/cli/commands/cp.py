@@ -44,13 +44,12 @@ SHOWN_FAILURES: Final = 100  # lines
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to copy where.
+    """Options of `cp`.
 
     Args:
         profile: name or role ARN, None where none was named.
         sources, destination: as typed; one side has a target.
         sessions: number, 0 for auto.
-        progress: how it is shown on stderr.
         namespace: the flags of the copy itself.
     """
 
@@ -66,7 +65,7 @@ class Options:
 
     @property
     def upload(self) -> bool:
-        """Whether the files go to the instance."""
+        """True if the files go to the instance."""
         return self.destination.target is not None
 
     @property

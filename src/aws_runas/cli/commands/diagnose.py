@@ -29,7 +29,7 @@ ACCEPTS = ("credential", "output")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to check.
+    """Options of `diagnose`.
 
     Args:
         target: None where none was named.

@@ -32,7 +32,7 @@ AUTHFILE_FLAGS = {"podman": "--authfile", "buildah": "--authfile", "skopeo": "--
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Who logs in where.
+    """Options of `ecr`.
 
     Args:
         registries: addresses of registries and numbers of accounts; empty for the caller's own account.

@@ -28,7 +28,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run as whom.
+    """Options of `exec`.
 
     Args:
         flags: the global flags.

@@ -27,7 +27,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to list for whom.
+    """Options of `list`.
 
     Args:
         what: one of WORDS.

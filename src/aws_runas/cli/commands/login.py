@@ -34,7 +34,7 @@ NOTHING_TO_SIGN_IN = ("EcsContainer", "Ec2InstanceMetadata", "web-identity", "en
 
 @dataclass(frozen=True, slots=True)
 class LoginOptions:
-    """Where to sign in, and how.
+    """Options of `login`.
 
     Args:
         sso_session: of ``--sso-session``.

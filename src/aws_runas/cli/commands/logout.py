@@ -27,7 +27,7 @@ STILL_VALID = "aws-runas: credentials that were given out already stay valid unt
 
 @dataclass(frozen=True, slots=True)
 class LogoutOptions:
-    """What to end.
+    """Options of `logout`.
 
     Args:
         sso_session: of ``--sso-session``.

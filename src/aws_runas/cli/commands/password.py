@@ -29,7 +29,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Whose password.
+    """Options of `password`.
 
     Args:
         word: the command word as typed.

@@ -49,7 +49,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run where.
+    """Options of a command on instances.
 
     Args:
         profile: name or role ARN, None where none was named.
@@ -326,7 +326,7 @@ def _refusals(access: Access, env: Environment) -> RefusedDocuments:
 
 
 def _wants_input(options: Options, env: Environment) -> bool:
-    """Whether standard input belongs to the command.
+    """Return True if standard input belongs to the command.
 
     Raises:
         UsageError: there is no command, and no script either.

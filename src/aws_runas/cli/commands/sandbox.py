@@ -60,7 +60,7 @@ FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What kind of sandbox, and the command to run in it; none: the user's shell."""
+    """Options of `sandbox`: its settings and the command to run; without one, the user's shell."""
 
     sandbox: SandboxOptions
     program: tuple[str, ...]

@@ -46,7 +46,7 @@ ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to serve, and where.
+    """Options of `serve`.
 
     Args:
         kind: "ec2" or "ecs".

@@ -32,7 +32,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class SessionsOptions:
-    """What to do with which sessions.
+    """Options of `sessions`.
 
     Args:
         action: one of ACTIONS.

@@ -34,7 +34,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What session to open where.
+    """Options of `shell`.
 
     Args:
         profile: its name or a role ARN, None where none was named.

@@ -31,7 +31,7 @@ DOCUMENT = "AWS-StartSSHSession"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where to connect.
+    """Options of `ssh`.
 
     Args:
         user: "" where none was named.

@@ -36,7 +36,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True, slots=True)
 class SsoOptions:
-    """What to list, and what to make of it.
+    """Options of `sso`.
 
     Args:
         action: one of ACTIONS.

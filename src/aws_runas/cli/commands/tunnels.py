@@ -21,7 +21,7 @@ STARTS = ("login", "demand")
 
 @dataclass(frozen=True, slots=True)
 class TunnelsOptions:
-    """What to do with which tunnels.
+    """Options of `tunnels`.
 
     Args:
         action: one of ACTIONS.

@@ -1,4 +1,4 @@
-"""What can be typed where, from the same parsers as the help."""
+"""The words that complete at each place, from the same parsers as the help."""
 
 from __future__ import annotations
 

@@ -25,10 +25,12 @@ class Known(NamedTuple):
 
 
 class Scanned(NamedTuple):
-    """Args:
-    flags: one word for each flag, ``--long`` or ``--long=value``.
-    rest: the first positional and everything after it.
-    ended: whether ``--`` ended the flags, so that the rest names no command.
+    """A command line, split where its flags end.
+
+    Args:
+        flags: one word for each flag, ``--long`` or ``--long=value``.
+        rest: the first positional and everything after it.
+        ended: True if ``--`` ended the flags, so that the rest names no command.
     """
 
     flags: list[str]

@@ -1,1 +1,1 @@
-"""What the session commands share."""
+"""Common parts of the session commands."""

@@ -21,7 +21,7 @@ REASON_LENGTH: Final = 256  # characters, AWS API reference, StartSession
 
 @dataclass(frozen=True, slots=True)
 class SessionFlags:
-    """What was asked for; None where nothing was.
+    """The session flags; None for each that was not given.
 
     Args:
         plugin: the external session-manager-plugin instead of our own client.

@@ -21,7 +21,7 @@ _FALLBACK: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_rsa")
 
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    """What ssh's own configuration says for a host.
+    """Settings of ssh's own configuration for a host.
 
     Args:
         user: "" where it is not known.

@@ -148,7 +148,7 @@ def displayed(text: str) -> str:
 
 
 class Menu:
-    """What is typed, what fits, and which row is marked; no terminal in here.
+    """The typed text, the rows that match it, and the marked row; without a terminal.
 
     Args:
         rows: every choice as it is shown.

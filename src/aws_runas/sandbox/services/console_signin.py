@@ -42,7 +42,7 @@ class Refused(Exception):  # noqa: N818 - what the endpoint calls an error
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a SigninToken stands for.
+    """The console session behind a SigninToken.
 
     Args:
         expires: seconds since the epoch; the token is good until then.

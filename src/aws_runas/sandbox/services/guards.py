@@ -1,4 +1,4 @@
-"""Who may send requests: the user who started the sandbox, to a loopback name, and no web page."""
+"""Access rules: requests come from the user who started the sandbox, to a loopback name, and from no web page."""
 
 from __future__ import annotations
 

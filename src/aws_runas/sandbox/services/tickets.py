@@ -1,4 +1,4 @@
-"""What a connection needs to be accepted: tokens, the address with its cell, and the service's own signature."""
+"""Admission of connections: tokens, the address with its cell, and the service's own signature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aws_runas.sandbox.options import Faults
 
 
 class Tickets:
-    """What one session gives out and accepts: tokens, cells and signed addresses.
+    """Tokens, cells and signed addresses that one session gives out and accepts.
 
     Args:
         base_url: of the service, ``ws://127.0.0.1:PORT``.

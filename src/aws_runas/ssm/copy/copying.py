@@ -33,7 +33,7 @@ WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """What to copy.
+    """Request of one copy.
 
     Args:
         sources: paths on their side; ``-`` for standard input.

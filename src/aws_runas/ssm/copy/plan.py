@@ -1,4 +1,4 @@
-"""What a copy does: directories, links, small files in batches, large files in segments. Pure functions."""
+"""Plan of a copy: directories, links, small files in batches, large files in segments. Pure functions."""
 
 from __future__ import annotations
 

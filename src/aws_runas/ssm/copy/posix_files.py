@@ -30,7 +30,11 @@ Answer = tuple[list[bytes], bytes]  # records and output
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the script found. Args: hashes, gzip: there is a program for it."""
+    """Programs that the script found on the instance.
+
+    Args:
+        hashes, gzip: True if there is a program for it.
+    """
 
     hashes: bool
     gzip: bool

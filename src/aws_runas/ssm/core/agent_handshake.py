@@ -31,7 +31,7 @@ _RANDOM_CHALLENGE_SIZE = 16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What an agent announces in its request."""
+    """Announcement in an agent's handshake request."""
 
     agent_version: str
     session_type: str

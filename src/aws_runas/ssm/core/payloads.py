@@ -62,7 +62,7 @@ class HandshakeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProcessedAction:
-    """What the client made of a requested action."""
+    """Result of a requested action at the client."""
 
     action_type: str
     status: int

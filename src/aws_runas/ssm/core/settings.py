@@ -15,7 +15,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """What a channel may do; the defaults are those for the real service (spec 14).
+    """Limits and pace of a channel; the defaults are those for the real service (spec 14).
 
     Args:
         payload_size: bytes of stream data in one message, 1 to 65,536.

@@ -12,7 +12,7 @@ from aws_runas.ssm.core.errors import LocalProtocolError
 
 
 class State(Enum):
-    """Where a channel is in its life.
+    """Lifecycle state of a channel.
 
     CONNECTING: the session has not started; a bounded amount of data is queued.
     ASSUMED: no sign of the peer for a while, so the session is assumed to have no handshake; data is sent and kept.
@@ -29,7 +29,7 @@ class State(Enum):
 
 
 class Trigger(Enum):
-    """What moves a channel from one state to another."""
+    """Cause of a transition between two states."""
 
     SILENCE = "silence (assume_started_after)"
     HANDSHAKE_ARRIVED = "a handshake arrives after all"

@@ -37,7 +37,7 @@ _INODE_OFFSET: Final = _HEADER.size + 4 + 48 + 16  # after the header, four byte
 
 
 class HalfCloseAction(Enum):
-    """What to do with a connection of which one half is closed."""
+    """Action for a connection of which one half is closed."""
 
     WAIT = "wait"  # nothing yet
     CLOSE = "close"  # close it at the remote end
@@ -46,7 +46,7 @@ class HalfCloseAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HalfCloseState:
-    """What is known about the two halves of a connection. Times are monotonic seconds, None if it did not happen.
+    """State of the two halves of a connection. Times are monotonic seconds, None if it did not happen.
 
     Args:
         local_end_at: the program ended its sending half.

@@ -45,7 +45,7 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """What the policy needs to know about one open session.
+    """State of one open session, as the policy needs it.
 
     Args:
         capacity: connections that it can take in addition.
@@ -90,7 +90,7 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the pool does next. Indices count the sessions that `decide` was given.
+    """The pool's next steps. Indices count the sessions that `decide` was given.
 
     Args:
         assign: for each connection that gets a session, in the order of waiting, the index of its session.

@@ -31,7 +31,7 @@ OUTPUT_GONE: Final = 141  # exit status: 128 + SIGPIPE
 
 @dataclass(frozen=True, slots=True)
 class ShellOptions:
-    """What kind of session it is for the user.
+    """Kind of session, from the user's point of view.
 
     Args:
         console: the user's side.

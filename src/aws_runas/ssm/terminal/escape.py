@@ -12,7 +12,7 @@ NEWLINES: Final = b"\r\n"
 
 
 class Escape(Enum):
-    """What the user asks aws-runas itself to do."""
+    """Request of the user to aws-runas itself."""
 
     LEAVE = "."
     HELP = "?"

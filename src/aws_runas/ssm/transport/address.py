@@ -10,7 +10,7 @@ from aws_runas.errors import SessionError
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """Where the data channel is.
+    """Address of the data channel.
 
     Args:
         secure: wss, else ws.
@@ -26,7 +26,7 @@ class StreamAddress:
 
     @property
     def authority(self) -> str:
-        """What the Host header says: the port only where it is not the scheme's own."""
+        """Value of the Host header, without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 

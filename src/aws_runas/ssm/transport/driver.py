@@ -15,7 +15,7 @@ class Link(Protocol):
 
     @property
     def writable(self) -> bool:
-        """Whether the connection accepts more; if not, ``ChannelDriver.writing_resumed`` follows."""
+        """True if the connection accepts more; if not, ``ChannelDriver.writing_resumed`` follows."""
         ...
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:

@@ -1,4 +1,4 @@
-"""What the command line of ``fleet`` asks for."""
+"""Options of ``fleet``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_SESSIONS = 50  # instances that are reached through sessions without --yes
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """What to run where.
+    """Options of a command on instances.
 
     Args:
         action: one of ACTIONS.

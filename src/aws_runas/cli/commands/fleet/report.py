@@ -1,4 +1,4 @@
-"""What a fleet run prints: one progress line, results as they come, a table at the end."""
+"""Output of a fleet run: one progress line, results as they come, a table at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``keys`` is asked to do."""
+"""Options of ``keys``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SOURCES = ("file", "env", "aws-vault")
 
 @dataclass(frozen=True, slots=True)
 class KeysOptions:
-    """What to do with which keys.
+    """Options of one `keys` command.
 
     Args:
         action: one of ACTIONS.

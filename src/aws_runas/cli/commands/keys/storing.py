@@ -1,4 +1,4 @@
-"""What ``add`` and ``import`` have in common: keys go to the keyring, lines to the config file."""
+"""Common part of ``add`` and ``import``: keys go to the keyring, lines to the config file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aws_runas.store.items import KeyPair, StoredKeys, read_keys, write_keys
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where keys have been put.
+    """The places of stored keys.
 
     Args:
         label: of the keyring.

@@ -19,7 +19,7 @@ RATE_ROUNDS = 8  # the best delivery rate of so many rounds counts
 
 
 def _queue_seconds(path: RttEstimator) -> float:
-    """What may wait at the peer."""
+    """Return the seconds of data that may wait at the peer."""
     return max(QUEUE_SECONDS, QUEUE_SHARE * path.min_rtt)
 
 

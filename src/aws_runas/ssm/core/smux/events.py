@@ -1,4 +1,4 @@
-"""What a smux session tells its owner. Match on these and end in ``assert_never``."""
+"""Events of a smux session. Match on them and end in ``assert_never``."""
 
 from __future__ import annotations
 

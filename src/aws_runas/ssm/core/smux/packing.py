@@ -23,7 +23,7 @@ PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
 
 
 class Repetition(IntEnum):
-    """What an agent makes of a repeated message; a lower value is better."""
+    """Effect of a repeated message at an agent; a lower value is better."""
 
     NOTICED = 0
     PROBABLY_NOTICED = 1

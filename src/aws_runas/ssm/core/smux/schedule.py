@@ -1,4 +1,4 @@
-"""Who sends next: streams take turns, and one that was quiet goes before those that always have more."""
+"""Order of sending: streams take turns, and a quiet one goes before those that always have more."""
 
 from __future__ import annotations
 

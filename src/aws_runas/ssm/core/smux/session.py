@@ -112,7 +112,7 @@ class SmuxSession:
         self._forget_if_over(stream)
 
     def receiving_allowed(self) -> bool:
-        """Whether the owner may go on reading from the channel. False stops every stream of the session."""
+        """Return True if the owner may read from the channel. False stops every stream of the session."""
         return self._tokens > 0
 
     def undelivered(self, stream_id: int) -> int:
@@ -232,7 +232,7 @@ class SmuxSession:
         return stream.queued if stream else 0
 
     def ids_left(self) -> bool:
-        """Whether open_stream has an id left to give."""
+        """Return True if open_stream has an id left."""
         return self._next_id <= frame.MAX_STREAM_ID
 
     def open_streams(self) -> int:
@@ -240,7 +240,7 @@ class SmuxSession:
         return len(self._streams)
 
     def is_open(self, stream_id: int) -> bool:
-        """Whether anything may still happen on this stream."""
+        """Return True if the stream has not ended."""
         return stream_id in self._streams
 
     # frames, one by one

@@ -39,7 +39,7 @@ class Stream:
         self.queued = 0
 
     def wants_to_send(self) -> bool:
-        """Whether next_bytes would give anything, were there room enough."""
+        """Return True if next_bytes would return data, given enough room."""
         return self.opening or self.queued > 0 or (self.closing and not self.fin_sent)
 
     def next_bytes(self, room: int, frame_data: int) -> bytes:
