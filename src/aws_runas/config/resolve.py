@@ -195,6 +195,8 @@ def _build(
         notes += federation.notes(lookup, overrides)
     elif overrides.signin.jump_role:
         notes.append("flag -J is for SAML and OIDC; not used")
+    if overrides.role_duration and isinstance(source, ResolverSource) and source.kind == "sso" and not roles:
+        notes.append("flag -a has no effect: the permission set of Identity Center decides how long its roles live")
     return Profile(
         name=chosen.name,
         named=chosen.named,

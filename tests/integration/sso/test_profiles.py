@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.integration.conftest import AWS_RUNAS
@@ -100,3 +101,29 @@ def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(portal: Portal, c
     assert step > 3
     assert seen == {False, True}
     assert os.stat(config).st_mode & 0o777 == 0o644
+
+
+def test_a_session_that_flags_describe_is_offered_to_the_config_file(portal: Portal, config: Path) -> None:  # noqa: F811
+    """On a terminal it is written after a yes; without one the section is printed."""
+    start = re.search(r"(?m)^sso_start_url = (\S+)", config.read_text())
+    assert start is not None
+    words = ["login", "--start-url", start[1], "--sso-region", "us-east-1", "--sso-session"]
+    before = config.read_text()
+    printed = portal.run(*words, "new")
+    assert (printed.returncode, config.read_text()) == (0, before), printed.stderr
+    assert f"[sso-session new]\nsso_start_url = {start[1]}\nsso_region = us-east-1" in printed.stderr
+    for answer, is_written in (("n", False), ("y", True)):
+        command = [*AWS_RUNAS, *words, f"asked-{answer}"]
+        child = pexpect.spawn(command[0], command[1:], env=portal.environ, timeout=60, encoding="utf-8")
+        child.expect(r"write \[sso-session asked-.\] to .*\? \[y/N\] ")
+        child.sendline(answer)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        assert (f"sso-session asked-{answer}" in headings(config)) == is_written
+    assert config.read_text().startswith(before)
+    assert config.with_name("config.bak").read_text() == before
+    done = portal.run(*words, "asked-y")  # it is known now, and the same
+    assert "already signed in to asked-y" in done.stderr
+    other = portal.run("login", "--start-url", f"{start[1]}x", "--sso-region", "us-east-1", "--sso-session", "asked-y")
+    assert (other.returncode, "in the config file with another start URL" in other.stderr) == (3, True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas.config.files import ConfigFiles, load_files
+from aws_runas.config.overrides import Overrides
+from aws_runas.config.resolve import resolve
 from aws_runas.config.sso import SsoSession, only_session, sso_role, sso_session
 from aws_runas.errors import ConfigError
 
@@ -39,6 +41,15 @@ def test_a_legacy_profile_is_a_session_of_its_own_without_scopes(tmp_path: Path)
     found = role_session(read(tmp_path, LEGACY))
     assert found.is_legacy
     assert (found.token_key, found.scopes) == ("https://x.awsapps.com/start", ())
+
+
+def test_a_duration_by_flag_is_said_to_have_no_effect_but_for_a_role_behind(tmp_path: Path) -> None:
+    chained = "[profile c]\nsource_profile = p\nrole_arn = arn:aws:iam::123456789012:role/r\n"
+    files = read(tmp_path, PROFILE + CORP + chained)
+    notes = resolve(files, "p", Overrides(role_duration=7200), {}).unused
+    assert [note.startswith("flag -a has no effect: the permission set") for note in notes] == [True]
+    assert resolve(files, "p", Overrides(), {}).unused == ()
+    assert resolve(files, "c", Overrides(role_duration=3600), {}).unused == ()
 
 
 def test_scopes_are_split_at_commas(tmp_path: Path) -> None:
