@@ -16,33 +16,17 @@ TOKEN_HEADER = "x-awsrunas-token"  # noqa: S105 - the name of a header
 # What proxies add: RFC 7239 and 9110, and the usual forms before and beside them.
 FORWARDING = frozenset(
     (
-        "cf-connecting-ip",
-        "cf-connecting-ipv6",
-        "client-ip",
-        "cluster-client-ip",
-        "fastly-client-ip",
         "forwarded",
         "forwarded-for",
-        "proxy-client-ip",
-        "remote-addr",
-        "true-client-ip",
         "via",
-        "wl-proxy-client-ip",
-        "x-appengine-user-ip",
-        "x-azure-clientip",
-        "x-azure-socketip",
-        "x-client-ip",
-        "x-cluster-client-ip",
         "x-host",
         "x-http-host-override",
-        "x-proxyuser-ip",
-        "x-real-ip",
         "x-real-port",
-        "x-remote-addr",
-        "x-remote-ip",
         "x-rewrite-url",
     )
 )
+# the address that a proxy saw: Fly-Client-IP, Ali-CDN-Real-IP, CDN-Src-IP, X-Azure-ClientIP and whatever comes next
+FORWARDING_SUFFIXES = ("-ip", "clientip", "socketip", "-ipv6", "client-addr", "remote-addr")
 FORWARDING_PREFIXES = ("x-forwarded", "x-original-", "x-originating-", "x-envoy-", "x-nginx-", "x-traefik-")
 
 
@@ -107,7 +91,7 @@ def forwarded(request: Request) -> Response | None:
         None if the request may go on, else the answer that refuses it.
     """
     for name, _ in request.headers:
-        if name in FORWARDING or name.startswith(FORWARDING_PREFIXES):
+        if name in FORWARDING or name.startswith(FORWARDING_PREFIXES) or name.endswith(FORWARDING_SUFFIXES):
             return replies.error(403, "forwarded-refused", "forwarded requests are refused")
     return None
 
@@ -129,6 +113,7 @@ def browser(request: Request) -> Response | None:
         request.header("origin") is not None
         or request.header("referer") is not None
         or any(name.startswith(("sec-fetch-", "sec-ch-")) for name, _ in request.headers)
+        or agent.lstrip().startswith("opera/")
         or ("mozilla/" in agent and "powershell" not in agent)  # whose cmdlets call themselves so, too
     ):
         return replies.error(403, "browser-refused", "credentials are not given to web pages")

@@ -86,6 +86,15 @@ def test_this_machines_own_names_are_answered(ecs: Served, host: str) -> None:
         "X-Original-Forwarded-For",
         "X-Original-Host",
         "X-Envoy-External-Address",
+        "X-ProxyUser-Ip",
+        "Fly-Client-IP",
+        "ALI-CDN-REAL-IP",
+        "Cdn-Src-Ip",
+        "X-Azure-ClientIP",
+        "X-AppEngine-User-IP",
+        "CF-Connecting-IPv6",
+        "X-Rewrite-URL",
+        "Remote-Addr",
     ],
 )
 def test_what_a_proxy_forwards_gets_nothing(ecs: Served, ec2: Served, header: str) -> None:
@@ -111,6 +120,7 @@ def test_what_a_proxy_forwards_gets_nothing(ecs: Served, ec2: Served, header: st
         {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"},
         {"User-Agent": "MOZILLA/5.0 (X11)"},
         {"User-Agent": " mozilla/5.0 (X11)"},
+        {"User-Agent": "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16"},
         {"sec-ch-ua": '"Chromium";v="140"'},
         {"SEC-FETCH-SITE": "cross-site"},
     ],
