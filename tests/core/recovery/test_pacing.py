@@ -45,6 +45,20 @@ def test_spacing_lets_one_message_leave_and_then_waits() -> None:
     assert spacing.allowed(spacing.ready_at) == 1
 
 
+def test_spacing_counts_from_the_end_of_a_late_write() -> None:
+    """A process that loses the processor before its write would send the next message right behind it."""
+    channel = started_client()
+    channel.send_data(bytes(3 * 1024), NOW + 10)
+    assert channel.messages_to_send(NOW + 10)
+    late = NOW + 10 + 5 * MIN_SPACING
+    channel.messages_written(late)
+    assert channel.messages_to_send(late + MIN_SPACING / 2) == []
+    assert channel.messages_to_send(late + MIN_SPACING)
+    channel.messages_written(late + MIN_SPACING)
+    channel.messages_written(late + 1.5 * MIN_SPACING)  # of acknowledgements: they are not spaced
+    assert channel.messages_to_send(late + 2 * MIN_SPACING)
+
+
 def test_spacing_without_pace_lets_all_leave() -> None:
     spacing = DataSpacing(paced=False)
     spacing.sent(5, NOW)

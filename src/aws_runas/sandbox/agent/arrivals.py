@@ -13,11 +13,12 @@ class Arrivals:
 
     An official agent is a process of its own and reads a message as soon as it is there. This one shares its event
     loop with the whole sandbox, so one read can hold many messages that an official agent would have executed one by
-    one. The caller looks at the socket in each turn of the loop; what a read holds came since the last look.
+    one. The caller looks at the socket in each turn of the loop; what a read holds came since the look before.
     """
 
     def __init__(self) -> None:
-        self._looks: deque[float] = deque(maxlen=2)
+        # Of this turn and the two before: the process can lose the processor between looking and noting the time.
+        self._looks: deque[float] = deque(maxlen=3)
 
     def looked(self, now: float) -> None:
         """Note the beginning of a turn of the loop, in which the socket was looked at.
@@ -36,9 +37,9 @@ class Arrivals:
 
         Returns:
             0 if some came closer than an agent executes them; else the last one, because the agent has executed the
-            others. None before the second turn: nobody knows since when they have waited.
+            others. None before the third turn: nobody knows since when they have waited.
         """
-        if len(self._looks) < 2:
+        if len(self._looks) < 3:
             return None
         one_by_one = 1 + (now - self._looks[0]) / EXECUTION_TIME
         return 0 if count > one_by_one else count - 1

@@ -96,7 +96,7 @@ class ChannelReader:
         if self._cut is None:
             self._cut = cut
             self._cut_timer = self._loop.call_later(NEXT_BURST, self._cut_now, [])
-            self._look()
+            self._loop.call_soon(self._look)  # not now: since this turn began, messages can have come
 
     def _look(self) -> None:
         """Take every turn of the loop until the cut, to know since when a message can have waited."""

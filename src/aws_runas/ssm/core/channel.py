@@ -412,6 +412,14 @@ class Channel:
         self._share.acknowledged(len(acknowledgements))
         return acknowledgements
 
+    def messages_written(self, now: float) -> None:
+        """Count the spacing of data messages from now on: the write took longer than making them, or began late.
+
+        Args:
+            now: monotonic seconds, read after the write.
+        """
+        self._spacing.written(now)
+
     def next_timer(self, now: float) -> float | None:
         """Return when to call `handle_timer`, in monotonic seconds; None if there is nothing to wait for."""
         self.next_departure = None

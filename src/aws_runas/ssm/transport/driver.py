@@ -223,6 +223,7 @@ class ChannelDriver:
         messages = self._channel.messages_to_send(now)
         if messages:
             link.send_messages(messages)
+            self._channel.messages_written(self._loop.time())
         return link.writable
 
     def _set_timer(self, now: float) -> None:

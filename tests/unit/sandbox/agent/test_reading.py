@@ -59,7 +59,8 @@ def test_cut_takes_the_next_burst_and_nothing_else_is_processed() -> None:
         reader = ChannelReader(processed.append, one_by_one=True)
         reader.cut_at_next_burst(cut.append)
         reader.receive([message(START_PUBLICATION)])
-        await asyncio.sleep(0)
+        for _ in range(4):
+            await asyncio.sleep(0)
         assert cut == []
         reader.receive(INPUT * 100)  # more than can have come one by one since the last turn of the loop
         assert cut == [INPUT * 100]
@@ -81,7 +82,8 @@ def test_of_messages_that_came_one_by_one_only_the_last_is_there_at_the_cut() ->
         with patch.object(loop, "time", lambda: clock[0]):
             reader = ChannelReader(processed.append, one_by_one=False)
             reader.cut_at_next_burst(cut.append)
-            await asyncio.sleep(0)
+            for _ in range(4):
+                await asyncio.sleep(0)
             clock[0] += 4 * EXECUTION_TIME
             reader.receive(INPUT)
         assert processed == [INPUT[:3]]
@@ -112,7 +114,7 @@ def test_messages_that_came_closer_than_an_agent_executes_them_wait_together(
 ) -> None:
     arrivals = Arrivals()
     assert arrivals.first_waiting(count, 5.0) is None
-    for look in (4.0, 5.0, 5.0):
+    for look in (4.0, 5.0, 5.0, 5.0):
         arrivals.looked(look)
     assert arrivals.first_waiting(count, 5.0 + seconds) == first
 

@@ -91,6 +91,7 @@ class DataSpacing:
 
     def __init__(self, *, paced: bool) -> None:
         self._paced = paced
+        self._is_leaving = False
         self.ready_at = float("-inf")
 
     def allowed(self, now: float) -> int:
@@ -110,4 +111,15 @@ class DataSpacing:
     def sent(self, count: int, now: float) -> None:
         """Note that so many left."""
         if self._paced and count:
+            self.ready_at = now + MIN_SPACING
+            self._is_leaving = True
+
+    def written(self, now: float) -> None:
+        """Note that what left is in the connection now.
+
+        Args:
+            now: monotonic seconds. On a busy machine this is later than the time at which the messages were due.
+        """
+        if self._is_leaving:
+            self._is_leaving = False
             self.ready_at = now + MIN_SPACING

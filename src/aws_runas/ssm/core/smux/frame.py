@@ -69,7 +69,7 @@ class FrameDecoder:
     UPD and its eight bytes are skipped, as official agents and clients do (xtaci/smux, session.go).
 
     Args:
-        lenient: ignore the length of a frame without data, as official agents do.
+        lenient: as official agents do, ignore the length of a frame without data, and look at whole headers only.
     """
 
     def __init__(self, *, lenient: bool = False) -> None:
@@ -104,7 +104,8 @@ class FrameDecoder:
                 continue
             if end - position < HEADER_LENGTH:
                 self._header = data[position:]
-                self._check_beginning(self._header)
+                if not self._lenient:
+                    self._check_beginning(self._header)
                 return
             version, command, length, stream_id = _HEADER.unpack_from(data, position)
             position += HEADER_LENGTH

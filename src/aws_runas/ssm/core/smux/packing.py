@@ -18,6 +18,7 @@ from typing import Final
 from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, PSH, UPD, UPDATE_LENGTH, VERSION
 
 CUT_CHOICES: Final = 16  # cuts to choose from: two of each remainder by 8, the step of a run of empty frames
+FLUSH_FRAMES: Final = 64  # NOP frames behind data whose repetition would be noticed only later: 512 bytes
 # Bytes of a NOP header that may end a message, the best first: repeated, a header begins with the rest of a stream id.
 PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
 
@@ -31,7 +32,7 @@ class Repetition(IntEnum):
     UNNOTICED = 3
 
 
-def judge_repetition(stream: bytes | bytearray, borders: Collection[int], position: int) -> Repetition:
+def judge_repetition(stream: bytes | bytearray, borders: Collection[int], position: int, known: int = 1) -> Repetition:
     """Read a repeated message and what follows it, as an agent does that has executed the message once.
 
     Official agents check the version and the command of a header, and no length of a frame without data. They read UPD
@@ -42,13 +43,14 @@ def judge_repetition(stream: bytes | bytearray, borders: Collection[int], positi
             known behind it.
         borders: positions in the stream, from the repeated message on, where headers begin; the end is one.
         position: where the agent expects a header first.
+        known: bytes of a header that must be in the stream: agents look at whole headers. 1 if more follows soon.
 
     Returns:
         UNNOTICED if the agent finds itself at a border again without an error.
     """
     step = 0
     while position not in borders:
-        if position >= len(stream):
+        if position + known > len(stream):
             is_near = step == HEADER_LENGTH and position < len(stream) + HEADER_LENGTH
             return Repetition.PROBABLY_NOTICED if is_near else Repetition.UNKNOWN
         header = stream[position : position + 4]
@@ -78,6 +80,7 @@ class MessagePacker:
         self._borders: deque[int] = deque()  # ends of frames, counted from the beginning of _rest
         self._begins_inside = False
         self._is_padding = False
+        self._is_flushing = False  # what is left is NOP frames
 
     def has_data(self) -> bool:
         """Return True if taken frames wait; the rest of a padding frame does not count."""
@@ -92,25 +95,34 @@ class MessagePacker:
         """
         while len(self._rest) < size and (frames := self._next_frames(HEADER_LENGTH + frame_size)):
             self._append(frames)
+            self._is_flushing = False
         if not self.has_data():
             return b""
         length = min(size, len(self._rest))
-        if self._judge(length) is Repetition.NOTICED:
+        is_last = length == len(self._rest)
+        if self._judge(length, is_last=is_last) is Repetition.NOTICED:
             return self._take(length)
-        if length < len(self._rest):
+        if not is_last:
             return self._take(self._best_of(range(length, max(0, length - CUT_CHOICES), -1)))
         return self._pad_and_take(size)
 
     def _pad_and_take(self, size: int) -> bytes:
         """Take all frames and the beginning of a padding frame; fewer bytes where the message has no room for it."""
         end = len(self._rest)
-        shorter = range(end, max(0, end - CUT_CHOICES), -1)
         if end >= size:
-            return self._take(self._best_of(shorter))
-        self._append(KEEPALIVE)
-        self._is_padding = True
-        length = self._best_of([end + cut for cut in PADDING_CUTS if end + cut <= size])
-        return self._take(length)
+            choices = list(range(end, max(0, end - CUT_CHOICES), -1))
+        else:
+            self._append(KEEPALIVE)
+            self._is_padding = True
+            choices = [end + cut for cut in PADDING_CUTS if end + cut <= size]
+        for length in choices:
+            if self._judge(length, is_last=True) is Repetition.NOTICED:
+                return self._take(length)
+        if not self._is_flushing:
+            # Data that looks like a long frame: an agent would wait for its end, and find it only in later data.
+            self._append(KEEPALIVE * FLUSH_FRAMES)
+            self._is_flushing = True
+        return self._take(self._best_of(choices))
 
     def _best_of(self, lengths: Sequence[int]) -> int:
         """Return the first length whose repetition is noticed, or else the most probably."""
@@ -123,17 +135,24 @@ class MessagePacker:
                 best, best_judgement = length, judgement
         return best
 
-    def _judge(self, length: int) -> Repetition:
-        """Judge the message that is cut so long, from the frame that the cut leaves open."""
+    def _judge(self, length: int, *, is_last: bool = False) -> Repetition:
+        """Judge the message that is cut so long, from the frame that the cut leaves open.
+
+        Args:
+            length: bytes of the message.
+            is_last: nothing follows soon: what is left behind the cut waits for data.
+        """
+        rest = self._rest[:length] if is_last else self._rest
+        known = 1 if not is_last else HEADER_LENGTH
         complete = [border for border in self._borders if border <= length]
         if not complete and self._begins_inside:  # in the data of a frame whose header was sent before
-            return judge_repetition(self._rest, self._borders, self._borders[0] - length)
+            return judge_repetition(rest, self._borders, self._borders[0] - length, known)
         begin = complete[-1] if complete else 0
         open_frame = length - begin
         borders = {border + open_frame for border in self._borders}
         if not self._begins_inside:
             borders.add(open_frame)
-        return judge_repetition(self._rest[begin:length] + self._rest, borders, 0)
+        return judge_repetition(self._rest[begin:length] + rest, borders, 0, known)
 
     def _append(self, frames: bytes) -> None:
         at = 0
