@@ -383,14 +383,17 @@ class Channel:
         """
         if not self._connected:
             return []
+        due = self._receiver.due_at()
+        owes = due is not None and due <= now
+        if not (owes or self._opening or self._life.ended or self._sender.has_waiting(now)):
+            return []
         messages = self._opening
         self._opening = []
         budget = self._pacer.available(now)
         if budget <= 0:
             return messages
         created_date = self._wall_clock()
-        due = self._receiver.due_at()
-        if due is not None and due <= now:
+        if owes:
             acknowledgements = self._acknowledgements(now, budget, created_date)
             budget -= len(acknowledgements)
             messages += acknowledgements

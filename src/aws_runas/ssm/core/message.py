@@ -17,6 +17,11 @@ START_PUBLICATION = "start_publication"
 PAUSE_PUBLICATION = "pause_publication"
 AGENT_SESSION_STATE = "agent_session_state"
 
+_USUAL_TYPES = {
+    name.encode().ljust(32, padding): name
+    for name in (INPUT_STREAM_DATA, OUTPUT_STREAM_DATA, ACKNOWLEDGE)
+    for padding in (b" ", b"\0")
+}
 FLAG_SYN = 1
 FLAG_SYN_FIN = 3  # of everything that is not numbered
 
@@ -78,7 +83,11 @@ class Message:
 
 def message_type_of(data: bytes) -> str:
     """Return the message type only, "" if there is none. Publication messages are not validated further (spec 8.4)."""
-    name = data[_TYPE].replace(b"\0", b"").strip()
+    padded = data[_TYPE]
+    usual = _USUAL_TYPES.get(padded)
+    if usual is not None:
+        return usual
+    name = padded.replace(b"\0", b"").strip()
     try:
         return name.decode("ascii")
     except UnicodeDecodeError:

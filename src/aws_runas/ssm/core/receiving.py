@@ -120,10 +120,11 @@ class Receiver:
         """Return when acknowledgements are due, monotonic seconds; None if none is pending."""
         if self._urgent:
             return self._urgent_since
-        times = [again[0][2] for again in (self._retransmissions, self._repeats) if again]
-        if self._pending:
-            times.append(self._pending[0][2] + self._delay)
-        return min(times) if times else None
+        due = self._pending[0][2] + self._delay if self._pending else None
+        for again in (self._retransmissions, self._repeats):
+            if again and (due is None or again[0][2] < due):
+                due = again[0][2]
+        return due
 
     def pending_acknowledgements(self) -> int:
         """Return how many acknowledgements are pending."""

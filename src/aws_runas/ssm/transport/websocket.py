@@ -14,14 +14,14 @@ from typing import Final, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
 from aws_runas.ssm.transport.address import StreamAddress
-from aws_runas.ssm.transport.framing import frame_encoder
+from aws_runas.ssm.transport.framing import MAX_MESSAGE, frame_encoder
+from aws_runas.ssm.transport.incoming import Incoming
 from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive, PeerDead
 from aws_runas.ssm.transport.owner import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 
@@ -37,7 +37,6 @@ __all__ = [
     "server_websocket",
 ]
 
-MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
 SLICE_SIZE: Final = 4096  # bytes processed before the time is checked
 MAX_TURN: Final = 0.02  # seconds for one read, before the loop gets its turn
@@ -76,8 +75,7 @@ class WebSocket(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._flush_due = False
         self._unread = b""  # of the last read, for the next turn of the loop
-        self._fragments: list[bytes] = []
-        self._fragments_are_text = False
+        self._incoming = Incoming(protocol, self._handle_opening)
         self._reading_paused = False
         self._error: Exception | None = None
         self._closed = False
@@ -206,8 +204,7 @@ class WebSocket(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._receive_unread()
-        self._protocol.receive_eof()
-        self._process()
+        self._receive_end()
         return False
 
     def pause_writing(self) -> None:
@@ -222,7 +219,7 @@ class WebSocket(asyncio.Protocol):
         if self._keepalive_timer is not None:
             self._keepalive_timer.cancel()
         self._receive_unread()
-        self._protocol.receive_eof()
+        self._receive_end()
         if not self.opened.done():
             refused = self._protocol.handshake_exc
             if isinstance(refused, InvalidStatus):
@@ -250,20 +247,21 @@ class WebSocket(asyncio.Protocol):
 
         A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
         """
+        messages: list[bytes | str] = []
         if len(data) <= SLICE_SIZE:
-            self._protocol.receive_data(data)
-            self._process()
+            self._incoming.take(data, messages)
+            self._process(messages)
             return
         end = self._loop.time() + MAX_TURN
         position = 0
         while position < len(data) and (not position or self._loop.time() < end):
-            self._protocol.receive_data(data[position : position + SLICE_SIZE])
+            self._incoming.take(data[position : position + SLICE_SIZE], messages)
             position += SLICE_SIZE
         self._unread = data[position:]
         if self._unread and self._transport is not None:
             self._transport.pause_reading()
             self._loop.call_soon(self._continue_reading)
-        self._process()
+        self._process(messages)
 
     def _continue_reading(self) -> None:
         if self._reading_paused or self._closed:
@@ -281,20 +279,23 @@ class WebSocket(asyncio.Protocol):
         """Process the rest of a read: the connection has ended."""
         unread, self._unread = self._unread, b""
         if unread:
-            self._protocol.receive_data(unread)
-            self._process()
+            messages: list[bytes | str] = []
+            self._incoming.take(unread, messages)
+            self._process(messages)
 
-    def _process(self) -> None:
-        """Handle what the protocol made of the received bytes: answer, deliver, and close at the end."""
+    def _receive_end(self) -> None:
         messages: list[bytes | str] = []
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._sort_frame(event, messages)
-            elif isinstance(event, Response):
-                if self._protocol.handshake_exc is None:
-                    self._open()
-            else:
-                self._answer_request(event)
+        self._incoming.end(messages)
+        self._process(messages)
+
+    def _handle_opening(self, event: Request | Response) -> None:
+        if isinstance(event, Request):
+            self._answer_request(event)
+        elif self._protocol.handshake_exc is None:
+            self._open()
+
+    def _process(self, messages: list[bytes | str]) -> None:
+        """Deliver messages, send the answers of the library, and close at the end."""
         if messages and self._owner is not None and not self._closed:
             self._owner.messages_received(messages)
         if self._protocol.writes:
@@ -303,19 +304,6 @@ class WebSocket(asyncio.Protocol):
         over = self._protocol.eof_sent or self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None
         if over and self._transport is not None:
             self._transport.close()
-
-    def _sort_frame(self, frame: Frame, messages: list[bytes | str]) -> None:
-        opcode = frame.opcode
-        if opcode is Opcode.BINARY and frame.fin:
-            messages.append(bytes(frame.data))
-        elif opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if opcode is not Opcode.CONT:
-                self._fragments_are_text = opcode is Opcode.TEXT
-            self._fragments.append(bytes(frame.data))
-            if frame.fin:
-                whole = b"".join(self._fragments)
-                self._fragments.clear()
-                messages.append(_text_of(whole) if self._fragments_are_text else whole)
 
     def _answer_request(self, request: Request) -> None:
         """Server: let the client in, or not."""
@@ -339,14 +327,6 @@ class WebSocket(asyncio.Protocol):
     def _collect(self) -> None:
         """Queue what the protocol has to send (control frames, the handshake) behind what is queued."""
         self._outgoing += [data for data in self._protocol.data_to_send() if data]
-
-
-def _text_of(data: bytes) -> bytes | str:
-    """A text frame's content; bytes that are no UTF-8 stay bytes, as the official programs take them (spec 1)."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
 
 
 def client_websocket(
