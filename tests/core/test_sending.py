@@ -283,8 +283,8 @@ def test_no_second_ever_sees_a_thousand_frames() -> None:
     pair.client.filter = lambda frame: (times.append(pair.now), [frame])[1]  # type: ignore[func-returns-value]
     pair.send(pair.client, bytes(3_000_000))
     busiest = max(sum(1 for t in times if at <= t < at + 1) for at in times[::50])
-    assert busiest <= 964
-    assert times[-1] - times[0] < 3.4
+    assert busiest <= 965
+    assert times[-1] - times[0] < 3.16  # 900 a second would need 3.18 s
 
 
 def test_acknowledgements_are_first_in_line() -> None:

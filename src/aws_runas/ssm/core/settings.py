@@ -29,7 +29,7 @@ class ChannelSettings:
     """
 
     payload_size: int = 1024
-    frame_rate: float | None = 900.0
+    frame_rate: float | None = 925.0
     window_bytes: int | None = 256 * 1024
     acknowledge_delay: float = 0.005
     assume_started_after: float | None = None

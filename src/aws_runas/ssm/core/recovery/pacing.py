@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 MIN_SPACING = 0.0004  # seconds between two data messages: an agent has then executed the first (spec 14.5)
-BURST = 64  # frames at once after silence: with 900 a second still below 1,000 in any second
+BURST = 40  # frames at once after silence: with 925 a second still below 1,000 in any second (docs/adr/0107)
 BATCH = 4  # acknowledgements to wait for when more are waiting: fewer wake-ups
 MIN_RATE_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
 SLOW_DOWN_INTERVAL = 1.0  # seconds: the service may send a pause for every message of one burst
 RATE_RECOVERY_SECONDS = 60.0  # from nothing to the configured rate
-ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: 675 and 225 a second; an agent sends about 650
+ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: about 695 and 230 a second; an agent sends about 650
 DATA_CREDIT = 8.0  # data frames that may have been saved up so
 
 
