@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTORY_MODE = 0o700
+UNFINISHED = ".aws-runas-new"  # ending of a file that write_atomic has not renamed yet
 FILE_MODE = 0o600
 OPEN_TO_OTHERS = 0o077  # any access of group and others
 CHANGED_BY_OTHERS = 0o022  # write access of group and others
@@ -202,7 +203,8 @@ def _read_link(name: str, here: int, trusted: set[int], error: OSError) -> str:
 def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: bool = True) -> None:
     """Replace a file whole: readers see the old content or the new, never a part.
 
-    A file that exists keeps its owner, group, mode and access list.
+    A file that exists keeps its owner, group, mode and access list. What is left if the process is killed is removed by
+    `remove_unfinished`.
 
     Args:
         path: the file; a symbolic link is followed, so that the link stays.
@@ -220,7 +222,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
     status = path.stat() if path.exists() else None
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a plain file", str(path))  # /dev/null, say, which must stay what it is
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             if os.name == "posix":
@@ -234,6 +236,24 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def remove_unfinished(path: Path, *, min_age: float = 0.0) -> None:
+    """Remove what `write_atomic` left beside a file when it was killed: a copy that may hold keys.
+
+    Args:
+        path: the file that was written.
+        min_age: seconds; 0 only where a lock keeps other writers away, as they are not told from dead ones.
+    """
+    prefix = f".{os.path.basename(os.path.realpath(path))}."
+    directory = os.path.dirname(os.path.realpath(path))
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if not (entry.name.startswith(prefix) and entry.name.endswith(UNFINISHED)):
+                continue
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime >= min_age:
+                os.unlink(entry.path)
 
 
 def _keep_access(descriptor: int, status: os.stat_result, access_list: bytes | None) -> None:

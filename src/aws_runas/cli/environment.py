@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
+from aws_runas import files
 from aws_runas.redact import printable
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class Environment:
         if not self._files:
             from aws_runas.config.files import load_files
 
-            self._files.append(load_files(self.environ, self.home))
+            found = load_files(self.environ, self.home)
+            for path in (found.config.path, found.credentials.path):
+                files.remove_unfinished(path, min_age=files.LEFTOVER_AGE)
+            self._files.append(found)
         return self._files[0]
 
     def warn(self, line: str) -> None:

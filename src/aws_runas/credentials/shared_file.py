@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 from collections.abc import Iterator, Mapping
@@ -65,9 +66,7 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
-        lock = path.parent / "aws-runas" / f"{path.name}.lock"
-        files.make_private_directory(lock.parent)
-        with files.lock(lock):
+        with locked(path):
             known = parse_file(path).sections  # a damaged file is not touched
             before = text = read_text(path)
             for heading, values in sections.items():
@@ -83,6 +82,20 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
             code="credentials-file-unwritable",
             hint="make it writable for you, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
         ) from None
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes of ours from writing a config or credentials file, and remove what a killed one left.
+
+    Raises:
+        OSError: the lock cannot be made.
+    """
+    lock = path.parent / "aws-runas" / f"{path.name}.lock"
+    files.make_private_directory(lock.parent)
+    with files.lock(lock):
+        files.remove_unfinished(path)
+        yield
 
 
 def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> str:

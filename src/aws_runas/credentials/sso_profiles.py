@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aws_runas import files
 from aws_runas.config.files import ConfigFiles
-from aws_runas.credentials.shared_file import read_text, split_lines, with_section
+from aws_runas.credentials.shared_file import locked, read_text, split_lines, with_section
 from aws_runas.errors import ConfigError
 
 MARK = "runas_generated"  # key of a generated section; its value is the sso-session
@@ -163,8 +163,7 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
-        files.make_private_directory(path.parent / "aws-runas")
-        with files.lock(path.parent / "aws-runas" / "config.lock"):
+        with locked(path):
             before = read_text(path)
             content = change(before)
             if content != before:
@@ -179,7 +178,9 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
 
 def _replace(path: Path, before: str, content: str) -> None:
     if path.exists():
-        files.write_atomic(path.with_name(f"{path.name}.bak"), before.encode())
+        copy = path.with_name(f"{path.name}.bak")
+        copy.unlink(missing_ok=True)  # the mode of an old copy could show others what the file does not
+        files.write_atomic(copy, before.encode())
     if read_text(path) != before:
         raise OSError(errno.EBUSY, "another program has changed it meanwhile")
     files.write_atomic(path, content.encode())

@@ -234,6 +234,7 @@ class FileStore:
         try:
             files.make_private_directory(self.path.parent)
             with files.lock(self.path.with_name(self.path.name + ".lock")):
+                files.remove_unfinished(self.path)
                 yield
         except OSError as error:
             raise self._failed("lock", error) from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +14,11 @@ from pathlib import Path
 import botocore.session
 import pytest
 
+from aws_runas import files
 from aws_runas.aws.credentials import Credentials
-from aws_runas.credentials.shared_file import with_section, write_profile
+from aws_runas.cli.environment import Environment
+from aws_runas.credentials import sso_profiles
+from aws_runas.credentials.shared_file import change_sections, with_section, write_profile
 from aws_runas.errors import ConfigError
 
 FIRST = Credentials("ASIAFIRST", "s1", "t1", expiration=datetime(2026, 1, 1, tzinfo=UTC))
@@ -155,3 +161,73 @@ def test_nothing_becomes_more_than_one_line(text: str) -> None:
         with pytest.raises(ConfigError, match="not one line") as caught:
             with_section("", heading, {"key": value})
         assert caught.value.code == "config-value-invalid"
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+from aws_runas.credentials.shared_file import change_sections
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+change_sections(Path(sys.argv[1]), {"q": {"aws_secret_access_key": "new"}})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
+def test_what_a_killed_writer_left_is_removed_by_the_next_one_and_by_a_later_start(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[p]\naws_secret_access_key = secret\n")
+
+    def left() -> list[Path]:
+        return [found for found in tmp_path.iterdir() if found.is_file() and found != path]
+
+    def kill_a_writer() -> None:
+        done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(path)], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert [found.stat().st_mode & 0o777 for found in left()] == [path.stat().st_mode & 0o777]
+        assert "secret" in left()[0].read_text()
+
+    kill_a_writer()
+    change_sections(path, {"r": {"region": "x"}})
+    assert left() == []
+    kill_a_writer()
+    env = Environment(environ={"AWS_SHARED_CREDENTIALS_FILE": str(path)}, home=tmp_path)
+    env.config_files()
+    assert len(left()) == 1  # it may belong to a writer that lives
+    os.utime(left()[0], (0, 0))
+    (tmp_path / ".credentials.old_2024").touch()  # of the user
+    Environment(environ=env.environ, home=tmp_path).config_files()
+    assert [found.name for found in left()] == [".credentials.old_2024"]
+
+
+def test_a_change_of_profiles_and_one_of_keys_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "my.cfg"
+    path.write_text("[profile p]\n")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(text: str) -> str:
+        inside.set()
+        assert go_on.wait(20)
+        return f"{text}[profile new]\nregion = x\n"
+
+    first = threading.Thread(target=sso_profiles.edit, args=(path, slow))
+    first.start()
+    assert inside.wait(20)
+    second = threading.Thread(target=change_sections, args=(path, {"profile p": {"region": "y"}}))
+    second.start()
+    with pytest.raises(TimeoutError), files.lock(tmp_path / "aws-runas" / "my.cfg.lock", timeout=0):
+        pass
+    go_on.set()
+    first.join(20)
+    second.join(20)
+    assert path.read_text() == "[profile p]\nregion = y\n[profile new]\nregion = x\n"
+
+
+def test_an_old_copy_that_others_can_read_does_not_pass_its_mode_on(tmp_path: Path) -> None:
+    path, copy = tmp_path / "config", tmp_path / "config.bak"
+    path.write_text("[profile p]\naws_secret_access_key = secret\n")
+    path.chmod(0o600)
+    copy.write_text("old")
+    copy.chmod(0o644)
+    sso_profiles.edit(path, lambda text: f"{text}[profile q]\n")
+    assert "secret" in copy.read_text()
+    assert copy.stat().st_mode & 0o777 == 0o600
