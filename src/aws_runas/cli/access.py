@@ -12,8 +12,7 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.shortcut import shortcut_facts, write_shortcut
 from aws_runas.cli.sign_in import Attendance, sign_in_context
-from aws_runas.cli.terminal.person import person_at_terminal
-from aws_runas.cli.terminal.prompt import ask_on_terminal, ask_passphrase
+from aws_runas.cli.terminal.prompt import ask_on_terminal, ask_passphrase, person_at_terminal
 from aws_runas.config.files import ConfigFiles
 from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides

@@ -13,7 +13,7 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.dialling import Dialling
-from aws_runas.ssm.transport.reconnect import ReconnectPolicy
+from aws_runas.ssm.transport.resumer import ReconnectPolicy
 
 SWIFT = ReconnectPolicy(first_delay=0.01, longest_delay=0.05)
 

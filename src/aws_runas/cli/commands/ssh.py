@@ -123,8 +123,8 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     )
     with starting.abandoned_on_error():
         # Loaded while StartSession is under way.
-        from aws_runas.cli.session.agent_version import check_agent_version
         from aws_runas.cli.session.flags import stream_options
+        from aws_runas.cli.session.instance import check_agent_version
         from aws_runas.ssm.proxy_command import run_ssh
         from aws_runas.ssm.session_start import started_opener
         from aws_runas.ssm.transport import event_loop

@@ -1,15 +1,20 @@
-"""The instance of `run` and `cp`: refused where they do not work, and what its agent can do."""
+"""Checks of the instance: commands that do not work there, and agents that are too old for a session."""
 
 from __future__ import annotations
 
-from aws_runas.aws.ssm import InstanceFacts
+from typing import TYPE_CHECKING
+
+from aws_runas.aws.ssm import InstanceFacts, agent_version
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.session.open import OpenTarget
 from aws_runas.credentials.cache import cache_directory
-from aws_runas.errors import TargetError
-from aws_runas.ssm.versions import COMMANDS, is_older
+from aws_runas.errors import SessionError, TargetError
+from aws_runas.ssm.versions import COMMANDS, check_forwarding, is_older
 from aws_runas.targets.facts import instance_facts
 from aws_runas.targets.spelling import is_ecs
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
 
 NOT_SUPPORTED = ("Windows", "MacOS")
 
@@ -49,3 +54,23 @@ def _not_supported(command: str, kind: str, target: str) -> TargetError:
     return TargetError(
         f"{command} does not work with {kind} yet: {target}", code="target-not-supported", hint="use aws-runas shell"
     )
+
+
+# How the start of a session fails where the agent may be the reason.
+_UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")
+
+
+def check_agent_version(error: SessionError, access: Access, target: str, *, remote_host: bool = False) -> None:
+    """Ask the service for the agent's version if a session could not be started and nothing says why.
+
+    Args:
+        error: of the session.
+        access: the profile.
+        target: instance id.
+        remote_host: a host behind the instance was to be reached.
+
+    Raises:
+        SessionError: it is too old for what was asked.
+    """
+    if error.code in _UNEXPLAINED:
+        check_forwarding(agent_version(access, target), remote_host=remote_host)

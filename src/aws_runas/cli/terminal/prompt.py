@@ -9,8 +9,10 @@ from __future__ import annotations
 import getpass
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 
 from aws_runas.errors import CredentialsError, Interrupted
+from aws_runas.signin.person import Person
 
 TERMINAL = "/dev/tty" if os.name == "posix" else "CON"
 MAX_LENGTH = 256  # characters read of an answer
@@ -132,3 +134,35 @@ def _no_terminal() -> CredentialsError:
         code="terminal-missing",
         hint="run it in a terminal; secrets are not taken from a pipe or an argument",
     )
+
+
+def person_at_terminal(environ: Mapping[str, str]) -> Person:
+    """Return the ways to ask on the terminal.
+
+    Args:
+        environ: TERM says whether the terminal can move its cursor.
+    """
+
+    def choose(title: str, rows: Sequence[str]) -> int | None:
+        return _choose(title, rows, environ)
+
+    return Person(_ask, ask_secret, ask_on_terminal, choose)
+
+
+def _ask(question: str) -> str:
+    try:
+        return ask_on_terminal(question).strip()
+    except CredentialsError:
+        raise CredentialsError(
+            "a user name is needed, and there is no terminal to ask for it",
+            code="terminal-missing",
+            hint="set saml_username or web_identity_username, or use -U",
+        ) from None
+
+
+def _choose(title: str, rows: Sequence[str], environ: Mapping[str, str]) -> int | None:
+    """Offer a list that narrows while one types; None if there is no terminal, or nothing was chosen."""
+    from aws_runas.cli.terminal.picker import displayed, row_picker
+
+    pick = row_picker(environ)
+    return None if pick is None else pick([displayed(f"{row}  ({title})") for row in rows], ())

@@ -22,11 +22,9 @@ from aws_runas.ssm.core.message import read_plain_acknowledgement
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
-from aws_runas.ssm.transport.keepalive import PauseTimeout
-from aws_runas.ssm.transport.reconnect import ReconnectPolicy
-from aws_runas.ssm.transport.resumer import Resumer
+from aws_runas.ssm.transport.keepalive import AgentSilence, PauseTimeout
+from aws_runas.ssm.transport.resumer import ReconnectPolicy, Resumer
 from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.silence import AgentSilence
 from aws_runas.ssm.transport.threads import in_thread
 from aws_runas.ssm.transport.websocket import Closed, WebSocket
 

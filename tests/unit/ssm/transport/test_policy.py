@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from aws_runas.ssm.transport.framing import frame_encoder
-from aws_runas.ssm.transport.reconnect import ReconnectPolicy
+from aws_runas.ssm.transport.resumer import ReconnectPolicy
 from aws_runas.ssm.transport.threads import in_thread
 
 

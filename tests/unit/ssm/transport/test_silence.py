@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION
-from aws_runas.ssm.transport.silence import AgentSilence
+from aws_runas.ssm.transport.keepalive import AgentSilence
 
 ACKNOWLEDGEMENT = b"\0\0\0\x74" + b"acknowledge".ljust(32) + bytes(80)
 PAUSE = b"\0\0\0\x74" + PAUSE_PUBLICATION.encode().ljust(32) + bytes(80)

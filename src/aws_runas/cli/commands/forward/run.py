@@ -12,8 +12,8 @@ from aws_runas.cli.commands.forward.databases import Databases, UnreachableHints
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.session.agent_version import check_agent_version
 from aws_runas.cli.session.flags import stream_options
+from aws_runas.cli.session.instance import check_agent_version
 from aws_runas.cli.session.open import open_target
 from aws_runas.errors import SessionError, UsageError
 from aws_runas.ssm.api import SsmApi

@@ -107,7 +107,7 @@ def run(options: KeysOptions, env: Environment) -> Result:
         AwsRunasError: see the modules of the actions.
     """
     if options.action == "add":
-        from aws_runas.cli.commands.keys.adding import add
+        from aws_runas.cli.commands.keys.storing import add
 
         return add(options, env)
     if options.action == "import":

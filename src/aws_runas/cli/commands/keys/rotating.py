@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aws_runas import files
 from aws_runas.cli.commands.keys.options import KeysOptions
-from aws_runas.cli.commands.keys.sessions import drop_entries, entries_of_key
+from aws_runas.cli.commands.keys.removing import drop_entries, entries_of_key
 from aws_runas.cli.commands.keys.users import user_of
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.keyring import forget_shortcuts, keyring_directory_of, open_store_for
