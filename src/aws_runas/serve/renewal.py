@@ -130,7 +130,7 @@ class Renewal:
         with self._lock:
             outcome: Outcome | None = self.current()
             if outcome is None and self._jobs and self._jobs[0].attended:
-                outcome = self._error  # a program does not wait for a person at the page
+                outcome = self._error or _under_way()  # a program does not wait for a person at the page
             if outcome is None:
                 self._join(then)
                 return
@@ -231,6 +231,12 @@ class Renewal:
             )
         self._refresh_wanted = False
         return credentials
+
+
+def _under_way() -> AwsRunasError:
+    return CredentialsError(
+        "a sign-in is under way", code="login-needed", hint="complete it on the server's page, and try again"
+    )
 
 
 def _life(credentials: Credentials) -> float:

@@ -91,6 +91,14 @@ def test_programs_do_not_wait_for_the_person(served: Served) -> None:
     _answer(served, question, "")
 
 
+def test_programs_do_not_wait_for_the_person_of_the_first_sign_in_either(served: Served) -> None:
+    served.change("/sign-in")  # nothing was fetched before, so there is no error to repeat
+    question = _question(served)
+    refused = served.fetch("/credentials", headers=BEARER)
+    assert (refused.status, refused.json()["message"]) == (401, "a sign-in is under way")
+    _answer(served, question, "")
+
+
 def test_a_second_click_starts_no_second_sign_in(served: Served) -> None:
     served.fetch("/credentials", headers=BEARER)
     served.change("/sign-in")
