@@ -110,6 +110,7 @@ def test_longest_message_is_taken_and_a_longer_one_ends_the_connection() -> None
         frame(Opcode.BINARY, b"a", fin=False) + frame(Opcode.BINARY, b"b"),  # a message inside another
         frame(Opcode.CONT, b"of nothing"),
     ],
+    ids=["masked", "reserved-bit", "unknown-opcode", "message-inside-another", "continuation-of-nothing"],
 )
 def test_frame_that_breaks_the_rules_ends_the_connection(wrong: bytes) -> None:
     incoming, protocol, answer = client()
