@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import time
@@ -209,6 +210,31 @@ def test_a_reader_that_goes_away_ends_the_command(sandbox: Sandbox) -> None:
     assert process.wait(30) == 141
     assert process.stderr is not None
     process.stderr.close()
+
+
+@pytest.mark.parametrize("via", ["document", "shell"])
+@pytest.mark.parametrize(("stream", "redirected"), [("output", ">"), ("error", "2>")])
+def test_a_full_disk_is_said_and_ends_the_command(sandbox: Sandbox, via: str, stream: str, redirected: str) -> None:
+    text = "echo out; echo err >&2; sleep 600" if stream == "output" else "echo err >&2; sleep 600"
+    words = shlex.join([*AWS_RUNAS, "run", "-q", "--via", via, *TARGET, text])
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} {redirected} /dev/full"],
+        env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    if stream == "output":
+        assert b"standard output cannot be written: No space left on device\n" in done.stderr
+
+
+def test_a_command_that_looks_like_an_option_and_an_empty_one(sandbox: Sandbox) -> None:
+    done = _run(sandbox, "-q", *TARGET, "--", "-x")
+    assert (done.returncode, b"-x" in done.stderr) == (127, True)
+    with open("/proc/self/status", "rb") as stdin:  # an empty command reads no script
+        done = subprocess.run(
+            [*AWS_RUNAS, "run", "-q", *TARGET, ""], env=sandbox.environ, stdin=stdin, capture_output=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 PIDS = "sleep 600 & echo $! $$; trap '' HUP; while :; do sleep 0.05; done"

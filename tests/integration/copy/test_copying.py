@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aws_runas.errors import SessionError
 from aws_runas.ssm.copy.copying import Copying, CopyRequest, CopyResult
 from aws_runas.ssm.copy.files import Files
-from aws_runas.ssm.copy.protocol import Reply, copy_error
+from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
 from tests.integration.copy.near import SERVER, EvilFiles, Hand, NearSessions, copy, packed, tree
 from tests.support import requires
 from tests.support.pythons import installed_pythons
@@ -241,6 +241,71 @@ def test_standard_input_survives_a_session_lost_before_its_last_reply(tmp_path: 
         asyncio.run(run(stdin.fileno()))
     assert (tmp_path / "b").read_bytes() == data
     assert sorted(os.listdir(tmp_path)) == ["b", "in"]
+
+
+def _stream(tmp_path: Path, sessions: NearSessions, *, upload: bool, notes: list[str] | None = None) -> CopyResult:
+    """Copy the file "in" to "b" by way of a standard stream."""
+    sides = (["-"], str(tmp_path / "b")) if upload else ([str(tmp_path / "in")], "-")
+    request, said = CopyRequest(*sides, upload, False, "test"), [] if notes is None else notes
+
+    async def run(descriptor: int) -> CopyResult:
+        return await Copying(request, sessions, lambda _: None, said.append, descriptor, descriptor).run()
+
+    with open(tmp_path / ("in" if upload else "b"), "rb" if upload else "wb") as stream:
+        return asyncio.run(run(stream.fileno()))
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_a_stream_goes_on_in_another_session_when_one_is_lost(tmp_path: Path, upload: bool) -> None:
+    data = Random(10).randbytes(9 * SEGMENT + 5)
+    (tmp_path / "in").write_bytes(data)
+    notes: list[str] = []
+    _stream(tmp_path, NearSessions(lose={1: 2, 2: 3}), upload=upload, notes=notes)
+    assert (tmp_path / "b").read_bytes() == data
+    assert len(notes) == 2
+    assert sorted(os.listdir(tmp_path)) == ["b", "in"]
+
+
+def _damaging(times: int) -> Hand:
+    """A hand that lets so many blocks arrive damaged."""
+    left = [times]
+
+    def hand(operation: str, _values: dict[str, object], reply: Reply) -> Reply:
+        if operation not in ("part_write", "read") or not left[0]:
+            return reply
+        left[0] -= 1
+        if operation == "part_write":
+            raise copy_error("hash-differs", "a segment arrived damaged")
+        return reply[0], reply[1][:-1] + bytes([reply[1][-1] ^ 1])
+
+    return hand
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_a_block_of_a_stream_that_arrives_damaged_is_sent_again(tmp_path: Path, upload: bool) -> None:
+    data = Random(11).randbytes(3 * SEGMENT + 5)
+    (tmp_path / "in").write_bytes(data)
+    _stream(tmp_path, NearSessions(_damaging(3)), upload=upload)
+    assert (tmp_path / "b").read_bytes() == data
+
+
+def test_standard_input_that_arrives_damaged_each_time_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(Random(12).randbytes(SEGMENT))
+    (tmp_path / "b").write_bytes(b"old")
+    with pytest.raises(CopyError, match="damaged") as caught:
+        _stream(tmp_path, NearSessions(_damaging(100)), upload=True)
+    assert caught.value.code == "hash-differs"
+    assert (tmp_path / "b").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["b", "in"]
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_a_stream_whose_sessions_are_lost_each_time_ends_with_an_error(tmp_path: Path, upload: bool) -> None:
+    (tmp_path / "in").write_bytes(Random(13).randbytes(40 * SEGMENT))
+    with pytest.raises(SessionError, match="broke") as caught:
+        _stream(tmp_path, NearSessions(lose=dict.fromkeys(range(1, 20), 2)), upload=upload)
+    assert caught.value.code == "copy-broken"
+    assert "resume" not in str(caught.value.hint).replace("cannot be resumed", "")
 
 
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])

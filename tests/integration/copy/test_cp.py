@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -240,6 +241,60 @@ def test_some_files_that_fail_are_listed_and_the_status_is_1(sandbox: Sandbox, t
     assert (tmp_path / "there" / "good").read_bytes() == b"good"
     assert b"missing" in done.stderr
     assert b"\x1b" not in done.stderr
+
+
+def _in_shell(sandbox: Sandbox, redirected: str, tmp_path: Path) -> subprocess.CompletedProcess[bytes]:
+    words = f"exec {shlex.join(AWS_RUNAS)} cp -q my-profile {redirected}"
+    return subprocess.run(["sh", "-c", words], env=sandbox.environ, capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status", "text"),
+    [
+        ("web:/etc/passwd - > /dev/full", 1, b"standard output cannot be written: No space left on device"),
+        ("web:/etc/passwd - >&-", 2, b"stdout is closed"),
+        ("- web:{folder}/new <&-", 2, b"stdin is closed"),
+        ("- web:{folder}/new 0> /dev/null", 1, b"standard input cannot be read"),
+        ("- web:{folder} < /dev/null", 1, b"is a directory"),
+    ],
+)
+def test_a_standard_stream_that_cannot_be_used_is_one_line(
+    sandbox: Sandbox, tmp_path: Path, redirected: str, status: int, text: bytes
+) -> None:
+    done = _in_shell(sandbox, redirected.format(folder=tmp_path), tmp_path)
+    assert (done.returncode, done.stderr.count(b"\n")) == (status, 1), done.stderr
+    assert text in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_of_standard_output_that_goes_away_is_no_error_message(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(5 << 20))
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "cp", "-q", "my-profile", f"web:{tmp_path}/f", "-"],
+        env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 141
+    process.stderr.close()
+
+
+def test_an_interrupt_does_not_wait_for_standard_input_and_leaves_no_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*AWS_RUNAS, "cp", "-q", "my-profile", "-", f"web:{tmp_path}/f"],
+        env=sandbox.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not os.listdir(tmp_path) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130  # although our standard input is open
+    process.communicate()
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

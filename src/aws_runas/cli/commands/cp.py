@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -144,18 +145,21 @@ def run(options: Options, env: Environment) -> Result:
 
     target = options.far.target or ""
     refuse_containers("cp", target)
+    streams = _descriptor(options, env, "stdin"), _descriptor(options, env, "stdout")
     raise_at_signals()
     opened = open_target(options.flags, options.session, options.profile, target, env)
     refuse_containers("cp", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
     with Guardian(opened.api.terminate_session) as guardian:
         try:
-            return _copy(options, env, opened, guardian)
+            return _copy(options, env, opened, guardian, streams)
         finally:
             leave_quickly()
 
 
-def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guardian) -> Result:
+def _copy(
+    options: Options, env: Environment, opened: OpenTarget, guardian: Guardian, streams: tuple[int, int]
+) -> Result:
     from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.terminal.progress import ProgressLine
     from aws_runas.ssm.command.carrier import Carrier, SessionStarter
@@ -185,7 +189,7 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
         from aws_runas.ssm.copy.copying import Copying
         from aws_runas.ssm.copy.protocol import CopyError
         from aws_runas.ssm.copy.sessions import CopySessions
-        from aws_runas.ssm.shutdown import run_until_signal
+        from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
         from aws_runas.ssm.transport import event_loop
 
         sessions = CopySessions(
@@ -202,16 +206,20 @@ def _copy(options: Options, env: Environment, opened: OpenTarget, guardian: Guar
             None if options.upload else lambda: _warn_logged(opened, say),
             starting,
         )
-        request = copy_request(options, opened.target)
+    request = copy_request(options, opened.target)
 
     async def copy() -> CopyResult:
-        copying = Copying(request, sessions, line.show, say, _descriptor(env, "stdin"), _descriptor(env, "stdout"))
+        copying = Copying(request, sessions, line.show, say, *streams)
         return await run_until_signal(copying.run())
 
     try:
         result = event_loop.run(copy())
     except CopyError as error:
         return Result(1, stderr=_failure_lines([(request.sources[0], error.code, error.message)]))
+    except SignalReceived as error:
+        if error.signal_number != signal.SIGPIPE:
+            raise
+        return Result(error.exit_status)  # nobody reads our standard output any more
     finally:
         line.close()
     return _result(options, result, line)
@@ -407,9 +415,17 @@ def _ignore(_: str) -> None:
     pass
 
 
-def _descriptor(env: Environment, name: str) -> int:
+def _descriptor(options: Options, env: Environment, name: str) -> int:
+    """Return the descriptor of a standard stream; where ``-`` does not stand for it, it may be closed.
+
+    Raises:
+        UsageError: it is closed.
+    """
     try:
         descriptor: int = getattr(env, name).fileno()
     except (OSError, ValueError):  # closed, or no file at all
-        return os.open(os.devnull, os.O_RDWR)
+        here = options.sources[0] if options.upload else options.destination
+        if here.path == "-" and (name == "stdin") == options.upload:
+            raise UsageError(f"-: {name} is closed", code="copy-stream-invalid", hint="redirect it") from None
+        return -1
     return descriptor

@@ -136,7 +136,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     if namespace.parameter and not namespace.document:
         raise UsageError("--parameter needs --document", code="document-missing")
     request = CommandRequest(
-        join_words(command, join=namespace.join) if command else "",
+        (join_words(command, join=namespace.join) or ":") if command else "",
         user=user,
         cwd=namespace.cwd,
         env=dict(_variable(text, env) for text in namespace.variables),

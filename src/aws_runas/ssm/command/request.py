@@ -41,7 +41,9 @@ class CommandRequest:
             with_env: set the variables in it; otherwise the helper passes them.
         """
         shell = quote(self.shell)
-        start = f"exec {shell} -c {quote(self.text)}" if self.text else f"exec {shell}"
+        # A blank in front of a command like -x: the shell would take it for an option.
+        text = f" {self.text}" if self.text.startswith(("-", "+")) else self.text
+        start = f"exec {shell} -c {quote(text)}" if text else f"exec {shell}"
         exports = "".join(f"export {name}={quote(value)}; " for name, value in self.env.items())
         if self.user is None:
             return f"{exports if with_env else ''}{_change_directory(self.cwd)}{start}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
-from aws_runas.errors import SessionError
+from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
@@ -75,11 +76,11 @@ class CommandRun:
         self._request = request
         self._link: CommandLink | None = None
         self.leaving: asyncio.Future[int] = self._loop.create_future()
-        """The exit status with which to leave although the command runs."""
+        """The exit status, or the error, with which to leave although the command runs."""
         self._input = InputStream(options.stdin, self._input_received)
         self._input_open = request.wants_input
-        self._output = OutputStream(options.stdout, lambda full: self._congested(0, full), self._reader_gone)
-        self._errors = OutputStream(options.stderr, lambda full: self._congested(1, full), lambda: None)
+        self._output = OutputStream(options.stdout, lambda full: self._congested(0, full), self._output_gone)
+        self._errors = OutputStream(options.stderr, lambda full: self._congested(1, full), self._errors_gone)
         self._full = [False, False]
         self._interrupts: deque[float] = deque(maxlen=INTERRUPTS[0])
         self._signals: list[int] = []
@@ -212,16 +213,27 @@ class CommandRun:
         else:
             self._leave(128 + signal.SIGHUP)
 
-    def _reader_gone(self) -> None:
-        """End the command and leave, as with SIGPIPE: the reader of the output is gone."""
-        self._full[0] = False
+    def _output_gone(self) -> None:
+        """End the command and leave, as with SIGPIPE: the reader of the output is gone, or the disk is full."""
+        self._end_without_reader(0, self._output.error, "output")
+
+    def _errors_gone(self) -> None:
+        """A reader of standard error that has gone is no reason to stop; a full disk is."""
+        if self._errors.error is not None and self._errors.error.errno != errno.EPIPE:
+            self._end_without_reader(1, self._errors.error, "error")
+
+    def _end_without_reader(self, stream: int, error: OSError | None, name: str) -> None:
+        self._full[stream] = False
+        how: int | AwsRunasError = OUTPUT_GONE
+        if error is not None and error.errno != errno.EPIPE:
+            how = AwsRunasError(f"standard {name} cannot be written: {error.strerror}", code="output-unwritable")
         if self._link is not None:
             self._link.pause_reading(any(self._full))
             if self._link.send_signal(signal.SIGHUP):
-                self._link.status.add_done_callback(lambda _: self._leave(OUTPUT_GONE))
-                self._later(OUTPUT_GRACE, self._leave, OUTPUT_GONE)
+                self._link.status.add_done_callback(lambda _: self._leave(how))
+                self._later(OUTPUT_GRACE, self._leave, how)
                 return
-        self._leave(OUTPUT_GONE)
+        self._leave(how)
 
     # --- inside
 
@@ -237,9 +249,13 @@ class CommandRun:
         if self._link is not None:
             self._link.pause_reading(any(self._full))
 
-    def _leave(self, status: int) -> None:
-        if not self.leaving.done():
-            self.leaving.set_result(status)
+    def _leave(self, how: int | AwsRunasError) -> None:
+        if self.leaving.done():
+            return
+        if isinstance(how, int):
+            self.leaving.set_result(how)
+        else:
+            self.leaving.set_exception(how)
 
     def _later(self, seconds: float, callback: Callable[..., None], *args: object) -> None:
         self._timers.append(self._loop.call_later(seconds, callback, *args))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
 import zlib
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,16 +12,16 @@ from typing import Final, Protocol
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.files import Files, LocalFiles
 from aws_runas.ssm.copy.names import base_name, join, refusal
-from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, Plan, attributes, plan_tree, read_entry
-from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
-from aws_runas.ssm.copy.transfer import Progress, Transfer, was_renamed
+from aws_runas.ssm.copy.plan import CopyOptions, Entry, FileCopy, Plan, plan_tree, read_entry
+from aws_runas.ssm.copy.protocol import copy_error
+from aws_runas.ssm.copy.streams import StreamCopy
+from aws_runas.ssm.copy.transfer import Progress, Transfer
 
 GROW_REMAINING: Final = 5.0  # seconds that the rest must take before another session is opened, spec sessions 2
 GROW_INTERVAL: Final = 1.5  # seconds between two new sessions, spec sessions 2
 AUTO_SESSIONS: Final = 4  # spec sessions 2
 TURN: Final = 0.2  # seconds between two looks at the progress
 LOST_SESSIONS: Final = 3  # that are replaced
-STREAM_DEPTH: Final = 4  # requests on their way while standard output is written
 # An upload of so many bytes takes about as long as opening a session. What is sent to a shell is in no session log;
 # what comes from one is, so downloads have a session of their own.
 FIRST_SESSION_BYTES: Final = 1 << 20
@@ -229,100 +226,11 @@ class Copying:
             elif error is not None:
                 raise error
 
-    # --- standard streams
-
     async def _stream(self) -> CopyResult:
-        files = await self.sessions.add_worker()
-        if self.request.upload:
-            return await self._from_stdin(files)
-        return await self._to_stdout(files)
-
-    async def _from_stdin(self, far: Files) -> CopyResult:
-        request, progress = self.request, Progress(files=1)
-        target = request.target
-        values, _ = await far.call("stat", {"path": target, "follow": True})
-        entry = values.get("entry")
-        if request.into or (isinstance(entry, dict) and entry.get("kind") == "dir"):
-            raise copy_error("copy-failed", f"{target} is a directory; standard input needs a file name")
-        info, _ = await far.call("info")
-        umask = info.get("umask")
-        values, _ = await far.call(
-            "part_open", {"path": target, "size": 0, "stamp": [], "id": os.urandom(4).hex(), "resume": False}
-        )
-        part, offset, digest = str(values.get("part", "")), 0, hashlib.sha256()
-        pending: deque[asyncio.Task[Reply]] = deque()
-        try:
-            while data := await asyncio.to_thread(_read_block, self.stdin):
-                digest.update(data)
-                sha = hashlib.sha256(data).hexdigest()
-                packed = _squeeze(data, request.options.compress)
-                write: dict[str, object] = {"part": part, "offset": offset, "size": len(data), "sha": sha}
-                write["packed"] = packed is not None
-                pending.append(asyncio.ensure_future(far.call("part_write", write, data if packed is None else packed)))
-                offset += len(data)
-                if len(pending) > STREAM_DEPTH:
-                    await pending.popleft()
-                    progress.done = offset
-                    self.report(progress)
-            while pending:
-                await pending.popleft()
-            copy = FileCopy(Entry("", "file", size=offset), "-", target, "")
-            finish: dict[str, object] = {"part": part, "path": target, "size": offset, "sha": digest.hexdigest()}
-            finish |= attributes(copy, request.options, umask if isinstance(umask, int) else 0o022)
-            await self._finish_stream(far, finish)
-        except CopyError:
-            await far.call("part_drop", {"part": part})
-            raise
-        finally:
-            for task in pending:
-                task.cancel()
-        progress.done = progress.total = offset
-        progress.files_done = 1
-        return CopyResult(progress, [], carrier=self.sessions.carrier)
-
-    async def _finish_stream(self, far: Files, finish: dict[str, object]) -> None:
-        """Give the file its name; if the session is lost meanwhile, ask in another one whether it has it."""
-        try:
-            await far.call("part_finish", finish)
-        except SessionError as error:
-            again = await self.sessions.add_worker()
-            if await was_renamed(again, str(finish["part"]), str(finish["path"]), str(finish["sha"])):
-                return
-            self.note(f"a session was lost: {error.message}")
-            await again.call("part_finish", finish)
-
-    async def _to_stdout(self, far: Files) -> CopyResult:
-        path, progress = self.request.sources[0], Progress(files=1)
-        values, _ = await far.call("stat", {"path": path, "follow": True})
-        entry = values.get("entry")
-        if not isinstance(entry, dict):
-            raise copy_error("copy-failed", f"{path} does not exist")
-        progress.total = read_entry(entry, "").size
-        stamp: object = None
-        offset, asked, ended = 0, 0, False
-        pending: deque[asyncio.Task[Reply]] = deque()
-        try:
-            while not ended:
-                while len(pending) < STREAM_DEPTH:
-                    read: dict[str, object] = {"path": path, "offset": asked, "length": SEGMENT}
-                    read["compress"] = self.request.options.compress
-                    pending.append(asyncio.ensure_future(far.call("read", read)))
-                    asked += SEGMENT
-                values, data = await pending.popleft()
-                data = expand_checked(values, data, SEGMENT)
-                if progress.total and stamp is not None and values.get("stamp") != stamp:
-                    raise copy_error("file-changed", path)
-                stamp = values.get("stamp")
-                ended = len(data) < SEGMENT
-                await asyncio.to_thread(_write_block, self.stdout, data)
-                offset += len(data)
-                progress.done = offset
-                self.report(progress)
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-        progress.total, progress.files_done = offset, 1
+        request, upload = self.request, self.request.upload
+        path, descriptor = (request.target, self.stdin) if upload else (request.sources[0], self.stdout)
+        copy = StreamCopy(self.sessions, path, request.options, descriptor, self.report, self.note)
+        progress = await (copy.from_stdin(into=request.into) if upload else copy.to_stdout())
         return CopyResult(progress, [], carrier=self.sessions.carrier)
 
 
@@ -410,48 +318,7 @@ def describe(plan: Plan) -> list[str]:
     return [*lines, *(f"delete {copy.target}" for copy in plan.delete), *(f"skip {name}" for name in plan.skipped)]
 
 
-def expand_checked(values: dict[str, object], data: bytes, limit: int) -> bytes:
-    """Return the content of a reply to ``read``.
-
-    Raises:
-        CopyError: size or hash are not what the reply says.
-    """
-    if values.get("packed"):
-        try:
-            engine = zlib.decompressobj()
-            data = engine.decompress(data, limit + 1)
-        except zlib.error:
-            raise copy_error("hash-differs", "the compressed data is damaged") from None
-    if len(data) > limit or len(data) != values.get("size"):
-        raise copy_error("hash-differs", "a segment has not the announced size")
-    if hashlib.sha256(data).hexdigest() != values.get("sha"):
-        raise copy_error("hash-differs", "a segment arrived damaged")
-    return data
-
-
 def _broken(error: AwsRunasError) -> SessionError:
     return SessionError(
         f"the transfer broke: {error.message}", code="copy-broken", hint="run the same command again to resume"
     )
-
-
-def _read_block(descriptor: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while size < SEGMENT and (data := os.read(descriptor, SEGMENT - size)):
-        parts.append(data)
-        size += len(data)
-    return b"".join(parts)
-
-
-def _write_block(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _squeeze(data: bytes, how: str) -> bytes | None:
-    from aws_runas.ssm.copy.file_server import squeeze
-
-    packed, sent = squeeze(data, how)
-    return sent if packed else None

@@ -102,8 +102,10 @@ class OutputStream:
 
     Args:
         congested: called with True when too much waits, with False when it is written.
-        broken: called once when the reader is gone.
+        broken: called once when the reader is gone, or the file cannot be written; `error` says which.
     """
+
+    error: OSError | None = None
 
     def __init__(self, descriptor: int, congested: Callable[[bool], None], broken: Callable[[], None]) -> None:
         self._descriptor = descriptor
@@ -178,8 +180,8 @@ class OutputStream:
                 return data
             except InterruptedError:
                 continue
-            except OSError:
-                self._is_broken = True
+            except OSError as error:
+                self._is_broken, self.error = True, error
                 self.close()
                 self._broken()
                 return b""
