@@ -23,6 +23,7 @@ UNFINISHED = ".aws-runas-new"  # ending of a file that write_atomic has not rena
 FILE_MODE = 0o600
 OPEN_TO_OTHERS = 0o077  # any access of group and others
 CHANGED_BY_OTHERS = 0o022  # write access of group and others
+READ_SIZE = 16 * 1024 * 1024  # bytes; no file of ours is nearly as large
 LOCK_POLL = 0.05  # seconds, while a wait has an end
 MAX_LINKS = 40  # symbolic links on one path, as in Linux
 LEFTOVER_AGE = 60.0  # seconds; a temporary file that is older belongs to a process that was killed
@@ -236,6 +237,23 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
+    """Read a file that belongs to this program or is shared with another one.
+
+    Args:
+        path: the file; a pipe in its place would keep us waiting for ever.
+        max_size: bytes that are read at most.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        return stream.read(max_size)
 
 
 def remove_unfinished(path: Path, *, min_age: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas import files
+from aws_runas.fleet.records import RunRecords
+from aws_runas.ssm.records import SessionRecords
 
 
 def test_directories_are_private_with_their_missing_parents(tmp_path: Path) -> None:
@@ -332,3 +335,38 @@ def test_the_directory_gives_a_replaced_file_no_new_readers(tmp_path: Path) -> N
     files.write_atomic(path, b"after")
     assert _access_list(path) is None
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs are POSIX")
+def test_a_pipe_in_place_of_a_file_of_ours_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(OSError, match="not a plain file"):
+        files.read_plain(tmp_path / "pipe.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert SessionRecords(tmp_path).read() == {}
+    assert list(RunRecords(tmp_path).all()) == []
+
+
+def test_no_file_of_ours_is_read_in_a_way_that_waits() -> None:
+    """Files that the user names may be pipes, such as those of ``<(...)``; the ones below are ours or the kernel's."""
+    allowed = {
+        "cli/commands/fleet/run.py",  # --on @FILE, --script
+        "cli/session/ssh_keys.py",
+        "cli/tunnels/client.py",  # the log, after the process has ended
+        "config/chain.py",
+        "config/files.py",
+        "config/roles.py",
+        "config/tunnels.py",
+        "serve/page.py",
+        "signin/oidc_sign_in.py",
+        "socket_owner.py",
+        "ssm/copy/files.py",  # the source of our own helper
+        "ssm/records.py",  # /proc
+    }
+    source = Path(files.__file__).parent
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if ".read_bytes()" in path.read_text("utf-8") or re.search(r"\w\.read_text\(", path.read_text("utf-8"))
+    }
+    assert {name for name in found if not name.startswith("sandbox/")} <= allowed

@@ -236,8 +236,7 @@ def parse_login(values: object) -> CachedLogin:
 
 
 def _load(path: Path) -> object:
-    with path.open("rb") as stream:
-        content = stream.read(MAX_SIZE)
+    content = files.read_plain(path, MAX_SIZE)
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

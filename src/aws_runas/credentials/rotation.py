@@ -110,7 +110,7 @@ class Journal:
     def read(self) -> JournalEntry | None:
         """Return the entry, None if no rotation has begun; a damaged file is none."""
         try:
-            value = json.loads(self._path.read_bytes())
+            value = json.loads(files.read_plain(self._path))
             return JournalEntry(str(value["OldKeyId"]), tuple(str(key_id) for key_id in value["KnownKeyIds"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None

@@ -180,7 +180,7 @@ class RunRecords:
         texts = []
         for ending in STREAMS.values():
             try:
-                data = (directory / f"{host.instance_id}.{ending}").read_bytes()
+                data = files.read_plain(directory / f"{host.instance_id}.{ending}")
             except OSError:
                 data = b""
             texts.append(data.decode("utf-8", "surrogateescape"))
@@ -265,7 +265,7 @@ def _changed(path: Path) -> float:
 def _read(path: Path) -> RunRecord | None:
     """Read a record of this version, an earlier or a later one; None if it is damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(files.read_plain(path))
         known = {name: value[name] for name in _FIELDS & value.keys()}
         known["commands"] = [_command(command) for command in known.get("commands", [])]
         known["planned"] = [_command(command) for command in known.get("planned", [])]

@@ -6,11 +6,8 @@ Source: botocore.utils.SSOTokenLoader and botocore.tokens.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -182,7 +179,7 @@ class TokenFiles:
             if attempt:
                 self._sleep(READ_PAUSE)
             try:
-                content = _content(path)
+                content = files.read_plain(path, MAX_SIZE)
             except OSError:
                 return None
             try:
@@ -196,19 +193,6 @@ class TokenFiles:
         # an existing directory keeps its mode: other tools made it
         with files.open_private_directory(self.directory, forbidden=0) as directory:
             directory.write(path.name, json.dumps(members).encode())
-
-
-def _content(path: Path) -> bytes:
-    """Read a plain file; a pipe in its place would keep us waiting.
-
-    Raises:
-        OSError: it cannot be read, or is no plain file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a plain file")
-        return stream.read(MAX_SIZE)
 
 
 def make_token(

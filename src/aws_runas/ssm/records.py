@@ -83,8 +83,8 @@ class SessionRecords:
         records = {}
         with contextlib.suppress(OSError):
             for path in sorted(self._directory.glob("*.json")):
-                with contextlib.suppress(OSError, ValueError, TypeError):
-                    record = SessionRecord(**json.loads(path.read_text()))
+                with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+                    record = SessionRecord(**json.loads(files.read_plain(path)))
                     records[record.session_id] = record
         return records
 

@@ -60,9 +60,9 @@ def _digest(access: Access, instance_id: str) -> str:
 
 def _read(path: Path, now: float) -> InstanceFacts | None:
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(files.read_plain(path))
         facts = InstanceFacts(str(values["platform"]), str(values["agent_version"]))
         age = now - float(values["asked"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return facts if 0 <= age < (KEPT if facts.platform else REFUSED_KEPT) else None

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aws_runas import files
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
@@ -140,12 +141,12 @@ def _everywhere(options: LogoutOptions, env: Environment) -> Result:
     from aws_runas.config.sso import sso_session
     from aws_runas.signin.sso_token import TokenFiles
 
-    files = env.config_files()
+    config = env.config_files()
     token_files = TokenFiles(env.home)
     text, ended, is_complete = "", set(), True
-    for name in files.sso_sessions:
+    for name in config.sso_sessions:
         with contextlib.suppress(AwsRunasError):  # a session that lacks a setting cannot have been signed in to
-            session = sso_session(files.sso_sessions, name, env.environ)
+            session = sso_session(config.sso_sessions, name, env.environ)
             if token_files.path(session).exists():
                 said, is_ended = _end(session, options, env)
                 text, is_complete = text + said, is_complete and is_ended
@@ -179,7 +180,7 @@ def _forget_cli(directory: Path) -> None:
         paths = list(directory.glob("*.json"))
     for path in paths:
         with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-            if json.loads(path.read_bytes()).get("ProviderType") == "sso":
+            if json.loads(files.read_plain(path)).get("ProviderType") == "sso":
                 path.unlink(missing_ok=True)
 
 
