@@ -25,6 +25,7 @@ from typing import Any
 
 from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.results import Results
 
 MB = 1_000_000
 OFFICIAL_AGENT_RATE = 650.0  # frames a second: its 1 ms sleep, as measured of the real one
@@ -33,6 +34,9 @@ NETWORKS = {
     "20 ms one way": Faults(delay=0.02),
     "1 % loss": Faults(loss=0.01, seed=7),
 }
+
+
+RESULTS = Results("channel")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,33 @@ def shown(row: Row, amount: int, results: list[dict[str, Any]]) -> tuple[str, st
     return f"{times[len(times) // 2] * 1e3:.1f} / {times[int(len(times) * 0.99)] * 1e3:.1f} ms", ""
 
 
+def figures(row: Row, amount: int, measured: list[dict[str, Any]]) -> tuple[float, float] | None:
+    """Return speed in MB/s and CPU seconds of a MB, or median latency in ms and 0; None if a run failed."""
+    if any("failed" in result for result in measured):
+        return None
+    if row.what in ("upload", "download"):
+        megabytes = amount / MB
+        speed = statistics.median(megabytes / result["seconds"] for result in measured)
+        return speed, statistics.median(result["cpu"] / megabytes for result in measured)
+    return statistics.median(one for result in measured for one in result["times"]) * 1e3, 0.0
+
+
+def keep(row: Row, network: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    """Keep the numbers of a row as data, those of one network: a chart each is enough."""
+    if network != "0 ms":
+        return
+    pairs = {
+        "ours": figures(row, row.amount[0], ours),
+        "model of the plugin": figures(row, row.amount[1], theirs),
+    }
+    unit = "MB/s" if row.what in ("upload", "download") else "ms, median"
+    found = {name: pair for name, pair in pairs.items() if pair is not None}
+    RESULTS.add(f"{row.name}, {network}", unit, {name: pair[0] for name, pair in found.items()})
+    if row.what in ("upload", "download"):
+        title = f"{row.name}, {network}: CPU of a MB"
+        RESULTS.add(title, "seconds", {name: pair[1] for name, pair in found.items()})
+
+
 def streams(runs: int, only: str) -> None:
     """The table of speeds and latencies."""
     rows = [row for row in ROWS if only in row.name]
@@ -127,6 +158,7 @@ def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> None
         ours.append(client(sandbox, "ours", row.what, port, str(row.amount[0]), *row.words))
         if not theirs or "failed" not in theirs[-1]:
             theirs.append(client(sandbox, "model", row.what, port, str(row.amount[1])))
+    keep(row, network, ours, theirs)
     our_speed, our_cpu = shown(row, row.amount[0], ours)
     speed, cpu = shown(row, row.amount[1], theirs)
     print(f"| {row.name} | {network} | {our_speed} | {speed} | {our_cpu} | {cpu} |", flush=True)
@@ -186,6 +218,7 @@ def main() -> None:
     streams(runs, options.only)
     if options.only:
         return
+    RESULTS.write()
     print()
     shells(2 * runs + 1)
 
