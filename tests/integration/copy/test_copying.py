@@ -121,6 +121,30 @@ def test_destinations_follow_the_rules_of_cp(tmp_path: Path, upload: bool) -> No
 
 
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_of_two_sources_with_one_name_the_second_is_a_failure(tmp_path: Path, upload: bool) -> None:
+    for folder in ("one", "two", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "f").write_bytes(folder.encode())
+    result = copy([tmp_path / "one" / "f", tmp_path / "two" / "f"], tmp_path / "there", upload=upload)
+    assert result.failures == [(f"{tmp_path}/two/f", "copy-failed", f"{tmp_path}/one/f has the same name")]
+    assert (tmp_path / "there" / "f").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_a_directory_in_the_place_of_a_file_is_one_failure(tmp_path: Path, upload: bool) -> None:
+    for name in ("d", "e"):
+        (tmp_path / "here" / name).mkdir(parents=True)
+        (tmp_path / "here" / name / "f").write_bytes(b"f")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "d").write_bytes(b"a file")
+    result = copy([f"{tmp_path}/here/."], tmp_path / "there", upload=upload, recursive=True)
+    assert [name for name, _, _ in result.failures] == [f"{tmp_path}/there/d"]
+    assert (tmp_path / "there" / "e" / "f").read_bytes() == b"f"
+    result = copy([tmp_path / "here"], tmp_path / "there" / "d", upload=upload, recursive=True)
+    assert [name for name, _, _ in result.failures] == [f"{tmp_path}/there/d"]
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
 def test_what_is_not_a_regular_file_is_not_replaced(tmp_path: Path, upload: bool) -> None:
     (tmp_path / "a").write_bytes(b"new")
     (tmp_path / "secret").write_bytes(b"old")

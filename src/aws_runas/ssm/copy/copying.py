@@ -245,12 +245,19 @@ async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
     if into and (there is None or there.kind != "dir"):
         raise copy_error("copy-failed", f"{request.target} is not a directory")
     plan = Plan()
+    tops: dict[str, str] = {}
     for path in request.sources:
         name = base_name(path)
-        if name == ".." or (not request.upload and name != "." and refusal(name)):
-            plan.failures.append((path, "name-refused", "its last part is no name"))
+        reason = "its last part is no name" if name == ".." else ""
+        if not request.upload and name not in (".", ".."):
+            reason = refusal(name)
+        if reason:
+            plan.failures.append((path, "name-refused", reason))
             continue
         top = join(request.target, name) if into and name != "." else request.target
+        if tops.setdefault(top, path) != path and name != ".":
+            plan.failures.append((path, "copy-failed", f"{tops[top]} has the same name"))
+            continue
         plan.extend(await _plan_one(source, target, path, top, request))
     if request.options.checksum:
         await _skip_same(source, target, plan)

@@ -170,7 +170,12 @@ def plan_tree(
             excluded.append(entry.name + "/")
             continue
         copy = FileCopy(entry, join(source, entry.name), join(target, entry.name), target)
-        _plan_entry(plan, copy, there.get(entry.name), options, trusted=trusted)
+        existing = there.get(entry.name)
+        _plan_entry(plan, copy, existing, options, trusted=trusted)
+        if entry.kind == "dir" and existing is not None and existing.kind != "dir":
+            if not entry.name:  # one failure says it for everything below
+                break
+            excluded.append(entry.name + "/")
     if options.delete and top.kind == "dir":
         extra = [entry for name, entry in there.items() if name not in seen and options.filters.allows(name)]
         extra.sort(key=lambda entry: entry.name, reverse=True)  # what is in a directory before the directory
