@@ -1,8 +1,11 @@
 """Command blocks of the documentation: where they are, and which of them the tests run.
 
 A block is a run of lines that are indented by four spaces. It is a command block if one of its lines names
-``aws-runas``. A line ``<!-- not run: reason -->`` above a block keeps it from being run; its command lines are parsed
-nevertheless.
+``aws-runas``. A line above it can be a mark:
+
+- ``<!-- test: NAME -->``: how it is run, see ``docs_world.SCENARIOS``.
+- ``<!-- interop: NAME -->``: it is run by tests/interop/test_docs_blocks.py, which has the programs that it needs.
+- ``<!-- not run: REASON -->``: it cannot be run. Its command lines are parsed nevertheless.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ PAGES = [
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
-_NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
+_MARK = re.compile(r"<!-- (not run|test|interop): (.+) -->")
 _COMMAND = re.compile(r"(?:^|[\s(|=\"'/])aws-runas\s")
 _ENDS = {"|", ";", "&", "&&", "||", ">", "<", ">>", ")", "#"}
 
@@ -31,11 +34,15 @@ class Block:
         place: page and line, for messages.
         lines: without the indentation.
         not_run: the reason why it is not run, "" if it is.
+        scenario: how it is run, "" for one script.
+        interop: it needs programs that only tests/interop has.
     """
 
     place: str
     lines: tuple[str, ...]
-    not_run: str
+    not_run: str = ""
+    scenario: str = ""
+    interop: bool = False
 
     @property
     def script(self) -> str:
@@ -72,10 +79,18 @@ def blocks() -> list[Block]:
                     ("[", "Host ", "aws-runas: ")
                 ):
                     above = [each for each in lines[max(0, start - 2) : start] if each.strip()]
-                    mark = _NOT_RUN.fullmatch(above[-1].strip()) if above else None
-                    found.append(Block(f"{page.relative_to(ROOT)}:{start + 1}", content, mark[1] if mark else ""))
+                    found.append(_block(f"{page.relative_to(ROOT)}:{start + 1}", content, above[-1] if above else ""))
                 start = None
     return found
+
+
+def _block(place: str, content: tuple[str, ...], above: str) -> Block:
+    mark = _MARK.fullmatch(above.strip())
+    if mark is None:
+        return Block(place, content)
+    if mark[1] == "not run":
+        return Block(place, content, not_run=mark[2])
+    return Block(place, content, scenario=mark[2], interop=mark[1] == "interop")
 
 
 def _arguments(text: str, *, nested: bool) -> list[str]:

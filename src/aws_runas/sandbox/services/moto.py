@@ -5,7 +5,9 @@ The only module that knows moto. Services load one by one, because EC2 takes as 
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 import os
 import threading
 import time
@@ -111,6 +113,14 @@ class Moto:
             texts += [version.document for version in versions if version.is_default]
         return texts
 
+    def managed_policy(self, arn: str) -> list[Any]:
+        """Return the text of a managed policy, of the account or of AWS; empty if there is none of that ARN."""
+        managed = self.iam.managed_policies.get(arn)
+        if managed is not None:
+            return [version.document for version in managed.versions if version.is_default]
+        document = _aws_policies().get(arn)
+        return [] if document is None else [document]
+
     def _groups(self, user: User) -> list[Group]:
         return [group for group in list(self.iam.groups.values()) if user in group.users]
 
@@ -184,3 +194,12 @@ class Moto:
             if name not in ("content-type", "content-length"):
                 environ["HTTP_" + name.upper().replace("-", "_")] = value
         return environ
+
+
+@functools.cache
+def _aws_policies() -> dict[str, Any]:
+    """Return AWS's own policies by ARN, read at the first call: they are 5 MB of JSON."""
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+    known = json.loads(aws_managed_policies_data)
+    return {f"arn:aws:iam::aws:policy{values['Path']}{name}": values["Document"] for name, values in known.items()}

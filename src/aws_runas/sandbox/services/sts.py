@@ -229,10 +229,10 @@ class Sts:
         text = parameters.text("Policy", 1, 2048)
         texts = [] if text is None else [text]
         for arn in parameters.members("PolicyArns", "arn"):
-            managed = self._moto.iam.managed_policies.get(arn)
-            if managed is None:
+            documents = self._moto.managed_policy(arn)
+            if not documents:
                 raise ServiceError("ValidationError", f"Policy {arn} does not exist or is not attachable.")
-            texts += [version.document for version in managed.versions if version.is_default]
+            texts += documents
         try:
             for document in texts:
                 policy.statements(document)
