@@ -19,6 +19,7 @@ import botocore.loaders
 import botocore.session
 
 from aws_runas import __version__
+from aws_runas.aws.client_settings import check_settings
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.profile import Profile
 from aws_runas.errors import ConfigError
@@ -120,7 +121,7 @@ class Clients:
     def __init__(self, profile: Profile, trace: Trace | None = None) -> None:
         self.profile = profile
         self._lock = threading.Lock()
-        with _setting_up("aws"):
+        with _setting_up("aws", profile):
             self._session = Session(profile)
         if trace is not None:
             from aws_runas.aws.trace import attach
@@ -142,7 +143,10 @@ class Clients:
         Raises:
             ConfigError: a setting makes no sense.
         """
-        with self._lock, _setting_up(service):  # the session hands its credentials to the client that it makes next
+        with (
+            self._lock,
+            _setting_up(service, self.profile),
+        ):  # the session hands its credentials to the client that it makes next
             self._session._credentials = ProviderCredentials(fetch)
             endpoint = self.profile.endpoint_url(service)
             return self._session.create_client(
@@ -159,11 +163,12 @@ class Clients:
 
 
 @contextlib.contextmanager
-def _setting_up(service: str) -> Iterator[None]:
+def _setting_up(service: str, profile: Profile) -> Iterator[None]:
     """Turn what botocore says of settings into a ConfigError: retry_mode, max_attempts, a region that cannot be."""
     try:
         yield
     except Exception as error:  # botocore checks few settings, and fails in many ways on the others
+        check_settings(profile)
         raise ConfigError(
             f"cannot set up a client for {service}: {' '.join(str(error).split())}",
             code="client-setup-failed",

@@ -97,7 +97,7 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return CredentialsError(
             f"{call}: AWS does not know this access key",
             code="access-key-unknown",
-            hint="the key may be deleted, disabled, mistyped, or of another partition",
+            hint="the key may be deleted, disabled, mistyped or of another partition, or its session token wrong",
         )
     if code in ("SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidSignatureException"):
         return _signature(call, message, code)
@@ -110,6 +110,8 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return ConfigError(
             f"{call}: {message}", code="region-disabled", hint="enable STS for the region or choose another region"
         )
+    if code.isdigit() and message.lstrip().startswith("<"):  # a page of some other server, or of a proxy
+        return _not_aws(call, kind)
     return kind(f"{call}: {message or 'failed'} ({code or 'no code'})", code="aws-error")
 
 
@@ -135,7 +137,8 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
     if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
         return connection_failed(call, kind, error, service)
     if isinstance(error, exceptions.ParamValidationError):
-        return ConfigError(f"{call}: {' '.join(str(error).split())}", code="parameter-invalid")
+        words = " ".join(str(error).split()).removeprefix("Parameter validation failed: ")
+        return ConfigError(f"{call}: a value that AWS does not take: {words}", code="parameter-invalid")
     if isinstance(error, exceptions.BotoCoreError):
         return kind(f"{call}: {' '.join(str(error).split())}", code="aws-error")
     if isinstance(error, OSError):
@@ -150,7 +153,10 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
             code="list-too-long",
             hint="check AWS_ENDPOINT_URL and the proxy",
         )
-    # not XML or JSON, not UTF-8, or a reply without what it must have
+    return _not_aws(call, kind)  # not XML or JSON, not UTF-8, or a reply without what it must have
+
+
+def _not_aws(call: str, kind: type[AwsRunasError]) -> AwsRunasError:
     return kind(
         f"{call}: what answers there is not AWS",
         code="endpoint-not-aws",
@@ -174,37 +180,75 @@ def connection_failed(
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
     # botocore puts http:// before every address that does not begin with http
-    is_odd = any(type(cause).__name__ in _BAD_PROXY for cause in _causes(error))
-    if proxy.count("://") > 1 or is_odd or any(_is_unreadable(name) for name in _PROXY_VARIABLES):
+    is_odd = any(type(cause).__name__ in _BAD_PROXY for cause in causes(error))
+    has_proxy = any(os.environ.get(name) for name in _PROXY_VARIABLES)
+    is_odd = proxy.count("://") > 1 or is_odd or any(_is_unreadable(name) for name in _PROXY_VARIABLES)
+    if has_proxy and is_odd:
         return _proxy_invalid(call)
     if isinstance(error, exceptions.ProxyConnectionError):
         return _proxy_failed(call, kind, error)
+    variable = _endpoint_variable(url, service)
+    where = _origin_of(url) + variable
     if isinstance(error, exceptions.SSLError):
-        return kind(
-            f"{call}: the certificate of {url} is not trusted: {_reason(error)}",
-            code="certificate-untrusted",
-            hint="name your own authority's certificates in AWS_CA_BUNDLE",
-        )
-    where = url + _endpoint_variable(url, service)
+        return _tls_failed(call, kind, error, where)
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return kind(f"{call}: {where} does not answer in time", code="endpoint-timeout", hint="check network and proxy")
-    if any(isinstance(cause, socket.gaierror) for cause in _causes(error)):
+    if any(isinstance(cause, socket.gaierror) for cause in causes(error)):
         host = urllib.parse.urlsplit(url).hostname or url
+        named = f"is this machine online, and is the name in{variable.replace('(', '').replace(')', '')} right?"
         return kind(
-            f"{call}: cannot resolve {host}{_endpoint_variable(url, service)}",
+            f"{call}: cannot resolve {host}{variable}",
             code="endpoint-unreachable",
-            hint="is this machine online, and is the region right?",
+            hint=named if variable else "is this machine online, and is the region right?",
         )
     return kind(
         f"{call}: cannot reach {where or 'the endpoint'}: {_reason(error)}",
         code="endpoint-unreachable",
-        hint="check the network and the region" if where == url else None,
+        hint=None if variable else "check the network and the region",
     )
 
 
+def _tls_failed(call: str, kind: type[AwsRunasError], error: Exception, where: str) -> AwsRunasError:
+    """Tell apart a bundle that cannot be read, a certificate that is not trusted, and a server without TLS."""
+    for cause in causes(error):
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno and cause.strerror:
+            return _bundle_invalid(call, cause.strerror.lower())
+    words = " ".join(str(cause) for cause in causes(error))
+    if "NO_CERTIFICATE_OR_CRL_FOUND" in words:
+        return _bundle_invalid(call, "it holds no certificate")
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
+        return kind(
+            f"{call}: the certificate of {where} is not trusted: {_reason(error)}",
+            code="certificate-untrusted",
+            hint="name your own authority's certificates in AWS_CA_BUNDLE",
+        )
+    reason = "what answers there does not speak TLS" if "WRONG_VERSION_NUMBER" in words else "the TLS handshake failed"
+    return kind(
+        f"{call}: cannot reach {where}: {reason}",
+        code="endpoint-unreachable",
+        hint="is the address http:// instead of https://, or does a firewall cut the connection?",
+    )
+
+
+def _bundle_invalid(call: str, reason: str) -> ConfigError:
+    name = next((name for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE") if os.environ.get(name)), "")
+    bundle = f"{name}={os.environ[name]}" if name else "ca_bundle of the profile"
+    return ConfigError(
+        f"{call}: {bundle} cannot be used: {reason}",
+        code="ca-bundle-invalid",
+        hint="name a file with certificates in PEM form",
+    )
+
+
+def _origin_of(url: str) -> str:
+    """Return an address without path and query, which name nothing that the reader could change."""
+    parts = urllib.parse.urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else url
+
+
 def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> AwsRunasError:
-    proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "the proxy")
-    words = " ".join(str(cause) for cause in _causes(error))
+    proxy = _shown_proxy(error)
+    words = " ".join(str(cause) for cause in causes(error))
     answer = re.search(r"Tunnel connection failed: (\d{3}) ?([\w .-]*)", words)
     if answer is None:
         return kind(
@@ -216,6 +260,13 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
     if answer[1] == "407":
         hint = "it needs a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
     return kind(f"{call}: the proxy {proxy} answers {answer[1]} {answer[2]}".rstrip(), code="proxy-refused", hint=hint)
+
+
+def _shown_proxy(error: Exception) -> str:
+    """Return the proxy's address without user and password. botocore's masked one can show part of the password."""
+    masked = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
+    host = masked.rpartition("@")[2].rpartition("//")[2]
+    return f"http://{host}" if masked.startswith(("http://", "htt*")) or "@" in masked else masked or "(unnamed)"
 
 
 def _proxy_invalid(call: str) -> ConfigError:
@@ -250,7 +301,7 @@ def _endpoint_variable(url: str, service: str | None) -> str:
     return ""
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Walk to the errors behind an error of botocore: its own, its arguments, and what they were raised from."""
     waiting: list[object] = [error]
     seen: set[int] = set()
@@ -265,7 +316,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _reason(error: Exception) -> str:
     """Return the system's words for a failed connection, else the library's without Python objects."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
             return cause.strerror.lower()
     inner = getattr(error, "kwargs", {}).get("error", error)

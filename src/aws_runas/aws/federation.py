@@ -91,7 +91,7 @@ def _failure(address: str, error: Exception) -> AwsRunasError:
         return worded
     if isinstance(error, OSError):  # of the certificates
         return ConfigError(
-            f"{CALL}: the certificates cannot be read: {error.strerror}",
+            f"{CALL}: the certificates cannot be read: {(error.strerror or str(error)).lower()}",
             code="client-setup-failed",
             hint="check AWS_CA_BUNDLE and ca_bundle",
         )

@@ -10,9 +10,11 @@ from typing import Any
 from botocore import credentials as resolvers
 from botocore import exceptions
 
+from aws_runas.aws import local_sources
 from aws_runas.aws.client import Session
+from aws_runas.aws.client_settings import check_settings
 from aws_runas.aws.credentials import Credentials, checked, parse_time
-from aws_runas.aws.errors import connection_failed, scrub
+from aws_runas.aws.errors import causes, connection_failed, scrub
 from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
 from aws_runas.errors import AwsRunasError, CredentialsError
@@ -42,7 +44,12 @@ def fetch(
         raise _failure(source, reason, _HINT_REFUSED) from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise connection_failed(source.origin, CredentialsError, error) from error
-    except (exceptions.BotoCoreError, OSError, RuntimeError) as error:
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise _failure(source, f"cannot read {error.filename}: {reason}" if error.filename else reason) from error
+    except (exceptions.BotoCoreError, RuntimeError) as error:
+        if source.kind == "EcsContainer":
+            raise _container_failure(source, error) from error
         raise _failure(source, " ".join(str(error).split())) from error
     except ValueError as error:
         raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
@@ -51,12 +58,19 @@ def fetch(
 
 
 def _fetch(profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None) -> Credentials:
+    if source.kind == "EcsContainer":
+        local_sources.check_container_variables(source.origin)
+    elif source.kind == "Ec2InstanceMetadata":
+        local_sources.check_metadata_variables(source.origin)
+    if source.kind in ("EcsContainer", "Ec2InstanceMetadata"):
+        check_settings(profile)
     session = Session(profile)
     if trace is not None:
         attach(session, trace)
     found = _provider(session, profile, source).load()
     if found is None:
-        raise _failure(source, "it has none")
+        at = "" if source.kind != "Ec2InstanceMetadata" else f": {local_sources.metadata_address()} offers no role"
+        raise _failure(source, f"it has none{at}")
     frozen = found.get_frozen_credentials()
     expiry = getattr(found, "_expiry_time", None)
     return checked(
@@ -84,6 +98,19 @@ def _provider(session: Session, profile: Profile, source: ResolverSource) -> Any
 _HINT_REFUSED = "check the account, the role and the region in the profile, and that they are assigned to you"
 
 
+def _container_failure(source: ResolverSource, error: Exception) -> CredentialsError:
+    """Word what botocore's fetcher of container credentials ended with: no connection, or an odd answer."""
+    for cause in causes(error):
+        if isinstance(cause, (exceptions.HTTPClientError, exceptions.ConnectionError)):
+            worded = connection_failed(source.origin, CredentialsError, cause)
+            return _failure(source, f"{worded.message.removeprefix(source.origin + ': ')} ({_container_variable()})")
+    return _failure(source, local_sources.container_answer(str(error)))
+
+
+def _container_variable() -> str:
+    return local_sources.RELATIVE if os.environ.get(local_sources.RELATIVE) else local_sources.FULL
+
+
 def _failure(source: ResolverSource, reason: str, hint: str = "") -> CredentialsError:
     hints = {
         "Ec2InstanceMetadata": "this works on an EC2 instance with an instance profile",
@@ -97,7 +124,4 @@ def _failure(source: ResolverSource, reason: str, hint: str = "") -> Credentials
 
 
 def _container_hint() -> str:
-    for name in ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
-        if os.environ.get(name):
-            return f"check what answers at {name}, and AWS_CONTAINER_AUTHORIZATION_TOKEN"
-    return "this works in an ECS task, or where AWS_CONTAINER_CREDENTIALS_FULL_URI is set"
+    return f"check what answers at {_container_variable()}, and {local_sources.TOKEN}"

@@ -6,6 +6,7 @@ its source when it has keys, everything else that comes back to where it was is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -284,6 +285,6 @@ def _web_identity(section: ProfileSection) -> Source:
 def _content(path: str) -> str:
     """The token itself, so that a new identity is a new cache entry; it is only ever hashed."""
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+        return Path(os.path.expanduser(path)).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -125,6 +125,8 @@ def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool
 def _is_address(url: str) -> bool:
     from urllib.parse import urlsplit
 
+    if any(character.isspace() or not character.isprintable() for character in url):
+        return False
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -21,6 +21,7 @@ Section = dict[str, str | dict[str, str]]
 
 PASSWORD_SECTIONS = ("https://", "http://")  # of the credentials file: the address of an identity provider
 COPY_OF = "# aws-runas: copy of "  # how run/config_copy.py begins a copy
+MAX_SIZE = 16 << 20  # bytes of a config file; a device such as /dev/zero never ends
 KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token")
 
 
@@ -213,7 +214,7 @@ def _path(environ: Mapping[str, str], variable: str, home: Path, default: Path) 
     text = Template(text).safe_substitute(environ)
     if text == "~" or text.startswith("~/"):
         return home / text[2:]
-    return Path(text).expanduser() if text.startswith("~") else Path(text)
+    return Path(os.path.expanduser(text))  # a "~" that names no user stays, as in the AWS CLI
 
 
 def _original(copy: Path) -> Path | None:
@@ -227,7 +228,8 @@ def _original(copy: Path) -> Path | None:
 
 def _read(path: Path) -> str | None:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(MAX_SIZE + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError:
@@ -242,6 +244,12 @@ def _read(path: Path) -> str | None:
             code="config-file-unreadable",
             hint="make it readable for you, for instance with chmod 600",
         ) from None
+    if len(content) > MAX_SIZE:
+        raise ConfigError(
+            f"{path} is larger than {MAX_SIZE >> 20} MiB, so it is not a config file",
+            code="config-file-unreadable",
+            hint="name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+        )
     try:
         text = content.decode("utf-8-sig")
         bad = text.find("\0")

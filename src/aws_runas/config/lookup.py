@@ -68,7 +68,7 @@ class Lookup:
             if value and not found:
                 found = Setting(value, variable)
         found = found or self.text("region")
-        if found and not _is_region(found.value):
+        if found and not is_region_name(found.value):
             raise ConfigError(
                 f"region {found.value!r} ({found.origin}) is not the name of a region",
                 code="region-invalid",
@@ -186,5 +186,6 @@ def out_of_range(setting: Setting[int], message: str) -> AwsRunasError:
     return ConfigError(f"{message} ({setting.origin})", code="duration-out-of-range")
 
 
-def _is_region(text: str) -> bool:
+def is_region_name(text: str) -> bool:
+    """Return True if a text could be the name of a region, such as eu-west-1."""
     return text.isascii() and all(character.isalnum() or character == "-" for character in text) and len(text) < 64

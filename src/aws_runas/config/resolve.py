@@ -72,10 +72,10 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
     if keys is None and section is not None:
         chain = chains.follow(files, label, environ, url)
     elif explicit:
-        chain = chains.Chain((), 0, _no_default(files), url)
+        chain = chains.Chain((), 0, _no_default(files, environ), url)
     source: Source
     if chain is None or _is_empty_default(label, chain):
-        source = keys or chains.environment_source(environ) or _no_default(files)
+        source = keys or chains.environment_source(environ) or _no_default(files, environ)
         links: tuple[ProfileSection, ...] = (section,) if section else ()
         role_links: tuple[ProfileSection, ...] = ()
     else:
@@ -112,9 +112,9 @@ def _resolve_arn(
         chain = chains.follow(files, section.name, environ, url)
         source, links, role_links, federated = chain.source, chain.links, chain.role_links, chain.federated
     if federated is not None:
-        source = source or _no_default(files)
+        source = source or _no_default(files, environ)
     elif source is None or (isinstance(source, NoSource) and source_name == "default" and not role_links):
-        source = chains.environment_source(environ) or source or _no_default(files)
+        source = chains.environment_source(environ) or source or _no_default(files, environ)
     if isinstance(source, NoSource) and source_name is None and federated is None:
         source = NoSource(
             f"there is nothing to assume {arn} with: neither the environment nor profile default has credentials",
@@ -269,11 +269,15 @@ def _both_present(environ: Mapping[str, str], source: Source, name: str | None) 
     return (f"AWS_ACCESS_KEY_ID is set in the environment too; profile {name} is used",)
 
 
-def _no_default(files: ConfigFiles) -> NoSource:
+def _no_default(files: ConfigFiles, environ: Mapping[str, str]) -> NoSource:
     if not files.config.exists and not files.credentials.exists:
         return NoSource(
             f"no credentials: there is neither {files.config.path} nor {files.credentials.path}",
             "make one of them, for instance with aws configure, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if environ.get("AWS_SECRET_ACCESS_KEY", "").strip():
+        return NoSource(
+            "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not", "set both, or name a profile instead"
         )
     return NoSource(
         "no profile is named, and neither the environment nor profile default has credentials",

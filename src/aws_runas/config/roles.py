@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -217,7 +218,7 @@ def read_policy(text: str | None, origin: str) -> str | None:
         return None
     kind = UsageError if origin.startswith("flag ") else ConfigError
     if text.startswith("file://"):
-        path = Path(text.removeprefix("file://")).expanduser()
+        path = Path(os.path.expanduser(text.removeprefix("file://")))
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -82,7 +82,11 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", code="tunnels-unreadable") from None
+        raise ConfigError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}",
+            code="tunnels-unreadable",
+            hint="fix its permissions",
+        ) from None
     try:
         parsed = tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

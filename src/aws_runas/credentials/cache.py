@@ -186,7 +186,7 @@ def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -
     """
     text = environ.get("RUNAS_CACHE_DIR")
     if text:
-        return Path(text).expanduser()
+        return Path(os.path.expanduser(text))
     placeless = str(config_path).startswith(("/dev/", "/proc/"))
     return (home / ".aws" if placeless else config_path.parent) / "aws-runas" / "cache"
 

@@ -215,7 +215,7 @@ def login_cache_directory(environ: Mapping[str, str], home: Path) -> Path:
     expanded = os.path.expandvars(text)
     if expanded == "~" or expanded.startswith("~/"):
         return home / expanded[2:]
-    return Path(expanded).expanduser()
+    return Path(os.path.expanduser(expanded))
 
 
 def parse_login(values: object) -> CachedLogin:

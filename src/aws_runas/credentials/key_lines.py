@@ -48,7 +48,9 @@ def plain_keys(files: ConfigFiles, name: str) -> PlainKeys | None:
             continue
         origin = f"[{heading}] in {parsed.path}, line {parsed.lines.get((heading, LINES[0]), '?')}"
         if not key_id or not secret:
-            raise ConfigError(f"{origin}: one of {' and '.join(LINES)} is missing", code="keys-incomplete")
+            raise ConfigError(
+                f"{origin}: one of {' and '.join(LINES)} is missing", code="keys-incomplete", hint="add both keys"
+            )
         if _text(section, "aws_session_token") or _text(section, "aws_security_token"):
             raise temporary_keys(origin)
         return PlainKeys(parsed.path, heading, KeyPair(key_id, secret), origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -244,7 +245,7 @@ def _private_secret(source: FederatedSource, value: str, origin: str) -> str:
     from pathlib import Path
 
     is_file = value.startswith("file://")
-    path = Path(value.removeprefix("file://")).expanduser() if is_file else source.client_secret_file
+    path = Path(os.path.expanduser(value.removeprefix("file://"))) if is_file else source.client_secret_file
     try:
         mode = path.stat().st_mode if path is not None else 0
         content = path.read_text(encoding="utf-8").strip() if is_file and path is not None else value

@@ -195,7 +195,8 @@ def test_an_instance_without_role_is_an_error_that_says_where_this_works(sts: St
     environ = write_home(tmp_path, sts.url, more=more) | {"AWS_EC2_METADATA_DISABLED": "true"}
     done = _run(environ, "machine")
     assert done.returncode == 4
-    assert "instance profile" in done.stderr
+    assert "AWS_EC2_METADATA_DISABLED is set" in done.stderr
+    assert "unset it" in done.stderr
 
 
 @pytest.mark.parametrize(

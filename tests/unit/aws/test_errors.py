@@ -149,19 +149,71 @@ def test_a_dead_proxy_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert "HTTPS_PROXY" in (error.hint or "")
 
 
-def test_plain_http_behind_a_tls_address_is_an_untrusted_certificate(
+def test_plain_http_behind_a_tls_address_is_not_blamed_on_the_certificate(
     sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = _fail(write_home(tmp_path, sts.url.replace("http:", "https:")), tmp_path, monkeypatch)
-    assert error.code == "certificate-untrusted"
-    assert "AWS_CA_BUNDLE" in (error.hint or "")
+    assert (error.code, error.exit_status) == ("endpoint-unreachable", 4)
+    assert "does not speak TLS" in error.message
+    assert "http:// instead of https://" in (error.hint or "")
 
 
 def test_a_ca_bundle_that_is_not_there_is_named(sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = write_home(tmp_path, sts.url.replace("http:", "https:")) | {"AWS_CA_BUNDLE": "/nowhere/bundle.pem"}
     error = _fail(environ, tmp_path, monkeypatch)
-    assert "AWS_CA_BUNDLE" in f"{error.message} {error.hint}"
-    assert error.exit_status in (3, 4)
+    assert (error.code, error.exit_status) == ("ca-bundle-invalid", 3)
+    assert "AWS_CA_BUNDLE=/nowhere/bundle.pem cannot be used: no such file or directory" in error.message
+    assert error.hint == "name a file with certificates in PEM form"
+
+
+def test_a_ca_bundle_without_a_certificate_is_named(sts: Sts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = write_home(tmp_path, sts.url.replace("http:", "https:")) | {"AWS_CA_BUNDLE": "/dev/null"}
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert error.code == "ca-bundle-invalid"
+    assert "AWS_CA_BUNDLE=/dev/null cannot be used: it holds no certificate" in error.message
+
+
+@pytest.mark.parametrize("password", ["http", "tt", "p", "127"])
+def test_no_part_of_a_proxy_s_password_is_shown(password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = _closed_port()
+    environ = write_home(tmp_path, "https://sts.example.invalid") | {
+        "HTTPS_PROXY": f"http://user:{password}@127.0.0.1:{port}"
+    }
+    error = _fail(environ, tmp_path, monkeypatch)
+    assert f"the proxy http://127.0.0.1:{port} does not answer: connection refused" in error.message
+    assert error.hint == "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says", "hint"),
+    [
+        ("AWS_MAX_ATTEMPTS", "abc", "max_attempts = 'abc' (AWS_MAX_ATTEMPTS) is not a whole number", "write 3"),
+        ("AWS_MAX_ATTEMPTS", "0", "max_attempts = '0'", "write 3"),
+        ("AWS_RETRY_MODE", "bad", "retry_mode = 'bad' (AWS_RETRY_MODE) is not one of legacy", "write legacy"),
+        ("AWS_DEFAULTS_MODE", "x", "defaults_mode = 'x'", "write legacy"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "x", "is not one of legacy, regional", "write legacy"),
+        ("AWS_REQUEST_CHECKSUM_CALCULATION", "x", "is not one of when_supported", "write when_supported"),
+        ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "x", "is not one of preferred", "write preferred"),
+        ("AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES", "x", "is not a whole number", "write 3"),
+        ("AWS_CA_BUNDLE", "", "AWS_CA_BUNDLE is empty", "unset it"),
+    ],
+)
+def test_a_client_setting_that_no_sdk_takes_is_named_with_its_values(
+    variable: str, value: str, says: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aws_runas.aws.client import Clients
+
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv(variable, value)
+    environ = write_home(tmp_path, "https://sts.example.invalid")
+    access = open_access(
+        "plainrole", Overrides(), environ=environ, home=tmp_path, prompt=str, now=lambda: 1e9, warn=pytest.fail
+    )
+    with pytest.raises(AwsRunasError) as caught:
+        Clients(access.profile).client("iam", "us-east-1", pytest.fail)
+    assert caught.value.exit_status == 3
+    assert says in caught.value.message
+    assert hint in (caught.value.hint or "")
 
 
 @contextlib.contextmanager
@@ -221,7 +273,7 @@ def test_a_refused_connection_is_told_in_the_system_s_words(tmp_path: Path, monk
     environ = write_home(tmp_path, url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
     error = _fail(environ, tmp_path, monkeypatch)
-    assert error.message == f"sts GetSessionToken: cannot reach {url}/ (AWS_ENDPOINT_URL_STS): connection refused"
+    assert error.message == f"sts GetSessionToken: cannot reach {url} (AWS_ENDPOINT_URL_STS): connection refused"
 
 
 def test_a_name_that_is_not_in_dns_asks_for_network_and_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,3 +281,10 @@ def test_a_name_that_is_not_in_dns_asks_for_network_and_region(tmp_path: Path, m
     error = _fail(write_home(tmp_path, "https://sts.nowhere.invalid"), tmp_path, monkeypatch)
     assert error.message == "sts GetSessionToken: cannot resolve sts.nowhere.invalid"
     assert error.hint == "is this machine online, and is the region right?"
+
+
+def test_a_name_from_a_variable_is_not_blamed_on_the_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://sts.nowhere.invalid")
+    error = _fail(write_home(tmp_path, "https://sts.nowhere.invalid"), tmp_path, monkeypatch)
+    assert error.message == "sts GetSessionToken: cannot resolve sts.nowhere.invalid (AWS_ENDPOINT_URL)"
+    assert error.hint == "is this machine online, and is the name in AWS_ENDPOINT_URL right?"
