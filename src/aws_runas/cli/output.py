@@ -52,7 +52,7 @@ def emit(result: Result, env: Environment) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         _silence(env)
-        _write_error(f"aws-runas: standard output cannot be written: {reason}\n", env)
+        _write_error(f"aws-runas: standard output cannot be written: {reason.lower()}\n", env)
         return result.status or 1
     return result.status
 

@@ -51,7 +51,7 @@ def test_results_go_to_stdout_and_remarks_to_stderr() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [(OSError(28, "No space left on device"), "No space"), (BrokenPipeError(), "")]
+    ("error", "said"), [(OSError(28, "No space left on device"), "no space left"), (BrokenPipeError(), "")]
 )
 def test_an_output_that_cannot_be_written_is_not_a_success(error: OSError, said: str) -> None:
     env = _environment(_Broken(error))

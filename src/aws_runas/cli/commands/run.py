@@ -21,6 +21,7 @@ from aws_runas.cli.session.flags import (
     check_picker,
     read_session_flags,
 )
+from aws_runas.cli.session.streams import STREAMS, stream_descriptor
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.durations import parse_duration
 from aws_runas.errors import AwsRunasError, UsageError
@@ -228,9 +229,9 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
 
             stream = stream_options(options.session, access, env)
             started = starting.result()
-        stdout, stderr = (_descriptor(env, name) for name in ("stdout", "stderr"))
+        stdout, stderr = stream_descriptor(env, "stdout"), stream_descriptor(env, "stderr")
         side = RunOptions(
-            stdin=_descriptor(env, "stdin"),
+            stdin=stream_descriptor(env, "stdin"),
             stdout=stdout if outputs[0] is None else outputs[0],
             stderr=stderr if outputs[1] is None else outputs[1],
             messages=stderr,
@@ -279,7 +280,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
-        descriptors = [_descriptor(env, name) for name in ("stdin", "stdout", "stderr")]
+        descriptors = [stream_descriptor(env, name) for name in STREAMS]
         console = ConsoleOptions(options.session.quiet, b"~", *descriptors)
     try:
         if options.document is not None:
@@ -333,7 +334,7 @@ def _wants_input(options: Options, env: Environment) -> bool:
     """
     if options.document is not None:
         return not options.no_input
-    descriptor = _descriptor(env, "stdin")
+    descriptor = stream_descriptor(env, "stdin")
     terminal, null = os.isatty(descriptor), _is_null(descriptor)
     if options.words == 0 and (options.no_input or terminal or null):
         raise UsageError(
@@ -351,21 +352,15 @@ def _is_null(descriptor: int) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
 
 
-def _descriptor(env: Environment, name: str) -> int:
-    try:
-        descriptor: int = getattr(env, name).fileno()
-    except (OSError, ValueError):  # closed, or no file at all
-        return os.open(os.devnull, os.O_RDWR)
-    return descriptor
-
-
 def _open_output(name: str | None) -> int | None:
     if name is None:
         return None
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise UsageError(f"cannot write {name!r}: {error.strerror}", code="output-file-unwritable") from error
+        raise UsageError(
+            f"cannot write {name!r}: {(error.strerror or str(error)).lower()}", code="output-file-unwritable"
+        ) from error
 
 
 def _debug(options: Options) -> Callable[[str], None]:

@@ -263,9 +263,13 @@ def _announce(
         lines = [(ENDPOINT_VARIABLE, f"{base}/")]
     if options.kind == "ec2" and env.environ.get(DISABLED_VARIABLE, "").lower() == "true":
         lines.append((DISABLED_VARIABLE, "false"))  # set here, so likely where the client runs, too
-    with contextlib.suppress(OSError, ValueError):  # who has read enough of them ends no server
+    try:
         env.stdout.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines).encode())
         env.stdout.flush()
+    except (OSError, ValueError) as error:  # who has read enough of them ends no server
+        if not isinstance(error, BrokenPipeError):
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            log(f"warning: the variables for clients cannot be written to standard output: {reason}")
     log(f"credentials of {profiles.active.facts.name} are served; the page is {base}/")
     if options.bind:
         log(f"only {base}/credentials is open to other machines and containers, and only with the token")

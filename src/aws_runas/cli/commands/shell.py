@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, SEED_FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
+from aws_runas.cli.session.streams import STREAMS, stream_descriptor
 from aws_runas.errors import UsageError
 from aws_runas.ssm.shell.commands import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
@@ -154,7 +155,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
 
         stream = stream_options(options.session, access, env)
         console = ConsoleOptions(
-            options.session.quiet, options.escape, *(_descriptor(each) for each in (env.stdin, env.stdout, env.stderr))
+            options.session.quiet, options.escape, *(stream_descriptor(env, name) for name in STREAMS)
         )
     try:
         return event_loop.run(
@@ -178,13 +179,3 @@ def _start(options: Options, access: Access, api: SsmApi, target: str) -> Starte
 
         return execute_command(target, access)
     return api.start_session(target, options.document, options.parameters, options.session.reason)
-
-
-def _descriptor(stream: IO[bytes] | IO[str]) -> int:
-    """Of a standard stream; where there is none (``<&-``), of nothing."""
-    import os
-
-    try:
-        return stream.fileno()
-    except (OSError, ValueError):  # closed, or no file at all
-        return os.open(os.devnull, os.O_RDWR)

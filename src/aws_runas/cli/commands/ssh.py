@@ -11,6 +11,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
+from aws_runas.cli.session.streams import stream_descriptor
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.targets.spelling import split_port
 
@@ -131,7 +132,8 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
     try:
-        return event_loop.run(run_ssh(open_channel, stdin=env.stdin.fileno(), stdout=env.stdout.fileno()))
+        stdin, stdout = stream_descriptor(env, "stdin"), stream_descriptor(env, "stdout")
+        return event_loop.run(run_ssh(open_channel, stdin=stdin, stdout=stdout))
     except SessionError as error:
         check_agent_version(error, access, target)
         _check_port(error, options.port, target)

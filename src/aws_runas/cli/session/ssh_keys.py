@@ -97,7 +97,9 @@ def _read(path: str, environ: Mapping[str, str], *, must: bool) -> str:
         key = _key(public.read_text(errors="replace").strip())
     except OSError as error:
         if must:
-            raise UsageError(f"cannot read {public}: {error.strerror}", code="ssh-key-missing") from None
+            raise UsageError(
+                f"cannot read {public}: {(error.strerror or str(error)).lower()}", code="ssh-key-missing"
+            ) from None
         return ""
     if must and not key:
         raise UsageError(f"{public} holds no RSA or ED25519 public key", code="ssh-key-missing")

@@ -30,7 +30,6 @@ from aws_runas.ssm.transport.threads import in_thread
 
 END_OF_TRANSMISSION: Final = b"\x04"
 LEFT_BY_USER: Final = 130  # exit status
-OUTPUT_GONE: Final = 141  # exit status: 128 + SIGPIPE
 INPUT_LIMIT: Final = 64 * 1024  # bytes of input that wait for the channel
 
 
@@ -139,8 +138,10 @@ class TerminalCommand:
         self._pump()
 
     def _left(self, how: str) -> None:
-        statuses = {"terminal": 128 + signal.SIGHUP, "output": OUTPUT_GONE}
-        self._set_status(statuses.get(how, LEFT_BY_USER))
+        if how == "output":
+            self._set_status(self.console.output_status())
+        else:
+            self._set_status(128 + signal.SIGHUP if how == "terminal" else LEFT_BY_USER)
 
     def _congested(self, congested: bool) -> None:
         if congested:

@@ -19,6 +19,8 @@ from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 if sys.platform != "win32":
     from aws_runas.ssm.terminal import posix
 
+OUTPUT_GONE: Final = 141  # exit status when the reader of standard output has left: 128 + SIGPIPE
+OUTPUT_UNWRITABLE: Final = 1  # exit status when standard output cannot take the results: a full disk, or closed
 TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait for the session
 
 
@@ -169,6 +171,14 @@ class Console:
     async def drained(self) -> None:
         """Wait until all output is written."""
         await asyncio.gather(self._output.drained(), self._errors.drained())
+
+    def output_status(self) -> int:
+        """Return the exit status if standard output takes nothing any more; say why, unless its reader has left."""
+        failure = self._output.error
+        if failure is None or isinstance(failure, BrokenPipeError):
+            return OUTPUT_GONE
+        self.say(f"standard output cannot be written: {(failure.strerror or str(failure)).lower()}", always=True)
+        return OUTPUT_UNWRITABLE
 
     def say(self, text: str, *, always: bool = False) -> None:
         """Write a line for the user to standard error.

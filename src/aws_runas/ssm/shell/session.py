@@ -26,7 +26,6 @@ END_OF_TRANSMISSION: Final = b"\x04"
 INTERRUPT: Final = b"\x03"
 QUIT: Final = b"\x1c"
 LEFT_BY_USER: Final = 130  # exit status
-OUTPUT_GONE: Final = 141  # exit status: 128 + SIGPIPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ class ShellSession:
         if how == "terminal":
             self._leave(128 + signal.SIGHUP)
         elif how == "output":
-            self._leave(OUTPUT_GONE)
+            self._leave(self.console.output_status())
         else:
             self.console.say("session left")
             self._leave(LEFT_BY_USER)

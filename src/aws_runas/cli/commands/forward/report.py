@@ -60,6 +60,7 @@ class ForwardReport:
         self._verbose = verbose
         self._has_status = not quiet and not verbose and env.stderr.isatty()
         self._shown = ""
+        self._told_unwritable = False
         self._last: tuple[float, Totals] | None = None
         self.stdout_closed: Callable[[], None] = lambda: None
 
@@ -184,7 +185,11 @@ class ForwardReport:
         try:
             self._env.stdout.write(text.encode("utf-8", "surrogateescape"))
             self._env.stdout.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if not isinstance(error, BrokenPipeError) and not self._told_unwritable:
+                self._told_unwritable = True
+                reason = (getattr(error, "strerror", None) or str(error)).lower()
+                self._error(f"aws-runas: warning: standard output cannot be written: {reason}\n")
             self.stdout_closed()
 
     def _error(self, text: str) -> None:
