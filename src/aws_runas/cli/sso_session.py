@@ -43,18 +43,23 @@ class SessionAtWork:
         return SsoTokens(self.session, lambda: self.client("sso-oidc"), self.context, self.command)
 
 
-def find_session(flags: GlobalFlags, profile: str | None, name: str | None, env: Environment) -> SsoSession | None:
+def find_session(
+    flags: GlobalFlags, profile: str | None, name: str | None, env: Environment, *, verb: str = "sign in"
+) -> SsoSession | None:
     """Return the session that the command line means; None if the profile is of another kind.
 
     Args:
         profile: as typed; None if nothing was.
         name: of ``--sso-session``.
+        verb: what the command does there, for a message.
 
     Raises:
         ConfigError: the session does not exist or is incomplete.
         UsageError: nothing says which one is meant.
     """
     files = env.config_files()
+    if name == "":
+        raise UsageError("--sso-session '' names no session", code="login-target-missing", hint="give it a name")
     if name is not None:
         return sso_session(files.sso_sessions, name, env.environ)
     if profile is None and not any(env.environ.get(each, "").strip() for each in PROFILE_VARIABLES):
@@ -63,7 +68,7 @@ def find_session(flags: GlobalFlags, profile: str | None, name: str | None, env:
             return only
         if "default" not in files.profiles or not _signs_in(env):
             raise UsageError(
-                "nothing says where to sign in",
+                f"nothing says where to {verb}",
                 code="login-target-missing",
                 hint="name a profile, or --sso-session NAME" + _known(list(files.sso_sessions)),
             )

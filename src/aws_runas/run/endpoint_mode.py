@@ -53,7 +53,7 @@ def run(
         return _run(words, variables, serve_if_it_runs)
     except OSError as error:
         raise ProgramError(
-            f"the credential endpoint of {words[0]!r} cannot be made: {error.strerror}",
+            f"the credential endpoint of {words[0]!r} cannot be made: {(error.strerror or str(error)).lower()}",
             code="program-start-failed",
             exit_status=126,
             hint="with -E no endpoint is needed",

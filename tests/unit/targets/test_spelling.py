@@ -132,5 +132,5 @@ def test_a_host_name_is_told_by_its_labels(text: str, is_name: bool) -> None:
 
 def test_an_ecs_target_is_told_by_its_prefix() -> None:
     assert is_ecs("ecs:prod/web")
-    assert not is_ecs("ecs:")
+    assert is_ecs("ecs:")  # which then is told how to be complete
     assert not is_ecs("web")

@@ -98,6 +98,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     profile, destination = _split(words, flags, env)
     if namespace.print and namespace.clipboard:
         raise UsageError("--print and --clipboard do not go together", code="flag-unsuitable", hint="use one of them")
+    if namespace.browser == "":
+        raise UsageError("--browser '' names no program", code="usage", hint="name a program, or leave it out")
+    if destination == "":
+        raise UsageError("the destination is empty", code="destination-invalid", hint="leave it out for the home page")
     if namespace.browser and (namespace.print or namespace.clipboard):
         flag = "--print" if namespace.print else "--clipboard"
         raise UsageError(f"--browser has no effect with {flag}", code="flag-unsuitable", hint="leave one of them out")

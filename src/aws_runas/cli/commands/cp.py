@@ -15,6 +15,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
+from aws_runas.cli.questions import wants_json
 from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, check_picker, read_session_flags
 from aws_runas.cli.session.location import Location, parse_location
 from aws_runas.config.arn import looks_like_arn
@@ -118,6 +119,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError(
             "cp needs a source and a destination", code="copy-incomplete", hint="aws-runas cp [profile] file web:/srv/"
         )
+    if not all(words):
+        raise UsageError("an empty word names no file", code="copy-incomplete", hint="write . for this directory")
     *sources, destination = [parse_location(word) for word in words]
     _check_sides(sources, destination)
     session = read_session_flags(argparse.Namespace(**{**vars(namespace), "plugin": False}))
@@ -132,7 +135,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         namespace,
         _sessions(namespace.sessions),
         _mode(namespace.mode),
-        flags.output == "json",
+        wants_json(flags, env),
     )
 
 

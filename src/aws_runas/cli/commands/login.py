@@ -13,6 +13,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.parser import port
 from aws_runas.cli.questions import add_profile, as_json, profile_of, wants_json
+from aws_runas.config.lookup import is_region_name
 from aws_runas.config.profile import KeySource, NoSource, ResolverSource
 from aws_runas.config.sso import SsoSession
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, UsageError
@@ -86,6 +87,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError("--start-url and --sso-region go together", code="usage")
     if namespace.start_url is not None and namespace.sso_session is None:
         raise UsageError("--start-url needs a name for the session: --sso-session NAME", code="usage")
+    _check_flags(namespace)
     sign_in = SignInOptions(
         device_code=namespace.device_code,
         no_browser=namespace.no_browser,
@@ -104,6 +106,26 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         namespace.sso_region,
         wants_json(flags, env),
     )
+
+
+def _check_flags(namespace: argparse.Namespace) -> None:
+    """Refuse values that no sign-in can use.
+
+    Raises:
+        UsageError: one of them.
+    """
+    if namespace.sso_session == "":
+        raise UsageError("--sso-session '' names no session", code="login-target-missing", hint="give it a name")
+    if namespace.sso_region is not None and not is_region_name(namespace.sso_region):
+        raise UsageError(
+            f"--sso-region {namespace.sso_region!r} is not the name of a region, such as eu-west-1", code="usage"
+        )
+    if namespace.browser == "":
+        raise UsageError("--browser '' names no program", code="usage", hint="name a program, or leave it out")
+    if namespace.device_code and namespace.redirect_port:
+        raise UsageError(
+            "--redirect-port has no effect with --device-code", code="flag-unsuitable", hint="leave one of them out"
+        )
 
 
 def run(options: LoginOptions, env: Environment) -> Result:

@@ -67,7 +67,7 @@ def run(options: LogoutOptions, env: Environment) -> Result:
 
     if options.all:
         return _everywhere(options, env)
-    session = find_session(options.flags, options.profile, options.sso_session, env)
+    session = find_session(options.flags, options.profile, options.sso_session, env, verb="sign out")
     if session is None:
         return _other_kind(options, env)
     text, is_ended = _end(session, options, env)

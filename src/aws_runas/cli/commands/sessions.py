@@ -143,6 +143,15 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
         and (options.action == "list" or looks_like_arn(arguments[0]) or arguments[0] in env.profile_names())
     ):
         profile = arguments.pop(0)
+    if "" in arguments:
+        raise UsageError("a session id is empty", code="session-id-missing", hint="see: aws-runas sessions list")
+    is_unknown = (
+        options.flags.profile is None and profile is not None and profile not in (*env.profile_names(), "default")
+    )
+    if options.action == "list" and is_unknown and not looks_like_arn(profile or ""):
+        raise UsageError(
+            f"{profile!r} is neither an action of sessions nor a profile", code="usage", hint=f"use {_known_actions()}"
+        )
     if options.action == "list" and arguments:
         raise UsageError(f"unexpected argument {arguments[0]!r}", code="argument-unexpected")
     if options.action == "show" and len(arguments) != 1:
@@ -154,6 +163,10 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
             hint="see: aws-runas sessions list",
         )
     return replace(options, profile=profile, sessions=tuple(arguments))
+
+
+def _known_actions() -> str:
+    return ", ".join(ACTIONS[:-1]) + f" or {ACTIONS[-1]}"
 
 
 def _selected(options: SessionsOptions, access: Access, env: Environment) -> list[ListedSession]:

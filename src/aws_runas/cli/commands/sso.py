@@ -137,6 +137,9 @@ def run(options: SsoOptions, env: Environment) -> Result:
     from aws_runas.identity.sso_assignments import list_assignments
 
     session = find_session(options.flags, options.profile, options.sso_session, env)
+    for flag, pattern in (("--account", options.account), ("--role", options.role)):
+        if not pattern:
+            raise UsageError(f"{flag} '' matches nothing", code="usage", hint="write a pattern such as '*prod*'")
     if session is None:
         raise ConfigError(
             f"profile {options.profile or 'default'} does not use IAM Identity Center",
@@ -154,7 +157,8 @@ def run(options: SsoOptions, env: Environment) -> Result:
     assigned = list_assignments(work.client("sso"), token.access_token)
     chosen = [each for each in assigned if _is_chosen(each, options)]
     if options.action == "list":
-        return Result(stdout=_listing(chosen, _profiles(env.config_files(), session), options.output))
+        note = "" if chosen or not assigned else f"aws-runas: none of your {len(assigned)} roles matches\n"
+        return Result(stdout=_listing(chosen, _profiles(env.config_files(), session), options.output), stderr=note)
     return _generate(options, session, assigned, chosen, env)
 
 

@@ -94,9 +94,30 @@ def _open(options: Options, env: Environment) -> tuple[Access, Credentials]:
 
     unattended = options.kind == "eks" and bool(env.environ.get("KUBERNETES_EXEC_INFO"))  # called by a client
     access = open_access_for(options.flags, options.profile, env, attendance=Attendance(unattended=unattended))
-    credentials = access.provider.credentials()
+    try:
+        credentials = access.provider.credentials()
+    except CredentialsError as error:
+        _check_words(error, options, env)
+        raise
     access.shortcut(credentials)
     return access, credentials
+
+
+def _check_words(error: CredentialsError, options: Options, env: Environment) -> None:
+    """Say what is missing, if there are no credentials because the profile was taken for what follows it.
+
+    Raises:
+        UsageError: it was.
+    """
+    first = options.arguments[0]
+    if error.code == "credentials-missing" and options.profile is None and first in env.profile_names():
+        missing = "the user of the database" if options.kind == "rds" else "the name of the cluster"
+        wanted = "HOST[:PORT] USER" if options.kind == "rds" else "CLUSTER"
+        raise UsageError(
+            f"token {options.kind} needs {missing} as well: {first} is a profile",
+            code="usage",
+            hint=f"use: aws-runas token {options.kind} {first} {wanted}",
+        ) from error
 
 
 def _database(options: Options, env: Environment) -> Result:

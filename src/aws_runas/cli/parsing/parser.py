@@ -86,6 +86,13 @@ class Parser(argparse.ArgumentParser):
         """
         raise UsageError(message.removeprefix("argument "), code="usage")
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse a value that is no choice in our words: argparse's differ from one Python to the next."""
+        if action.choices is not None and value not in action.choices:
+            known = ", ".join(map(str, action.choices))
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            raise UsageError(f"{name} {value!r} is not one of {known}", code="usage")
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus
 
 CONTROL_SOCKET = "tunnels.sock"
+EXAMPLE_HINT = (
+    'write one there: [db], profile = "NAME", target = "web", forwards = ["5432:db.internal:5432"], a line each'
+)
 
 
 def run_directory(env: Environment) -> Path:
@@ -65,9 +68,7 @@ def chosen_tunnels(names: Sequence[str], env: Environment) -> list[Tunnel]:
     tunnels = read_tunnels(path)
     chosen = [find_tunnel(name, tunnels, path) for name in dict.fromkeys(names)] or list(tunnels.values())
     if not chosen:
-        raise ConfigError(
-            f"there are no tunnels in {path}", code="tunnels-none", hint="see docs/reference/tunnels-file.md"
-        )
+        raise ConfigError(f"there are no tunnels in {path}", code="tunnels-none", hint=EXAMPLE_HINT)
     return chosen
 
 

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> FleetOptions:  # noqa: ARG001
+def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> FleetOptions:
     """Check everything that needs no config file.
 
     Raises:
@@ -110,6 +110,8 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     )
     if action == "run":
         _check_run(options)
+    elif action == "list" and (unknown := [word for word in words if word not in env.profile_names()] + words[1:]):
+        raise UsageError(f"unexpected argument {unknown[0]!r}", code="argument-unexpected", hint="aws-runas fleet list")
     elif command:
         raise UsageError(
             f"fleet {action} takes no command", code="usage", hint=f"aws-runas fleet {action} [profile] ID"
@@ -134,8 +136,11 @@ def run(options: FleetOptions, env: Environment) -> Result:
 
 def _check_run(options: FleetOptions) -> None:
     if not options.command and options.script is None and not options.dry_run:
+        behind = f"; {options.words[-1]!r} is not behind --" if len(options.words) > 1 else ""
         raise UsageError(
-            "no command given", code="fleet-command-missing", hint="aws-runas fleet --on SELECTOR [profile] -- command"
+            f"no command given{behind}",
+            code="fleet-command-missing",
+            hint="aws-runas fleet --on SELECTOR [profile] -- command",
         )
     if options.command and options.script is not None:
         raise UsageError("--script and a command exclude each other", code="usage")

@@ -43,7 +43,9 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
         TargetError: nothing is selected, or nothing can be reached.
     """
     text = _command_text(options)
-    selectors = parse_selectors(options.selectors, lambda path: Path(path).expanduser().read_text(encoding="utf-8"))
+    selectors = parse_selectors(
+        options.selectors, lambda path: Path(os.path.expanduser(path)).read_text(encoding="utf-8")
+    )
     accesses = _accesses(options, env)
     inventories = [
         take_inventory(access, pair, selectors, powershell=options.powershell, sessions=options.via == "sessions")
@@ -182,7 +184,7 @@ def _command_text(options: FleetOptions) -> str:
     if options.script is None:
         return options.command
     try:
-        return Path(options.script).expanduser().read_text(encoding="utf-8")
+        return Path(os.path.expanduser(options.script)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"--script {options.script} cannot be read: {reason}", code="usage") from None
@@ -235,11 +237,11 @@ def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> 
 def make_report(options: FleetOptions, env: Environment, total: int) -> FleetReport:
     directory = None
     if options.directory is not None:
-        directory = Path(options.directory).expanduser()
+        directory = Path(os.path.expanduser(options.directory))
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"--dir {directory}: {error.strerror}", code="usage") from None
+            raise UsageError(f"--dir {directory}: {(error.strerror or str(error)).lower()}", code="usage") from None
     return FleetReport(
         env,
         output=options.output,

@@ -14,6 +14,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, read_session_flags
+from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
 from aws_runas.errors import ConfigError, UsageError
 from aws_runas.ssm.forward.destination import LocalAddress
@@ -137,7 +138,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
             return tunnels
     profile, rest = split_profile(arguments, env.profile_names, env.environ, 1, options.flags.profile)
     if options.through is not None or not rest or is_database(rest[0]):
-        return [_database_plan(profile, rest, options)]
+        return [_database_plan(profile, rest, options, env)]
     sessions = pool_settings(options.sessions or AUTO)
     forwards = list(options.forwards)
     target = rest[0]
@@ -152,7 +153,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
     return [Plan(profile, target, tuple(_expand_path(spec) for spec in forwards), sessions, options.session.reason)]
 
 
-def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOptions) -> Plan:
+def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOptions, env: Environment) -> Plan:
     """Return the plan for databases that are reached through ``--through`` or the bastion of the profile or VPC."""
     forwards = list(options.forwards)
     if rest and is_database(rest[0]):
@@ -167,6 +168,12 @@ def _database_plan(profile: str | None, rest: Sequence[str], options: ForwardOpt
     elif options.local is not None and forwards:
         raise UsageError("-p needs a destination: target:port or rds:ID", code="port-missing")
     if not forwards or not (options.through or all(spec.database for spec in forwards)):
+        if profile is not None and not looks_like_arn(profile) and profile not in env.profile_names():
+            raise UsageError(
+                f"{profile!r} is neither a tunnel nor a profile, and has no port",
+                code="target-missing",
+                hint="see: aws-runas forward --list, aws-runas list profiles; or write target:port",
+            )
         raise UsageError(
             "no target given", code="target-missing", hint="write it as target:port, such as i-deadbeef:9000"
         )

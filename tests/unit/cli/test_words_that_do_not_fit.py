@@ -1,0 +1,96 @@
+"""Empty words, unknown names and flags without an effect: one line, which names the value and the fix."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from aws_runas.cli import app
+from aws_runas.cli.environment import Environment
+
+CONFIG = """
+[profile prof]
+region = us-east-1
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = us-east-1
+"""
+
+
+def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
+    (home / ".aws").mkdir(exist_ok=True)
+    (home / ".aws" / "config").write_text(CONFIG)
+    stderr = io.StringIO()
+    env = Environment(
+        stdin=io.BytesIO(),
+        stdout=io.BytesIO(),
+        stderr=stderr,
+        environ={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(home), **environ},
+        home=home,
+    )
+    return app.main(words, env), stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says", "fix"),
+    [
+        (["login", "--sso-session", ""], 2, "--sso-session ''", "give it a name"),
+        (["logout", "--sso-session", ""], 2, "--sso-session ''", "give it a name"),
+        (["login", "--sso-session", "x", "--start-url", "https://x", "--sso-region", "a b"], 2, "'a b'", "eu-west-1"),
+        (["login", "--browser", "", "prof"], 2, "--browser ''", "leave it out"),
+        (["login", "--device-code", "--redirect-port", "80", "prof"], 2, "--redirect-port has no effect", "leave one"),
+        (["console", "--browser", "", "prof"], 2, "--browser ''", "leave it out"),
+        (["console", "--print", "prof", ""], 2, "destination is empty", "home page"),
+        (["sso", "list", "--sso-session", "corp", "--account", ""], 2, "--account ''", "pattern"),
+        (["sso", "list", "--sso-session", "corp", "--role", ""], 2, "--role ''", "pattern"),
+        (["token", "eks", "prof"], 2, "the name of the cluster", "aws-runas token eks prof CLUSTER"),
+        (["token", "rds", "prof", "host"], 2, "the user of the database", "aws-runas token rds prof HOST[:PORT] USER"),
+        (["fleet", "list", "x"], 2, "unexpected argument 'x'", "aws-runas fleet list"),
+        (["fleet", "--on", "all", "prof", "uptime"], 2, "'uptime' is not behind --", "[profile] -- command"),
+        (["sessions", "lst", "prof"], 2, "'lst' is neither an action", "list, show or end"),
+        (["sessions", "end", "prof", "", ""], 2, "a session id is empty", "sessions list"),
+        (["cp", "prof", "", "web:x"], 2, "an empty word names no file", "write ."),
+        (["cp", "-O", "env", "prof", "f", "web:x"], 2, "-O env is a format for credentials", "-O json"),
+        (["forward", "nosuch"], 2, "'nosuch' is neither a tunnel nor a profile", "forward --list"),
+        (["run", "--via", "x", "prof", "web", "true"], 2, "--via 'x' is not one of", "auto, shell, document"),
+        (["tunnels", "up"], 3, "there are no tunnels in", 'target = "web"'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_word_that_cannot_be_used_is_named_with_the_fix(
+    words: list[str], status: int, says: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, text = _run(tmp_path, *words)
+    assert found == status, text
+    assert says in text
+    assert fix in text
+    assert len(text.splitlines()) <= 2
+    assert "internal error" not in text
+
+
+def test_a_secret_without_its_key_id_is_named(tmp_path: Path) -> None:
+    status, text = _run(tmp_path, "whoami", AWS_SECRET_ACCESS_KEY="x")
+    assert status == 4
+    assert "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not" in text
+    assert "set both" in text
+
+
+def test_a_device_in_place_of_the_config_file_is_not_read_for_ever(tmp_path: Path) -> None:
+    status, text = _run(tmp_path, "whoami", "prof", AWS_CONFIG_FILE="/dev/zero")
+    assert status == 3
+    assert "/dev/zero is larger than 16 MiB" in text
+    assert "AWS_CONFIG_FILE" in text
+
+
+@pytest.mark.parametrize("variable", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "RUNAS_CACHE_DIR"])
+def test_the_home_of_a_user_who_does_not_exist_is_a_plain_name(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, text = _run(tmp_path, "whoami", "prof", **{variable: "~nobody-of-that-name/x"})
+    assert status in (3, 4)
+    assert "internal error" not in text
