@@ -52,6 +52,12 @@ def test_a_full_file_for_standard_output_is_an_error(sandbox: Sandbox) -> None:
     assert "standard output cannot be written: no space left on device" in ran.stderr.lower()
 
 
+def test_a_file_for_standard_output_that_cannot_be_made_is_named(sandbox: Sandbox) -> None:
+    ran = _shell(sandbox, "run --stdout /dev/null/x my-profile i-deadbeef echo hi")
+    assert ran.returncode == 2
+    assert "cannot write '/dev/null/x': not a directory; name a file that you can write" in ran.stderr
+
+
 def test_ssh_without_standard_input_ends_as_at_its_end(sandbox: Sandbox) -> None:
     ran = _shell(sandbox, "ssh my-profile i-deadbeef:1 <&-")
     assert ran.returncode == 6

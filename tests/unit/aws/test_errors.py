@@ -207,7 +207,10 @@ def test_a_client_setting_that_no_sdk_takes_is_named_with_its_values(
     monkeypatch.setenv(variable, value)
     environ = write_home(tmp_path, "https://sts.example.invalid")
     access = open_access(
-        "plainrole", Overrides(), environ=environ, home=tmp_path, prompt=str, now=lambda: 1e9, warn=pytest.fail
+        "plainrole",
+        Overrides(),
+        RunContext(environ=environ, home=tmp_path, now=lambda: 1e9, warn=pytest.fail),
+        prompt=str,
     )
     with pytest.raises(AwsRunasError) as caught:
         Clients(access.profile).client("iam", "us-east-1", pytest.fail)

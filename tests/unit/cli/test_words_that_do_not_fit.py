@@ -18,6 +18,18 @@ region = us-east-1
 sso_start_url = https://corp.awsapps.com/start
 sso_region = us-east-1
 """
+ARN = "arn:aws:iam::123456789012:role/r\n"
+ROLE = f"source_profile = prof\nrole_arn = {ARN}"
+SAML = f"[profile x]\nsaml_auth_url = https://idp.example/\nsaml_provider = z\nrole_arn = {ARN}"
+FLOW = """[profile x]
+sso_session = other
+sso_account_id = 123456789012
+sso_role_name = r
+[sso-session other]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = us-east-1
+sso_login_flow = z
+"""
 
 
 def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
@@ -94,3 +106,34 @@ def test_the_home_of_a_user_who_does_not_exist_is_a_plain_name(
     status, text = _run(tmp_path, "whoami", "prof", **{variable: "~nobody-of-that-name/x"})
     assert status in (3, 4)
     assert "internal error" not in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "status", "says", "fix"),
+    [
+        ("[profile x\n", ["whoami", "x"], 3, "line", "correct that line"),
+        ("[profile x]\nrole_session_name = a!\n" + ROLE, ["whoami", "x"], 3, "a!", "correct it in [profile x]"),
+        ("[profile x]\ncredential_process = echo 'open\n", ["whoami", "x"], 3, "quot", "check its quotes"),
+        ("[profile x]\nsource_profile = gone\nrole_arn = " + ARN, ["whoami", "x"], 3, "gone", "correct it in"),
+        ("[profile x]\nsso_session = corp\n", ["whoami", "x"], 3, "sso_account_id", "add sso_account_id = ... to"),
+        (FLOW, ["login", "x"], 3, "sign-in flow 'z'", "auto, browser or device"),
+        (SAML, ["login", "x"], 3, "'z'", "use one of: "),
+        ("", ["token", "rds", "prof", "a b", "u"], 2, "'a b'", "write HOST or HOST:PORT"),
+        ("", ["run", "--env", "UNSET_HERE", "prof", "web", "true"], 2, "UNSET_HERE", "NAME=VALUE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_setting_that_cannot_be_used_is_named_with_the_fix(
+    lines: str, words: list[str], status: int, says: str, fix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(CONFIG + lines)
+    found, text = _run(tmp_path, *words, AWS_CONFIG_FILE=str(tmp_path / "config"))
+    assert found == status, text
+    assert says in text
+    assert fix in text
+
+
+def test_a_token_that_no_client_can_send_is_refused_by_a_server(tmp_path: Path) -> None:
+    status, text = _run(tmp_path, "serve", "ecs", "prof", AWS_CONTAINER_AUTHORIZATION_TOKEN=" x ")
+    assert status == 3
+    assert "unset it, and a random one is made" in text

@@ -359,7 +359,9 @@ def _open_output(name: str | None) -> int | None:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UsageError(
-            f"cannot write {name!r}: {(error.strerror or str(error)).lower()}", code="output-file-unwritable"
+            f"cannot write {name!r}: {(error.strerror or str(error)).lower()}",
+            code="output-file-unwritable",
+            hint="name a file that you can write",
         ) from error
 
 

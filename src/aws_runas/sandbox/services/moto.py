@@ -113,7 +113,7 @@ class Moto:
             texts += [version.document for version in versions if version.is_default]
         return texts
 
-    def managed_policy(self, arn: str) -> list[object]:
+    def managed_policy(self, arn: str) -> list[str]:
         """Return the text of a managed policy, of the account or of AWS; empty if there is none of that ARN."""
         managed = self.iam.managed_policies.get(arn)
         if managed is not None:
@@ -197,9 +197,12 @@ class Moto:
 
 
 @functools.cache
-def _aws_policies() -> dict[str, object]:
+def _aws_policies() -> dict[str, str]:
     """Return AWS's own policies by ARN, read at the first call: they are 5 MB of JSON."""
     from moto.iam.aws_managed_policies import aws_managed_policies_data
 
     known = json.loads(aws_managed_policies_data)
-    return {f"arn:aws:iam::aws:policy{values['Path']}{name}": values["Document"] for name, values in known.items()}
+    return {
+        f"arn:aws:iam::aws:policy{values['Path']}{name}": json.dumps(values["Document"])
+        for name, values in known.items()
+    }
