@@ -58,7 +58,7 @@ def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
         (["console", "--print", "prof", ""], 2, "destination is empty", "home page"),
         (["sso", "list", "--sso-session", "corp", "--account", ""], 2, "--account ''", "pattern"),
         (["sso", "list", "--sso-session", "corp", "--role", ""], 2, "--role ''", "pattern"),
-        (["token", "eks", "prof"], 2, "the name of the cluster", "aws-runas token eks prof CLUSTER"),
+        (["token", "eks", "prof"], 2, "the name of the cluster is missing", "aws-runas token eks prof CLUSTER"),
         (["token", "rds", "prof", "host"], 2, "the user of the database", "aws-runas token rds prof HOST[:PORT] USER"),
         (["fleet", "list", "x"], 2, "unexpected argument 'x'", "aws-runas fleet list"),
         (["fleet", "--on", "all", "prof", "uptime"], 2, "'uptime' is not behind --", "[profile] -- command"),

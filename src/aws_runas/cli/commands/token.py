@@ -114,7 +114,7 @@ def _check_words(error: CredentialsError, options: Options, env: Environment) ->
         missing = "the user of the database" if options.kind == "rds" else "the name of the cluster"
         wanted = "HOST[:PORT] USER" if options.kind == "rds" else "CLUSTER"
         raise UsageError(
-            f"token {options.kind} needs {missing} as well: {first} is a profile",
+            f"{missing} is missing after {first!r}, which is a profile",
             code="usage",
             hint=f"use: aws-runas token {options.kind} {first} {wanted}",
         ) from error
@@ -143,13 +143,7 @@ def _cluster(options: Options, env: Environment) -> Result:
     name = options.arguments[0]
     cluster.check_cluster(name)
     version, note = exec_version(env.environ.get("KUBERNETES_EXEC_INFO"))
-    try:
-        access, credentials = _open(options, env)
-    except CredentialsError as error:
-        if error.code == "credentials-missing" and options.profile is None and name in env.profile_names():
-            hint = f"use: aws-runas token eks {name} CLUSTER"
-            raise UsageError(f"the name of the cluster is missing after {name!r}", code="usage", hint=hint) from None
-        raise
+    access, credentials = _open(options, env)
     endpoint, region = sts_address(access.profile)
     now = env.now()
     token = cluster.cluster_token(name, endpoint, region, _values(credentials), now)
