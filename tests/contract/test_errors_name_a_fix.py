@@ -18,7 +18,7 @@ WITHOUT_HINT = {
     "address-unusable", "agent-silent", "aws-error", "client-secret-unreadable", "command-invalid", "copy-failed",
     "document-missing", "duration-out-of-range", "endpoint-without-program", "file-changed", "flag-argument-missing",
     "flag-takes-no-argument", "helper-failed", "instance-connect-target", "instances-gone", "interrupted",
-    "mode-invalid", "name-refused", "number-invalid", "parameter-invalid", "plugin-forward",
+    "mode-invalid", "name-refused", "number-invalid", "output-unwritable", "parameter-invalid", "plugin-forward",
     "profile-not-picked", "program-not-executable", "reason-invalid", "releases-url-invalid",
     "sandbox-option-invalid", "sandbox-start-failed", "serve-config-unreadable", "serve-provider-failed",
     "session-ended", "session-failed", "session-gone", "session-invalid", "session-left", "session-start-timeout",
