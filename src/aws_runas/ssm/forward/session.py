@@ -27,10 +27,10 @@ from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
 from aws_runas.ssm.forward.mux import SmuxMultiplexer
 from aws_runas.ssm.forward.policy import PLACEMENT_TIME, SessionState
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
 SHORT_INTERRUPTION: Final = 1.0  # seconds; the hourly reconnect is faster, and no reason to open another session
-AGENT_SILENT_AFTER: Final = 5.0  # seconds without an answer until new connections use another session
 AGENT_SILENCE_LIMIT: Final = 120.0  # seconds without an answer until the session is ended
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 

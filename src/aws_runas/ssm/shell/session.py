@@ -12,6 +12,7 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
+from aws_runas.ssm.shell.silence_notice import SilenceNotice
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
@@ -52,6 +53,7 @@ class ShellSession:
         self._target = target
         self.console = Console(options.console, typed=self._typed, congested=self._congested, left=self._user_left)
         self._outbox = Outbox(channel, congested=self.console.hold_input)
+        self._silence = SilenceNotice(channel.agent_silent_for, self.console.say)
         self.status: asyncio.Future[int] = self._loop.create_future()
         """The exit status, or the error that ended the session."""
         self._interactive = True
@@ -102,6 +104,7 @@ class ShellSession:
         self.console.say(f"connection regained after {seconds:.1f} s")
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
+        self._silence.close()
         if self._timer is not None:
             self._timer.cancel()
         if self.status.done():
@@ -154,6 +157,7 @@ class ShellSession:
     def _send(self, data: bytes) -> None:
         if self._outbox.queued + len(data) <= TYPED_LIMIT:
             self._outbox.put(data)
+            self._silence.message_sent()
         self._end_input_if_due()
 
     def _end_input_if_due(self) -> None:

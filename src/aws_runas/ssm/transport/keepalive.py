@@ -14,6 +14,7 @@ MAX_CHECK_INTERVAL: Final = 5.0  # seconds between two checks, at most
 SLEEP_THRESHOLD: Final = 10.0  # seconds that the wall clock gains on the monotonic one when the machine has slept
 TIMEOUT_AFTER_SLEEP: Final = 5.0  # seconds for the answer then
 PAUSE_TIMEOUT: Final = 45.0  # seconds paused without a message: the session is resumed (spec 13.4)
+AGENT_SILENT_AFTER: Final = 5.0  # seconds without an answer until the user is told
 
 
 @dataclass(frozen=True, slots=True)

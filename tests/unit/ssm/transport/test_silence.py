@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION
+from aws_runas.ssm.shell.silence_notice import SilenceNotice
 from aws_runas.ssm.transport.keepalive import AgentSilence
+from tests.support.quick_loop import QuickLoop
 
 ACKNOWLEDGEMENT = b"\0\0\0\x74" + b"acknowledge".ljust(32) + bytes(80)
 PAUSE = b"\0\0\0\x74" + PAUSE_PUBLICATION.encode().ljust(32) + bytes(80)
@@ -39,3 +43,35 @@ def test_lost_connection_is_no_silence_of_the_agent() -> None:
     assert silence.seconds(1, 200.0) == 0.0
     silence.connected(200.0)
     assert silence.seconds(1, 201.0) == 1.0
+
+
+def told(silences: list[float]) -> list[str]:
+    """Let time pass with a channel that reports these silences in turn; return what the user is told."""
+    said: list[str] = []
+    left = iter(silences)
+
+    async def scenario() -> None:
+        notice = SilenceNotice(lambda: next(left, 0.0), said.append)
+        notice.message_sent()
+        notice.message_sent()
+        await asyncio.sleep(100)
+        notice.close()
+
+    loop = QuickLoop()
+    try:
+        loop.run_until_complete(scenario())
+    finally:
+        loop.close()
+    assert next(left, None) is None
+    return said
+
+
+def test_user_is_told_once_that_the_agent_is_silent_and_once_that_it_answers_again() -> None:
+    assert told([5.0, 6.0, 7.0, 0.0]) == [
+        "the agent has not answered for 5 s; what you type waits",
+        "the agent answers again",
+    ]
+
+
+def test_user_of_an_agent_that_answers_is_told_nothing_and_no_timer_stays() -> None:
+    assert told([0.5, 4.9, 0.0]) == []
