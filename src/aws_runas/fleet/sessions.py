@@ -112,6 +112,27 @@ class _HostRun:
         pass
 
 
+@dataclass(frozen=True, slots=True)
+class FleetCallbacks:
+    """Functions that a run through sessions calls.
+
+    Args:
+        on_line: receives each line of output as it comes.
+        on_data: receives output as it comes, with the number of its stream, up to MAX_OUTPUT of each.
+        on_session: receives the id of each session that was opened; called in a thread.
+        on_outcome: receives each host that ended.
+        on_change: called with the number of running hosts after each change.
+        say: takes lines for the user.
+    """
+
+    on_line: Callable[[Host, str], None]
+    on_data: Callable[[Host, int, bytes], None]
+    on_session: Callable[[Host, str], None]
+    on_outcome: Callable[[Outcome], None]
+    on_change: Callable[[int], None]
+    say: Callable[[str], None]
+
+
 class SessionFleet:
     """Runs one command on many hosts through sessions. Make it on the event loop.
 
@@ -119,12 +140,7 @@ class SessionFleet:
         access: host -> how its sessions are opened.
         concurrency: hosts at a time.
         max_errors: after more failures than that nothing more is started.
-        on_line: receives each line of output as it comes.
-        on_data: receives output as it comes, with the number of its stream, up to MAX_OUTPUT of each.
-        on_session: receives the id of each session that was opened; called in a thread.
-        on_outcome: receives each host that ended.
-        on_change: called with the number of running hosts after each change.
-        say: takes lines for the user.
+        callbacks: called as the run goes on.
     """
 
     def __init__(
@@ -136,12 +152,7 @@ class SessionFleet:
         *,
         concurrency: int,
         max_errors: int,
-        on_line: Callable[[Host, str], None],
-        on_data: Callable[[Host, int, bytes], None],
-        on_session: Callable[[Host, str], None],
-        on_outcome: Callable[[Outcome], None],
-        on_change: Callable[[int], None],
-        say: Callable[[str], None],
+        callbacks: FleetCallbacks,
         jitter: Callable[[], float],
         reason: str,
     ) -> None:
@@ -151,12 +162,7 @@ class SessionFleet:
         self._guardian = guardian
         self._slots = asyncio.Semaphore(concurrency)
         self._max_errors = max_errors
-        self._on_line = on_line
-        self._on_data = on_data
-        self._on_session = on_session
-        self._on_outcome = on_outcome
-        self._on_change = on_change
-        self._say = say
+        self._callbacks = callbacks
         self._jitter = jitter
         self._reason = reason
         self._starting = asyncio.Lock()
@@ -202,13 +208,13 @@ class SessionFleet:
                 outcome = replace(outcome, seconds=seconds)
                 self._errors += outcome.state not in (State.SUCCESS, State.CANCELLED)
         finally:
-            self._on_outcome(outcome)
-            self._on_change(self._running)
+            self._callbacks.on_outcome(outcome)
+            self._callbacks.on_change(self._running)
 
     async def _outcome(self, host: Host) -> Outcome:
-        run = _HostRun(partial(self._on_line, host), partial(self._on_data, host))
+        run = _HostRun(partial(self._callbacks.on_line, host), partial(self._callbacks.on_data, host))
         self._running += 1
-        self._on_change(self._running)
+        self._callbacks.on_change(self._running)
         try:
             status = await self._follow(host, run)
         except AwsRunasError as error:
@@ -241,7 +247,7 @@ class SessionFleet:
             choose_carrier(self._request, "auto", access.refusals),
             {"command": [document_command(request, nonce)], "separateOutputStream": ["true"]},
             access.refusals,
-            self._say,
+            self._callbacks.say,
             self._jitter,
             reason=self._reason,
         )
@@ -279,7 +285,7 @@ class SessionFleet:
         def start() -> StartedSession:
             started = starter.start()
             self._guardian.watch(started.session_id)
-            self._on_session(host, started.session_id)
+            self._callbacks.on_session(host, started.session_id)
             return started
 
         return await in_thread(start)

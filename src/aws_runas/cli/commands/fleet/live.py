@@ -9,7 +9,7 @@ import random
 import secrets
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aws_runas.aws.access import Access
 from aws_runas.cli.commands.fleet.options import FleetOptions, share
@@ -21,7 +21,7 @@ from aws_runas.cli.session.open import session_api
 from aws_runas.credentials.cache import cache_directory
 from aws_runas.fleet.model import Host, Outcome, Pair
 from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_host
-from aws_runas.fleet.sessions import HostAccess, SessionFleet
+from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.refusals import RefusedDocuments
 from aws_runas.ssm.command.request import CommandRequest
@@ -39,6 +39,7 @@ def run_live(
     text: str,
     accesses: Mapping[Pair, Access],
     hosts: Sequence[Host],
+    *,
     records: RunRecords,
     report: FleetReport,
 ) -> Result:
@@ -63,7 +64,29 @@ def run_live(
     with Guardian(end_session) as guardian:
         try:
             recorder = _Recorder(records, env, hosts, report)
-            interrupted = event_loop.run(_run(options, request, opened, hosts, guardian, report, recorder))
+            callbacks = FleetCallbacks(
+                on_line=report.line,
+                on_data=recorder.data,
+                on_session=recorder.session,
+                on_outcome=recorder.outcome,
+                on_change=lambda running: report.progress(running, 0),
+                say=report.message,
+            )
+
+            def make_fleet() -> SessionFleet:
+                return SessionFleet(
+                    hosts,
+                    request,
+                    lambda host: opened[host.pair],
+                    guardian,
+                    concurrency=share(options.max_concurrency, len(hosts), 1),
+                    max_errors=share(options.max_errors, len(hosts), 0),
+                    callbacks=callbacks,
+                    jitter=random.random,
+                    reason=REASON,
+                )
+
+            interrupted = event_loop.run(_run(make_fleet))
         finally:
             leave_quickly()
     stdout = report.finish()
@@ -132,31 +155,9 @@ class _Recorder:
             self._report.message(f"warning: the run cannot be recorded: {error.strerror or error}")
 
 
-async def _run(
-    options: FleetOptions,
-    request: CommandRequest,
-    opened: Mapping[Pair, HostAccess],
-    hosts: Sequence[Host],
-    guardian: Guardian,
-    report: FleetReport,
-    recorder: _Recorder,
-) -> bool:
-    fleet = SessionFleet(
-        hosts,
-        request,
-        lambda host: opened[host.pair],
-        guardian,
-        concurrency=share(options.max_concurrency, len(hosts), 1),
-        max_errors=share(options.max_errors, len(hosts), 0),
-        on_line=report.line,
-        on_data=recorder.data,
-        on_session=recorder.session,
-        on_outcome=recorder.outcome,
-        on_change=lambda running: report.progress(running, 0),
-        say=report.message,
-        jitter=random.random,
-        reason=REASON,
-    )
+async def _run(make_fleet: Callable[[], SessionFleet]) -> bool:
+    """Run to the end, and return True if the user has interrupted."""
+    fleet = make_fleet()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, fleet.interrupt)
     if os.getppid() > 1:

@@ -71,7 +71,7 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     if options.via == "sessions":
         from aws_runas.cli.commands.fleet.live import run_live
 
-        return run_live(options, env, text, accesses, hosts, run_records(env), report)
+        return run_live(options, env, text, accesses, hosts, records=run_records(env), report=report)
     return _run(options, env, text, accesses, hosts, report)
 
 
@@ -83,11 +83,8 @@ def _run(
     hosts: list[Host],
     report: FleetReport,
 ) -> Result:
-    output, pid = _storage(options.full), os.getpid()
-    record = RunRecord(secrets.token_hex(6), secrets.token_hex(8), env.now(), len(hosts), output=output)
-    record.powershell, record.pid, record.process = options.powershell, pid, identify_process(pid)
-    record.plan(hosts)
-    script = Script(text, record.nonce, options.cwd, options.user, options.powershell, options.pack, output)
+    record = _new_record(options, env, hosts)
+    script = Script(text, record.nonce, options.cwd, options.user, options.powershell, options.pack, record.output)
     calls: dict[Pair, Calls] = {
         pair: AwsCalls(access, script, options.delivery, options.execution, comment_of(record))
         for pair, access in accesses.items()
@@ -128,11 +125,7 @@ def _run(
         on_command=command_sent,
         on_error=lambda _action, error: say_once(error.message),
     )
-    previous = signal.signal(signal.SIGINT, lambda _number, _frame: engine.interrupt())
-    try:
-        engine.run()
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    _run_engine(engine)
     stdout = report.finish()
     for command_id, hosts_left in _running(report.outcomes).items():
         report.message(f"still running in command {command_id}: {', '.join(hosts_left)}")
@@ -140,6 +133,22 @@ def _run(
         report.message(f"to see the rest: aws-runas fleet status {record.run_id}")
     status = report.exit_status(skip_offline=options.skip_offline, interrupted=engine.interrupted)
     return Result(status, stdout=stdout)
+
+
+def _new_record(options: FleetOptions, env: Environment, hosts: list[Host]) -> RunRecord:
+    record = RunRecord(secrets.token_hex(6), secrets.token_hex(8), env.now(), len(hosts), output=_storage(options.full))
+    record.powershell, record.pid, record.process = options.powershell, os.getpid(), identify_process(os.getpid())
+    record.plan(hosts)
+    return record
+
+
+def _run_engine(engine: Engine) -> None:
+    """Run to the end; Ctrl-C interrupts the engine instead of the program."""
+    previous = signal.signal(signal.SIGINT, lambda _number, _frame: engine.interrupt())
+    try:
+        engine.run()
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _running(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
