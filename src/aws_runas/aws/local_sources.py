@@ -1,4 +1,4 @@
-"""What can be wrong with the addresses and variables of container endpoints and instance metadata, in our words.
+"""Errors in the addresses and variables of container endpoints and instance metadata, in our words.
 
 botocore reads these variables itself; its own texts name neither the variable nor a fix.
 """

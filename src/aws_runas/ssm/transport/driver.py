@@ -60,7 +60,7 @@ class ChannelDriver:
         self._in_turn = False
         self._stopped = False
         self.reading_paused = False
-        """Whether the local side accepts nothing at the moment."""
+        """True while the local side accepts nothing."""
 
     # connections
 

@@ -22,7 +22,7 @@ class Pacer:
     def __init__(self, rate: float | None) -> None:
         self._configured = rate
         self.limited = rate is not None
-        """Whether there is a limit."""
+        """True if there is a limit."""
         self.rate = rate or 0.0
         self._tokens = float(BURST)
         self._at: float | None = None
