@@ -207,7 +207,7 @@ class SessionChannel:
             return
         self._websocket = None
         self._driver.disconnect()
-        self._silence.disconnected()
+        self._silence.disconnected(self._loop.time())
         if self._loop.time() - self._connected_at >= PROVED_AFTER:
             self._prove_connection()
         if self._terminating is None:

@@ -147,6 +147,7 @@ class AgentSilence:
 
     def __init__(self) -> None:
         self._since: float | None = None  # monotonic seconds
+        self._before = 0.0  # seconds of silence on the connections before: a new one is no answer
 
     def message_sent(self, unacknowledged: int, now: float) -> None:
         """Note that a message is queued.
@@ -155,20 +156,22 @@ class AgentSilence:
             unacknowledged: messages that were unacknowledged before it.
             now: monotonic seconds.
         """
-        if not unacknowledged or self._since is None:
-            self._since = now
+        if not unacknowledged:
+            self._since, self._before = now, 0.0
 
     def messages_received(self, messages: Sequence[bytes | str], now: float) -> None:
         """Note that messages arrived, of the agent or of the service."""
         if any(isinstance(message, str) or message_type_of(message) not in FROM_THE_SERVICE for message in messages):
-            self._since = now
+            self._since, self._before = now, 0.0
 
     def connected(self, now: float) -> None:
-        """Note that there is a new connection: before it, nothing could arrive."""
-        self._since = now
+        """Note that there is a new connection: since the end of the last one, nothing could arrive."""
+        self._since = now - self._before
 
-    def disconnected(self) -> None:
-        """Note that the connection is lost."""
+    def disconnected(self, now: float) -> None:
+        """Note that the connection is lost: the time without one does not count."""
+        if self._since is not None:
+            self._before = max(0.0, now - self._since)
         self._since = None
 
     def seconds(self, unacknowledged: int, now: float) -> float:
@@ -178,4 +181,6 @@ class AgentSilence:
             unacknowledged: messages that are unacknowledged.
             now: monotonic seconds.
         """
-        return max(0.0, now - self._since) if unacknowledged and self._since is not None else 0.0
+        if not unacknowledged:
+            return 0.0
+        return self._before if self._since is None else max(0.0, now - self._since)

@@ -39,10 +39,24 @@ def test_any_message_of_the_agent_ends_the_silence_and_none_of_the_service() -> 
 def test_lost_connection_is_no_silence_of_the_agent() -> None:
     silence = AgentSilence()
     silence.message_sent(0, 100.0)
-    silence.disconnected()
+    silence.disconnected(100.0)
     assert silence.seconds(1, 200.0) == 0.0
     silence.connected(200.0)
     assert silence.seconds(1, 201.0) == 1.0
+
+
+def test_new_connection_is_no_answer_of_a_silent_agent() -> None:
+    """A pause that lasts makes us resume the session: that proves nothing about the agent."""
+    silence = AgentSilence()
+    silence.connected(0.0)
+    silence.message_sent(0, 100.0)
+    silence.disconnected(145.0)
+    assert silence.seconds(1, 150.0) == 45.0
+    silence.connected(150.0)
+    silence.messages_received([PAUSE], 151.0)
+    assert silence.seconds(1, 160.0) == 55.0
+    silence.messages_received([ACKNOWLEDGEMENT], 161.0)
+    assert silence.seconds(1, 162.0) == 1.0
 
 
 def told(silences: list[float]) -> list[str]:
