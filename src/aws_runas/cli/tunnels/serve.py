@@ -225,7 +225,8 @@ def _notify_desktop(text: str) -> None:
     import sys
 
     if sys.platform == "darwin":
-        command = ["osascript", "-e", f'display notification "{text}" with title "aws-runas"']
+        script = ("on run texts", 'display notification (item 1 of texts) with title "aws-runas"', "end run")
+        command = ["osascript", *(word for line in script for word in ("-e", line)), text]
     else:
         command = ["notify-send", "aws-runas", text]
     if shutil.which(command[0]):
