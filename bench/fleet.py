@@ -17,6 +17,7 @@ from aws_runas.fleet.model import Host, Pair
 from aws_runas.fleet.policy import FleetPolicy, Limits
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.results import Results
 
 INSTANCES = 100
 SHORT = "hostname"
@@ -76,7 +77,8 @@ def virtual() -> None:
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table, and keep its numbers."""
+    results = Results("fleet")
     with start_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:
         for name, command in (("short output", SHORT), ("20 KB each", LONG)):
             before = calls(sandbox)
@@ -86,6 +88,9 @@ def main() -> None:
             after = calls(sandbox)
             print(f"{name}: fleet {seconds:.1f} s, {successes} successes, calls {dict(between - before)};", end=" ")
             print(f"boto3 loop {other:.1f} s, calls {dict(after - between)}")
+            rows = {"fleet": seconds, "loop of boto3 with a call for each instance": other}
+            results.add(f"A command on {INSTANCES} instances, {name}", "s", rows)
+    results.write()
     virtual()
 
 

@@ -6,12 +6,14 @@ Debian 12 has botocore 1.29 and websockets 10, too old for aws-runas. So the pac
 
 from __future__ import annotations
 
+import email.utils
 import gzip
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import __version__
@@ -24,6 +26,10 @@ COMPLETIONS = {
     "zsh": "usr/share/zsh/vendor-completions/_aws-runas",
     "fish": "usr/share/fish/vendor_completions.d/aws-runas.fish",
 }
+MAINTAINER = "The aws-runas maintainers <maintainers@aws-runas.invalid>"
+GZIP_TIME = slice(4, 8)  # of the header; RFC 1952, 2.3
+# The library is private and for one version of Python: nobody else would compile it, and a user cannot.
+LINTIAN_OVERRIDES = "aws-runas: package-installs-python-pycache-dir *\n"
 DESCRIPTION = """\
 run programs and open SSM sessions with AWS profiles
  aws-runas turns an AWS profile or role ARN into short-lived credentials, runs
@@ -66,19 +72,26 @@ def build_package(environment: Path, directory: Path) -> Path:
     shutil.copytree(library, packages, ignore=shutil.ignore_patterns("direct_url.json", "__pycache__"))
     for record in packages.glob("*.dist-info/RECORD"):
         record.write_text(strip_record(record.read_text(encoding="utf-8")), encoding="utf-8")
+    tidy_files(packages)
     compile_modules(environment, tree, packages)
     _write(home / "pyvenv.cfg", SETTINGS.encode())
     (home / "bin").mkdir()
-    (home / "bin/python3").symlink_to("/usr/bin/python3")
+    (home / "bin/python3").symlink_to("../../../bin/python3")
     for name, module in PROGRAMS.items():
         _write(tree / "usr/bin" / name, LAUNCHER.format(module=module, python=python).encode())
     program = str(environment / "bin" / "aws-runas")
-    _write(tree / "usr/share/man/man1/aws-runas.1.gz", _compressed(_output(program, "--help-man")))
+    pages = tree / "usr/share/man/man1"
+    _write(pages / "aws-runas.1.gz", _compressed(_output(program, "--help-man")))
+    for name in PROGRAMS:
+        if name != NAME:
+            (pages / f"{name}.1.gz").symlink_to("aws-runas.1.gz")
     for shell, path in COMPLETIONS.items():
         _write(tree / path, _output(program, "completion", shell))
     documents = tree / "usr/share/doc/aws-runas"
     _write(documents / "copyright", (ROOT / "LICENSE").read_bytes())
-    _write(documents / "changelog.gz", _compressed((ROOT / "CHANGELOG.md").read_bytes()))
+    _write(documents / "CHANGELOG.md.gz", _compressed((ROOT / "CHANGELOG.md").read_bytes()))
+    _write(documents / "changelog.gz", _compressed(changelog().encode()))
+    _write(tree / "usr/share/lintian/overrides" / NAME, LINTIAN_OVERRIDES.encode())
     package = directory / f"{NAME}_{version()}_{architecture()}.deb"
     _write(tree / "DEBIAN/control", control(tree).encode())
     for entry in (tree, *tree.rglob("*")):
@@ -107,6 +120,25 @@ def compile_modules(environment: Path, tree: Path, packages: Path) -> None:
     )
 
 
+def tidy_files(packages: Path) -> None:
+    """Remove debug symbols from compiled modules, and the times from compressed files."""
+    for module in packages.rglob("*.so"):
+        subprocess.run(["strip", "--strip-unneeded", str(module)], check=True)
+    for path in packages.rglob("*.gz"):
+        data = bytearray(path.read_bytes())
+        data[GZIP_TIME] = bytes(4)
+        path.write_bytes(data)
+
+
+def changelog() -> str:
+    """Return the changelog in the form of Debian: one entry, since the releases are described elsewhere."""
+    when = email.utils.format_datetime(datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC))
+    return (
+        f"{NAME} ({version()}) unstable; urgency=medium\n\n"
+        f"  * Release {__version__}; CHANGELOG.md.gz has its changes.\n\n -- {MAINTAINER}  {when}\n"
+    )
+
+
 def version() -> str:
     """Return the version in Debian's order, where a pre-release comes before the release."""
     text = __version__
@@ -128,9 +160,9 @@ def control(tree: Path) -> str:
         "Package": NAME,
         "Version": version(),
         "Architecture": architecture(),
-        "Maintainer": "The aws-runas maintainers <maintainers@aws-runas.invalid>",
+        "Maintainer": MAINTAINER,
         "Installed-Size": size,
-        "Depends": f"python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1})",
+        "Depends": f"python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), libc6",
         "Section": "utils",
         "Priority": "optional",
         "Description": DESCRIPTION.rstrip("\n"),

@@ -17,10 +17,14 @@ from release.debian import COMPLETIONS
 from release.dist import build
 
 from aws_runas import __version__
+from aws_runas.sandbox.world import Sandbox
 from tests.support import requires
+from tests.support.pythons import installed_pythons
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".venv-release"
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+PYTHONS = {version: python for version, python in installed_pythons().items() if version in SUPPORTED}
 TIMEOUT = 120.0  # seconds
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -131,6 +135,14 @@ def test_source_distribution_has_what_builds_the_package(dist: tuple[Path, Path]
     assert {"pyproject.toml", "LICENSE", "src/aws_runas/__init__.py", "PKG-INFO"} <= names
 
 
+def test_lintian_has_no_error_and_no_warning(dist: tuple[Path, Path]) -> None:
+    lintian = requires.program("lintian")
+    (package,) = dist[0].glob("*.deb")
+    words = [lintian, "--allow-root", "--no-cfg", "--fail-on", "error,warning", str(package)]
+    done = subprocess.run(words, capture_output=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout.decode()) == (0, ""), done.stderr
+
+
 def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path], tmp_path: Path) -> None:
     (package,) = dist[0].glob("*.deb")
     own = subprocess.run(["/usr/bin/python3", "-c", VERSION], capture_output=True, check=False).stdout.decode().strip()
@@ -147,6 +159,7 @@ def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path],
     assert done.returncode == 0, done.stderr.decode()
     status = subprocess.run(["dpkg", f"--root={root}", "--status", "aws-runas"], capture_output=True, check=True).stdout
     assert f"Version: {__version__}".encode() in status
+    (root / "usr/bin/python3").symlink_to("/usr/bin/python3")  # of the package that ours depends on
     smoke(root / "usr/bin", tmp_path / "home")
     python = root / "usr/lib/aws-runas/bin/python3"
     missing = run(str(root / "usr/bin/aws-runas"), "sandbox", "true", home=tmp_path / "home")
@@ -169,3 +182,40 @@ def _check_manual(path: Path) -> None:
     page = gzip.decompress(path.read_bytes())
     shown = subprocess.run([mandoc, "-T", "utf8"], input=page, capture_output=True, check=True).stdout.decode()
     assert "aws-runas" in shown
+
+
+@pytest.mark.parametrize(("version", "python"), PYTHONS.items(), ids=PYTHONS)
+def test_wheel_works_on_each_python_that_is_here(
+    dist: tuple[Path, Path], tmp_path: Path, version: str, python: str, sandbox: Sandbox
+) -> None:
+    (wheel,) = dist[0].glob("*.whl")
+    environment = tmp_path / "environment"
+    subprocess.run([python, "-m", "venv", str(environment)], check=True, timeout=TIMEOUT)
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, str(wheel)], check=True, timeout=500)
+    smoke(environment / "bin", tmp_path)
+    asked = subprocess.run([environment / "bin" / "python", "-c", VERSION], capture_output=True, check=True)
+    assert asked.stdout.decode().strip() == version
+    program = str(environment / "bin" / "aws-runas")
+
+    def use(*words: str, data: bytes = b"") -> bytes:
+        environ = sandbox.environ | {"PYTHONWARNINGS": "error::DeprecationWarning:aws_runas"}
+        done = subprocess.run(
+            [program, *words], env=environ, input=data, capture_output=True, timeout=TIMEOUT, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert b"123456789012" in use("whoami", "my-profile")
+    assert b"in a shell: 42" in use("shell", "my-profile", "i-deadbeef", data=b"echo in a shell: $((40+2))\nexit\n")
+    assert use("run", "my-profile", "i-deadbeef", "echo $((40+2))") == b"42\n"
+    assert use("-E", "my-profile", "printenv", "AWSRUNAS_PROFILE") == b"my-profile\n"
+
+
+def test_workflow_is_one_that_a_forge_takes() -> None:
+    program = TOOLS / "bin" / "check-jsonschema"
+    if not program.exists():
+        requires.missing("needs the tools of a release; `make interop` installs them")
+    words = [str(program), "--builtin-schema", "vendor.github-workflows", ".github/workflows/test.yml"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT)
+    assert done.returncode == 0, done.stdout + done.stderr
