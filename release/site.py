@@ -6,6 +6,7 @@ of the root, a page for each command, the state diagram as a picture, and the ch
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -59,7 +60,8 @@ def prepare(results: Path) -> None:
     _index(PAGES / "adr")
     for page in PAGES.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", _to_root(page), text), encoding="utf-8")
+        text = re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", _to_root(page), text)
+        page.write_text("".join(map(_with_bars, text.splitlines(keepends=True))), encoding="utf-8")
     settings = CONFIGURATION.read_text(encoding="utf-8").replace("nav = []", f"nav = {_toml(_navigation(names))}")
     (BUILD / "zensical.toml").write_text(settings, encoding="utf-8")
 
@@ -70,6 +72,17 @@ def _root_page(name: str) -> str:
     text = text.replace("](docs/", "](").replace('src="docs/', 'src="')
     text = text.replace("](adr/)", "](adr/README.md)").replace("](LICENSE)", "](#)")
     return re.sub(r"\[([^\]]*)\]\((?:src|tests|bench|release|\.ci)[^)]*\)", r"\1", text)
+
+
+def _with_bars(line: str) -> str:
+    r"""Write the bars of code in a table as the generator shows them: it would leave the backslash of ``\|`` there."""
+    if not line.lstrip().startswith("|"):
+        return line
+    return re.sub(r"`([^`]*\\\|[^`]*)`", lambda code: f"<code>{_escaped(code[1])}</code>", line)
+
+
+def _escaped(code: str) -> str:
+    return html.escape(code.replace("\\|", "|"), quote=False).replace("|", "&#124;")
 
 
 def _to_root(page: Path) -> str:

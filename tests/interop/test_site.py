@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import http.server
+import re
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -97,6 +99,16 @@ def test_every_command_has_a_page_with_its_flags(site: str) -> None:
     text = (HTML / "reference" / "commands" / "forward" / "index.html").read_text(encoding="utf-8")
     assert "--through" in text
     assert "aws-runas forward -p 8888" in text
+
+
+def test_bars_in_the_code_of_tables_have_no_backslash(site: str) -> None:
+    assert site
+    cells = {}
+    for path in HTML.rglob("*.html"):
+        found = re.findall(r"<td[^>]*>(.*?)</td>", path.read_text(encoding="utf-8"), re.DOTALL)
+        cells[path.relative_to(HTML).as_posix()] = [html.unescape(cell) for cell in found]
+    assert any("<code>[run|status|output|" in cell for cell in cells["reference/commands/fleet/index.html"])
+    assert [path for path, texts in cells.items() if any("\\|" in text for text in texts)] == []
 
 
 @pytest.mark.parametrize("address", SOME_PAGES)
