@@ -99,6 +99,38 @@ def test_reader_of_a_cluster_and_through(own_sandbox: Sandbox) -> None:
         assert forward.lines[0].endswith(":5432 via i-deadbeef\n")
 
 
+ENDPOINTS = {
+    "cache:queue": "queue.v2d48t.0001.use1.cache.amazonaws.com:6379",  # one node
+    "cache:feed": "feed-v2d48t.serverless.use1.cache.amazonaws.com:6379",
+    "cache:feed/reader": "feed-v2d48t.serverless.use1.cache.amazonaws.com:6380",
+    "cache:sessions": "master.sessions.",  # a replication group
+    "rds:pool": "pool.db-proxy-",
+}
+
+
+@pytest.mark.slow
+def test_caches_and_proxies_of_every_kind_are_reached_through_the_bastion_of_their_network(
+    own_sandbox: Sandbox,
+) -> None:
+    rds = client(own_sandbox, "rds")
+    groups = rds.describe_db_subnet_groups(DBSubnetGroupName="sandbox")["DBSubnetGroups"]
+    rds.create_db_proxy(
+        DBProxyName="pool",
+        EngineFamily="POSTGRESQL",
+        Auth=[{"AuthScheme": "SECRETS", "SecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s"}],
+        RoleArn="arn:aws:iam::123456789012:role/proxy",
+        VpcSubnetIds=[groups[0]["Subnets"][0]["SubnetIdentifier"]],
+    )
+    words = [word for destination in ENDPOINTS for word in ("-L", f"0:{destination}")]
+    with forwarding(own_sandbox, *words, PROFILE, lines=len(ENDPOINTS)) as forward:
+        for line, endpoint in zip(forward.lines, ENDPOINTS.values(), strict=True):
+            assert f" -> {endpoint}" in line
+            assert line.endswith(f" via {BASTION}\n")
+    (status, stderr) = failure(own_sandbox, PROFILE, "cache:nothing")
+    assert status == 5
+    assert "cache:nothing" in stderr
+
+
 def test_bastion_of_the_profile_comes_before_the_tag(own_sandbox: Sandbox) -> None:
     config = Path(own_sandbox.environ["AWS_CONFIG_FILE"])
     text = config.read_text()

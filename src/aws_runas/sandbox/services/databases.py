@@ -1,5 +1,7 @@
 """Databases: RDS and ElastiCache, answered by moto, with a database, a cluster and a cache from the start.
 
+A cache of one node and a serverless cache, for which moto has no endpoints, are answered here.
+
 Their endpoint names do not exist. Agents connect to this machine instead, so a database server that listens on
 127.0.0.1 and on the port of the database takes its place.
 
@@ -14,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aws_runas.sandbox.services.errors import Reply, ServiceError
+from aws_runas.sandbox.services.errors import QUERY_NAMESPACES, Reply, ServiceError, xml_reply
 from aws_runas.sandbox.services.json_input import Input, JsonService, read_object
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import ACCOUNT, Key
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 DATABASE, CLUSTER, CACHE = "orders", "analytics", "sessions"
 BASTION = "i-0123456789abcdef0"
 SUBNET_GROUP = "sandbox"
+NODE, SERVERLESS = "queue", "feed"
+NODE_XML = f"""<CacheClusters><CacheCluster><CacheClusterId>{NODE}</CacheClusterId><Engine>redis</Engine>
+<CacheNodes><CacheNode><CacheNodeId>0001</CacheNodeId><Endpoint>
+<Address>{NODE}.v2d48t.0001.use1.cache.amazonaws.com</Address><Port>6379</Port></Endpoint></CacheNode></CacheNodes>
+<CacheSubnetGroupName>{SUBNET_GROUP}</CacheSubnetGroupName></CacheCluster></CacheClusters>"""
+SERVERLESS_XML = f"""<ServerlessCaches><member><ServerlessCacheName>{SERVERLESS}</ServerlessCacheName>
+<Endpoint><Address>{SERVERLESS}-v2d48t.serverless.use1.cache.amazonaws.com</Address><Port>6379</Port></Endpoint>
+<ReaderEndpoint><Address>{SERVERLESS}-v2d48t.serverless.use1.cache.amazonaws.com</Address><Port>6380</Port></ReaderEndpoint>
+<SubnetIds><SubnetId>{{subnet}}</SubnetId></SubnetIds></member></ServerlessCaches>"""
+SUBNET_GROUP_XML = f"""<CacheSubnetGroups><CacheSubnetGroup><CacheSubnetGroupName>{SUBNET_GROUP}</CacheSubnetGroupName>
+<VpcId>{{vpc}}</VpcId></CacheSubnetGroup></CacheSubnetGroups>"""
 SUFFIXES = (".rds.amazonaws.com", ".cache.amazonaws.com")
 
 
@@ -41,20 +54,28 @@ class Databases:
         self._wait_for = wait_for
         self._lock = threading.Lock()
         self._populated = False
+        self._network = ("", "")  # VPC and subnet of the databases
 
-    def call(self, action: str, _values: Input, _key: Key, _region: str) -> Reply:
-        """Prepare moto for a call.
+    def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
+        """Answer what moto does not have, and prepare moto for the other calls.
 
         Raises:
-            LookupError: always; moto answers then.
+            LookupError: moto answers.
         """
-        if action == "DescribeServerlessCaches":  # moto has none
-            raise ServiceError("ServerlessCacheNotFoundFault", "Serverless cache not found.", 404)
         self._wait_for("ec2")
         with self._lock:
             if not self._populated:
                 self._populated = True
                 self._populate()
+        vpc_id, subnet_id = self._network
+        if action == "DescribeServerlessCaches":
+            if values.get("ServerlessCacheName") != SERVERLESS:
+                raise ServiceError("ServerlessCacheNotFoundFault", "Serverless cache not found.", 404)
+            return _described(action, SERVERLESS_XML.format(subnet=subnet_id))
+        if action == "DescribeCacheClusters" and values.get("CacheClusterId") == NODE:
+            return _described(action, NODE_XML)
+        if action == "DescribeCacheSubnetGroups" and values.get("CacheSubnetGroupName") == SUBNET_GROUP:
+            return _described(action, SUBNET_GROUP_XML.format(vpc=vpc_id))
         raise LookupError(action)
 
     @staticmethod
@@ -79,6 +100,7 @@ class Databases:
         ec2 = self._moto.ec2()
         ec2.create_tags([BASTION], {"aws-runas:bastion": ""})
         subnets = [subnet for zone in ec2.subnets.values() for subnet in zone.values()]
+        self._network = (str(subnets[0].vpc_id), str(subnets[0].id))
         self._populate_rds(subnets)
         self._populate_elasticache()
 
@@ -104,3 +126,11 @@ class Databases:
         values: dict[str, object] = dict.fromkeys(inspect.signature(create).parameters)  # moto has no defaults
         values |= {"replication_group_id": CACHE, "replication_group_description": "sandbox", "port": 6379}
         create(**values)
+
+
+def _described(action: str, result: str) -> Reply:
+    """Return a reply of ElastiCache's query protocol."""
+    namespace = QUERY_NAMESPACES["elasticache"]
+    return xml_reply(
+        f'<{action}Response xmlns="{namespace}"><{action}Result>{result}</{action}Result></{action}Response>'
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
+from typing import Final
 from xml.sax.saxutils import escape
 
 
@@ -22,6 +23,15 @@ class ServiceError(Exception):
         self.code = code
         self.message = message
         self.status = status
+
+
+# Services that speak the query protocol -> the XML namespace of their answers.
+QUERY_NAMESPACES: Final = {
+    "elasticache": "http://elasticache.amazonaws.com/doc/2015-02-02/",
+    "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
+    "rds": "http://rds.amazonaws.com/doc/2014-10-31/",
+    "sts": "https://sts.amazonaws.com/doc/2011-06-15/",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +68,10 @@ def render(error: ServiceError, service: str) -> Reply:
         service: signing name.
     """
     request_id = str(uuid.uuid4())
-    if service in ("sts", "iam"):
+    if service in QUERY_NAMESPACES:
         kind = "Receiver" if error.status >= 500 else "Sender"
-        namespace = (
-            "https://sts.amazonaws.com/doc/2011-06-15/"
-            if service == "sts"
-            else "https://iam.amazonaws.com/doc/2010-05-08/"
-        )
         return xml_reply(
-            f'<ErrorResponse xmlns="{namespace}"><Error><Type>{kind}</Type><Code>{error.code}</Code>'
+            f'<ErrorResponse xmlns="{QUERY_NAMESPACES[service]}"><Error><Type>{kind}</Type><Code>{error.code}</Code>'
             f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
             error.status,
         )
