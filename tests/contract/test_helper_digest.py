@@ -17,7 +17,7 @@ REVIEWED = {
     "helper": "f47f35d93e3024fc1fc30065ec3661c0db1fdb14ce3449dc495ed8e8477457e5",
     "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
     "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
-    "file server": "81b1f8e4910217c04d98f9a09044b7cf0b8d518f66c8721e2a0813b03928e2a4",
+    "file server": "9bb434034c55475ff5b85993fd4065b23ed361490796a132c0402043073a7ac1",
 }
 
 

@@ -566,6 +566,23 @@ def test_a_full_disk_is_said_before_a_large_file_is_sent(small_disk: Path, tmp_p
         result = copy([tmp_path / "a"], small_disk / "a", upload=True)
         assert [code for _, code, _ in result.failures] == ["no-space"]
         assert result.progress.sent == 0
+        assert os.listdir(small_disk) == []
+    finally:
+        subprocess.run(["umount", str(small_disk)], check=True)
+
+
+def test_standard_input_on_a_full_disk_leaves_nothing(small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(Random(14).randbytes(9 * SEGMENT))
+    request = CopyRequest(["-"], str(small_disk / "b"), True, False, "test")
+
+    async def run(stdin: int) -> CopyResult:
+        return await Copying(request, NearSessions(), lambda _: None, lambda _: None, stdin).run()
+
+    try:
+        with open(tmp_path / "in", "rb") as stdin, pytest.raises(CopyError) as caught:
+            asyncio.run(run(stdin.fileno()))
+        assert caught.value.code == "no-space"
+        assert os.listdir(small_disk) == []
     finally:
         subprocess.run(["umount", str(small_disk)], check=True)
 

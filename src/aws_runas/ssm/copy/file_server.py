@@ -381,6 +381,8 @@ def op_part_open(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[
     have = os.fstat(fd).st_blocks * 512
     room = os.statvfs(os.path.dirname(part) or b".")
     if size - have > room.f_bavail * room.f_frsize:
+        if not have:
+            drop(part)
         raise OperationError("no-space", f"{size} bytes are needed and {room.f_bavail * room.f_frsize} are free")
     if not done:
         os.ftruncate(fd, 0)

@@ -146,6 +146,10 @@ class StreamCopy:
                     self._confirm(offset)
             while pending:
                 await pending.popleft()
+        except CopyError:
+            # Their bytes are on their way: a request that is cut short would garble the removal of the file behind it.
+            await asyncio.gather(*pending, return_exceptions=True)
+            raise
         finally:
             await _cancel(pending)
         return offset, digest.hexdigest()
