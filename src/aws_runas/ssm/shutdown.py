@@ -6,14 +6,16 @@ does.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aws_runas.errors import AwsRunasError
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
@@ -71,6 +73,8 @@ async def run_until_signal(
     Raises:
         SignalReceived: a signal came first; the coroutine's cleanup is done.
     """
+    import asyncio
+
     received: list[int] = []
     task = asyncio.get_running_loop().create_task(coroutine)
 
@@ -105,6 +109,8 @@ class ShutdownWatcher:
         *,
         watch_parent: bool = True,
     ) -> None:
+        import asyncio
+
         self._loop = asyncio.get_running_loop()
         self._leave = leave
         self._has_left = False

@@ -19,10 +19,11 @@ from aws_runas.credentials.cache import cache_directory
 from aws_runas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aws_runas.cli.commands.forward.run import ResolvedPlan
+    from aws_runas.cli.commands.forward.preparation import ResolvedPlan
     from aws_runas.ssm.forward.destination import Destination, LocalAddress
     from aws_runas.ssm.forward.listener import Listener
     from aws_runas.ssm.forward.session import OpenChannel
+    from aws_runas.ssm.transport.data_channel import StreamOptions
     from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
     from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus
 
@@ -78,7 +79,7 @@ def run_foreground(names: Sequence[str], env: Environment, flags: GlobalFlags, *
     Raises:
         AwsRunasError: there is no such tunnel, or another process holds the control socket.
     """
-    from aws_runas.cli.commands.forward.run import allow_descriptors
+    from aws_runas.cli.commands.forward.preparation import allow_descriptors
     from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
     from aws_runas.ssm.transport import event_loop
     from aws_runas.tunnels.process import TunnelProcess
@@ -157,7 +158,7 @@ class _Resolver:
         self._options = options
         self._env = env
         self._lock = threading.Lock()
-        self._resolved: ResolvedPlan | None = None
+        self._resolved: tuple[ResolvedPlan, StreamOptions] | None = None
 
     def opener(self, index: int) -> OpenChannel:
         """Return the function that opens sessions for one forward of the plan."""
@@ -167,7 +168,7 @@ class _Resolver:
             from aws_runas.ssm.session_start import channel_opener
             from aws_runas.ssm.transport.threads import in_thread
 
-            resolved = await in_thread(self._resolve)
+            resolved, stream = await in_thread(self._resolve)
             spec = resolved.plan.forwards[index]
             destination = Destination(resolved.target, spec.port, spec.host)
             open_it = channel_opener(
@@ -175,20 +176,21 @@ class _Resolver:
                 destination.target,
                 destination.document,
                 destination.parameters,
-                options=resolved.options,
+                options=stream,
                 reason=resolved.plan.reason,
             )
             return await open_it(make_handler)
 
         return open_channel
 
-    def _resolve(self) -> ResolvedPlan:
-        from aws_runas.cli.commands.forward.run import resolve_plan
+    def _resolve(self) -> tuple[ResolvedPlan, StreamOptions]:
+        from aws_runas.cli.commands.forward.preparation import resolve_plan
 
         with self._lock:
             if self._resolved is None:
                 fresh = replace(self._env, _files=[])  # the files may have changed since the process started
-                self._resolved = resolve_plan(self._plan, self._options, fresh)
+                resolved = resolve_plan(self._plan, self._options, fresh)
+                self._resolved = resolved, resolved.stream_options(self._options, fresh)
             return self._resolved
 
 

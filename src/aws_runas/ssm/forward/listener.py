@@ -1,21 +1,26 @@
-"""Listening sockets of a forward, on TCP or in the file system."""
+"""Listening sockets of a forward, on TCP or in the file system.
+
+Imports nothing expensive, because addresses are bound before StartSession is called, and asyncio is loaded after that.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
 import socket
 import stat
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aws_runas.errors import SessionError
 from aws_runas.socket_owner import find_port_owner
-from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
 from aws_runas.ssm.forward.destination import LocalAddress
-from aws_runas.ssm.forward.half_close import open_kernel_socket
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aws_runas.ssm.forward.connection import LocalConnection
 
 BACKLOG: Final = 1024
 SOCKET_MODE: Final = 0o600
@@ -64,6 +69,9 @@ class Listener:
         Raises:
             SessionError: another process listens on the address by now.
         """
+        from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
+        from aws_runas.ssm.forward.half_close import open_kernel_socket
+
         buffer = bytearray(READ_SIZE)
         open_kernel_socket()
 
@@ -79,24 +87,39 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening, remove the file of the unix socket if it is still ours, and wait for accepted connections."""
+        import asyncio
+
         self._closed = True
         for bound in self._sockets:
             if bound.fileno() >= 0:
                 asyncio.get_running_loop().remove_reader(bound)
-                bound.close()
-        if self._identity is not None:
+        self.release()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def release(self) -> None:
+        """Close the sockets and remove the file of the unix socket if it is still ours. Idempotent.
+
+        For a listener that was not started; `close` does it for the others.
+        """
+        for bound in self._sockets:
+            bound.close()
+        identity, self._identity = self._identity, None
+        if identity is not None:
             with contextlib.suppress(OSError):
                 status = os.lstat(self.address.path)
-                if (status.st_dev, status.st_ino) == self._identity:
+                if (status.st_dev, status.st_ino) == identity:
                     os.unlink(self.address.path)
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Not asyncio.Server: when file descriptors run out, it logs an error a thousand times a second.
     def _watch(self, listening: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        import asyncio
+
         if not self._closed:
             asyncio.get_running_loop().add_reader(listening, self._accept_some, listening, make_protocol)
 
     def _accept_some(self, listening: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         for _ in range(MAX_ACCEPTS):
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +15,8 @@ from aws_runas.ssm.forward.destination import Destination
 from aws_runas.ssm.forward.events import ForwardEvent, Notify, RemoteRefused
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aws_runas.aws.access import Access
     from aws_runas.aws.databases import DatabaseEndpoint
 
@@ -96,6 +97,8 @@ class UnreachableHints:
             notify: takes the events.
         """
 
+        import asyncio
+
         def notify_and_watch(event: ForwardEvent) -> None:
             notify(event)
             if isinstance(event, RemoteRefused) and (database := self._databases.pop(event.destination, None)):
@@ -107,6 +110,8 @@ class UnreachableHints:
 
     async def close(self) -> None:
         """Stop explaining."""
+        import asyncio
+
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,49 +1,27 @@
-"""Runs the planned forwards until a signal arrives, ours or those of the session-manager-plugin."""
+"""Runs the planned forwards until a signal arrives, ours or those of the session-manager-plugin.
+
+StartSession is called before asyncio and the rest are loaded, which takes about as long as the service's answer.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from aws_runas.aws.access import Access
-from aws_runas.cli.commands.forward.databases import Databases, UnreachableHints, open_databases
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
-from aws_runas.cli.commands.forward.report import ForwardReport
+from aws_runas.cli.commands.forward.preparation import FirstSession, ResolvedPlan, allow_descriptors, resolve_plan
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.session.flags import stream_options
-from aws_runas.cli.session.instance import check_agent_version
 from aws_runas.cli.session.open import open_target
 from aws_runas.errors import SessionError, UsageError
-from aws_runas.ssm.api import SsmApi
-from aws_runas.ssm.core.settings import ChannelSettings
-from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
-from aws_runas.ssm.forward.destination import Destination, Forward, is_loopback
-from aws_runas.ssm.forward.events import Notify
-from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
-from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
-from aws_runas.ssm.forward.session import OpenChannel
-from aws_runas.ssm.session_start import channel_opener
-from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
-from aws_runas.ssm.transport import event_loop
-from aws_runas.ssm.transport.data_channel import StreamOptions
+from aws_runas.ssm.forward.destination import Destination, LocalAddress, is_loopback
+from aws_runas.ssm.forward.listener import bind
+from aws_runas.ssm.session_start import SessionStart
+from aws_runas.ssm.shutdown import raise_at_signals
 
-STATUS_INTERVAL = 1.0  # seconds
-MAX_DESCRIPTORS = 16_384  # open files: eight sessions of 1,024 connections, and some more
-UNPACED_MESSAGES = 8  # messages that one smux frame may fill if the rate is not limited
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedPlan:
-    """A plan, its instance and the access to it."""
-
-    plan: Plan
-    target: str
-    access: Access
-    api: SsmApi
-    options: StreamOptions
-    databases: Databases
+if TYPE_CHECKING:
+    from aws_runas.aws.session import StartedSession
 
 
 def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
@@ -67,130 +45,50 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         for spec in plan.forwards:
             if not is_loopback(spec.local):
                 env.warn(f"{spec.local} can be reached from other machines")
-    report = ForwardReport(
-        env,
-        as_json=options.json,
-        event_lines=options.events,
-        quiet=options.session.quiet,
-        verbose=bool(options.flags.verbose),
-    )
-    try:
-        return event_loop.run(_serve(options, resolved_plans, report))
-    except SessionError as error:
-        for resolved in resolved_plans:
-            for spec in resolved.plan.forwards:
-                destination = Destination(resolved.target, spec.port, spec.host)
-                check_agent_version(error, resolved.access, resolved.target, remote_host=destination.remote_host)
-        raise
+    with ExitStack() as leaving:
+        taken: set[LocalAddress] = set()
+        bound_plans = [_bind(resolved, taken, leaving) for resolved in resolved_plans]
+        first = _start_first(bound_plans[0])
+        leaving.callback(first.abandon_unused)
+        try:
+            from aws_runas.cli.commands.forward.serving import serve  # loaded while StartSession is under way
+
+            return serve(options, bound_plans, env, first)
+        except SessionError as error:
+            from aws_runas.cli.session.instance import check_agent_version
+
+            for resolved in bound_plans:
+                for destination in resolved.destinations():
+                    check_agent_version(error, resolved.access, resolved.target, remote_host=destination.remote_host)
+            raise
 
 
-def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> ResolvedPlan:
-    """Resolve profile and target. Everything that may ask the user happens here, before the event loop handles signals.
-
-    Args:
-        plan: of one target.
-        options: of the command.
-        env: the outside world.
-    """
-    databases: Databases = {}
-    if any(spec.database for spec in plan.forwards):
-        opened, plan, databases = open_databases(plan, options, env)
-    else:
-        opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
-    opened.access.provider.credentials()
-    stream = stream_options(options.session, opened.access, env)
-    return ResolvedPlan(plan, opened.target, opened.access, opened.api, stream, databases)
-
-
-def allow_descriptors() -> None:
-    """Raise the soft limit of open files: each connection needs one."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
-    if soft != resource.RLIM_INFINITY and soft < limit:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) -> ResolvedPlan:
+    """Bind the local addresses of a plan; nothing is asked of AWS for an address that cannot be had."""
+    listeners = []
+    for spec in resolved.plan.forwards:
+        if spec.local in taken:  # the system takes a port twice as long as nobody listens on it
+            raise SessionError(
+                f"{spec.local} is in use already, by another forward of this command",
+                code="port-taken",
+                hint="give each forward a port of its own, or port 0 for a free one",
+            )
+        listener = bind(spec.local)
+        leaving.callback(listener.release)
+        taken.add(listener.address)
+        listeners.append(listener)
+    return replace(resolved, listeners=tuple(listeners))
 
 
-async def _serve(options: ForwardOptions, resolved_plans: Sequence[ResolvedPlan], report: ForwardReport) -> int:
-    """Forward until a signal arrives, and return the exit status for it."""
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: report.message(_describe(context)))
-    try:
-        await run_until_signal(_forward(options, resolved_plans, report))
-    except SignalReceived as received:
-        return received.exit_status
-    raise AssertionError("forwards end at signals only")
+def _start_first(resolved: ResolvedPlan) -> FirstSession:
+    """Start the session that is needed first: asyncio takes about as long to load as the service to answer."""
+    destination, api = resolved.destinations()[0], resolved.api
+    api.prepare()
 
+    def start() -> StartedSession:
+        return api.start_session(destination.target, destination.document, destination.parameters, resolved.plan.reason)
 
-async def _forward(options: ForwardOptions, resolved_plans: Sequence[ResolvedPlan], report: ForwardReport) -> None:
-    """Forward until cancelled, then close everything."""
-    hints = [UnreachableHints(one.databases, one.target, one.access, report.message) for one in resolved_plans]
-    groups = [
-        _make_forwarding(options, resolved, hint.watching(report.notify))
-        for resolved, hint in zip(resolved_plans, hints, strict=True)
-    ]
-    try:
-        await _start(groups)
-        if report.has_status:
-            await _show_status(groups, report)
-        await asyncio.Event().wait()
-    finally:
-        report.finish()
-        closing = [*(group.close() for group in groups), *(hint.close() for hint in hints)]
-        await asyncio.gather(*closing, return_exceptions=True)
-
-
-def _describe(context: Mapping[str, object]) -> str:
-    """Return what the event loop reports, such as too many open files, in one line."""
-    error = context.get("exception")
-    return f"{context.get('message', 'error')}: {error}" if error else str(context.get("message", "error"))
-
-
-async def _start(groups: Sequence[Forwarding]) -> None:
-    for group in groups:
-        group.bind()
-    for group in groups:
-        await group.start()
-
-
-async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> None:
-    while True:
-        report.status(sum((group.totals() for group in groups[1:]), groups[0].totals()))
-        await asyncio.sleep(STATUS_INTERVAL)
-
-
-def _make_forwarding(options: ForwardOptions, resolved: ResolvedPlan, notify: Notify) -> Forwarding:
-    forwards = [
-        Forward(spec.local, Destination(resolved.target, spec.port, spec.host)) for spec in resolved.plan.forwards
-    ]
-
-    def open_channel(destination: Destination) -> OpenChannel:
-        return channel_opener(
-            resolved.api,
-            destination.target,
-            destination.document,
-            destination.parameters,
-            options=resolved.options,
-            reason=resolved.plan.reason,
-        )
-
-    settings = ForwardingSettings(
-        _multiplexer_settings(resolved.options.settings, options.half_close), resolved.plan.sessions
-    )
-    return Forwarding(forwards, open_channel, notify, settings)
-
-
-def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> MultiplexerSettings:
-    """Choose one frame a message, so that no keystroke waits behind a long frame; longer ones cost less if unpaced."""
-    messages = UNPACED_MESSAGES if channel.frame_rate is None else 1
-    return MultiplexerSettings(
-        payload_size=channel.payload_size,
-        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8),
-        half_close_timeout=half_close,
-    )
+    return FirstSession(destination, SessionStart(start, api.terminate_session))
 
 
 def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
