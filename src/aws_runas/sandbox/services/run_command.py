@@ -290,6 +290,8 @@ class RunCommand:
             start_new_session=True,
         )
         invocation.process = process
+        if command.cancelled:  # while the process was being started: whoever cancelled had nothing to kill
+            _kill(process)
         invocation.status = invocation.details = "InProgress"
         try:
             stdout, stderr = process.communicate(timeout=command.execution / self._speed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -190,3 +191,22 @@ def test_one_instance_that_has_vanished_spoils_the_whole_call(tmp_path: Path) ->
     assert caught.value.code == "InvalidInstanceId"
     assert caught.value.message == f"Instances [[i-3, i-4]] not in a valid state for account {ACCOUNT}"
     assert json.loads(service.call("ListCommands", {}, KEY, REGION).body)["Commands"] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="processes are looked up in /proc")
+def test_a_script_that_starts_while_the_sandbox_ends_is_ended_too(tmp_path: Path) -> None:
+    for _ in range(20):
+        service = Service(tmp_path)
+        service.send(InstanceIds=["i-hangs"])
+        service.service.stop()
+    until = time.monotonic() + DEADLINE
+    while scripts_in(tmp_path):
+        assert time.monotonic() < until, "a script runs although its sandbox has ended"
+
+
+def scripts_in(folder: Path) -> list[str]:
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return [line for line in lines if str(folder) in line]
