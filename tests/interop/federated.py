@@ -26,10 +26,13 @@ def iam_client(sandbox: Sandbox) -> Any:
 
 
 def make_role(iam: Any, name: str, action: str, principal: str, condition: object, longest: int = 7200) -> None:
-    """Make a role that trusts an identity provider, unless it is there."""
+    """Make a role that trusts an identity provider; one that is there trusts this provider from now on."""
     statement = {"Effect": "Allow", "Action": action, "Principal": {"Federated": principal}, "Condition": condition}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, MaxSessionDuration=longest)
+    try:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document, MaxSessionDuration=longest)
+    except iam.exceptions.EntityAlreadyExistsException:  # of another module that shares the sandbox
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
     allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(allow))
 
