@@ -33,8 +33,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: install ## run the main job in the sandbox: credentials, a shell, a forwarded port
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
-test: install ## run the tests, but those of interop and slow ones; four at a time, because most of them wait
-	@$(PYTEST) -n 4 --dist loadfile -m "not slow" --ignore tests/interop
+test: install ## run the tests, but those of interop and slow ones; five at a time, because most of them wait
+	@$(PYTEST) -n 5 --dist loadfile -m "not slow" --ignore tests/interop
 
 interop: install $(PYSSM) $(SITE_STAMP) $(RELEASE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells; and the slow tests
 	@$(PYTEST) -n 2 --dist loadfile tests/interop

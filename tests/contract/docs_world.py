@@ -135,9 +135,11 @@ class World:
         ) as running:
             assert running.stdout is not None
             printed = ""
+            ready = False
             for text in running.stdout:
                 printed += text
-                if any(word in text for word in READY):
+                if not ready and any(word in text for word in READY):
+                    ready = True
                     running.send_signal(signal.SIGINT)
             assert running.wait(TIMEOUT) in (0, 130), f"{line}\n{printed}"
         assert any(word in printed for word in READY), f"{line}\n{printed}"

@@ -51,9 +51,14 @@ def test_the_command_lines_are_accepted(block: Block, tmp_path: Path) -> None:
                 pytest.fail(f"{block.place}: aws-runas {' '.join(arguments)}: {error.message}")
 
 
-@pytest.mark.parametrize(
-    "block", [block for block in BLOCKS if not block.not_run and not block.interop], ids=lambda block: block.place
-)
+def _runnable() -> list[object]:
+    """The blocks that run here; those of the how-to pages take a minute together, so they are slow tests."""
+    runnable = [block for block in BLOCKS if not block.not_run and not block.interop]
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(each, id=each.place, marks=marks["how-to" in each.place]) for each in runnable]
+
+
+@pytest.mark.parametrize("block", _runnable())
 def test_the_block_runs_in_the_sandbox(block: Block, sandbox: Sandbox, tmp_path: Path) -> None:
     with make_world(sandbox, tmp_path) as world:
         SCENARIOS[block.scenario](block, world)

@@ -205,6 +205,7 @@ def connected(sandbox: Sandbox, session_id: str, log: Path) -> list[bool]:
     return [each["agent_connected"] for each in sandbox.sessions() if each["session_id"] == session_id and log.exists()]
 
 
+@pytest.mark.slow
 def test_cut_of_an_encrypted_session_executes_one_message_twice_too(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
     """Trap 12.16 with KMS: the agent decrypts and executes, and counts after the acknowledgement as ever."""
     sandbox, log = make_sandbox(kms=True), tmp_path / "log"

@@ -78,6 +78,7 @@ def test_many_at_once_write_each_profile_once(portal: Portal, config: Path) -> N
     assert sum("nothing to change" in text for text in said) == 6 - len(added)
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(portal: Portal, config: Path) -> None:  # noqa: F811
     old = config.read_bytes()
     assert portal.run(*WORDS).returncode == 0

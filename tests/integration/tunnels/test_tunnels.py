@@ -285,6 +285,7 @@ def test_tunnels_wait_for_the_passphrase_and_for_a_sign_in_until_login(world: Wo
         assert "canary" not in world.log()
 
 
+@pytest.mark.slow
 def test_process_that_was_stopped_for_a_while_resumes_its_sessions(world: World) -> None:
     with echoing() as remote:
         port = free_port()
