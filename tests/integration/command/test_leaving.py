@@ -29,7 +29,8 @@ def _leave(sandbox: Sandbox, words: list[str], number: int, when: Callable[[], b
     wait_until(when, "StartSession comes next, and takes its time")
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
-    assert process.returncode == 128 + number, errors
+    # Interrupted before the event loop runs, it ends by the signal itself: 130 for a shell too.
+    assert process.returncode in (128 + number, -number), errors
     assert (output, errors.count(b"Traceback")) == (b"", 0)
     return errors
 
