@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
+from aws_runas.redact import printable
+
 if TYPE_CHECKING:
-    from aws_runas.redact import printable
-from aws_runas.ssm.copy.transfer import Progress
+    from aws_runas.ssm.copy.transfer import Progress
 
 PLAIN_INTERVAL: Final = 5.0  # seconds between two lines
 JSON_INTERVAL: Final = 1.0
