@@ -16,8 +16,8 @@ from pathlib import Path
 import coverage
 
 # Percent. Measured by `make check`, minus one point; raise them when the figures have grown by more than that.
-LINES = 56.9
-BRANCHES = 49.1
+LINES = 62.8
+BRANCHES = 53.1
 
 
 def main(data_file: str) -> int:
