@@ -179,7 +179,7 @@ def test_file_that_was_edited_meanwhile_is_said_and_touches_no_open_tunnel(world
         world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{other}:localhost:{remote}"]})
         stdout, stderr = world.run("up")
         assert stdout == f"db: listening on 127.0.0.1:{port} -> {TARGET}:{remote}\n"
-        assert "tunnel db is open as it was in tunnels.toml before" in stderr
+        assert "tunnel db is open with its old settings" in stderr
         assert works(port)
         world.file.write_text("[[")
         assert works(port)

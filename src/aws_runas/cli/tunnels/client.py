@@ -65,7 +65,7 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     errors = "".join(f"aws-runas: tunnel {row['name']}: {row['error']}\n" for row in failed)
     for name in outdated if isinstance(outdated, list) else []:
         errors += (
-            f"aws-runas: tunnel {name} is open as it was in tunnels.toml before; to open it anew: "
+            f"aws-runas: tunnel {name} is open with its old settings; to apply tunnels.toml: "
             f"aws-runas tunnels down {name}, then up {name}\n"
         )
     lines = "".join(f"{row['name']}: {line}\n" for row in rows if row not in failed for line in _addresses(row))

@@ -41,7 +41,7 @@ class CommandRequest:
             with_env: set the variables in it; otherwise the helper passes them.
         """
         shell = quote(self.shell)
-        # A blank in front of a command like -x: the shell would take it for an option.
+        # The space keeps the shell from taking a command such as -x for an option.
         text = f" {self.text}" if self.text.startswith(("-", "+")) else self.text
         start = f"exec {shell} -c {quote(text)}" if text else f"exec {shell}"
         exports = "".join(f"export {name}={quote(value)}; " for name, value in self.env.items())
