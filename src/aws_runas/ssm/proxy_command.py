@@ -11,7 +11,9 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 from aws_runas.ssm.transport.outbox import Outbox
+from aws_runas.ssm.transport.silence_notice import SilenceNotice
 from aws_runas.ssm.versions import check_forwarding
 
 if TYPE_CHECKING:
@@ -29,9 +31,10 @@ class SshSession:
 
     Args:
         stdin, stdout: descriptors; only bytes of the remote end go to stdout.
+        say: takes a line for the user.
     """
 
-    def __init__(self, channel: DataChannel, stdin: int, stdout: int) -> None:
+    def __init__(self, channel: DataChannel, stdin: int, stdout: int, say: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._input = InputStream(stdin, self._typed)
@@ -39,7 +42,11 @@ class SshSession:
         self._outbox = Outbox(channel, congested=self._hold_input)
         self._ending: asyncio.Task[None] | None = None
         self._has_received = False
+        self._say = say
+        self._silence = SilenceNotice(channel.agent_silent_for, say, "the connection waits")
         self._is_connected = True
+        self._loss_notice: asyncio.TimerHandle | None = None
+        self._is_loss_told = False
         self._sent = 0
         self._last_received = 0.0
         self.started: asyncio.Future[None] = self._loop.create_future()
@@ -49,8 +56,11 @@ class SshSession:
         self.started.add_done_callback(_retrieve)
 
     def stop(self) -> None:
-        """Read no more input."""
+        """Read no more input, and say nothing more."""
         self._input.stop()
+        self._silence.close()
+        if self._loss_notice is not None:
+            self._loss_notice.cancel()
         if self._ending is not None:
             self._ending.cancel()
 
@@ -93,11 +103,18 @@ class SshSession:
     def writable(self) -> None:
         self._outbox.flush()
 
-    def connection_lost(self, reason: str) -> None:  # noqa: ARG002 - ssh shows nothing of it
+    def connection_lost(self, reason: str) -> None:
         self._is_connected = False
+        # The hourly reconnect takes less. A line in the middle of what ssh shows must be worth it.
+        self._loss_notice = self._loop.call_later(AGENT_SILENT_AFTER, self._tell_loss, reason)
 
-    def connection_regained(self, seconds: float) -> None:  # noqa: ARG002
+    def connection_regained(self, seconds: float) -> None:
         self._is_connected = True
+        if self._loss_notice is not None:
+            self._loss_notice.cancel()
+        if self._is_loss_told:
+            self._is_loss_told = False
+            self._say(f"connection regained after {seconds:.1f} s")
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
         if not self.started.done():
@@ -112,10 +129,15 @@ class SshSession:
 
     # inside
 
+    def _tell_loss(self, reason: str) -> None:
+        self._is_loss_told = True
+        self._say(f"connection lost ({reason}); resuming the session")
+
     def _typed(self, data: bytes) -> None:
         if data:
             self._sent += len(data)
             self._outbox.put(data)
+            self._silence.message_sent()
         else:
             self._ending = self._loop.create_task(self._end_input())
 
@@ -182,12 +204,13 @@ class SshSession:
             self.over.set_result(None)
 
 
-async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
+async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int, say: Callable[[str], None]) -> int:
     """Relay stdin and stdout until one of them, or the session, ends.
 
     Args:
         open_channel: opens the session.
         stdin, stdout: descriptors; the caller closes them.
+        say: takes a line for the user: the agent or the connection is away, or is back.
 
     Returns:
         0, or 128 plus the number of the signal that ended it.
@@ -197,19 +220,19 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int) -> int:
     """
     try:
         # ssh changes the parent of its ProxyCommand, with ControlPersist and with -f.
-        await run_until_signal(_carry(open_channel, stdin, stdout), watch_parent=False)
+        await run_until_signal(_carry(open_channel, stdin, stdout, say), watch_parent=False)
     except SignalReceived as ended:
         return ended.exit_status
     return 0
 
 
-async def _carry(open_channel: OpenChannel, stdin: int, stdout: int) -> None:
+async def _carry(open_channel: OpenChannel, stdin: int, stdout: int, say: Callable[[str], None]) -> None:
     sessions: list[SshSession] = []
     channels: list[DataChannel] = []
 
     def make(channel: DataChannel) -> SessionHandler:
         channels.append(channel)
-        sessions.append(SshSession(channel, stdin, stdout))
+        sessions.append(SshSession(channel, stdin, stdout, say))
         return sessions[0]
 
     try:

@@ -117,6 +117,26 @@ def test_interactive_login_with_typing_and_window_size(sshd: Sshd) -> None:
         child.close(force=True)
 
 
+@pytest.mark.slow
+def test_user_is_told_on_the_raw_terminal_that_the_agent_is_away_and_back(sshd: Sshd, sandbox: Sandbox) -> None:
+    words = ["-F", str(sshd.config), "-tt", TARGET, "/bin/sh"]
+    child = pexpect.spawn("ssh", words, env=sshd.environ, timeout=DEADLINE)
+    try:
+        child.sendline("echo be''gun")
+        child.expect("begun\r\n")
+        assert sandbox.agents_leave(7) == 1
+        wait_until(lambda: not any(each["agent_connected"] for each in sandbox.sessions()), "the agent is away")
+        child.sendline("echo do''ne")
+        child.expect(r"\r\naws-runas: the agent has not answered for \d+ s; the connection waits\r\n")
+        child.expect_exact("\r\naws-runas: the agent answers again\r\n")
+        child.sendline("exit 4")
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 4
+    finally:
+        child.close(force=True)
+
+
 def test_scp_both_ways(sshd: Sshd, big_file: Path, tmp_path: Path) -> None:
     there, back = tmp_path / "there", tmp_path / "back"
     up = sshd.run("scp", "-q", "-F", str(sshd.config), str(big_file), f"{TARGET}:{there}")

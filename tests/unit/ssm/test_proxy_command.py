@@ -13,6 +13,7 @@ from aws_runas.ssm import proxy_command
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.proxy_command import run_ssh
 from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from tests.support.quick_loop import QuickLoop
 
 
 class Agent:
@@ -28,6 +29,8 @@ class Agent:
         self._acknowledges = acknowledges
         self.received = b""
         self.terminated = False
+        self.silences: list[float] = []
+        """What `agent_silent_for` reports, one after the other, then 0."""
 
     async def open(self, make_handler: Callable[[DataChannel], SessionHandler]) -> str:
         self._script(make_handler(self))
@@ -58,7 +61,7 @@ class Agent:
         raise AssertionError
 
     def agent_silent_for(self) -> float:
-        return 0.0
+        return self.silences.pop(0) if self.silences else 0.0
 
     async def terminate(self) -> None:
         self.terminated = True
@@ -74,21 +77,39 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_command, "STALL_TIMEOUT", 0.01)
 
 
-def run(agent: Agent, data: bytes, *, end: bool = True) -> tuple[int, bytes]:
-    """Run the ProxyCommand with ``data`` on standard input; return status and standard output."""
+def run(
+    agent: Agent,
+    data: bytes,
+    *,
+    end: bool = True,
+    said: list[str] | None = None,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> tuple[int, bytes]:
+    """Run the ProxyCommand with ``data`` on standard input; return status and standard output.
+
+    Args:
+        end: standard input ends behind the data.
+        said: gets the lines for the user; None if there may be none.
+        loop: makes the event loop.
+    """
+    lines: list[str] = []
     stdin, typed = os.pipe()
     read, stdout = os.pipe()
     os.write(typed, data)
     if end:
         os.close(typed)
     try:
-        status = asyncio.run(run_ssh(agent.open, stdin=stdin, stdout=stdout))
+        with asyncio.Runner(loop_factory=loop) as runner:
+            status = runner.run(
+                run_ssh(agent.open, stdin=stdin, stdout=stdout, say=(lines if said is None else said).append)
+            )
     finally:
         for descriptor in (stdin, stdout, *(() if end else (typed,))):
             os.close(descriptor)
         with open(read, "rb") as output:
             seen = output.read()
     assert agent.terminated
+    assert lines == []
     return status, seen
 
 
@@ -146,3 +167,31 @@ def test_answers_end_up_on_standard_output() -> None:
         session.session_ended(None, "")
 
     assert run(Agent(script), b"", end=False) == (0, b"SSH-2.0-sshd\r\n")
+
+
+def lasting(session: SessionHandler, seconds: float) -> None:
+    """A session that begins, answers, and ends by itself later."""
+    session.session_started(started())
+    session.data_received(b"SSH-2.0-sshd\r\n", 1)
+    asyncio.get_running_loop().call_later(seconds, session.session_ended, None, "")
+
+
+def test_user_is_told_once_that_the_agent_is_away_and_once_that_it_is_back() -> None:
+    agent, said = Agent(lambda session: lasting(session, 100)), list[str]()
+    agent.silences = [5.0, 6.0, 7.0]
+    run(agent, b"ls\n", end=False, said=said, loop=QuickLoop)
+    assert said == ["the agent has not answered for 5 s; the connection waits", "the agent answers again"]
+
+
+def test_user_is_told_of_a_lost_connection_unless_it_is_back_soon() -> None:
+    def script(session: SessionHandler) -> None:
+        loop = asyncio.get_running_loop()
+        lasting(session, 100)
+        loop.call_later(1, session.connection_lost, "Bye")
+        loop.call_later(2, session.connection_regained, 1.0)
+        loop.call_later(10, session.connection_lost, "reset by peer")
+        loop.call_later(30, session.connection_regained, 20.0)
+
+    said: list[str] = []
+    run(Agent(script), b"ls\n", end=False, said=said, loop=QuickLoop)
+    assert said == ["connection lost (reset by peer); resuming the session", "connection regained after 20.0 s"]

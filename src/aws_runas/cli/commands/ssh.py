@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,7 @@ from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
 from aws_runas.cli.session.streams import stream_descriptor
 from aws_runas.errors import SessionError, TargetError, UsageError
+from aws_runas.redact import printable
 from aws_runas.targets.spelling import split_port
 
 if TYPE_CHECKING:
@@ -133,7 +138,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
     try:
         stdin, stdout = stream_descriptor(env, "stdin"), stream_descriptor(env, "stdout")
-        return event_loop.run(run_ssh(open_channel, stdin=stdin, stdout=stdout))
+        return event_loop.run(run_ssh(open_channel, stdin=stdin, stdout=stdout, say=_notices(options, env)))
     except SessionError as error:
         check_agent_version(error, access, target)
         _check_port(error, options.port, target)
@@ -141,6 +146,28 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     except BaseException:  # a signal before the loop had it in hand
         starting.abandon()
         raise
+
+
+def _notices(options: Options, env: Environment) -> Callable[[str], None]:
+    """Return what writes a line to standard error, which ssh has inherited to us: its user's terminal, often raw."""
+    descriptor = stream_descriptor(env, "stderr")
+
+    def say(line: str) -> None:
+        if options.session.quiet:
+            return
+        start, end = ("\r\n", "\r\n") if _is_raw(descriptor) else ("", "\n")
+        with suppress(OSError):
+            os.write(descriptor, f"{start}aws-runas: {printable(line)}{end}".encode("utf-8", "replace"))
+
+    return say
+
+
+def _is_raw(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False
+    from aws_runas.ssm.terminal.posix import needs_carriage_returns
+
+    return needs_carriage_returns(descriptor)
 
 
 def _check_port(error: SessionError, port: int, target: str) -> None:

@@ -12,12 +12,12 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
-from aws_runas.ssm.shell.silence_notice import SilenceNotice
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.handler import DataChannel
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.silence_notice import SilenceNotice
 from aws_runas.ssm.transport.threads import in_thread
 
 SILENT_COMMAND: Final = 2.0  # seconds after which a silent session gets input anyway (spec 12, trap 7)

@@ -24,6 +24,19 @@ def window_size(*descriptors: int) -> tuple[int, int]:
     return NO_TERMINAL
 
 
+def needs_carriage_returns(descriptor: int) -> bool:
+    """Return True for a terminal that somebody has made raw: it adds no carriage return to a line end.
+
+    Args:
+        descriptor: any; one that is no terminal needs none.
+    """
+    try:
+        output_flags: int = termios.tcgetattr(descriptor)[_OFLAG]
+    except (termios.error, OSError):
+        return False
+    return not output_flags & termios.OPOST
+
+
 class RawTerminal:
     """Raw mode for one terminal, restored at exit at the latest. A terminal that is gone causes no error.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION
-from aws_runas.ssm.shell.silence_notice import SilenceNotice
 from aws_runas.ssm.transport.keepalive import AgentSilence
+from aws_runas.ssm.transport.silence_notice import SilenceNotice
 from tests.support.quick_loop import QuickLoop
 
 ACKNOWLEDGEMENT = b"\0\0\0\x74" + b"acknowledge".ljust(32) + bytes(80)

@@ -1,4 +1,4 @@
-"""Tells the user of a shell that the agent does not answer."""
+"""Tells the user of a shell or of ssh that the agent does not answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ class SilenceNotice:
     Args:
         silent_for: see DataChannel.agent_silent_for.
         say: takes a line.
+        consequence: what the silence means for the user.
     """
 
-    def __init__(self, silent_for: Callable[[], float], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, silent_for: Callable[[], float], say: Callable[[str], None], consequence: str = "what you type waits"
+    ) -> None:
         self._silent_for = silent_for
         self._say = say
+        self._consequence = consequence
         self._timer: asyncio.TimerHandle | None = None
         self._is_told = False
 
@@ -43,7 +47,7 @@ class SilenceNotice:
         seconds = self._silent_for()
         if seconds >= AGENT_SILENT_AFTER and not self._is_told:
             self._is_told = True
-            self._say(f"the agent has not answered for {seconds:.0f} s; what you type waits")
+            self._say(f"the agent has not answered for {seconds:.0f} s; {self._consequence}")
         elif self._is_told and seconds < AGENT_SILENT_AFTER:
             self._is_told = False
             self._say("the agent answers again")
