@@ -14,8 +14,8 @@ from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
-    "helper": "f47f35d93e3024fc1fc30065ec3661c0db1fdb14ce3449dc495ed8e8477457e5",
-    "shell helper": "da90a2cf226cb60cebad2d0c1903b54f6ddf877b92a68d1501a5bfef8e2b7e9b",
+    "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
+    "shell helper": "988176a3367287e2bab9c11aa10cbd8a789f9b259f9253966930b9d5301f6196",
     "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
     "file server": "9bb434034c55475ff5b85993fd4065b23ed361490796a132c0402043073a7ac1",
 }

@@ -300,6 +300,28 @@ def test_cuts_of_the_agent_change_nothing(make_sandbox: MakeSandbox, runas: RunA
     assert (done.stdout == AWKWARD * 3, done.returncode) == (True, 7), done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("python", [True, False], ids=["python", "shell"])
+def test_a_command_that_ends_while_we_are_away_is_whole(
+    make_sandbox: MakeSandbox, tmp_path: Path, python: bool
+) -> None:
+    """An agent waits 2 s for acknowledgements when the session's program has ended; the network is away for longer."""
+    sandbox = make_sandbox()
+    target = "i-deadbeef" if python else "no-python"
+    flag = tmp_path / "go"
+    text = f"echo ready; while [ ! -e {flag} ]; do sleep 0.05; done; seq 1000; exit 7"
+    process = _start(sandbox, "-q", "--via", "shell", "my-profile", target, text)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    sandbox.set_faults(resume_fails="InternalServerError")
+    sandbox.cut(abort=True)
+    flag.touch()
+    time.sleep(4)  # the network's absence
+    sandbox.set_faults(resume_fails="")
+    output, errors = process.communicate(timeout=60)
+    assert (output.split(), process.returncode) == ([b"%d" % n for n in range(1, 1001)], 7), errors
+
+
 def test_encrypted_sessions_carry_commands(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     done = runas(make_sandbox(kms=True), "run", "-q", *TARGET, "cat; exit 7", input=AWKWARD[:50_000])
     assert (done.stdout, done.returncode) == (AWKWARD[:50_000], 7)

@@ -12,12 +12,15 @@ repeated number is dropped. Lines that are no frame are ignored.
 | ``r0 SEQ`` | the request is complete: start the command |
 | ``d0 SEQ N`` and N bytes | standard input; 0 bytes are its end |
 | ``s0 SEQ SIGNAL`` | a signal for the process group |
-| ``q0 SEQ`` | end: HUP, then KILL after a grace period |
+| ``q0 SEQ`` | end: HUP, then KILL after a grace period; after the status: the client has everything |
 
 Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (as the request), ``c`` credit in
 bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal. ``3`` and ``4``
 are standard output and standard error: bytes with six escapes instead of base64, and ``=.`` at the end where the
 agent would keep the last bytes back (ADR 0905).
+
+After the status it waits for ``q0``: an agent waits only two seconds for acknowledgements once the session's program
+has ended, and a client whose network is away for longer would lose the end (ADR 0906).
 
 With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
 
@@ -339,6 +342,12 @@ if given is not None:
     start(fields(binascii.a2b_base64(given) + b"script\0" + binascii.a2b_base64(script) + b"\0"))
 serve()
 os.write(guardian, b".")
+leave = time.monotonic() + 1200
+while source >= 0 and not ending and time.monotonic() < leave:
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    if poll.poll(1000):
+        take()
 """
 
 

@@ -329,8 +329,10 @@ class CommandLink:
         """The command is over when its status has come and, from the shell helper, the end of both streams."""
         if self._exited is None or self._open_streams > 0 or self.status.done():
             return
-        if self._bootstrap is not None and not self._frames and not self._end_sent:
-            self._messages.append(self._encoder.end())  # its reader still waits for input
+        if self._bootstrap is not None:
+            if not self._frames and not self._end_sent:
+                self._messages.append(self._encoder.end())  # its reader still waits for input
+            self._messages.append(self._encoder.end())  # the helper waits for it, so that no cut can lose the status
             self._pump()
         self._set_status(self._exited if self._exited >= 0 else 128 - self._exited)
 

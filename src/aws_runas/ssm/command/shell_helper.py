@@ -20,6 +20,7 @@ RESTRICTIONS: Final = (
 
 # Variables: E encodes, D decodes, C the script, K a check that must succeed first, both base64; I is 1 for input.
 # f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
+# w: wait until the client says that it has everything, as the Python helper does.
 # Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
 # No process but the command and its f holds 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
@@ -34,12 +35,16 @@ q0)return;;esac;done;}
 m(){ exec 5>&1
 r=$({ { (eval "$C" 2>&3 3>&- 4>&- 5>&- 6>&-);echo $?>&6;} 3>&1 >&5|f 2 >&4;} 6>&1)
 printf '\036x0%s\n' "$(printf %s "$r"|$E)">&4;}
+w(){ while read -r k s z _;do case $k in
+d0)dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;;
+q0)return;;esac;done;}
 exec 4>&1
 C=$(printf %s "$C"|$D)
 if [ "$K" ]&&! e=$(eval "$(printf %s "$K"|$D)" 2>&1 </dev/null);then
-printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";exit;fi
+printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";w;exit;fi
 if [ "$I" = 1 ];then g|m|f 1 >&4
 else m </dev/null|f 1 >&4;fi
+w
 exit
 """
 
