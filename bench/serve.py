@@ -26,7 +26,7 @@ from aws_runas.aws.credentials import Credentials
 from aws_runas.serve.app import App, Options
 from aws_runas.serve.desk import Desk
 from aws_runas.serve.endpoint import Endpoint
-from aws_runas.serve.peer import Users
+from aws_runas.serve.guards import Users
 from aws_runas.serve.profiles import ProfileFacts, Profiles, Prompt
 from aws_runas.serve.renewal import Renewal
 from aws_runas.serve.server import Server

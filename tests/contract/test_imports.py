@@ -64,8 +64,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ssm.forward": (*BELOW_SESSIONS, "socket_owner"),
     "ssm.copy": BELOW_SESSIONS,
     "ssm.plugin": (),
-    "ssm.api": ("aws", "config", "ssm.transport", "ssm.kms"),
-    "ssm.kms": ("aws", "config", "ssm.transport"),
+    "ssm.api": ("aws", "config", "ssm.transport"),
     "diagnosis": ("aws", "config", "targets", "ssm"),
     "fleet": ("aws", "config", "targets", "ssm"),
     "tunnels": ("config", "credentials", "targets", "ssm"),
@@ -79,7 +78,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "credential_helper": ("fast", "cli"),
 }  # fmt: skip
 LEAVES = ("errors", "redact", "aws.credentials", "aws.session", "fast.names")
-BOTOCORE = ("aws.", "ssm.api", "ssm.kms", "sandbox.")
+BOTOCORE = ("aws.", "ssm.api", "sandbox.")
 PRINTING = ("cli.", "fast.print", "sandbox.", "__main__", "credential_helper")
 
 

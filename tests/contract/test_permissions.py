@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas.aws.access import Access
-from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.iam import Iam
+from aws_runas.aws.sts import caller_identity
 from aws_runas.errors import AwsRunasError
 from aws_runas.identity.roles import mfa_devices, own_roles
 from aws_runas.targets.resolve import resolve_target

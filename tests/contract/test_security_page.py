@@ -59,7 +59,7 @@ WRITTEN = {
     "run/config_copy.py": "The copy of the config file",
     "signin/login_lock.py": "The account is locked",
     "signin/sso_token.py": "Tokens of Identity Center",
-    "ssm/command/refusals.py": "Records of sessions, runs and copies",
+    "ssm/command/carrier.py": "Records of sessions, runs and copies",
     "ssm/records.py": "Records of sessions, runs and copies",
     "store/file.py": "keyring file",
     "targets/facts.py": "Records of sessions, runs and copies",

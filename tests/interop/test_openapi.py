@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from aws_runas.serve import api, page
+from aws_runas.serve import api, app
 from tests.support.serving import TOKEN, Served, serving
 
 SCHEMA = schemathesis.openapi.from_path(Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml")
@@ -50,4 +50,4 @@ def test_the_metadata_server_and_the_api_do_as_described(case: schemathesis.Case
 
 def test_every_path_of_the_api_is_described() -> None:
     described = set(SCHEMA.raw_schema["paths"])
-    assert set(api.METHODS) | {page.PATHS[0], "/credentials", "/latest/api/token"} <= described
+    assert set(api.METHODS) | {app.PAGE_PATHS[0], "/credentials", "/latest/api/token"} <= described

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened
 from aws_runas.ssm.core.smux.frame import PSH, SYN, encode
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished, StreamOpened
 from tests.support import requires
 
 LIBRARY = Path("/usr/share/gocode/src/github.com/xtaci/smux")

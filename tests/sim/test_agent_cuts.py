@@ -9,8 +9,8 @@ import pytest
 
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.errors import RemoteProtocolError
-from aws_runas.ssm.core.smux.events import StreamDataReceived
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import StreamDataReceived
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
 from tests.sim.scenario import PROPERTIES

@@ -357,7 +357,7 @@ def test_no_file_of_ours_is_read_in_a_way_that_waits() -> None:
         "config/files.py",
         "config/roles.py",
         "config/tunnels.py",
-        "serve/page.py",
+        "serve/app.py",
         "signin/oidc_sign_in.py",
         "socket_owner.py",
         "ssm/copy/files.py",  # the source of our own helper

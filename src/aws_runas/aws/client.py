@@ -1,7 +1,8 @@
 """The only door to botocore: clients that sign with our own providers.
 
 botocore's own reading of the environment is not used for region, profile and credentials: those are ours to decide.
-What a profile says of retries, FIPS, dual stack and the like reaches botocore as a profile does.
+What a profile says of retries, FIPS, dual stack and the like reaches botocore as a profile does. With ``-v -v``, each
+call is reported: service, operation, address, status and time, never a parameter or an answer.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import botocore.config
 import botocore.configprovider
@@ -124,8 +127,6 @@ class Clients:
         with _setting_up("aws", profile):
             self._session = Session(profile)
         if trace is not None:
-            from aws_runas.aws.trace import attach
-
             attach(self._session, trace)
 
     def client(
@@ -198,3 +199,31 @@ class Loader(botocore.loaders.Loader):  # type: ignore[misc]
                     names.update(os.listdir(path))
             self._names = sorted(names)
         return self._names
+
+
+def attach(session: Any, trace: Callable[[str], None]) -> None:
+    """Have a botocore session report its calls.
+
+    Args:
+        session: whose clients are watched.
+        trace: takes one line.
+    """
+
+    def before(request: Any, **_: Any) -> None:
+        parts = urlsplit(request.url)
+        trace(f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}")
+
+    def called(model: Any, context: Any, **_: Any) -> None:
+        context["aws_runas_started"] = time.monotonic()
+        trace(f"calling {model.service_model.service_name} {model.name}")
+
+    def answered(model: Any, http_response: Any, parsed: Any, context: Any, **_: Any) -> None:
+        took = (time.monotonic() - context.get("aws_runas_started", time.monotonic())) * 1000
+        error = parsed.get("Error", {}).get("Code", "")
+        request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+        words = [model.service_model.service_name, model.name, str(http_response.status_code), error]
+        trace(f"answer {' '.join(word for word in words if word)} in {took:.0f} ms, request {request_id or 'unknown'}")
+
+    session.register("before-send", before)
+    session.register("before-call", called)
+    session.register("after-call", answered)

@@ -1,14 +1,16 @@
-"""EC2: which instances there are, as far as naming a target needs it."""
+"""EC2: instances, the security groups that admit them, and EC2 Instance Connect."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.aws.reply import limited
-from aws_runas.errors import TargetError
+from aws_runas.errors import SessionError, TargetError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -81,3 +83,92 @@ def _addresses(reply: Mapping[str, Any]) -> tuple[str, ...]:
         addresses += [entry.get("Ipv6Address") for entry in interface.get("Ipv6Addresses", [])]
         addresses.append(interface.get("Association", {}).get("PublicIp"))
     return tuple(dict.fromkeys(address for address in addresses if address))
+
+
+def push_public_key(access: Access, instance_id: str, user: str, key: str) -> None:
+    """Let a user log in with a key for the next 60 seconds.
+
+    Args:
+        instance_id: ``i-...``.
+        user: of the instance's system.
+        key: a line as in a .pub file.
+
+    Raises:
+        AwsRunasError: it was refused.
+
+    Source: AWS API reference, ec2-instance-connect SendSSHPublicKey.
+    """
+    with translate("ec2-instance-connect", "SendSSHPublicKey", SessionError):
+        access.client("ec2-instance-connect").send_ssh_public_key(
+            InstanceId=instance_id, InstanceOSUser=user, SSHPublicKey=key
+        )
+
+
+def groups_of_instance(access: Access, instance_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the ids of an instance's security groups, and its private addresses.
+
+    Raises:
+        AwsRunasError: the call was refused or failed.
+
+    Source: AWS API reference, ec2 DescribeInstances.
+    """
+    with translate("ec2", "DescribeInstances", TargetError):
+        answer = access.client("ec2").describe_instances(InstanceIds=[instance_id])
+        groups: list[str] = []
+        addresses: list[str] = []
+        for reservation in reply.mappings(answer, "Reservations"):
+            for instance in reply.mappings(reservation, "Instances"):
+                groups += [reply.text(group, "GroupId") for group in reply.mappings(instance, "SecurityGroups")]
+                addresses += [address for address in [reply.text(instance, "PrivateIpAddress", "")] if address]
+    return tuple(dict.fromkeys(groups)), tuple(addresses)
+
+
+def admits(
+    access: Access, groups: Sequence[str], port: int, from_groups: Sequence[str], from_addresses: Sequence[str]
+) -> bool:
+    """Return True if a rule of the groups admits TCP connections to a port.
+
+    Args:
+        access: whose credentials and region ask.
+        groups: ids of the groups with the rules.
+        port: destination port.
+        from_groups: ids of the source's groups.
+        from_addresses: addresses of the source.
+
+    Returns:
+        True also if a rule names a prefix list, whose addresses are not looked up.
+
+    Raises:
+        AwsRunasError: the call was refused or failed.
+
+    Source: AWS API reference, ec2 DescribeSecurityGroups.
+    """
+    with translate("ec2", "DescribeSecurityGroups", TargetError):
+        answer = access.client("ec2").describe_security_groups(GroupIds=list(groups))
+        return any(
+            _rule_admits(rule, port, from_groups, from_addresses)
+            for group in reply.mappings(answer, "SecurityGroups")
+            for rule in reply.mappings(group, "IpPermissions")
+        )
+
+
+def _rule_admits(rule: Mapping[str, Any], port: int, groups: Sequence[str], addresses: Sequence[str]) -> bool:
+    protocol = reply.text(rule, "IpProtocol", "")
+    if protocol not in ("-1", "tcp", "6"):
+        return False
+    if protocol != "-1" and not reply.number(rule, "FromPort", 0) <= port <= reply.number(rule, "ToPort", 65535):
+        return False
+    if reply.mappings(rule, "PrefixListIds"):
+        return True
+    if any(reply.text(pair, "GroupId", "") in groups for pair in reply.mappings(rule, "UserIdGroupPairs")):
+        return True
+    ranges = [reply.text(entry, "CidrIp", "") for entry in reply.mappings(rule, "IpRanges")]
+    ranges += [reply.text(entry, "CidrIpv6", "") for entry in reply.mappings(rule, "Ipv6Ranges")]
+    return any(_is_in(address, network) for address in addresses for network in ranges if network)
+
+
+def _is_in(address: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        raise reply.ReplyError("CidrIp") from None

@@ -11,11 +11,10 @@ from botocore import credentials as resolvers
 from botocore import exceptions
 
 from aws_runas.aws import local_sources
-from aws_runas.aws.client import Session
+from aws_runas.aws.client import Session, attach
 from aws_runas.aws.client_settings import check_settings
 from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.aws.errors import causes, connection_failed, scrub
-from aws_runas.aws.trace import attach
 from aws_runas.config.profile import Profile, ResolverSource
 from aws_runas.errors import AwsRunasError, CredentialsError
 

@@ -1,4 +1,6 @@
-"""AWS Signature Version 4 of one request, without botocore, whose import takes longer than the call that is signed.
+"""AWS Signature Version 4 without botocore, whose import takes longer than the call that is signed.
+
+Signs requests of an API, and the opening request of a data channel (spec 13.1).
 
 Source: AWS, "Create a signed AWS API request".
 """
@@ -7,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from aws_runas.aws.credentials import Credentials
 
@@ -58,3 +62,53 @@ def sign(
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     authorization = f"{ALGORITHM} Credential={credentials.access_key_id}/{scope}, SignedHeaders={names}"
     return added | {"Authorization": f"{authorization}, Signature={signature}"}
+
+
+SERVICE = "ssmmessages"
+
+
+def is_signed(url: str) -> bool:
+    """Return True if an address carries its own signature."""
+    return any(name.lower().startswith("x-amz-") for name, _ in _pairs(url))
+
+
+def sign_stream_request(url: str, credentials: Credentials, region: str, now: float) -> list[tuple[str, str]]:
+    """Return the headers that sign a GET of this address.
+
+    Args:
+        url: ``wss://...``, as it will be dialled.
+        credentials: to sign with.
+        region: of the service.
+        now: seconds since the epoch.
+
+    Returns:
+        X-Amz-Date, X-Amz-Security-Token where there is one, and Authorization; [] where the address is signed already.
+    """
+    if is_signed(url):
+        return []
+    parts = urlsplit(url)
+    query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(_pairs(url), key=_quoted))
+    headers = sign(
+        "GET",
+        quote(parts.path or "/", safe="/-_.~"),
+        query,
+        {"host": parts.netloc},
+        b"",
+        credentials=credentials,
+        service=SERVICE,
+        region=region,
+        timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)),
+    )
+    return list(headers.items())
+
+
+def _pairs(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _quoted(pair: tuple[str, str]) -> tuple[str, str]:
+    return _quote(pair[0]), _quote(pair[1])

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal, TextIO, cast
 
 from aws_runas import files
 from aws_runas.redact import printable
@@ -48,7 +48,7 @@ def _stderr() -> TextIO:
         return io.StringIO()
     if stream is not sys.__stderr__ or not isinstance(stream, io.TextIOWrapper):
         return stream
-    raw = cast(BinaryIO, _PatientStderr(stream.fileno(), "wb", closefd=False))
+    raw = cast("BinaryIO", _PatientStderr(stream.fileno(), "wb", closefd=False))
     return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
 
 
@@ -113,3 +113,20 @@ class Environment:
             ConfigError: see `config_files`.
         """
         return self.config_files().profile_names()
+
+
+StreamName = Literal["stdin", "stdout", "stderr"]
+STREAMS: Final[tuple[StreamName, ...]] = ("stdin", "stdout", "stderr")
+
+
+def stream_descriptor(env: Environment, name: StreamName) -> int:
+    """Return the descriptor of a standard stream, or one that stands in for it.
+
+    The replacement of a closed standard input is empty, that of a closed standard error takes everything. To write to
+    that of a closed standard output fails, as it does in a shell: what was asked for would be lost otherwise.
+    """
+    stream: IO[bytes] | IO[str] = getattr(env, name)
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):  # closed, or no file at all
+        return os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)

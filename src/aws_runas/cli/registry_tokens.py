@@ -11,7 +11,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.shortcut import is_cached
 from aws_runas.config.files import config_path
 from aws_runas.config.profile import Profile
-from aws_runas.credentials import freshness, processes
+from aws_runas.credentials import cached, processes
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name, read_values, write_values
 from aws_runas.fast import shortcut
 from aws_runas.fast.registry import KIND
@@ -56,7 +56,7 @@ def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh
 def usable_until(token: RegistryToken) -> float:
     """Return the moment from which a new token is fetched: a tenth of its life is left."""
     end = token.expiration.timestamp()
-    return end - (end - token.issued.timestamp()) * freshness.RESERVE
+    return end - (end - token.issued.timestamp()) * cached.RESERVE
 
 
 def write_registry_shortcut(
@@ -73,7 +73,7 @@ def write_registry_shortcut(
         host: of the registry.
         before: `shortcut.header` from before the files were read.
     """
-    until = min(usable_until(token), freshness.usable_until(credentials) or float("inf"))
+    until = min(usable_until(token), cached.usable_until(credentials) or float("inf"))
     if not is_cached(profile):
         return
     fields = {
@@ -109,7 +109,7 @@ def _entry(access: Access, credentials: Credentials, registry: Registry) -> str:
 
 def _read(cache: DiskCache, name: str, now: float) -> RegistryToken | None:
     token = cache.load(name, decode)
-    if token is None or not token.issued.timestamp() - freshness.CLOCK_TOLERANCE <= now < usable_until(token):
+    if token is None or not token.issued.timestamp() - cached.CLOCK_TOLERANCE <= now < usable_until(token):
         return None
     return token
 

@@ -9,8 +9,8 @@ from aws_runas.aws.client_settings import sts_address
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.files import config_path
 from aws_runas.config.profile import FederatedSource, KeyringSource, KeySource, Profile, ResolverSource
+from aws_runas.credentials.cached import usable_until
 from aws_runas.credentials.console_login import RENEW_BEFORE
-from aws_runas.credentials.freshness import usable_until
 from aws_runas.fast import shortcut as fast
 from aws_runas.run import config_copy
 

@@ -19,11 +19,10 @@ from aws_runas.credentials.cache import read_private
 from aws_runas.credentials.kept_answers import KeptAnswers
 from aws_runas.errors import CredentialsError
 from aws_runas.signin import oidc, saml_response
-from aws_runas.signin.attended import login_needed
 from aws_runas.signin.context import SignInContext
 from aws_runas.signin.login_lock import LoginLock
 from aws_runas.signin.passwords import Passwords
-from aws_runas.signin.person import Person
+from aws_runas.signin.person import Person, login_needed
 from aws_runas.signin.saml_response import SamlResponse
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.sso import SsoRole
 from aws_runas.errors import CredentialsError
-from aws_runas.signin.attended import login_needed
 from aws_runas.signin.context import SignInContext
+from aws_runas.signin.person import login_needed
 from aws_runas.signin.sso_session import SsoTokens
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from aws_runas.aws.ssm import ManagedNode, managed_node
 from aws_runas.diagnosis.model import Finding, fail, ok, warn
 from aws_runas.errors import AwsRunasError, TargetError
 from aws_runas.ssm.versions import MULTIPLEXING, PORT_SESSIONS, at_least, later_than
-from aws_runas.targets.readiness import why_not_connected, why_offline
+from aws_runas.targets.facts import why_not_connected, why_offline
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access

@@ -11,8 +11,8 @@ from typing import Final
 
 from aws_runas.aws import run_command
 from aws_runas.aws.access import Access
-from aws_runas.aws.command_output import stored_output
 from aws_runas.aws.errors import aws_code, aws_message
+from aws_runas.aws.run_command import stored_output
 from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, InstancesGoneError, Invocation
 from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell

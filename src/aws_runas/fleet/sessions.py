@@ -29,9 +29,8 @@ from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.session_start import SessionApi
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-from aws_runas.ssm.transport.handler import DataChannel
-from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 START_INTERVAL: Final = 0.5  # seconds between two StartSession calls, spec sessions 4
 MAX_OUTPUT: Final = 16 << 20  # bytes of a stream that are kept

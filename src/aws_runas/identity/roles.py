@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.iam import Holder, Iam
+from aws_runas.aws.sts import caller_identity
 from aws_runas.errors import CredentialsError
 from aws_runas.identity.policy import Judged, assumable_roles
 
@@ -135,3 +135,19 @@ def mfa_devices(access: Access) -> list[str]:
             hint="use a profile with the access keys of an IAM user",
         )
     return Iam(access).mfa_devices(holder.name)
+
+
+def iam_user_of(access: Access) -> str:
+    """Return the name of the IAM user whose keys an access has.
+
+    Raises:
+        CredentialsError: it is no user, or AWS refused the keys.
+    """
+    caller = caller_of(caller_identity(access, user=True).arn)
+    if caller.holder.kind != "user":
+        raise CredentialsError(
+            f"{caller.arn} is a role, and roles have no access keys of their own",
+            code="caller-not-a-user",
+            hint="name the profile of an IAM user",
+        )
+    return caller.holder.name

@@ -34,7 +34,7 @@ from aws_runas.sandbox.services.ecr import Registries
 from aws_runas.sandbox.services.ecs import Ecs
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.gateway import Gateway
-from aws_runas.sandbox.services.guards import Guard
+from aws_runas.sandbox.services.http import Guard
 from aws_runas.sandbox.services.instance_connect import InstanceConnect
 from aws_runas.sandbox.services.json_input import JsonService
 from aws_runas.sandbox.services.moto import Moto

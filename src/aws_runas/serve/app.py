@@ -1,4 +1,4 @@
-"""Which handler a request goes to, and which guards it has to pass first."""
+"""Routing of requests: the guards that each has to pass, its handler, and the page for people."""
 
 from __future__ import annotations
 
@@ -7,14 +7,40 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.errors import AwsRunasError
-from aws_runas.serve import api, ecs, guards, imds, page, replies
+from aws_runas.serve import api, ecs, guards, imds, replies
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.profiles import Profile, Profiles
 from aws_runas.serve.renewal import Outcome
 from aws_runas.serve.server import Answer
+
+PAGE_PATHS = ("/", "/index.html")
+
+
+def render_page(token: str, nonce: str, kind: str) -> Response:
+    """The page.
+
+    Args:
+        token: sent back with every change of state; only a reader of this page knows it.
+        kind: "ec2" or "ecs".
+        nonce: random, new for each response: marks the one script and the one style sheet that may run.
+    """
+    template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    body = template.replace("{{nonce}}", nonce).replace("{{token}}", token).replace("{{kind}}", kind)
+    policy = (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = (
+        ("Content-Security-Policy", policy),
+        ("X-Frame-Options", "DENY"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Permissions-Policy", "clipboard-read=(), camera=(), geolocation=(), microphone=()"),
+    )
+    return Response(200, body.encode(), "text/html; charset=utf-8", headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +175,7 @@ class App:
     # --- the page and its API
 
     def _person(self, request: Request, answer: Answer) -> None:
-        methods = ("GET", "HEAD") if request.path in page.PATHS else api.METHODS.get(request.path)
+        methods = ("GET", "HEAD") if request.path in PAGE_PATHS else api.METHODS.get(request.path)
         refusal = guards.same_origin(request) or self._stranger(request)
         if refusal is not None:
             answer(refusal)
@@ -158,9 +184,9 @@ class App:
         elif request.method not in methods:
             allow = (("Allow", ", ".join(methods)),)
             answer(replies.error(405, "method-not-allowed", "this path does not take that method", allow))
-        elif request.path in page.PATHS:
+        elif request.path in PAGE_PATHS:
             token, nonce = self._policy.page_token, self._random(16).hex()
-            answer(guards.framed(request) or page.render(token or "", nonce, self._options.kind))
+            answer(guards.framed(request) or render_page(token or "", nonce, self._options.kind))
         elif request.method == "POST" and (refusal := guards.page_token(request, self._policy)) is not None:
             answer(refusal)
         elif request.method != "POST" and request.path == "/profile":

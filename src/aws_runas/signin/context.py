@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aws_runas.signin.attended import TERMINAL, login_choice, may_sign_in
 from aws_runas.signin.callback import DEFAULT_TIMEOUT
+from aws_runas.signin.person import TERMINAL, login_choice, may_sign_in
 
 MAX_LINE = 65536  # bytes
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aws_runas import files
 from aws_runas.errors import CredentialsError
-from aws_runas.signin.attended import login_needed
+from aws_runas.signin.person import login_needed
 
 PATIENCE = 20.0  # seconds of waiting for another process before the user is told
 FAILURE_TIME = 60.0  # seconds in which nobody tries again what a person refused or did not answer

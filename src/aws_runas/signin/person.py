@@ -1,11 +1,13 @@
-"""Questions of a sign-in to a person: user name, password, one-time code, and role."""
+"""The person at a sign-in: whether one may be asked, and how to ask for user name, password, code and role."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from aws_runas.errors import CredentialsError
+from aws_runas.errors import ConfigError, CredentialsError
 
 
 def _nobody(_: str) -> str:
@@ -29,3 +31,63 @@ class Person:
     ask_secret: Callable[[str], str] = _nobody
     ask_code: Callable[[str], str] = _nobody
     choose: Callable[[str, Sequence[str]], int | None] = lambda _title, _rows: None
+
+
+VARIABLE = "RUNAS_LOGIN"
+TERMINAL = "/dev/tty" if os.name == "posix" else "CONIN$"
+
+Choice = Literal["ask", "always", "never"]
+CHOICES: tuple[Choice, ...] = ("ask", "always", "never")
+
+
+def login_choice(environ: Mapping[str, str]) -> Choice:
+    """Read RUNAS_LOGIN.
+
+    Raises:
+        ConfigError: it is none of CHOICES.
+    """
+    value = environ.get(VARIABLE, "").strip().lower() or "ask"
+    for choice in CHOICES:
+        if value == choice:
+            return choice
+    raise ConfigError(
+        f"{VARIABLE}={environ[VARIABLE]} is unknown", code="login-choice-invalid", hint="use ask, always or never"
+    )
+
+
+def has_terminal() -> bool:
+    """Return True if the terminal of this process can be opened."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
+    except OSError:
+        return False
+    return True
+
+
+def may_sign_in(
+    environ: Mapping[str, str], *, unattended: bool = False, terminal: Callable[[], bool] = has_terminal
+) -> bool:
+    """Tell whether a sign-in may open a window or ask a person now.
+
+    Args:
+        environ: the variables.
+        unattended: this run serves another program (a credential_process, an exec plugin, a helper, a server).
+        terminal: tells whether a terminal can be asked.
+
+    Raises:
+        ConfigError: RUNAS_LOGIN is invalid.
+    """
+    choice = login_choice(environ)
+    if choice != "ask":
+        return choice == "always"
+    return not unattended and terminal()
+
+
+def login_needed(what: str, command: str) -> CredentialsError:
+    """Return the error for a sign-in that may not start here.
+
+    Args:
+        what: what needs it, such as ``sso-session corp``.
+        command: the one command that signs in.
+    """
+    return CredentialsError(f"{what} needs a sign-in", code="login-needed", hint=f"run: {command}")

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from aws_runas.aws.errors import aws_code
 from aws_runas.config.sso import SsoSession
 from aws_runas.errors import CredentialsError
-from aws_runas.signin.attended import login_needed
 from aws_runas.signin.context import SignInContext
 from aws_runas.signin.login_lock import LoginLock
+from aws_runas.signin.person import login_needed
 from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token
 
 DEAD_REFRESH = ("InvalidGrantException", "UnauthorizedClientException", "InvalidClientException")

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
         SizeReceived,
     )
     from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-    from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
-    from aws_runas.ssm.transport.service import SessionService
+    from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
 
 __all__ = [
     "Channel",
@@ -62,9 +61,9 @@ _MODULES = {
     "Role": "aws_runas.ssm.core.channel",
     "StreamOptions": "aws_runas.ssm.transport.data_channel",
     "open_data_channel": "aws_runas.ssm.transport.data_channel",
-    "DataChannel": "aws_runas.ssm.transport.handler",
-    "SessionHandler": "aws_runas.ssm.transport.handler",
-    "SessionService": "aws_runas.ssm.transport.service",
+    "DataChannel": "aws_runas.ssm.transport.interfaces",
+    "SessionHandler": "aws_runas.ssm.transport.interfaces",
+    "SessionService": "aws_runas.ssm.transport.interfaces",
 }  # all others are in aws_runas.ssm.core.events
 
 

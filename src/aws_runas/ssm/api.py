@@ -1,4 +1,4 @@
-"""Calls of Systems Manager: start, resume and end sessions; and the signature of the stream's opening request.
+"""Calls of a session: start, resume and end it, sign the stream's opening request, and get its data key from KMS.
 
 Replies become values, and errors become AwsRunasError with the missing permission.
 """
@@ -14,7 +14,7 @@ from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
-from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
+from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -112,7 +112,7 @@ class SsmApi:
         return request, StartedSession(session_id, url, token, target)
 
     def resume_session(self, session_id: str) -> tuple[str, str]:
-        """See transport.service.SessionService."""
+        """See transport.interfaces.SessionService."""
         try:
             with translate("ssm", "ResumeSession", SessionError):
                 answer = self._access.session_client().resume_session(SessionId=session_id)
@@ -124,13 +124,13 @@ class SsmApi:
         return token, url
 
     def prepare_resume(self) -> None:
-        """See transport.service.SessionService."""
+        """See transport.interfaces.SessionService."""
         open_ahead = getattr(self._access.session_client(), "open_ahead", None)  # botocore's client has none
         if open_ahead is not None:
             open_ahead()
 
     def terminate_session(self, session_id: str) -> None:
-        """See transport.service.SessionService."""
+        """See transport.interfaces.SessionService."""
         try:
             with translate("ssm", "TerminateSession", SessionError):
                 self._access.session_client().terminate_session(SessionId=session_id)
@@ -155,22 +155,20 @@ class SsmApi:
         return None
 
     def session_is_active(self, session_id: str) -> bool | None:
-        """See transport.service.SessionService."""
+        """See transport.interfaces.SessionService."""
         try:
             return self.describe_session(session_id) is not None
         except AwsRunasError:
             return None
 
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
-        """See transport.service.SessionService."""
-        from aws_runas.aws.ssmmessages import sign_stream_request
+        """See transport.interfaces.SessionService."""
+        from aws_runas.aws.sigv4 import sign_stream_request
 
         return sign_stream_request(url, self._access.provider.credentials(), self._access.region(), time.time())
 
     def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
-        """See transport.service.SessionService."""
-        from aws_runas.ssm.kms import generate_data_key
-
+        """See transport.interfaces.SessionService."""
         return generate_data_key(self._access, kms_key_id, encryption_context)
 
     def endpoint_url(self) -> str:
@@ -178,7 +176,7 @@ class SsmApi:
         return str(self._access.client("ssm").meta.endpoint_url)
 
     def renew_credentials(self) -> None:
-        """See transport.service.SessionService."""
+        """See transport.interfaces.SessionService."""
         try:
             self._access.provider.credentials(refresh=True)
         except CredentialsError as error:
@@ -241,3 +239,40 @@ def _is_server_trouble(error: AwsRunasError) -> bool:
     """Return True if AWS answered with a 5xx status."""
     response = getattr(error.__cause__, "response", None) or {}
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+
+
+KEY_LENGTH: Final = 64  # bytes: 32 for each direction, from the agent first
+
+
+def generate_data_key(access: Access, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
+    """Get a data key from KMS.
+
+    Args:
+        access: whose credentials sign.
+        kms_key_id: from the agent's request.
+        encryption_context: session and target; the agent must give the same.
+
+    Returns:
+        64 bytes of key, which are secret; and the same encrypted, for the agent.
+
+    Raises:
+        SessionError: KMS refused.
+        CredentialsError: there are no credentials.
+    """
+    try:
+        with translate("kms", "GenerateDataKey", SessionError):
+            reply = access.client("kms").generate_data_key(
+                KeyId=kms_key_id, NumberOfBytes=KEY_LENGTH, EncryptionContext=encryption_context
+            )
+            keys = reply["Plaintext"], reply["CiphertextBlob"]
+            if not all(isinstance(key, bytes) for key in keys):
+                raise TypeError("no bytes")
+            return keys
+    except AwsRunasError as error:
+        if error.code != "access-denied":
+            raise
+        raise SessionError(
+            f"not permitted to use the key of this encrypted session, {kms_key_id}",
+            code="data-key-denied",
+            hint="the identity needs kms:GenerateDataKey on it",
+        ) from error.__cause__

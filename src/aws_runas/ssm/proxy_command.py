@@ -10,7 +10,7 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.silence_notice import SilenceNotice

@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aws_runas.errors import AwsRunasError
-from aws_runas.ssm.transport.service import SessionService
+from aws_runas.ssm.transport.interfaces import SessionService
 
 if TYPE_CHECKING:
     from aws_runas.aws.session import StartedSession
     from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
-    from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+    from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 
 ABANDON_TIMEOUT: Final = 3.0  # seconds that leaving waits for a session that may have been opened
 CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is not needed any more, and to end it
@@ -132,7 +132,7 @@ def started_opener(session_start: SessionStart, service: SessionService, *, opti
     import asyncio
 
     from aws_runas.ssm.transport.data_channel import open_data_channel
-    from aws_runas.ssm.transport.threads import in_thread
+    from aws_runas.ssm.transport.event_loop import in_thread
 
     async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
         try:
@@ -155,7 +155,7 @@ async def _start(
 ) -> StartedSession:
     import asyncio
 
-    from aws_runas.ssm.transport.threads import in_thread
+    from aws_runas.ssm.transport.event_loop import in_thread
 
     call = asyncio.ensure_future(in_thread(service.start_session, target, document, parameters, reason))
     try:

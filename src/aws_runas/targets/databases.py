@@ -119,7 +119,7 @@ def explain_unreachable(database: DatabaseEndpoint, bastion_id: str, access: Acc
 
     Source: AWS API reference, ec2 DescribeSecurityGroups.
     """
-    from aws_runas.aws.security_groups import admits, groups_of_instance
+    from aws_runas.aws.ec2 import admits, groups_of_instance
 
     if not database.security_groups or not bastion_id.startswith("i-"):
         return ""

@@ -6,8 +6,8 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from aws_runas.ssm.core.smux.events import Event, StreamDataReceived, StreamFinished, StreamOpened
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import Event, StreamDataReceived, StreamFinished, StreamOpened
 
 RECORDED: dict[str, list[dict[str, str]]] = json.loads(Path(__file__).with_name("recorded.json").read_text())
 

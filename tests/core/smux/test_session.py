@@ -6,8 +6,8 @@ import pytest
 
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.core.smux.events import StreamUnblocked
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import StreamUnblocked
 from tests.core.smux.pair import Log, Pair, recorded
 
 

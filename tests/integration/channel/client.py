@@ -20,7 +20,7 @@ SWIFT = ReconnectPolicy(first_delay=0.01, longest_delay=0.05)
 
 @dataclass
 class ListedService:
-    """Implements transport.service.SessionService. `resumes` are taken from the front; the last one stays."""
+    """Implements transport.interfaces.SessionService. `resumes` are taken from the front; the last one stays."""
 
     resumes: list[tuple[str, str] | AwsRunasError] = field(default_factory=list)
     headers: list[tuple[str, str]] = field(default_factory=list)

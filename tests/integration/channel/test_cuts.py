@@ -12,8 +12,8 @@ from websockets.http11 import Request
 from aws_runas.errors import CredentialsError, SessionError
 from aws_runas.ssm.core.settings import ChannelSettings
 from aws_runas.ssm.transport.dialling import Dialling
+from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
 from aws_runas.ssm.transport.resumer import ReconnectPolicy
-from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
 from tests.integration.channel.client import SWIFT, ListedService, connect, send_all
 from tests.integration.channel.stream_server import (
     Connection,

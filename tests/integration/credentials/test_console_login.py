@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from aws_runas.aws.access import Access
-from aws_runas.aws.caller import caller_identity
 from aws_runas.aws.credentials import parse_time
+from aws_runas.aws.sts import caller_identity
 from aws_runas.cli.shortcut import write_shortcut
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access

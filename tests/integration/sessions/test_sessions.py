@@ -101,7 +101,7 @@ def test_sessions_of_others_are_not_ended_without_a_word(own_sandbox: Sandbox) -
 
 
 def test_pages_of_the_service_are_all_read(own_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aws_runas.aws import sessions as service
+    from aws_runas.aws import ssm as service
     from tests.integration.forward.test_staying_up import _client
 
     monkeypatch.setattr(service, "PAGE_SIZE", 2)

@@ -15,15 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aws_runas.aws import (
-    caller,
-    command_output,
     databases,
     ec2,
     ecr,
     ecs,
     resolvers,
     run_command,
-    security_groups,
     ssm,
     sso,
     sts,
@@ -31,15 +28,14 @@ from aws_runas.aws import (
 from aws_runas.aws.access import Access
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.iam import Holder, Iam
-from aws_runas.aws.sessions import list_sessions
+from aws_runas.aws.ssm import list_sessions
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Profile, ResolverSource, Role, Setting
 from aws_runas.config.resolve import load_files, resolve
 from aws_runas.credentials.cache import decode
 from aws_runas.credentials.credential_process import read_document
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
-from aws_runas.ssm.api import SsmApi
-from aws_runas.ssm.kms import generate_data_key
+from aws_runas.ssm.api import SsmApi, generate_data_key
 from tests.support.sts_server import Sts, running_sts, write_home
 
 NOW = 1_800_000_000.0
@@ -297,7 +293,7 @@ USER = Holder("user", "me")
 CALLS: dict[str, Callable[[Access], object]] = {
     "AssumeRole": lambda access: sts.assume_role(access.client("sts"), ROLE, None, None, NOW),
     "GetSessionToken": lambda access: sts.get_session_token(access.client("sts"), 3600, None, None, NOW),
-    "GetCallerIdentity": caller.caller_identity,
+    "GetCallerIdentity": sts.caller_identity,
     "DescribeInstances": lambda access: ec2.describe_instances(access, {}),
     "DescribeInstanceInformation": lambda access: ssm.managed_node(access, "i-0123456789abcdef0"),
     "ListTasks": lambda access: ecs.list_tasks(access, "c", "s"),
@@ -330,8 +326,8 @@ CALLS: dict[str, Callable[[Access], object]] = {
     ),
     "ListCommandInvocations": lambda access: run_command.list_invocations(access, "c-1"),
     "GetCommandInvocation": lambda access: run_command.get_invocation(access, "c-1", "i-1"),
-    "DescribeInstances, groups": lambda access: security_groups.groups_of_instance(access, "i-1"),
-    "DescribeSecurityGroups": lambda access: security_groups.admits(access, ["sg-1"], 5432, ["sg-2"], ["10.0.0.1"]),
+    "DescribeInstances, groups": lambda access: ec2.groups_of_instance(access, "i-1"),
+    "DescribeSecurityGroups": lambda access: ec2.admits(access, ["sg-1"], 5432, ["sg-2"], ["10.0.0.1"]),
     "DescribeSessions, all": lambda access: list(list_sessions(access)),
 }
 
@@ -655,5 +651,5 @@ def test_databases_of_lists_that_never_end_are_none(profile: Profile) -> None:
 def test_logs_that_never_end_are_read_in_part(profile: Profile) -> None:
     access = Asked(profile, {})
     access._client_of_all = EndlessLists()
-    found, _ = command_output._from_logs(access, "g", "command")
+    found, _ = run_command._from_logs(access, "g", "command")
     assert found == "\n" * 2000

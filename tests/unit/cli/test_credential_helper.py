@@ -26,7 +26,7 @@ from aws_runas.errors import ConfigError
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import registry as fast
 from aws_runas.fast import shortcut
-from aws_runas.signin import attended
+from aws_runas.signin import person
 from tests.support.sts_server import Sts, running_sts
 from tests.unit.fast.test_shortcut import Home
 
@@ -255,8 +255,8 @@ def test_no_sign_in_starts_for_a_client(
 ) -> None:
     """There is a terminal, but the client has it: the error names the command to run."""
     home = Home(tmp_path, SSO)
-    assert attended.may_sign_in.__kwdefaults__ is not None
-    monkeypatch.setitem(attended.may_sign_in.__kwdefaults__, "terminal", lambda: True)
+    assert person.may_sign_in.__kwdefaults__ is not None
+    monkeypatch.setitem(person.may_sign_in.__kwdefaults__, "terminal", lambda: True)
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "KUBERNETES_EXEC_INFO": "{}"}
     if program == "helper":
         home.environ |= nowhere

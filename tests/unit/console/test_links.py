@@ -6,8 +6,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from aws_runas.console.containers import container_address, firefox_color
-from aws_runas.console.links import federation_address, login_address, portal_address, with_logout
+from aws_runas.console.links import (
+    container_address,
+    federation_address,
+    firefox_color,
+    login_address,
+    portal_address,
+    with_logout,
+)
 from aws_runas.console.partitions import PARTITIONS, signin_override
 from aws_runas.errors import ConfigError, UsageError
 

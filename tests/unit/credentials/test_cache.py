@@ -15,8 +15,7 @@ import pytest
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.cache import DiskCache, cache_directory, decode, encode, entry_name
-from aws_runas.credentials.cached import CachedProvider
-from aws_runas.credentials.freshness import is_usable, usable_until
+from aws_runas.credentials.cached import CachedProvider, is_usable, usable_until
 from tests.unit.credentials.conftest import World
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

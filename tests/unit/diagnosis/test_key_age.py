@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from aws_runas.aws.caller import caller_identity
+from aws_runas.aws.sts import caller_identity
 from aws_runas.config.durations import parse_age
-from aws_runas.diagnosis.key_age import check_key_age
 from aws_runas.diagnosis.local import check_credentials
 from aws_runas.diagnosis.model import Finding
+from aws_runas.diagnosis.remote import check_key_age
 from tests.support.moto_world import MotoWorld
 
 DAY = 24 * 3600

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aws_runas.aws.caller import CallerIdentity
 from aws_runas.aws.ssm import ManagedNode
+from aws_runas.aws.sts import CallerIdentity
 from aws_runas.diagnosis import remote
 from aws_runas.diagnosis.local import check_credentials
 from aws_runas.diagnosis.remote import StsAnswer, check_ntp

@@ -10,21 +10,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from aws_runas.serve import peer
+from aws_runas.serve import guards
 from aws_runas.serve.http import Connection, Request
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
 
 
 @pytest.fixture
-def users() -> Iterator[peer.Users]:
-    found = peer.Users()
+def users() -> Iterator[guards.Users]:
+    found = guards.Users()
     yield found
     found.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_our_own_connection_is_ours(users: peer.Users, host: str) -> None:
+def test_our_own_connection_is_ours(users: guards.Users, host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with (
         socket.create_server((host, 0), family=family) as listener,
@@ -36,13 +36,13 @@ def test_our_own_connection_is_ours(users: peer.Users, host: str) -> None:
         assert users.is_neighbour(Request("GET", "/", connection=connection))
 
 
-def test_a_connection_that_is_not_there_is_nobodys(users: peer.Users) -> None:
+def test_a_connection_that_is_not_there_is_nobodys(users: guards.Users) -> None:
     connection = Connection("127.0.0.1", 1, "127.0.0.1", 2)
     assert users.user_of(connection) is None
     assert not users.is_neighbour(Request("GET", "/", connection=connection))
 
 
-def test_using_up_the_descriptors_does_not_turn_the_question_off(users: peer.Users) -> None:
+def test_using_up_the_descriptors_does_not_turn_the_question_off(users: guards.Users) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
         connection = Connection(*sock.getsockname(), *sock.getpeername())
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -63,11 +63,11 @@ def test_using_up_the_descriptors_does_not_turn_the_question_off(users: peer.Use
         (Connection("not an address", 4, "127.0.0.1", 12319), False),
     ],
 )
-def test_other_ways_to_connect(users: peer.Users, connection: Connection, is_neighbour: bool) -> None:
+def test_other_ways_to_connect(users: guards.Users, connection: Connection, is_neighbour: bool) -> None:
     assert users.is_neighbour(Request("GET", "/", connection=connection)) is is_neighbour
 
 
-def test_a_system_that_does_not_tell_leaves_it_to_loopback(users: peer.Users) -> None:
+def test_a_system_that_does_not_tell_leaves_it_to_loopback(users: guards.Users) -> None:
     users.close()
     assert users.is_neighbour(Request("GET", "/", connection=Connection("127.0.0.1", 1, "127.0.0.1", 2)))
     assert not users.is_neighbour(Request("GET", "/", connection=Connection("10.0.0.9", 1, "10.0.0.1", 2)))

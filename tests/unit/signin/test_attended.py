@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from aws_runas.errors import ConfigError
-from aws_runas.signin.attended import login_needed, may_sign_in
 from aws_runas.signin.context import SignInContext
+from aws_runas.signin.person import login_needed, may_sign_in
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
 from aws_runas.signin.context import RunContext
 from aws_runas.ssm.api import SsmApi
-from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone
+from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
 
 STARTED = {"SessionId": "me-0123", "TokenValue": "the-token", "StreamUrl": "wss://h/x"}
 Answer = tuple[int, dict[str, Any]]

@@ -12,7 +12,7 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm import proxy_command
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.proxy_command import run_ssh
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 from tests.support.quick_loop import QuickLoop
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from aws_runas.cli.session.open import session_api
 from aws_runas.errors import TargetError
-from aws_runas.targets.readiness import why_not_connected
+from aws_runas.targets.facts import why_not_connected
 from tests.support.moto_world import REGION, MotoWorld
 from tests.support.scripted_aws import Answer, ScriptedAws, scripted_aws
 

@@ -223,7 +223,7 @@ def _credentials(options: Options, access: Access, way: Way, env: Environment) -
     Raises:
         CredentialsError: the profile has none.
     """
-    from aws_runas.aws.caller import caller_identity
+    from aws_runas.aws.sts import caller_identity
     from aws_runas.console.policy import can_sign_in
 
     if way == "user":
@@ -256,7 +256,7 @@ def _of_profile(options: Options, access: Access) -> Credentials:
 
 def _federated_user(options: Options, access: Access, env: Environment) -> Credentials:
     from aws_runas.aws import sts
-    from aws_runas.aws.caller import caller_identity
+    from aws_runas.aws.sts import caller_identity
     from aws_runas.console.policy import federation_name
     from aws_runas.console.settings import federation_policy
 
@@ -328,7 +328,7 @@ def _in_container(options: Options, access: Access, address: str) -> str:
     """Return the address that opens another one in a container, if that is wanted."""
     if options.container is None:
         return address
-    from aws_runas.console.containers import container_address
+    from aws_runas.console.links import container_address
     from aws_runas.console.settings import find_setting
 
     color, add_on = (find_setting(access.profile, key) for key in ("color", "console_container"))

@@ -17,16 +17,16 @@ from aws_runas.cli.parsing.flags import CREDENTIAL, GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.questions import wants_json
 from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, check_picker, read_session_flags
-from aws_runas.cli.session.location import Location, parse_location
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.errors import UsageError
+from aws_runas.ssm.copy.names import Location, parse_location
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.cli.terminal.progress import ProgressLine
+    from aws_runas.ssm.command.carrier import RefusedDocuments
     from aws_runas.ssm.command.guardian import Guardian
-    from aws_runas.ssm.command.refusals import RefusedDocuments
     from aws_runas.ssm.copy.copying import CopyRequest, CopyResult
 
 SUMMARY = "Copy files and directories to or from an instance"
@@ -400,7 +400,7 @@ def _wait(text: str | None) -> float:
 
 def _refusals(access: Access, env: Environment) -> RefusedDocuments:
     from aws_runas.credentials.cache import cache_directory
-    from aws_runas.ssm.command.refusals import RefusedDocuments
+    from aws_runas.ssm.command.carrier import RefusedDocuments
 
     directory = cache_directory(env.environ, env.config_files().config.path, env.home)
     return RefusedDocuments(directory, access.provider.credentials().access_key_id, access.region(), env.now)

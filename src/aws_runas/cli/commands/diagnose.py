@@ -136,7 +136,7 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
 def _remote(access: Access, env: Environment) -> Generator[Finding, None, bool]:
     """The checks that ask STS; returns whether the identity is good."""
     from aws_runas.diagnosis import remote
-    from aws_runas.diagnosis.key_age import check_key_age
+    from aws_runas.diagnosis.remote import check_key_age
 
     answer = remote.ask_sts(access, env.now)
     endpoint = access.profile.endpoint_url("sts") or f"STS in {access.profile.sts_region}"

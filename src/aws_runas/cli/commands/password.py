@@ -115,8 +115,8 @@ def _federated(source: FederatedSource, options: Options, env: Environment) -> R
 
 def _change(access: Access, env: Environment) -> Result:
     """Change the console password: the old one once, the new one twice."""
-    from aws_runas.aws.caller import caller_identity
     from aws_runas.aws.iam import Iam
+    from aws_runas.aws.sts import caller_identity
     from aws_runas.cli.keyring import forget_shortcuts
     from aws_runas.cli.terminal.prompt import ask_secret
     from aws_runas.identity.roles import caller_of

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from aws_runas.cli.environment import Environment
+from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
 from aws_runas.cli.output import Result, render_error
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
@@ -21,20 +21,18 @@ from aws_runas.cli.session.flags import (
     check_picker,
     read_session_flags,
 )
-from aws_runas.cli.session.streams import STREAMS, stream_descriptor
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.durations import parse_duration
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.ssm.command.request import CommandRequest, join_words
-from aws_runas.ssm.shell.commands import parse_parameters
+from aws_runas.ssm.shell.session import parse_parameters
 from aws_runas.targets.spelling import is_instance_id
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
     from aws_runas.cli.session.open import OpenTarget
-    from aws_runas.ssm.command.carrier import Carrier, SessionStarter
-    from aws_runas.ssm.command.refusals import RefusedDocuments
+    from aws_runas.ssm.command.carrier import Carrier, RefusedDocuments, SessionStarter
 
 SUMMARY = "Run a command on an instance, with its own streams, signals and exit status"
 USAGE = "run [<profile>] [<user>@]<target> [--] [<command> [<args>...]]"
@@ -319,7 +317,7 @@ def _starter(
 
 def _refusals(access: Access, env: Environment) -> RefusedDocuments:
     from aws_runas.credentials.cache import cache_directory
-    from aws_runas.ssm.command.refusals import RefusedDocuments
+    from aws_runas.ssm.command.carrier import RefusedDocuments
 
     directory = cache_directory(env.environ, env.config_files().config.path, env.home)
     key_id = access.provider.credentials().access_key_id

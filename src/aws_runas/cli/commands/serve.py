@@ -129,7 +129,7 @@ def run(options: Options, env: Environment) -> Result:
     Raises:
         AwsRunasError: the address cannot be used, or the profile does not resolve.
     """
-    from aws_runas.serve import peer, startup
+    from aws_runas.serve import guards, startup
     from aws_runas.serve.app import App
     from aws_runas.serve.app import Options as AppOptions
     from aws_runas.serve.profiles import Profiles
@@ -144,7 +144,7 @@ def run(options: Options, env: Environment) -> Result:
         env, listeners = replace(env, environ=started.environ, home=started.home), started.listeners
         for listener in listeners:
             stack.callback(listener.close)
-        users = peer.Users()
+        users = guards.Users()
         stack.callback(users.close)
         profiles = Profiles(_catalogue(options, env), options.profile, now=env.now, notice=_notice(env))
         app = App(

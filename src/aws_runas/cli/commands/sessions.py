@@ -16,7 +16,7 @@ from aws_runas.errors import AwsRunasError, SessionError, UsageError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
-    from aws_runas.aws.sessions import ListedSession
+    from aws_runas.aws.ssm import ListedSession
     from aws_runas.ssm.records import SessionRecord
 
 SUMMARY = "List, show or end SSM sessions at the service"
@@ -171,8 +171,8 @@ def _known_actions() -> str:
 
 def _selected(options: SessionsOptions, access: Access, env: Environment) -> list[ListedSession]:
     """Return the sessions that the flags select."""
-    from aws_runas.aws.caller import caller_identity
-    from aws_runas.aws.sessions import format_time, list_sessions
+    from aws_runas.aws.ssm import format_time, list_sessions
+    from aws_runas.aws.sts import caller_identity
 
     filters = {}
     if not options.everyone:
@@ -202,9 +202,9 @@ def _show(options: SessionsOptions, access: Access, env: Environment) -> Result:
 
 def _end(options: SessionsOptions, access: Access, env: Environment) -> Result:
     """End sessions, and go on after a failure."""
-    from aws_runas.aws.caller import caller_identity
-    from aws_runas.aws.sessions import end_session
-    from aws_runas.cli.session.recording import session_records
+    from aws_runas.aws.ssm import end_session
+    from aws_runas.aws.sts import caller_identity
+    from aws_runas.cli.session.open import session_records
 
     if options.sessions:
         sessions = [_find(session_id, access, active=True) for session_id in options.sessions]
@@ -255,7 +255,7 @@ def _find(session_id: str, access: Access, *, active: bool = False) -> ListedSes
     Raises:
         SessionError: there is none of that id.
     """
-    from aws_runas.aws.sessions import list_sessions
+    from aws_runas.aws.ssm import list_sessions
 
     for history in (False,) if active else (False, True):
         for session in list_sessions(access, history=history, filters={"SessionId": session_id}):
@@ -270,7 +270,7 @@ def _find(session_id: str, access: Access, *, active: bool = False) -> ListedSes
 
 
 def _records(env: Environment) -> dict[str, SessionRecord]:
-    from aws_runas.cli.session.recording import session_records
+    from aws_runas.cli.session.open import session_records
 
     return session_records(env).read()
 

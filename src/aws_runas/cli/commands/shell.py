@@ -6,14 +6,13 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aws_runas.cli.environment import Environment
+from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, SEED_FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
-from aws_runas.cli.session.streams import STREAMS, stream_descriptor
 from aws_runas.errors import UsageError
-from aws_runas.ssm.shell.commands import parse_parameters
+from aws_runas.ssm.shell.session import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
 from aws_runas.targets.spelling import is_ecs
 

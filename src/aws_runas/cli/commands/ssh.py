@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_runas.cli.environment import Environment
+from aws_runas.cli.environment import Environment, stream_descriptor
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
-from aws_runas.cli.session.streams import stream_descriptor
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.redact import printable
 from aws_runas.targets.spelling import split_port
@@ -185,7 +184,7 @@ def _check_port(error: SessionError, port: int, target: str) -> None:
 
 
 def _push_keys(options: Options, env: Environment, access: Access, target: str) -> None:
-    from aws_runas.aws.instance_connect import push_public_key
+    from aws_runas.aws.ec2 import push_public_key
     from aws_runas.cli.session.ssh_keys import public_keys, ssh_settings
 
     if not target.startswith("i-"):

@@ -30,7 +30,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: Question, env: Environment) -> Result:
     """Ask STS."""
-    from aws_runas.aws.caller import caller_identity
+    from aws_runas.aws.sts import caller_identity
     from aws_runas.cli.access import open_access_for
 
     found = caller_identity(open_access_for(options.flags, options.profile, env))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,65 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.session.flags import SessionFlags, check_picker
 from aws_runas.cli.sign_in import Attendance
 from aws_runas.cli.terminal.prompt import ask_on_terminal
+from aws_runas.credentials.cache import cache_directory
 from aws_runas.ssm.api import SsmApi
+from aws_runas.ssm.records import SessionRecord, SessionRecords, identify_process
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
+    from aws_runas.aws.session import StartedSession
+
+
+def session_records(env: Environment) -> SessionRecords:
+    """Return the records of this user.
+
+    Args:
+        env: its variables and home name the directory.
+    """
+    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
+    return SessionRecords(directory / "sessions")
+
+
+class RecordingApi(SsmApi):
+    """SsmApi with records. A record that cannot be written is no reason to fail.
+
+    Args:
+        access: credentials, region and clients of the profile.
+        why_offline: see SsmApi.
+        records: where the records are kept.
+    """
+
+    def __init__(self, access: Access, why_offline: Callable[[str], str] | None, records: SessionRecords) -> None:
+        super().__init__(access, why_offline)
+        self._records = records
+
+    def start_session_raw(
+        self,
+        target: str,
+        document: str | None = None,
+        parameters: Mapping[str, Sequence[str]] | None = None,
+        reason: str | None = None,
+    ) -> tuple[dict[str, object], StartedSession]:
+        """See SsmApi."""
+        request, started = super().start_session_raw(target, document, parameters, reason)
+        pid = os.getpid()
+        record = SessionRecord(
+            session_id=started.session_id,
+            pid=pid,
+            process=identify_process(pid),
+            profile=self._access.profile.name,
+            region=self._access.region(),
+            target=target,
+            document=document or "",
+        )
+        with suppress(OSError, ValueError):
+            self._records.add(record)
+        return request, started
+
+    def terminate_session(self, session_id: str) -> None:
+        """See SsmApi."""
+        super().terminate_session(session_id)
+        self._records.remove(session_id)
 
 
 def _nothing() -> None:
@@ -92,10 +149,9 @@ def session_api(access: Access, env: Environment | None = None) -> SsmApi:
         access: the profile.
         env: where private records of the sessions are kept; None keeps none.
     """
-    from aws_runas.cli.session.recording import RecordingApi, session_records
 
     def why_offline(target: str) -> str:
-        from aws_runas.targets.readiness import why_not_connected
+        from aws_runas.targets.facts import why_not_connected
 
         return why_not_connected(target, access)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aws_runas.ssm.forward.listener import Listener
     from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
-    from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+    from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
     from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus
 
 CONTROL_SOCKET = "tunnels.sock"
@@ -166,7 +166,7 @@ class _Resolver:
         async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
             from aws_runas.ssm.forward.destination import Destination
             from aws_runas.ssm.session_start import channel_opener
-            from aws_runas.ssm.transport.threads import in_thread
+            from aws_runas.ssm.transport.event_loop import in_thread
 
             resolved, stream = await in_thread(self._resolve)
             spec = resolved.plan.forwards[index]

@@ -10,8 +10,8 @@ from typing import assert_never
 from aws_runas.sandbox.agent.connection import Connection
 from aws_runas.sandbox.agent.plugin import PluginHost
 from aws_runas.ssm.core.errors import RemoteProtocolError
-from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 
 PACED_READ = 1024  # bytes that official agents send at once
 READ_PAUSE = 0.001  # seconds that official agents sleep after each read

@@ -12,7 +12,7 @@ from html import escape
 from urllib.parse import parse_qsl, urlencode
 
 from aws_runas.sandbox.services.errors import Reply
-from aws_runas.sandbox.services.guards import BROWSER_PATHS
+from aws_runas.sandbox.services.http import BROWSER_PATHS
 from aws_runas.sandbox.services.requests import Request
 from aws_runas.sandbox.services.sso_oidc import OidcError, SsoOidc
 

@@ -38,7 +38,7 @@ from aws_runas.ssm.command.shell_helper import (
     shell_helper_lines,
 )
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.interfaces import DataChannel
 
 INPUT_HIGH: Final = 64 * 1024  # bytes of input waiting here before the source is asked to stop
 SIZE_INTERVAL: Final = 300.0  # seconds; a Size message resets the service's idle timer, spec sessions 0.1
@@ -92,7 +92,7 @@ class LinkOptions:
 
 
 class CommandLink:
-    """One command in one session. Implements transport.handler.SessionHandler.
+    """One command in one session. Implements transport.interfaces.SessionHandler.
 
     Args:
         channel: of the session.

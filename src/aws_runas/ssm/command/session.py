@@ -22,9 +22,8 @@ from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
-from aws_runas.ssm.transport.handler import DataChannel
-from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell is taken for started: line 1 is typed after 1.2 s
 LEAVE_GRACE: Final = 10.0  # seconds that a command may take to end after TERM or HUP

@@ -24,9 +24,8 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import Console, ConsoleOptions
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-from aws_runas.ssm.transport.handler import DataChannel
-from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 END_OF_TRANSMISSION: Final = b"\x04"
 LEFT_BY_USER: Final = 130  # exit status
@@ -43,7 +42,7 @@ def terminal_lines(bootstrap: Bootstrap, script: str) -> list[str]:
 
 
 class TerminalCommand:
-    """A command on a pty. Implements transport.handler.SessionHandler. Make it on the event loop."""
+    """A command on a pty. Implements transport.interfaces.SessionHandler. Make it on the event loop."""
 
     def __init__(
         self, channel: DataChannel, console_options: ConsoleOptions, request: CommandRequest, message_size: int

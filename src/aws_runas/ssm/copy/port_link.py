@@ -10,9 +10,9 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm.copy.files import RemoteFiles
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished
+from aws_runas.ssm.transport.interfaces import DataChannel
 from aws_runas.ssm.versions import MULTIPLEXING, later_than
 
 FRAME_DATA: Final = 1000  # bytes: with its header a frame is no whole message, spec 15 point 2

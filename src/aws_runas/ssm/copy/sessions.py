@@ -20,9 +20,8 @@ from aws_runas.ssm.copy.protocol import Reply
 from aws_runas.ssm.copy.shell_link import ShellLink
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
-from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
 from aws_runas.ssm.versions import PORT_SESSIONS, is_older
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"

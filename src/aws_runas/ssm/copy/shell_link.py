@@ -16,7 +16,7 @@ from aws_runas.ssm.command.shell_helper import RESTRICTIONS
 from aws_runas.ssm.copy.files import Files, RemoteFiles, file_server_digest, file_server_source
 from aws_runas.ssm.copy.posix_files import PosixFiles, Tools
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.interfaces import DataChannel
 
 # Reads exactly the program, and not a byte of the first request behind it.
 _LOADER: Final = """import hashlib,os,sys,zlib

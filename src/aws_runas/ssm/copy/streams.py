@@ -25,7 +25,7 @@ from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, attri
 from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
 from aws_runas.ssm.copy.transfer import DAMAGES, Progress, was_renamed
 from aws_runas.ssm.shutdown import SignalReceived
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
 
 DEPTH: Final = 4  # blocks on their way
 LOST_SESSIONS: Final = 3  # that are replaced

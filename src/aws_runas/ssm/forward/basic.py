@@ -19,7 +19,7 @@ from aws_runas.ssm.forward.half_close import (
     is_fully_closed,
 )
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.interfaces import DataChannel
 from aws_runas.ssm.transport.outbox import Outbox
 
 DISCONNECT_TO_PORT: Final = 1  # flag, spec 4

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from aws_runas.ssm.core.errors import RemoteProtocolError
-from aws_runas.ssm.core.smux.events import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.session import KEEPALIVE_INTERVAL, MAX_STREAMS, Side, SmuxSession
+from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.half_close import (
     NO_ANSWER,
@@ -19,7 +19,7 @@ from aws_runas.ssm.forward.half_close import (
     is_fully_closed,
 )
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings, Saturation
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.interfaces import DataChannel
 
 
 @dataclass(slots=True, eq=False)

@@ -26,7 +26,7 @@ from aws_runas.ssm.forward.events import (
 from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
 from aws_runas.ssm.forward.mux import SmuxMultiplexer
 from aws_runas.ssm.forward.policy import PLACEMENT_TIME, SessionState
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from aws_runas.errors import SessionError
 from aws_runas.redact import printable
-from aws_runas.ssm.terminal import windows
 from aws_runas.ssm.terminal.escape import Escape, EscapeFilter, help_text
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 
@@ -59,7 +59,7 @@ class Console:
         left: Callable[[str], None],
     ) -> None:
         if sys.platform == "win32":
-            raise windows.refuse()
+            raise windows_refusal()
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._typed = typed
@@ -195,3 +195,12 @@ class Console:
         lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(shown))
         with suppress(OSError):
             os.write(self._options.stderr, (start + lines + end).encode("utf-8", "replace"))
+
+
+def windows_refusal() -> SessionError:
+    """Return the error for a native session on a Windows console."""
+    return SessionError(
+        "native sessions are not available on Windows yet",
+        code="terminal-unsupported",
+        hint="use --plugin with the session-manager-plugin, or run aws-runas in WSL",
+    )

@@ -1,24 +1,23 @@
-"""A shell or a command on an instance: connects the user's terminal with the data channel."""
+"""A shell or a command on an instance: the user's terminal, the data channel and the exit status."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from aws_runas.errors import UsageError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
-from aws_runas.ssm.shell.commands import NON_INTERACTIVE, STANDARD_ERROR, exit_status
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-from aws_runas.ssm.transport.handler import DataChannel
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 from aws_runas.ssm.transport.outbox import Outbox
-from aws_runas.ssm.transport.service import SessionService
 from aws_runas.ssm.transport.silence_notice import SilenceNotice
-from aws_runas.ssm.transport.threads import in_thread
 
 SILENT_COMMAND: Final = 2.0  # seconds after which a silent session gets input anyway (spec 12, trap 7)
 START_NOTICE_AFTER: Final = 10.0  # seconds without a message from the agent until a notice is printed
@@ -299,3 +298,31 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for name in self._callbacks:
             self._loop.remove_signal_handler(getattr(signal, name))
+
+
+NON_INTERACTIVE: Final = "NonInteractiveCommands"
+STANDARD_ERROR: Final = 11  # payload type, spec 4
+
+
+def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
+    """Read ``--parameter NAME=VALUE``. A repeated name gets one more value.
+
+    Raises:
+        UsageError: a word does not have that form.
+    """
+    parameters: dict[str, list[str]] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not name or not separator:
+            raise UsageError(
+                f"--parameter takes NAME=VALUE, not {word!r}",
+                code="document-parameter-invalid",
+                hint="for instance --parameter command='df -h'",
+            )
+        parameters.setdefault(name, []).append(value)
+    return parameters
+
+
+def exit_status(remote: int) -> int:
+    """Return a remote status as an exit status of this program: one byte, and never 0 for a failure."""
+    return remote if 0 <= remote <= 255 else (remote & 0xFF) or 1

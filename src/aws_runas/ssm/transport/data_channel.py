@@ -21,11 +21,10 @@ from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.message import read_plain_acknowledgement
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.driver import ChannelDriver
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
 from aws_runas.ssm.transport.keepalive import AgentSilence, PauseTimeout
 from aws_runas.ssm.transport.resumer import ReconnectPolicy, Resumer
-from aws_runas.ssm.transport.service import SessionService
-from aws_runas.ssm.transport.threads import in_thread
 from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
 TERMINATE_SESSION: Final = 2  # flag, spec 4

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from aws_runas.errors import ConfigError
-from aws_runas.ssm.transport.address import StreamAddress
-from aws_runas.ssm.transport.proxy import Proxy, proxy_for
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.address import Proxy, StreamAddress, proxy_for
+from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.websocket import (
     PING_INTERVAL,
     PONG_TIMEOUT,

@@ -1,15 +1,17 @@
-"""An event loop whose timers are exact to microseconds, for evenly paced messages (docs/adr/0206, docs/adr/0209)."""
+"""An event loop with exact timers (docs/adr/0206, docs/adr/0209), and blocking calls in daemon threads."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import selectors
+import threading
 import time
-from collections.abc import Coroutine
-from typing import Final, TypeVar
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
-T = TypeVar("T")
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
 MAX_REST: Final = 0.0015  # seconds; longer than the distance of paced messages
 LOOK_INTERVAL: Final = 0.003  # seconds in which nothing is read while paced messages leave; three messages
@@ -82,3 +84,35 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call in a thread of its own and return its result.
+
+    The threads of asyncio.to_thread are joined at exit, so a hanging AWS call would keep the program alive.
+
+    Args:
+        call: called with the other arguments; what it raises is raised here.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def deliver(settle: Callable[[], None]) -> None:
+        if not future.done():
+            settle()
+
+    def run() -> None:
+        settle: Callable[[], None]
+        try:
+            settle = partial(future.set_result, call(*args, **kwargs))
+        except BaseException as error:
+            settle = partial(future.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for the result
+            loop.call_soon_threadsafe(deliver, settle)
+
+    threading.Thread(target=run, name=f"aws-{getattr(call, '__name__', 'call')}", daemon=True).start()
+    return await future

@@ -16,8 +16,8 @@ from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
 from aws_runas.ssm.transport.address import StreamAddress, parse_stream_url
 from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, open_transport, open_websocket, tls_context
-from aws_runas.ssm.transport.service import CredentialsRefused, ServiceUnavailable, SessionGone, SessionService
-from aws_runas.ssm.transport.threads import in_thread
+from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone, SessionService
 from aws_runas.ssm.transport.websocket import HandshakeRefused, WebSocket, WebSocketOwner
 
 # The service ends a session at the latest 60 minutes after the last input (spec 13.5); some minutes for its own slack.

@@ -20,10 +20,9 @@ from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
 from aws_runas.ssm.transport.address import StreamAddress
-from aws_runas.ssm.transport.framing import MAX_MESSAGE, frame_encoder
-from aws_runas.ssm.transport.incoming import Incoming
+from aws_runas.ssm.transport.framing import MAX_MESSAGE, Incoming, frame_encoder
+from aws_runas.ssm.transport.interfaces import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive, PeerDead
-from aws_runas.ssm.transport.owner import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 
 __all__ = [
     "PING_INTERVAL",

@@ -7,8 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from aws_runas.sandbox.agent.arrivals import EXECUTION_TIME, Arrivals
-from aws_runas.sandbox.agent.reading import ChannelReader
+from aws_runas.sandbox.agent.reading import EXECUTION_TIME, Arrivals, ChannelReader
 from aws_runas.sandbox.services.link import Frames
 from aws_runas.ssm.core.message import INPUT_STREAM_DATA, PAUSE_PUBLICATION, START_PUBLICATION, Message, encode_message
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aws_runas.cli.session.location import Location, parse_location
-from aws_runas.ssm.copy.names import Filters, link_refusal, printable, refusal
+from aws_runas.ssm.copy.names import Filters, Location, link_refusal, parse_location, printable, refusal
 
 
 @pytest.mark.parametrize(

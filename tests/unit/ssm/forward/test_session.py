@@ -9,7 +9,7 @@ from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.forward.events import AgentAnswered, AgentSilent, ConnectionLost, ConnectionRegained, ForwardEvent
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import ForwardSession
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 
 
 class Channel:

@@ -14,8 +14,7 @@ from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import WebSocketURI
 
-from aws_runas.ssm.transport.framing import MAX_MESSAGE
-from aws_runas.ssm.transport.incoming import Incoming
+from aws_runas.ssm.transport.framing import MAX_MESSAGE, Incoming
 
 URI = WebSocketURI(False, "host", 80, "/", "")
 PAYLOADS = st.one_of(st.binary(max_size=200), st.sampled_from([bytes(125), bytes(126), bytes(1144), bytes(70_000)]))

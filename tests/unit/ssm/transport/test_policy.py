@@ -9,9 +9,9 @@ import pytest
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.framing import frame_encoder
 from aws_runas.ssm.transport.resumer import ReconnectPolicy
-from aws_runas.ssm.transport.threads import in_thread
 
 
 def parse(data: bytes, *, mask: bool) -> Frame:

@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 
 from aws_runas.errors import ConfigError
-from aws_runas.ssm.transport.proxy import proxy_for
+from aws_runas.ssm.transport.address import proxy_for
 
 HOST = "ssmmessages.eu-west-1.amazonaws.com"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 
 from aws_runas.aws.credentials import Credentials
-from aws_runas.aws.ssmmessages import is_signed, sign_stream_request
+from aws_runas.aws.sigv4 import is_signed, sign_stream_request
 
 URL = "wss://ssmmessages.us-east-1.amazonaws.com/v1/data-channel/me@x.com-0abc?role=publish_subscribe&cell-number=AA+b/c=="
 KEYS = Credentials("AKID", "SECRET", "TOK")

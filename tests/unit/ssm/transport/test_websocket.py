@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from aws_runas.ssm.transport.owner import Closed
+from aws_runas.ssm.transport.interfaces import Closed
 from aws_runas.ssm.transport.websocket import WebSocket, server_websocket
 
 PING = Frame(Opcode.PING, b"").serialize(mask=True, extensions=[])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from aws_runas.aws.run_command import list_commands
-from aws_runas.aws.sessions import end_session
+from aws_runas.aws.ssm import end_session
 from aws_runas.cli.access import open_access_for
 from aws_runas.cli.commands.fleet.options import FleetOptions
 from aws_runas.cli.commands.fleet.report import as_text, exit_status, table

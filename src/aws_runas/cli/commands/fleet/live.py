@@ -22,8 +22,8 @@ from aws_runas.credentials.cache import cache_directory
 from aws_runas.fleet.model import Host, Outcome, Pair
 from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_host
 from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet
+from aws_runas.ssm.command.carrier import RefusedDocuments
 from aws_runas.ssm.command.guardian import Guardian
-from aws_runas.ssm.command.refusals import RefusedDocuments
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import PARENT_INTERVAL
 from aws_runas.ssm.records import identify_process

@@ -201,7 +201,7 @@ def _command_text(options: FleetOptions) -> str:
 
 def _accesses(options: FleetOptions, env: Environment) -> dict[Pair, Access]:
     """Open every pair of profile and region; one MFA code serves all roles of a user."""
-    from aws_runas.aws.caller import caller_identity
+    from aws_runas.aws.sts import caller_identity
 
     named = options.flags.profile or (options.words[0] if options.words else None)
     if len(options.words) > 1:

@@ -117,7 +117,7 @@ class UnreachableHints:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _explain(self, database: DatabaseEndpoint) -> None:
-        from aws_runas.ssm.transport.threads import in_thread
+        from aws_runas.ssm.transport.event_loop import in_thread
         from aws_runas.targets.databases import explain_unreachable
 
         reason = await in_thread(explain_unreachable, database, self._target, self._access)

@@ -22,7 +22,7 @@ from aws_runas.ssm.session_start import channel_opener, started_opener
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
-from aws_runas.ssm.transport.handler import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 
 STATUS_INTERVAL: Final = 1.0  # seconds
 UNPACED_MESSAGES: Final = 8  # messages that one smux frame may fill if the rate is not limited

@@ -111,7 +111,7 @@ def run(options: KeysOptions, env: Environment) -> Result:
 
         return add(options, env)
     if options.action == "import":
-        from aws_runas.cli.commands.keys.importing import import_keys
+        from aws_runas.cli.commands.keys.storing import import_keys
 
         return import_keys(options, env)
     if options.action == "remove":

@@ -103,15 +103,15 @@ def _ask_iam(rows: list[Row], options: KeysOptions, env: Environment) -> None:
 def _describe(row: Row, options: KeysOptions, env: Environment) -> tuple[AccessKey | None, LastUse]:
     from aws_runas.aws.iam import Iam
     from aws_runas.cli.access import open_access_for
-    from aws_runas.cli.commands.keys.users import user_of
     from aws_runas.config.profile import KeyringSource, KeySource
+    from aws_runas.identity.roles import iam_user_of
 
     access = open_access_for(options.flags, row.profile, env)
     source = access.profile.source
     if not isinstance(source, KeySource | KeyringSource) or source.access_key_id != row.key_id:
         raise ConfigError("the profile uses other credentials", code="source-contradictory")
     iam = Iam(access)
-    key = next((key for key in iam.access_keys(user_of(access)) if key.access_key_id == row.key_id), None)
+    key = next((key for key in iam.access_keys(iam_user_of(access)) if key.access_key_id == row.key_id), None)
     return key, iam.last_use(row.key_id)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from aws_runas import files
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.commands.keys.removing import drop_entries, entries_of_key
-from aws_runas.cli.commands.keys.users import user_of
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.keyring import forget_shortcuts, keyring_directory_of, open_store_for
 from aws_runas.cli.output import Result
@@ -21,6 +20,7 @@ from aws_runas.credentials.key_lines import plain_keys, with_keys
 from aws_runas.credentials.key_places import FilePlace, KeyPlace, KeyringPlace
 from aws_runas.credentials.rotation import Journal, Rotated, Rotation, Settings
 from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.identity.roles import iam_user_of
 from aws_runas.store.items import KeyPair
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _rotation(
     profile: str, place: KeyPlace, journal: Journal, options: KeysOptions, env: Environment
 ) -> Rotated | None:
     access = _access(options.name, options, env)  # not the source profile: the MFA device may be in the role's profile
-    user = user_of(access)
+    user = iam_user_of(access)
     with_mfa = access.profile.mfa_serial is not None
     service = _Service(access, user, own_keys=not with_mfa)
 
@@ -66,7 +66,7 @@ def _rotation(
         return service if with_mfa else _Service(_trial(profile, new, options, env), user, own_keys=True)
 
     def check(new: KeyPair) -> None:
-        from aws_runas.aws.caller import caller_identity
+        from aws_runas.aws.sts import caller_identity
 
         caller_identity(_trial(profile, new, options, env), user=True)
 

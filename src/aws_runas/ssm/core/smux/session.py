@@ -13,10 +13,16 @@ from typing import Final
 
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.smux import frame
-from aws_runas.ssm.core.smux.events import Event, StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked
 from aws_runas.ssm.core.smux.packing import MessagePacker
 from aws_runas.ssm.core.smux.schedule import Schedule
-from aws_runas.ssm.core.smux.stream import Stream
+from aws_runas.ssm.core.smux.stream import (
+    Event,
+    Stream,
+    StreamDataReceived,
+    StreamFinished,
+    StreamOpened,
+    StreamUnblocked,
+)
 
 MAX_FRAME_DATA: Final = 32_768  # bytes, spec 10
 RECEIVE_BUFFER: Final = 4 * 1024 * 1024  # bytes undelivered in one session, spec 10

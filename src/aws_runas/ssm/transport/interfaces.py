@@ -1,0 +1,205 @@
+"""Interfaces of the transport, so that each side can be tested alone.
+
+SessionHandler and DataChannel connect a session with its data channel, SessionService is the AWS calls behind a channel
+(ssm.api implements it), and WebSocketOwner receives what a connection reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from aws_runas.errors import SessionError
+from aws_runas.ssm.core.events import SessionStarted
+
+
+class SessionHandler(Protocol):
+    """Called by DataChannel on the event loop; nothing here may block. One handler per session."""
+
+    def session_started(self, event: SessionStarted) -> None:
+        """Begin: data may flow."""
+
+    def data_received(self, data: bytes, payload_type: int) -> None:
+        """Take stream data, in order.
+
+        Args:
+            data: decrypted.
+            payload_type: 1 output, 11 standard error.
+        """
+
+    def exit_code_received(self, exit_code: int) -> None:
+        """Take the exit status of the remote command."""
+
+    def flag_received(self, flag: int) -> None:
+        """Handle a flag: 3 is ConnectToPortError."""
+
+    def writable(self) -> None:
+        """Continue to send: `DataChannel.send_capacity` is above zero again."""
+
+    def connection_lost(self, reason: str) -> None:
+        """Note that the connection is gone and is being resumed. Data is kept."""
+
+    def connection_regained(self, seconds: float) -> None:
+        """Note that the connection was resumed.
+
+        Args:
+            seconds: without a connection.
+        """
+
+    def session_ended(self, error: Exception | None, output: str) -> None:
+        """Handle the end of the session. This is the last call.
+
+        Args:
+            error: None at an ordinary end, else a SessionError.
+            output: the service's text, often "".
+        """
+
+
+class DataChannel(Protocol):
+    """An open session; transport.data_channel implements it."""
+
+    def send_capacity(self) -> int:
+        """Return how many bytes `write` accepts now. At 0, wait for `SessionHandler.writable`."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send stream data; at most send_capacity bytes."""
+        ...
+
+    def send_message(self, data: bytes) -> None:
+        """Send stream data as exactly one message; at most one payload and send_capacity bytes."""
+        ...
+
+    def send_size(self, columns: int, rows: int) -> None:
+        """Send the terminal's size in characters."""
+        ...
+
+    def send_flag(self, flag: int) -> None:
+        """Send DisconnectToPort or TerminateSession, behind the data written before."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop reading from the connection: the local side accepts nothing now."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Undo pause_reading."""
+        ...
+
+    def check_connection(self) -> None:
+        """Find out soon whether the WebSocket still works: ping it, or try at once to resume if it is lost."""
+        ...
+
+    def agent_silent_for(self) -> float:
+        """Return for how many seconds the agent has sent nothing although it owes an acknowledgement.
+
+        0.0 if it owes none, if the connection is lost, or if reading is paused.
+        """
+        ...
+
+    async def drained(self) -> None:
+        """Wait until all that was written is acknowledged, or the session has ended."""
+        ...
+
+    async def terminate(self) -> None:
+        """End the session at the service (flag and TerminateSession), then close. Idempotent."""
+        ...
+
+
+class SessionGone(SessionError):  # noqa: N818 - says what happened
+    """The service no longer knows the session, so it cannot be resumed."""
+
+
+class ServiceUnavailable(SessionError):  # noqa: N818 - says what happened
+    """AWS did not answer or was too busy. The same call may succeed later."""
+
+
+class CredentialsRefused(SessionError):  # noqa: N818 - says what happened
+    """AWS refused the credentials or their permissions. With renewed ones the call may succeed."""
+
+
+class SessionService(Protocol):
+    """The calls behind a session. Each may block for seconds, so the data channel makes them in threads."""
+
+    def resume_session(self, session_id: str) -> tuple[str, str]:
+        """Return a new token and the new stream address, "" where the old one stays good.
+
+        Raises:
+            SessionGone, ServiceUnavailable, CredentialsRefused, CredentialsError: as their names say.
+        """
+        ...
+
+    def prepare_resume(self) -> None:
+        """Have a connection to the service ready, so that ``resume_session`` is quick. Best effort, raises nothing."""
+        ...
+
+    def terminate_session(self, session_id: str) -> None:
+        """End the session at the service; ending an ended one is no error."""
+        ...
+
+    def session_is_active(self, session_id: str) -> bool | None:
+        """Return True if the service still has the session, None if it does not say."""
+        ...
+
+    def stream_headers(self, url: str) -> list[tuple[str, str]]:
+        """Return headers that sign the WebSocket's opening request (spec 13.1); [] if the address is signed already."""
+        ...
+
+    def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
+        """Call GenerateDataKey; return 64 bytes of key, and the same encrypted for the agent."""
+        ...
+
+    def renew_credentials(self) -> None:
+        """Fetch new credentials, because the last ones were refused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a connection ended.
+
+    Args:
+        code: of the close frame; 1006 where there was none.
+        reason: its text.
+        error: what broke it, None where the other side closed it in order.
+    """
+
+    code: int
+    reason: str
+    error: Exception | None = None
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return str(self.error) or type(self.error).__name__
+        return f"closed with code {self.code}" + (f" ({self.reason})" if self.reason else "")
+
+
+class HandshakeRefused(Exception):  # noqa: N818 - it is an answer
+    """The server answered the opening request with something else than 101.
+
+    Args:
+        status: HTTP status.
+        body: the beginning of its text.
+    """
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status = status
+        self.body = body
+
+
+class PeerSilent(Exception):  # noqa: N818
+    """A ping was not answered."""
+
+
+class WebSocketOwner(Protocol):
+    """Called on the event loop by the connection; nothing here may block."""
+
+    def messages_received(self, messages: list[bytes | str]) -> None:
+        """Take all whole messages of one read; str for text frames."""
+
+    def writing_resumed(self) -> None:
+        """Continue to send: ``writable`` is True again."""
+
+    def connection_closed(self, closed: Closed) -> None:
+        """Handle the end of the connection. This is the last call; it is not made if ``opened`` failed."""
