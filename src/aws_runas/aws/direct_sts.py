@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
+from aws_runas.aws import xml_reply
 from aws_runas.aws.client_settings import settings
 from aws_runas.aws.credentials import parse_time
 from aws_runas.aws.direct import DirectClient
@@ -81,13 +82,6 @@ def _elements(data: bytes) -> Iterator[tuple[str, str]]:
     Raises:
         ValueError: it is no XML, or declares a document type, which STS never does.
     """
-    from xml.etree import ElementTree
-
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise ValueError("document type")
-    try:
-        root = ElementTree.fromstring(data)  # noqa: S314 - entities are refused above
-    except (ElementTree.ParseError, LookupError) as error:
-        raise ValueError(str(error)) from None
+    root = xml_reply.parse(data)
     for element in root.iter():
         yield element.tag.rpartition("}")[2], (element.text or "").strip()

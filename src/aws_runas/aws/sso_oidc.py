@@ -14,6 +14,8 @@ CLIENT_NAME = "aws-runas"
 CODE_GRANTS = ("authorization_code", "refresh_token")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 DEFAULT_INTERVAL = 5.0  # seconds between polls where the service names none (RFC 8628, 3.2)
+SHORTEST_INTERVAL = 1.0  # seconds; less would be a flood
+DEFAULT_LIFETIME = 600.0  # seconds of a device code
 LONGEST_TOKEN = 10 * 365 * 86400.0  # seconds; a longer life is no answer of AWS
 
 
@@ -95,8 +97,8 @@ def start_device_authorization(client: Any, client_id: str, client_secret: str, 
             word(reply, "userCode"),
             page,
             address(reply, "verificationUriComplete", page),
-            _number(reply, "expiresIn", 600.0),
-            _number(reply, "interval", DEFAULT_INTERVAL),
+            _number(reply, "expiresIn", DEFAULT_LIFETIME) or DEFAULT_LIFETIME,
+            max(_number(reply, "interval", DEFAULT_INTERVAL) or DEFAULT_INTERVAL, SHORTEST_INTERVAL),
         )
 
 

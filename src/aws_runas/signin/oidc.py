@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.errors import CredentialsError
@@ -27,6 +27,10 @@ CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
 LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
 POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
 MAX_TEXT = 300  # characters of the provider's own words that are shown
+GOOGLE = (
+    "https://accounts.google.com",
+    "accounts.google.com",
+)  # issuer, and what iss may be (OIDC Core, section 15.6.2)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Claims = Mapping[str, object]
@@ -38,12 +42,14 @@ class IdentityProvider:
 
     Args:
         device_endpoint: "" where there is no device flow.
+        takes_secret_in_form: else a client secret goes into the header Authorization.
     """
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     device_endpoint: str = ""
+    takes_secret_in_form: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +58,26 @@ class Client:
 
     Args:
         secret: None for a public client.
+        is_secret_in_form: else the secret is in the header Authorization.
     """
 
     client_id: str
     scopes: tuple[str, ...]
     secret: str | None = field(default=None, repr=False)
+    is_secret_in_form: bool = True
 
     def authenticate(self) -> dict[str, str]:
         """Return the parameters that say who asks."""
         values = {"client_id": self.client_id}
-        return values | ({"client_secret": self.secret} if self.secret else {})
+        return values | ({"client_secret": self.secret} if self.secret and self.is_secret_in_form else {})
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a request to the token endpoint. Source: RFC 6749, section 2.3.1."""
+        found = {"Accept": "application/json"}
+        if self.secret and not self.is_secret_in_form:
+            pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret)}"
+            found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +146,18 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
         authorization_endpoint=str(document.get("authorization_endpoint", "")),
         token_endpoint=str(document.get("token_endpoint", "")),
         device_endpoint=str(document.get("device_authorization_endpoint") or ""),
+        takes_secret_in_form=_takes_secret_in_form(document.get("token_endpoint_auth_methods_supported")),
     )
     for name in ("authorization_endpoint", "token_endpoint", "device_endpoint"):
         value = getattr(provider, name)
         if not is_safe(value) and (value or name != "device_endpoint"):
             raise _discovery(f"{asked} has no https address as {name}")
     return provider
+
+
+def _takes_secret_in_form(methods: object) -> bool:
+    """Read the ways to authenticate; only the header is certain where none is named (Discovery 1.0, section 3)."""
+    return isinstance(methods, list) and ("client_secret_post" in methods or "client_secret_basic" not in methods)
 
 
 def _discovery(message: str) -> CredentialsError:
@@ -290,7 +312,7 @@ def check_id_token(encoded: str, provider: IdentityProvider, client: Client, non
     claims = _claims(encoded)
     issuer, expires = str(claims.get("iss", "")), claims.get("exp")
     wanted = provider.issuer.replace("{tenantid}", str(claims.get("tid", "")))
-    if issuer != wanted:
+    if issuer != wanted and (wanted, issuer) != GOOGLE:
         raise token_invalid(f"iss is {printable(issuer)[:MAX_TEXT]}, not {wanted}")
     named = claims.get("aud")
     audiences = [str(each) for each in named] if isinstance(named, list) else [str(named)]
@@ -401,8 +423,9 @@ _POLL_ANSWERS = {
     "authorization_pending": DeviceAnswer.PENDING,
     "slow_down": DeviceAnswer.SLOW_DOWN,
     "expired_token": DeviceAnswer.EXPIRED,
-    "": DeviceAnswer.FAILED,
 }
+TOO_MANY = 429
+PASSING = (408, TOO_MANY)  # statuses of a request that is sent again, besides 500 and above
 
 
 class DevicePolling:
@@ -440,9 +463,26 @@ class DevicePolling:
             self.tokens = read_tokens(status, text)
             return
         error, description = error_of(text)
-        self._wait.receive_answer(_POLL_ANSWERS.get(error, DeviceAnswer.DENIED), now)
-        if not error and status < 500 and self._wait.outcome is None:
+        is_passing = status >= 500 or status in PASSING
+        unknown = DeviceAnswer.SLOW_DOWN if status == TOO_MANY else DeviceAnswer.FAILED
+        self._wait.receive_answer(_POLL_ANSWERS.get(error, unknown if is_passing else DeviceAnswer.DENIED), now)
+        if self._wait.outcome is DeviceOutcome.DENIED and not error:
             raise denied(f"the token endpoint answers {status}", description)
+        self._check(error, description)
+
+    def receive_failure(self, now: float) -> None:
+        """Take note that the token endpoint could not be reached.
+
+        Args:
+            now: monotonic seconds.
+
+        Raises:
+            CredentialsError: the code has expired.
+        """
+        self._wait.receive_answer(DeviceAnswer.FAILED, now)
+        self._check("", "")
+
+    def _check(self, error: str, description: str) -> None:
         if self._wait.outcome is DeviceOutcome.EXPIRED:
             raise CredentialsError("the code was not used in time", code="login-timeout", hint="sign in again")
         if self._wait.outcome is not None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from aws_runas.aws.http import HttpClient
+from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.profile import FederatedSource
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.signin import oidc
@@ -59,10 +60,9 @@ class OidcSignIn:
     refresh_tokens: RefreshTokens
     command: str
 
-    @property
-    def client(self) -> oidc.Client:
-        """Registration of this application at the provider."""
-        return oidc.Client(self.source.client_id, self.source.scopes, self.secret)
+    def client(self, provider: oidc.IdentityProvider) -> oidc.Client:
+        """Return the registration of this application at the provider."""
+        return oidc.Client(self.source.client_id, self.source.scopes, self.secret, provider.takes_secret_in_form)
 
     def provider(self) -> oidc.IdentityProvider:
         """Ask the provider for its configuration.
@@ -81,8 +81,9 @@ class OidcSignIn:
             return None
         provider = self.provider()
         try:
-            tokens = self._token_request(provider, oidc.refresh_grant(self.client, token))
-            found = oidc.check_id_token(tokens.id_token, provider, self.client, None, self.context.now())
+            client = self.client(provider)
+            tokens = self._token_request(provider, client, oidc.refresh_grant(client, token))
+            found = oidc.check_id_token(tokens.id_token, provider, client, None, self.context.now())
         except CredentialsError as error:
             self.context.debug(f"refresh token not used: {error.message}")
             return None
@@ -169,7 +170,7 @@ class OidcSignIn:
     def _address(self, provider: oidc.IdentityProvider, redirect_uri: str, pkce: Pkce, nonce: str) -> str:
         return oidc.authorization_address(
             provider,
-            self.client,
+            self.client(provider),
             redirect_uri,
             state=pkce.state,
             nonce=nonce,
@@ -189,30 +190,42 @@ class OidcSignIn:
     def _exchange(
         self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, nonce: str
     ) -> oidc.IdToken:
-        form = oidc.code_grant(self.client, code, redirect_uri, pkce.verifier)
-        tokens = self._token_request(provider, form)
-        found = oidc.check_id_token(tokens.id_token, provider, self.client, nonce, self.context.now())
+        client = self.client(provider)
+        tokens = self._token_request(provider, client, oidc.code_grant(client, code, redirect_uri, pkce.verifier))
+        found = oidc.check_id_token(tokens.id_token, provider, client, nonce, self.context.now())
         self._keep(tokens)
         return found
 
-    def _token_request(self, provider: oidc.IdentityProvider, form: str) -> oidc.Tokens:
-        answer = self.http.send("POST", provider.token_endpoint, form=form, headers={"Accept": "application/json"})
+    def _token_request(self, provider: oidc.IdentityProvider, client: oidc.Client, form: str) -> oidc.Tokens:
+        answer = self.http.send("POST", provider.token_endpoint, form=form, headers=client.headers())
         return oidc.read_tokens(answer.status, answer.text())
 
     def _by_device(self, provider: oidc.IdentityProvider) -> oidc.IdToken:
-        answer = self.http.send("POST", provider.device_endpoint, form=oidc.device_request(self.client))
+        client = self.client(provider)
+        form = oidc.device_request(client)
+        answer = self.http.send("POST", provider.device_endpoint, form=form, headers=client.headers())
         code = oidc.read_device_code(answer.status, answer.text())
         shown = f"; or open {code.complete_address}" if code.complete_address else ""
         self.context.say(f"to sign in to {self.source.label}, open {code.address} and enter {code.user_code}{shown}")
+        tokens = self._poll(provider, client, code)
+        found = oidc.check_id_token(tokens.id_token, provider, client, None, self.context.now())
+        self._keep(tokens)
+        return found
+
+    def _poll(self, provider: oidc.IdentityProvider, client: oidc.Client, code: DeviceAuthorization) -> oidc.Tokens:
+        """Ask for the tokens until the user has signed in; a network that fails for a moment is no end."""
         polling = oidc.DevicePolling(code, self.context.clock())
+        form = oidc.device_grant(client, code.device_code)
         while polling.tokens is None:
             self.context.sleep(max(0.0, polling.next_timer() - self.context.clock()))
-            form = oidc.device_grant(self.client, code.device_code)
-            answer = self.http.send("POST", provider.token_endpoint, form=form)
+            try:
+                answer = self.http.send("POST", provider.token_endpoint, form=form, headers=client.headers())
+            except CredentialsError as error:
+                self.context.debug(f"device code: {error.message}")
+                polling.receive_failure(self.context.clock())
+                continue
             polling.receive_answer(answer.status, answer.text(), self.context.clock())
-        found = oidc.check_id_token(polling.tokens.id_token, provider, self.client, None, self.context.now())
-        self._keep(polling.tokens)
-        return found
+        return polling.tokens
 
     def _keep(self, tokens: oidc.Tokens) -> None:
         if tokens.refresh_token is not None and "offline_access" in self.source.scopes:

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
+from aws_runas.aws import xml_reply
 from aws_runas.errors import CredentialsError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
@@ -19,6 +24,7 @@ ATTRIBUTES = "https://aws.amazon.com/SAML/Attributes/"
 STATUS_SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
 MAX_SIZE = 100_000  # characters, AWS: AssumeRoleWithSAML SAMLAssertion
 REDEEMED_WITHIN = 300.0  # seconds, AWS: a response is good for five minutes
+_PAIR = re.compile(r",\s*(?=arn:)")
 DURATION_RANGE = (900, 43200)  # seconds, AWS: the attribute SessionDuration
 
 
@@ -80,25 +86,25 @@ def read_response(encoded: str, now: float) -> SamlResponse:
     return _read(text, assertion, now)
 
 
-def _parse(text: str) -> ElementTree.Element:
+def _parse(text: str) -> Element:
     if len(text) > MAX_SIZE:
         raise _invalid(f"it has {len(text)} characters, more than AWS takes")
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise _invalid("it is not base64") from None
-    if b"<!" in content.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
-        raise _invalid("it has a document type declaration")
     try:
-        root = ElementTree.fromstring(content)  # noqa: S314
-    except (ElementTree.ParseError, ValueError, LookupError):
+        root = xml_reply.parse(content)
+    except xml_reply.DoctypeError as error:
+        raise _invalid(str(error)) from None
+    except ValueError:
         raise _invalid("it is not XML") from None
     if root.tag != f"{PROTOCOL}Response":
         raise _invalid("it is XML of another kind")
     return root
 
 
-def _check_status(root: ElementTree.Element) -> None:
+def _check_status(root: Element) -> None:
     code = root.find(f"{PROTOCOL}Status/{PROTOCOL}StatusCode")
     value = "" if code is None else code.get("Value", "")
     if value in ("", STATUS_SUCCESS):
@@ -113,13 +119,13 @@ def _check_status(root: ElementTree.Element) -> None:
     )
 
 
-def _read(text: str, assertion: ElementTree.Element, now: float) -> SamlResponse:
+def _read(text: str, assertion: Element, now: float) -> SamlResponse:
     values = _attributes(assertion)
     prefix = f"{ATTRIBUTES}PrincipalTag:"
     data = assertion.find(f"{ASSERTION}Subject/{ASSERTION}SubjectConfirmation/{ASSERTION}SubjectConfirmationData")
     return SamlResponse(
         encoded=text,
-        roles=tuple(_role(value) for value in values.get(f"{ATTRIBUTES}Role", ())),
+        roles=_roles(values.get(f"{ATTRIBUTES}Role", ())),
         issuer=_text(assertion.find(f"{ASSERTION}Issuer")),
         audience=_text(next(assertion.iter(f"{ASSERTION}Audience"), None)),
         recipient="" if data is None else data.get("Recipient", ""),
@@ -131,27 +137,37 @@ def _read(text: str, assertion: ElementTree.Element, now: float) -> SamlResponse
     )
 
 
-def _attributes(assertion: ElementTree.Element) -> dict[str, tuple[str, ...]]:
-    found = {}
+def _attributes(assertion: Element) -> dict[str, tuple[str, ...]]:
+    """Return the values by name; Keycloak may write an attribute of several values as several attributes."""
+    found: dict[str, tuple[str, ...]] = {}
     for attribute in assertion.iter(f"{ASSERTION}Attribute"):
         values = ("".join(value.itertext()).strip() for value in attribute.iter(f"{ASSERTION}AttributeValue"))
         texts = tuple(value for value in values if value)
         if texts:
-            found[attribute.get("Name", "")] = texts
+            name = attribute.get("Name", "")
+            found[name] = found.get(name, ()) + texts
     return found
 
 
-def _role(value: str) -> OfferedRole:
-    """Read one pair; role and provider stand in either order.
+def _roles(values: tuple[str, ...]) -> tuple[OfferedRole, ...]:
+    """Read the pairs. Other values are left out: Entra adds roles of its own application, such as msiam_access.
 
     Raises:
-        CredentialsError: it is no pair of ARNs.
+        CredentialsError: there are values, but none is a pair.
     """
-    parts = [part.strip() for part in value.split(",")]
+    roles = tuple(dict.fromkeys(role for role in map(_role, values) if role is not None))
+    if values and not roles:
+        raise _invalid(f"its role {values[0]!r} is not a role ARN and a provider ARN")
+    return roles
+
+
+def _role(value: str) -> OfferedRole | None:
+    """Read one pair, the role and the provider in either order; None if it is no pair of ARNs."""
+    parts = [part.strip() for part in _PAIR.split(value.strip())]  # a role's name may have a comma
     roles = [part for part in parts if ":role/" in part]
     providers = [part for part in parts if ":saml-provider/" in part]
     if len(parts) != 2 or len(roles) != 1 or len(providers) != 1:
-        raise _invalid(f"its role {value!r} is not a role ARN and a provider ARN")
+        return None
     return OfferedRole(roles[0], providers[0])
 
 
@@ -165,7 +181,7 @@ def _duration(text: str) -> int | None:
     return int(text) if DURATION_RANGE[0] <= int(text) <= DURATION_RANGE[1] else None
 
 
-def _usable_until(assertion: ElementTree.Element, data: ElementTree.Element | None, now: float) -> float:
+def _usable_until(assertion: Element, data: Element | None, now: float) -> float:
     issued = _time(assertion.get("IssueInstant"))
     ends = [now + REDEEMED_WITHIN] + ([issued + REDEEMED_WITHIN] if issued is not None else [])
     for element in (data, assertion.find(f"{ASSERTION}Conditions")):
@@ -182,7 +198,7 @@ def _time(text: str | None) -> float | None:
     return None if moment is None else moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
-def _text(element: ElementTree.Element | None) -> str:
+def _text(element: Element | None) -> str:
     return "" if element is None else "".join(element.itertext()).strip()
 
 

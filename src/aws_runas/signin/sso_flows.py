@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from aws_runas.aws.errors import aws_code
@@ -17,6 +18,9 @@ from aws_runas.signin.context import SignInContext
 from aws_runas.signin.device import DeviceAnswer, DeviceOutcome, DevicePolling
 from aws_runas.signin.pkce import Pkce, new_pkce
 from aws_runas.signin.sso_token import Registration, SsoToken, TokenFiles, make_token
+
+if TYPE_CHECKING:
+    from aws_runas.aws.sso_oidc import DeviceAuthorization
 
 CALLBACK_PATH = "/oauth/callback"
 REDIRECT_URI = f"http://127.0.0.1{CALLBACK_PATH}"  # as registered: the port is free (RFC 8252, 7.3)
@@ -138,12 +142,14 @@ class SsoFlows:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def _by_device_code(self, browser: Browser | NoBrowser | None) -> SsoToken:
-        from aws_runas.aws.sso_oidc import DEVICE_GRANT, start_device_authorization
+        from aws_runas.aws.sso_oidc import DEVICE_GRANT
 
-        with self._fresh_registration("device") as registration:
-            started = start_device_authorization(
-                self._client, registration.client_id, registration.client_secret, self._start_url
-            )
+        try:
+            registration, started = self._start_device()
+        except CredentialsError as error:
+            if aws_code(error) not in UNKNOWN_CLIENT:
+                raise
+            registration, started = self._start_device()  # the registration that the service forgot is gone by now
         label, say = self._session.label, self._context.say
         if isinstance(browser, Browser) and open_address(browser, started.complete_address, self._context.environ):
             say(f"sign in to {label} in the browser ({browser.origin}); if none opens, open this address:")
@@ -209,14 +215,18 @@ class SsoFlows:
             self._context.debug(f"the registration is not kept: {error.strerror}")
         return made
 
-    @contextlib.contextmanager
-    def _fresh_registration(self, flow: str) -> Iterator[Registration]:
-        """Give a registration, and forget it if the service does not know it."""
+    def _start_device(self) -> tuple[Registration, DeviceAuthorization]:
+        """Ask for a device code; a registration that the service does not know is forgotten."""
+        from aws_runas.aws.sso_oidc import start_device_authorization
+
+        registration = self._registration("device")
         try:
-            yield self._registration(flow)
+            return registration, start_device_authorization(
+                self._client, registration.client_id, registration.client_secret, self._start_url
+            )
         except CredentialsError as error:
             if aws_code(error) in UNKNOWN_CLIENT:
-                self._forget(flow)
+                self._forget("device")
             raise
 
     def _exchange(self, registration: Registration, flow: str, grant: str, **values: str) -> SsoToken:

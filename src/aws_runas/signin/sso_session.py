@@ -13,7 +13,17 @@ from aws_runas.signin.login_lock import LoginLock
 from aws_runas.signin.person import login_needed
 from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token
 
-DEAD_REFRESH = ("InvalidGrantException", "UnauthorizedClientException", "InvalidClientException")
+# Answers to a refresh after which only a person helps. The first two are documented for a session that has ended.
+DEAD_REFRESH = (
+    "InvalidGrantException",
+    "UnauthorizedClientException",
+    "InvalidClientException",
+    "ExpiredTokenException",
+    "AccessDeniedException",
+    "InvalidRequestException",
+    "InvalidScopeException",
+    "UnsupportedGrantTypeException",
+)
 
 OidcClient = Callable[[], object]
 

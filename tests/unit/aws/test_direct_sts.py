@@ -116,6 +116,7 @@ def test_a_refusal_is_botocores_exception_and_a_code_is_spent_once() -> None:
         (200, GOOD.replace(b"2030-01-02T03:04:05Z", b"soon")),
         (200, GOOD.replace(b"<SessionToken>t&#43;oken</SessionToken>", b"")),
         (200, b"<!DOCTYPE a [<!ENTITY b 'c'>]>" + GOOD),
+        (200, ("<!DOCTYPE a [<!ENTITY b 'c'>]>" + GOOD.decode()).encode("utf-16")),
         (200, b'<?xml version="1.0" encoding="nothing"?><a/>'),
     ],
 )

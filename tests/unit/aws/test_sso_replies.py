@@ -80,3 +80,11 @@ def test_a_token_that_lives_no_time_or_for_ever_is_refused(seconds: object) -> N
     with pytest.raises(CredentialsError, match="not AWS"):
         sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": seconds}), "c", "s", "refresh_token")
     assert sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": 60}), "c", "s", "g").expires_in == 60
+
+
+@pytest.mark.parametrize(("given", "taken"), [(0, 5.0), (None, 5.0), (0.01, 1.0), (1, 1.0), (7, 7.0)])
+def test_a_device_code_is_never_polled_without_a_pause(given: object, taken: float) -> None:
+    started = sso_oidc.start_device_authorization(
+        Answering(DEVICE | {"interval": given, "expiresIn": 0}), "c", "s", "https://start.example"
+    )
+    assert (started.interval, started.expires_in) == (taken, 600.0)

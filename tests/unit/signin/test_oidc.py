@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import math
 from typing import Any
@@ -113,6 +114,39 @@ def test_each_claim_is_checked(claims: dict[str, Any], words: str) -> None:
     assert caught.value.code == "id-token-invalid"
 
 
+@pytest.mark.parametrize("issuer", ["https://accounts.google.com", "accounts.google.com"])
+def test_google_may_leave_the_scheme_out_of_iss(issuer: str) -> None:
+    google = dataclasses.replace(PROVIDER, issuer="https://accounts.google.com")
+    assert oidc.check_id_token(token(iss=issuer), google, CLIENT, "n", NOW).issuer == issuer
+    with pytest.raises(CredentialsError, match=r"iss is accounts\.google\.com"):
+        oidc.check_id_token(token(iss="accounts.google.com"), PROVIDER, CLIENT, "n", NOW)
+
+
+@pytest.mark.parametrize(
+    ("methods", "in_form"),
+    [
+        (["client_secret_basic", "client_secret_post"], True),  # Okta, Google, Entra, Keycloak
+        (["client_secret_basic"], False),
+        (None, False),  # Discovery 1.0, section 3: the default
+        (["client_secret_jwt"], True),
+        ([], True),
+    ],
+)
+def test_a_client_secret_goes_where_the_provider_reads_it(methods: object, in_form: bool) -> None:
+    provider = oidc.read_discovery(200, document(token_endpoint_auth_methods_supported=methods), ISSUER)
+    client = oidc.Client("my client", ("openid",), "s:é", provider.takes_secret_in_form)
+    form, headers = parse_qs(oidc.code_grant(client, "c", "http://127.0.0.1/", "v")), client.headers()
+    assert form["client_id"] == ["my client"]
+    if in_form:
+        assert form["client_secret"] == ["s:é"]
+        assert "Authorization" not in headers
+    else:
+        assert "client_secret" not in form
+        scheme, _, pair = headers["Authorization"].partition(" ")
+        assert (scheme, base64.b64decode(pair)) == ("Basic", b"my+client:s%3A%C3%A9")
+    assert "Authorization" not in oidc.Client("public", ("openid",), None, provider.takes_secret_in_form).headers()
+
+
 @pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30", "..", "a.W10.c"])
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(CredentialsError):
@@ -176,6 +210,15 @@ def test_a_server_that_fails_for_a_moment_is_asked_again() -> None:
     machine = polling()
     machine.receive_answer(503, "busy", 105.0)
     assert machine.next_timer() == 110.0
+    machine.receive_answer(500, pending("server_error"), 110.0)
+    assert machine.next_timer() == 115.0
+    machine.receive_answer(429, "too many requests", 115.0)  # slower from here on
+    assert machine.next_timer() == 125.0
+    machine.receive_failure(125.0)
+    assert machine.next_timer() == 135.0
+    with pytest.raises(CredentialsError) as caught:
+        machine.receive_failure(701.0)
+    assert caught.value.code == "login-timeout"
 
 
 @pytest.mark.parametrize(

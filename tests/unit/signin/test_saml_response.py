@@ -26,8 +26,8 @@ def read(*roles: str, **more: object) -> SamlResponse:
     return read_response(saml.response(roles, now=now, sign="", **more), NOW)  # type: ignore[arg-type]
 
 
-def encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+def encoded(text: str, encoding: str = "utf-8") -> str:
+    return base64.b64encode(text.encode(encoding)).decode()
 
 
 def test_roles_are_read_in_both_orders_and_with_spaces() -> None:
@@ -65,6 +65,8 @@ def test_an_encrypted_assertion_shows_nothing() -> None:
         (encoded("<a/>"), "another kind"),
         (encoded(f"<samlp:Response {saml.NAMESPACES}/>"), "no assertion"),
         (encoded("<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>"), "document type"),
+        # the bytes of UTF-16 have no "<!"; the parser knows better
+        (encoded("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "utf-16"), "document type"),
         ("A" * 100_004, "more than AWS takes"),
     ],
 )
@@ -72,6 +74,25 @@ def test_what_is_no_response_is_refused(text: str, words: str) -> None:
     with pytest.raises(CredentialsError, match=words) as caught:
         read_response(text, NOW)
     assert caught.value.code == "saml-response-invalid"
+
+
+def test_a_comma_in_the_name_of_a_role_is_a_part_of_it() -> None:
+    for value in (f"{saml.role('a,b')},{saml.PROVIDER}", f"{saml.PROVIDER} , {saml.role('a,b')}"):
+        assert read(value).roles == (OfferedRole(saml.role("a,b"), saml.PROVIDER),)
+
+
+def test_roles_of_other_applications_are_left_out() -> None:
+    assert read("msiam_access", saml.pair("a"), "User").roles == (OfferedRole(saml.role("a"), saml.PROVIDER),)
+
+
+def test_each_role_may_be_an_attribute_of_its_own() -> None:
+    text = base64.b64decode(saml.response([saml.pair("a"), saml.pair("b")], sign="")).decode()
+    apart = text.replace(
+        "</saml:AttributeValue><saml:AttributeValue",
+        f'</saml:AttributeValue></saml:Attribute><saml:Attribute Name="{saml.AWS}Role"><saml:AttributeValue',
+    )
+    assert apart != text
+    assert [role.role_arn for role in read_response(encoded(apart), NOW).roles] == [saml.role("a"), saml.role("b")]
 
 
 def test_a_role_without_its_provider_is_refused() -> None:
