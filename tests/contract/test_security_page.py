@@ -44,7 +44,7 @@ LISTENERS = {
 }
 WRITTEN = {
     "cli/commands/fleet/report.py": "Records of sessions, runs and copies",
-    "cli/profile_uses.py": "The picker's file",
+    "cli/profile_picker.py": "The picker's file",
     "cli/tunnels/install.py": "A unit of systemd",
     "console/page.py": "reads the console's address",
     "credentials/cache.py": "A cache file of somebody else",

@@ -13,8 +13,8 @@ import pytest
 
 from aws_runas.ssm.command.carrier import document_command
 from aws_runas.ssm.command.frames import CommandExited, FrameParser, OutputReceived, PythonMissing
-from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest, join_words
+from aws_runas.ssm.command.shell_helper import SentinelFilter
 from tests.integration.command.local_pty import local_session
 from tests.support import requires
 

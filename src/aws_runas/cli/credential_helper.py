@@ -2,22 +2,58 @@
 
 Errors that belong to the protocol go to standard output, where clients compare them; everything else is one sentence on
 standard error, which clients pass on. Nobody is asked: many pulls run at once, and the client has the terminal.
+The section ``[runas-ecr]`` of the config file names the profile of each account.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_runas import __version__
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result, emit
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.config.arn import ACCOUNT_DIGITS
+from aws_runas.config.files import ConfigFiles
 from aws_runas.config.profile import Setting
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, Interrupted
 from aws_runas.fast.names import is_on
 from aws_runas.redact import printable
 from aws_runas.tokens.registry import Registry, parse_registry
+
+SECTION = "runas-ecr"
+PUBLIC = "public.ecr.aws"
+
+
+def registry_profiles(files: ConfigFiles) -> Mapping[str, Setting[str]]:
+    """Return the profile of each account, and of the public gallery under `PUBLIC`.
+
+    Raises:
+        ConfigError: a key is no account, or a profile does not exist.
+    """
+    section = files.config.sections.get(SECTION, {})
+    found = {}
+    for key, value in section.items():
+        line = files.config.lines.get((SECTION, key), "?")
+        origin = f"[{SECTION}] in {files.config.path}, line {line}"
+        is_account = len(key) == ACCOUNT_DIGITS and key.isascii() and key.isdigit()
+        if not is_account and key != PUBLIC:
+            raise ConfigError(
+                f"{key!r} ({origin}) is not an account",
+                code="ecr-section-invalid",
+                hint=f"write 123456789012 = PROFILE, or {PUBLIC} = PROFILE",
+            )
+        name = value.strip() if isinstance(value, str) else ""
+        if not name or (name not in files.profiles and name != "default" and not name.startswith("arn:")):
+            raise ConfigError(
+                f"profile {name!r} of account {key} ({origin}) does not exist",
+                code="ecr-section-invalid",
+                hint="name a profile of the config file",
+            )
+        found[key] = Setting(name, origin)
+    return found
+
 
 NAME = "docker-credential-aws-runas"
 USAGE = f"Usage: {NAME} <store|get|erase|list|version>"
@@ -106,7 +142,6 @@ def profile_for(registry: Registry, env: Environment) -> str | None:
         ConfigError: nothing says which profile.
     """
     from aws_runas.config.profile import NoSource
-    from aws_runas.config.registries import PUBLIC, SECTION, registry_profiles
     from aws_runas.config.resolve import Overrides, profile_variable, resolve
 
     if profile_variable(env.environ) is not None:
@@ -128,7 +163,6 @@ def profile_for(registry: Registry, env: Environment) -> str | None:
 def _list(env: Environment) -> Result:
     """List the private registries of the section: the account of each key, in the region of its profile."""
     from aws_runas.aws.service_endpoints import dns_suffix
-    from aws_runas.config.registries import PUBLIC, registry_profiles
 
     found = {}
     for account, profile in registry_profiles(env.config_files()).items():

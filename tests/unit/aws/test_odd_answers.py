@@ -33,7 +33,7 @@ from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Profile, ResolverSource, Role, Setting
 from aws_runas.config.resolve import load_files, resolve
 from aws_runas.credentials.cache import decode
-from aws_runas.credentials.credential_process import read_document
+from aws_runas.credentials.sources import read_document
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.ssm.api import SsmApi, generate_data_key
 from tests.support.sts_server import Sts, running_sts, write_home

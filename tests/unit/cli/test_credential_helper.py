@@ -18,10 +18,10 @@ from aws_runas.aws.access import Access
 from aws_runas.aws.ecr import RegistryToken
 from aws_runas.cli import app
 from aws_runas.cli import credential_helper as helper
+from aws_runas.cli.credential_helper import registry_profiles
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.registry_tokens import decode, encode
 from aws_runas.config.files import load_files
-from aws_runas.config.registries import registry_profiles
 from aws_runas.errors import ConfigError
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import registry as fast

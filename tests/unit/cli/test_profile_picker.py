@@ -15,8 +15,7 @@ import pytest
 
 from aws_runas.cli import app
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.profile_picker import choice_of, rows_of
-from aws_runas.cli.profile_uses import FILE_NAME, HALF_LIFE, MAX_PROFILES, ProfileUses
+from aws_runas.cli.profile_picker import FILE_NAME, HALF_LIFE, MAX_PROFILES, ProfileUses, choice_of, rows_of
 from aws_runas.cli.terminal import picker
 from aws_runas.config.files import ProfileSection
 

@@ -11,8 +11,17 @@ from aws_runas.aws.credentials import Credentials
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Profile
 from aws_runas.config.resolve import load_files, resolve
-from aws_runas.console.policy import Way, can_sign_in, federation_name, find_way, session_duration
-from aws_runas.console.settings import ALLOW_ALL, browser_commands, federation_policy, find_setting
+from aws_runas.console.settings import (
+    ALLOW_ALL,
+    Way,
+    browser_commands,
+    can_sign_in,
+    federation_name,
+    federation_policy,
+    find_setting,
+    find_way,
+    session_duration,
+)
 
 CONFIG = """
 [profile user]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aws_runas.aws.access import Access
     from aws_runas.aws.credentials import Credentials
-    from aws_runas.console.policy import Way
+    from aws_runas.console.settings import Way
     from aws_runas.signin.browser import Browser
 
 SUMMARY = "Open the AWS console in a browser, signed in as the profile"
@@ -150,7 +150,7 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.cli.access import open_access_for
     from aws_runas.console.destination import find_destination
     from aws_runas.console.partitions import find_partition
-    from aws_runas.console.policy import find_way
+    from aws_runas.console.settings import find_way
 
     access = open_access_for(_flags(options), options.profile, env)
     profile = access.profile
@@ -195,7 +195,7 @@ def _federated(options: Options, access: Access, way: Way, destination: str, env
     from aws_runas.aws.federation import get_signin_token
     from aws_runas.console.links import federation_address, login_address, with_logout
     from aws_runas.console.partitions import find_partition, signin_override
-    from aws_runas.console.policy import session_duration
+    from aws_runas.console.settings import session_duration
 
     profile = access.profile
     partition = find_partition(profile.partition)
@@ -224,7 +224,7 @@ def _credentials(options: Options, access: Access, way: Way, env: Environment) -
         CredentialsError: the profile has none.
     """
     from aws_runas.aws.sts import caller_identity
-    from aws_runas.console.policy import can_sign_in
+    from aws_runas.console.settings import can_sign_in
 
     if way == "user":
         return _federated_user(options, access, env), way
@@ -257,8 +257,7 @@ def _of_profile(options: Options, access: Access) -> Credentials:
 def _federated_user(options: Options, access: Access, env: Environment) -> Credentials:
     from aws_runas.aws import sts
     from aws_runas.aws.sts import caller_identity
-    from aws_runas.console.policy import federation_name
-    from aws_runas.console.settings import federation_policy
+    from aws_runas.console.settings import federation_name, federation_policy
 
     policy = federation_policy(access.profile)
     arn = caller_identity(access, user=True).arn

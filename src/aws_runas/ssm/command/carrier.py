@@ -21,8 +21,8 @@ from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, SessionError, UsageError
 from aws_runas.ssm.command.bootstrap import list_tools, quote, start_python
 from aws_runas.ssm.command.helper import packed_helper
-from aws_runas.ssm.command.plain import plain_script
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.shell_helper import plain_script
 from aws_runas.ssm.session_start import SessionApi
 from aws_runas.ssm.versions import COMMANDS, is_older
 

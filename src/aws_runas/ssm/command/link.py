@@ -28,11 +28,11 @@ from aws_runas.ssm.command.frames import (
     TickReceived,
 )
 from aws_runas.ssm.command.helper import CREDIT, helper_digest
-from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.shell_helper import (
     RESTRICTIONS,
     SHELL_CREDIT,
+    SentinelFilter,
     missing_tools,
     shell_helper_digest,
     shell_helper_lines,

@@ -17,9 +17,9 @@ from typing import Final
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapState, assignments
 from aws_runas.ssm.command.link import bootstrap_error
-from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
+from aws_runas.ssm.command.shell_helper import SentinelFilter
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import Console, ConsoleOptions

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from aws_runas.ssm.command.bootstrap import SETTLE_WAIT
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
-from aws_runas.ssm.command.plain import SentinelFilter
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.shell_helper import SentinelFilter
 from tests.support.quick_loop import QuickLoop
 
 NONCE = "0011223344556677"
