@@ -80,13 +80,14 @@ fuzz: install ## feed the protocol's decoders and both channels with what a fuzz
 	@$(BIN)/python -m tests.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60)
 
 bench: install ## measure everything, each beside a peer in the same run; BENCH=startup for one
-	@set -e; for name in $(or $(BENCH),startup codec channel forward serve identity completion); do \
+	@set -e; for name in $(or $(BENCH),startup codec channel forward serve run copy fleet session_start recovery tunnels identity completion); do \
 		echo "== bench.$$name"; $(BIN)/python -m bench.$$name; \
 	done
 
-docs: install ## generate the tables of docs/reference/cli.md and the state diagram of docs/protocol
+docs: install ## generate the tables of docs/reference/cli.md and performance.md, and the state diagram of docs/protocol
 	@$(BIN)/python -m tests.contract.cli_reference
 	@$(BIN)/python -m tests.contract.state_diagram
+	@$(BIN)/python -m bench.page
 
 $(SITE_STAMP): requirements/site.txt
 	@test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)

@@ -138,8 +138,7 @@ def keep(row: Row, network: str, ours: list[dict[str, Any]], theirs: list[dict[s
 def streams(runs: int, only: str) -> None:
     """The table of speeds and latencies."""
     rows = [row for row in ROWS if only in row.name]
-    print("| | network | ours | model of the plugin | CPU s per MB, ours | model |")
-    print("|---|---|---|---|---|---|")
+    cells = []
     with far_end() as port:
         for rate in dict.fromkeys(row.agent_rate for row in rows):
             for network, faults in NETWORKS.items():
@@ -147,11 +146,15 @@ def streams(runs: int, only: str) -> None:
                     client(sandbox, "ours", "upload", port, "1000")  # the first session loads what the others use
                     for row in rows:
                         if row.agent_rate == rate and network in row.networks:
-                            line(row, network, sandbox, port, runs)
+                            cells.append(line(row, network, sandbox, port, runs))
+                            print(*cells[-1], sep=" | ", flush=True)
+    RESULTS.table(
+        "The data channel", ("", "network", "ours", "model of the plugin", "CPU s per MB, ours", "model"), cells
+    )
 
 
-def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> None:
-    """Measure and print one row on one network."""
+def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list[str]:
+    """Measure one row on one network; returns its cells."""
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
     for _ in range(runs):
@@ -161,7 +164,7 @@ def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> None
     keep(row, network, ours, theirs)
     our_speed, our_cpu = shown(row, row.amount[0], ours)
     speed, cpu = shown(row, row.amount[1], theirs)
-    print(f"| {row.name} | {network} | {our_speed} | {speed} | {our_cpu} | {cpu} |", flush=True)
+    return [row.name, network, our_speed, speed, our_cpu, cpu]
 
 
 def shells(runs: int) -> None:
@@ -175,10 +178,13 @@ def shells(runs: int) -> None:
             start, end = one_shell(sandbox)
             starts.append(start)
             ends.append(end)
-    print(
-        f"start to the first prompt: {statistics.median(starts):.3f} s (a bare Python: {statistics.median(bare):.3f} s)"
-    )
-    print(f"exit until the process is gone: {statistics.median(ends):.3f} s")
+    rows = {
+        "start of the process until the first prompt": starts,
+        "start and end of a bare Python": bare,
+        "`exit` until the process is gone": ends,
+    }
+    cells = [[name, f"{statistics.median(times):.3f} s"] for name, times in rows.items()]
+    RESULTS.table("A shell", ("", f"median of {runs} runs"), cells)
 
 
 def one_shell(sandbox: Sandbox) -> tuple[float, float]:
@@ -218,9 +224,8 @@ def main() -> None:
     streams(runs, options.only)
     if options.only:
         return
-    RESULTS.write()
-    print()
     shells(2 * runs + 1)
+    RESULTS.write()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 
 from tests.core import naive
+from websockets.frames import Frame, Opcode
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.message import (
@@ -24,11 +25,14 @@ from aws_runas.ssm.core.message import (
     decode_message,
     read_plain_acknowledgement,
 )
+from aws_runas.ssm.transport.framing import frame_encoder
 from bench.results import Results
 
 MESSAGES = 20_000
 PAYLOAD = os.urandom(1024)
 REPEATS = 5
+UPLOAD = "the whole channel, upload: cut, encode, store, acknowledgement taken"
+DOWNLOAD = "the whole channel, download: decode, check, order, acknowledge"
 
 
 def microseconds(work: Callable[[int], None], count: int = MESSAGES) -> float:
@@ -93,6 +97,17 @@ def our_decode_acknowledgement(count: int) -> None:
         read_plain_acknowledgement(ACKNOWLEDGEMENT)
 
 
+def websockets_frame(count: int) -> None:
+    for _ in range(count):
+        Frame(Opcode.BINARY, DATA).serialize(mask=True)
+
+
+def our_frame(count: int) -> None:
+    encode = frame_encoder(masked=True)
+    for _ in range(count):
+        encode(DATA)
+
+
 def make(role: Role) -> Channel:
     """A channel that has started, unpaced."""
     settings = ChannelSettings(frame_rate=None, window_bytes=None, handshake=False)
@@ -129,7 +144,7 @@ def upload(count: int) -> None:
         channel.next_timer(now + 0.0005)
         took += time.process_time() - began
         sent += len(frames)
-    RESULTS["upload"].append(took / sent * 1e6)
+    RESULTS[UPLOAD].append(took / sent * 1e6)
 
 
 def download(count: int) -> None:
@@ -147,32 +162,34 @@ def download(count: int) -> None:
         channel.events(now)
         channel.messages_to_send(now + 0.006)
         channel.next_timer(now + 0.006)
-    RESULTS["download"].append((time.process_time() - began) / count * 1e6)
+    RESULTS[DOWNLOAD].append((time.process_time() - began) / count * 1e6)
 
 
-RESULTS: dict[str, list[float]] = {"upload": [], "download": []}
+RESULTS: dict[str, list[float]] = {UPLOAD: [], DOWNLOAD: []}
 PAIRS = [
     ("encode a kilobyte", naive_encode, our_encode),
     ("decode a kilobyte", naive_decode, our_decode),
     ("encode an acknowledgement", naive_encode_acknowledgement, our_encode_acknowledgement),
     ("decode an acknowledgement", naive_decode_acknowledgement, our_decode_acknowledgement),
+    ("make a masked frame (plain: the serializer of `websockets`)", websockets_frame, our_frame),
 ]
 
 
 def main() -> None:
-    print(f"{'CPU microseconds a message':32}{'plain':>8}{'ours':>8}{'ratio':>8}")
     results = Results("codec")
+    cells = []
     for name, theirs, ours in PAIRS:
         slow, fast = microseconds(theirs), microseconds(ours)
-        results.add(f"CPU of a message: {name}", "microseconds", {"plain": slow, "ours": fast})
-        print(f"{name:32}{slow:8.2f}{fast:8.2f}{fast / slow:8.2f}")
-    results.write()
+        results.add(f"CPU of a message: {name.partition(' (')[0]}", "microseconds", {"plain": slow, "ours": fast})
+        cells.append([name, f"{slow:.2f}", f"{fast:.2f}", f"{fast / slow:.2f}"])
     for _ in range(REPEATS):
         upload(MESSAGES)
         download(MESSAGES)
     for name, values in RESULTS.items():
         value = statistics.median(values)
-        print(f"{'whole channel, ' + name:32}{'':8}{value:8.2f}{'':8}  {value / 1024:.4f} CPU s per MB")
+        cells.append([name, "", f"{value:.1f} ({value / 1024:.3f} CPU s per MB)", ""])
+    results.table("Messages", ("CPU microseconds a message", "plain", "ours", "ratio"), cells)
+    results.write()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from random import Random
 from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.forward import AGENT_RATE, TARGET, Server, download, forward, upload
+from bench.results import Results
 
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
 MEGABYTE = 1_000_000
@@ -34,18 +35,22 @@ MEGABYTE = 1_000_000
 
 def cp(sandbox: Sandbox, *words: str) -> list[dict[str, float]]:
     """Run cp; return its progress events."""
-    done = subprocess.run(
-        [*AWS_RUNAS, "cp", "--progress", "json", *words],
-        env=sandbox.environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    lines = done.stderr.splitlines()
-    if done.returncode:
-        raise SystemExit(done.stderr.decode())
-    return [json.loads(line) for line in lines if line.startswith(b"{")]
+    return cp_and_memory(sandbox, *words)[0]
+
+
+def cp_and_memory(sandbox: Sandbox, *words: str) -> tuple[list[dict[str, float]], float]:
+    """Run cp; return its progress events, and the most MB of memory that it had."""
+    command = [*AWS_RUNAS, "cp", "--progress", "json", *words]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=sandbox.environ, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    with process.stderr as stream:
+        lines = stream.readlines()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(b"".join(lines).decode())
+    return [json.loads(line) for line in lines if line.startswith(b"{")], usage.ru_maxrss / 1000
 
 
 def rate(events: list[dict[str, float]]) -> float:
@@ -96,11 +101,11 @@ def scp(sandbox: Sandbox, folder: Path, source: Path) -> float | None:
         process.wait()
 
 
-def table(sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
+def table(results: Results, sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
     """Print the rows."""
+    cells = []
     server = Server()
     size = (4 if quick else 12) * MEGABYTE
-    print(f"{'':34}{'forward':>9}{'cp port':>9}{'cp shell':>9}   MB/s")
     for sessions in (1, 2) if quick else (1, 2, 4):
         source = folder / f"data{sessions}"
         source.write_bytes(Random(sessions).randbytes(size * sessions))
@@ -116,20 +121,28 @@ def table(sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
                 sides = (str(source), here) if direction == "up" else (there, str(target))
                 row.append(rate(cp(sandbox, "--via", via, *words, *sides)))
                 target.unlink()
-            print(f"{f'{direction}, {sessions} sessions':34}{peer:9.2f}{row[0]:9.2f}{row[1]:9.2f}")
+            name = f"{direction}, {sessions} session{'s' * (sessions > 1)}"
+            cells.append([name, *(f"{speed:.2f}" for speed in (peer, *row))])
+            if sessions == 1:
+                rows = {"`forward`": peer, "`cp --via port`": row[0], "`cp --via shell`": row[1]}
+                results.add(f"A copy, {name}", "MB/s", rows)
     peer_scp = scp(sandbox, folder, folder / "data1")
-    print(f"{'scp through ssh, up, with its start':34}" + ("" if peer_scp is None else f"{peer_scp:9.2f}"))
+    if peer_scp is not None:
+        cells.append(["scp through `ssh`, up, with its start", f"{peer_scp:.2f}", "", ""])
+    results.table("Copies", ("MB/s", "`forward`", "`cp --via port`", "`cp --via shell`"), cells)
 
 
-def others(sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
-    """Text, many files, and a single small file."""
+def others(results: Results, sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
+    """Text, many files, a single small file, and memory."""
+    cells = []
     text = folder / "text"
     line = b"2026-11-27 12:00:%02d host app[%d]: request took %d ms\n"
     text.write_bytes(b"".join(line % (n % 60, n, n % 977) for n in range(90_000)))
     events = cp(sandbox, "--sessions", "1", "my-profile", str(text), f"{TARGET}:{folder}/text2")
     last = events[-1]
     megabytes = text.stat().st_size / MEGABYTE
-    print(f"text, {megabytes:.1f} MB, 1 session: {last['seconds']:.1f} s, {last['sent'] / MEGABYTE:.2f} MB sent")
+    sent = f"{last['seconds']:.1f} s, {last['sent'] / MEGABYTE:.2f} MB sent"
+    cells.append([f"text, {megabytes:.1f} MB, 1 session", sent])
     tree = folder / "tree"
     count = 1_000 if quick else 10_000
     for number in range(count):
@@ -138,11 +151,22 @@ def others(sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
         path.write_bytes(Random(number).randbytes(1000))
     began = time.perf_counter()
     cp(sandbox, "-r", "--sessions", "1", "my-profile", str(tree), f"{TARGET}:{folder}/tree2")
-    print(f"{count} files of 1 kB, 1 session: {time.perf_counter() - began:.1f} s")
+    cells.append([f"{count:,} files of 1 kB, 1 session", f"{time.perf_counter() - began:.1f} s"])
     (folder / "one").write_bytes(b"x")
     began = time.perf_counter()
     cp(sandbox, "my-profile", str(folder / "one"), f"{TARGET}:{folder}/one2")
-    print(f"one byte, whole command: {time.perf_counter() - began:.2f} s")
+    cells.append(["one byte, whole command", f"{time.perf_counter() - began:.1f} s"])
+    for mebibytes in (64,) if quick else (64, 512):
+        source, there = folder / "large", folder / "large2"
+        source.write_bytes(Random(mebibytes).randbytes(1 << 20) * mebibytes)
+        for direction, sides in (
+            ("up", (str(source), f"{TARGET}:{there}")),
+            ("down", (f"{TARGET}:{source}", str(there))),
+        ):
+            _, memory = cp_and_memory(sandbox, "--no-resume", "--rate", "off", "my-profile", *sides)
+            cells.append([f"most memory of `cp --rate off`, {mebibytes} MiB {direction}", f"{memory:.0f} MB"])
+            there.unlink()
+    results.table("Text, many files, memory", ("", ""), cells)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -219,7 +243,7 @@ def long(base: dict[str, str], folder: Path) -> None:
     with start_sandbox(SandboxOptions(), base=base) as sandbox:
         resume(sandbox, folder)
     with start_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
-        others(sandbox, folder, quick=False)
+        others(Results("copy"), sandbox, folder, quick=False)
         sessions(sandbox, folder)
     print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
 
@@ -231,6 +255,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="judge what is too slow for the tests")
     arguments = parser.parse_args()
     quick = arguments.quick
+    results = Results("copy")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
@@ -240,9 +265,9 @@ def main() -> None:
             return
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
         with start_sandbox(options, base=base | {"HOME": name}) as sandbox:
-            print(f"load average {os.getloadavg()[0]:.1f}")
-            table(sandbox, folder, quick=quick)
-            others(sandbox, folder, quick=quick)
+            table(results, sandbox, folder, quick=quick)
+            others(results, sandbox, folder, quick=quick)
+        results.write()
 
 
 if __name__ == "__main__":

@@ -66,19 +66,26 @@ def peer(sandbox: Sandbox, command: str) -> float:
     return time.monotonic() - began
 
 
-def virtual() -> None:
-    """Ten thousand targets in virtual time."""
+def shown(seconds: float, counted: Counter[str]) -> str:
+    """Return a cell: how long it took, and with which calls."""
+    return f"{seconds:.1f} s, " + ", ".join(f"{count:,} {name}" for name, count in sorted(counted.items()))
+
+
+def virtual() -> list[str]:
+    """Ten thousand targets in virtual time; returns the row of the table."""
     nonce, pair = "feedbeef", Pair("p", "eu-west-1")
     hosts = [Host(pair, f"i-{number:017x}") for number in range(10_000)]
     service = Service(nonce, lambda host: Machine(seconds=1 + int(host.instance_id[2:], 16) % 20))
     _, end = play(FleetPolicy(hosts, Limits(concurrency=1000), nonce), service)
-    print(f"10,000 targets, 1,000 at a time, virtual time: last result after {end:.0f} s,", end=" ")
-    print(f"calls {dict(service.calls)}, throttled {service.throttled.total()}")
+    calls = Counter({str(name): count for name, count in service.calls.items()})
+    name = "10,000 targets, 1,000 at a time, commands of 1 to 20 s, in virtual time"
+    return [name, f"{shown(end, calls)}, {service.throttled.total()} throttled", ""]
 
 
 def main() -> None:
     """Print a table, and keep its numbers."""
     results = Results("fleet")
+    cells = []
     with start_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:
         for name, command in (("short output", SHORT), ("20 KB each", LONG)):
             before = calls(sandbox)
@@ -86,12 +93,14 @@ def main() -> None:
             between = calls(sandbox)
             other = peer(sandbox, command)
             after = calls(sandbox)
-            print(f"{name}: fleet {seconds:.1f} s, {successes} successes, calls {dict(between - before)};", end=" ")
-            print(f"boto3 loop {other:.1f} s, calls {dict(after - between)}")
+            if successes != INSTANCES:
+                raise SystemExit(f"{name}: {successes} of {INSTANCES} instances succeeded")
+            cells.append([name, shown(seconds, between - before), shown(other, after - between)])
             rows = {"fleet": seconds, "loop of boto3 with a call for each instance": other}
             results.add(f"A command on {INSTANCES} instances, {name}", "s", rows)
+    cells.append(virtual())
+    results.table("Fleet", ("", "fleet: seconds, calls", "boto3 loop: seconds, calls"), cells)
     results.write()
-    virtual()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from bench.results import Results
 TARGET = "i-deadbeef"
 CHUNK = 65_536
 SESSIONS = (1, 2, 4, 8)
+AUTO = 0  # stands for --sessions auto
 AGENT_RATE = 650.0  # frames a second: what an official agent sends (spec, measured)
 
 
@@ -194,9 +195,8 @@ def with_cpu(process: subprocess.Popen[bytes], measure: Callable[[], float], sec
     return speed, (cpu_seconds(process.pid) - before) / (speed * (seconds + 1.0) / 1e6)
 
 
-def table(sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None:
+def table(results: Results, sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None:
     """Plain TCP, the forward as it is by default, and without its pace."""
-    print("\n| | plain TCP | forward, paced | forward, unpaced |\n|---|---|---|---|")
     rows: dict[str, list[str]] = {}
 
     def add(name: str, text: str) -> None:
@@ -205,12 +205,14 @@ def table(sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None
     def column(port: int, process: subprocess.Popen[bytes] | None) -> None:
         p50, p99 = echo(port, echoes)
         add("echo of one byte, p50 / p99", f"{p50:.2f} / {p99:.2f} ms")
-        add("200 short HTTP requests", f"{statistics.median(requests(port) for _ in range(3)):.2f} s")
+        add(
+            "200 short HTTP requests, a connection each", f"{statistics.median(requests(port) for _ in range(3)):.2f} s"
+        )
         if process is None:
             add("upload", f"{upload(server, port, seconds) / 1e6:.0f} MB/s")
             add("download", f"{download(port, seconds) / 1e6:.0f} MB/s")
             add("echo beside an upload, p50 / p99", "-")
-            add("client CPU per MB, up / down", "-")
+            add("client CPU for each MB, up / down", "-")
             return
         up, up_cpu = with_cpu(process, lambda: upload(server, port, seconds), seconds)
         down, down_cpu = with_cpu(process, lambda: download(port, seconds), seconds)
@@ -218,17 +220,17 @@ def table(sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None
         add("download", f"{down / 1e6:.2f} MB/s")
         p50, p99 = echo_beside_upload(port, echoes // 2)
         add("echo beside an upload, p50 / p99", f"{p50:.1f} / {p99:.1f} ms")
-        add("client CPU per MB, up / down", f"{up_cpu:.3f} / {down_cpu:.3f} s")
+        add("client CPU for each MB, up / down", f"{up_cpu:.3f} / {down_cpu:.3f} s")
 
     column(server.port, None)
     for pace in ((), ("--rate", "off")):
         with forward(sandbox, server.port, "--sessions", "1", *pace) as (port, process):
             column(port, process)
-    for name, cells in rows.items():
-        print(f"| {name} | {' | '.join(cells)} |")
+    columns = ("", "plain TCP", "forward, paced (the default)", "forward, unpaced (`--rate off`)")
+    results.table("One forward", columns, [[name, *cells] for name, cells in rows.items()])
 
 
-def scaling(server: Server, base: dict[str, str], seconds: float) -> None:
+def scaling(results: Results, server: Server, base: dict[str, str], seconds: float) -> None:
     """The same paced forward with more sessions, two connections for each; down, the agent has a pace too."""
     speeds: dict[str, list[float]] = {"up": [], "down": []}
     for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
@@ -236,24 +238,24 @@ def scaling(server: Server, base: dict[str, str], seconds: float) -> None:
             tempfile.TemporaryDirectory() as home,
             start_sandbox(SandboxOptions(agent_rate=agent_rate), base=base | {"HOME": home}) as sandbox,
         ):
-            for count in SESSIONS:
-                with forward(sandbox, server.port, "--sessions", str(count)) as (port, _):
+            for count in (*SESSIONS, AUTO):
+                with forward(sandbox, server.port, "--sessions", "auto" if count == AUTO else str(count)) as (port, _):
                     time.sleep(1.0)
-                    connections = count * 2
+                    connections = 8 if count == AUTO else count * 2
                     speeds[way].append(
                         upload(server, port, seconds, connections)
                         if way == "up"
                         else download(port, seconds, connections)
                     )
-    results = Results("forward")
     for way, title in (("up", "Upload"), ("down", "Download")):
-        rows = {f"{count} sessions": speed / 1e6 for count, speed in zip(SESSIONS, speeds[way], strict=True)}
+        rows = {f"{count} sessions": speed / 1e6 for count, speed in zip(SESSIONS, speeds[way], strict=False)}
         results.add(f"{title} through one forward", "MB/s", rows)
-    results.write()
-    print("\n| sessions | upload | x | download | x |\n|---|---|---|---|---|")
-    for count, up, down in zip(SESSIONS, speeds["up"], speeds["down"], strict=True):
+    names = [*map(str, SESSIONS), "auto, eight connections"]
+    cells = []
+    for name, up, down in zip(names, speeds["up"], speeds["down"], strict=True):
         ratios = up / speeds["up"][0], down / speeds["down"][0]
-        print(f"| {count} | {up / 1e6:.2f} MB/s | {ratios[0]:.1f} | {down / 1e6:.2f} MB/s | {ratios[1]:.1f} |")
+        cells.append([name, f"{up / 1e6:.2f} MB/s", f"{ratios[0]:.1f}", f"{down / 1e6:.2f} MB/s", f"{ratios[1]:.1f}"])
+    results.table("More sessions", ("`--sessions`", "upload", "x", "download", "x"), cells)
 
 
 def main() -> None:
@@ -262,11 +264,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shorter, for a look")
     quick = parser.parse_args().quick
     seconds, echoes = (1.5, 200) if quick else (5.0, 1000)
+    results = Results("forward")
     server = Server()
     base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
     with tempfile.TemporaryDirectory() as home, start_sandbox(base=base | {"HOME": home}) as sandbox:
-        table(sandbox, server, seconds, echoes)
-    scaling(server, base, seconds)
+        table(results, sandbox, server, seconds, echoes)
+    scaling(results, server, base, seconds)
+    results.write()
 
 
 if __name__ == "__main__":

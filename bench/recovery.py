@@ -25,6 +25,7 @@ from tests.sim.scenario import PROPERTIES
 from tests.sim.world import ChannelNode, Link, World
 
 from aws_runas.ssm.core.channel import ChannelSettings, Role
+from bench.results import Results
 
 SIZE = 500_000  # bytes
 LATENCY = 0.02  # seconds, one way
@@ -120,16 +121,14 @@ def download(seed: int, case: Case, *, plugin: bool = False) -> Download:
     return Download(world.now - began, world.lost_data, agent.resent, first_lost)
 
 
-def row(case: Case) -> str:
+def row(case: Case) -> list[str]:
     """Measure one case and return its row of the table."""
     ours = [download(seed, case) for seed in SEEDS]
     lost, resent = statistics.median(each.lost for each in ours), statistics.median(each.resent for each in ours)
     bound = statistics.median(each.bound for each in ours)
     worst = max(each.seconds for each in ours)
-    return (
-        f"| {case.name} | {statistics.median(each.seconds for each in ours):.1f} ({worst:.1f}) | {bound:.1f} "
-        f"| {lost:.0f} / {resent:.0f} | {plugin_cell(case)} |"
-    )
+    seconds = f"{statistics.median(each.seconds for each in ours):.1f} ({worst:.1f})"
+    return [case.name, seconds, f"{bound:.1f}", f"{lost:.0f} / {resent:.0f}", plugin_cell(case)]
 
 
 def plugin_cell(case: Case) -> str:
@@ -149,12 +148,10 @@ def plugin_cell(case: Case) -> str:
 
 def main() -> None:
     """Print the table."""
-    print(
-        "| download of 500 KB, 20 ms one way | ours: median (worst) of 15, s | bound, s | lost / resent | plugin, s |"
-    )
-    print("|---|---|---|---|---|")
-    for case in CASES:
-        print(row(case), flush=True)
+    results = Results("recovery")
+    columns = ("ours: median (worst) of 15, s", "bound, s", "lost / resent", "plugin, s")
+    results.table("Recovery", ("download of 500 KB, 20 ms one way", *columns), map(row, CASES))
+    results.write()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""The numbers of a benchmark as data, beside the tables that it prints: ``make site`` draws charts from them."""
+"""The numbers of a benchmark as data: `make site` draws them, `bench.page` fills the tables of a document with them.
+
+A benchmark prints its tables through this module, so what is printed, what is drawn and what stands in
+docs/reference/performance.md are the numbers of one run.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 DIRECTORY = Path(os.environ.get("BENCH_DATA", "build/bench"))
@@ -13,32 +19,67 @@ DIRECTORY = Path(os.environ.get("BENCH_DATA", "build/bench"))
 class Results:
     """Collects the tables of one benchmark and writes them as ``NAME.json``.
 
+    Make it before the benchmark begins: the load of that moment tells whether the machine was idle.
+
     Args:
         name: of the module in ``bench``.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tables: list[dict[str, object]] = []
+        self._load_before = os.getloadavg()[0]
+        self._charts: list[dict[str, object]] = []
+        self._tables: dict[str, dict[str, object]] = {}
 
     def add(self, title: str, unit: str, rows: dict[str, float]) -> None:
-        """Add a table.
+        """Add a chart.
 
         Args:
             title: what was measured.
             unit: of all values.
             rows: name -> value.
         """
-        self._tables.append({"title": title, "unit": unit, "rows": {name: round(v, 4) for name, v in rows.items()}})
+        self._charts.append({"title": title, "unit": unit, "rows": {name: round(v, 4) for name, v in rows.items()}})
+
+    def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table of a document, and keep it.
+
+        Args:
+            name: by which the document names it.
+            columns: titles, the first one of the rows' names.
+            rows: cells as they are printed.
+        """
+        cells = [list(row) for row in rows]
+        self._tables[name] = {"columns": list(columns), "rows": cells}
+        print(f"\n{name}\n\n{markdown(columns, cells)}", flush=True)
 
     def write(self) -> None:
-        """Write the file; the load is that of the last minute."""
+        """Write the file; each load is that of the minute before."""
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         data = {
-            "command": f"python -m bench.{self._name}",
+            "command": " ".join(["python -m", f"bench.{self._name}", *sys.argv[1:]]),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
-            "load": os.getloadavg()[0],
+            "load_before": round(self._load_before, 2),
+            "load": round(os.getloadavg()[0], 2),
+            "charts": self._charts,
             "tables": self._tables,
         }
         (DIRECTORY / f"{self._name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def conditions(data: dict[str, object]) -> str:
+    """Return what a reader has to know of a run: its command, the Python, the machine and its load.
+
+    Args:
+        data: content of a file that `Results.write` wrote.
+    """
+    before = f"{data['load_before']:.1f} before and " if "load_before" in data else ""
+    machine = f"Python {data['python']}, {data['cores']} cores, load {before}{data['load']:.1f}"
+    return f"`{data['command']}`: {machine}" + (" after" if before else "")
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown, without a line break at its end."""
+    lines = [f"| {' | '.join(columns)} |".replace("|  |", "| |"), "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

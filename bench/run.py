@@ -25,6 +25,7 @@ from random import Random
 from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.forward import AGENT_RATE
+from bench.results import Results
 
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
 TARGET = ("my-profile", "i-deadbeef")
@@ -141,23 +142,31 @@ def main() -> None:
             for cutter in ("close_after", "leave_after"):
                 print(long_run(base | {"HOME": home}, cutter, arguments.long << 20), flush=True)
         return
+    results = Results("run")
     with tempfile.TemporaryDirectory() as home:
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
         with start_sandbox(options, base=base | {"HOME": home}) as sandbox:
-            print(f"load average {os.getloadavg()[0]:.1f}")
-            rows: dict[str, list[float]] = {"shell --document": [], "run, document": [], "run, shell": []}
+            rows: dict[str, list[float]] = {
+                "`shell --document` true": [],
+                "`run --via document` true": [],
+                "`run --via shell` true": [],
+            }
             for _ in range(3 if quick else 7):
-                rows["shell --document"].append(wall(sandbox, "shell", "-q", *DOCUMENT, *TARGET))
-                rows["run, document"].append(wall(sandbox, "run", "-q", "--via", "document", *TARGET, "true"))
-                rows["run, shell"].append(wall(sandbox, "run", "-q", "--via", "shell", *TARGET, "true"))
-            for name, times in rows.items():
-                print(f"{name:18} true: {statistics.median(times):.2f} s")
+                rows["`shell --document` true"].append(wall(sandbox, "shell", "-q", *DOCUMENT, *TARGET))
+                rows["`run --via document` true"].append(
+                    wall(sandbox, "run", "-q", "--via", "document", *TARGET, "true")
+                )
+                rows["`run --via shell` true"].append(wall(sandbox, "run", "-q", "--via", "shell", *TARGET, "true"))
+            cells = [[name, f"{statistics.median(times):.2f} s"] for name, times in rows.items()]
             size = (3 if quick else 10) * MEGABYTE
-            print(f"standard output down: {down(sandbox, size):.2f} MB/s")
+            cells.append(["standard output down", f"{down(sandbox, size):.2f} MB/s"])
             # AGENT_RATE stands for how official agents read a terminal; it would also slow their acknowledgements down.
             with start_sandbox(SandboxOptions(agent_pace="official"), base=base | {"HOME": home}) as unlimited:
-                print(f"standard input up:   {up(unlimited, size):.2f} MB/s")
-            print(f"one byte and its echo, p50: {echo(sandbox, 50 if quick else 300):.1f} ms")
+                cells.append(["standard input up", f"{up(unlimited, size):.2f} MB/s"])
+            cells.append(["one byte and its echo, p50", f"{echo(sandbox, 50 if quick else 300):.1f} ms"])
+    results.add("A whole command", "s", {name: statistics.median(times) for name, times in rows.items()})
+    results.table("Commands", ("", "median"), cells)
+    results.write()
 
 
 if __name__ == "__main__":

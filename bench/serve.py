@@ -11,8 +11,6 @@ import argparse
 import http.client
 import http.server
 import multiprocessing
-import os
-import platform
 import resource
 import selectors
 import socket
@@ -30,6 +28,7 @@ from aws_runas.serve.guards import Users
 from aws_runas.serve.profiles import ProfileFacts, Profiles, Prompt
 from aws_runas.serve.renewal import Renewal
 from aws_runas.serve.server import Server
+from bench.results import Results
 
 TOKEN = "a-token-of-the-benchmark"
 ROLE = "/latest/meta-data/iam/security-credentials/bench"
@@ -240,16 +239,18 @@ def main() -> None:
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096) if hard > 0 else 4096, hard))
+    results = Results("serve")
     found = _measure(options.rounds, options.requests)
-    print(f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {options.rounds} rounds\n")
-    print("| server | " + " | ".join(f"{count} clients: req/s, p50 / p99 ms" for count in CLIENTS) + " |")
-    print("|---|" + "---|" * len(CLIENTS))
-    for name, by_clients in found.items():
-        cells = [f"{rate:,.0f}, {middle:.2f} / {tail:.2f}" for rate, middle, tail in by_clients.values()]
-        print(f"| {name} | " + " | ".join(cells) + " |")
-    print("\n| renewals | calls of the provider |\n|---|---|")
-    for what, calls in _renewals():
-        print(f"| {what} | {calls} |")
+    titles = [f"{count} client{'s' * (count > 1)}: req/s, p50 / p99 ms" for count in CLIENTS]
+    cells = [
+        [name, *(f"{rate:,.0f}, {middle:.2f} / {tail:.2f}" for rate, middle, tail in by_clients.values())]
+        for name, by_clients in found.items()
+    ]
+    results.table("Requests", ("server", *titles), cells)
+    results.add("The 99th percentile of 256 clients", "ms", {name: runs[256][2] for name, runs in found.items()})
+    renewals = [[what, str(calls)] for what, calls in _renewals()]
+    results.table("Renewals", ("renewals", "calls of the provider"), renewals)
+    results.write()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import time
 
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench.results import Results
 
 COMMAND = [sys.executable, "-m", "aws_runas", "forward", "my-profile", "i-deadbeef:9000"]
 WITH_BOTOCORE = {"AWS_SDK_UA_APP_ID": "bench"}
@@ -41,18 +42,23 @@ def measure(sandbox: Sandbox, extra: dict[str, str]) -> tuple[float, float, floa
 
 def main(runs: int) -> None:
     """Print medians and the fastest of each."""
+    results = Results("session_start")
     rows: dict[str, list[tuple[float, float, float]]] = {"botocore": [], "direct": []}
     with start_sandbox() as sandbox:
         measure(sandbox, {})  # fetches the credentials
         for _ in range(runs):
             rows["botocore"].append(measure(sandbox, WITH_BOTOCORE))
             rows["direct"].append(measure(sandbox, {}))
-    print("| | StartSession, median / fastest | listening, median / fastest | resident |\n|---|---|---|---|")
+    cells = []
     for name, values in rows.items():
         started, listening, resident = zip(*values, strict=True)
-        times = " | ".join(f"{statistics.median(column):.3f} / {min(column):.3f} s" for column in (started, listening))
-        print(f"| {name} | {times} | {statistics.median(resident):.1f} MB |")
-    print(f"load {os.getloadavg()[0]:.1f}")
+        times = [f"{statistics.median(column):.3f} / {min(column):.3f} s" for column in (started, listening)]
+        cells.append([name, *times, f"{statistics.median(resident):.1f} MB"])
+    columns = ("", "StartSession, median / fastest", "listening, median / fastest", "resident")
+    results.table("The start of a forward", columns, cells)
+    medians = {name: statistics.median(value[1] for value in values) * 1000 for name, values in rows.items()}
+    results.add("From the start of a forward until it listens", "ms", medians)
+    results.write()
 
 
 if __name__ == "__main__":

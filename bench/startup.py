@@ -101,10 +101,9 @@ def _table(
                 times[name].append(took)
     base = statistics.median(times[rows[0][0]])
     RESULTS.add(title, "ms", {name: statistics.median(found) for name, found in times.items()})
-    print(f"\n{title}\n\n| | median ms | ratio | fastest ms |\n|---|---|---|---|")
-    for name, found in times.items():
-        median = statistics.median(found)
-        print(f"| {name} | {median:.1f} | {median / base:.2f} | {min(found):.1f} |")
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    cells = [[name, f"{m:.1f}", f"{m / base:.2f}", f"{min(times[name]):.1f}"] for name, m in medians.items()]
+    RESULTS.table(title, (title, "median ms", "ratio", "fastest ms"), cells)
 
 
 def _peers(environ: dict[str, str], sandbox: Sandbox) -> list[Row]:
@@ -177,13 +176,12 @@ def _keyring(environ: dict[str, str], rounds: int, home: str) -> None:
         ("the same, full path", ["/usr/bin/env", "AWSRUNAS_NO_FAST=1", *ours], _nothing),
     ]
     _table("Keys in a keyring", rows, variables, rounds, _run)
+    plain = [f"{name}={environ[name]}" for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
     cold: list[Row] = [
-        ("keys in the credentials file", [*opened, AWS_RUNAS, "-E", PROFILE, "true"], forget),
+        ("keys in the credentials file", [*opened, *plain, AWS_RUNAS, "-E", PROFILE, "true"], forget),
+        ("keys in the keyring file", [*opened, AWS_RUNAS, "-E", PROFILE, "true"], forget),
     ]
-    first = variables | {name: environ[name] for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
-    _table("Keys in a file, nothing cached", cold, first, max(5, rounds // 4), _run)
-    cold = [("keys in the keyring file", [*opened, AWS_RUNAS, "-E", PROFILE, "true"], forget)]
-    _table("Keys in a keyring, nothing cached", cold, variables, max(5, rounds // 4), _run)
+    _table("Nothing cached, by the place of the keys", cold, variables, max(5, rounds // 4), _run)
 
 
 def _single_sign_on(sandbox: Sandbox, rounds: int) -> None:

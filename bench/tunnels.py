@@ -1,6 +1,6 @@
 """Ten lazy tunnels that nobody uses, and the first connection through one beside a plain forward.
 
-Run: .venv/bin/python -m bench.tunnels [SECONDS of idling, default 3600]
+Run: .venv/bin/python -m bench.tunnels [SECONDS of idling, default 300]
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ def idle(environ: dict[str, str], seconds: float) -> dict[str, float]:
 
 def measure(sandbox: Sandbox, directory: Path, seconds: float) -> None:
     """Print and keep the numbers."""
+    results = Results("tunnels")
     ports = free_ports(TUNNELS)
     file = directory / "tunnels.toml"
     environ = dict(sandbox.environ) | {"RUNAS_TUNNELS_FILE": str(file), "XDG_RUNTIME_DIR": str(directory)}
@@ -143,16 +144,17 @@ def measure(sandbox: Sandbox, directory: Path, seconds: float) -> None:
         "first connection through a forward that listens": connected * 1000,
         "start of that forward, with its session": listening * 1000,
     }
-    results = Results("tunnels")
     results.add("First connection, median", "ms", rows)
+    connections = [[name, f"{value:.0f} ms"] for name, value in rows.items()]
+    results.table("First connection", ("", f"median of {ROUNDS}"), connections)
+    idling = [[name, f"{value:.2f}"] for name, value in found.items()]
+    results.table("Idle tunnels", (f"{TUNNELS} lazy tunnels, idle for {seconds:.0f} s", ""), idling)
     results.write()
-    for name, value in (rows | found).items():
-        print(f"{name:50} {value:10.2f}")
 
 
 def main() -> None:
     """Measure in a sandbox."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3600.0
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
     with start_sandbox(SandboxOptions()) as sandbox, tempfile.TemporaryDirectory() as directory:
         measure(sandbox, Path(directory), seconds)
 

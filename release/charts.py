@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pygal
+from bench.results import conditions
 from pygal.style import Style
 
 BAR_HEIGHT = 34  # pixels
@@ -15,32 +16,29 @@ FRAME_HEIGHT = 110  # pixels for the title, the axis and the margins
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One table of a benchmark.
+    """One chart of a benchmark.
 
     Args:
         title: of the table.
         unit: of the values, such as "ms" or "MB/s".
         rows: name -> value.
-        command: what repeats it.
-        conditions: of the machine, in words.
+        conditions: what repeats it, and the state of the machine, as Markdown.
     """
 
     title: str
     unit: str
     rows: dict[str, float]
-    command: str
     conditions: str
 
 
 def read_results(directory: Path) -> list[Measured]:
-    """Read the tables of every benchmark that has written its numbers."""
+    """Read the charts of every benchmark that has written its numbers."""
     found = []
     for path in sorted(directory.glob("*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
-        conditions = f"Python {data['python']}, {data['cores']} cores, load {data['load']:.1f}"
-        for table in data["tables"]:
-            rows = {name.replace("`", ""): float(value) for name, value in table["rows"].items()}
-            found.append(Measured(table["title"], table["unit"], rows, data["command"], conditions))
+        for chart in data["charts"]:
+            rows = {name.replace("`", ""): float(value) for name, value in chart["rows"].items()}
+            found.append(Measured(chart["title"], chart["unit"], rows, conditions(data)))
     return found
 
 
@@ -59,8 +57,7 @@ def write_charts(results: Path, directory: Path) -> str:
     for number, measured in enumerate(read_results(results)):
         name = f"chart-{number}.svg"
         (directory / name).write_bytes(_bars(measured))
-        note = f"`{measured.command}`: {measured.conditions}."
-        parts.append(f"![{measured.title}, {measured.unit}]({directory.name}/{name})\n\n{note}")
+        parts.append(f"![{measured.title}, {measured.unit}]({directory.name}/{name})\n\n{measured.conditions}.")
     return "## Charts\n\n" + "\n\n".join(parts) + "\n" if parts else ""
 
 

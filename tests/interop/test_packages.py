@@ -190,9 +190,9 @@ def test_wheel_works_on_each_python_that_is_here(
 ) -> None:
     (wheel,) = dist[0].glob("*.whl")
     environment = tmp_path / "environment"
-    subprocess.run([python, "-m", "venv", str(environment)], check=True, timeout=TIMEOUT)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, str(wheel)], check=True, timeout=500)
+    subprocess.run([python, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=TIMEOUT)
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--disable-pip-version-check", str(wheel)], check=True, timeout=500)
     smoke(environment / "bin", tmp_path)
     asked = subprocess.run([environment / "bin" / "python", "-c", VERSION], capture_output=True, check=True)
     assert asked.stdout.decode().strip() == version

@@ -1,0 +1,72 @@
+"""Fills the tables of docs/reference/performance.md from the numbers that the benchmarks wrote.
+
+    .venv/bin/python -m bench.page [DATA]
+
+A line ``<!-- bench: NAME -->`` is followed by the conditions of a run, ``<!-- bench: NAME: TABLE -->`` by one of its
+tables; ``<!-- end -->`` ends both. Nobody writes between these lines, so a table never has numbers of two runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from bench.results import conditions, markdown
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "docs" / "reference" / "bench"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
+BLOCK = re.compile(r"(<!-- bench: (?P<name>\w+)(?:: (?P<table>.+?))? -->\n)(?P<body>.*?)(?=<!-- end -->)", re.DOTALL)
+
+
+def blocks(page: str) -> list[tuple[str, str, str]]:
+    """Return benchmark, table ("" for the conditions) and present text of each filled part of a page."""
+    return [(found["name"], found["table"] or "", found["body"]) for found in BLOCK.finditer(page)]
+
+
+def filled(page: str, directory: Path) -> str:
+    """Return the page with each part as the data say; a part that was not measured yet stays as it is.
+
+    Args:
+        page: its present text.
+        directory: of the numbers.
+    """
+    return BLOCK.sub(
+        lambda found: found[1] + (measured(found["name"], found["table"], directory) or found["body"]), page
+    )
+
+
+def measured(name: str, table: str | None, directory: Path) -> str | None:
+    """Return a part of the page as the data say, None if they do not have it.
+
+    Args:
+        name: of the benchmark.
+        table: None for the conditions of the run.
+        directory: of the numbers.
+    """
+    path = directory / f"{name}.json"
+    if not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not table:
+        return f"\n{conditions(data)}.\n\n" if data["tables"] else None
+    if table not in data["tables"]:
+        return None
+    return f"\n{markdown(data['tables'][table]['columns'], data['tables'][table]['rows'])}\n\n"
+
+
+def main() -> None:
+    """Fill the page in place, and name what is not measured."""
+    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table, _ in blocks(text):
+        if measured(name, table, data) is None:
+            missing = f"{name}: {table}" if table else name
+            print(f"not in {data}: {missing}; BENCH_DATA={data} make bench BENCH={name}", file=sys.stderr)
+    PAGE.write_text(filled(text, data), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
