@@ -5,6 +5,7 @@ The addresses that are the project's own to give are here, and nowhere else.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import threading
@@ -23,9 +24,10 @@ RELEASES_URL = f"{PROJECT_URL}/releases/latest"
 DISTRIBUTION = "aws-runas-py"
 TIMEOUT = 5.0  # seconds for everything: name, connection, answer
 _REDIRECTS = 5
+_LONGEST_VERSION = 100  # characters; what is longer is no release of ours
 _MOST = 1 << 20  # bytes read of an answer; an API answer with long release notes stays far below
 _VERSION = re.compile(
-    r"v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?"
+    r"v?(?P<major>[0-9]{1,9})\.(?P<minor>[0-9]{1,9})(?:\.(?P<patch>[0-9]{1,9}))?"
     r"(?:[-.]?(?P<pre>[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?))?(?:\+[0-9A-Za-z.-]+)?"
 )
 
@@ -91,7 +93,11 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
     def ask() -> None:
         try:
             answer.append(_ask(url, time.monotonic() + timeout))
-        except (OSError, ValueError, urllib.error.URLError) as error:
+        except http.client.HTTPException as error:  # some of them repeat what the server sent, line breaks included
+            answer.append(f"the answer is no HTTP: {type(error).__name__}")
+        except RecursionError:
+            answer.append("the answer is nested too deeply")
+        except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             answer.append(str(reason) or type(error).__name__)
 
@@ -118,6 +124,16 @@ def is_newer(version: str, than: str) -> bool:
     return _precedence(version) > _precedence(than)
 
 
+def is_prerelease(version: str) -> bool:
+    """Whether a version is for those who test: an alpha, a beta, a candidate."""
+    match = _VERSION.fullmatch(version)
+    return match is not None and bool(match["pre"])
+
+
+def _is_version(tag: str) -> bool:
+    return len(tag) <= _LONGEST_VERSION and _VERSION.fullmatch(tag) is not None
+
+
 def _precedence(version: str) -> tuple[object, ...]:
     """A key that sorts as semantic versioning 2.0.0, section 11, says; Python's ``1.2.3rc1`` is taken as ``-rc1``."""
     match = _VERSION.fullmatch(version.strip())
@@ -126,8 +142,8 @@ def _precedence(version: str) -> tuple[object, ...]:
     numbers = tuple(int(match[part] or 0) for part in ("major", "minor", "patch"))
     if not match["pre"]:
         return (*numbers, 1, ())
-    parts = re.findall(r"\d+(?![0-9A-Za-z-])|[0-9A-Za-z-]+", match["pre"])
-    return (*numbers, 0, tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in parts))
+    parts = re.findall(r"[0-9]+(?![0-9A-Za-z-])|[0-9A-Za-z-]+", match["pre"])
+    return (*numbers, 0, tuple((0, int(one), "") if one.isdecimal() else (1, 0, one) for one in parts))
 
 
 def _ask(url: str, deadline: float) -> Release:
@@ -148,7 +164,7 @@ def _ask(url: str, deadline: float) -> Release:
                     raise ValueError(f"status {error.code} {error.reason}") from None
         url = urllib.parse.urljoin(url, target)
         tag = urllib.parse.unquote(urllib.parse.urlsplit(url).path.rstrip("/").rpartition("/")[2])
-        if _VERSION.fullmatch(tag):
+        if _is_version(tag):
             return Release(tag.removeprefix("v"), url)
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise ValueError(f"it redirects to {url}")
@@ -179,7 +195,7 @@ def _from_body(body: bytes, url: str) -> Release:
             raise ValueError(f"the answer is about the package {info.get('name')}, not {DISTRIBUTION}")
     else:
         tag, page = found.get("tag_name"), found.get("html_url")
-    if not isinstance(tag, str) or not _VERSION.fullmatch(tag):
+    if not isinstance(tag, str) or not _is_version(tag):
         raise ValueError("the answer names no release")
     return Release(tag.removeprefix("v"), page if isinstance(page, str) else url)
 

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -102,6 +103,12 @@ def test_an_answer_in_json_tells_the_release() -> None:
         ((302, {}, b""), "status 302"),
         (redirect("/x"), "too many redirects"),
         (redirect("file:///etc/passwd"), "redirects to file:"),
+        (redirect("http://ho st/x"), "is no HTTP: InvalidURL"),
+        (redirect("http://[::1/x"), "Invalid IPv6"),
+        ((200, {}, b"[" * 100_000), "nested too deeply"),
+        ((200, {}, b'{"tag_name": "v%s.0.0"}' % (b"9" * 5000)), "names no release"),
+        ((200, {}, b'{"tag_name": "v4.0.0-rc.%s"}' % (b"9" * 5000)), "names no release"),
+        ((200, {}, '{"tag_name": "v\u0664.\u0660.\u0669"}'.encode()), "names no release"),
     ],
 )
 def test_what_tells_no_release_is_an_error_that_says_why(
@@ -110,6 +117,35 @@ def test_what_tells_no_release_is_an_error_that_says_why(
     with page({"/x": answer}) as url, pytest.raises(AwsRunasError, match=reason) as raised:
         latest(f"{url}/x")
     assert (raised.value.code, raised.value.exit_status) == ("update-unknown", 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x00\xff\xfe" * 50,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 200 + b"\r\n",
+    ],
+    ids=["ssh", "garbage", "chunk", "long", "many"],
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_is_no_http_is_an_error_without_a_traceback(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(AwsRunasError, match="is no HTTP: ") as raised:
+            latest(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=60)
+        thread.join()
+    assert raised.value.code == "update-unknown"
 
 
 def test_a_page_that_never_answers_is_given_up() -> None:
@@ -169,6 +205,15 @@ def test_the_flag_exits_0_whether_there_is_one_or_not(version: str, words: str) 
         found = asked(f"{url}/latest", "-u")
     assert (found.returncode, found.stderr) == (0, "")
     assert words in found.stdout
+
+
+def test_the_flag_tells_a_pre_release_and_escapes_what_the_page_says() -> None:
+    body = json.dumps({"tag_name": "v99.0.0-rc1", "html_url": "https://x\x1b[31m\n\ud800"}).encode()
+    with page({"/latest": (200, {}, body)}) as url:
+        found = asked(f"{url}/latest", "-u")
+    assert found.stdout == (
+        f"aws-runas 99.0.0-rc1 is available as a pre-release, this is {__version__}: https://x\\x1b[31m\\n\\ud800\n"
+    )
 
 
 def test_the_flag_answers_programs_in_json() -> None:

@@ -44,7 +44,8 @@ def run(options: Options, env: Environment) -> Result:
         AwsRunasError: there is no page, or it names no release; exit status 1.
     """
     from aws_runas.config.lookup import releases_url
-    from aws_runas.release import is_newer, latest, page_address
+    from aws_runas.redact import printable
+    from aws_runas.release import is_newer, is_prerelease, latest, page_address
 
     found = latest(page_address(env.environ, lambda: releases_url(env.config_files())))
     newer = is_newer(found.version, __version__)
@@ -52,7 +53,9 @@ def run(options: Options, env: Environment) -> Result:
         answer = {"version": __version__, "latest": found.version, "newer": newer, "url": found.url}
         return Result(stdout=as_json(answer))
     if newer:
-        return Result(stdout=f"aws-runas {found.version} is available, this is {__version__}: {found.url}\n")
+        kind = " as a pre-release" if is_prerelease(found.version) else ""
+        where = printable(found.url)
+        return Result(stdout=f"aws-runas {found.version} is available{kind}, this is {__version__}: {where}\n")
     if is_newer(__version__, found.version):
         return Result(stdout=f"this is aws-runas {__version__}, newer than the latest release, {found.version}\n")
     return Result(stdout=f"aws-runas {__version__} is the latest release\n")
