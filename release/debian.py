@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import __version__
+from release.verbs import write_manuals
 
 ROOT = Path(__file__).parents[1]
 NAME = "aws-runas"
@@ -81,7 +82,9 @@ def build_package(environment: Path, directory: Path) -> Path:
         _write(tree / "usr/bin" / name, LAUNCHER.format(module=module, python=python).encode())
     program = str(environment / "bin" / "aws-runas")
     pages = tree / "usr/share/man/man1"
-    _write(pages / "aws-runas.1.gz", _compressed(_output(program, "--help-man")))
+    for page in write_manuals(pages):
+        _write(page.with_name(f"{page.name}.gz"), _compressed(page.read_bytes()))
+        page.unlink()
     for name in PROGRAMS:
         if name != NAME:
             (pages / f"{name}.1.gz").symlink_to("aws-runas.1.gz")

@@ -17,6 +17,7 @@ from release.debian import COMPLETIONS
 from release.dist import build
 
 from aws_runas import __version__
+from aws_runas.fast.names import COMMANDS
 from aws_runas.sandbox.world import Sandbox
 from tests.support import requires
 from tests.support.pythons import installed_pythons
@@ -166,7 +167,7 @@ def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path],
     assert str(python).encode() in missing.stderr  # what starts our own programs, such as tunnels
     started = run(str(python), "-P", "-m", "aws_runas", "-V", home=tmp_path / "home")
     assert started.stdout == f"aws-runas {__version__}\n".encode()
-    _check_manual(root / "usr/share/man/man1/aws-runas.1.gz")
+    _check_manuals(root / "usr/share/man/man1")
     for shell, path in COMPLETIONS.items():
         program = requires.program(shell)
         checked = subprocess.run([program, "-n", str(root / path)], capture_output=True, check=False)
@@ -177,11 +178,18 @@ def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path],
     ]
 
 
-def _check_manual(path: Path) -> None:
-    mandoc = requires.program("mandoc")
-    page = gzip.decompress(path.read_bytes())
-    shown = subprocess.run([mandoc, "-T", "utf8"], input=page, capture_output=True, check=True).stdout.decode()
-    assert "aws-runas" in shown
+def _check_manuals(directory: Path) -> None:
+    """There is a page for each verb, each without a finding, and man shows it."""
+    mandoc, man = requires.program("mandoc"), requires.program("man", package="man-db")
+    verbs = {f"aws-runas-{name}.1.gz" for name in set(COMMANDS.values()) - {"exec"}}
+    assert verbs | {"aws-runas.1.gz", "docker-credential-aws-runas.1.gz"} == {path.name for path in directory.iterdir()}
+    pages = {path.name: gzip.decompress(path.read_bytes()) for path in directory.iterdir()}
+    joined = b"".join(pages.values())
+    linted = subprocess.run([mandoc, "-T", "lint", "-W", "style"], input=joined, capture_output=True, check=False)
+    assert linted.stdout == b"", linted.stdout.decode()
+    shown = subprocess.run([man, "-l", str(directory / "aws-runas-forward.1.gz")], capture_output=True, check=True)
+    assert b"aws-runas-forward" in shown.stdout
+    assert b"--through" in shown.stdout
 
 
 @pytest.mark.parametrize(("version", "python"), PYTHONS.items(), ids=PYTHONS)
