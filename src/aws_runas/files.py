@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
 DIRECTORY_MODE = 0o700
@@ -254,6 +255,32 @@ def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a plain file")
         return stream.read(max_size)
+
+
+def bind_private_socket(path: str) -> socket.socket:
+    """Return a Unix socket that is bound to a path, with mode 0600 from the first moment.
+
+    Call it from one thread: the mode comes from the umask of the process, which is restored. The caller listens on the
+    socket and closes it.
+
+    Args:
+        path: where nothing is yet.
+
+    Raises:
+        OSError: the path exists, is too long, or cannot be made; nothing is left open.
+    """
+    import socket
+
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o777 & ~FILE_MODE)
+    try:
+        listener.bind(path)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(mask)
+    return listener
 
 
 def remove_unfinished(path: Path, *, min_age: float = 0.0) -> None:

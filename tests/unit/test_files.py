@@ -370,3 +370,24 @@ def test_no_file_of_ours_is_read_in_a_way_that_waits() -> None:
         if ".read_bytes()" in path.read_text("utf-8") or re.search(r"\w\.read_text\(", path.read_text("utf-8"))
     }
     assert {name for name in found if not name.startswith("sandbox/")} <= allowed
+
+
+def test_a_socket_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with files.bind_private_socket(str(tmp_path / "s")):
+            assert stat.S_IMODE((tmp_path / "s").lstat().st_mode) == 0o600
+        assert os.umask(0) == 0
+    finally:
+        os.umask(before)
+
+
+def test_a_path_that_exists_is_bound_by_nobody_and_the_umask_stays(tmp_path: Path) -> None:
+    (tmp_path / "s").touch()
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            files.bind_private_socket(str(tmp_path / "s"))
+        assert os.umask(0) == 0o022
+    finally:
+        os.umask(before)

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 
+from aws_runas import files
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.socket_owner import find_port_owner
 
@@ -60,16 +61,10 @@ def unix(path: str) -> socket.socket:
     with contextlib.suppress(OSError):
         if stat.S_ISSOCK(os.lstat(path).st_mode) and not _answers(path):
             os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # 0600 from the first moment
     try:
-        listener.bind(path)
+        return files.bind_private_socket(path)
     except OSError as error:
-        listener.close()
         raise _refused(path, error) from error
-    finally:
-        os.umask(mask)
-    return listener
 
 
 def _answers(path: str) -> bool:

@@ -47,13 +47,8 @@ class ControlServer:
                 if is_running(self._path):
                     raise ConfigError(f"another process answers on {self._path}", code="tunnels-running")
                 self._path.unlink(missing_ok=True)
-                listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                mask = os.umask(0o177)
-                try:
-                    listening.bind(str(self._path))
-                    listening.listen()
-                finally:
-                    os.umask(mask)
+                listening = files.bind_private_socket(str(self._path))
+                listening.listen()
             self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=MAX_LINE)
         except OSError as error:
             raise ConfigError(

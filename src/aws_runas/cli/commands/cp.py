@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.cli.terminal.progress import ProgressLine
-    from aws_runas.ssm.command.carrier import RefusedDocuments
+    from aws_runas.ssm.command.carrier import RefusedDocuments, SessionStarter
     from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.copy.copying import CopyRequest, CopyResult
+    from aws_runas.ssm.copy.sessions import CopySessions
+    from aws_runas.ssm.session_start import SessionStart
 
 SUMMARY = "Copy files and directories to or from an instance"
 USAGE = "cp [<profile>] <source>... <destination>"
@@ -165,67 +167,113 @@ def _copy(
 ) -> Result:
     from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.terminal.progress import ProgressLine
-    from aws_runas.ssm.command.carrier import Carrier, SessionStarter
     from aws_runas.ssm.session_start import SessionStart
     from aws_runas.ssm.versions import check_forwarding
 
     facts = supported_instance("cp", opened, env)
     if options.namespace.via == "port":
         check_forwarding(facts.agent_version, remote_host=False)
-    quiet = options.session.quiet
-    line = ProgressLine(env.stderr, "none" if quiet else options.namespace.progress)
-    say = _ignore if quiet else line.note
-    starter = SessionStarter(
-        opened.api,
-        opened.target,
-        Carrier.SHELL,
-        {},
-        _refusals(opened.access, env),
-        say,
-        random.random,
-        reason=options.session.reason,
-        wait=_wait(options.namespace.wait),
-    )
+    line = ProgressLine(env.stderr, "none" if options.session.quiet else options.namespace.progress)
+    task = _CopyTask(options, env, opened, guardian, line)
+    starter = task.session_starter()
     starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session)
     with starting.abandoned_on_error():  # the service answers while the rest is imported
+        request = copy_request(options, opened.target)
+        sessions = task.sessions(starter, starting, facts.agent_version)
+    return task.run(request, sessions, streams)
+
+
+@dataclass(frozen=True, slots=True)
+class _CopyTask:
+    """One copy, in three phases: start the first session, prepare the others, copy.
+
+    Args:
+        opened: the resolved target.
+        guardian: ends the sessions if this process is killed.
+        line: shows progress and notes; closed by `run`.
+    """
+
+    options: Options
+    env: Environment
+    opened: OpenTarget
+    guardian: Guardian
+    line: ProgressLine
+
+    def say(self, text: str) -> None:
+        """Show a note, unless the user wants quiet."""
+        if not self.options.session.quiet:
+            self.line.note(text)
+
+    def session_starter(self) -> SessionStarter:
+        """Return the calls that start shell sessions on the instance."""
+        from aws_runas.ssm.command.carrier import Carrier, SessionStarter
+
+        return SessionStarter(
+            self.opened.api,
+            self.opened.target,
+            Carrier.SHELL,
+            {},
+            _refusals(self.opened.access, self.env),
+            self.say,
+            random.random,
+            reason=self.options.session.reason,
+            wait=_wait(self.options.namespace.wait),
+        )
+
+    def sessions(self, starter: SessionStarter, starting: SessionStart, agent_version: str) -> CopySessions:
+        """Return the sessions of the copy.
+
+        Args:
+            starter: see `session_starter`.
+            starting: the first session, which is being started.
+            agent_version: of the instance; "" if it is not known.
+        """
         from aws_runas.cli.session.flags import stream_options
+        from aws_runas.ssm.copy.sessions import CopySessions
+
+        options = self.options
+        return CopySessions(
+            starter,
+            self.opened.api,
+            self.guardian,
+            stream_options(options.session, self.opened.access, self.env),
+            options.far.user,
+            options.namespace.via,
+            self.say,
+            _debug(options),
+            agent_version,
+            not options.namespace.no_verify,
+            None if options.upload else lambda: _warn_logged(self.opened, self.say),
+            starting,
+        )
+
+    def run(self, request: CopyRequest, sessions: CopySessions, streams: tuple[int, int]) -> Result:
+        """Copy until everything is there or a signal arrives.
+
+        Args:
+            request: what to copy.
+            sessions: see `sessions`.
+            streams: descriptors of standard input and standard output.
+        """
         from aws_runas.ssm.copy.copying import Copying
         from aws_runas.ssm.copy.protocol import CopyError
-        from aws_runas.ssm.copy.sessions import CopySessions
         from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
         from aws_runas.ssm.transport import event_loop
 
-        sessions = CopySessions(
-            starter,
-            opened.api,
-            guardian,
-            stream_options(options.session, opened.access, env),
-            options.far.user,
-            options.namespace.via,
-            say,
-            _debug(options),
-            facts.agent_version,
-            not options.namespace.no_verify,
-            None if options.upload else lambda: _warn_logged(opened, say),
-            starting,
-        )
-    request = copy_request(options, opened.target)
+        async def copy() -> CopyResult:
+            return await run_until_signal(Copying(request, sessions, self.line.show, self.say, *streams).run())
 
-    async def copy() -> CopyResult:
-        copying = Copying(request, sessions, line.show, say, *streams)
-        return await run_until_signal(copying.run())
-
-    try:
-        result = event_loop.run(copy())
-    except CopyError as error:
-        return Result(1, stderr=_failure_lines([(request.sources[0], error.code, error.message)]))
-    except SignalReceived as error:
-        if error.signal_number != signal.SIGPIPE:
-            raise
-        return Result(error.exit_status)  # nobody reads our standard output any more
-    finally:
-        line.close()
-    return _result(options, result, line)
+        try:
+            result = event_loop.run(copy())
+        except CopyError as error:
+            return Result(1, stderr=_failure_lines([(request.sources[0], error.code, error.message)]))
+        except SignalReceived as error:
+            if error.signal_number != signal.SIGPIPE:
+                raise
+            return Result(error.exit_status)  # nobody reads our standard output any more
+        finally:
+            self.line.close()
+        return _result(self.options, result, self.line)
 
 
 def _warn_logged(opened: OpenTarget, say: Callable[[str], None]) -> None:

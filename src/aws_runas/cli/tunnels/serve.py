@@ -164,21 +164,10 @@ class _Resolver:
         """Return the function that opens sessions for one forward of the plan."""
 
         async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
-            from aws_runas.ssm.forward.destination import Destination
-            from aws_runas.ssm.session_start import channel_opener
             from aws_runas.ssm.transport.event_loop import in_thread
 
             resolved, stream = await in_thread(self._resolve)
-            spec = resolved.plan.forwards[index]
-            destination = Destination(resolved.target, spec.port, spec.host)
-            open_it = channel_opener(
-                resolved.api,
-                destination.target,
-                destination.document,
-                destination.parameters,
-                options=stream,
-                reason=resolved.plan.reason,
-            )
+            open_it = resolved.channel_opener(resolved.destinations()[index], stream)
             return await open_it(make_handler)
 
         return open_channel

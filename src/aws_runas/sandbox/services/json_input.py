@@ -8,10 +8,12 @@ Source: AWS JSON 1.1 protocol (Smithy); the wording of errors is what AWS answer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from aws_runas.sandbox.services.errors import Reply, ServiceError
 from aws_runas.sandbox.services.principals import Key
 
+Item = TypeVar("Item")
 JsonObject = dict[str, object]
 Input = Mapping[str, object]
 JsonService = Callable[[str, Input, Key, str], Reply]  # action, input, who signed, region; LookupError: moto answers
@@ -105,12 +107,7 @@ def read_texts(values: Input, name: str) -> list[str]:
     Raises:
         ServiceError: the value is not a list of strings.
     """
-    value = values.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _typed(name, "a list of strings")
-    return [str(item) for item in value]
+    return _read_list(values, name, str, "a list of strings")
 
 
 def read_object(values: Input, name: str) -> JsonObject:
@@ -133,12 +130,17 @@ def read_objects(values: Input, name: str) -> list[JsonObject]:
     Raises:
         ServiceError: the value is not a list of objects.
     """
+    return _read_list(values, name, dict, "a list of objects")
+
+
+def _read_list(values: Input, name: str, kind: type[Item], description: str) -> list[Item]:
     value = values.get(name)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise _typed(name, "a list of objects")
-    return [item for item in value if isinstance(item, dict)]
+    items = [item for item in value if isinstance(item, kind)] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(items) != len(value):
+        raise _typed(name, description)
+    return items
 
 
 def page(member: str, rows: Sequence[object], values: Input, longest: int) -> JsonObject:

@@ -89,21 +89,26 @@ class PosixFiles:
                 future.set_exception(SessionError(str(error), code=code))
                 future.exception()  # whoever waits sees it; a cancelled call does not
 
-    def _line(self) -> bytes | None:
+    def _end_of_line(self) -> int | None:
+        """Return the length of the first line, None while its end has not arrived."""
         end = self._buffer.find(b"\n", 0, MAX_LINE)
-        if end < 0:
-            if len(self._buffer) >= MAX_LINE:
-                raise _damaged("its first line is too long")
+        if end >= 0:
+            return end
+        if len(self._buffer) >= MAX_LINE:
+            raise _damaged("its first line is too long")
+        return None
+
+    def _line(self) -> bytes | None:
+        end = self._end_of_line()
+        if end is None:
             return None
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line
 
     def _answer(self) -> Answer | None:
-        end = self._buffer.find(b"\n", 0, MAX_LINE)
-        if end < 0:
-            if len(self._buffer) >= MAX_LINE:
-                raise _damaged("its first line is too long")
+        end = self._end_of_line()
+        if end is None:
             return None
         words = bytes(self._buffer[:end]).split()
         if len(words) != 2 or not all(word.isdigit() and int(word) <= MAX_PAYLOAD for word in words):

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from aws_runas import files
 from aws_runas.errors import SessionError
 from aws_runas.socket_owner import find_port_owner
 from aws_runas.ssm.forward.destination import LocalAddress
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from aws_runas.ssm.forward.connection import LocalConnection
 
 BACKLOG: Final = 1024
-SOCKET_MODE: Final = 0o600
 MAX_ACCEPTS: Final = 64  # connections accepted in one turn of the loop
 ACCEPT_RETRY_DELAY: Final = 0.5  # seconds until accepting is tried again after file descriptors ran out
 COMPLAIN_INTERVAL: Final = 30.0  # seconds
@@ -184,16 +184,11 @@ def _tcp_socket(family: int) -> socket.socket:
 def _bind_path(address: LocalAddress) -> Listener:
     path = address.path
     _remove_stale_socket(path)
-    created = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    created.setblocking(False)
-    mask = os.umask(0o777 & ~SOCKET_MODE)  # so that the mode holds from the first moment
     try:
-        created.bind(path)
+        created = files.bind_private_socket(path)
     except OSError as error:
-        created.close()
         raise _bind_error(address, error) from error
-    finally:
-        os.umask(mask)
+    created.setblocking(False)
     status = os.lstat(path)
     return Listener(address, [created], (status.st_dev, status.st_ino))
 

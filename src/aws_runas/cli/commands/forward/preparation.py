@@ -20,6 +20,7 @@ from aws_runas.ssm.session_start import SessionStart
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.ssm.api import SsmApi
+    from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
 
 MAX_DESCRIPTORS: Final = 16_384  # open files: eight sessions of 1,024 connections, and some more
@@ -48,6 +49,24 @@ class ResolvedPlan:
     def destinations(self) -> list[Destination]:
         """Return the destination of each forward of the plan."""
         return [Destination(self.target, spec.port, spec.host) for spec in self.plan.forwards]
+
+    def channel_opener(self, destination: Destination, stream: StreamOptions) -> OpenChannel:
+        """Return the function that opens sessions to one destination of the plan.
+
+        Args:
+            destination: one of `destinations`.
+            stream: see `stream_options`.
+        """
+        from aws_runas.ssm.session_start import channel_opener
+
+        return channel_opener(
+            self.api,
+            destination.target,
+            destination.document,
+            destination.parameters,
+            options=stream,
+            reason=self.plan.reason,
+        )
 
     def stream_options(self, options: ForwardOptions, env: Environment) -> StreamOptions:
         """Return the options of the plan's data channels.

@@ -18,7 +18,7 @@ from aws_runas.ssm.forward.events import Notify
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
-from aws_runas.ssm.session_start import channel_opener, started_opener
+from aws_runas.ssm.session_start import started_opener
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
@@ -113,14 +113,7 @@ def _make_forwarding(
     ]
 
     def open_channel(destination: Destination) -> OpenChannel:
-        opener = channel_opener(
-            resolved.api,
-            destination.target,
-            destination.document,
-            destination.parameters,
-            options=stream,
-            reason=resolved.plan.reason,
-        )
+        opener = resolved.channel_opener(destination, stream)
         if first is None or destination != first.destination:
             return opener
         return _first_opener(first, opener, resolved, stream)
