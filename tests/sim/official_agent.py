@@ -98,24 +98,21 @@ class OfficialAgent:
         self._send({"AgentVersion": "3.3.0.0", "RequestedClientActions": actions}, 5, now)
 
     def receive_disconnect(self, now: float) -> None:
-        """Play the trap: the next acknowledgement is still written, the one after it fails.
+        """Play the trap: the next acknowledgement is still written, those after it fail.
 
-        The message behind the first is counted although nobody gets its acknowledgement; the one behind the second was
-        executed, is not counted, and is executed again when it comes again. What else waited is lost.
+        The message behind the first is counted although nobody gets its acknowledgement; an expected one behind the
+        second was executed, is not counted, and is executed again when it comes again. What else waited is lost. The
+        first may as well be the acknowledgement of a repeated message, or of one that is ahead.
         """
         self._connected = False
         waiting, self._inbox, self._work_at = self._inbox, [], None
-        counted = False
+        has_written = False
         for message in waiting:
-            if message.sequence_number != self._expected:
-                continue
-            if counted:
+            if not has_written:
+                has_written = self._take(message, now)
+            elif message.sequence_number == self._expected:
                 self.executed_twice += self._process(message, now) and message.payload_type == 1
                 break
-            if not self._process(message, now):
-                break
-            self._count(now)
-            counted = True
         self._frames.clear()
 
     # sending
@@ -199,7 +196,8 @@ class OfficialAgent:
         self._smoothed = 0.875 * self._smoothed + 0.125 * round_trip
         self._timeout = min(1.0, self._smoothed + max(0.01, 4 * self._variation))
 
-    def _take(self, message: naive.NaiveMessage, now: float) -> None:
+    def _take(self, message: naive.NaiveMessage, now: float) -> bool:
+        """Take a message; return whether an acknowledgement was written."""
         number = message.sequence_number
         if number > self._expected:
             self._acknowledge(message)
@@ -209,6 +207,9 @@ class OfficialAgent:
         elif self._process(message, now):
             self._acknowledge(message)
             self._count(now)
+        else:
+            return False
+        return True
 
     def _count(self, now: float) -> None:
         """Expect the next number, and execute what was stored ahead of it."""

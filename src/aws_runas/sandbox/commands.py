@@ -27,6 +27,7 @@ from aws_runas.ssm.core.message import PAUSE_PUBLICATION, START_PUBLICATION
 
 PREFIX = "/_sandbox/"
 MAX_PID = 1 << 22  # of Linux; others have fewer
+MAX_WAITING = 10_000  # messages in a receive buffer at a cut
 Command = Callable[[Input], object]
 
 
@@ -134,9 +135,10 @@ class HostCommands:
         seconds = order["seconds"]
         if not isinstance(seconds, (int, float)):
             raise TypeError("seconds is not a number")
+        waiting = read_integer(order, "waiting", 0, least=0, most=MAX_WAITING)
         agents = [session.agent for session in self._chosen(order) if isinstance(session.agent, AgentSession)]
         for agent in agents:
-            agent.leave(float(seconds))
+            agent.leave(float(seconds), waiting)
         return len(agents)
 
     def _publish(self, order: Input) -> int:

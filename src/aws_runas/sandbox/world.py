@@ -114,9 +114,17 @@ class Sandbox:
         order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
         return cast(int, self.control("cut", **order))
 
-    def agents_leave(self, seconds: float) -> int:
-        """Disconnect the agents of all sessions for some seconds, and return how many there were."""
-        return cast(int, self.control("agent-leaves", seconds=seconds))
+    def agents_leave(self, seconds: float, session_id: str | None = None, *, waiting: int = 0) -> int:
+        """Disconnect agents for some seconds, and return how many there were.
+
+        Args:
+            seconds: until they are back.
+            session_id: of one session; None for all.
+            waiting: with official manners, each reads nothing any more and leaves when so many data messages wait in
+                its receive buffer; 0 for the next burst, whatever it holds.
+        """
+        order = {"waiting": waiting} | ({} if session_id is None else {"session_id": session_id})
+        return cast(int, self.control("agent-leaves", seconds=seconds, **order))
 
     def end_sessions(self, output: str = "", session_id: str | None = None) -> int:
         """End sessions as the service does, and return how many there were.

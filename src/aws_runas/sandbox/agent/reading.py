@@ -20,7 +20,6 @@ from aws_runas.ssm.core.message import (
     decode_message,
     message_type_of,
 )
-from aws_runas.ssm.core.payloads import OUTPUT
 
 EXECUTION_TIME: Final = 0.0002  # seconds in which official agents execute a message: closer ones wait together
 
@@ -63,6 +62,7 @@ class Arrivals:
 
 
 NEXT_BURST = 0.5  # seconds that a cut waits for messages in the receive buffer
+HOLD_LIMIT = 30.0  # seconds that a busy agent lets messages wait, if fewer come than were asked for
 
 
 class ChannelReader:
@@ -82,12 +82,18 @@ class ChannelReader:
         self._blocked = False
         self._waiting: Frames = []
         self._cut: Callable[[Frames], None] | None = None
+        self._hold = 0  # data messages that wait for the cut, none of them read before it
         self._cut_timer: asyncio.TimerHandle | None = None
         self._arrivals = Arrivals()
         self.paused = False  # by pause_publication, until start_publication
 
     def receive(self, frames: Frames) -> None:
         """Take the frames of one read."""
+        if self._hold:
+            self._waiting += frames
+            if sum(map(is_input, self._waiting)) >= self._hold:
+                self._cut_now([])
+            return
         first = self._first_waiting(frames) if self._cut is not None else None
         if first is not None:
             self._take(frames[:first])
@@ -113,7 +119,7 @@ class ChannelReader:
         return None if first is None else inputs[first]
 
     def _drain(self) -> None:
-        while self._waiting and not self._blocked:
+        while self._waiting and not self._blocked and not self._hold:
             frame = self._waiting.pop(0)
             if isinstance(frame, bytes):
                 message_type = message_type_of(frame)
@@ -142,6 +148,18 @@ class ChannelReader:
             self._cut_timer = self._loop.call_later(NEXT_BURST, self._cut_now, [])
             self._loop.call_soon(self._look)  # not now: since this turn began, messages can have come
 
+    def cut_with(self, count: int, cut: Callable[[Frames], None]) -> None:
+        """Lose the connection as soon as so many data messages wait, like an agent that is busy; read none before.
+
+        Args:
+            count: of data messages, 1 or more.
+            cut: called once with all that waits, at the latest after `HOLD_LIMIT`.
+        """
+        if self._cut is None:
+            self._hold = count
+            self._cut = cut
+            self._cut_timer = self._loop.call_later(HOLD_LIMIT, self._cut_now, [])
+
     def _look(self) -> None:
         """Take every turn of the loop until the cut, to know since when a message can have waited."""
         if self._cut is not None:
@@ -150,6 +168,7 @@ class ChannelReader:
 
     def _cut_now(self, frames: Frames) -> None:
         cut, self._cut = self._cut, None
+        self._hold = 0
         if self._cut_timer is not None:
             self._cut_timer.cancel()
         if cut is not None:
@@ -159,22 +178,55 @@ class ChannelReader:
     def close(self) -> None:
         """Read nothing more."""
         self._blocked = True
+        self._hold = 0
         self._cut = None
         if self._cut_timer is not None:
             self._cut_timer.cancel()
 
 
+def read_after_cut(
+    frames: Frames,
+    *,
+    expected: Callable[[], int],
+    process: Callable[[Frames], None],
+    execute: Callable[[Message], None],
+) -> None:
+    """Read what was in the receive buffer at the cut (trap 12.16).
+
+    Each message is answered with an acknowledgement. The first is still written, into a socket whose peer is gone, so
+    its message counts. No later one can be written: the message that is expected then is executed and not counted, so
+    it will be executed again; what is ahead of it is not stored. A message that was counted before is never executed,
+    but it uses up the first write.
+
+    Args:
+        frames: in order of arrival.
+        expected: returns the number that is executed next.
+        process: executes, counts and acknowledges, or handles what is no data; the acknowledgement gets lost.
+        execute: executes and does not count.
+    """
+    has_written = has_executed = False
+    for frame in frames:
+        message = input_message(frame)
+        if message is None:
+            process([frame])
+        elif not has_written:
+            has_written = True
+            process([frame])
+        elif message.sequence_number == expected() and not has_executed:
+            has_executed = True
+            execute(message)
+
+
+def input_message(frame: bytes | str) -> Message | None:
+    """Return the message of a frame with data of the client, None for other frames and unreadable ones."""
+    if not is_input(frame) or isinstance(frame, str):
+        return None
+    try:
+        return decode_message(frame)
+    except RemoteProtocolError:
+        return None
+
+
 def is_input(frame: bytes | str) -> bool:
     """Return True if a frame is a data message of the client."""
     return isinstance(frame, bytes) and message_type_of(frame) == INPUT_STREAM_DATA
-
-
-def output_message(frame: bytes | str) -> Message | None:
-    """Return the message of a frame with input for the plugin, None for other frames."""
-    if not isinstance(frame, bytes) or not is_input(frame):
-        return None
-    try:
-        message = decode_message(frame)
-    except RemoteProtocolError:
-        return None
-    return message if message.payload_type == OUTPUT else None

@@ -12,7 +12,7 @@ from aws_runas.sandbox.agent.command import CommandPlugin
 from aws_runas.sandbox.agent.machine import Machine, decrypt, newer_client
 from aws_runas.sandbox.agent.plugin import Plugin
 from aws_runas.sandbox.agent.port import BasicPortPlugin, MuxPortPlugin
-from aws_runas.sandbox.agent.reading import ChannelReader, output_message
+from aws_runas.sandbox.agent.reading import ChannelReader, read_after_cut
 from aws_runas.sandbox.agent.shell import ShellPlugin
 from aws_runas.sandbox.agent.words import split_words
 from aws_runas.sandbox.services.errors import ServiceError
@@ -24,6 +24,7 @@ from aws_runas.ssm.core.encryption import SessionCipher, counting_nonces
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.message import Message
+from aws_runas.ssm.core.payloads import OUTPUT
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.versions import at_least, later_than
 
@@ -93,6 +94,7 @@ class AgentSession:
             random_bytes=os.urandom,
             wall_clock=lambda: time.time_ns() // 1_000_000,
         )
+        self._channel = channel
         self._driver = ChannelDriver(channel, self)
         self._link = _Relay(session)
         one_by_one = machine.official and plan.session_type != "Port"
@@ -118,41 +120,38 @@ class AgentSession:
                 self.session.faults.leave_after, self.leave, self.session.faults.away or 1.0
             )
 
-    def leave(self, seconds: float) -> None:
+    def leave(self, seconds: float, waiting: int = 0) -> None:
         """Lose the connection to the service, and reconnect later. What is sent in between is lost.
 
         Args:
             seconds: until the agent reconnects.
+            waiting: with official manners, read no data any more and lose the connection when so many messages wait;
+                0 to lose it at the next burst.
         """
         if self._stopped or self.session.agent is not self:
             return
-        if self.machine.official:
+        if self.machine.official and waiting:
+            self._reader.cut_with(waiting, lambda frames: self._cut(frames, seconds))
+        elif self.machine.official:
             self._reader.cut_at_next_burst(lambda frames: self._cut(frames, seconds))
         else:
             self._disconnect(seconds)
 
     def _cut(self, frames: Frames, seconds: float) -> None:
-        """Lose the connection with messages in the receive buffer, as official agents do (trap 12.16).
-
-        The first message is executed and counted, and its acknowledgement is lost. The second is executed, not counted,
-        and will be executed again, because its acknowledgement cannot be written. The others are lost.
-        """
+        """Lose the connection with messages in the receive buffer, as official agents do (trap 12.16)."""
         if self._stopped or self.session.agent is not self:
             return
         self._link.broken = True
-        counted: int | None = None
-        for frame in frames:
-            message = output_message(frame)
-            if counted is None:
-                self._driver.messages_received([frame])
-                counted = None if message is None else message.sequence_number
-            elif message is not None and message.sequence_number == counted + 1:
-                self._execute_uncounted(message)
-                break
+        read_after_cut(
+            frames,
+            expected=lambda: self._channel.expected,
+            process=self._driver.messages_received,
+            execute=self._execute_uncounted,
+        )
         self._disconnect(seconds)
 
     def _execute_uncounted(self, message: Message) -> None:
-        if self._plugin is None:
+        if self._plugin is None or message.payload_type != OUTPUT:
             return
         with contextlib.suppress(RemoteProtocolError):  # the channel ends the session when the message arrives again
             self._plugin.receive(self._cipher.decrypt(message.payload) if self._cipher else message.payload)

@@ -465,6 +465,11 @@ class Channel:
         self._sender.flight.handle_timer(now)
 
     # inspection
+    @property
+    def expected(self) -> int:
+        """The sequence number of the peer's message that is delivered next."""
+        return self._receiver.expected
+
     def unacknowledged(self) -> int:
         """Return the number of messages, queued or sent, that the peer has not acknowledged."""
         return self._sender.unacknowledged()

@@ -6,15 +6,31 @@ import asyncio
 from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aws_runas.sandbox.agent.reading import EXECUTION_TIME, Arrivals, ChannelReader
+from aws_runas.sandbox.agent.reading import EXECUTION_TIME, Arrivals, ChannelReader, read_after_cut
 from aws_runas.sandbox.services.link import Frames
-from aws_runas.ssm.core.message import INPUT_STREAM_DATA, PAUSE_PUBLICATION, START_PUBLICATION, Message, encode_message
+from aws_runas.ssm.core.message import (
+    ACKNOWLEDGE,
+    INPUT_STREAM_DATA,
+    PAUSE_PUBLICATION,
+    START_PUBLICATION,
+    Message,
+    encode_message,
+)
 
 
 def message(message_type: str, number: int = 0) -> bytes:
     return encode_message(
-        Message(message_type=message_type, sequence_number=number, message_id=bytes(16), payload_type=1, payload=b"x")
+        Message(
+            message_type=message_type,
+            sequence_number=number,
+            message_id=bytes(16),
+            payload_type=1,
+            payload=b"x",
+            created_date=1,
+        )
     )
 
 
@@ -104,6 +120,26 @@ def test_blocked_messages_are_all_there_at_the_cut() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_busy_agent_is_cut_with_exactly_the_messages_that_were_asked_for(one_by_one: bool) -> None:
+    async def scenario() -> None:
+        processed: list[Frames] = []
+        cut: list[Frames] = []
+        reader = ChannelReader(processed.append, one_by_one=one_by_one)
+        reader.cut_with(3, cut.append)
+        for frame in (INPUT[0], message(START_PUBLICATION), INPUT[1]):
+            reader.receive([frame])
+            reader.unblock()
+            await asyncio.sleep(0)
+        assert (cut, processed) == ([], [])
+        reader.receive(INPUT[2:3])
+        assert cut == [[INPUT[0], message(START_PUBLICATION), INPUT[1], INPUT[2]]]
+        reader.receive(INPUT[3:])
+        assert processed == [INPUT[3:]]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("count", "seconds", "first"),
     [(1, 0.0, 0), (2, 0.00001, 0), (4, 0.0001, 0), (2, EXECUTION_TIME, 1), (4, 3 * EXECUTION_TIME, 3), (64, 0.01, 0)],
@@ -127,3 +163,71 @@ def test_pause_lasts_until_start() -> None:
         assert not reader.paused
 
     asyncio.run(scenario())
+
+
+class Agent:
+    """Executes numbers in order, as a channel of the sandbox does."""
+
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
+        self.executed: list[int] = []
+        self.others = 0
+        self._stored: set[int] = set()
+
+    def process(self, frames: Frames) -> None:
+        for frame in frames:
+            assert isinstance(frame, bytes)
+            if not frame[4:36].startswith(INPUT_STREAM_DATA.encode()):
+                self.others += 1
+                continue
+            self._stored.add(int.from_bytes(frame[48:56]))
+            while self.expected in self._stored:
+                self.executed.append(self.expected)
+                self.expected += 1
+
+    def execute(self, message: Message) -> None:
+        self.executed.append(message.sequence_number)
+
+
+def cut(expected: int, *numbers: int) -> tuple[list[int], int]:
+    """Return what is executed, and which number is expected after the cut."""
+    agent = Agent(expected)
+    frames: Frames = [message(INPUT_STREAM_DATA, number) for number in numbers]
+    read_after_cut(frames, expected=lambda: agent.expected, process=agent.process, execute=agent.execute)
+    return agent.executed, agent.expected
+
+
+def test_first_counts_and_the_second_is_executed_without_being_counted() -> None:
+    assert cut(0, 0, 1, 2, 3) == ([0, 1], 1)
+
+
+def test_single_message_counts() -> None:
+    assert cut(5, 5) == ([5], 6)
+
+
+def test_repeated_message_is_not_executed_but_uses_up_the_write_that_succeeds() -> None:
+    assert cut(3, 0, 1, 2) == ([], 3)
+    assert cut(3, 0, 1, 2, 3, 4) == ([3], 3)
+
+
+def test_message_that_is_ahead_is_stored_if_it_comes_first_and_else_lost() -> None:
+    assert cut(0, 1, 0) == ([0], 0)
+    assert cut(0, 2, 3) == ([], 0)
+
+
+@given(st.integers(0, 5), st.lists(st.integers(0, 9), max_size=12), st.data())
+def test_nothing_counted_is_executed_again_and_at_most_one_number_is_executed_uncounted(
+    expected: int, numbers: list[int], data: st.DataObject
+) -> None:
+    agent = Agent(expected)
+    frames: Frames = [message(INPUT_STREAM_DATA, number) for number in numbers]
+    acknowledgements = data.draw(st.lists(st.integers(0, len(frames)), max_size=3))
+    for place in acknowledgements:
+        frames.insert(place, message(ACKNOWLEDGE))
+    read_after_cut(frames, expected=lambda: agent.expected, process=agent.process, execute=agent.execute)
+    uncounted = [number for number in agent.executed if number >= agent.expected]
+    assert len(uncounted) <= 1
+    assert all(number == agent.expected for number in uncounted)
+    assert agent.executed == sorted(set(agent.executed))
+    assert all(number >= expected for number in agent.executed)
+    assert agent.others == len(acknowledgements)
