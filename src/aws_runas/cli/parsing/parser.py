@@ -35,6 +35,7 @@ PACKAGES = {
     "forward": "forward.command",
     "keys": "keys.command",
 }  # commands with a package of their own
+RUN_PROGRAMS = ("exec", "fleet", "run", "sandbox")  # what follows their first positional may be a program's flag
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
 
 
@@ -143,6 +144,8 @@ def parse(words: Sequence[str]) -> Parsed:
         # The command stands behind "--"; a word that the scanner passed over comes before it.
         at = len(back.rest) - (len(rest) - rest.index("--") - 1)
         back = back._replace(rest=[*back.rest[:at], "--", *back.rest[at:]])
+    if not back.ended and command not in RUN_PROGRAMS:
+        _refuse_late_flags(back.rest)
     flags = front.flags + back.flags
     for flag in flags:
         asked = HELP_FLAGS.get(flag.removeprefix("--"))
@@ -276,6 +279,16 @@ def _command(front: Scanned) -> tuple[str, list[str], bool]:
             return "shell", inner.flags, False
         raise UsageError(f"ssm takes shell, forward or ssh{given}", code="ssm-command-unknown")
     return COMMANDS[inner.rest[0]], [*inner.flags, *inner.rest[1:]], False
+
+
+def _refuse_late_flags(rest: Sequence[str]) -> None:
+    """Refuse a flag behind the first positional, which would be read as the target, the file or the user."""
+    late = next((each for each in rest[1:] if len(each) > 1 and each.startswith("-")), "")
+    if late:
+        name = late.partition("=")[0]  # a value may be a secret
+        raise UsageError(
+            f"unexpected argument {name!r}", code="argument-unexpected", hint="flags go before the profile"
+        )
 
 
 def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, known: Mapping[str, Known]) -> None:

@@ -21,11 +21,19 @@ def run(home: Path, *words: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "words",
     [("ecr", "login", "dev", "--client", "podman"), ("sso", "list", "dev", "-O", "json"), ("login", "dev", "--force"),
-     ("logout", "dev", "--all"), ("console", "dev", "s3", "--print")],
+     ("logout", "dev", "--all"), ("console", "dev", "s3", "--print"), ("forward", "dev", "--half-close=3", "web:22"),
+     ("shell", "dev", "-v"), ("shell", "dev", "--document", "x", "web"), ("ssh", "dev", "--ec2ic", "web"),
+     ("cp", "dev", "file", "web:/srv", "-r"), ("cp", "dev", "file", "web:/srv", "--mode=640"),
+     ("sessions", "list", "dev", "--all"), ("whoami", "dev", "--region=x"), ("serve", "ecs", "dev", "-p", "9000")],
 )  # fmt: skip
 def test_a_flag_behind_the_profile_is_named_with_its_place(tmp_path: Path, words: tuple[str, ...]) -> None:
-    flag = next(word for word in words if word.startswith("-"))
+    flag = next(word for word in words if word.startswith("-")).partition("=")[0]
     assert run(tmp_path, *words) == (2, f"aws-runas: unexpected argument '{flag}'; flags go before the profile\n")
+
+
+def test_a_word_behind_two_dashes_is_no_flag(tmp_path: Path) -> None:
+    status, errors = run(tmp_path, "cp", "--", "-odd-name", "also-local")
+    assert (status, "unexpected argument" in errors) == (2, False)
 
 
 @pytest.mark.parametrize("action", ["add", "import"])
