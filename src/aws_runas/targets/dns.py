@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 LIFETIME = 5.0  # seconds for one question, over all servers and retries
+LIFETIME_BESIDE_A_NAME = 1.0  # the same where an instance has the Name tag already, ADR 0707
 DNS_PORT = 53  # RFC 1035 4.2
 
 
@@ -117,6 +118,8 @@ class Questions:
         if server:
             address, port = _address_and_port(server)
             resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port)]
+        # within a short lifetime, a silent server leaves time for those behind it
+        resolver.timeout = min(resolver.timeout, self._lifetime / max(1, len(resolver.nameservers)))
         return resolver
 
 

@@ -97,7 +97,7 @@ def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Ca
     from aws_runas.targets.by_address import by_address, by_private_dns
     from aws_runas.targets.by_dns import by_dns_address, by_dns_text, is_dns_name
     from aws_runas.targets.by_tag import by_name, by_tag, running, tag_pairs
-    from aws_runas.targets.dns import Questions
+    from aws_runas.targets.dns import LIFETIME, LIFETIME_BESIDE_A_NAME, Questions
 
     if not text:
         return [lambda: running(access)]
@@ -109,11 +109,26 @@ def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Ca
     elif is_dns_name(text):
         if is_private_dns_name(text):
             ways.append(lambda: by_private_dns(text, access))
-        questions = Questions(environ)
+        named = None if "." in text else _attempt(lambda: by_name(text, access))
+        beside = named is not None and bool(named.instances)
+        questions = Questions(environ, lifetime=LIFETIME_BESIDE_A_NAME if beside else LIFETIME)
         ways.append(lambda: by_dns_address(text, access, questions))
         ways.append(lambda: by_dns_text(text, access, questions))
+        if named is not None:
+            found = named
+            return [*ways, lambda: found]
     ways.append(lambda: by_name(text, access))
     return ways
+
+
+def _attempt(way: Callable[[], Found]) -> Found | None:
+    """Return what a way finds, None if EC2 may not be asked."""
+    try:
+        return way()
+    except AwsRunasError as error:
+        if error.code != "access-denied":
+            raise
+        return None
 
 
 def _raw(text: str) -> str:

@@ -206,3 +206,11 @@ def test_a_server_that_is_no_address_is_refused(server: str) -> None:
 )
 def test_ids_are_found_in_texts_of_any_shape(records: list[tuple[str, ...]], ids: list[str]) -> None:
     assert ids_in(records) == ids
+
+
+def test_a_silent_server_leaves_time_for_the_next_within_a_short_lifetime(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 127.0.0.1\nnameserver 127.0.0.2\n")
+    resolver = Questions({"RUNAS_RESOLV_CONF": str(path)}, lifetime=1)._configured()
+    assert resolver.timeout == 0.5
+    assert Questions({"RUNAS_RESOLV_CONF": str(path)})._configured().timeout == 2

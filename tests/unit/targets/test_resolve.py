@@ -10,7 +10,7 @@ import pytest
 
 from aws_runas.aws.ec2 import Instance
 from aws_runas.errors import TargetError, UsageError
-from aws_runas.targets.dns import NoAnswer
+from aws_runas.targets.dns import LIFETIME, LIFETIME_BESIDE_A_NAME, NoAnswer
 from aws_runas.targets.resolve import resolve_target
 from tests.support.moto_world import ACCOUNT, REGION, MotoWorld
 
@@ -72,7 +72,7 @@ class Names:
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> Names:
     names = Names({}, {})
-    monkeypatch.setattr("aws_runas.targets.dns.Questions", lambda _environ: names)
+    monkeypatch.setattr("aws_runas.targets.dns.Questions", lambda _environ, **_limits: names)
     return names
 
 
@@ -130,7 +130,7 @@ def test_a_name_with_blanks_is_no_question_to_dns(
     assert resolve_target("my web server", world.access()) == wanted
 
 
-def _no_dns(_environ: object) -> object:
+def _no_dns(_environ: object, **_limits: object) -> object:
     class Nobody:
         def __getattr__(self, name: str) -> object:
             raise AssertionError("DNS was asked")
@@ -184,6 +184,30 @@ def test_a_dns_name_leads_to_the_instance_at_its_address(world: MotoWorld, fleet
     (wanted,) = fleet.start("wanted")
     dns._addresses["web.example.com"] = ["198.51.100.1", fleet.described(wanted)["PrivateIpAddress"]]
     assert resolve_target("web.example.com", world.access()) == wanted
+
+
+@pytest.mark.parametrize(("text", "lifetime"), [("web", LIFETIME_BESIDE_A_NAME), ("other", LIFETIME), ("w.x", LIFETIME)])
+def test_an_instance_of_the_name_waits_only_shortly_for_a_silent_name_server(
+    world: MotoWorld, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, text: str, lifetime: float
+) -> None:
+    limits = []
+
+    def questions(_environ: object, **given: float) -> Names:
+        limits.append(given["lifetime"])
+        return Names({}, {})
+
+    monkeypatch.setattr("aws_runas.targets.dns.Questions", questions)
+    (wanted,) = fleet.start("web")
+    fleet.start("w.x")
+    if text == "web":
+        assert resolve_target(text, world.access()) == wanted
+        assert world.calls == [DESCRIBE]
+    elif text == "other":
+        with pytest.raises(TargetError):
+            resolve_target(text, world.access())
+    else:
+        resolve_target(text, world.access())
+    assert limits == [lifetime]
 
 
 def test_a_text_record_is_taken_as_it_is_and_ec2_is_not_asked(world: MotoWorld, dns: Names) -> None:
