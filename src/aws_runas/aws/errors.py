@@ -7,16 +7,25 @@ what their own module makes of it, through ``kind``.
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import os
 import re
 import socket
 import ssl
+import time
 import urllib.parse
 from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.reply import MAX_PAGES, EndlessListError
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+CLOCK_LIMIT = 300  # seconds; AWS refuses signatures that are further off
+SET_CLOCK = "set the clock; AWS allows five minutes"
 MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
 
 # urllib3's errors for the address of a proxy; by name, so that it is not imported
@@ -63,7 +72,37 @@ def _translated(
     code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
     # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
     cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
-    return _answered(service, operation, kind, code, message), cause
+    ours = _answered(service, operation, kind, code, message)
+    if ours.code == "aws-error":
+        ours = _skewed(f"{service} {operation}", error, message) or ours
+    return ours, cause
+
+
+def date_of_answer(answer: Any) -> datetime | None:
+    """Return the time in the Date header of an answer, None if it has none.
+
+    Args:
+        answer: botocore's, also that of a ClientError.
+    """
+    try:
+        return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _skewed(call: str, error: ClientError, message: str) -> CredentialsError | None:
+    """Return an error about the clock, if the answer's Date header says that it is wrong.
+
+    Not every service names the clock as the reason: the sign-in service calls a proof of the wrong time invalid.
+    """
+    there = date_of_answer(error.response)
+    offset = time.time() - there.timestamp() if there else 0
+    if abs(offset) < CLOCK_LIMIT:
+        return None
+    minutes, side = round(abs(offset) / 60), "ahead" if offset > 0 else "behind"
+    return CredentialsError(
+        f"{call}: this machine's clock is {minutes} minutes {side}: {message}", code="clock-skew", hint=SET_CLOCK
+    )
 
 
 def scrub(message: str) -> str:
@@ -121,7 +160,7 @@ def _signature(call: str, message: str, code: str) -> CredentialsError:
         return CredentialsError(
             f"{call}: this machine's clock is wrong: {message}",
             code="clock-skew",
-            hint="set the clock; AWS allows five minutes",
+            hint=SET_CLOCK,
         )
     return CredentialsError(
         f"{call}: the secret access key does not fit the access key id",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
 from aws_runas.aws.credentials import Credentials, checked, parse_time
-from aws_runas.aws.errors import translate
+from aws_runas.aws.errors import date_of_answer, translate
 from aws_runas.config.profile import Role
 from aws_runas.errors import AwsRunasError
 
@@ -162,16 +161,9 @@ def caller_identity(access: Access, *, user: bool = False) -> CallerIdentity:
     with translate("sts", "GetCallerIdentity"):
         answer = client.get_caller_identity()
         values = (reply.text(answer, "Account"), reply.text(answer, "Arn"), reply.text(answer, "UserId"))
-        return CallerIdentity(*values, _date(answer))
+        return CallerIdentity(*values, date_of_answer(answer))
 
 
 def date_of(error: AwsRunasError) -> datetime | None:
     """The time of the answer that an error of ours came from: a refused call tells it as well as a granted one."""
-    return _date(getattr(error.__cause__, "response", None) or {})
-
-
-def _date(answer: Any) -> datetime | None:
-    try:
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (LookupError, TypeError, ValueError, OverflowError):
-        return None
+    return date_of_answer(getattr(error.__cause__, "response", None) or {})

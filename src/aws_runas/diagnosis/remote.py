@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aws_runas.aws.errors import aws_code
+from aws_runas.aws.errors import CLOCK_LIMIT, aws_code
 from aws_runas.aws.iam import Iam
 from aws_runas.aws.sts import CallerIdentity, caller_identity, date_of
 from aws_runas.config.durations import parse_age
@@ -21,7 +21,6 @@ from aws_runas.errors import AwsRunasError, CredentialsError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-CLOCK_LIMIT = 300  # seconds; AWS refuses signatures that are further off
 CLOCK_WARNING = 180  # seconds; as the original warned
 _SET_CLOCK = "set the clock, for instance by switching on time synchronisation"
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+from aws_runas.aws.errors import translate
 from aws_runas.config.resolve import Overrides
 from aws_runas.credentials.build import open_access
 from aws_runas.errors import AwsRunasError
@@ -291,3 +295,26 @@ def test_a_name_from_a_variable_is_not_blamed_on_the_region(tmp_path: Path, monk
     error = _fail(write_home(tmp_path, "https://sts.nowhere.invalid"), tmp_path, monkeypatch)
     assert error.message == "sts GetSessionToken: cannot resolve sts.nowhere.invalid (AWS_ENDPOINT_URL)"
     assert error.hint == "is this machine online, and is the name in AWS_ENDPOINT_URL right?"
+
+
+@pytest.mark.parametrize(
+    ("code", "offset", "expected"),
+    [
+        ("ValidationException", -600, ("clock-skew", "set the clock; AWS allows five minutes")),
+        ("ValidationException", 600, ("clock-skew", "set the clock; AWS allows five minutes")),
+        ("ValidationException", 60, ("aws-error", None)),
+        ("ThrottlingException", 600, ("throttled", "try again in a moment")),
+    ],
+)
+def test_a_refusal_with_another_time_in_its_answer_blames_the_clock(
+    code: str, offset: int, expected: tuple[str, str | None]
+) -> None:
+    header = formatdate(time.time() + offset, usegmt=True)
+    response = {
+        "Error": {"Code": code, "Message": "The DPoP proof is too old."},
+        "ResponseMetadata": {"HTTPHeaders": {"date": header}, "HTTPStatusCode": 400},
+    }
+    with pytest.raises(AwsRunasError) as caught, translate("signin", "CreateOAuth2Token"):
+        raise ClientError(response, "CreateOAuth2Token")
+    assert (caught.value.code, caught.value.hint) == expected
+    assert ("10 minutes" in caught.value.message) == (expected[0] == "clock-skew")

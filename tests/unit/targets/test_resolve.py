@@ -186,7 +186,9 @@ def test_a_dns_name_leads_to_the_instance_at_its_address(world: MotoWorld, fleet
     assert resolve_target("web.example.com", world.access()) == wanted
 
 
-@pytest.mark.parametrize(("text", "lifetime"), [("web", LIFETIME_BESIDE_A_NAME), ("other", LIFETIME), ("w.x", LIFETIME)])
+@pytest.mark.parametrize(
+    ("text", "lifetime"), [("web", LIFETIME_BESIDE_A_NAME), ("other", LIFETIME), ("w.x", LIFETIME)]
+)
 def test_an_instance_of_the_name_waits_only_shortly_for_a_silent_name_server(
     world: MotoWorld, fleet: Fleet, monkeypatch: pytest.MonkeyPatch, text: str, lifetime: float
 ) -> None:
