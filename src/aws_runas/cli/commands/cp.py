@@ -301,7 +301,7 @@ def copy_request(options: Options, target: str) -> CopyRequest:
     from aws_runas.ssm.copy.plan import CopyOptions
 
     flags = options.namespace
-    paths = [_path(location) for location in options.sources]
+    paths = [_source_path(location) for location in options.sources]
     side = os.uname().nodename if options.upload else f"{options.far.user or ''}@{target}"
     return CopyRequest(
         sources=paths,
@@ -333,8 +333,16 @@ def _path(location: Location) -> str:
         return location.path or "."
     if location.path == "-":
         return "-"
-    trailing = "/." if location.path.endswith("/.") or location.path == "." else ""
+    bare = location.path.rstrip("/")
+    trailing = "/." if bare.endswith("/.") or bare == "." else ""
     return os.path.abspath(location.path) + trailing
+
+
+def _source_path(location: Location) -> str:
+    """Return the path of a source. A slash at its end stays: it names a directory, or where a link to one leads."""
+    path = _path(location)
+    ends = location.path.endswith("/") and not path.endswith(("/", "/."))
+    return path + "/" if ends else path
 
 
 def _result(options: Options, result: CopyResult, line: ProgressLine) -> Result:

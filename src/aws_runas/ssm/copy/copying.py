@@ -268,7 +268,10 @@ async def _plan_one(source: Files, target: Files, path: str, top: str, request: 
     options = request.options
     entry = await _stat(source, path, follow=options.follow or not options.recursive)
     if entry is None:
-        return Plan(failures=[(path, "copy-failed", "it does not exist")])
+        bare = path.rstrip("/")
+        is_file = bare != path and await _stat(source, bare, follow=True) is not None
+        reason = "it is no directory; leave out the slash at its end" if is_file else "it does not exist"
+        return Plan(failures=[(path, "copy-failed", reason)])
     if entry.kind == "dir" and not options.recursive:
         return Plan(failures=[(path, "copy-failed", "it is a directory; add -r")])
     below: list[Entry] = []
