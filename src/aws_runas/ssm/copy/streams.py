@@ -81,8 +81,7 @@ class StreamCopy:
             raise copy_error("copy-failed", f"{self.path} is a directory; standard input needs a file name")
         info, _ = await self._call("info", {})
         opening = {"path": self.path, "size": 0, "stamp": [], "id": os.urandom(4).hex(), "resume": False}
-        values, _ = await self._call("part_open", opening)
-        part = str(values.get("part", ""))
+        part = await self._open(opening)
         try:
             size, sha = await self._send_blocks(part)
             umask = info.get("umask")
@@ -163,6 +162,20 @@ class StreamCopy:
             again = await self._replace(far, error)
             if not await was_renamed(again, str(finish["part"]), str(finish["path"]), str(finish["sha"])):
                 await again.call("part_finish", finish)
+
+    async def _open(self, opening: dict[str, object]) -> str:
+        """Return the name of a new unfinished file. An interrupt waits for the name, to remove the file."""
+        call = asyncio.ensure_future(self._call("part_open", opening))
+        try:
+            values, _ = await asyncio.shield(call)
+        except asyncio.CancelledError:
+            with suppress(AwsRunasError, TimeoutError):
+                async with asyncio.timeout(DROP_WAIT):
+                    values, _ = await call
+                    await self._drop(str(values.get("part", "")))
+            call.cancel()
+            raise
+        return str(values.get("part", ""))
 
     async def _drop(self, part: str) -> None:
         """Remove the unfinished file: nothing could continue it."""
