@@ -259,7 +259,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
-        base["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
+        # Of this process too: instances have the PATH of the sandbox's process, which inherits ours.
+        base["PATH"] = os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
         if arguments.long:
             long(base | {"HOME": name}, folder)
             return
