@@ -17,7 +17,7 @@ REVIEWED = {
     "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
     "shell helper": "988176a3367287e2bab9c11aa10cbd8a789f9b259f9253966930b9d5301f6196",
     "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
-    "file server": "9bb434034c55475ff5b85993fd4065b23ed361490796a132c0402043073a7ac1",
+    "file server": "aada1ba7ccb05f05f42f0db76ebe457d8ef5f7609cfc5f267a1d6db66d4e68ae",
 }
 
 

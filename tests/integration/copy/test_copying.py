@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -101,6 +102,20 @@ def test_links_are_copied_as_links_or_followed(tmp_path: Path) -> None:
     copy([here], tmp_path / "followed", upload=False, recursive=True, follow=True)
     assert (tmp_path / "followed" / "link").read_bytes() == b"content"
     assert not (tmp_path / "followed" / "link").is_symlink()
+
+
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_p_keeps_all_mode_bits_but_two_and_times_before_1970(tmp_path: Path, upload: bool) -> None:
+    source = tmp_path / "source"
+    (source / "d").mkdir(parents=True)
+    (source / "f").write_bytes(b"content")
+    for path, mode in ((source / "f", 0o7511), (source / "d", 0o3777)):
+        os.utime(path, ns=(0, -5_500_000_000))
+        path.chmod(mode)
+    copy([source], tmp_path / "target", upload=upload, recursive=True, preserve=True)
+    for name, mode in (("f", 0o1511), ("d", 0o1777)):
+        found = (tmp_path / "target" / name).stat()
+        assert (found.st_mode & 0o7777, found.st_mtime_ns) == (mode, -5_500_000_000)
 
 
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
@@ -539,6 +554,44 @@ def test_a_file_that_changes_while_it_is_copied_is_not_taken(tmp_path: Path) -> 
     assert not (tmp_path / "here" / "f").exists()
 
 
+CHANGES = {
+    "vanishes": lambda path: path.unlink(),
+    "grows": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "shrinks": lambda path: os.truncate(path, 100),
+    "becomes a directory": lambda path: (path.unlink(), path.mkdir()),
+    "becomes a link": lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
+    "becomes a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_large_source_that_changes_is_one_failure_that_names_the_unfinished_file(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    def hand(operation: str, values: dict[str, object], reply: Reply) -> Reply:
+        if operation == "read" and values.get("offset") == 0:
+            change(tmp_path / "far" / "f")
+        return reply
+
+    result = _evil_download(tmp_path, hand, Random(1).randbytes(5 * SEGMENT), compress="none")
+    ((name, _, text),) = result.failures
+    assert name == str(tmp_path / "far" / "f")
+    assert Path(text.partition("the unfinished file is ")[2]).is_file()
+    assert not (tmp_path / "here" / "f").exists()
+
+
+def test_a_target_directory_that_goes_away_is_one_failure(tmp_path: Path) -> None:
+    def hand(operation: str, values: dict[str, object], reply: Reply) -> Reply:
+        if operation == "read" and values.get("offset") == 0:
+            (tmp_path / "here").rename(tmp_path / "elsewhere")
+        return reply
+
+    result = _evil_download(tmp_path, hand, Random(1).randbytes(5 * SEGMENT), compress="none")
+    ((name, _, text),) = result.failures
+    assert name == str(tmp_path / "here" / "f")
+    assert text == "no such file or directory"
+
+
 @pytest.mark.parametrize("reply", [({}, b"x"), ({"files": 3}, b""), ({"files": []}, b"")])
 def test_a_damaged_reply_ends_the_transfer(tmp_path: Path, reply: Reply) -> None:
     def hand(operation: str, _values: dict[str, object], honest: Reply) -> Reply:
@@ -552,7 +605,7 @@ def test_a_damaged_reply_ends_the_transfer(tmp_path: Path, reply: Reply) -> None
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
     mount = requires.program("mount")
     folder = tmp_path / "disk"
@@ -562,18 +615,29 @@ def small_disk(tmp_path: Path) -> Path:
     )
     if done.returncode:
         pytest.skip("no permission to mount a file system")
-    return folder
+    try:
+        yield folder
+    finally:
+        subprocess.run([requires.program("umount"), str(folder)], check=True)
 
 
 def test_a_full_disk_is_said_before_a_large_file_is_sent(small_disk: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(bytes(5 * SEGMENT))
-    try:
-        result = copy([tmp_path / "a"], small_disk / "a", upload=True)
-        assert [code for _, code, _ in result.failures] == ["no-space"]
-        assert result.progress.sent == 0
-        assert os.listdir(small_disk) == []
-    finally:
-        subprocess.run(["umount", str(small_disk)], check=True)
+    result = copy([tmp_path / "a"], small_disk / "a", upload=True)
+    assert [code for _, code, _ in result.failures] == ["no-space"]
+    assert result.progress.sent == 0
+    assert os.listdir(small_disk) == []
+
+
+def test_small_files_on_a_full_disk_leave_whole_files_only(small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(12):
+        (tmp_path / "many" / str(number)).write_bytes(Random(number).randbytes(200_000))
+    result = copy([tmp_path / "many"], small_disk, upload=True, recursive=True)
+    assert {code for _, code, _ in result.failures} == {"no-space"}
+    left = list((small_disk / "many").iterdir())
+    assert len(left) + len(result.failures) == 12
+    assert all(path.read_bytes() == (tmp_path / "many" / path.name).read_bytes() for path in left)
 
 
 def test_standard_input_on_a_full_disk_leaves_nothing(small_disk: Path, tmp_path: Path) -> None:
@@ -583,13 +647,10 @@ def test_standard_input_on_a_full_disk_leaves_nothing(small_disk: Path, tmp_path
     async def run(stdin: int) -> CopyResult:
         return await Copying(request, NearSessions(), lambda _: None, lambda _: None, stdin).run()
 
-    try:
-        with open(tmp_path / "in", "rb") as stdin, pytest.raises(CopyError) as caught:
-            asyncio.run(run(stdin.fileno()))
-        assert caught.value.code == "no-space"
-        assert os.listdir(small_disk) == []
-    finally:
-        subprocess.run(["umount", str(small_disk)], check=True)
+    with open(tmp_path / "in", "rb") as stdin, pytest.raises(CopyError) as caught:
+        asyncio.run(run(stdin.fileno()))
+    assert caught.value.code == "no-space"
+    assert os.listdir(small_disk) == []
 
 
 def test_a_directory_that_is_not_there_is_one_failure(tmp_path: Path) -> None:

@@ -202,7 +202,9 @@ def test_an_interrupt_keeps_the_unfinished_file(sandbox: Sandbox, tmp_path: Path
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"Traceback" not in err
-    assert [name.suffix for name in sorted(there.iterdir())] == [".part", ".json"]
+    part, journal = sorted(there.iterdir())
+    assert (part.suffix, journal.suffix) == (".part", ".json")
+    assert f"unfinished: {part}; the same command continues it".encode() in err
 
 
 @pytest.mark.slow

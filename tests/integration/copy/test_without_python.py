@@ -62,6 +62,9 @@ def _odd_tree(top: Path, fraction: int = 0) -> None:
     (top / "d" / "in ner" / "deep").write_bytes(b"deep")
     for path_below in ("large", "in ner/deep"):
         os.utime(top / "d" / path_below, ns=(10**18, 10**18 + fraction))
+    (top / "d").chmod(0o1777)
+    (top / "old").write_bytes(b"of 1969")
+    os.utime(top / "old", ns=(0, -5_000_000_000 - (fraction and 500_000_000)))
     (top / "link").symlink_to("d/large")
     os.symlink(b"new\nline\n", os.path.join(raw, b"to a line"))
 

@@ -25,6 +25,7 @@ LOST_SESSIONS: Final = 3  # that are replaced
 # An upload of so many bytes takes about as long as opening a session. What is sent to a shell is in no session log;
 # what comes from one is, so downloads have a session of their own.
 FIRST_SESSION_BYTES: Final = 1 << 20
+SHOWN_PARTS: Final = 5  # names of unfinished files in messages
 WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
 
 
@@ -146,9 +147,14 @@ class Copying:
         )
         transfer.failures += plan.failures
         await transfer.prepare(far)
-        if plan.files:
-            await self._drive(transfer)
-        await self._complete(transfer, far)
+        try:
+            if plan.files:
+                await self._drive(transfer)
+            await self._complete(transfer, far)
+        except BaseException:
+            for part in list(transfer.unfinished)[:SHOWN_PARTS]:
+                self.note(f"unfinished: {part}; the same command continues it")
+            raise
         self.report(transfer.progress)
         return CopyResult(
             transfer.progress,

@@ -287,7 +287,7 @@ def set_attributes(path: "bytes", item: "dict[str, object]") -> "None":
     if isinstance(owner, str) and owner:
         change_owner(path, owner)
     if isinstance(item.get("mode"), int):
-        os.chmod(path, number(item, "mode") & 0o777)
+        os.chmod(path, number(item, "mode") & 0o1777)  # no setuid, no setgid
     if isinstance(item.get("mtime"), int):
         os.utime(path, ns=(number(item, "mtime"), number(item, "mtime")))
 
@@ -325,6 +325,21 @@ def sync_directory(path: "bytes") -> "None":
         os.close(fd)
 
 
+def write_part(part: "bytes", content: "bytes", item: "dict[str, object]", sync: "bool") -> "None":
+    """Write a small file under its name until it is whole; leave nothing of it if that fails."""
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        write_fully(fd, content, 0)
+        if sync:
+            os.fsync(fd)
+        set_attributes(part, item)
+    except (OSError, OperationError):
+        unlink_quietly(part)
+        raise
+    finally:
+        os.close(fd)
+
+
 def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
     """Write several small files; each appears whole under its name."""
     data = expand(payload, request.get("packed"), number(request, "size"))
@@ -342,14 +357,7 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
             check_parents(item, path)
             check_target(path)
             part = part_name(path, f"{os.getpid():x}-{len(replies):x}")
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                write_fully(fd, content, 0)
-                if not together:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            set_attributes(part, item)
+            write_part(part, content, item, sync=not together)
             written.append((part, path, len(replies)))
             replies.append({})
         except (OSError, OperationError) as error:
@@ -361,6 +369,7 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
             os.rename(part, path)
         except OSError as error:
             replies[index] = failure(error)
+            unlink_quietly(part)
     for folder in {os.path.dirname(path) for _, path, _ in written}:
         sync_directory(os.path.join(folder, b"."))
     return {"files": replies}, b""

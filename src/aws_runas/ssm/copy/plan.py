@@ -47,7 +47,7 @@ def read_entry(values: Mapping[str, object], name: str) -> Entry:
 
     def number(key: str) -> int:
         value = values.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
     def text(key: str) -> str:
         value = values.get(key)
@@ -58,10 +58,10 @@ def read_entry(values: Mapping[str, object], name: str) -> Entry:
     return Entry(
         name,
         kind if kind in known else "other",
-        number("size"),
-        number("mtime"),
-        number("mode"),
-        number("inode"),
+        max(number("size"), 0),
+        number("mtime"),  # negative before 1970
+        max(number("mode"), 0),
+        max(number("inode"), 0),
         text("target"),
         text("text"),
     )
@@ -246,7 +246,7 @@ def attributes(copy: FileCopy, options: CopyOptions, umask: int) -> dict[str, ob
         umask: of the side that gets the file.
     """
     executable = copy.entry.mode & 0o111
-    mode = copy.entry.mode & 0o777 if options.preserve else (0o666 | executable) & ~umask
+    mode = copy.entry.mode & 0o1777 if options.preserve else (0o666 | executable) & ~umask
     if copy.entry.kind == "dir" and not options.preserve:
         mode = 0o777 & ~umask
     if options.mode is not None and copy.entry.kind == "file":

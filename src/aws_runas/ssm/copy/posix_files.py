@@ -413,9 +413,12 @@ def _call(function: object, *words: object) -> str:
 
 def _attributes(item: Mapping[str, object]) -> tuple[str, str, str]:
     mtime = item.get("mtime")
-    time = f"{mtime // 1_000_000_000}.{mtime % 1_000_000_000:09d}" if isinstance(mtime, int) else ""
+    time = ""
+    if isinstance(mtime, int):
+        seconds, fraction = divmod(abs(mtime), 1_000_000_000)
+        time = f"{'-' if mtime < 0 else ''}{seconds}.{fraction:09d}"
     mode = item.get("mode")
-    return f"{(mode if isinstance(mode, int) else 0o600) & 0o777:o}", time, str(item.get("owner") or "")
+    return f"{(mode if isinstance(mode, int) else 0o600) & 0o1777:o}", time, str(item.get("owner") or "")
 
 
 def _result(record: bytes) -> bytes:

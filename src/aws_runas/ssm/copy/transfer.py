@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -85,6 +86,8 @@ class Transfer:
     progress: Progress = field(default_factory=Progress)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+    unfinished: dict[str, None] = field(default_factory=dict)
+    """Names of large files' parts that were begun and neither renamed nor reported as failed."""
     _jobs: deque[_Job] = field(default_factory=deque)
     _open: int = 0
     _wakers: set[asyncio.Event] = field(default_factory=set)
@@ -265,6 +268,7 @@ class Transfer:
         if values.get("changed"):
             self.note(f"{copy.source} has changed since the last attempt; starting over")
         part = str(values.get("part", ""))
+        self.unfinished[part] = None
         done = set(_numbers(values.get("done")))
         count = -(-entry.size // SEGMENT)
         missing = [index for index in range(count) if index not in done]
@@ -283,6 +287,7 @@ class Transfer:
         source, target = self._sides(far)
         entry, offset = large.copy.entry, index * SEGMENT
         length = min(SEGMENT, entry.size - offset)
+        name = large.copy.source  # of the side that fails
         try:
             values, data = await source.call(
                 "read",
@@ -294,7 +299,8 @@ class Transfer:
                 },
             )
             if values.get("stamp") != entry.stamp or values.get("size") != length:
-                raise copy_error("file-changed", large.copy.source)
+                raise copy_error("file-changed", "its size, time or inode is another one")
+            name = large.copy.target
             await target.call(
                 "part_write",
                 {
@@ -311,8 +317,8 @@ class Transfer:
                 large.damages += 1
                 self._add(partial(self._copy_segment, large, index), [large.copy.target], first=True)
                 return
-            large.failed = True
-            raise
+            await self._fail_large(large, name, error, target)
+            return
         self.progress.sent += len(data)
         self.progress.done += length
         large.missing -= 1
@@ -323,10 +329,14 @@ class Transfer:
         source, target = self._sides(far)
         sha = ""
         if self.options.verify or large.finishing:
-            values, _ = await source.call("hash", {"path": large.copy.source})
+            try:
+                values, _ = await source.call("hash", {"path": large.copy.source})
+            except CopyError as error:
+                await self._fail_large(large, large.copy.source, error, target)
+                return
             sha = str(values.get("sha") or "")
         if large.finishing and await was_renamed(target, large.part, large.copy.target, sha):
-            self.progress.files_done += 1
+            self._finished_large(large)
             return
         large.finishing = True
         try:
@@ -344,8 +354,26 @@ class Transfer:
         except CopyError as error:
             if error.code == "hash-differs":
                 await target.call("part_drop", {"part": large.part})
-            raise
+            await self._fail_large(large, large.copy.target, error, target)
+            return
+        self._finished_large(large)
+
+    def _finished_large(self, large: _Large) -> None:
         self.progress.files_done += 1
+        self.unfinished.pop(large.part, None)
+
+    async def _fail_large(self, large: _Large, name: str, error: CopyError, target: Files) -> None:
+        """Report a failure once, whatever the other segments meet, with the name of the unfinished file."""
+        if large.failed:
+            return
+        large.failed = True
+        self.unfinished.pop(large.part, None)
+        text = error.message
+        with suppress(AwsRunasError):
+            values, _ = await target.call("stat", {"path": large.part})
+            if values.get("entry") is not None:
+                text += f"; the unfinished file is {large.part}"
+        self.failures.append((name, error.code, text))
 
     # --- lists
 
