@@ -554,13 +554,18 @@ def test_a_file_that_changes_while_it_is_copied_is_not_taken(tmp_path: Path) -> 
     assert not (tmp_path / "here" / "f").exists()
 
 
-CHANGES = {
+def _become_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
     "vanishes": lambda path: path.unlink(),
     "grows": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "shrinks": lambda path: os.truncate(path, 100),
     "becomes a directory": lambda path: (path.unlink(), path.mkdir()),
     "becomes a link": lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
-    "becomes a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "becomes a pipe": _become_pipe,
 }
 
 
