@@ -125,7 +125,7 @@ def is_newer(version: str, than: str) -> bool:
 
 
 def is_prerelease(version: str) -> bool:
-    """Whether a version is for those who test: an alpha, a beta, a candidate."""
+    """Return True for a version that is meant for testers: an alpha, a beta or a candidate."""
     match = _VERSION.fullmatch(version)
     return match is not None and bool(match["pre"])
 

@@ -27,6 +27,7 @@ def test_every_guard_has_an_attack_in_the_tests() -> None:
 # A listener, a file that is written, a process that is started: the row of the threat model that it belongs to.
 LISTENERS = {
     "cli/commands/forward/run.py": "place of a forward's listener",
+    "files.py": "opens or closes tunnels",
     "run/endpoint_mode.py": "address that a program was given",
     "sandbox/services/http.py": "uses the sandbox",
     "serve/listeners.py": "Another machine or container",
