@@ -52,7 +52,7 @@ def provider(sandbox: Sandbox) -> Iterator[Provider]:
         assert process.stdout is not None
         issuer = json.loads(process.stdout.readline())["issuer"]
         iam = iam_client(sandbox)
-        clients = ["native", "custom", "confidential"]
+        clients = ["native", "custom", "confidential", "usual"]
         arn = iam.create_open_id_connect_provider(Url=issuer, ClientIDList=clients)["OpenIDConnectProviderArn"]
         name = issuer.removeprefix("http://")
         for role in ("web-one", "web-two"):
@@ -100,6 +100,10 @@ web_identity_provider = keycloak
 role_arn = {saml.role("web-one")}
 web_identity_client_id = confidential
 web_identity_client_secret = file://{secret}
+[profile usual]
+role_arn = {saml.role("web-one")}
+web_identity_client_id = usual
+web_identity_client_secret = file://{secret}
 [profile elsewhere]
 role_arn = {saml.role("web-one")}
 web_identity_client_id = elsewhere
@@ -146,6 +150,10 @@ def test_a_client_secret_is_sent_from_a_private_file(home: Home) -> None:
     (home.path / ".aws" / "aws-runas").rename(home.path / "old")
     refused = home.run("-O", "json", "confidential", **variables())
     assert (refused.returncode, "chmod 600" in refused.stderr) == (3, True)
+
+
+def test_a_client_that_is_registered_as_usual_gets_its_secret_in_the_header(home: Home) -> None:
+    assert ":assumed-role/web-one/" in home.caller(home.run("-O", "json", "usual", **variables()))
 
 
 def test_a_client_secret_may_be_in_the_keyring(home: Home) -> None:
@@ -253,11 +261,15 @@ def test_a_refresh_token_is_kept_in_the_keyring_or_nowhere(home: Home, provider:
     before = provider.seen()
     for path in (home.path / ".aws" / "aws-runas" / "cache").iterdir():
         path.unlink()
-    again = home.run("-O", "json", "offline", RUNAS_KEYRING_PASSPHRASE="phrase", **variables("deny"))
+    # a refresh needs nobody, so it is done where no window may open
+    never = variables("deny") | {"RUNAS_LOGIN": "never"}
+    again = home.run("-O", "json", "offline", RUNAS_KEYRING_PASSPHRASE="phrase", **never)
     assert ":assumed-role/web-one/" in home.caller(again)
     after = provider.seen()
     assert after["authorizations"] == before["authorizations"]
     assert after["tokens"]["refresh_token"] == before["tokens"].get("refresh_token", 0) + 1
+    forced = home.run("login", "--force", "offline", RUNAS_KEYRING_PASSPHRASE="phrase", **never)
+    assert (forced.returncode, "needs a sign-in" in forced.stderr) == (4, True)
 
 
 def test_fifty_processes_open_one_window(home: Home, provider: Provider, sandbox: Sandbox) -> None:

@@ -104,8 +104,8 @@ class Federation:
             return None if found is None or found == refused else found
 
         def sign_in() -> str:
-            if not self._may_sign_in():
-                raise login_needed(self.source.label, self.command)
+            if not self._may_refresh():
+                self._require_person()
             answer, until = fetch()
             kept.write(answer, until)
             return answer
@@ -117,11 +117,20 @@ class Federation:
             self.context.debug(f"sign-in to {name}: {kept.name}")
             return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.is_asked_for)
 
-    def _may_sign_in(self) -> bool:
-        """A program, and a password that was handed to us, need nobody."""
+    def _require_person(self) -> None:
+        """Go on if somebody can sign in; a program, and a password that was handed to us, need nobody.
+
+        Raises:
+            CredentialsError: ``login-needed``.
+        """
         source = self.source
         alone = source.method == "process" or (source.method == "form" and source.password is not None)
-        return alone or self.context.may_sign_in()
+        if not alone and not self.context.may_sign_in():
+            raise login_needed(source.label, self.command)
+
+    def _may_refresh(self) -> bool:
+        """Tell whether a refresh token may be kept, which needs nobody."""
+        return self.source.kind == "oidc" and oidc.OFFLINE in self.source.scopes and not self.context.options.force
 
     def _sign_in_saml(self) -> tuple[str, float]:
         encoded = {"process": self._by_process, "form": self._by_form, "browser": self._by_browser}[
@@ -184,7 +193,10 @@ class Federation:
                 _KeyringToken(self),
                 self.command,
             )
-            token = (None if self.context.options.force else flow.refresh()) or flow.sign_in()
+            token = flow.refresh() if self._may_refresh() else None
+            if token is None:
+                self._require_person()
+                token = flow.sign_in()
         return token.encoded, token.expires
 
     def _http(self, cookies: CookieJar | None) -> HttpClient:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 from aws_runas.aws.sso_oidc import DeviceAuthorization
@@ -25,6 +26,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
 LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
+OFFLINE = "offline_access"  # the scope that a refresh token needs (OIDC Core, section 11)
 POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
 MAX_TEXT = 300  # characters of the provider's own words that are shown
 GOOGLE = (
@@ -34,6 +36,9 @@ GOOGLE = (
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Claims = Mapping[str, object]
+AuthMethod = Literal["client_secret_basic", "client_secret_post"]
+BASIC: AuthMethod = "client_secret_basic"
+POST: AuthMethod = "client_secret_post"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +47,14 @@ class IdentityProvider:
 
     Args:
         device_endpoint: "" where there is no device flow.
-        takes_secret_in_form: else a client secret goes into the header Authorization.
+        auth_methods: ways to send a client secret, in the order in which they are tried.
     """
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     device_endpoint: str = ""
-    takes_secret_in_form: bool = True
+    auth_methods: tuple[AuthMethod, ...] = (BASIC, POST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +63,23 @@ class Client:
 
     Args:
         secret: None for a public client.
-        is_secret_in_form: else the secret is in the header Authorization.
+        auth_method: how the secret is sent.
     """
 
     client_id: str
     scopes: tuple[str, ...]
     secret: str | None = field(default=None, repr=False)
-    is_secret_in_form: bool = True
+    auth_method: AuthMethod = BASIC
 
     def authenticate(self) -> dict[str, str]:
         """Return the parameters that say who asks."""
         values = {"client_id": self.client_id}
-        return values | ({"client_secret": self.secret} if self.secret and self.is_secret_in_form else {})
+        return values | ({"client_secret": self.secret} if self.secret and self.auth_method == POST else {})
 
     def headers(self) -> dict[str, str]:
         """Return the headers of a request to the token endpoint. Source: RFC 6749, section 2.3.1."""
         found = {"Accept": "application/json"}
-        if self.secret and not self.is_secret_in_form:
+        if self.secret and self.auth_method == BASIC:
             pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret)}"
             found["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return found
@@ -146,7 +151,7 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
         authorization_endpoint=str(document.get("authorization_endpoint", "")),
         token_endpoint=str(document.get("token_endpoint", "")),
         device_endpoint=str(document.get("device_authorization_endpoint") or ""),
-        takes_secret_in_form=_takes_secret_in_form(document.get("token_endpoint_auth_methods_supported")),
+        auth_methods=_auth_methods(document.get("token_endpoint_auth_methods_supported")),
     )
     for name in ("authorization_endpoint", "token_endpoint", "device_endpoint"):
         value = getattr(provider, name)
@@ -155,9 +160,16 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
     return provider
 
 
-def _takes_secret_in_form(methods: object) -> bool:
-    """Read the ways to authenticate; only the header is certain where none is named (Discovery 1.0, section 3)."""
-    return isinstance(methods, list) and ("client_secret_post" in methods or "client_secret_basic" not in methods)
+def _auth_methods(methods: object) -> tuple[AuthMethod, ...]:
+    """Return the ways to send a secret: a provider may offer both, and accept one of them from each client.
+
+    The header comes first: it is the default of a registration (RFC 7591, section 2), and where no way is named
+    (Discovery 1.0, section 3).
+    """
+    if not isinstance(methods, list):
+        return (BASIC, POST)
+    known: tuple[AuthMethod, ...] = (BASIC,) if BASIC in methods else ()
+    return (*known, POST) if POST in methods or not known else known
 
 
 def _discovery(message: str) -> CredentialsError:
@@ -215,7 +227,7 @@ def authorization_address(
         "code_challenge_method": "S256",
     }
     values |= {"login_hint": login_hint} if login_hint else {}
-    if "offline_access" in client.scopes:
+    if OFFLINE in client.scopes:
         values["prompt"] = "consent"  # OIDC Core 11: without it, offline_access is ignored
     separator = "&" if urlsplit(provider.authorization_endpoint).query else "?"
     return provider.authorization_endpoint + separator + urlencode(values)
@@ -276,6 +288,11 @@ def error_of(text: str) -> tuple[str, str]:
     """Return the error and its description of an answer that is one; both may be empty."""
     document = _object(text) or {}
     return str(document.get("error") or ""), str(document.get("error_description") or "")
+
+
+def is_client_refused(status: int, text: str) -> bool:
+    """Tell whether an answer refuses the client itself, before it looks at what it brings. Source: RFC 6749, 5.2."""
+    return status in (400, 401) and error_of(text)[0] in ("invalid_client", "unauthorized_client")
 
 
 def read_tokens(status: int, text: str) -> Tokens:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from aws_runas.aws.http import HttpClient
+from aws_runas.aws.http import HttpAnswer, HttpClient
 from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.profile import FederatedSource
 from aws_runas.errors import ConfigError, CredentialsError
@@ -60,9 +60,10 @@ class OidcSignIn:
     refresh_tokens: RefreshTokens
     command: str
 
-    def client(self, provider: oidc.IdentityProvider) -> oidc.Client:
-        """Return the registration of this application at the provider."""
-        return oidc.Client(self.source.client_id, self.source.scopes, self.secret, provider.takes_secret_in_form)
+    def clients(self, provider: oidc.IdentityProvider) -> list[oidc.Client]:
+        """Return the registration of this application, once for each way to send its secret."""
+        methods = provider.auth_methods if self.secret else provider.auth_methods[:1]
+        return [oidc.Client(self.source.client_id, self.source.scopes, self.secret, method) for method in methods]
 
     def provider(self) -> oidc.IdentityProvider:
         """Ask the provider for its configuration.
@@ -76,14 +77,14 @@ class OidcSignIn:
 
     def refresh(self) -> oidc.IdToken | None:
         """Use the refresh token that is kept; None if there is none, or it is refused."""
-        token = self.refresh_tokens.read() if "offline_access" in self.source.scopes else None
+        token = self.refresh_tokens.read() if oidc.OFFLINE in self.source.scopes else None
         if token is None:
             return None
         provider = self.provider()
         try:
-            client = self.client(provider)
-            tokens = self._token_request(provider, client, oidc.refresh_grant(client, token))
-            found = oidc.check_id_token(tokens.id_token, provider, client, None, self.context.now())
+            answer = self._send(provider, provider.token_endpoint, lambda client: oidc.refresh_grant(client, token))
+            tokens = oidc.read_tokens(answer.status, answer.text())
+            found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], None, self.context.now())
         except CredentialsError as error:
             self.context.debug(f"refresh token not used: {error.message}")
             return None
@@ -170,7 +171,7 @@ class OidcSignIn:
     def _address(self, provider: oidc.IdentityProvider, redirect_uri: str, pkce: Pkce, nonce: str) -> str:
         return oidc.authorization_address(
             provider,
-            self.client(provider),
+            self.clients(provider)[0],
             redirect_uri,
             state=pkce.state,
             nonce=nonce,
@@ -190,36 +191,45 @@ class OidcSignIn:
     def _exchange(
         self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, nonce: str
     ) -> oidc.IdToken:
-        client = self.client(provider)
-        tokens = self._token_request(provider, client, oidc.code_grant(client, code, redirect_uri, pkce.verifier))
-        found = oidc.check_id_token(tokens.id_token, provider, client, nonce, self.context.now())
+        answer = self._send(
+            provider,
+            provider.token_endpoint,
+            lambda client: oidc.code_grant(client, code, redirect_uri, pkce.verifier),
+        )
+        tokens = oidc.read_tokens(answer.status, answer.text())
+        found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], nonce, self.context.now())
         self._keep(tokens)
         return found
 
-    def _token_request(self, provider: oidc.IdentityProvider, client: oidc.Client, form: str) -> oidc.Tokens:
-        answer = self.http.send("POST", provider.token_endpoint, form=form, headers=client.headers())
-        return oidc.read_tokens(answer.status, answer.text())
+    def _send(self, provider: oidc.IdentityProvider, url: str, form: Callable[[oidc.Client], str]) -> HttpAnswer:
+        """Post a form; the client's secret is sent in the next way if the first one is refused."""
+        first, *others = self.clients(provider)
+        answer = self.http.send("POST", url, form=form(first), headers=first.headers())
+        for client in others:
+            if oidc.is_client_refused(answer.status, answer.text()):
+                self.context.debug(f"{first.auth_method} was refused; trying {client.auth_method}")
+                answer = self.http.send("POST", url, form=form(client), headers=client.headers())
+        return answer
 
     def _by_device(self, provider: oidc.IdentityProvider) -> oidc.IdToken:
-        client = self.client(provider)
-        form = oidc.device_request(client)
-        answer = self.http.send("POST", provider.device_endpoint, form=form, headers=client.headers())
+        answer = self._send(provider, provider.device_endpoint, oidc.device_request)
         code = oidc.read_device_code(answer.status, answer.text())
         shown = f"; or open {code.complete_address}" if code.complete_address else ""
         self.context.say(f"to sign in to {self.source.label}, open {code.address} and enter {code.user_code}{shown}")
-        tokens = self._poll(provider, client, code)
-        found = oidc.check_id_token(tokens.id_token, provider, client, None, self.context.now())
+        tokens = self._poll(provider, code)
+        found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], None, self.context.now())
         self._keep(tokens)
         return found
 
-    def _poll(self, provider: oidc.IdentityProvider, client: oidc.Client, code: DeviceAuthorization) -> oidc.Tokens:
+    def _poll(self, provider: oidc.IdentityProvider, code: DeviceAuthorization) -> oidc.Tokens:
         """Ask for the tokens until the user has signed in; a network that fails for a moment is no end."""
         polling = oidc.DevicePolling(code, self.context.clock())
-        form = oidc.device_grant(client, code.device_code)
         while polling.tokens is None:
             self.context.sleep(max(0.0, polling.next_timer() - self.context.clock()))
             try:
-                answer = self.http.send("POST", provider.token_endpoint, form=form, headers=client.headers())
+                answer = self._send(
+                    provider, provider.token_endpoint, lambda client: oidc.device_grant(client, code.device_code)
+                )
             except CredentialsError as error:
                 self.context.debug(f"device code: {error.message}")
                 polling.receive_failure(self.context.clock())
@@ -228,7 +238,7 @@ class OidcSignIn:
         return polling.tokens
 
     def _keep(self, tokens: oidc.Tokens) -> None:
-        if tokens.refresh_token is not None and "offline_access" in self.source.scopes:
+        if tokens.refresh_token is not None and oidc.OFFLINE in self.source.scopes:
             self.refresh_tokens.write(tokens.refresh_token)
 
 

@@ -18,6 +18,10 @@ const provider = new Provider(issuer, {
       ...native, client_id: "confidential", client_secret: "canary-secret", redirect_uris: ["http://127.0.0.1/callback"],
       token_endpoint_auth_method: "client_secret_post",
     },
+    {
+      ...native, client_id: "usual", client_secret: "canary-secret", redirect_uris: ["http://127.0.0.1/callback"],
+      token_endpoint_auth_method: "client_secret_basic",
+    },
     { ...native, client_id: "elsewhere", redirect_uris: ["http://127.0.0.1/callback"] },
   ],
   features: { devInteractions: { enabled: true }, deviceFlow: { enabled: true } },

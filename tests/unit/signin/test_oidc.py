@@ -123,28 +123,47 @@ def test_google_may_leave_the_scheme_out_of_iss(issuer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("methods", "in_form"),
+    ("methods", "expected"),
     [
-        (["client_secret_basic", "client_secret_post"], True),  # Okta, Google, Entra, Keycloak
-        (["client_secret_basic"], False),
-        (None, False),  # Discovery 1.0, section 3: the default
-        (["client_secret_jwt"], True),
-        ([], True),
+        (["client_secret_post", "client_secret_basic", "none"], ("client_secret_basic", "client_secret_post")),
+        (["client_secret_basic"], ("client_secret_basic",)),
+        (["client_secret_post"], ("client_secret_post",)),
+        (["private_key_jwt"], ("client_secret_post",)),
+        ([], ("client_secret_post",)),
+        (None, ("client_secret_basic", "client_secret_post")),
     ],
 )
-def test_a_client_secret_goes_where_the_provider_reads_it(methods: object, in_form: bool) -> None:
-    provider = oidc.read_discovery(200, document(token_endpoint_auth_methods_supported=methods), ISSUER)
-    client = oidc.Client("my client", ("openid",), "s:é", provider.takes_secret_in_form)
-    form, headers = parse_qs(oidc.code_grant(client, "c", "http://127.0.0.1/", "v")), client.headers()
-    assert form["client_id"] == ["my client"]
-    if in_form:
-        assert form["client_secret"] == ["s:é"]
-        assert "Authorization" not in headers
-    else:
-        assert "client_secret" not in form
-        scheme, _, pair = headers["Authorization"].partition(" ")
-        assert (scheme, base64.b64decode(pair)) == ("Basic", b"my+client:s%3A%C3%A9")
-    assert "Authorization" not in oidc.Client("public", ("openid",), None, provider.takes_secret_in_form).headers()
+def test_a_client_secret_is_tried_where_the_provider_reads_it(methods: object, expected: tuple[str, ...]) -> None:
+    found = oidc.read_discovery(200, document(token_endpoint_auth_methods_supported=methods), ISSUER)
+    assert found.auth_methods == expected
+
+
+def test_a_client_secret_is_in_the_header_or_in_the_form() -> None:
+    client = oidc.Client("my client", ("openid",), "s:é", "client_secret_basic")
+    form = parse_qs(oidc.code_grant(client, "c", "http://127.0.0.1/", "v"))
+    assert (form["client_id"], "client_secret" in form) == (["my client"], False)
+    scheme, _, pair = client.headers()["Authorization"].partition(" ")
+    assert (scheme, base64.b64decode(pair)) == ("Basic", b"my+client:s%3A%C3%A9")  # RFC 6749, 2.3.1
+
+    client = dataclasses.replace(client, auth_method="client_secret_post")
+    form = parse_qs(oidc.code_grant(client, "c", "http://127.0.0.1/", "v"))
+    assert (form["client_secret"], "Authorization" in client.headers()) == (["s:é"], False)
+    assert "Authorization" not in oidc.Client("public", ("openid",)).headers()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "refused"),
+    [
+        (401, '{"error": "invalid_client"}', True),
+        (400, '{"error": "unauthorized_client"}', True),
+        (400, '{"error": "invalid_grant"}', False),
+        (401, "", False),
+        (503, '{"error": "invalid_client"}', False),
+        (200, '{"error": "invalid_client"}', False),
+    ],
+)
+def test_a_refused_client_is_told_from_a_refused_code(status: int, text: str, refused: bool) -> None:
+    assert oidc.is_client_refused(status, text) is refused
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30", "..", "a.W10.c"])
