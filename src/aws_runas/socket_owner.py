@@ -70,7 +70,7 @@ class SocketOwners:
         return int(struct.unpack_from("=I", answer, UID_OFFSET)[0])
 
     def is_own(self, peer: Address, local: Address) -> bool:
-        """Tell whether a connection comes from this process's user or root.
+        """Return True if a connection comes from this process's user or root.
 
         Where the system does not report the user, every client on loopback passes.
         """

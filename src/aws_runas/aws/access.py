@@ -66,7 +66,7 @@ class Access:
         self._lock = threading.Lock()
 
     def region(self) -> str:
-        """The region of the profile.
+        """Return the region of the profile.
 
         Raises:
             ConfigError: none is set.
@@ -80,7 +80,7 @@ class Access:
         return self.profile.region.value
 
     def client(self, service: str, region: str | None = None, *, fips: bool = False, once: bool = False) -> Any:
-        """A botocore client that signs with what the user asked for; renewed without the caller's doing.
+        """Return a botocore client that signs with the credentials of the profile. They are renewed by themselves.
 
         Args:
             service: botocore's name, for instance ``ec2``.
@@ -112,7 +112,7 @@ class Access:
         return direct if direct is not None else self.client("ssm")
 
     def user_client(self, service: str) -> Any:
-        """Like `client`, signed with the user's own keys."""
+        """Return a client that signs with the user's own keys; see `client`."""
         return self._client(service, None, user=True)
 
     def _client(self, service: str, region: str | None, *, user: bool, fips: bool = False, once: bool = False) -> Any:

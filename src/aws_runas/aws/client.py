@@ -60,12 +60,12 @@ class ProviderCredentials:
         self._fetch = fetch
 
     def get_frozen_credentials(self) -> _Frozen:
-        """One consistent set."""
+        """Return one consistent set of keys."""
         found = self._fetch()
         return _Frozen(found.access_key_id, found.secret_access_key, found.session_token)
 
     def get_deferred_property(self, property_name: str) -> Callable[[], Any]:
-        """Asked by botocore for the account id, which we do not know."""
+        """Return a function that returns None: botocore asks for the account id, which is not known here."""
         return lambda: getattr(self.get_frozen_credentials(), property_name)
 
     @property
@@ -132,7 +132,7 @@ class Clients:
     def client(
         self, service: str, region: str, fetch: Callable[[], Credentials], *, fips: bool = False, once: bool = False
     ) -> Any:
-        """A client of one service.
+        """Return a client of one service.
 
         Args:
             service: botocore's name.
@@ -186,7 +186,7 @@ class Loader(botocore.loaders.Loader):  # type: ignore[misc]
         self._names: list[str] | None = None
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """Every folder of the search paths; that it holds a model of this type shows when it is loaded.
+        """Return every folder of the search paths. Loading one shows whether it has a model of this type.
 
         Args:
             type_name: for instance ``service-2``; all services have one of each.

@@ -69,7 +69,7 @@ def settings(profile: Profile) -> dict[str, object]:
 
 
 def is_true(variable: str, setting: object) -> bool:
-    """As botocore reads booleans: the variable comes before the setting."""
+    """Return a boolean as botocore reads it: the variable comes before the setting."""
     return str(os.environ.get(variable) or setting or "").lower() == "true"
 
 

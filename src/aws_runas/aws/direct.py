@@ -68,7 +68,13 @@ def ca_bundle(profile: Profile) -> str | None:
 
 
 def direct_endpoint(profile: Profile, region: str, service: Service = "ssm") -> str | None:
-    """Return the address of a service, or None if botocore must make the calls."""
+    """Return the address of a service, or None if botocore must make the calls.
+
+    Args:
+        profile: its settings and endpoints.
+        region: of the service.
+        service: signing name.
+    """
     own = settings(profile)
     has_unusual_variable = any(value and name.upper() in _VARIABLES for name, value in os.environ.items())
     if has_unusual_variable or _SETTINGS & own.keys() or _has_system_proxy():
@@ -260,23 +266,23 @@ class DirectSsm(DirectClient):
     service = "ssm"
 
     def start_session(self, **request: Any) -> dict[str, Any]:
-        """StartSession; raises what a botocore client raises."""
+        """Call StartSession. Raises what a botocore client raises."""
         return self._call("StartSession", "start_session", request)
 
     def resume_session(self, **request: Any) -> dict[str, Any]:
-        """ResumeSession; raises what a botocore client raises."""
+        """Call ResumeSession. Raises what a botocore client raises."""
         return self._call("ResumeSession", "resume_session", request)
 
     def terminate_session(self, **request: Any) -> dict[str, Any]:
-        """TerminateSession; raises what a botocore client raises."""
+        """Call TerminateSession. Raises what a botocore client raises."""
         return self._call("TerminateSession", "terminate_session", request)
 
     def describe_instance_information(self, **request: Any) -> dict[str, Any]:
-        """DescribeInstanceInformation, one page; raises what a botocore client raises."""
+        """Call DescribeInstanceInformation and return one page. Raises what a botocore client raises."""
         return self._call("DescribeInstanceInformation", "describe_instance_information", request)
 
     def get_document(self, **request: Any) -> dict[str, Any]:
-        """GetDocument; raises what a botocore client raises."""
+        """Call GetDocument. Raises what a botocore client raises."""
         return self._call("GetDocument", "get_document", request)
 
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:

@@ -24,7 +24,7 @@ _FIELDS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
 
 
 def is_usual(profile: Profile) -> bool:
-    """Tell whether nothing is set that only botocore does: retries of the user's own, and STS outside the region."""
+    """Return True if no setting requires botocore: the number of retries, or STS outside the region."""
     own = settings(profile)
     if any(os.environ.get(name) for name in _RETRY_VARIABLES) or _RETRY_SETTINGS & own.keys():
         return False
@@ -38,11 +38,11 @@ class DirectSts(DirectClient):
     service = "sts"
 
     def get_session_token(self, **request: Any) -> dict[str, Any]:
-        """GetSessionToken; raises what a botocore client raises."""
+        """Call GetSessionToken. Raises what a botocore client raises."""
         return self._call("GetSessionToken", "get_session_token", request)
 
     def assume_role(self, **request: Any) -> dict[str, Any]:
-        """AssumeRole; raises what a botocore client raises."""
+        """Call AssumeRole. Raises what a botocore client raises."""
         return self._call("AssumeRole", "assume_role", request)
 
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:

@@ -56,6 +56,11 @@ def registry_token(access: Access, region: str, now: float, *, fips: bool = Fals
 def public_registry_token(access: Access, region: str, now: float) -> RegistryToken:
     """Ask for a token of the public gallery; see `registry_token`.
 
+    Args:
+        access: whose credentials sign.
+        region: the one that has the public gallery.
+        now: seconds since the epoch.
+
     Source: Amazon ECR Public API reference, GetAuthorizationToken. It also needs sts:GetServiceBearerToken.
     """
     client = access.client("ecr-public", region)

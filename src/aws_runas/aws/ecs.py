@@ -53,6 +53,11 @@ class Container:
 def list_tasks(access: Access, cluster: str, service: str) -> list[str]:
     """List the ARNs of a service's running tasks, over all pages, sorted.
 
+    Args:
+        access: whose credentials sign.
+        cluster: name or ARN.
+        service: its name.
+
     Source: AWS API reference, ecs ListTasks.
     """
     arns: list[str] = []

@@ -106,20 +106,20 @@ def _skewed(call: str, error: ClientError, message: str) -> CredentialsError | N
 
 
 def scrub(message: str) -> str:
-    """AWS's words on one line, without the canonical request that some answers quote: it holds the session token."""
+    """Return AWS's text on one line, without the canonical request that some answers quote (it has a token)."""
     for start in ("The Canonical String", "The String-to-Sign"):
         message = message.partition(start)[0]
     return " ".join(message.split())[:MESSAGE_LENGTH]
 
 
 def aws_code(error: AwsRunasError) -> str:
-    """AWS's own name for the error behind one of ours, ``""`` where AWS did not answer."""
+    """Return AWS's code of the error behind one of ours, ``""`` if AWS did not answer."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
 def aws_message(error: AwsRunasError) -> str:
-    """AWS's own words behind one of our errors."""
+    """Return AWS's message of the error behind one of ours."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Message", ""))
 

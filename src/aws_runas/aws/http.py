@@ -39,7 +39,7 @@ class HttpAnswer:
     body: bytes = field(repr=False)
 
     def text(self) -> str:
-        """The body as text, by the charset that it names, else UTF-8."""
+        """Return the body as text, in the charset that it names, otherwise UTF-8."""
         message = Message()
         message["content-type"] = self.headers.get("content-type", "")
         charset = str(message.get_content_charset() or "utf-8")

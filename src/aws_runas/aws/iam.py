@@ -71,42 +71,42 @@ class Iam:
         self._client: Any = access.user_client("iam") if user else access.client("iam")
 
     def groups(self, user: str) -> list[str]:
-        """Names of a user's groups. Source: iam ListGroupsForUser."""
+        """Return the names of a user's groups. Source: iam ListGroupsForUser."""
         return self._pages("list_groups_for_user", "Groups", "GroupName", UserName=user)
 
     def inline_names(self, holder: Holder) -> list[str]:
-        """Names of inline policies. Source: iam ListUserPolicies, ListGroupPolicies, ListRolePolicies."""
+        """Return names of inline policies. Source: iam ListUserPolicies, ListGroupPolicies, ListRolePolicies."""
         return self._pages(f"list_{holder.kind}_policies", "PolicyNames", **_named(holder))
 
     def inline_document(self, holder: Holder, policy: str) -> Mapping[str, object]:
-        """One inline policy. Source: iam GetUserPolicy, GetGroupPolicy, GetRolePolicy."""
+        """Return one inline policy. Source: iam GetUserPolicy, GetGroupPolicy, GetRolePolicy."""
         answer = self._call(f"get_{holder.kind}_policy", PolicyName=policy, **_named(holder))
         return _document(answer.get("PolicyDocument"))
 
     def attached(self, holder: Holder) -> list[str]:
-        """ARNs of attached policies. Source: iam ListAttached{User,Group,Role}Policies."""
+        """Return ARNs of attached policies. Source: iam ListAttached{User,Group,Role}Policies."""
         return self._pages(f"list_attached_{holder.kind}_policies", "AttachedPolicies", "PolicyArn", **_named(holder))
 
     def default_version(self, policy_arn: str) -> str:
-        """Which version of a managed policy is in force. Source: iam GetPolicy."""
+        """Return the version in force of a managed policy. Source: iam GetPolicy."""
         with translate("iam", "GetPolicy"):
             return reply.text(
                 reply.mapping(self._call("get_policy", PolicyArn=policy_arn), "Policy"), "DefaultVersionId"
             )
 
     def version_document(self, policy_arn: str, version: str) -> Mapping[str, object]:
-        """One version of a managed policy. Source: iam GetPolicyVersion."""
+        """Return one version of a managed policy. Source: iam GetPolicyVersion."""
         answer = self._call("get_policy_version", PolicyArn=policy_arn, VersionId=version)
         with translate("iam", "GetPolicyVersion"):
             return _document(reply.mapping(answer, "PolicyVersion").get("Document"))
 
     def mfa_devices(self, user: str | None) -> list[str]:
-        """Serial numbers, ARNs of virtual devices, of a user or the caller, sorted. Source: iam ListMFADevices."""
+        """Return the serial numbers or ARNs of MFA devices, sorted. Source: iam ListMFADevices."""
         whose = {"UserName": user} if user else {}
         return sorted(self._pages("list_mfa_devices", "MFADevices", "SerialNumber", **whose))
 
     def account_alias(self) -> str | None:
-        """The alias of the account, None where it has none. Source: iam ListAccountAliases."""
+        """Return the alias of the account, None if it has none. Source: iam ListAccountAliases."""
         return next(iter(self._pages("list_account_aliases", "AccountAliases")), None)
 
     def change_password(self, old: str, new: str) -> None:
@@ -114,7 +114,7 @@ class Iam:
         self._call("change_password", OldPassword=old, NewPassword=new)
 
     def access_keys(self, user: str) -> list[AccessKey]:
-        """The access keys of a user, the oldest first. Source: iam ListAccessKeys."""
+        """Return the access keys of a user, the oldest first. Source: iam ListAccessKeys."""
         with translate("iam", "ListAccessKeys"):
             keys = [
                 AccessKey(reply.text(item, "AccessKeyId"), reply.text(item, "Status") == "Active", _moment(item))
@@ -124,7 +124,7 @@ class Iam:
         return sorted(keys, key=lambda key: (key.created is None, str(key.created), key.access_key_id))
 
     def last_use(self, access_key_id: str) -> LastUse:
-        """When a key was used last. Source: iam GetAccessKeyLastUsed."""
+        """Return the last use of a key. Source: iam GetAccessKeyLastUsed."""
         answer = self._call("get_access_key_last_used", AccessKeyId=access_key_id)
         with translate("iam", "GetAccessKeyLastUsed"):
             last = reply.mapping(answer, "AccessKeyLastUsed")

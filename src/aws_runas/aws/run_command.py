@@ -208,6 +208,11 @@ def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
 def get_invocation(access: Access, command_id: str, instance_id: str) -> InvocationReply:
     """Return an invocation with at most 24,000 characters of stdout and 8,000 of stderr.
 
+    Args:
+        access: whose credentials sign.
+        command_id: from SendCommand.
+        instance_id: one of the command's instances.
+
     Raises:
         SessionError: the call failed.
     """

@@ -64,7 +64,14 @@ def sts_endpoint(region: str, *, fips: bool = False, dual_stack: bool = False) -
 
 
 def regional_endpoint(service: str, region: str, *, fips: bool = False, dual_stack: bool = False) -> str | None:
-    """Return the address of Systems Manager (``ssm``) or STS (``sts``) in a region; None where botocore must tell."""
+    """Return the address of a service in a region; None if botocore has to find it.
+
+    Args:
+        service: ``ssm`` or ``sts``.
+        region: such as ``eu-west-1``.
+        fips: the endpoint with FIPS 140 cryptography.
+        dual_stack: the endpoint that also has IPv6 addresses.
+    """
     return _regional(service, region, fips=fips, dual_stack=dual_stack)
 
 

@@ -130,7 +130,7 @@ def session_logs(access: Access) -> list[str]:
 
 
 def agent_version(access: Access, instance_id: str) -> str:
-    """The version that the agent reported when it last called; "" where it is not known, or may not be asked.
+    """Return the version that the agent reported last; "" if it is not known or this identity may not ask.
 
     Args:
         instance_id: ``i-...`` or ``mi-...``; of tasks nothing is known.

@@ -63,7 +63,14 @@ def list_accounts(client: Any, access_token: str, before_call: Callable[[], None
 def list_account_roles(
     client: Any, access_token: str, account_id: str, before_call: Callable[[], None]
 ) -> Iterator[str]:
-    """Yield the names of the user's roles in an account, page by page."""
+    """Yield the names of the user's roles in an account, page by page.
+
+    Args:
+        client: of the portal; it does not sign.
+        access_token: of the sign-in; a secret.
+        account_id: twelve digits.
+        before_call: called before each request, to keep its pace.
+    """
     with _explained(f"the roles of account {account_id}"), translate("sso", "ListAccountRoles"):
         for page in _pages(client.list_account_roles, before_call, accessToken=access_token, accountId=account_id):
             yield from [word(row, "roleName") for row in listed(page, "roleList")]

@@ -88,7 +88,13 @@ def register_client(
 
 
 def start_device_authorization(client: Any, client_id: str, client_secret: str, start_url: str) -> DeviceAuthorization:
-    """Begin a sign-in with a device code."""
+    """Begin a sign-in with a device code.
+
+    Args:
+        client: of the OIDC service; it does not sign.
+        client_id, client_secret: of the registration.
+        start_url: of the portal.
+    """
     with translate("sso-oidc", "StartDeviceAuthorization"):
         reply = client.start_device_authorization(clientId=client_id, clientSecret=client_secret, startUrl=start_url)
         page = address(reply, "verificationUri")

@@ -165,5 +165,5 @@ def caller_identity(access: Access, *, user: bool = False) -> CallerIdentity:
 
 
 def date_of(error: AwsRunasError) -> datetime | None:
-    """The time of the answer that an error of ours came from: a refused call tells it as well as a granted one."""
+    """Return the time of the answer behind one of our errors. Refused calls have it too."""
     return date_of_answer(getattr(error.__cause__, "response", None) or {})

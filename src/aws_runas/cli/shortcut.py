@@ -62,7 +62,13 @@ def _last_use(profile: Profile, credentials: Credentials) -> float | None:
 
 
 def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Return what a fast start needs beside the credentials; every command leaves all of it, for every other."""
+    """Return the fields of a shortcut besides the credentials. Every command writes all of them.
+
+    Args:
+        profile: resolved.
+        environ: names the config file.
+        home: of the user.
+    """
     path = str(config_path(environ, home))
     endpoint, region = sts_address(profile)
     return {

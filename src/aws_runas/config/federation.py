@@ -51,7 +51,7 @@ class FederatedUrl:
 
 
 def own_url(section: ProfileSection) -> FederatedUrl | None:
-    """The address in a profile's own section.
+    """Return the address in a profile's own section.
 
     Raises:
         ConfigError: SAML and OIDC are both there.
@@ -62,7 +62,7 @@ def own_url(section: ProfileSection) -> FederatedUrl | None:
 
 
 def explicit_url(overrides: Overrides, environ: Mapping[str, str]) -> FederatedUrl | None:
-    """The address that a flag or a variable names.
+    """Return the address that a flag or a variable names.
 
     Raises:
         ConfigError: SAML and OIDC are both named.
@@ -81,7 +81,7 @@ def _one_of(saml: Setting[str] | None, oidc: Setting[str] | None, *, explicit: b
 
 
 def contradiction(saml: Setting[str], oidc: Setting[str]) -> ConfigError:
-    """The error for two ways to sign in at once."""
+    """Return the error for two ways to sign in at once."""
     return ConfigError(
         f"both SAML ({saml.origin}) and OIDC ({oidc.origin}) are set",
         code="source-contradictory",
@@ -90,7 +90,13 @@ def contradiction(saml: Setting[str], oidc: Setting[str]) -> ConfigError:
 
 
 def check_contradiction(lookup: Lookup, url: FederatedUrl, overrides: Overrides, environ: Mapping[str, str]) -> None:
-    """Refuse SAML and OIDC together, wherever the two are set.
+    """Refuse SAML and OIDC together, wherever each of them is set.
+
+    Args:
+        lookup: the settings of the profile.
+        url: the provider's address that was found.
+        overrides: the flags.
+        environ: the variables.
 
     Raises:
         ConfigError: both are set.
@@ -157,7 +163,7 @@ def notes(lookup: Lookup, overrides: Overrides) -> list[str]:
 
 
 def jump_role(lookup: Lookup, overrides: Overrides) -> Setting[str] | None:
-    """The role that is assumed with the assertion, before the profile's own role.
+    """Return the role that is assumed with the assertion, before the profile's own role.
 
     Raises:
         ConfigError: it is no role ARN.

@@ -96,7 +96,7 @@ class ConfigFiles:
     services: dict[str, Section]
 
     def profile_names(self) -> list[str]:
-        """Every profile of both files, in the order they are written."""
+        """Return every profile of both files, in file order."""
         return list(self.profiles)
 
 

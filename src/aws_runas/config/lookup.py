@@ -27,7 +27,7 @@ class Lookup:
     default: ProfileSection | None
 
     def places(self) -> list[ProfileSection]:
-        """The sections, the strongest first."""
+        """Return the sections, the strongest first."""
         places = list(self.links)
         if self.default is not None and all(link.name != self.default.name for link in places):
             places.append(self.default)

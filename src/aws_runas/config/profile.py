@@ -174,7 +174,7 @@ class FederatedSource:
     keep_session: bool = False
 
     def describe(self) -> Iterator[str]:
-        """One line for each setting that matters most; no secrets."""
+        """Return a line for each important setting, without secrets."""
         user = f" as {self.login_name}" if self.login_name else ""
         yield f"{self.kind} sign-in at {self.label} with provider {self.provider}{user} ({self.origin})"
         if self.role is not None:
@@ -252,7 +252,7 @@ class Profile:
         return self.region.value if self.region else first_region(self.partition)
 
     def endpoint_url(self, service: str) -> str | None:
-        """The endpoint that the configuration sets for a service.
+        """Return the endpoint that the configuration sets for a service.
 
         Args:
             service: botocore's name, for instance ``sts`` or ``ec2-instance-connect``.
@@ -261,7 +261,7 @@ class Profile:
         return setting.value if setting else None
 
     def describe(self) -> Iterator[str]:
-        """One line for each setting, with its origin; no secrets."""
+        """Return a line for each setting, with its origin and without secrets."""
         yield f"profile {self.name}"
         if isinstance(self.source, FederatedSource):
             yield from self.source.describe()

@@ -52,7 +52,7 @@ def resolve(files: ConfigFiles, name: str | None, overrides: Overrides, environ:
 
 
 def profile_variable(environ: Mapping[str, str]) -> Setting[str] | None:
-    """The profile that the environment names, if it does."""
+    """Return the profile that the environment names, if any."""
     for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         value = environ.get(variable, "").strip()
         if value:

@@ -17,7 +17,7 @@ from aws_runas.errors import ConfigError, UsageError
 
 
 def role_duration(lookup: Lookup, overrides: Overrides, own: ProfileSection | None) -> Setting[int]:
-    """How long the role credentials are to live, in seconds.
+    """Return the duration of the role credentials, in seconds.
 
     Args:
         own: the profile that has the role; its duration_seconds counts, as in the AWS CLI, and no other profile's.
@@ -37,7 +37,7 @@ def build_roles(
     overrides: Overrides,
     environ: Mapping[str, str],
 ) -> tuple[Role, ...]:
-    """The roles in the order in which they are assumed.
+    """Return the roles in the order in which they are assumed.
 
     Args:
         links: the profiles that assume a role, the one that the user named first.

@@ -64,6 +64,11 @@ def sso_role(
 ) -> SsoRole:
     """Read the role of an SSO profile.
 
+    Args:
+        section: of the profile.
+        sso_sessions: the sections ``[sso-session NAME]``, by name.
+        environ: may name the flow; None for no variables.
+
     Raises:
         ConfigError: a section or a setting is missing, or two places contradict each other.
     """

@@ -38,6 +38,11 @@ def login_address(federation: str, destination: str, signin_token: str) -> str:
 def with_logout(login: str, partition: Partition, override: str | None) -> str:
     """Return the address that signs the browser out first.
 
+    Args:
+        login: the address that signs in.
+        partition: of the account.
+        override: another sign-in address, for tests and private endpoints; None for AWS's.
+
     Raises:
         UsageError: it is not known to work in this partition.
     """

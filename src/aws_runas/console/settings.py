@@ -116,7 +116,7 @@ _FEDERATED_SOURCES = frozenset({"web-identity", "environment-web-identity"})
 
 
 def find_way(profile: Profile, *, federation: bool) -> Way:
-    """Tell how a profile signs in.
+    """Return how a profile signs in.
 
     Args:
         federation: not by the portal of Identity Center.
@@ -164,7 +164,7 @@ def session_duration(way: Way, asked: int | None, credentials: Credentials, now:
 
 
 def can_sign_in(arn: str) -> bool:
-    """Tell whether temporary credentials of this identity can sign in: those of a role or a federated user."""
+    """Return True if temporary credentials of this identity can sign in: a role or a federated user."""
     return (
         arn.partition(":sts:")[2].partition(":")[2].partition(":")[2].startswith(("assumed-role/", "federated-user/"))
     )

@@ -192,7 +192,7 @@ def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -
 
 
 def entry_name(kind: str, inputs: Mapping[str, object]) -> str:
-    """The file name of an entry.
+    """Return the file name of an entry.
 
     Args:
         kind: ``session``, ``role``, ``sso``...

@@ -129,7 +129,7 @@ class Federation:
             raise login_needed(source.label, self.command)
 
     def _may_refresh(self) -> bool:
-        """Tell whether a refresh token may be kept, which needs nobody."""
+        """Return True if a refresh token may be kept; then nobody has to be asked."""
         return self.source.kind == "oidc" and oidc.OFFLINE in self.source.scopes and not self.context.options.force
 
     def _sign_in_saml(self) -> tuple[str, float]:

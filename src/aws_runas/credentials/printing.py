@@ -47,7 +47,7 @@ def check_format(name: str) -> str:
 
 
 def variables(credentials: Credentials, region: str | None, profile: str) -> dict[str, str]:
-    """The environment variables that hand credentials to a program.
+    """Return the environment variables that hand credentials to a program.
 
     Args:
         region: left out where there is none.
@@ -128,7 +128,7 @@ def iso(moment: datetime) -> str:
 
 
 def expiration_text(credentials: Credentials, now: float, zone: tzinfo | None = None) -> str:
-    """When credentials end: local time and in words.
+    """Return when credentials end, as local time and in words.
 
     Args:
         now: seconds since the epoch.

@@ -54,7 +54,7 @@ class SamlProvider:
         return self._assume(self._sign_in(True))
 
     def offered_roles(self) -> tuple[str, ...]:
-        """The roles that the identity provider offers.
+        """Return the roles that the identity provider offers.
 
         Raises:
             CredentialsError: nobody can sign in, or the assertion can be read by AWS only.
@@ -97,6 +97,11 @@ class SamlProvider:
 
 def choose_role(source: FederatedSource, response: SamlResponse, person: Person) -> OfferedRole:
     """Return the role to assume.
+
+    Args:
+        source: its role, if it names one, must be offered.
+        response: of the identity provider.
+        person: chooses among several roles.
 
     Raises:
         CredentialsError: it is not offered, none is, or several are and nobody can choose.

@@ -60,7 +60,13 @@ class SsoProvider:
 
 
 def service_client(clients: Clients, service: str, role: SsoRole) -> object:
-    """Make a client of the portal or of its OIDC service; neither signs with credentials."""
+    """Make a client of the portal or of its OIDC service; neither signs with credentials.
+
+    Args:
+        clients: of the profile.
+        service: ``sso`` or ``sso-oidc``.
+        role: names the region.
+    """
     return clients.client(service, role.session.region, _no_credentials)
 
 

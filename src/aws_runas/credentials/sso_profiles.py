@@ -47,7 +47,7 @@ class GeneratedProfile:
         return f"profile {self.name}"
 
     def text(self) -> str:
-        """The section as INI."""
+        """Return the section as INI."""
         return f"[{self.heading}]\n" + "".join(f"{key} = {value}\n" for key, value in self.values.items())
 
 

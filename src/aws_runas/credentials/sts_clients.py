@@ -58,7 +58,7 @@ class StsClients:
         return DirectSts(endpoint, self._region, self._current, self._by_botocore, ca_bundle(self._direct))
 
     def unsigned(self, region: str | None = None) -> object:
-        """The client, for the calls that no credentials sign.
+        """Return the client for calls without a signature.
 
         Args:
             region: another one than usual, for a role of another partition.

@@ -14,7 +14,7 @@ _PAIRS = (("AWS_PROFILE", "AWS_DEFAULT_PROFILE"), ("AWS_REGION", "AWS_DEFAULT_RE
 
 
 def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -> Finding:
-    """Profile found and complete.
+    """Check that the profile exists and is complete.
 
     Args:
         profile: as resolved, or the error that came instead.
@@ -78,7 +78,7 @@ def _contradiction(message: str, advice: str) -> Finding:
 
 
 def check_region(profile: Profile, *, needed: bool) -> Finding:
-    """A region is set.
+    """Check that a region is set.
 
     Args:
         profile: as resolved.

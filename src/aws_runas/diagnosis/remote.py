@@ -54,7 +54,7 @@ class StsAnswer:
 
 
 def check_source(access: Access, found: Finding) -> Finding:
-    """Credentials that others give (SSO, a process, a web identity) are given.
+    """Check that external sources (SSO, a process, a web identity) give credentials.
 
     Args:
         access: whose first credentials.
@@ -83,7 +83,7 @@ def ask_sts(access: Access, now: Callable[[], float]) -> StsAnswer:
 
 
 def check_sts(answer: StsAnswer, endpoint: str) -> Finding:
-    """STS can be reached.
+    """Check that STS can be reached.
 
     Args:
         answer: of STS.

@@ -30,5 +30,11 @@ def answer(server: str, environ: "Mapping[str, str]") -> None:
 
 
 def document(server: str, user: str, password: str) -> str:
-    """Return the answer of ``get``, for values that JSON need not escape."""
+    """Return the answer of ``get``, for values that JSON need not escape.
+
+    Args:
+        server: address of the registry.
+        user: of the registry.
+        password: a secret.
+    """
     return f'{{"ServerURL":"{server}","Username":"{user}","Secret":"{password}"}}\n'

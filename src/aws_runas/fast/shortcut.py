@@ -68,7 +68,7 @@ _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
 
 def read(name: str, environ: "Mapping[str, str]", *, session: bool = False, kind: str = "") -> dict[str, str] | None:
-    """The credentials of a profile without resolving it.
+    """Return the credentials of a profile without resolving it.
 
     Args:
         name: as typed on the command line, or "" when nothing was.
@@ -118,7 +118,7 @@ def _call(name: str, kind: str) -> str:
 
 
 def header(environ: "Mapping[str, str]") -> str | None:
-    """Every input, as text; None where only the full path can tell.
+    """Return every input as text; None if only the full path can tell.
 
     Args:
         environ: the variables.
@@ -178,7 +178,13 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
 
 
 def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
-    """Return the path of a profile's file; None if only the full path can tell."""
+    """Return the path of a profile's shortcut; None if only the full path can tell.
+
+    Args:
+        name: of the profile; "" for the default one.
+        environ: names the files and the cache directory.
+        kind: one letter for each kind of credentials.
+    """
     files = config_files(environ)
     if files is None:
         return None

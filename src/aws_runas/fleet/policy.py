@@ -168,7 +168,7 @@ class FleetPolicy:
         return len(self._partial)
 
     def command_ids(self) -> list[tuple[Pair, str]]:
-        """Commands that were sent and have hosts that have not ended."""
+        """Return the commands with hosts that have not ended."""
         return [(command.pair, command_id) for command_id, command in self._commands.items() if command.running]
 
     def new_outcomes(self) -> list[Outcome]:
@@ -280,7 +280,13 @@ class FleetPolicy:
 
     # --- answers
     def sent(self, send: Send, command_id: str, now: float) -> None:
-        """SendCommand was accepted."""
+        """Note that SendCommand was accepted.
+
+        Args:
+            send: the action.
+            command_id: from the reply.
+            now: monotonic seconds.
+        """
         self._being_sent -= len(send.hosts)
         self._running += len(send.hosts)
         lane = self._lanes[send.pair]
@@ -292,9 +298,12 @@ class FleetPolicy:
         self._speed_up(lane)
 
     def send_failed(self, send: Send, reason: str, now: float, *, retry: bool, answered: bool = True) -> None:
-        """SendCommand failed.
+        """Note that SendCommand failed.
 
         Args:
+            send: the action.
+            reason: for people.
+            now: monotonic seconds.
             retry: the service asked to slow down; the hosts go back to the front, for a while.
             answered: the service refused; otherwise nobody knows whether it took the command.
         """
@@ -311,13 +320,16 @@ class FleetPolicy:
             self._finish(Outcome(host, State.REFUSED if answered else State.UNKNOWN, details=reason))
 
     def send_named_gone(self, send: Send, gone: Collection[str], reason: str, now: float) -> None:
-        """SendCommand was refused because of single instances, which have vanished since they were listed.
+        """Note that SendCommand was refused because some instances have vanished since they were listed.
 
         The service refuses the whole call then. Those that it names are left out. Where it names none, the call is cut
         into halves until the one is alone. They were not reached, which does not count against the error budget.
 
         Args:
+            send: the action.
             gone: instance ids that the service named.
+            reason: for people.
+            now: monotonic seconds.
         """
         self._being_sent -= len(send.hosts)
         lane = self._lanes[send.pair]
@@ -334,7 +346,13 @@ class FleetPolicy:
         lane.waiting.extendleft(reversed(left))
 
     def polled(self, poll: Poll, invocations: Iterable[Invocation], now: float) -> None:
-        """ListCommandInvocations answered, all pages."""
+        """Note the reply of ListCommandInvocations.
+
+        Args:
+            poll: the action.
+            invocations: of all pages.
+            now: monotonic seconds.
+        """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
         lane.polling = command.in_flight = False
         command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
@@ -346,9 +364,13 @@ class FleetPolicy:
                 self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
 
     def poll_failed(self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False) -> None:
-        """ListCommandInvocations failed; it is tried again.
+        """Note that ListCommandInvocations failed. It is repeated.
 
         Args:
+            poll: the action.
+            reason: for people.
+            now: monotonic seconds.
+            throttled: the service asked to slow down.
             final: it would fail again, so nobody will know what becomes of the hosts.
         """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
@@ -363,7 +385,13 @@ class FleetPolicy:
                 self._end(command, poll.command_id, Invocation(instance_id, reason), State.UNKNOWN, now)
 
     def fetched(self, fetch: Fetch, invocation: Invocation, now: float) -> None:
-        """GetCommandInvocation answered."""
+        """Note the reply of GetCommandInvocation.
+
+        Args:
+            fetch: the action.
+            invocation: with its output.
+            now: monotonic seconds.
+        """
         lane = self._lanes[fetch.host.pair]
         lane.fetching = 0
         lane.to_fetch.popleft()
@@ -374,7 +402,13 @@ class FleetPolicy:
         del now
 
     def fetch_failed(self, fetch: Fetch, now: float, *, throttled: bool) -> None:
-        """GetCommandInvocation failed: tried again, and given up after some attempts unless it was throttled."""
+        """Note that GetCommandInvocation failed. It is repeated a few times, and without limit if it was throttled.
+
+        Args:
+            fetch: the action.
+            now: monotonic seconds.
+            throttled: the service asked to slow down.
+        """
         lane = self._lanes[fetch.host.pair]
         lane.fetching = 0
         host, command_id, attempts = lane.to_fetch.popleft()

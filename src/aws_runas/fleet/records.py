@@ -107,7 +107,13 @@ class RunRecord:
         self.planned = [SentCommand(*_names(pair), "", instances) for pair, instances in by_pair.items()]
 
     def sent(self, pair: Pair, command_id: str, instances: Mapping[str, str]) -> None:
-        """Note a command that the service accepted."""
+        """Note a command that the service accepted.
+
+        Args:
+            pair: profile and region that sent it.
+            command_id: from the reply.
+            instances: id -> name, for each instance of the command.
+        """
         self.commands.append(SentCommand(*_names(pair), command_id, dict(instances)))
 
     def not_sent(self) -> list[SentCommand]:
@@ -239,7 +245,13 @@ def ended_host(outcome: Outcome) -> EndedHost:
 
 
 def outcome_of(host: Host, ended: EndedHost, streams: tuple[str, str]) -> Outcome:
-    """Return the outcome of a host that has ended."""
+    """Return the outcome of a host that has ended.
+
+    Args:
+        host: the instance.
+        ended: as it was recorded.
+        streams: standard output and standard error.
+    """
     return Outcome(
         host,
         State(ended.state),

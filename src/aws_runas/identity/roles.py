@@ -60,7 +60,7 @@ def caller_of(arn: str) -> Caller:
 
 
 def own_roles(access: Access) -> tuple[Caller, Judged]:
-    """Tell who is behind a profile, and which roles they may assume; for a role profile that is its user.
+    """Return the user behind a profile, and the roles that this user may assume.
 
     Args:
         access: its user's own keys ask.

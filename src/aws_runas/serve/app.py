@@ -21,7 +21,7 @@ PAGE_PATHS = ("/", "/index.html")
 
 
 def render_page(token: str, nonce: str, kind: str) -> Response:
-    """The page.
+    """Return the page.
 
     Args:
         token: sent back with every change of state; only a reader of this page knows it.

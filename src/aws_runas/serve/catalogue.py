@@ -74,6 +74,6 @@ class ConfigCatalogue:
         return facts, access.provider
 
     def names(self) -> list[tuple[str, bool]]:
-        """All profiles in the files' order, and whether each has a role; see profiles.Catalogue."""
+        """Return all profiles in file order, and whether each has a role; see profiles.Catalogue."""
         files = load_files(self._context.environ, self._context.home)
         return [(name, "role_arn" in files.profiles[name].values) for name in files.profile_names()]

@@ -36,7 +36,7 @@ def account_of(role_arn: str | None) -> str | None:
 
 
 def render(credentials: Credentials, *, now: float, role_arn: str | None = None) -> Response:
-    """Credentials as SDKs expect them from a container endpoint.
+    """Return credentials as SDKs expect them from a container endpoint.
 
     Args:
         credentials: what to serve.

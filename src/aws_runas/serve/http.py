@@ -259,7 +259,7 @@ def _body_length(headers: list[tuple[str, str]]) -> int:
 
 
 def render(response: Response, *, keep_alive: bool, head: bool = False) -> bytes:
-    """The bytes of a response.
+    """Return the bytes of a response.
 
     Args:
         response: what to say.

@@ -188,7 +188,7 @@ def _document(facts: ProfileFacts, region: str) -> dict[str, str | None]:
 
 
 def render(credentials: Credentials, facts: ProfileFacts, *, now: float, extended: bool = False) -> Response:
-    """Credentials as the metadata service writes them.
+    """Return credentials as the metadata service writes them.
 
     Args:
         credentials: what to serve.

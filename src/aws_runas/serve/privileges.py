@@ -37,7 +37,7 @@ class User:
 
 
 def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
-    """The user who called sudo, doas or pkexec; None when nobody did.
+    """Return the user who called sudo, doas or pkexec; None if nobody did.
 
     Args:
         environ: the variables.
@@ -68,7 +68,7 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
 
 
 def owner_of(path: Path) -> User | None:
-    """The user whose file or directory this is; None where it is root's, nobody's by name, or not there.
+    """Return the owner of a file or directory; None if it is root, has no name, or the file does not exist.
 
     Args:
         path: the file that is read. Root without sudo that reads a user's configuration acts as that user.

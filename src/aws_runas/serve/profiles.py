@@ -63,7 +63,7 @@ class Catalogue(Protocol):
         ...
 
     def names(self) -> list[tuple[str, bool]]:
-        """All profiles of the config files in their order, and whether each has a role."""
+        """Return all profiles of the config files in file order, and whether each has a role."""
         ...
 
 

@@ -109,7 +109,7 @@ class Renewal:
         self.calls = 0  # of the provider, for tests and measurements
 
     def current(self) -> Credentials | None:
-        """The credentials in memory, or None when there are none or they have as good as ended."""
+        """Return the credentials in memory; None if there are none or they are about to expire."""
         credentials = self._current
         if credentials is None:
             return None

@@ -103,7 +103,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def credentials_document(credentials: Credentials, *, now: float) -> dict[str, object]:
-    """The keys that IMDS and the container endpoint have in common.
+    """Return the members that IMDS and the container endpoint have in common.
 
     Args:
         credentials: what to serve.

@@ -121,7 +121,7 @@ def open_address(browser: Browser, address: str, environ: Mapping[str, str]) -> 
 
 
 def is_apart(browser: Browser, environ: Mapping[str, str], *, which: Which | None = None) -> bool:
-    """Tell whether the browser cannot read files of this user: on another machine, behind WSL, in a snap.
+    """Return True if the browser cannot read files of this user: on another machine, behind WSL, in a snap.
 
     Args:
         browser: from `find_browser`.

@@ -131,6 +131,7 @@ class Callback:
 
         Args:
             connection: the driver's number for it.
+            now: monotonic seconds.
             is_own: the other end belongs to this user; another user of the machine is refused.
         """
         if not is_own:
@@ -141,7 +142,13 @@ class Callback:
             self._connections[connection] = _Connection(now + REQUEST_TIME)
 
     def receive_data(self, connection: int, data: bytes, now: float) -> None:
-        """Take bytes of a connection; bytes behind a request are ignored."""
+        """Take bytes of a connection; bytes behind a request are ignored.
+
+        Args:
+            connection: number that the server gave it.
+            data: as received, at most one read.
+            now: monotonic seconds.
+        """
         self.handle_timer(now)
         state = self._connections.get(connection)
         if state is None:

@@ -25,7 +25,7 @@ class LineReader(Protocol):
     """The terminal, where a person may paste the address."""
 
     def fileno(self) -> int:
-        """The descriptor to wait for."""
+        """Return the descriptor to wait for."""
         ...
 
     def read_line(self) -> str | None:

@@ -27,7 +27,7 @@ class TerminalLines:
         os.close(self._descriptor)
 
     def fileno(self) -> int:
-        """The descriptor to wait for."""
+        """Return the descriptor to wait for."""
         return self._descriptor
 
     def read_line(self) -> str | None:
@@ -155,7 +155,7 @@ class SignInContext:
         return self.explicit or self.is_attended()
 
     def may_sign_in(self) -> bool:
-        """Tell whether a window may open or a person may be asked.
+        """Return True if a window may open or a person may be asked.
 
         Raises:
             ConfigError: RUNAS_LOGIN is invalid.

@@ -262,7 +262,7 @@ def _check_address(target: str, origin: str) -> None:
 
 
 def unknown_page(url: str, reason: str) -> CredentialsError:
-    """The error for a page that this way of signing in cannot use."""
+    """Return the error for a page that this kind of sign-in cannot use."""
     parts = urlsplit(url)
     place = printable(f"{parts.scheme}://{parts.netloc}{parts.path}")  # the query may hold what belongs in no log
     return CredentialsError(

@@ -133,6 +133,8 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
     """Read a provider's configuration.
 
     Args:
+        status: HTTP status of the answer.
+        text: its body.
         issuer: that was asked for.
 
     Raises:
@@ -214,6 +216,15 @@ def authorization_address(
 ) -> str:
     """Return the address that the browser opens.
 
+    Args:
+        provider: names the authorization endpoint.
+        client: its id and scopes.
+        redirect_uri: of the callback on this machine.
+        state: ties the answer to this question; random.
+        nonce: ties the ID token to this question; random.
+        challenge: SHA-256 of the PKCE verifier, see `Pkce.challenge`.
+        login_hint: user name to prefill; "" for none.
+
     Source: RFC 6749, section 4.1.1; RFC 7636, section 4.3; OIDC Core 3.1.2.1.
     """
     values = {
@@ -255,7 +266,7 @@ def read_redirect(url: str, state: str) -> str:
 
 
 def denied(error: str, description: str) -> CredentialsError:
-    """The error for a sign-in that the user or the provider refused."""
+    """Return the error for a sign-in that the user or the provider refused."""
     words = printable(" ".join(description.split()))[:MAX_TEXT] or printable(error)[:MAX_TEXT]
     return CredentialsError(
         f"the identity provider did not sign you in: {words}", code="login-denied", hint="try again"
@@ -263,7 +274,14 @@ def denied(error: str, description: str) -> CredentialsError:
 
 
 def code_grant(client: Client, code: str, redirect_uri: str, verifier: str) -> str:
-    """Return the form that trades the code for tokens."""
+    """Return the form that trades the code for tokens.
+
+    Args:
+        client: authenticates with its secret, if it has one.
+        code: from the callback; a secret.
+        redirect_uri: as in the authorization request.
+        verifier: of PKCE; a secret.
+    """
     values = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
     return urlencode(values | client.authenticate())
 
@@ -291,7 +309,7 @@ def error_of(text: str) -> tuple[str, str]:
 
 
 def is_client_refused(status: int, text: str) -> bool:
-    """Tell whether an answer refuses the client itself, before it looks at what it brings. Source: RFC 6749, 5.2."""
+    """Return True if an answer refuses the client itself, not its grant. Source: RFC 6749, 5.2."""
     return status in (400, 401) and error_of(text)[0] in ("invalid_client", "unauthorized_client")
 
 
@@ -376,7 +394,7 @@ def _claims(encoded: str) -> Claims:
 
 
 def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
-    """The error for an ID token that does not hold."""
+    """Return the error for an ID token that is not valid."""
     return CredentialsError(
         f"the ID token cannot be used: {reason}",
         code="id-token-invalid",

@@ -63,7 +63,7 @@ class SsoFlows:
         return self._by_device_code(browser) if self.is_by_device(browser) else self._by_browser(browser)
 
     def is_by_device(self, browser: Browser | NoBrowser | None) -> bool:
-        """Tell whether a device code is used.
+        """Return True if the sign-in uses a device code.
 
         Args:
             browser: None where the user wants none opened; a code still works, by pasting the answer.

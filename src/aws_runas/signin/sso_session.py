@@ -76,7 +76,7 @@ class SsoTokens:
         )
 
     def _is_good(self, token: SsoToken) -> bool:
-        """Tell whether a token is used as it is: it is not due, or valid and nothing can be done about its end."""
+        """Return True if a token is used as it is: it is not due, or it is valid and cannot be renewed."""
         now = self._context.now()
         if not token.is_due(now):
             return True
@@ -165,5 +165,5 @@ def login_command(session: SsoSession) -> str:
 
 
 def _is_loopback(url: object) -> bool:
-    """Tell whether the service is the sandbox or a stub, whose start URLs are its own."""
+    """Return True if the service is the sandbox or a stub, which have start URLs of their own."""
     return isinstance(url, str) and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

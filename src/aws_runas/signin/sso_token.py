@@ -44,15 +44,15 @@ class SsoToken:
         return value if isinstance(value, str) else ""
 
     def is_valid(self, now: float) -> bool:
-        """Tell whether the service would accept it."""
+        """Return True if the service accepts the token."""
         return now < self.expires
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it ends so soon that it is refreshed."""
+        """Return True if the token expires so soon that it is refreshed now."""
         return self.expires - now < RENEWAL
 
     def is_refreshable(self, now: float) -> bool:
-        """Tell whether it has a refresh token and a registration that lives."""
+        """Return True if there is a refresh token, and its registration has not expired."""
         if not all(self.text(name) for name in ("refreshToken", "clientId", "clientSecret")):
             return False
         try:
@@ -128,7 +128,14 @@ class TokenFiles:
         self.path(session).unlink(missing_ok=True)
 
     def read_registration(self, session: SsoSession, flow: str, start_url: str, now: float) -> Registration | None:
-        """Return the registration for a flow, if it has 15 minutes left."""
+        """Return the registration for a flow, if it has 15 minutes left.
+
+        Args:
+            session: its region and scopes.
+            flow: ``browser`` or ``device``.
+            start_url: of the portal.
+            now: seconds since the epoch.
+        """
         members = self._read(self._registration_path(session, flow, start_url)) or {}
         client_id, secret = members.get("clientId"), members.get("clientSecret")
         endpoint = members.get("authorizationEndpoint")
@@ -142,6 +149,12 @@ class TokenFiles:
 
     def write_registration(self, session: SsoSession, flow: str, start_url: str, made: Registration) -> None:
         """Keep a registration.
+
+        Args:
+            session: its region and scopes.
+            flow: ``browser`` or ``device``.
+            start_url: of the portal.
+            made: the new registration.
 
         Raises:
             OSError: it cannot be written.
@@ -159,7 +172,13 @@ class TokenFiles:
         self._write(self._registration_path(session, flow, start_url), members)
 
     def remove_registration(self, session: SsoSession, flow: str, start_url: str) -> None:
-        """Forget a registration that the service no longer knows."""
+        """Forget a registration that the service no longer knows.
+
+        Args:
+            session: its region and scopes.
+            flow: ``browser`` or ``device``.
+            start_url: of the portal.
+        """
         self._registration_path(session, flow, start_url).unlink(missing_ok=True)
 
     def _registration_path(self, session: SsoSession, flow: str, start_url: str) -> Path:

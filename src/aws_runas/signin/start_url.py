@@ -33,7 +33,7 @@ Ask = Callable[[str, str], tuple[int, str]]
 
 
 def is_of_aws(url: str) -> bool:
-    """Tell whether an https address is below a name that AWS gives to Identity Center."""
+    """Return True if an https address is below a domain that AWS uses for Identity Center."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()

@@ -90,7 +90,11 @@ class SsmApi:
         parameters: Mapping[str, Sequence[str]] | None = None,
         reason: str | None = None,
     ) -> tuple[dict[str, object], StartedSession]:
-        """Open a session like `start_session`, and return the request too, which the external plugin needs."""
+        """Open a session like `start_session`, and return the request too, which the external plugin needs.
+
+        Args:
+            target, document, parameters, reason: as for `start_session`.
+        """
         request: dict[str, object] = {"Target": target}
         if document:
             request["DocumentName"] = document

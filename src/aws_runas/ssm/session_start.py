@@ -34,7 +34,11 @@ class SessionApi(Protocol):
         parameters: Mapping[str, Sequence[str]] | None = None,
         reason: str | None = None,
     ) -> StartedSession:
-        """Open a session; blocks."""
+        """Open a session. Blocks until the service answers.
+
+        Args:
+            target, document, parameters, reason: as for `SsmApi.start_session`.
+        """
         ...
 
 

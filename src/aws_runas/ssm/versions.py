@@ -29,7 +29,7 @@ def at_least(version: str, threshold: str) -> bool:
 
 
 def later_than(version: str, threshold: str) -> bool:
-    """Tell whether a version is later than the threshold."""
+    """Return True if a version is later than the threshold."""
     return at_least(version, threshold) and parse_version(version) != parse_version(threshold)
 
 

@@ -83,7 +83,7 @@ class StoredKeys:
 
 
 def newer(what: str, version: int) -> CredentialsError:
-    """The error for what a later version of aws-runas has written; it is not damaged, so nothing is to be removed."""
+    """Return the error for an item that a later version of aws-runas has written. It is not damaged, so it stays."""
     return CredentialsError(
         f"{what} is of version {version}, which this aws-runas does not know",
         code="keyring-newer",
@@ -102,7 +102,13 @@ def password_name(url: str, user: str) -> str:
 
 
 def refresh_name(issuer: str, client: str, user: str) -> str:
-    """Return the item of an OIDC refresh token."""
+    """Return the item of an OIDC refresh token.
+
+    Args:
+        issuer: address of the identity provider.
+        client: its id for us.
+        user: "" if the configuration names none.
+    """
     return f"refresh/{issuer}#{client}#{user}"
 
 
@@ -125,6 +131,11 @@ def read_keys(store: Store, name: str) -> StoredKeys | None:
 
 def write_keys(store: Store, name: str, keys: StoredKeys) -> None:
     """Keep keys under a name, read them back and compare.
+
+    Args:
+        store: the keyring.
+        name: of the keys, as in the config file.
+        keys: the current pair, and the previous one during a rotation.
 
     Raises:
         CredentialsError: the keyring failed, or gives back something else.
@@ -162,6 +173,11 @@ def read_secret(store: Store, item: str) -> str | None:
 def write_secret(store: Store, item: str, secret: str) -> None:
     """Keep a password or token.
 
+    Args:
+        store: the keyring.
+        item: from `password_name` or `refresh_name`.
+        secret: the password or token.
+
     Raises:
         CredentialsError: the keyring failed.
     """
@@ -169,22 +185,47 @@ def write_secret(store: Store, item: str, secret: str) -> None:
 
 
 def read_password(store: Store, url: str, user: str) -> str | None:
-    """Return the stored password of a user at an identity provider; see `read_secret`."""
+    """Return the stored password of a user at an identity provider; see `read_secret`.
+
+    Args:
+        store: the keyring.
+        url: of the identity provider.
+        user: at the identity provider.
+    """
     return read_secret(store, password_name(url, user))
 
 
 def write_password(store: Store, url: str, user: str, password: str) -> None:
-    """Keep the password of a user at an identity provider; see `write_secret`."""
+    """Keep the password of a user at an identity provider; see `write_secret`.
+
+    Args:
+        store: the keyring.
+        url: of the identity provider.
+        user: at the identity provider.
+        password: a secret.
+    """
     write_secret(store, password_name(url, user), password)
 
 
 def remove_password(store: Store, url: str, user: str) -> bool:
-    """Remove a stored password; False if there was none."""
+    """Remove a stored password, and return False if there was none.
+
+    Args:
+        store: the keyring.
+        url: of the identity provider.
+        user: at the identity provider.
+    """
     return store.remove(password_name(url, user))
 
 
 def missing_keys(store: Store, name: str, profile: str) -> CredentialsError:
-    """Return the error for keys that the configuration names and the keyring lacks."""
+    """Return the error for keys that the configuration names and the keyring lacks.
+
+    Args:
+        store: the keyring.
+        name: of the keys, as in the config file.
+        profile: that names them.
+    """
     return CredentialsError(
         f"{store.label} has no keys named {name} (profile {profile})",
         code="keyring-item-missing",

@@ -74,7 +74,13 @@ def socket_unit(name: str, addresses: Sequence[LocalAddress]) -> str:
 
 
 def service_unit(name: str, command: Sequence[str], *, on_demand: bool) -> str:
-    """Return the service unit of a tunnel."""
+    """Return the service unit of a tunnel.
+
+    Args:
+        name: of the tunnel.
+        command: program and arguments that serve it; they are quoted here.
+        on_demand: a socket unit starts it, instead of the login.
+    """
     start = " ".join(_quote(word) for word in command)
     requires = f"Requires={PREFIX}{name}.socket\nAfter={PREFIX}{name}.socket\n" if on_demand else ""
     install = "" if on_demand else "\n[Install]\nWantedBy=default.target\n"

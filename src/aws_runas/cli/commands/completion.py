@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
-    """Check the shell.
+    """Check the name of the shell.
 
     Raises:
         UsageError: none, more than one, or one that there is no script for.

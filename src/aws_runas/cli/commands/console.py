@@ -89,7 +89,7 @@ def _duration(text: str) -> int:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the destination.
+    """Separate the profile from the destination, and check the flags.
 
     Raises:
         UsageError: there are too many words, or flags that exclude one another.

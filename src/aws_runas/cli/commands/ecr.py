@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the registries: a first word that is neither a registry nor an account is the profile.
+    """Separate the profile from the registries. A first word that is neither registry nor account is the profile.
 
     Raises:
         UsageError: it makes no sense.

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the program."""
+    """Separate the profile from the program and its arguments."""
     # -O and the shell function say that credentials are printed: with one word there is no program. A
     # credential_process is called like that, and with the AWS_PROFILE that led to it.
     asked = flags.output is not None or bool(env.function)

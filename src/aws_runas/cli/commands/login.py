@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> LoginOptions:
-    """Check what does not need the config files.
+    """Check flags that need no config file.
 
     Raises:
         UsageError: flags do not fit together.

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:
-    """Take the profile."""
+    """Read the profile and the output format."""
     return read_question(namespace, flags, env)
 
 

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
-    """Take the profile and the flags."""
+    """Read the profile and the flags."""
     return Options(
         flags, profile_of(namespace, flags), namespace.command_word, namespace.forget, namespace.client_secret
     )

@@ -116,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
-    """Check the values."""
+    """Check the faults, ports and times of the sandbox."""
     from aws_runas.sandbox.options import Faults, SandboxOptions
 
     values: dict[str, object] = {}

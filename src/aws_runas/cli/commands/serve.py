@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Check the values.
+    """Check the kind of server, its addresses and its flags.
 
     Raises:
         UsageError: flags that do not go together, or too many words.

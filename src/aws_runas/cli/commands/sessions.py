@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> SessionsOptions:
-    """Check everything that does not need the config files.
+    """Check action and flags without the config files.
 
     Raises:
         UsageError: flags and action do not fit together.

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part the profile from the target."""
+    """Separate the profile from the target."""
     words = [] if namespace.first is None else [namespace.first, *namespace.more]
     if len(words) > 2 or (len(words) > 1 and flags.profile is not None):
         arguments = " ".join(words)

@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
-    """Part profile, user, target and port."""
+    """Separate profile, user, target and port."""
     words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
     profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
     if not any(rest):

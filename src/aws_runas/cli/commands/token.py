@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -> Options:
-    """Part the profile from what follows: the number of words tells, whatever AWS_PROFILE is.
+    """Separate the profile from the arguments of the token. Their number decides, not AWS_PROFILE.
 
     Raises:
         UsageError: words are missing, or too many.

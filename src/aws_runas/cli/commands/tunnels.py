@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> TunnelsOptions:
-    """Check everything that does not need the config files.
+    """Check action and flags without the config files.
 
     Raises:
         UsageError: flags and action do not fit together.
@@ -87,7 +87,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: TunnelsOptions, env: Environment) -> Result:
-    """Do it."""
+    """Run the action."""
     from aws_runas.cli.tunnels import client, install, serve
 
     if options.action == "up":

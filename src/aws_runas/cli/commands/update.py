@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:  # noqa: ARG001
-    """There is nothing to read but the format."""
+    """Read the output format. The command takes no arguments."""
     return Options(wants_json(flags, env))
 
 

@@ -66,14 +66,19 @@ class Command(Protocol):
         """Add the command's own flags and positionals; the global flags are there already and may be replaced."""
 
     def read(self, namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> object:
-        """Turn what was parsed into the command's options.
+        """Return the options of the command.
+
+        Args:
+            namespace: result of the parser that `add_arguments` prepared.
+            flags: the global flags.
+            env: variables and streams; the config files are not read yet.
 
         Raises:
             UsageError: it makes no sense.
         """
 
     def run(self, options: object, env: Environment) -> Result:
-        """Do it."""
+        """Run the command."""
 
 
 class Parser(argparse.ArgumentParser):

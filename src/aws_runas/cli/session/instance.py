@@ -36,6 +36,11 @@ def refuse_containers(command: str, target: str) -> None:
 def supported_instance(command: str, opened: OpenTarget, env: Environment) -> InstanceFacts:
     """Return what is known of the instance; call it after the last fork, because it may leave a connection open.
 
+    Args:
+        command: its name, for the error.
+        opened: the resolved target.
+        env: its cache directory keeps the facts.
+
     Raises:
         TargetError: the command does not work with its platform.
     """

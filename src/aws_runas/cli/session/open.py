@@ -53,7 +53,7 @@ class RecordingApi(SsmApi):
         parameters: Mapping[str, Sequence[str]] | None = None,
         reason: str | None = None,
     ) -> tuple[dict[str, object], StartedSession]:
-        """See SsmApi."""
+        """Open a session and write its record; see SsmApi.start_session_raw."""
         request, started = super().start_session_raw(target, document, parameters, reason)
         pid = os.getpid()
         record = SessionRecord(

@@ -41,7 +41,9 @@ def ssh_settings(host: str, user: str, port: int, environ: Mapping[str, str]) ->
 
     Args:
         host: as on ssh's command line.
-        user: "" where none was named.
+        user: "" if none was named.
+        port: of the SSH server, which ssh's configuration may match on.
+        environ: SSH_AUTH_SOCK names the agent.
     """
     words = ["ssh", "-G", "-p", str(port), *(["-l", user] if user else []), "--", host]
     values: dict[str, list[str]] = {}
@@ -60,7 +62,7 @@ def ssh_settings(host: str, user: str, port: int, environ: Mapping[str, str]) ->
 
 
 def public_keys(settings: SshSettings, chosen: Sequence[str], environ: Mapping[str, str]) -> list[str]:
-    """The keys in the order in which ssh offers them, each once, at most MOST.
+    """Return the keys in the order in which ssh offers them, each once, at most MOST.
 
     Args:
         chosen: key files that the user named; then only those count.

@@ -163,7 +163,7 @@ class Menu:
         self.marked = 0
 
     def chosen(self) -> int | None:
-        """The position of the marked row, None where nothing fits."""
+        """Return the position of the marked row, None if no row matches."""
         return self.fitting[self.marked] if self.fitting else None
 
     def press(self, key: str) -> None:
@@ -190,7 +190,7 @@ class Menu:
             self.marked = 0
 
     def lines(self, columns: int, most: int) -> list[str]:
-        """Draw: the prompt, and as many rows as fit around the marked one.
+        """Return the lines to draw: the prompt, and as many rows around the marked one as there is room for.
 
         Args:
             columns: of the terminal.

@@ -79,7 +79,7 @@ def _read_line(message: str) -> str:
 
 
 def no_terminal() -> CredentialsError:
-    """The error for a code that nobody can be asked for."""
+    """Return the error for a code that nobody can be asked for."""
     return CredentialsError(
         "an MFA code is needed, and there is no terminal to ask for it",
         code="mfa-no-terminal",

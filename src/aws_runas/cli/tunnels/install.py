@@ -17,7 +17,12 @@ from aws_runas.tunnels import systemd
 
 
 def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Result:
-    """Write the files of tunnels and print their paths and what to run next.
+    """Write the service files of tunnels. The result lists their paths and the next command.
+
+    Args:
+        names: of tunnels in the config file.
+        env: its home and variables name the directory.
+        on_demand: the service manager listens, and starts a tunnel at the first connection.
 
     Raises:
         ConfigError: a tunnel cannot be installed, or a file cannot be written.

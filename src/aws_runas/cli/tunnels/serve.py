@@ -76,6 +76,12 @@ def chosen_tunnels(names: Sequence[str], env: Environment) -> list[Tunnel]:
 def run_foreground(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool) -> Result:
     """Hold tunnels in this process until a signal or `tunnels down`.
 
+    Args:
+        names: of tunnels; all tunnels of the config file if empty.
+        env: the outside world.
+        flags: the global flags.
+        lazy: open sessions at the first connection, whatever the config file says.
+
     Raises:
         AwsRunasError: there is no such tunnel, or another process holds the control socket.
     """
@@ -123,6 +129,13 @@ def plan_of(
     listeners: Mapping[LocalAddress, Listener] | None = None,
 ) -> TunnelPlan:
     """Return the plan of one tunnel. AWS is asked nothing before a session is opened.
+
+    Args:
+        tunnel: from the config file.
+        env: the outside world.
+        flags: the global flags.
+        lazy: open sessions at the first connection, whatever the config file says.
+        listeners: sockets that the service manager has bound; the tunnel closes them.
 
     Raises:
         ConfigError: the file has a forward that is not valid.

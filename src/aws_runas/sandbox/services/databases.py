@@ -59,6 +59,10 @@ class Databases:
     def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
         """Answer what moto does not have, and prepare moto for the other calls.
 
+        Args:
+            action: as AWS spells it.
+            values: parameters.
+
         Raises:
             LookupError: moto answers.
         """

@@ -43,6 +43,12 @@ class Registries:
     def private(self, action: str, values: Input, key: Key, region: str) -> Reply:
         """Answer a call of ECR.
 
+        Args:
+            action: as AWS spells it.
+            values: parameters.
+            key: that signed the request.
+            region: that the request was signed for.
+
         Raises:
             LookupError: moto answers the call.
             ServiceError: the parameters are wrong.
@@ -62,6 +68,11 @@ class Registries:
 
     def public(self, action: str, _values: Input, key: Key, region: str) -> Reply:
         """Answer a call of ECR Public, which is in one region and requires one more permission.
+
+        Args:
+            action: as AWS spells it.
+            key: that signed the request.
+            region: that the request was signed for.
 
         Raises:
             ServiceError: the region or the action is wrong, or the call is not allowed.

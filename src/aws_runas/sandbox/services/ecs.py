@@ -39,6 +39,11 @@ class Ecs:
     def call(self, action: str, values: Input, key: Key, _region: str) -> Reply:
         """Answer one call.
 
+        Args:
+            action: as AWS spells it.
+            values: parameters.
+            key: that signed the request.
+
         Raises:
             ServiceError: the action, the cluster or a parameter is unknown.
         """

@@ -48,7 +48,13 @@ class Reply:
 
 
 def json_reply(value: object, status: int = 200, content_type: str = "application/x-amz-json-1.1") -> Reply:
-    """Return a reply with a JSON body."""
+    """Return a reply with a JSON body.
+
+    Args:
+        value: what becomes JSON.
+        status: HTTP status.
+        content_type: of the AWS protocol.
+    """
     return Reply(status, json.dumps(value).encode(), {"Content-Type": content_type})
 
 

@@ -26,6 +26,10 @@ class InstanceConnect:
     def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
         """Answer SendSSHPublicKey.
 
+        Args:
+            action: as AWS spells it.
+            values: parameters.
+
         Raises:
             LookupError: another action.
             ServiceError: the instance, the user or the key is not valid.

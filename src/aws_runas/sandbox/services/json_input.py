@@ -40,6 +40,11 @@ def _typed(name: str, wanted: str) -> ServiceError:
 def read_text(values: Input, name: str, default: str = "") -> str:
     """Return a string, or the default if it is missing.
 
+    Args:
+        values: input of the call.
+        name: of the member.
+        default: for a missing member.
+
     Raises:
         ServiceError: the value is not a string.
     """
@@ -73,6 +78,12 @@ def require_text(values: Input, name: str, shortest: int, longest: int) -> str:
 
 def read_integer(values: Input, name: str, default: int, *, least: int, most: int) -> int:
     """Return an integer, or the default if it is missing.
+
+    Args:
+        values: input of the call.
+        name: of the member.
+        default: for a missing member.
+        least, most: bounds, both allowed.
 
     Raises:
         ServiceError: the value is not an integer, or not between `least` and `most`.

@@ -58,13 +58,26 @@ class Moto:
         return kms_backends[ACCOUNT][self.region]
 
     def store_object(self, bucket: str, key: str, data: bytes) -> None:
-        """Put an object into an existing bucket."""
+        """Put an object into an existing bucket.
+
+        Args:
+            bucket: its name.
+            key: of the object.
+            data: its content.
+        """
         from moto.s3.models import s3_backends
 
         s3_backends[ACCOUNT]["aws"].put_object(bucket, key, data)
 
     def store_log(self, region: str, group: str, stream: str, text: str) -> None:
-        """Write text to a new stream of an existing log group, in events of many lines."""
+        """Write text to a new stream of an existing log group, in events of many lines.
+
+        Args:
+            region: of the log group.
+            group: its name.
+            stream: its name; it must not exist.
+            text: an event holds up to 1,000 of its lines.
+        """
         from moto.logs.models import logs_backends
 
         backend = logs_backends[ACCOUNT][region]

@@ -169,6 +169,12 @@ class RunCommand:
     def call(self, action: str, values: Input, key: Key, region: str) -> Reply:
         """Answer one call.
 
+        Args:
+            action: as AWS spells it.
+            values: parameters.
+            key: that signed the request.
+            region: that the request was signed for.
+
         Raises:
             LookupError: the action is not one of Run Command.
             ServiceError: the call is refused.

@@ -17,7 +17,13 @@ class Parameters:
         self._values = values
 
     def invalid(self, name: str, value: str, constraint: str) -> ServiceError:
-        """Return AWS's error for a value outside its constraint."""
+        """Return AWS's error for a value outside its constraint.
+
+        Args:
+            name: of the parameter, as AWS spells it.
+            value: as sent.
+            constraint: what AWS says the value must satisfy.
+        """
         text = f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
         return ServiceError("ValidationError", text)
 

@@ -185,7 +185,7 @@ class Bootstrap:
         self._due = None
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: type line 1, type it again with a new nonce, or give up."""
+        """Perform what is due: type line 1, type it again with a new nonce, or give up."""
         if self._due is None or now < self._due:
             return
         if self.state is BootstrapState.LOADING:

@@ -135,7 +135,7 @@ class CommandLink:
     # --- verbs of the owner
 
     def opened(self) -> None:
-        """Begin: the channel is connected. Call it once, after open_data_channel."""
+        """Start the bootstrap. Call it once, after open_data_channel."""
         if self._timer is None and not self.status.done():
             if self._options.carrier is Carrier.SHELL:
                 self._bootstrap = Bootstrap(lambda: secrets.token_hex(8), self._options.message_size, self._loop.time())

@@ -203,6 +203,13 @@ async def run_on_terminal(
 ) -> int:
     """Run a command on the session's terminal.
 
+    Args:
+        starting: the session, whose StartSession may be under way.
+        service: resumes and ends the session.
+        request: what to run.
+        console: the user's descriptors.
+        stream: options of the data channel.
+
     Returns:
         The exit status.
 

@@ -241,7 +241,11 @@ class Copying:
 
 
 async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
-    """Compare sources and target.
+    """Compare sources and target, and return what to do.
+
+    Args:
+        source, target: file operations of each side.
+        request: paths and options.
 
     Raises:
         CopyError: the target must be a directory and is none.

@@ -20,7 +20,12 @@ class Files(Protocol):
     """File operations of one side; see file_server for what there is."""
 
     async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
-        """Do one operation.
+        """Perform one operation.
+
+        Args:
+            operation: its name in file_server, without ``op_``.
+            values: parameters of the operation; they become JSON.
+            payload: bytes to store.
 
         Raises:
             CopyError: it failed.
@@ -100,7 +105,7 @@ class RemoteFiles:
                 future.set_result(reply)
 
     def fail(self, error: Exception) -> None:
-        """The session is over: every call fails, now and later."""
+        """Fail every call, now and later, because the session has ended."""
         if self._error is None:
             self._error = error
         while self._waiting:

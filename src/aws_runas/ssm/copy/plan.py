@@ -132,7 +132,7 @@ class Plan:
             getattr(self, name).extend(getattr(other, name))
 
     def total(self) -> int:
-        """Bytes of all files."""
+        """Return the bytes of all files."""
         return sum(copy.entry.size for copy in self.files)
 
 
@@ -218,7 +218,13 @@ def _plan_file(plan: Plan, copy: FileCopy, there: Entry | None, options: CopyOpt
 
 
 def is_same(here: Entry, there: Entry, options: CopyOptions) -> bool:
-    """Return True if size and time say that a file is copied already. With ``checksum`` the caller compares hashes."""
+    """Return True if a file is copied already, by size and time. With ``checksum``, the caller compares hashes.
+
+    Args:
+        here: entry of the source.
+        there: entry of the target.
+        options: say which attributes count.
+    """
     if options.checksum or here.size == 0 or here.size != there.size:
         return False
     second = here.mtime // SECOND * SECOND  # what a target has whose tools know whole seconds only
@@ -226,7 +232,7 @@ def is_same(here: Entry, there: Entry, options: CopyOptions) -> bool:
 
 
 def batches(files: Iterable[FileCopy]) -> Iterator[list[FileCopy]]:
-    """Group small files; each group fits into one request."""
+    """Return groups of small files; each group fits into one request."""
     batch: list[FileCopy] = []
     size = 0
     for copy in files:

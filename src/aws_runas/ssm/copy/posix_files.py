@@ -77,7 +77,7 @@ class PosixFiles:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """The session is over: every call fails, now and later."""
+        """Fail every call, now and later, because the session has ended."""
         self._error = self._error or error
         code = error.code if isinstance(error, SessionError) else "session-ended"
         if not self.tools.done():
@@ -375,7 +375,13 @@ def read_stat(line: bytes) -> Values:
 
 
 def read_journal(journal: bytes, stamp: object, size: int) -> tuple[dict[int, str], bool]:
-    """Return the segments that a journal claims, and whether the source is another one by now."""
+    """Return the segments that a journal lists, and whether the source has changed since.
+
+    Args:
+        journal: content of the journal.
+        stamp: identity of the source file.
+        size: of the source, in bytes.
+    """
     first, *lines = journal.splitlines() or [b""]
     try:
         if json.loads(first) != stamp:

@@ -23,7 +23,13 @@ class CopyError(AwsRunasError):
 
 
 def encode_request(operation: str, values: dict[str, object], payload: bytes = b"") -> bytes:
-    """Return a request as file_server reads it."""
+    """Return a request as file_server reads it.
+
+    Args:
+        operation: its name in file_server, without ``op_``.
+        values: parameters of the operation; they become JSON.
+        payload: bytes that follow the header.
+    """
     header = json.dumps({"op": operation, **values}, separators=(",", ":")).encode("ascii")
     return b"%d %d\n%b%b" % (len(header), len(payload), header, payload)
 

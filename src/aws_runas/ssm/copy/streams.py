@@ -235,6 +235,11 @@ class StreamCopy:
 def expand_checked(values: dict[str, object], data: bytes, limit: int) -> bytes:
     """Return the content of a reply to ``read``.
 
+    Args:
+        values: header of the reply, with its ``sha`` and ``packed``.
+        data: payload of the reply.
+        limit: size that was asked for, in bytes.
+
     Raises:
         CopyError: size or hash are not what the reply says.
     """

@@ -118,7 +118,7 @@ class Transfer:
             await self._each(target, "attributes", copies, lambda copy: attributes(copy, self.options, self.umask))
 
     async def work(self, far: Files) -> None:
-        """Do jobs with one session until all are done.
+        """Work on jobs with one session until all are done.
 
         Raises:
             SessionError: the session is over; its jobs go to the others.
@@ -132,7 +132,7 @@ class Transfer:
             await asyncio.gather(*workers, return_exceptions=True)
 
     def remaining(self) -> int:
-        """Bytes that are not copied yet."""
+        """Return the bytes that are not copied yet."""
         return self.progress.total - self.progress.done
 
     def has_jobs(self) -> bool:

@@ -132,7 +132,7 @@ class AgentHandshake:
         self._emit(DataKeyRequested(self._announcement.kms_key_id, context, blob))
 
     def refuse_data_key(self, reason: str, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Fail: the data key could not be decrypted."""
+        """End the handshake, because the data key could not be decrypted."""
         self.state = HandshakeState.FAILED
         self._emit(ChannelFailed(f"the data key could not be decrypted: {reason}"))
 

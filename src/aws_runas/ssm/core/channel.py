@@ -333,7 +333,12 @@ class Channel:
         self._sender.queue_message(payloads.OUTPUT, data)
 
     def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Send the terminal's size in characters. Before the session has started, only the last size is kept."""
+        """Send the terminal's size in characters. Before the session has started, only the last size is kept.
+
+        Args:
+            columns, rows: 0 to 65,535.
+            now: monotonic seconds.
+        """
         if not self._life.ended:
             self._start.set_size(payloads.encode_size(columns, rows))
 

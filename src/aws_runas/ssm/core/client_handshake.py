@@ -68,10 +68,10 @@ class ClientHandshake:
         return self.state is HandshakeState.COMPLETE
 
     def begin(self, now: float) -> None:
-        """Do nothing: the agent speaks first."""
+        """Wait: the agent sends first."""
 
     def handle_timer(self, now: float) -> None:
-        """Do nothing: this side has no deadline."""
+        """Ignore the time: a client has no deadline."""
 
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:  # noqa: ARG002 - one dialect
         """Take a handshake payload; see `Handshake.receive`."""
@@ -146,7 +146,7 @@ class ClientHandshake:
         self._respond()
 
     def refuse_data_key(self, reason: str, now: float) -> None:  # noqa: ARG002
-        """Tell the agent that there is no key, and fail; see `Handshake.refuse_data_key`."""
+        """Report to the agent that there is no key, and end the handshake; see `Handshake.refuse_data_key`."""
         if self.state is not HandshakeState.WAITING_FOR_KEY:
             raise LocalProtocolError("no data key was requested")
         error = f"no data key for this encrypted session: {reason}"

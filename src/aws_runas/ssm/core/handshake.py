@@ -64,12 +64,22 @@ class Handshake(Protocol):
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:
         """Take a handshake payload that is next in order.
 
+        Args:
+            payload_type: of the message, spec 4.
+            payload: JSON, or the encrypted challenge.
+            now: monotonic seconds.
+
         Raises:
             RemoteProtocolError: the handshake cannot go on.
         """
 
     def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:
         """Answer DataKeyRequested.
+
+        Args:
+            plaintext: 64 bytes; a secret.
+            ciphertext_blob: the same key, encrypted by KMS.
+            now: monotonic seconds.
 
         Raises:
             LocalProtocolError: no key was requested.
@@ -91,7 +101,14 @@ class Handshake(Protocol):
 
 
 def client_opening(token: str, request_id: str, client_id: str, client_version: str) -> str:
-    """Return OpenDataChannelInput of a client: a text frame that contains a secret (spec 1.2)."""
+    """Return OpenDataChannelInput of a client: a text frame that contains a secret (spec 1.2).
+
+    Args:
+        token: of StartSession or ResumeSession; a secret that is good for one connection.
+        request_id: UUID, new for each connection.
+        client_id: UUID of the channel, the same for all its connections.
+        client_version: that the client reports.
+    """
     return _dump(
         {
             "MessageSchemaVersion": "1.0",
@@ -104,7 +121,14 @@ def client_opening(token: str, request_id: str, client_id: str, client_version: 
 
 
 def agent_opening(token: str, request_id: str, client_id: str, instance_id: str) -> str:
-    """Return OpenDataChannelInput of an agent; see `client_opening`."""
+    """Return OpenDataChannelInput of an agent; see `client_opening`.
+
+    Args:
+        token: of the agent's connection; a secret.
+        request_id: UUID, new for each connection.
+        client_id: UUID of the channel, the same for all its connections.
+        instance_id: of the agent's instance.
+    """
     return _dump(
         {
             "MessageSchemaVersion": "1.0",
@@ -117,7 +141,14 @@ def agent_opening(token: str, request_id: str, client_id: str, instance_id: str)
 
 
 def session_state(state: str, session_id: str, message_id: bytes, created_date: int) -> bytes:
-    """Return an agent_session_state message, which is for the service and not passed on to the client (spec 3.4)."""
+    """Return an agent_session_state message, which is for the service and not passed on to the client (spec 3.4).
+
+    Args:
+        state: such as ``Connected`` or ``Terminating``.
+        session_id: of the session.
+        message_id: 16 bytes of a UUID.
+        created_date: milliseconds since the epoch.
+    """
     payload = _dump({"SchemaVersion": 1, "SessionState": state, "SessionId": session_id}).encode()
     return encode_message(
         Message(AGENT_SESSION_STATE, payload=payload, message_id=message_id, created_date=created_date)

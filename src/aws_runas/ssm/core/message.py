@@ -199,7 +199,15 @@ class DataEncoder:
         self._ids = ids
 
     def encode(self, sequence_number: int, flags: int, payload_type: int, payload: bytes, created_date: int) -> bytes:
-        """Return one message, ready for the wire."""
+        """Return one message, ready for the wire.
+
+        Args:
+            sequence_number: from 0.
+            flags: 1 SYN, 2 FIN.
+            payload_type: spec 4.
+            payload: at most 65,536 bytes.
+            created_date: milliseconds since the epoch.
+        """
         head = _FULL.pack(
             HEADER_LENGTH,
             self._type,

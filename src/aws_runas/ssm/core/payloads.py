@@ -126,14 +126,14 @@ def _dump(value: object) -> bytes:
 
 
 def decode_acknowledge(payload: bytes) -> int:
-    """The sequence number that was acknowledged; nothing else in it counts."""
+    """Return the sequence number that was acknowledged. Other members are ignored."""
     what = "an acknowledgement"
     value = _object(payload, what).get("AcknowledgedMessageSequenceNumber")
     return _integer(value, f"the sequence number of {what}", 2**63 - 1)
 
 
 def decode_channel_closed(payload: bytes) -> str:
-    """The service's reason. A body that cannot be read still closes the channel: "" then."""
+    """Return the service's reason, "" if the body cannot be read. Such a message closes the channel too."""
     try:
         return _text(_object(payload, CHANNEL_CLOSED_BODY).get("Output"))
     except RemoteProtocolError:
@@ -144,23 +144,23 @@ CHANNEL_CLOSED_BODY = "the body of channel_closed"
 
 
 def encode_size(columns: int, rows: int) -> bytes:
-    """Payload type 3."""
+    """Return a payload of type 3: the terminal's size in characters."""
     return b'{"cols":%d,"rows":%d}' % (columns, rows)
 
 
 def decode_size(payload: bytes) -> tuple[int, int]:
-    """Columns and rows."""
+    """Return columns and rows."""
     size = _object(payload, "a terminal size")
     return _integer(size.get("cols"), "cols", _SIZE_LIMIT), _integer(size.get("rows"), "rows", _SIZE_LIMIT)
 
 
 def encode_flag(flag: int) -> bytes:
-    """Payload type 10."""
+    """Return a payload of type 10: a flag."""
     return _FLAG.pack(flag)
 
 
 def decode_flag(payload: bytes) -> int:
-    """One of DISCONNECT_TO_PORT, TERMINATE_SESSION, CONNECT_TO_PORT_ERROR, or what a newer peer may invent."""
+    """Return DISCONNECT_TO_PORT, TERMINATE_SESSION, CONNECT_TO_PORT_ERROR, or a flag of a newer peer."""
     if len(payload) != _FLAG.size:
         raise RemoteProtocolError(f"a flag of {len(payload)} bytes")
     flag: int = _FLAG.unpack(payload)[0]
@@ -168,12 +168,12 @@ def decode_flag(payload: bytes) -> int:
 
 
 def encode_exit_code(exit_code: int) -> bytes:
-    """Payload type 12."""
+    """Return a payload of type 12: an exit code."""
     return f"{_EXIT_CODE_PREFIX}{exit_code}".encode()
 
 
 def decode_exit_code(payload: bytes) -> int:
-    """The number behind ``EXIT_CODE: ``."""
+    """Return the number after ``EXIT_CODE: ``."""
     text = payload.decode("ascii", "replace").strip()
     digits = text.removeprefix(_EXIT_CODE_PREFIX.strip()).strip()
     if not digits.removeprefix("-").isdecimal() or len(digits) > 11:

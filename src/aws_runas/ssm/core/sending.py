@@ -51,7 +51,16 @@ class Sender:
         self._first.append((payload_type, payload))
 
     def queue_control(self, payload_type: int, payload: bytes, *, first: bool = False) -> None:
-        """Queue a size, a flag or an exit code behind the data, or ahead of it. Of sizes in a row the last stays."""
+        """Queue a size, a flag or an exit code behind the data, or before it. Of consecutive sizes, the last one stays.
+
+        Args:
+            payload_type: spec 4.
+            payload: encoded by `payloads`.
+            first: before the data.
+
+        Raises:
+            LocalProtocolError: CONTROL_LIMIT of them are waiting already.
+        """
         if first:
             self._pending_controls += 1
             self._pending.appendleft((payload_type, payload))

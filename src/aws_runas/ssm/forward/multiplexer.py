@@ -101,7 +101,7 @@ class Multiplexer(Protocol):
         """Process the report of the agent that it could not connect."""
 
     def handle_timer(self, now: float) -> None:
-        """Do what depends on the time; called about four times a second.
+        """Perform what depends on the time. Called about four times a second.
 
         Args:
             now: monotonic seconds.

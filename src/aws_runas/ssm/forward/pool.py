@@ -112,7 +112,7 @@ class Pool:
         self._step()
 
     def tick(self) -> None:
-        """Do what depends on the time. Called every TICK_INTERVAL."""
+        """Perform what depends on the time. Called every TICK_INTERVAL."""
         now = self._clock()
         for session in list(self._sessions):
             session.handle_timer(now)

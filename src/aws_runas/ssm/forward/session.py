@@ -170,7 +170,7 @@ class ForwardSession:
         return self._multiplexer.connections() if self._multiplexer is not None else 0
 
     def handle_timer(self, now: float) -> None:
-        """Do what depends on the time; called about four times a second.
+        """Perform what depends on the time. Called about four times a second.
 
         Args:
             now: monotonic seconds.

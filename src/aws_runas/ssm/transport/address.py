@@ -125,7 +125,9 @@ def proxy_for(host: str, port: int, *, secure: bool, environ: Mapping[str, str])
     """Return the proxy for a connection to host and port, None for the direct way.
 
     Args:
-        secure: the connection will be TLS: HTTPS_PROXY counts, else HTTP_PROXY; lower case names go first.
+        host, port: destination of the connection.
+        secure: use HTTPS_PROXY, for a TLS connection; otherwise HTTP_PROXY. Names in lower case come first.
+        environ: the variables.
 
     Raises:
         ConfigError: the variable holds no proxy address that can be used here.

@@ -102,6 +102,11 @@ async def open_transport(
 
     The caller passes it to ``open_websocket`` soon, or closes it with ``abort``.
 
+    Args:
+        address: destination.
+        dialling: timeouts, and the variables that name a proxy.
+        context: for wss, see `tls_context`; None for ws.
+
     Raises:
         ProxyRefused, OSError, ssl.SSLError, TimeoutError: as they say.
     """
@@ -122,7 +127,14 @@ async def open_websocket(
     headers: Sequence[tuple[str, str]],
     dialling: Dialling,
 ) -> WebSocket:
-    """Send the opening request on a connection of ``open_transport``; see dial.
+    """Send the opening request on a connection of ``open_transport``.
+
+    Args:
+        transport: of ``open_transport``; it is closed if this fails.
+        address: destination.
+        owner: of the WebSocket.
+        headers: of the opening request.
+        dialling: timeouts and intervals of pings.
 
     Raises:
         HandshakeRefused, OSError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.

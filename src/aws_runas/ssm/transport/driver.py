@@ -35,7 +35,7 @@ class ChannelOwner(Protocol):
         """Handle what happened on the channel, in order. May call ``ChannelDriver.stop``."""
 
     def turn_ended(self, now: float) -> None:
-        """Called after each turn: messages are written and the timer is set."""
+        """Handle the end of a turn. Messages are written and the timer is set."""
 
 
 class ChannelDriver:
@@ -96,7 +96,7 @@ class ChannelDriver:
         self.turn(time_passed=self._take_due_timer(now))
 
     def writing_resumed(self) -> None:
-        """Continue: the connection is writable again."""
+        """Continue to send, because the connection is writable again."""
         self.turn(time_passed=True)
 
     def pause_reading(self) -> None:

@@ -17,7 +17,7 @@ class SessionHandler(Protocol):
     """Called by DataChannel on the event loop; nothing here may block. One handler per session."""
 
     def session_started(self, event: SessionStarted) -> None:
-        """Begin: data may flow."""
+        """Start: data may flow."""
 
     def data_received(self, data: bytes, payload_type: int) -> None:
         """Take stream data, in order.

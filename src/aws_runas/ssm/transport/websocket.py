@@ -336,10 +336,14 @@ def client_websocket(
     ping_interval: float = PING_INTERVAL,
     pong_timeout: float = PONG_TIMEOUT,
 ) -> WebSocket:
-    """The client's end; give it to loop.create_connection (transport.dialling does).
+    """Return the client's end. Give it to loop.create_connection, as transport.dialling does.
 
     Args:
-        headers: added to the opening request; Host and the WebSocket's own stay as they are.
+        address: destination.
+        owner: receives messages.
+        headers: added to the opening request; Host and the WebSocket's own headers are not replaced.
+        ping_interval: seconds of silence after which a ping is sent.
+        pong_timeout: seconds after a ping without an answer, after which the connection is closed.
     """
     path, _, query = address.target.partition("?")
     uri = WebSocketURI(address.secure, address.host, address.port, path, query)
@@ -353,11 +357,12 @@ def server_websocket(
     ping_interval: float = PING_INTERVAL,
     pong_timeout: float = PONG_TIMEOUT,
 ) -> WebSocket:
-    """The server's end; give it to loop.create_server as the protocol factory.
+    """Return the server's end. Give it to loop.create_server as the protocol factory.
 
     Args:
         admit: looks at the opening request (path, headers); returns who owns the connection, or HTTP status and text.
             The owner may keep the WebSocket by closing over it.
+        ping_interval, pong_timeout: as for `client_websocket`.
     """
     protocol = ServerProtocol(max_size=MAX_MESSAGE, logger=_QUIET)
     return WebSocket(protocol, admit=admit, ping_interval=ping_interval, pong_timeout=pong_timeout)

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> FleetOptions:
-    """Check everything that needs no config file.
+    """Check flags and arguments that need no config file.
 
     Raises:
         UsageError: flags or arguments do not fit together.

@@ -130,9 +130,14 @@ def ask_again(options: FleetOptions, env: Environment) -> tuple[RunRecord, list[
 
 
 def unrecorded(options: FleetOptions, env: Environment, record: RunRecord) -> list[SentCommand]:
-    """Return commands that the service took, and that the run was killed before it could note.
+    """Return commands that the service accepted, but the killed run could not record.
 
     The comment of a command names its run.
+
+    Args:
+        options: of the command; its region is replaced by that of each pair.
+        env: the outside world.
+        record: of the run.
     """
     found: list[SentCommand] = []
     since = datetime.fromtimestamp(record.started, UTC) - CLOCK_TOLERANCE

@@ -244,6 +244,13 @@ def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> 
 
 
 def make_report(options: FleetOptions, env: Environment, total: int) -> FleetReport:
+    """Return the report of a run, and create its output directory.
+
+    Args:
+        options: of the command.
+        env: its stderr shows progress.
+        total: number of instances.
+    """
     directory = None
     if options.directory is not None:
         directory = Path(os.path.expanduser(options.directory))

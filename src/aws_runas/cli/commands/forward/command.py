@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> ForwardOptions:  # noqa: ARG001
-    """Check everything that does not need the config files."""
+    """Check flags and forwards that need no config file."""
     from aws_runas.cli.commands.forward.plan import read_options
 
     return read_options(namespace, flags)

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> KeysOptions:
-    """Check everything that does not need the config files.
+    """Check action, profile and flags without the config files.
 
     Raises:
         UsageError: flags and action do not fit together, or a profile is missing.
@@ -101,7 +101,7 @@ def _check_flags(namespace: argparse.Namespace, action: str) -> None:
 
 
 def run(options: KeysOptions, env: Environment) -> Result:
-    """Do it.
+    """Run the action.
 
     Raises:
         AwsRunasError: see the modules of the actions.

@@ -145,7 +145,12 @@ def add(options: KeysOptions, env: Environment) -> Result:
 
 
 def check_at_aws(pair: KeyPair, options: KeysOptions, env: Environment) -> str:
-    """Ask STS whose keys these are.
+    """Return the ARN of the user who has these keys, as STS says.
+
+    Args:
+        pair: the keys; they take the place of those of the profile.
+        options: of the command.
+        env: the outside world.
 
     Raises:
         AwsRunasError: AWS refused them, or cannot be asked.

@@ -69,6 +69,12 @@ class Flight:
         """Store a message that is sent for the first time, before it is written (spec 8.1).
 
         Otherwise its acknowledgement could arrive first and find nothing.
+
+        Args:
+            number: sequence number of the message.
+            frame: its bytes on the wire.
+            size: payload bytes, which count against the window.
+            now: monotonic seconds.
         """
         self._in_flight[number] = Outgoing(number, frame, size, self.next_sequence, now)
         self.next_sequence += 1

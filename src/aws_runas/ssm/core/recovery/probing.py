@@ -62,7 +62,7 @@ class Probing:
         self._probe_at = now + rto
 
     def reset(self) -> None:
-        """The peer is there."""
+        """Reset the backoff, because the peer has answered."""
         self.pto_count = 0
         self._probe_at = self._wait_until = NEVER
         self._answered = False

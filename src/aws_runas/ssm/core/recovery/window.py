@@ -50,12 +50,14 @@ class DeliveryWindow:
     def acknowledged(
         self, sequence: int, next_sequence: int, rtt: float | None, path: RttEstimator, now: float
     ) -> None:
-        """One message was acknowledged.
+        """Note that one message was acknowledged.
 
         Args:
-            sequence: transmission sequence, 0 if it was sent twice; next_sequence: that of the next transmission.
+            sequence: transmission sequence, 0 if it was sent twice.
+            next_sequence: transmission sequence of the next message.
             rtt: seconds, None if it cannot be known (Karn).
             path: estimates of the round trip.
+            now: monotonic seconds.
         """
         self._delivered += 1
         if rtt is not None:

@@ -24,7 +24,7 @@ class Schedule:
         return any(stream.wants_to_send() for stream in self._known)
 
     def add(self, stream: Stream) -> None:
-        """A stream has something to send; without effect where it has a place already."""
+        """Add a stream that has data to send. A stream that has a place already keeps it."""
         if stream not in self._known:
             self._known.add(stream)
             self._fresh.append(stream)
@@ -38,7 +38,7 @@ class Schedule:
                     queue.remove(stream)
 
     def next_stream(self) -> Stream | None:
-        """The stream whose turn it is; give it back with done. None when nobody has anything to send."""
+        """Return the stream whose turn it is, None if no stream has data. Call `done` or `put_back` afterwards."""
         while self._fresh or self._round:
             fresh = bool(self._fresh)
             stream = self._fresh.popleft() if fresh else self._round.popleft()
@@ -51,9 +51,9 @@ class Schedule:
         return None
 
     def done(self, stream: Stream) -> None:
-        """The stream has had its turn: to the end of the round."""
+        """Move a stream that has had its turn to the end of the round."""
         self._round.append(stream)
 
     def put_back(self, stream: Stream) -> None:
-        """The stream had its turn but no room to use it: it is next again."""
+        """Put a stream that had no room to send back to the front."""
         self._fresh.appendleft(stream)

@@ -97,12 +97,12 @@ class SmuxSession:
             raise
 
     def events(self) -> list[Event]:
-        """Everything that happened since the last call, in order."""
+        """Return the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def data_delivered(self, stream_id: int, length: int) -> None:
-        """Bytes of StreamDataReceived have reached their reader: their place is free again.
+        """Free the space of bytes of StreamDataReceived, because they have reached their reader.
 
         Args:
             stream_id: may be one that is closed or forgotten by now.
@@ -122,7 +122,7 @@ class SmuxSession:
         return self._tokens > 0
 
     def undelivered(self, stream_id: int) -> int:
-        """Bytes of this stream that wait for their reader."""
+        """Return how many bytes of a stream wait for their reader."""
         stream = self._streams.get(stream_id)
         return stream.undelivered if stream else 0
 
@@ -143,7 +143,7 @@ class SmuxSession:
         return stream.stream_id
 
     def send_capacity(self, stream_id: int) -> int:
-        """Bytes that send_data takes now; 0: wait for StreamUnblocked. 0 for ever once the stream is closed."""
+        """Return how many bytes send_data accepts now. At 0, wait for StreamUnblocked; a closed stream stays at 0."""
         stream = self._streams.get(stream_id)
         if stream is None or stream.closing:
             return 0
@@ -233,7 +233,7 @@ class SmuxSession:
     # inspection
 
     def queued(self, stream_id: int) -> int:
-        """Bytes of this stream that wait to be sent."""
+        """Return how many bytes of a stream wait to be sent."""
         stream = self._streams.get(stream_id)
         return stream.queued if stream else 0
 
@@ -242,7 +242,7 @@ class SmuxSession:
         return self._next_id <= frame.MAX_STREAM_ID
 
     def open_streams(self) -> int:
-        """Streams that are not closed on both ends, or hold undelivered data."""
+        """Return the streams that are not closed at both ends, or have undelivered data."""
         return len(self._streams)
 
     def is_open(self, stream_id: int) -> bool:
