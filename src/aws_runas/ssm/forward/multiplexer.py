@@ -17,6 +17,9 @@ HALF_CLOSE_TIMEOUT: Final = 60.0  # seconds of silence until a half-closed conne
 FAST_DOWNLOAD: Final = 300_000  # bytes per second; an agent at full speed sends 650,000 (measured), less under load
 MEASURE_INTERVAL: Final = 0.05  # seconds over which the download rate is measured
 BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel takes; longer than any burst
+FRAME_OVERHEAD: Final = 10
+"""Bytes of a message that a frame leaves free: its header, and two that make the ends of frames drift through the
+messages. With equal lengths nearly every cut would have to be moved (docs/adr/0305)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,13 @@ class MultiplexerSettings:
 
     Args:
         payload_size: bytes of data in one message of the channel.
-        frame_data: bytes of data in one smux frame. A message's payload minus the header makes one frame a message.
+        frame_data: bytes of data in one smux frame; see FRAME_OVERHEAD.
         receive_buffer: bytes of all connections of a session together that their programs have not read.
         half_close_timeout: seconds, see HALF_CLOSE_TIMEOUT.
     """
 
     payload_size: int = 1024
-    frame_data: int = 1016
+    frame_data: int = 1024 - FRAME_OVERHEAD
     receive_buffer: int = 4 * 1024 * 1024
     half_close_timeout: float = HALF_CLOSE_TIMEOUT
 

@@ -16,7 +16,7 @@ from aws_runas.ssm.core.smux.session import MAX_FRAME_DATA
 from aws_runas.ssm.forward.destination import Destination, Forward
 from aws_runas.ssm.forward.events import Notify
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
-from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
+from aws_runas.ssm.forward.multiplexer import FRAME_OVERHEAD, MultiplexerSettings
 from aws_runas.ssm.forward.session import OpenChannel
 from aws_runas.ssm.session_start import started_opener
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
@@ -142,6 +142,6 @@ def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> Multip
     messages = UNPACED_MESSAGES if channel.frame_rate is None else 1
     return MultiplexerSettings(
         payload_size=channel.payload_size,
-        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - 8),
+        frame_data=min(MAX_FRAME_DATA, channel.payload_size * messages - FRAME_OVERHEAD),
         half_close_timeout=half_close,
     )
