@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
+READ_SIZE: Final = 64 * 1024  # bytes of one read, into a buffer that stays: asyncio's own takes 256 KiB for each
 SLICE_SIZE: Final = 4096  # bytes processed before the time is checked
 MAX_TURN: Final = 0.02  # seconds for one read, before the loop gets its turn
 TLS_CLOSE_TIMEOUT: Final = 0.3  # seconds for the closing handshake of TLS
@@ -45,7 +46,7 @@ TLS_CLOSE_TIMEOUT: Final = 0.3  # seconds for the closing handshake of TLS
 _QUIET = logging.Logger("aws_runas.websocket", logging.CRITICAL + 1)
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(asyncio.BufferedProtocol):
     """An asyncio protocol over the sans-IO layer of `websockets`. Make it with client_websocket or server_websocket.
 
     ``await opened`` before sending. ``send`` queues; what was queued in one turn of the loop goes out in one write, at
@@ -73,6 +74,7 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._flush_due = False
+        self._buffer = memoryview(bytearray(READ_SIZE))  # a view, because asyncio's TLS writes to slices of it
         self._unread = b""  # of the last read, for the next turn of the loop
         self._incoming = Incoming(protocol, self._handle_opening)
         self._reading_paused = False
@@ -181,7 +183,7 @@ class WebSocket(asyncio.Protocol):
             self.probe(action.timeout)
         self._set_keepalive_timer()
 
-    # --- asyncio.Protocol
+    # --- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -194,7 +196,14 @@ class WebSocket(asyncio.Protocol):
             self._collect()
             self.flush()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - a hint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Process bytes from the other side; a server passes on what came with the opening request."""
         self._keepalive.bytes_received(self._loop.time())
         if self._unread:
             self._unread += data
