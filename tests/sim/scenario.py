@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from aws_runas.ssm.core.channel import ChannelSettings, Role
+from aws_runas.ssm.transport.driver import AHEAD
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
 from tests.sim.world import DATA_KEY, ChannelNode, Link, World
@@ -63,7 +64,8 @@ def build(seed: int) -> tuple[World, ChannelNode, OfficialAgent | ChannelNode, b
         payload_size=rng.choice((1024, 1024, 1536, 100)),
     )
     plain = official and rng.random() < 0.3 and not kms
-    client = ChannelNode(make_channel(Role.CLIENT, settings, seed), upload)
+    ahead = random.Random(f"ahead {seed}").choice((0.0, AHEAD))
+    client = ChannelNode(make_channel(Role.CLIENT, settings, seed), upload, ahead=ahead)
     agent: OfficialAgent | ChannelNode
     if official:
         session_type = "" if plain else settings.session_type

@@ -11,6 +11,7 @@ from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.session import Side, SmuxSession
 from aws_runas.ssm.core.smux.stream import StreamDataReceived
+from aws_runas.ssm.transport.driver import AHEAD
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
 from tests.sim.scenario import PROPERTIES
@@ -52,7 +53,7 @@ class SmuxNode(ChannelNode):
     """A client whose application sends streams over smux, as a forward does."""
 
     def __init__(self, settings: ChannelSettings, seed: int, upload: bytes, frame_data: int) -> None:
-        super().__init__(make_channel(Role.CLIENT, settings, seed), b"")
+        super().__init__(make_channel(Role.CLIENT, settings, seed), b"", ahead=AHEAD * (seed % 2))
         self.smux = SmuxSession(Side.CLIENT, frame_data=frame_data)
         self.payload_size = settings.payload_size
         self.stream = self.smux.open_stream()
@@ -106,7 +107,7 @@ def world_of(seed: int, client: ChannelNode, *, encrypted: bool = False) -> tupl
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_paced_byte_stream_arrives_once_through_cuts_of_the_agent(seed: int, settings: ChannelSettings) -> None:
     upload = random.Random(seed).randbytes(SIZE)
-    client = PastingNode(make_channel(Role.CLIENT, settings, seed), upload)
+    client = PastingNode(make_channel(Role.CLIENT, settings, seed), upload, ahead=AHEAD * (seed % 2))
     world, agent = world_of(seed, client, encrypted=settings is ENCRYPTED)
     assert world.run(60, lambda: len(agent.received) >= SIZE)
     assert agent.executed_twice == 0

@@ -19,6 +19,7 @@ from aws_runas.ssm.core.events import (
     Event,
     SessionStarted,
 )
+from aws_runas.ssm.core.recovery.flight import Outgoing
 from tests.core import naive
 
 Frame = bytes | str
@@ -37,9 +38,13 @@ class Node(Protocol):
 
 
 class ChannelNode:
-    """One of our channels and an application that sends `outgoing` as soon as it may."""
+    """One of our channels and an application that sends `outgoing` as soon as it may.
 
-    def __init__(self, channel: Channel, outgoing: bytes) -> None:
+    Args:
+        ahead: seconds for which messages are made ahead, as the driver of an exact event loop does.
+    """
+
+    def __init__(self, channel: Channel, outgoing: bytes, *, ahead: float = 0.0) -> None:
         self.channel = channel
         self.events: list[Event] = []
         self.received = bytearray()
@@ -47,6 +52,8 @@ class ChannelNode:
         self.ended = False  # the channel has said that it is over
         self._rest = memoryview(outgoing)
         self._connections = 0
+        self._ahead_seconds = ahead
+        self._ahead: deque[Outgoing] = deque()
 
     def offer(self, data: bytes) -> None:
         """Have the application send more."""
@@ -57,6 +64,7 @@ class ChannelNode:
         self.channel.connect(f"token {self._connections}", now)
 
     def receive_disconnect(self, now: float) -> None:
+        self._ahead.clear()
         self.channel.receive_disconnect(now)
 
     def receive_message(self, data: Frame, now: float) -> None:
@@ -66,9 +74,23 @@ class ChannelNode:
         self.channel.handle_timer(now)
 
     def next_timer(self, now: float) -> float | None:
-        return self.channel.next_timer(now)
+        timer = self.channel.next_timer(now)
+        if not self._ahead:
+            return timer
+        return self._ahead[0].sent_at if timer is None else min(timer, self._ahead[0].sent_at)
 
     def messages_to_send(self, now: float) -> list[Frame]:
+        frames: list[Frame] = []
+        while self._ahead and self._ahead[0].sent_at <= now:
+            message = self._ahead.popleft()
+            self.channel.departed(message, now)
+            frames.append(message.frame)
+        frames += self._turn(now)
+        if self._ahead_seconds and not self._ahead:
+            self._ahead.extend(self.channel.messages_ahead(now, now + self._ahead_seconds))
+        return frames
+
+    def _turn(self, now: float) -> list[Frame]:
         frames = self.channel.messages_to_send(now)
         while True:
             for event in self.channel.events(now):

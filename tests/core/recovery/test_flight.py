@@ -28,7 +28,7 @@ def test_acknowledgement_gives_sequence_and_round_trip_and_frees_the_bytes() -> 
     assert acknowledged is not None
     assert acknowledged[0] == 2
     assert acknowledged[1] == pytest.approx(RTT)
-    assert (len(flight), flight.bytes) == (1, 100)
+    assert (flight.count, flight.bytes) == (1, 100)
 
 
 def test_second_acknowledgement_of_a_message_sent_once_is_not_waited_for() -> None:

@@ -22,7 +22,8 @@ from aws_runas.ssm.core.events import (
 )
 from aws_runas.ssm.core.handshake import Handshake
 from aws_runas.ssm.core.receiving import Receiver
-from aws_runas.ssm.core.recovery.pacing import DataShare, DataSpacing, Pacer
+from aws_runas.ssm.core.recovery.flight import Outgoing
+from aws_runas.ssm.core.recovery.pacing import MIN_SPACING, DataShare, DataSpacing, Pacer
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.session_start import SessionStart
 from aws_runas.ssm.core.settings import ChannelSettings, Role
@@ -30,9 +31,9 @@ from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
-QUEUE_AHEAD = 6  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 6 ms
-REFILL_AT = 3  # messages queued at which the owner is asked for more: several at a time cost less than one by one
-DEPARTS_SOON = 0.002  # seconds: what else is due before a message leaves is looked at then
+QUEUE_AHEAD = 4  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 4 ms
+REFILL_AT = 2  # messages queued at which the owner is asked for more: several at a time cost less than one by one
+DEPARTS_SOON = 0.0035  # seconds: what else is due before a message leaves is looked at then
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 15.2
 
@@ -95,6 +96,7 @@ class Channel:
         self._connected = False
         self._lost_at = float("-inf")
         self._blocked = False
+        self._granted = 0  # bytes that the owner was told it may send
         self._unreadable = 0
         self._share = DataShare()
         self._spacing = DataSpacing(paced=settings.frame_rate is not None)
@@ -251,13 +253,20 @@ class Channel:
 
     def events(self, now: float) -> list[Event]:
         """Return everything that happened since the last call, in order."""
-        if self._blocked and self._may_refill() and self.send_capacity(now) > 0:
+        if self._may_unblock(now):
+            self._blocked = False
             self._events.append(SendingUnblocked())
         events, self._events = self._events, []
         return events
 
-    def _may_refill(self) -> bool:
-        return not self._pacer.limited or self._sender.pending_bytes <= REFILL_AT * self._settings.payload_size
+    def _may_unblock(self, now: float) -> bool:
+        """Return True if the owner waits to send more, and is to be told that it may."""
+        if not self._blocked:
+            return False
+        size = self._settings.payload_size
+        if self._pacer.limited and self._sender.pending_bytes > REFILL_AT * size:
+            return False
+        return self._capacity(now) >= size
 
     # publication
     def _pause(self, now: float) -> None:
@@ -279,6 +288,7 @@ class Channel:
         capacity = self._capacity(now)
         if capacity < self._settings.payload_size:
             capacity = 0
+        self._granted = capacity
         self._blocked = capacity == 0 and not self._life.ended
         return capacity
 
@@ -310,10 +320,15 @@ class Channel:
             raise LocalProtocolError(f"payload type {payload_type} is no stream data")
         if self._life.ended:
             return
-        capacity = max(self._capacity(now), 0)
-        if len(data) > capacity:
-            raise LocalProtocolError(f"{len(data)} bytes where {capacity} may be sent")
+        self._take_granted(len(data), now)
         self._sender.queue_data(payload_type, data)
+
+    def _take_granted(self, length: int, now: float) -> None:
+        if length > self._granted:
+            self._granted = max(self._capacity(now), 0)
+            if length > self._granted:
+                raise LocalProtocolError(f"{length} bytes where {self._granted} may be sent")
+        self._granted -= length
 
     def send_message(self, data: bytes, now: float) -> None:
         """Queue stream data as exactly one message, for protocols that choose where messages begin and end.
@@ -327,9 +342,9 @@ class Channel:
         """
         if self._life.ended:
             return
-        capacity = min(max(self._capacity(now), 0), self._settings.payload_size)
-        if len(data) > capacity:
-            raise LocalProtocolError(f"{len(data)} bytes in a message where {capacity} may be sent")
+        if len(data) > self._settings.payload_size:
+            raise LocalProtocolError(f"{len(data)} bytes in a message of {self._settings.payload_size}")
+        self._take_granted(len(data), now)
         self._sender.queue_message(payloads.OUTPUT, data)
 
     def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
@@ -428,6 +443,43 @@ class Channel:
         """
         self._spacing.written(now)
 
+    def messages_ahead(self, now: float, until: float) -> list[Outgoing]:
+        """Return data messages that leave later than now, each at its `sent_at`, where the pace allows them.
+
+        Making several costs much less than waking up for each. Call it after `messages_to_send`, and `departed` for
+        each message that has left. They count as sent: drop them if the connection is lost before they have left.
+        While acknowledgements are pending there are none, because these have a share of the pace.
+
+        Args:
+            now: monotonic seconds.
+            until: monotonic seconds; messages that leave later are not made.
+        """
+        ahead: list[Outgoing] = []
+        if not (self._connected and self._pacer.limited) or self._life.paused or self._life.ended:
+            return ahead
+        if self._receiver.due_at() is not None or not self._sender.has_waiting(now):
+            return ahead
+        created_date = self._wall_clock()
+        while (when := max(now, self._pacer.ready_at(1), self._spacing.ready_at)) <= until:
+            self._pacer.available(when)
+            if not self._sender.frames_to_send(when, 1, created_date):
+                break
+            self._pacer.spend(1)
+            self._spacing.sent(1, when)
+            ahead.append(self._sender.flight.last_sent())
+        return ahead
+
+    def departed(self, message: Outgoing, now: float) -> float:
+        """Note that a message of `messages_ahead` has left, and return when the next one may leave at the earliest.
+
+        Args:
+            message: as returned by messages_ahead.
+            now: monotonic seconds. On a busy machine this is later than the time at which it was due.
+        """
+        message.sent_at = now
+        self._spacing.departed(now)
+        return now + MIN_SPACING
+
     def next_timer(self, now: float) -> float | None:
         """Return when to call `handle_timer`, in monotonic seconds; None if there is nothing to wait for."""
         self.next_departure = None
@@ -435,7 +487,7 @@ class Channel:
             return None
         times: list[float] = []
         if self._connected:
-            if self._opening or self._sender.has_waiting(now):
+            if self._opening or self._sender.has_waiting(now) or self._may_unblock(now):
                 self.next_departure = departure = max(self._pacer.ready_at(1), self._spacing.ready_at)
                 if departure - now < DEPARTS_SOON:
                     return departure

@@ -104,7 +104,7 @@ class Sender:
     def room(self) -> int:
         """Return how many bytes of data would leave at once, apart from pacing."""
         flight, size = self.flight, self._payload_size
-        messages = self.window.size - len(flight)
+        messages = self.window.size - flight.count
         # the lowest may be missing although all later ones are acknowledged; those the peer has to store
         storable = MAX_DISTANCE - flight.distance(self._next_number)
         room = (messages if messages < storable else storable) * size
@@ -116,7 +116,7 @@ class Sender:
 
     def unacknowledged(self) -> int:
         """Return the number of messages that are queued or sent and not acknowledged."""
-        return len(self._first) + len(self._pending) + len(self.flight)
+        return len(self._first) + len(self._pending) + self.flight.count
 
     def waiting(self, now: float) -> int:
         """Return the number of frames that would leave now, apart from pacing."""

@@ -273,8 +273,14 @@ class SmuxMultiplexer:
         self._send_due = False
         if self._over:
             return
-        while self._smux.wants_to_send() and (room := self._channel.send_capacity()):
-            self._channel.send_message(self._smux.message_to_send(min(room, self._settings.payload_size)))
+        size = self._settings.payload_size
+        room = 0
+        while self._smux.wants_to_send():
+            if room < size and not (room := self._channel.send_capacity()):
+                break
+            message = self._smux.message_to_send(min(room, size))
+            self._channel.send_message(message)
+            room -= len(message)
         if self._smux.wants_to_send():
             self._saturation.send_blocked(self._clock())
         else:

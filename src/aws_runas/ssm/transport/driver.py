@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 from aws_runas.ssm.core.channel import Channel
 from aws_runas.ssm.core.events import Event
+from aws_runas.ssm.core.recovery.flight import Outgoing
+from aws_runas.ssm.transport.event_loop import Arrivals
+
+AHEAD: Final = 0.0025  # seconds for which messages are made ahead: two of three that leave paced
+READ_INTERVAL: Final = 0.0025  # seconds between reads of a steady download: two to the time of its acknowledgements
+CallExactly = Callable[[float, Callable[[], None]], None]
 
 
 class Link(Protocol):
@@ -55,7 +63,10 @@ class ChannelDriver:
         self._owner = owner
         self._link: Link | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._expect_departure: Callable[[float], None] | None = getattr(self._loop, "expect_departure", None)
+        self._rest_until: Callable[[float], None] | None = getattr(self._loop, "rest_until", None)
+        self._call_exactly: CallExactly | None = getattr(self._loop, "call_exactly", None)
+        self._ahead: deque[Outgoing] = deque()  # messages that leave without a turn
+        self._arrivals = Arrivals()
         self._turn_due = False
         self._in_turn = False
         self._stopped = False
@@ -82,6 +93,7 @@ class ChannelDriver:
     def disconnect(self) -> None:
         """Note that the connection is gone; the channel keeps its state for the next one."""
         self._link = None
+        self._ahead = deque()
         if not self._stopped:
             self._channel.receive_disconnect(self._loop.time())
 
@@ -94,6 +106,8 @@ class ChannelDriver:
         for message in messages:
             receive(message, now)
         self.turn(time_passed=self._take_due_timer(now))
+        if self._arrivals.received(sum(map(len, messages)), now) and self._rest_until is not None:
+            self._rest_until(now + READ_INTERVAL)
 
     def writing_resumed(self) -> None:
         """Continue to send, because the connection is writable again."""
@@ -119,6 +133,7 @@ class ChannelDriver:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._ahead = deque()
         self._write(self._loop.time())
         self._link = None
 
@@ -131,13 +146,17 @@ class ChannelDriver:
     def send_data(self, data: bytes, payload_type: int = 1) -> None:
         """Queue stream data; at most ``send_capacity`` bytes."""
         if not self._stopped:
-            self._channel.send_data(data, self._loop.time(), payload_type)
+            now = self._loop.time()
+            self._arrivals.sent(now)
+            self._channel.send_data(data, now, payload_type)
             self.want_turn()
 
     def send_message(self, data: bytes) -> None:
         """Queue stream data as exactly one message; see Channel.send_message."""
         if not self._stopped:
-            self._channel.send_message(data, self._loop.time())
+            now = self._loop.time()
+            self._arrivals.sent(now)
+            self._channel.send_message(data, now)
             self.want_turn()
 
     def send_size(self, columns: int, rows: int) -> None:
@@ -210,6 +229,7 @@ class ChannelDriver:
         if self._stopped:
             return
         if self._write(now):
+            self._make_ahead(now)
             self._set_timer(now)
         self._owner.turn_ended(now)
 
@@ -226,6 +246,24 @@ class ChannelDriver:
             self._channel.messages_written(self._loop.time())
         return link.writable
 
+    def _make_ahead(self, now: float) -> None:
+        """Make the messages that leave soon, and have the loop send each at its time, without a turn."""
+        if self._call_exactly is None or self._link is None or self._ahead:
+            return
+        self._ahead.extend(self._channel.messages_ahead(now, now + AHEAD))
+        if self._ahead:
+            self._call_exactly(self._ahead[0].sent_at, partial(self._depart, self._ahead))
+
+    def _depart(self, ahead: deque[Outgoing]) -> None:
+        """Send the next message, unless the connection for which it was made is lost."""
+        if ahead is not self._ahead or not ahead or self._link is None:
+            return
+        message = ahead.popleft()
+        self._link.send_messages((message.frame,))
+        earliest = self._channel.departed(message, self._loop.time())
+        if ahead and self._call_exactly is not None:
+            self._call_exactly(max(ahead[0].sent_at, earliest), partial(self._depart, ahead))
+
     def _set_timer(self, now: float) -> None:
         """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again.
 
@@ -235,8 +273,8 @@ class ChannelDriver:
         due = self._channel.next_timer(now)
         if due is None or self._stopped:
             return
-        if self._expect_departure is not None and self._channel.next_departure is not None:
-            self._expect_departure(self._channel.next_departure)
+        if self._rest_until is not None and self._channel.next_departure is not None:
+            self._rest_until(self._channel.next_departure)
         if self._timer is not None:
             if self._timer.when() <= due:
                 return

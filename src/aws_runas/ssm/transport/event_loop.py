@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import math
 import select
 import selectors
 import threading
@@ -13,57 +16,92 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
-MAX_REST: Final = 0.0015  # seconds; longer than the distance of paced messages
-LOOK_INTERVAL: Final = 0.003  # seconds in which nothing is read while paced messages leave; three messages
+MAX_REST: Final = 0.0035  # seconds in which nothing is read while messages leave; the time of three
+LOOK_INTERVAL: Final = 0.002  # seconds between two looks at descriptors, if a timer ends the rest early
 FD_SETSIZE: Final = 1024  # descriptors that select(2) can wait for
+MEASURE_INTERVAL: Final = 0.02  # seconds
+STEADY_MIN: Final = 300_000  # bytes per second; an agent at full speed sends 740,000 with headers, less under load
+STEADY_MAX: Final = 3_000_000  # bytes per second; beyond it, each read finds several messages anyway
 
 if hasattr(selectors, "EpollSelector"):
 
     class ExactSelector(selectors.EpollSelector):
-        """An epoll selector that is exact to microseconds while a paced message waits for its turn.
+        """An epoll selector that is exact to microseconds while paced messages wait for their turn.
 
-        EpollSelector rounds every wait up to whole milliseconds. A message that leaves soon is waited for with a sleep,
-        and descriptors are looked at once in a few messages only: the acknowledgements that came in meanwhile are
-        read together. For a message that leaves later, select(2), which takes microseconds, waits for the epoll
+        EpollSelector rounds every wait up to whole milliseconds. While a turn is near, this one sleeps until then,
+        sends what leaves in between, and looks at descriptors once in a few messages only: what came in meanwhile is
+        read together. For a turn that is not so near, select(2), which takes microseconds, waits for the epoll
         descriptor itself, so the number of connections does not matter. Other timers may be a millisecond late.
         """
 
-        departure = 0.0
-        """Monotonic seconds at which a paced message leaves."""
+        turn_at = 0.0
+        """Monotonic seconds until which nothing needs to be read, and at which a timer must be exact."""
 
         _looked_at = 0.0
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.departures: list[tuple[float, int, Callable[[], None]]] = []
+            """A heap: when, a number that keeps the order of equal times, and what to call then."""
+
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             """Wait for descriptors; see selectors.BaseSelector.select."""
-            if timeout is not None and timeout > 0:
+            now = time.monotonic()
+            end = math.inf if timeout is None else now + timeout
+            turn_at = self.turn_at
+            if self.departures:
+                now = self._send_due(now, min(end, now + MAX_REST))
+            if self.departures:
+                next_departure = self.departures[0][0]
+                turn_at, end = max(turn_at, next_departure), min(end, next_departure)
+            if now < turn_at <= now + MAX_REST:
+                if end > now:
+                    time.sleep(min(turn_at, end) - now)
+                    now = time.monotonic()
+                if now - self._looked_at < LOOK_INTERVAL:
+                    return []
+                end = now
+            elif now < min(turn_at, end) and end < now + MAX_EXACT_WAIT and self.fileno() < FD_SETSIZE:
+                if not select.select([self.fileno()], [], [], end - now)[0]:
+                    return []
+                end = now
+            self._looked_at = now
+            return super().select(None if end == math.inf else max(0.0, end - now))
+
+        def _send_due(self, now: float, end: float) -> float:
+            """Call what is due up to a time, each at its time; return the time then."""
+            while self.departures and self.departures[0][0] <= end:
+                when, _, depart = heapq.heappop(self.departures)
+                if when > now:
+                    time.sleep(when - now)
+                depart()
                 now = time.monotonic()
-                wait = self.departure - now
-                if 0 < wait <= MAX_REST:
-                    time.sleep(min(wait, timeout))
-                    if now - self._looked_at < LOOK_INTERVAL:
-                        return []
-                    self._looked_at = now
-                    timeout = 0
-                elif wait > 0 and timeout < MAX_EXACT_WAIT and self.fileno() < FD_SETSIZE:
-                    if not select.select([self.fileno()], [], [], timeout)[0]:
-                        return []
-                    timeout = 0
-            return super().select(timeout)
+            return now
 
     class ExactEventLoop(asyncio.SelectorEventLoop):
         """An event loop on an ExactSelector."""
 
         def __init__(self) -> None:
             self._exact_selector = ExactSelector()
+            self._departures = itertools.count()
             super().__init__(self._exact_selector)
 
-        def expect_departure(self, when: float) -> None:
-            """Be exact about a timer for a paced message.
+        def rest_until(self, when: float) -> None:
+            """Be exact about a timer that is due then, and read nothing before, for MAX_REST at most.
 
             Args:
-                when: loop time of the timer.
+                when: loop time.
             """
-            self._exact_selector.departure = when
+            self._exact_selector.turn_at = when
+
+        def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
+            """Call a function at a time, without a turn of the loop: that is most of what a paced message costs.
+
+            Args:
+                when: loop time, at most MAX_REST from now.
+                callback: must not raise.
+            """
+            heapq.heappush(self._exact_selector.departures, (when, next(self._departures), callback))
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -84,6 +122,43 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
+
+
+class Arrivals:
+    """Measures how fast messages arrive while nothing is sent.
+
+    A program that asks and is answered gets no such rest: it would make each answer late.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0  # bytes since _since
+        self._since = 0.0
+        self._is_steady = False
+
+    def sent(self, now: float) -> None:
+        """Note that data is sent: what arrives next may be its answer.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._received, self._since, self._is_steady = 0, now, False
+
+    def received(self, length: int, now: float) -> bool:
+        """Note what one read brought.
+
+        Args:
+            length: bytes.
+            now: monotonic seconds.
+
+        Returns:
+            True if more is on its way, and may wait a moment for what follows it.
+        """
+        passed = now - self._since
+        if passed >= MEASURE_INTERVAL:
+            self._is_steady = STEADY_MIN <= self._received / passed <= STEADY_MAX
+            self._received, self._since = 0, now
+        self._received += length
+        return self._is_steady
 
 
 P = ParamSpec("P")

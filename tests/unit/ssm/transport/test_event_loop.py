@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 import os
 import selectors
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from aws_runas.ssm.transport import event_loop
-from aws_runas.ssm.transport.event_loop import run
+from aws_runas.ssm.transport.event_loop import Arrivals, run
+
+exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
 
 
 def departures_expected(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-    expect = getattr(loop, "expect_departure", None)
+    expect = getattr(loop, "rest_until", None)
     if expect is not None:
         expect(loop.time() + seconds)
 
@@ -51,26 +57,80 @@ class Clock:
         self.now += seconds
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
-def test_descriptors_are_looked_at_once_in_a_few_paced_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(event_loop, "time", clock)
-    selector = event_loop.ExactSelector()
+    return clock
+
+
+@contextmanager
+def readable_pipe(selector: selectors.BaseSelector) -> Iterator[None]:
     reader, writer = os.pipe()
     selector.register(reader, selectors.EVENT_READ)
     os.write(writer, b"data")
-    looked = []
-    for _ in range(10):
-        selector.departure = clock.now + 0.001
-        looked.append(bool(selector.select(0.001)))
-    clock.now += 0.001
-    looked_without_departure = bool(selector.select(0.001))
+    yield
     selector.close()
     os.close(reader)
     os.close(writer)
-    assert looked == [True, False, False, True, False, False, True, False, False, True]
-    assert looked_without_departure
-    assert clock.now == pytest.approx(100.011)  # each time slept until the departure, and not beyond
+
+
+@exact
+def test_descriptors_are_looked_at_once_in_a_few_paced_messages(clock: Clock) -> None:
+    selector = event_loop.ExactSelector()
+    looked = []
+    with readable_pipe(selector):
+        for _ in range(9):
+            selector.turn_at = clock.now + 0.001
+            looked.append(bool(selector.select(0.001)))
+        clock.now += 0.001
+        looked_without_turn = bool(selector.select(0.001))
+    assert looked == [True, False, True, False, True, False, True, False, True]
+    assert looked_without_turn
+    assert clock.now == pytest.approx(100.010)  # each time slept until the turn, and not beyond
+
+
+@exact
+def test_messages_leave_at_their_times_while_nothing_is_read(clock: Clock) -> None:
+    selector = event_loop.ExactSelector()
+    left: list[tuple[str, float]] = []
+    with readable_pipe(selector):
+        for name, when in (("second", 100.002), ("first", 100.001), ("behind the turn", 100.0045)):
+            selector.departures.append((when, len(selector.departures), partial(left.append, (name, when))))
+        heapq.heapify(selector.departures)
+        selector.turn_at = 100.003
+        assert selector.select(0.003)
+        assert clock.now == pytest.approx(100.003)
+        assert [name for name, _ in left] == ["first", "second"]
+        assert selector.select(0.003)
+        assert clock.now == pytest.approx(100.0045)
+    assert [name for name, _ in left] == ["first", "second", "behind the turn"]
+
+
+@exact
+def test_late_message_leaves_though_the_loop_has_work(clock: Clock) -> None:
+    selector = event_loop.ExactSelector()
+    left: list[float] = []
+    with readable_pipe(selector):
+        selector.departures.append((99.9, 0, lambda: left.append(clock.now)))
+        assert selector.select(0)
+    assert left == [100.0]
+
+
+@exact
+def test_message_of_the_loop_leaves_between_two_turns() -> None:
+    async def leave() -> list[str]:
+        loop = asyncio.get_running_loop()
+        left: list[str] = []
+        assert isinstance(loop, event_loop.ExactEventLoop)
+        begin = loop.time()
+        loop.call_exactly(begin + 0.001, lambda: left.append("message"))
+        loop.rest_until(begin + 0.002)
+        await asyncio.sleep(0.002)
+        left.append("turn")
+        return left
+
+    assert run(leave()) == ["message", "turn"]
 
 
 def test_descriptor_ends_a_short_wait() -> None:
@@ -100,3 +160,39 @@ def test_call_from_a_thread_is_run() -> None:
         return await done
 
     assert run(wait_for_thread()) == "called"
+
+
+def receive(arrivals: Arrivals, size: int, interval: float, *, count: int = 100, answers: bool = False) -> list[bool]:
+    rests, now = [], 50.0
+    for _ in range(count):
+        now += interval
+        if answers:
+            arrivals.sent(now - interval / 2)
+        rests.append(arrivals.received(size, now))
+    return rests
+
+
+@pytest.mark.parametrize("interval", [0.0013, 0.0025], ids=["as the agent sends", "with rests"])
+def test_steady_download_rests_between_reads(interval: float) -> None:
+    rests = receive(Arrivals(), int(1150 * interval / 0.0013), interval)
+    assert not any(rests[:5])
+    assert all(rests[50:])
+
+
+@pytest.mark.parametrize(
+    ("size", "interval"),
+    [(150, 0.0013), (1150, 0.01), (65_536, 0.0025)],
+    ids=["keystrokes", "slow", "faster than a read"],
+)
+def test_other_messages_are_read_at_once(size: int, interval: float) -> None:
+    assert not any(receive(Arrivals(), size, interval))
+
+
+def test_answers_to_what_is_sent_are_read_at_once() -> None:
+    assert not any(receive(Arrivals(), 1150, 0.0013, answers=True))
+
+
+def test_first_message_after_a_silence_begins_a_new_measurement() -> None:
+    arrivals = Arrivals()
+    assert receive(arrivals, 1150, 0.0013)[-1]
+    assert not arrivals.received(1150, 60.0)

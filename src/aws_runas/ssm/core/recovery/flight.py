@@ -41,6 +41,8 @@ class Flight:
         self.reordering = Reordering()
         self.paused = False
         self.bytes = 0
+        self.count = 0
+        """Messages that are not acknowledged."""
         self.next_sequence = 1
         self.lost_by_timeout = 0
         self.lost_by_threshold = 0
@@ -49,9 +51,6 @@ class Flight:
         self._lost: OrderedDict[int, Outgoing] = OrderedDict()  # to be resent as soon as the pacer permits
         self._lowest = 0  # no number below this one is unacknowledged
         self._unready_number: int | None = None
-
-    def __len__(self) -> int:
-        return len(self._in_flight) + len(self._lost)
 
     @property
     def spurious_retransmissions(self) -> int:
@@ -79,6 +78,7 @@ class Flight:
         self._in_flight[number] = Outgoing(number, frame, size, self.next_sequence, now)
         self.next_sequence += 1
         self.bytes += size
+        self.count += 1
 
     def resend(self, now: float) -> bytes:
         """Return the frame of the next lost message, which is in flight again."""
@@ -90,13 +90,17 @@ class Flight:
         self._in_flight[number] = message
         return message.frame
 
+    def last_sent(self) -> Outgoing:
+        """Return what `add` or `resend` has just put in flight."""
+        return next(reversed(self._in_flight.values()))
+
     def resends_waiting(self) -> int:
         """Return how many frames `resend` has now: while paused at most one for each probe timeout."""
         return min(len(self._lost), 1) if self.paused else len(self._lost)
 
     def may_probe_with_new(self, now: float) -> bool:
         """Return True if, while paused with nothing unacknowledged, a new message may be sent as a probe."""
-        return not len(self) and self._probing.may_probe_with_new(now)
+        return not self.count and self._probing.may_probe_with_new(now)
 
     def probed(self, now: float) -> None:
         """Note that a probe was sent while paused."""
@@ -117,6 +121,7 @@ class Flight:
                 self.rtt.sample(first_rtt, now)
             return None
         self.bytes -= message.size
+        self.count -= 1
         rto = 0.0  # it counts only after a probe timeout
         if self._probing.pto_count:
             self.rtt.reset_backoff()
@@ -155,7 +160,7 @@ class Flight:
         if self._in_flight and not (self.paused and self._lost):
             oldest = next(iter(self._in_flight.values()))
             return max(self._lost_at(oldest), self._probing.earliest)
-        if self.paused and has_new and not len(self) and now < self._probing.earliest:
+        if self.paused and has_new and not self.count and now < self._probing.earliest:
             return self._probing.earliest
         return None
 

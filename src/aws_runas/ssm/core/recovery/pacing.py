@@ -32,14 +32,16 @@ class Pacer:
         """Return how many frames may leave now."""
         if self._configured is None:
             return 1 << 30
-        if self._at is not None and now > self._at:
-            passed = now - self._at
-            self._tokens = min(float(BURST), self._tokens + passed * self.rate)
-            self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
-        if self._at is None or now > self._at:
+        if self._at is None:
             self._at = now
+        elif now > self._at:
+            passed = now - self._at
+            self._at = now
+            self._tokens = min(BURST, self._tokens + passed * self.rate)
+            if self.rate < self._configured:
+                self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
         # a timer that fires at the very moment must not find 0.9999999 of a token
-        return max(0, int(self._tokens + 1e-3))
+        return int(self._tokens + 1e-3) if self._tokens > 0 else 0
 
     def spend(self, frames: int) -> None:
         """Take the tokens of frames that leave. Call it after `available`."""
@@ -122,4 +124,8 @@ class DataSpacing:
         """
         if self._is_leaving:
             self._is_leaving = False
-            self.ready_at = now + MIN_SPACING
+            self.departed(now)
+
+    def departed(self, now: float) -> None:
+        """Note that a message left that was made ahead of its time; see `Channel.messages_ahead`."""
+        self.ready_at = max(self.ready_at, now + MIN_SPACING)
