@@ -1,4 +1,4 @@
-"""How text is shown: secrets not at all, key ids by their first four characters, and foreign text escaped."""
+"""Display of text: no secrets, key ids by their first four characters, and foreign text escaped."""
 
 
 def key_id(value: str) -> str:

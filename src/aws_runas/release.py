@@ -34,7 +34,7 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release that the page tells of.
+    """A release that the page names.
 
     Args:
         version: as it is tagged, without ``v``.
@@ -201,7 +201,7 @@ def _from_body(body: bytes, url: str) -> Release:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Makes redirects errors: where they lead is what we want to know, not what is there."""
+    """Turns redirects into errors, because only the address that they lead to is needed."""
 
     def redirect_request(self, *_: object) -> None:
         """Follow none."""

@@ -9,7 +9,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "aws_runas"
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-PRONOUNS = r"(It|They|Whether|What|Who|Whom|Whose|Where|This|That|These|Those|He|She|We|You|Does|Did|Is|Are)\b"
+PRONOUNS = (
+    r"(How|Which|Why|When|It|They|Whether|What|Who|Whom|Whose|Where|"
+    r"This|That|These|Those|He|She|We|You|Does|Did|Is|Are)\b"
+)
 
 
 def _docstrings() -> Iterator[tuple[str, Documented, str]]:

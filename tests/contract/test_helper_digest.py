@@ -17,7 +17,7 @@ REVIEWED = {
     "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
     "shell helper": "988176a3367287e2bab9c11aa10cbd8a789f9b259f9253966930b9d5301f6196",
     "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
-    "file server": "aada1ba7ccb05f05f42f0db76ebe457d8ef5f7609cfc5f267a1d6db66d4e68ae",
+    "file server": "78aefbd0171ff39fb556992745bfae2fbd62add7d2d5580ff32c8954fa20f381",
 }
 
 

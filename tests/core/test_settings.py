@@ -9,7 +9,7 @@ from aws_runas.ssm.core.settings import ChannelSettings
 
 @pytest.mark.parametrize("size", [0, -1, 65_537])
 def test_payload_size_out_of_range_is_refused_by_its_value(size: int) -> None:
-    with pytest.raises(ValueError, match=f"{size} bytes; 1 to 65536"):
+    with pytest.raises(ValueError, match=f"{size} bytes; it must be 1 to 65536"):
         ChannelSettings(payload_size=size)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
     from aws_runas.aws.direct import DirectSsm
 
-_WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so nobody need name a region for them
+_WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so no region is needed
 
 Shortcut = Callable[[Credentials], None]
 

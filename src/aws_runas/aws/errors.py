@@ -63,7 +63,7 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
 def _translated(
     service: str, operation: str, kind: type[AwsRunasError], error: Exception
 ) -> tuple[AwsRunasError, Exception]:
-    """Return our error and its cause. botocore is imported here, because a call that succeeds may do without it."""
+    """Return our error and its cause. botocore is imported here, because a call that succeeds may not need it."""
     from botocore import exceptions
 
     if not isinstance(error, exceptions.ClientError):

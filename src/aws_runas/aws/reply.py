@@ -1,4 +1,4 @@
-"""Reading replies: a field is what AWS documents, or the reply is none of AWS's.
+"""Reading replies: a field has the type that AWS documents, otherwise the reply is not from AWS.
 
 Call these within `translate`, which makes `ReplyError` an error of ours. botocore checks the shape of a reply in part
 only: a field may be missing, null, or of another type.

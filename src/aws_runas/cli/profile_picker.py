@@ -200,7 +200,7 @@ def pick_profile(flags: GlobalFlags, env: Environment) -> str | None:
 
 
 def choice_of(section: ProfileSection, sections: Mapping[str, ProfileSection]) -> Choice:
-    """Read what the files tell of a profile, without resolving it.
+    """Return what the config files say about a profile, without resolving it.
 
     Args:
         section: of the profile.

@@ -1,4 +1,4 @@
-"""How this program was installed, for hints that name an extra."""
+"""The kind of installation of this program, for hints that name an extra."""
 
 from __future__ import annotations
 

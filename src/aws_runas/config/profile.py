@@ -207,7 +207,7 @@ class Profile:
         source: where the first credentials come from.
         roles: AssumeRole calls in order; empty for a plain user. The last one is what the user asked for.
         region: None where nothing names one.
-        session: the user wants the session token instead of the role.
+        session: use the session token instead of the role.
         endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
         unused: what is wrong with settings that have no effect.
     """

@@ -103,7 +103,7 @@ def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
         path: of the file, for the message.
 
     Raises:
-        ConfigError: there is none of that name; the nearest names are suggested.
+        ConfigError: no tunnel has that name; the nearest names are suggested.
     """
     tunnel = tunnels.get(name)
     if tunnel is not None:

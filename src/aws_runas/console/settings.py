@@ -1,4 +1,4 @@
-"""How the console of a profile is opened: its keys, the kind of sign-in, and the limit of the session's duration.
+"""Settings of a profile's console: its keys, the kind of sign-in, and the limit of the session's duration.
 
 Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". Users reported what AWS refuses:
 SessionDuration with chained roles and with GetFederationToken, and session tokens altogether.

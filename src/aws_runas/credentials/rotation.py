@@ -269,7 +269,7 @@ class Rotation:
         return in_use.access_key_id, new
 
     def _make_room(self, keys: list[AccessKey], in_use: str) -> None:
-        """Delete an inactive key that is not in use, if the user wants that.
+        """Delete an inactive key that is not in use, if ``--replace-inactive`` was given.
 
         Raises:
             CredentialsError: there is no room for a new key.

@@ -46,7 +46,7 @@ class StsClients:
         return self._clients().client("sts", self._region, self._current)
 
     def _direct_client(self) -> object:
-        """Return a client that does without botocore; None where settings or the network need it."""
+        """Return a client without botocore; None if settings or the network require botocore."""
         if self._direct is None:
             return None
         from aws_runas.aws.direct import ca_bundle, direct_endpoint

@@ -82,7 +82,7 @@ def check_region(profile: Profile, *, needed: bool) -> Finding:
 
     Args:
         profile: as resolved.
-        needed: a target was named, so that it cannot do without.
+        needed: a target was named, so a region is required.
     """
     if profile.region is not None:
         return ok("region", f"{profile.region.value} ({profile.region.origin})")

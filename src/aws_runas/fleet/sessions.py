@@ -39,7 +39,7 @@ CANCEL_GRACE: Final = 6.0  # seconds that commands may take to end after the fir
 
 @dataclass(frozen=True, slots=True)
 class HostAccess:
-    """How the sessions of one host are opened.
+    """Settings of the sessions of one host.
 
     Args:
         api: starts sessions; service: resumes and ends them. Usually one object.

@@ -1,4 +1,4 @@
-"""Which roles a set of IAM policies lets its holder assume. Pure: documents in, names out.
+"""Roles that a set of IAM policies lets its holder assume. Pure: documents in, names out.
 
 What is judged: Effect, Action and NotAction, Resource and NotResource. A condition cannot be judged from here, so an
 Allow with one counts and a Deny with one does not: a role too many is tried and refused, a role too few is never found.

@@ -81,7 +81,7 @@ def with_endpoint(variables: dict[str, str], port: int, token: str, config_file:
     Args:
         variables: from base; changed and returned.
         port: where it listens on 127.0.0.1.
-        token: what it wants to see.
+        token: what the endpoint requires.
         config_file: the copy of the config file without credential sources, None where the file is as it should be.
     """
     variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://127.0.0.1:{port}/credentials"

@@ -22,7 +22,7 @@ TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
 TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
 MAX_TTL = 21600  # seconds, as AWS has it
 CREDENTIALS_PATH = "meta-data/iam/security-credentials/"
-INSTANCE_ID = "i-00000000000000000"  # there is no instance; the shape is what parsers want
+INSTANCE_ID = "i-00000000000000000"  # there is no instance, but parsers expect this form
 
 
 class Tokens:

@@ -118,7 +118,7 @@ class Renewal:
 
     @property
     def last_error(self) -> AwsRunasError | None:
-        """Why the last renewal failed; None when it did not."""
+        """The error of the last renewal, None if it succeeded."""
         return self._error
 
     def get(self, then: Then) -> None:

@@ -1,4 +1,4 @@
-"""How credentials, errors and other answers are written: one place for the words of the wire."""
+"""Replies of the servers: credentials, errors and other answers, in one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first steps of a server, in the order that safety wants: ports, then privileges, then everything else."""
+"""The first steps of a server in a safe order: ports, then privileges, then everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which command opens a browser, whether there is one, and opening it.
+"""The command that opens a browser, if there is one, and opening it.
 
 Python's `webbrowser` is not used: it may start a text browser in the user's terminal.
 """
@@ -32,7 +32,7 @@ Which = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """How to open an address.
+    """Options for opening an address.
 
     Args:
         commands: argument lists, tried in order; ``%s`` in an argument is the address, else it comes last.

@@ -102,7 +102,7 @@ def why_impossible(environ: Mapping[str, str], *, platform: str = sys.platform) 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How the window is opened.
+    """Options of the window.
 
     Args:
         program: path of the browser.

@@ -23,7 +23,7 @@ class DeviceAnswer(Enum):
 
 
 class DeviceOutcome(Enum):
-    """How the wait ended."""
+    """The end of the wait."""
 
     APPROVED = auto()
     DENIED = auto()

@@ -117,7 +117,7 @@ class DevTools:
                 self._receive(content)
 
     def receive_end(self) -> None:
-        """Take the news that the browser has ended."""
+        """Note that the browser has ended."""
         self._end(WindowClosed("the browser was closed"))
 
     def close(self) -> None:

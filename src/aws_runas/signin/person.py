@@ -44,7 +44,7 @@ def login_choice(environ: Mapping[str, str]) -> Choice:
     """Read RUNAS_LOGIN.
 
     Raises:
-        ConfigError: it is none of CHOICES.
+        ConfigError: the value is not in CHOICES.
     """
     value = environ.get(VARIABLE, "").strip().lower() or "ask"
     for choice in CHOICES:

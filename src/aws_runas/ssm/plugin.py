@@ -31,7 +31,7 @@ _WHERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PluginCall:
-    """How to start the plugin for one session.
+    """Command and variables that start the plugin for one session.
 
     Args:
         arguments: the program and its arguments.

@@ -1,4 +1,4 @@
-"""Which keyring is used: RUNAS_KEYRING, else the one of the system, else the encrypted file."""
+"""Choice of the keyring: RUNAS_KEYRING, else the one of the system, else the encrypted file."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pi
     Args:
         text: either form of an ECS target.
         access: whose credentials and region ask.
-        command: the program and its arguments, in one string as ECS wants it.
+        command: the program and its arguments, in one string, as ECS expects it.
         pick: asks the user where several containers match.
 
     Raises:

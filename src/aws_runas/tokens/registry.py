@@ -1,4 +1,4 @@
-"""Which registry an address names. On the cached path: nothing is imported.
+"""Parser of registry addresses. On the cached path: nothing is imported.
 
 Source: Amazon ECR user guide, private registry authentication; amazon-ecr-credential-helper, ecr-login/api/client.go.
 """

@@ -200,7 +200,7 @@ class _CopyTask:
     line: ProgressLine
 
     def say(self, text: str) -> None:
-        """Show a note, unless the user wants quiet."""
+        """Show a note, unless ``-q`` was given."""
         if not self.options.session.quiet:
             self.line.note(text)
 

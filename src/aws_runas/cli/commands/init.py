@@ -22,7 +22,7 @@ ACCEPTS: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which function to print.
+    """The function to print.
 
     Args:
         shell: one of `shell_function.FORMATS`.

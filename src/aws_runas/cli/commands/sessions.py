@@ -253,7 +253,7 @@ def _find(session_id: str, access: Access, *, active: bool = False) -> ListedSes
     """Return a session by its id, an active one first.
 
     Raises:
-        SessionError: there is none of that id.
+        SessionError: no session has that id.
     """
     from aws_runas.aws.ssm import list_sessions
 

@@ -29,7 +29,7 @@ COUNTS = {"rds": 2, "eks": 1}  # positionals after the profile
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which token for whom.
+    """The token to make.
 
     Args:
         kind: one of WORDS.

@@ -17,7 +17,7 @@ ACCEPTS = ("credential", "output")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to answer.
+    """Form of the answer.
 
     Args:
         json: for programs.

@@ -1,4 +1,4 @@
-"""Which of the positionals is the profile: the rule on AWS_PROFILE, in one place."""
+"""Separation of the profile from the other positionals: the rule on AWS_PROFILE, in one place."""
 
 from __future__ import annotations
 

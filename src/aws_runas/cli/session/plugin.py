@@ -34,7 +34,7 @@ def run_plugin(
         The plugin's exit status.
 
     Raises:
-        SessionError: there is no plugin that will do, or the session cannot be started.
+        SessionError: there is no suitable plugin, or the session cannot be started.
     """
     from aws_runas.cli import endpoint
     from aws_runas.config.files import config_path

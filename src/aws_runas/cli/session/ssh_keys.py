@@ -1,4 +1,4 @@
-"""Which public keys ssh would offer: those of its agent and its identity files, as `ssh -G` and `ssh-add -L` tell."""
+"""The public keys that ssh offers: those of its agent and its identity files, as `ssh -G` and `ssh-add -L` tell."""
 
 from __future__ import annotations
 

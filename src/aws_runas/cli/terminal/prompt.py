@@ -65,7 +65,7 @@ def _read_line(message: str) -> str:
     Raises:
         OSError: there is no terminal.
     """
-    # one descriptor for each way: a terminal cannot seek, which a read-write text stream would want
+    # one descriptor for each way: a terminal cannot seek, which a read-write text stream requires
     with (
         open(TERMINAL if os.name == "posix" else "CONOUT$", "w", encoding="utf-8", errors="replace") as screen,
         open(TERMINAL if os.name == "posix" else "CONIN$", encoding="utf-8", errors="replace") as keys,

@@ -30,7 +30,7 @@ PRESIGNED_LIFETIME = 15 * 60  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """How one protocol refuses credentials: code, message and HTTP status."""
+    """Refusal of credentials in one protocol: code, message and HTTP status."""
 
     unknown: tuple[str, str, int]
     expired: tuple[str, str, int]
@@ -162,7 +162,7 @@ class Gateway:
 
         Args:
             action: ``service:Operation``.
-            resource: an ARN; None if any resource will do.
+            resource: an ARN; None for any resource.
             conditions: condition keys of the service and their values.
 
         Raises:

@@ -127,7 +127,7 @@ class Moto:
         return texts
 
     def managed_policy(self, arn: str) -> list[str]:
-        """Return the text of a managed policy, of the account or of AWS; empty if there is none of that ARN."""
+        """Return the text of a managed policy of the account or of AWS; "" if no policy has that ARN."""
         managed = self.iam.managed_policies.get(arn)
         if managed is not None:
             return [version.document for version in managed.versions if version.is_default]

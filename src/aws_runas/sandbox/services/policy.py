@@ -112,7 +112,7 @@ def evaluate(
     Args:
         documents: policies, as JSON text or objects.
         action: ``service:Operation``.
-        resource: an ARN; None if any resource will do.
+        resource: an ARN; None for any resource.
         context: condition keys and their values.
         principals: every name of the caller, for resource policies.
 

@@ -39,7 +39,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """How a temporary key came to be, and what narrows it.
+    """Origin of a temporary key, and what restricts it.
 
     Args:
         mfa: made with an MFA code.

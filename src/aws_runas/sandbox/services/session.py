@@ -22,7 +22,7 @@ TERMINATING = b'"Terminating"'
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The session that a caller of StartSession wants.
+    """The session that a caller of StartSession asks for.
 
     Args:
         session_type, properties: for the agent.

@@ -54,7 +54,7 @@ class BootstrapState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BootstrapFailure:
-    """Why no helper is running.
+    """Failure of a bootstrap.
 
     Args:
         reason: one line.

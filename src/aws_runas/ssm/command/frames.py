@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 RECORD_SEPARATOR: Final = 0x1E
-# What never stands in a line of output: the ends of a line, the mark of a frame, XON, and the first byte of U+FFFD,
+# Bytes that no line of output has: the ends of a line, the mark of a frame, XON, and the first byte of U+FFFD,
 # which the agent damages (spec sessions 0.3). The escape itself comes last: what it gives back is not read again.
 ESCAPES: Final = ((b"=n", b"\n"), (b"=r", b"\r"), (b"=s", b"\x1e"), (b"=e", b"\xef"), (b"=q", b"\x11"), (b"=}", b"="))
 FILLING: Final = b"=."  # at the end: the agent keeps the last three bytes back unless they are characters

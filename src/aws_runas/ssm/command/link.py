@@ -76,7 +76,7 @@ class LinkOwner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
-    """How a link behaves.
+    """Settings of a link.
 
     Args:
         carrier: as StartSession was called.
@@ -172,7 +172,7 @@ class CommandLink:
 
     @property
     def may_start_again(self) -> bool:
-        """True if the session ended while the helper was being sent: nothing of the command has run."""
+        """Return True if the session ended while the helper was being sent, so no part of the command has run."""
         bootstrap = self._bootstrap
         return not self.started and bootstrap is not None and bootstrap.state is BootstrapState.LOADING
 
@@ -181,7 +181,7 @@ class CommandLink:
         return bytes(self._input), self._input_ended
 
     def pause_reading(self, paused: bool) -> None:
-        """Stop or resume reading: the reader of the output is slow."""
+        """Stop or resume reading, because the reader of the output is slow."""
         self._paused = paused
         if paused:
             self._channel.pause_reading()
@@ -326,7 +326,7 @@ class CommandLink:
             self._fail(SessionError(f"the helper failed: {kind} {text}".strip(), code="helper-failed"))
 
     def _finish_shell(self) -> None:
-        """The command is over when its status has come and, from the shell helper, the end of both streams."""
+        """End the command when its status and, with the shell helper, the end of both streams have arrived."""
         if self._exited is None or self._open_streams > 0 or self.status.done():
             return
         if self._bootstrap is not None:
@@ -387,7 +387,7 @@ class CommandLink:
     # --- time
 
     def _wake(self) -> None:
-        """Once a second, and when the bootstrap has something to do."""
+        """Handle the timer: once a second, and when the bootstrap has something to do."""
         now = self._loop.time()
         wait = 1.0
         if self._bootstrap is not None:
@@ -461,7 +461,7 @@ def bootstrap_error(failure: BootstrapFailure) -> SessionError:
 
 
 def _end_error(error: Exception | None, output: str, link: CommandLink) -> Exception:
-    """The session ended and no status has come."""
+    """Return the error for a session that ended without a status."""
     text = " ".join(f"{output} {link._last_error.decode('utf-8', 'replace')}".split())
     missing = ("executable file not found", "no such file", "Error occurred starting the command")
     if not link.started and any(words in text for words in missing):

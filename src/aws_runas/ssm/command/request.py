@@ -83,7 +83,7 @@ class CommandRequest:
 
 
 def _change_directory(cwd: str | None) -> str:
-    """The helper starts in the home of the session's user; ``cd`` alone goes to that of the current one."""
+    """Return the ``cd`` of a script: the helper starts in the home of the session's user, not of the current one."""
     return "cd 2>/dev/null || cd /; " if cwd is None else f"cd -- {quote(cwd)} && "
 
 

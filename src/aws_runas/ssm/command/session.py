@@ -25,12 +25,12 @@ from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, 
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
-ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell is taken for started: line 1 is typed after 1.2 s
+ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell counts as started: line 1 is typed after 1.2 s
 LEAVE_GRACE: Final = 10.0  # seconds that a command may take to end after TERM or HUP
 HANGUP_GRACE: Final = 6.0  # seconds for the helper's HUP and KILL when our parent or terminal is gone
 OUTPUT_GRACE: Final = 2.0  # seconds for the command to end when nobody reads its output
 CLOSE_WAIT: Final = 0.5  # seconds for the session to end by itself after the status
-INTERRUPTS: Final = (3, 3.0)  # so many INT within so many seconds leave, spec sessions 1
+INTERRUPTS: Final = (3, 3.0)  # number of INTs, and the seconds within which they end the program, spec sessions 1
 PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 TIMED_OUT: Final = 124  # exit status, spec sessions 8
 OUTPUT_GONE: Final = 141  # exit status, 128 + SIGPIPE
@@ -217,7 +217,7 @@ class CommandRun:
         self._end_without_reader(0, self._output.error, "output")
 
     def _errors_gone(self) -> None:
-        """A reader of standard error that has gone is no reason to stop; a full disk is."""
+        """Continue if the reader of standard error is gone; stop if its disk is full."""
         if self._errors.error is not None and self._errors.error.errno != errno.EPIPE:
             self._end_without_reader(1, self._errors.error, "error")
 
@@ -358,4 +358,4 @@ async def _follow(run: CommandRun, channel: SessionChannel) -> int:
     finally:
         await channel.terminate()
         if link.status.done() and not link.status.cancelled():
-            link.status.exception()  # it was looked at, or we leave for another reason
+            link.status.exception()  # mark it as retrieved

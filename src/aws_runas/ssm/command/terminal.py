@@ -33,7 +33,7 @@ INPUT_LIMIT: Final = 64 * 1024  # bytes of input that wait for the channel
 
 
 def terminal_lines(bootstrap: Bootstrap, script: str) -> list[str]:
-    """Return the shell texts that run a script on the session's terminal, and print the trailer behind it."""
+    """Return the shell texts that run a script on the session's terminal and then print the trailer."""
     encoded = base64.b64encode(script.encode("utf-8", "surrogateescape")).decode("ascii")
     parts, value = assignments("c", encoded, bootstrap.chunk_size())
     decode = 'C=$(printf %s "$C"|base64 -d 2>/dev/null||printf %s "$C"|openssl base64 -d -A)'
@@ -60,7 +60,7 @@ class TerminalCommand:
         self._timer: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
-        """Begin, after the channel is connected."""
+        """Start the bootstrap, after the channel is connected."""
         if self._bootstrap is None:
             self._bootstrap = Bootstrap(
                 lambda: secrets.token_hex(8),

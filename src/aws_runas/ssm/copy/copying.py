@@ -21,7 +21,7 @@ GROW_REMAINING: Final = 5.0  # seconds that the rest must take before another se
 GROW_INTERVAL: Final = 1.5  # seconds between two new sessions, spec sessions 2
 AUTO_SESSIONS: Final = 4  # spec sessions 2
 TURN: Final = 0.2  # seconds between two looks at the progress
-LOST_SESSIONS: Final = 3  # that are replaced
+LOST_SESSIONS: Final = 3  # lost sessions that are replaced
 # An upload of so many bytes takes about as long as opening a session. What is sent to a shell is in no session log;
 # what comes from one is, so downloads have a session of their own.
 FIRST_SESSION_BYTES: Final = 1 << 20
@@ -78,7 +78,7 @@ class Sessions(Protocol):
         ...
 
     async def add_worker(self, *, small: bool = False) -> Files:
-        """Open one more session for data; where there is little to do, the first one may be enough."""
+        """Open one more session for data. For little data, the first session may be used."""
         ...
 
     async def close(self) -> None:
@@ -88,7 +88,7 @@ class Sessions(Protocol):
 
 @dataclass(slots=True)
 class Copying:
-    """One `cp`.
+    """One run of `cp`.
 
     Args:
         report: called about five times a second.
@@ -165,7 +165,7 @@ class Copying:
         )
 
     async def _complete(self, transfer: Transfer, far: Files) -> None:
-        """Set the attributes of directories, in a new session if the first one is lost by now."""
+        """Set the attributes of directories, in a new session if the first one was lost."""
         try:
             await transfer.complete(far)
         except SessionError as error:
@@ -185,7 +185,7 @@ class Copying:
                 await asyncio.wait({finished, *self._workers}, timeout=TURN, return_when=asyncio.FIRST_COMPLETED)
                 self._collect_workers()
                 if self._opening is not None and self._opening.done():
-                    self._opening.exception()  # no session could be added; those that there are go on
+                    self._opening.exception()  # no session could be added; the existing ones continue
                     self._opening = None
                 if not self._workers and self._opening is None and not transfer.finished.is_set():
                     if len(self._lost) > LOST_SESSIONS:

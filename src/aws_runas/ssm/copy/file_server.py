@@ -30,12 +30,12 @@ MAX_HEADER = 64 << 20  # bytes
 MAX_PAYLOAD = 64 << 20  # bytes
 SYNC_TOGETHER = 32  # files of a batch beyond which one sync serves all
 TOKEN_WAIT = 2.0  # seconds for the token of a connection
-WRONG_TOKENS = 3  # so many close the listener
+WRONG_TOKENS = 3  # attempts after which the listener closes
 locks: "dict[bytes, int]" = {}
 
 
 class OperationError(Exception):
-    """An operation failed. Args: code: for the client; text: for people."""
+    """Failure of an operation: a code for the client, a text for people."""
 
     def __init__(self, code: "str", text: "str") -> "None":
         super().__init__(text)
@@ -64,7 +64,7 @@ def text(request: "dict[str, object]", key: "str") -> "bytes":
 
 
 def number(request: "dict[str, object]", key: "str") -> "int":
-    """Return a number of the request; 0 where there is none."""
+    """Return a number of the request, 0 if it is missing."""
     value = request.get(key)
     return value if isinstance(value, int) else 0
 
@@ -83,7 +83,7 @@ def kind_of(mode: "int") -> "str":
 
 
 def describe(path: "bytes", follow: "bool") -> "dict[str, object]":
-    """Return what an entry is."""
+    """Return kind, size, mode, time and identity of an entry."""
     found = os.stat(path) if follow else os.lstat(path)
     entry: dict[str, object] = {
         "kind": kind_of(found.st_mode),
@@ -106,7 +106,7 @@ def op_info(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
 
 
 def op_stat(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Return one entry, null where there is none."""
+    """Return one entry, null if it does not exist."""
     path = text(request, "path")
     try:
         entry = describe(path or b".", bool(request.get("follow")))
@@ -150,7 +150,7 @@ def op_walk(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
 
 
 def squeeze(data: "bytes", how: "object") -> "tuple[bool, bytes]":
-    """Compress data where it helps: the first 256 KiB must become 5 % smaller."""
+    """Compress data if its first 256 KiB become 5 % smaller."""
     if how == "none" or not data:
         return False, data
     probe = zlib.compress(data[:PROBE], 1)
@@ -160,7 +160,7 @@ def squeeze(data: "bytes", how: "object") -> "tuple[bool, bytes]":
 
 
 def expand(data: "bytes", packed: "object", limit: "int") -> "bytes":
-    """Undo squeeze; more than the limit is an error, not a full memory."""
+    """Undo squeeze. More bytes than the limit are an error, so memory stays bounded."""
     if not packed:
         return data
     engine = zlib.decompressobj()
@@ -174,7 +174,7 @@ def expand(data: "bytes", packed: "object", limit: "int") -> "bytes":
 
 
 def read_fully(fd: "int", length: "int", offset: "int") -> "bytes":
-    """Read so many bytes, fewer at the end of the file."""
+    """Read a number of bytes, fewer at the end of the file."""
     parts = []
     while length > 0:
         part = os.pread(fd, min(length, SEGMENT), offset)
@@ -187,7 +187,7 @@ def read_fully(fd: "int", length: "int", offset: "int") -> "bytes":
 
 
 def open_source(path: "bytes") -> "int":
-    """Open a file to read it; it must be a regular one."""
+    """Open a regular file for reading."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -209,7 +209,7 @@ def op_read(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
 
 
 def op_read_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Return several small files, one behind the other."""
+    """Return the content of several small files in one payload."""
     files: list[dict[str, object]] = []
     parts: list[bytes] = []
     for item in items(request, "files"):
@@ -250,7 +250,7 @@ def op_hash(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
 
 
 def check_parents(item: "dict[str, object]", path: "bytes") -> "None":
-    """Refuse to write through a link: between root and path there are directories only."""
+    """Refuse to write through a link: each part between root and path must be a directory."""
     root = text(item, "root") if item.get("root") else b""
     if not root or not path.startswith(root.rstrip(b"/") + b"/"):
         return
@@ -275,7 +275,7 @@ def check_target(path: "bytes") -> "None":
 
 
 def part_name(path: "bytes", unique: "str") -> "bytes":
-    """Return the name of the file that is written instead of the target until it is whole."""
+    """Return the name that a file has until it is whole."""
     folder, name = os.path.split(path)
     ending = b".aws-runas-" + unique.encode("ascii") + b".part"
     return os.path.join(folder, b"." + name[: 240 - len(ending) - 6] + ending)
@@ -293,7 +293,7 @@ def set_attributes(path: "bytes", item: "dict[str, object]") -> "None":
 
 
 def change_owner(path: "bytes", owner: "str") -> "None":
-    """Give a file to USER[:GROUP]; names or numbers."""
+    """Change the owner to USER[:GROUP], given as names or numbers."""
     import grp
     import pwd
 
@@ -326,7 +326,7 @@ def sync_directory(path: "bytes") -> "None":
 
 
 def write_part(part: "bytes", content: "bytes", item: "dict[str, object]", sync: "bool") -> "None":
-    """Write a small file under its name until it is whole; leave nothing of it if that fails."""
+    """Write a small file under a temporary name. Leave nothing behind if that fails."""
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         write_fully(fd, content, 0)
@@ -363,7 +363,7 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
         except (OSError, OperationError) as error:
             replies.append(failure(error))
     if together:
-        os.sync()  # once for the batch: 512 single ones would take longer than the transfer
+        os.sync()  # once for the batch: a sync for each of 512 files would take longer than the transfer
     for part, path, index in written:
         try:
             os.rename(part, path)
@@ -376,13 +376,13 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
 
 
 def op_part_open(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Open, or find again, the file that is written until it is whole; return the segments that it has."""
+    """Create or continue an unfinished file, and return the segments that it already has."""
     path, size, stamp = text(request, "path"), number(request, "size"), request.get("stamp")
     check_parents(request, path)
     check_target(path)
     part = part_name(path, str(request.get("id")))
     fd = lock_part(part)
-    if fd < 0:  # another copy writes the same file: use a name of our own
+    if fd < 0:  # another copy writes the same file: use another name
         part = part_name(path, f"{request.get('id')}-{os.getpid():x}-{int(time.time() * 1000000) & 0xFFFFFF:x}")
         fd = lock_part(part)
     locks[part] = fd
@@ -416,7 +416,7 @@ def lock_part(part: "bytes") -> "int":
 
 
 def read_journal(part: "bytes", fd: "int", stamp: "object", size: "int") -> "tuple[dict[int, str], bool]":
-    """Return the segments whose data is as the journal says, and whether the source is another one by now."""
+    """Return the segments whose data matches the journal, and whether the source has changed."""
     try:
         with open(part + b".json", "rb") as journal:
             first, *lines = journal.read().splitlines()
@@ -504,7 +504,7 @@ def op_part_drop(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[
 
 
 def op_release(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Let go of all part files; another copy may continue them."""
+    """Unlock all part files, so that another copy may continue them."""
     while locks:
         os.close(locks.popitem()[1])
     return {}, b""
@@ -513,7 +513,7 @@ def op_release(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[st
 def each(
     request: "dict[str, object]", act: "Callable[[bytes, dict[str, object]], None]"
 ) -> "tuple[dict[str, object], bytes]":
-    """Do something with every item; one that fails does not stop the others."""
+    """Call a function for every item. A failure does not stop the others."""
     replies: list[dict[str, object]] = []
     for item in items(request, "files"):
         try:
@@ -527,7 +527,7 @@ def each(
 
 
 def make_directory(path: "bytes", item: "dict[str, object]") -> "None":
-    """Make a directory unless it is there; a link is not taken for one."""
+    """Make a directory unless it exists. A link does not count as one."""
     try:
         os.mkdir(path)
     except OSError as error:
@@ -596,7 +596,7 @@ def accept(listener: "socket.socket", token: "bytes") -> "None":
 
 
 def admit(connection: "socket.socket", token: "bytes", wrong: "list[int]", listener: "socket.socket") -> "None":
-    """Serve one connection if it has the token."""
+    """Serve one connection if it sends the token."""
     given, until = b"", time.monotonic() + TOKEN_WAIT
     try:
         while len(given) < len(token) and time.monotonic() < until:
@@ -650,7 +650,7 @@ OPERATIONS = {
 
 
 def handle(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Do what a request says; an error becomes a reply."""
+    """Perform a request and return the reply. An error becomes a reply, too."""
     operation = OPERATIONS.get(str(request.get("op")))
     try:
         if operation is None:
@@ -682,7 +682,7 @@ def serve(reader: "BinaryIO", writer: "BinaryIO") -> "None":
 if __name__ == "__main__":
     try:
         os.chdir(os.path.expanduser("~"))
-    except OSError:  # a user of a service has no home
+    except OSError:  # users of services may have no home
         os.chdir("/")
     serve(os.fdopen(0, "rb"), os.fdopen(1, "wb"))
     os._exit(0)

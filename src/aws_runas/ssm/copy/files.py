@@ -1,4 +1,4 @@
-"""One way to call file operations, here and on the instance."""
+"""Interface of file operations, and its implementations for this machine and for the instance."""
 
 from __future__ import annotations
 
@@ -112,4 +112,4 @@ class RemoteFiles:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(SessionError(str(error), code="session-ended"))
-                future.exception()  # whoever waits sees it; a cancelled call does not
+                future.exception()  # mark it as retrieved: a cancelled call does not wait for it

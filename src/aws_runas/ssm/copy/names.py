@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which entries of a tree are copied. A pattern without ``/`` is compared with the last part of the name."""
+    """Patterns of entries to copy. A pattern without ``/`` is compared with the last part of the name."""
 
     exclude: Sequence[str] = ()
     include: Sequence[str] = ()
 
     def allows(self, name: str) -> bool:
-        """Return True if no excluded pattern fits, or an included one does too."""
+        """Return True if no excluded pattern matches, or an included one matches too."""
         return not _fits(name, self.exclude) or _fits(name, self.include)
 
 

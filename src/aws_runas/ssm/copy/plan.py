@@ -69,20 +69,20 @@ def read_entry(values: Mapping[str, object], name: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """How files are copied.
+    """Options of a copy.
 
     Args:
         recursive, follow: of directories and links.
         preserve: keep mtime and mode.
         mode: of every file; None for the source's.
         owner: USER[:GROUP] on the far side, "" for none.
-        resume: go on with what is there.
+        resume: continue unfinished files.
         checksum: compare by hash, not by size and time.
         compress: ``auto``, ``none`` or ``gzip``.
         delete: remove what the source does not have.
         clobber: replace existing files.
         verify: compare the SHA-256 of both sides.
-        dry_run: say what would be done.
+        dry_run: only return what would be done.
     """
 
     recursive: bool = False
@@ -173,12 +173,12 @@ def plan_tree(
         existing = there.get(entry.name)
         _plan_entry(plan, copy, existing, options, trusted=trusted)
         if entry.kind == "dir" and existing is not None and existing.kind != "dir":
-            if not entry.name:  # one failure says it for everything below
+            if not entry.name:  # one failure stands in for everything below
                 break
             excluded.append(entry.name + "/")
     if options.delete and top.kind == "dir":
         extra = [entry for name, entry in there.items() if name not in seen and options.filters.allows(name)]
-        extra.sort(key=lambda entry: entry.name, reverse=True)  # what is in a directory before the directory
+        extra.sort(key=lambda entry: entry.name, reverse=True)  # the content of a directory before the directory itself
         plan.delete += [FileCopy(entry, "", join(target, entry.name), target) for entry in extra]
     return plan
 

@@ -87,7 +87,7 @@ class PosixFiles:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(SessionError(str(error), code=code))
-                future.exception()  # whoever waits sees it; a cancelled call does not
+                future.exception()  # mark it as retrieved: a cancelled call does not wait for it
 
     def _end_of_line(self) -> int | None:
         """Return the length of the first line, None while its end has not arrived."""
@@ -474,7 +474,7 @@ def _octal(text: bytes) -> int:
 
 
 def _check_room(result: bytes, size: int) -> None:
-    """Compare the space that is free with what is needed, where the instance says both."""
+    """Compare free and required space, if the instance reports both."""
     lines = [line.split() for line in result.splitlines()]
     if len(lines) == 2 and all(len(line) == 2 and all(word.isdigit() for word in line) for line in lines):
         (free, block), (used, unit) = ([int(word) for word in line] for line in lines)

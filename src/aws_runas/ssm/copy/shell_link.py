@@ -18,7 +18,7 @@ from aws_runas.ssm.copy.posix_files import PosixFiles, Tools
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 from aws_runas.ssm.transport.interfaces import DataChannel
 
-# Reads exactly the program, and not a byte of the first request behind it.
+# Reads exactly the program, and no byte of the request after it.
 _LOADER: Final = """import hashlib,os,sys,zlib
 p=bytes()
 while len(p)<%d:

@@ -28,7 +28,7 @@ from aws_runas.ssm.shutdown import SignalReceived
 from aws_runas.ssm.transport.event_loop import in_thread
 
 DEPTH: Final = 4  # blocks on their way
-LOST_SESSIONS: Final = 3  # that are replaced
+LOST_SESSIONS: Final = 3  # lost sessions that are replaced
 DROP_WAIT: Final = 2.0  # seconds for the removal of the unfinished file after a failure
 
 Check = Callable[[Reply], Reply]
@@ -154,7 +154,7 @@ class StreamCopy:
         return offset, digest.hexdigest()
 
     async def _finish(self, finish: dict[str, object]) -> None:
-        """Give the file its name; if the session is lost meanwhile, ask in another one whether it has it."""
+        """Rename the file. If the session is lost meanwhile, ask in another session whether it was renamed."""
         far = await self._worker()
         try:
             await far.call("part_finish", finish)
@@ -187,7 +187,7 @@ class StreamCopy:
     async def _call(
         self, operation: str, values: dict[str, object], payload: bytes = b"", check: Check | None = None
     ) -> Reply:
-        """Do an operation that may be repeated, in another session or because data arrived damaged."""
+        """Perform an operation, again in another session if the first was lost or the data arrived damaged."""
         damages = 0
         far = await self._worker()
         while True:

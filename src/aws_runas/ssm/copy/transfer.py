@@ -33,7 +33,7 @@ LIST_SIZE: Final = 1000  # directories or links in one request
 
 @dataclass(slots=True)
 class Progress:
-    """How far a transfer is. Args: total, done: bytes of content; sent: bytes that travelled, compressed."""
+    """Progress of a transfer. Args: total, done: bytes of content; sent: compressed bytes on the wire."""
 
     total: int = 0
     files: int = 0
@@ -52,7 +52,7 @@ class _Large:
     missing: int
     failed: bool = False
     damages: int = 0
-    finishing: bool = False  # its rename was asked for; the reply may be lost with a session
+    finishing: bool = False  # its rename was requested; the reply may be lost with a session
 
 
 @dataclass(slots=True, eq=False)
@@ -398,7 +398,7 @@ class Transfer:
 
 
 async def was_renamed(target: Files, part: str, path: str, sha: str) -> bool:
-    """Return whether a ``part_finish`` whose reply was lost has given the file its name.
+    """Return True if a ``part_finish`` whose reply was lost has renamed the file.
 
     Args:
         target: the side that has the file.
@@ -416,7 +416,7 @@ async def was_renamed(target: Files, part: str, path: str, sha: str) -> bool:
 
 
 def _objects(value: object, count: int) -> list[dict[str, object]]:
-    """Return a list of so many objects from a reply.
+    """Return a list of objects from a reply, if it has the expected length.
 
     Raises:
         SessionError: the reply has something else.

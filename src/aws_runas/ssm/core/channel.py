@@ -101,7 +101,7 @@ class Channel:
         self._share = DataShare()
         self._spacing = DataSpacing(paced=settings.frame_rate is not None)
         self.next_departure: float | None = None
-        """When next_timer was last called: the time at which a message that waits for its turn leaves, if one does."""
+        """The time at which a message that waits for its turn leaves, as of the last next_timer, if one does."""
 
     def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> Handshake:
         send, settings = self._sender.queue_first, self._settings

@@ -46,7 +46,7 @@ _EXIT_CODE_PREFIX = "EXIT_CODE: "
 
 @dataclass(frozen=True, slots=True)
 class RequestedAction:
-    """One thing that the agent wants of the client before the session starts."""
+    """One action that the agent requests of the client before the session starts."""
 
     action_type: str
     parameters: dict[str, object]

@@ -43,7 +43,7 @@ class ChannelSettings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.payload_size <= 65_536:
-            raise ValueError(f"a payload size of {self.payload_size} bytes; 1 to 65536 will do")
+            raise ValueError(f"a payload size of {self.payload_size} bytes; it must be 1 to 65536")
         if self.frame_rate is not None and self.frame_rate < 1:
             raise ValueError(f"a rate of {self.frame_rate} frames a second; at least 1 is needed")
         if self.window_bytes is not None and self.window_bytes < self.payload_size:

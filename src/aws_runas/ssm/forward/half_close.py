@@ -143,7 +143,7 @@ def _has_no_process(connected: socket.socket) -> bool:
     diag = _kernel()
     diag.send(header + request)
     answer = diag.recv(4096)
-    while int.from_bytes(answer[8:12], sys.byteorder) != number:  # of a question that was given up
+    while int.from_bytes(answer[8:12], sys.byteorder) != number:  # the answer to an abandoned question
         answer = diag.recv(4096)
     kind = int.from_bytes(answer[4:6], sys.byteorder)
     if kind == _NLMSG_ERROR:

@@ -1,4 +1,4 @@
-"""The interface of what carries connections on one port session, its settings, and how saturation is measured.
+"""Interface and settings of multiplexers, which carry connections on one port session; measurement of saturation.
 
 Two classes implement it: `mux` carries many connections at once, `basic` one after the other.
 
@@ -24,7 +24,7 @@ messages. With equal lengths nearly every cut would have to be moved (docs/adr/0
 
 @dataclass(frozen=True, slots=True)
 class MultiplexerSettings:
-    """How connections are carried.
+    """Settings of a multiplexer.
 
     Args:
         payload_size: bytes of data in one message of the channel.

@@ -1,4 +1,4 @@
-"""Which session a connection goes to, and when a session is opened or closed: decisions without I/O or a clock.
+"""Decisions on sessions, without I/O or a clock: which one gets a connection, and when one is opened or closed.
 
 The service limits the speed of one session (spec 13.2), so several transfers need several sessions. A connection stays
 on the session that it started on; only the place of the next connection can be chosen. `pool.Pool` carries out what

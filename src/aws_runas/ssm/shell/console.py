@@ -26,7 +26,7 @@ TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait for the session
 
 @dataclass(frozen=True, slots=True)
 class ConsoleOptions:
-    """How the user's side behaves.
+    """Settings of the user's side.
 
     Args:
         quiet: print errors only.

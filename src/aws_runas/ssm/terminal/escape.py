@@ -35,7 +35,7 @@ def parse_escape(text: str) -> bytes:
     """Read ``--escape``: one character, ``^X`` for a control character, or ``none``.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is something else.
     """
     if text == "none":
         return b""

@@ -38,7 +38,7 @@ TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does no
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How the channel of a session behaves.
+    """Options of a session's data channel.
 
     Args:
         settings: of the protocol core: pace, window, payload size.

@@ -28,7 +28,7 @@ MAX_PROXY_ANSWER: Final = 16 * 1024  # bytes of a proxy's answer to CONNECT
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """How connections are made.
+    """Options for opening connections.
 
     Args:
         stream_host: dialled instead of the host in the StreamUrl, ``host`` or ``host:port`` (an interface endpoint).

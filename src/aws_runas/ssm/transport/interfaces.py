@@ -156,7 +156,7 @@ class SessionService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """How a connection ended.
+    """End of a connection.
 
     Args:
         code: of the close frame; 1006 where there was none.

@@ -57,7 +57,7 @@ class KeepAlive:
         self._next_check = now + min(interval, MAX_CHECK_INTERVAL)
         self._deadlines: list[tuple[float, float]] = []  # (due, when the ping was sent)
         self.last_received = now
-        """When the last byte arrived, in monotonic seconds."""
+        """The arrival of the last byte, in monotonic seconds."""
 
     def bytes_received(self, now: float) -> None:
         """Note a sign of life."""

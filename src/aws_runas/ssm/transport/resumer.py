@@ -26,7 +26,7 @@ SESSION_MAY_LIVE: Final = 65 * 60.0
 
 @dataclass(frozen=True, slots=True)
 class ReconnectPolicy:
-    """How often and how long a lost connection is sought.
+    """Intervals and limit of the attempts to resume a lost connection.
 
     Args:
         first_delay: seconds before the second attempt; the first is made at once.

@@ -14,7 +14,7 @@ CHECK_INTERVAL: Final = 1.0  # seconds between two checks while an answer is due
 class SilenceNotice:
     """Tells the user once that the agent does not answer, and once that it does again.
 
-    No timer runs while nothing is owed. Call on the event loop.
+    No timer runs while no answer is due. Call on the event loop.
 
     Args:
         silent_for: see DataChannel.agent_silent_for.

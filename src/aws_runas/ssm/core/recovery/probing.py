@@ -21,7 +21,7 @@ class Probing:
 
     @property
     def earliest(self) -> float:
-        """When the next timeout may be handled, monotonic seconds."""
+        """The time from which the next timeout may be handled, in monotonic seconds."""
         return max(self._probe_at, self._wait_until)
 
     def may_probe_with_new(self, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""How many messages may be unacknowledged: by delivery rate, so that a byte typed beside an upload waits little."""
+"""Limit of unacknowledged messages, by delivery rate, so that a byte typed beside an upload waits little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order of sending: streams take turns, and a quiet one goes before those that always have more."""
+"""Order of sending: streams take turns, and an idle stream is served before busy ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aws_runas.ssm.core.smux.stream import Stream
 
 
 class Schedule:
-    """Turns among streams that want to send.
+    """Turns among streams that have data to send.
 
     A stream that was idle is served ahead of the busy ones, once: a keystroke beside an upload does not wait for a
     whole round. When it runs dry it still takes one place at the end of the round before it counts as idle again, so
@@ -30,7 +30,7 @@ class Schedule:
             self._fresh.append(stream)
 
     def remove(self, stream: Stream) -> None:
-        """Take a stream out, wherever it stands."""
+        """Remove a stream, wherever it is."""
         if stream in self._known:
             self._known.remove(stream)
             for queue in (self._fresh, self._round):

@@ -33,7 +33,7 @@ KEEPALIVE_INTERVAL: Final = 10.0  # seconds between NOP frames, where the peer e
 
 
 class Side(Enum):
-    """Which end of the session this is."""
+    """The end of the session that this is."""
 
     CLIENT = "client"
     SERVER = "server"
