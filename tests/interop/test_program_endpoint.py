@@ -74,7 +74,7 @@ def test_the_aws_cli_takes_its_credentials_from_the_endpoint(sandbox: Sandbox, r
     assert b"container-role" in ran.stdout
 
 
-def test_botocore_and_the_aws_cli_read_our_credential_process_document(
+def test_sdks_and_the_aws_cli_read_our_credential_process_document(
     sandbox: Sandbox, runas: RunAs, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
@@ -87,6 +87,7 @@ def test_botocore_and_the_aws_cli_read_our_credential_process_document(
     for command in (
         [sys.executable, "-c", BOTOCORE, "1"],
         [str(Path(sys.executable).with_name("aws")), "sts", "get-caller-identity"],
+        _program("javascript", 1),
     ):
         judged = subprocess.run(command, env=sandbox.environ | environ, capture_output=True, check=False, timeout=60)
         assert ROLE.encode() in judged.stdout, judged.stderr

@@ -16,6 +16,7 @@ import pytest
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS
 from tests.integration.sso.test_login import TOKEN, Portal, matched, portal, world  # noqa: F401 - fixtures
+from tests.interop.javascript import FOLDER, node
 from tests.interop.webdriver import Browser
 from tests.support import requires
 
@@ -61,6 +62,31 @@ def test_we_use_and_refresh_the_token_that_botocore_wrote(portal: Portal) -> Non
     assert done.returncode == 0, done.stderr
     assert portal.token()["accessToken"] != written["accessToken"]
     assert boto3_identity(portal).stdout.strip() == ARN  # and it ours again
+
+
+def test_the_javascript_sdk_uses_and_refreshes_our_token_and_we_its(portal: Portal) -> None:  # noqa: F811
+    words, environ = (
+        [node(), str(FOLDER / "program.mjs"), "1"],
+        {"AWS_PROFILE": "sandbox-sso", "AWS_REGION": "us-east-1"},
+    )
+
+    def identity() -> str:
+        done = subprocess.run(
+            words, env=portal.environ | environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[0]
+
+    portal.sandbox.set_faults(sso_token_life=200.0)
+    assert portal.run("login", "sandbox-sso").returncode == 0
+    ours = portal.token()
+    portal.sandbox.set_faults(sso_token_life=8 * 3600.0)
+    assert identity() == ARN  # this SDK refreshes within five minutes of the end
+    theirs = portal.token()
+    assert theirs["accessToken"] != ours["accessToken"]
+    done = portal.run("-O", "json", "sandbox-sso")
+    assert done.returncode == 0, done.stderr
+    assert portal.token() == theirs
 
 
 def test_our_logout_signs_the_others_out(portal: Portal) -> None:  # noqa: F811
