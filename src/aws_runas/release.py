@@ -203,5 +203,7 @@ def _from_body(body: bytes, url: str) -> Release:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Turns redirects into errors, because only the address that they lead to is needed."""
 
-    def redirect_request(self, *_: object) -> None:
-        """Follow none."""
+    def http_error_302(self, *_: object) -> None:
+        """Leave the response to the handler that raises; the inherited method loses it if the address is none."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

@@ -77,7 +77,10 @@ def resolve_start_url(url: str, ask: Ask | None = None) -> str:
     status, location = asking("HEAD", url)
     if status in (405, 501):
         status, location = asking("GET", url)
-    target = urljoin(url, location) if location and 300 <= status < 400 else ""
+    try:
+        target = urljoin(url, location) if location and 300 <= status < 400 else ""
+    except ValueError:
+        raise _foreign(url, f"it leads to {location}, which is no address") from None
     if not target:
         raise _foreign(url, f"it answers {status} and leads nowhere")
     if not is_of_aws(target):
@@ -102,8 +105,12 @@ def _foreign(url: str, reason: str) -> ConfigError:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
+    """Makes redirects errors that hold the response; the inherited methods lose it if the address is none."""
+
+    def http_error_302(self, *_: object) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _ask(method: str, url: str) -> tuple[int, str]:

@@ -67,7 +67,7 @@ def test_an_own_address_leads_to_aws_by_one_redirect(
 @pytest.mark.parametrize(
     "answer",
     [(200, ""), (404, ""), (302, ""), (302, "https://evil.example/start"), (302, "http://corp.awsapps.com/start"),
-     (302, "/login"), (200, GOOD)],
+     (302, "/login"), (302, "https://[::1/start"), (200, GOOD)],
 )  # fmt: skip
 def test_an_address_that_leads_elsewhere_is_refused(answer: tuple[int, str]) -> None:
     with pytest.raises(ConfigError) as caught:
