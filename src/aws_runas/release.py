@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from aws_runas.aws.http import opener_without_redirects
 from aws_runas.errors import AwsRunasError, ConfigError
 
 # A placeholder until the project has a home. Names below .example lead nowhere and belong to nobody (RFC 2606).
@@ -147,7 +148,7 @@ def _precedence(version: str) -> tuple[object, ...]:
 
 
 def _ask(url: str, deadline: float) -> Release:
-    opener = urllib.request.build_opener(_NoRedirect)
+    opener = opener_without_redirects()
     for _ in range(_REDIRECTS):
         request = urllib.request.Request(  # noqa: S310 - only http and https get here
             url, headers={"User-Agent": "aws-runas", "Accept": "application/json, text/html"}
@@ -198,12 +199,3 @@ def _from_body(body: bytes, url: str) -> Release:
     if not isinstance(tag, str) or not _is_version(tag):
         raise ValueError("the answer names no release")
     return Release(tag.removeprefix("v"), page if isinstance(page, str) else url)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Turns redirects into errors, because only the address that they lead to is needed."""
-
-    def http_error_302(self, *_: object) -> None:
-        """Leave the response to the handler that raises; the inherited method loses it if the address is none."""
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

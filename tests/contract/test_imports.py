@@ -41,7 +41,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "errors": (),
     "redact": (),
     "files": (),
-    "release": (),
+    "release": ("aws",),
     "socket_owner": (),
     "fast": ("run", *LIGHT_TOKENS),
     "config": (),

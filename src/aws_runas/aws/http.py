@@ -1,4 +1,4 @@
-"""Plain HTTP requests to identity providers, with botocore's TLS and proxy settings. Redirects are not followed."""
+"""Plain HTTP requests, mostly to identity providers with botocore's TLS and proxy settings. No redirect is followed."""
 
 from __future__ import annotations
 
@@ -169,3 +169,17 @@ def _parts(raw: Any) -> Iterator[bytes]:
         return
     while part := read1(64 * 1024, decode_content=True):
         yield part
+
+
+def opener_without_redirects() -> urllib.request.OpenerDirector:
+    """Return an opener of the standard library to which redirects are errors, for hosts that nobody signs in to."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
+from aws_runas.aws.http import opener_without_redirects
 from aws_runas.errors import ConfigError, CredentialsError
 
 TIMEOUT = 10.0  # seconds
@@ -104,17 +105,8 @@ def _foreign(url: str, reason: str) -> ConfigError:
     )
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Makes redirects errors that hold the response; the inherited methods lose it if the address is none."""
-
-    def http_error_302(self, *_: object) -> None:
-        return None
-
-    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
-
-
 def _ask(method: str, url: str) -> tuple[int, str]:
-    opener = urllib.request.build_opener(_Stay)
+    opener = opener_without_redirects()
     try:
         with opener.open(urllib.request.Request(url, method=method), timeout=TIMEOUT) as reply:  # noqa: S310 - https
             return int(reply.status), ""
