@@ -15,8 +15,8 @@ from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
     "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
-    "shell helper": "988176a3367287e2bab9c11aa10cbd8a789f9b259f9253966930b9d5301f6196",
-    "file server without Python": "bafac9b9c101c4bb50caf631ff3b9bf5a3035b6064c0df8c8cc76a2f8999cbaa",
+    "shell helper": "5c8b9389aa7bd01d32c4f19e7243a4fe536a08a1d383275f80cba9dde338fcb4",
+    "file server without Python": "97177dbf1999c086536dc3a4be6d23fbb5eb2d116ca1dc72cd75e99cd0cd05f4",
     "file server": "78aefbd0171ff39fb556992745bfae2fbd62add7d2d5580ff32c8954fa20f381",
 }
 

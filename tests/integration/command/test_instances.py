@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from aws_runas.sandbox.world import Sandbox
+from aws_runas.sandbox.options import SandboxOptions
+from aws_runas.sandbox.world import Sandbox, start_sandbox
 from tests.integration.conftest import AWS_RUNAS, MakeSandbox
 from tests.support import requires
 
@@ -31,6 +34,14 @@ def _run(sandbox: Sandbox, *words: str, input: bytes | None = None) -> subproces
         start_new_session=True,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def sandbox_with_shells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox whose shell profile is the file ``shell`` in the instance's home."""
+    base = os.environ | {"HOME": str(tmp_path_factory.mktemp("home"))}
+    with start_sandbox(SandboxOptions(shell_profile=". ~/shell"), base=base) as running:
+        yield running
 
 
 @pytest.mark.parametrize("name", ["busybox", "no-python"])
@@ -89,6 +100,52 @@ def test_a_session_that_ends_while_the_helper_is_sent_is_replaced_once(
     )  # fmt: skip
     assert (copied.returncode, (tmp_path / "b").read_bytes()) == (0, DATA), copied.stderr
     assert b"second session" in copied.stderr
+
+
+# What a name in PATH may be instead of Python. Each passes the test for the version or fails it; none starts.
+STUBS = {
+    "a version manager without a version": "echo 'pyenv: version `3.9.1` is not installed' >&2; exit 1",
+    "a broken installation": '[ "$1" = -V ] && echo Python 3.11.2 && exit; echo "Fatal Python error" >&2; exit 1',
+    "something else": "echo Python 3.11.0",
+    "a wrapper that warns": f'echo "an old python" >&2; exec {sys.executable} "$@"',
+}
+
+
+def test_a_python_that_does_not_start_is_passed_over_or_done_without(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
+    sandbox = make_sandbox(shell_profile=f"PATH={tmp_path}/bin:$PATH")
+    stub = tmp_path / "bin" / "python3"
+    stub.parent.mkdir()
+    (tmp_path / "a").write_bytes(DATA)
+    for name, text in STUBS.items():
+        stub.write_text(f"#!/bin/sh\n{text}\n")
+        stub.chmod(0o755)
+        done = _run(sandbox, "my-profile", "i-deadbeef", "cat; exit 7", input=DATA)
+        assert (done.stdout, done.returncode) == (DATA, 7), (name, done.stderr)
+        copied = subprocess.run(
+            [*AWS_RUNAS, "cp", "my-profile", f"i-deadbeef:{tmp_path}/a", f"{tmp_path}/b"],
+            env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=110, check=False,
+        )  # fmt: skip
+        assert (copied.returncode, (tmp_path / "b").read_bytes()) == (0, DATA), (name, copied.stderr)
+        (tmp_path / "b").unlink()
+
+
+def test_a_shell_profile_that_ends_the_session_is_named(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(shell_profile="echo no entry for you; exit")
+    done = _run(sandbox, "-q", "my-profile", "i-deadbeef", "cat", input=DATA)
+    assert done.returncode == 6
+    assert b"no entry for you" in done.stderr
+    assert b"shell profile" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash -l", "zsh", "fish", "tcsh", "mksh", "busybox ash", "bash --posix"])
+def test_every_login_shell_of_an_instance_carries_any_bytes(sandbox_with_shells: Sandbox, shell: str) -> None:
+    """The account's shell profile replaces the session's shell by another one."""
+    requires.program(shell.split()[0])
+    home = Path(sandbox_with_shells.environ["RUNAS_SANDBOX"], "instances", "i-deadbeef")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "shell").write_text(f"exec {shell}\n")
+    done = _run(sandbox_with_shells, "-q", "my-profile", "i-deadbeef", "cat; echo err >&2; exit 7", input=DATA)
+    assert (done.stdout, done.stderr, done.returncode) == (DATA, b"err\n", 7)
 
 
 def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSandbox) -> None:

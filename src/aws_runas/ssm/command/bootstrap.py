@@ -28,9 +28,12 @@ KEPT_BYTES: Final = 4096  # of the last output; the echo of line 1 is removed be
 SHOWN_BYTES: Final = 200  # of the last output in an error, spec sessions 0.4
 CHUNK: Final = 900  # characters of an assignment; with the nonce it fits into a message of 1,024 bytes
 PYTHONS: Final = ("python3", "/usr/libexec/platform-python", "python")  # spec sessions 0.5
-# Shell text that goes on if the Python of $p is new enough. -V answers before the interpreter is set up.
-NEW_ENOUGH: Final = 'case $("$p" -V 2>&1 </dev/null) in "Python 3."[6-9]*|"Python 3."[1-9][0-9]*)'
+# Shell text that goes on if the Python of $p is new enough. -V answers before the interpreter is set up, on standard
+# output since 3.4; a wrapper may print warnings on standard error.
+NEW_ENOUGH: Final = 'case $("$p" -V 2>/dev/null </dev/null) in "Python 3."[6-9]*|"Python 3."[1-9][0-9]*)'
 TOOLS: Final = ("stty", "dd", "base64", "openssl", "od", "sha256sum", "shasum", "setsid", "gzip", "tar")
+# Words of a helper that was damaged on its way: another attempt helps, and another interpreter does not.
+_DAMAGED: Final = (b"is damaged", b"zlib.error", b"binascii.Error")
 _PASSWORD: Final = re.compile(rb"(?i)(password|passphrase|passwort)[^\n]{0,80}: ?$")
 
 # Runs the program in RUNAS_HELPER after comparing its checksum. It guards against damage on the way, as a repeated or
@@ -116,7 +119,9 @@ def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
 
 
 def load_helper(bootstrap: Bootstrap) -> list[str]:
-    """Return the shell texts that start the helper, or list the tools if there is no Python."""
+    """Return the shell texts that start the helper, or list the tools if there is no Python, or none to use."""
+    if bootstrap.without_python:
+        return [list_tools()]
     lines, helper = assignments("a", packed_helper(), bootstrap.chunk_size())
     return [*lines, f"{start_python(helper)};{list_tools()}"]
 
@@ -129,6 +134,7 @@ class Bootstrap:
         message_size: bytes of one message; lines are padded to it, so that a message is a line.
         now: monotonic seconds, the session's start.
         load: returns the shell texts that follow the marker, one per line; the helper's by default.
+        without_python: use none; the one that there is does not start.
 
     Source: spec sessions 0.4 and 0.5.
     """
@@ -139,9 +145,12 @@ class Bootstrap:
         message_size: int,
         now: float,
         load: Callable[[Bootstrap], list[str]] | None = None,
+        *,
+        without_python: bool = False,
     ) -> None:
         self._make_nonce = make_nonce
         self._load_texts = load or load_helper
+        self.without_python = without_python
         self._message_size = message_size
         self.state = BootstrapState.WAITING
         self.failure: BootstrapFailure | None = None
@@ -149,6 +158,7 @@ class Bootstrap:
         self._nonces: list[str] = []
         self._tail = b""  # what was received and not understood yet
         self._shown = b""  # last output, for an error
+        self._behind_marker = b""  # the same, of what came after the marker
         self._due: float | None = now + FIRST_OUTPUT_WAIT
         self._to_send: list[bytes] = []
 
@@ -161,6 +171,7 @@ class Bootstrap:
         """
         if self.state in (BootstrapState.LOADING, BootstrapState.RUNNING):
             self._note(data)
+            self._behind_marker = (self._behind_marker + data)[-KEPT_BYTES:]
             return data
         if self.state is BootstrapState.FAILED:
             return b""
@@ -174,10 +185,21 @@ class Bootstrap:
             if found:
                 self.nonce = nonce
                 self._load(now)
+                self._behind_marker = behind
                 return behind
         if _PASSWORD.search(self._tail):
             self._fail("the session asks for a password")
         return b""
+
+    @property
+    def python_failed(self) -> bool:
+        """True if an interpreter has said something else than the helper's first frame."""
+        words = self._behind_marker
+        return self.state is BootstrapState.LOADING and bool(words.strip()) and not any(map(words.count, _DAMAGED))
+
+    def session_ended(self) -> BootstrapFailure:
+        """Return why there is no helper, if the session ends before one has answered."""
+        return self.failure or self._describe("the session ended")
 
     def helper_answered(self) -> None:
         """Note the helper's first frame: the bootstrap is complete."""
@@ -229,6 +251,9 @@ class Bootstrap:
     def _fail(self, reason: str) -> None:
         self.state = BootstrapState.FAILED
         self._due = None
+        self.failure = self._describe(reason)
+
+    def _describe(self, reason: str) -> BootstrapFailure:
         lines = self._shown.splitlines(keepends=True)
         foreign = [line for line in lines if not any(nonce.encode("ascii") in line for nonce in self._nonces)]
-        self.failure = BootstrapFailure(reason, b"".join(foreign)[-SHOWN_BYTES:])
+        return BootstrapFailure(reason, b"".join(foreign)[-SHOWN_BYTES:])

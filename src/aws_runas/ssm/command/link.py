@@ -83,12 +83,14 @@ class LinkOptions:
         message_size: bytes of one message of the channel.
         nonce: of the plain script on carrier N.
         size_interval: seconds between two Size messages.
+        without_python: use the shell helper; an earlier session had a Python that does not start.
     """
 
     carrier: Carrier
     message_size: int
     nonce: str = ""
     size_interval: float = SIZE_INTERVAL
+    without_python: bool = False
 
 
 class CommandLink:
@@ -138,7 +140,12 @@ class CommandLink:
         """Start the bootstrap. Call it once, after open_data_channel."""
         if self._timer is None and not self.status.done():
             if self._options.carrier is Carrier.SHELL:
-                self._bootstrap = Bootstrap(lambda: secrets.token_hex(8), self._options.message_size, self._loop.time())
+                self._bootstrap = Bootstrap(
+                    lambda: secrets.token_hex(8),
+                    self._options.message_size,
+                    self._loop.time(),
+                    without_python=self._options.without_python,
+                )
             self._wake()
 
     def write_input(self, data: bytes) -> None:
@@ -175,6 +182,11 @@ class CommandLink:
         """Return True if the session ended while the helper was being sent, so no part of the command has run."""
         bootstrap = self._bootstrap
         return not self.started and bootstrap is not None and bootstrap.state is BootstrapState.LOADING
+
+    @property
+    def python_failed(self) -> bool:
+        """True if the instance's Python did not start the helper: the next session can do without; see above."""
+        return self._bootstrap is not None and self._bootstrap.python_failed
 
     def unsent_input(self) -> tuple[bytes, bool]:
         """Return the input that no session has carried yet, and whether it has ended; see `may_start_again`."""
@@ -264,6 +276,8 @@ class CommandLink:
             case JunkReceived(line):
                 if line.strip():
                     self._owner.debug(f"not from the helper: {line[:200]!r}")
+                    if self._bootstrap is None and not self.started:
+                        self._last_error = (self._last_error + line + b"\n")[-400:]
             case _:
                 assert_never(event)
 
@@ -456,7 +470,7 @@ def bootstrap_error(failure: BootstrapFailure) -> SessionError:
     return SessionError(
         f"no helper could be started in the session's shell: {failure.reason}{ending}",
         code="bootstrap-failed",
-        hint="check the account's shell profile in the Session Manager preferences, or use --via document",
+        hint="check the account's shell profile in the Session Manager preferences, and python3 on the instance",
     )
 
 
@@ -476,10 +490,12 @@ def _end_error(error: Exception | None, output: str, link: CommandLink) -> Excep
             code="remote-killed",
             hint="see who ended it in the session history, and the session's maximum duration",
         )
+    if link._bootstrap is not None:
+        return bootstrap_error(link._bootstrap.session_ended())
     return SessionError(
         f"the session ended before the command was started{': ' + text if text else ''}",
         code="status-unknown",
-        hint="the agent may be older than 3.1.1511; use --via shell",
+        hint="use --via shell; the agent may be older than 3.1.1511, or the instance's Python does not start",
     )
 
 

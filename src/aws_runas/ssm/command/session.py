@@ -92,8 +92,9 @@ class CommandRun:
 
     def attach(self, channel: DataChannel, message_size: int) -> CommandLink:
         """Make the link for a session's channel."""
-        options = LinkOptions(self.carrier, message_size, self._options.nonce)
         earlier = self._link
+        without_python = earlier is not None and earlier.python_failed
+        options = LinkOptions(self.carrier, message_size, self._options.nonce, without_python=without_python)
         self._link = link = CommandLink(channel, self, self._request, options)
         if earlier is not None and self._request.wants_input:
             data, ended = earlier.unsent_input()

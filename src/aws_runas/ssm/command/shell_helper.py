@@ -26,11 +26,12 @@ RESTRICTIONS: Final = (
 # f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
 # w: wait until the client says that it has everything, as the Python helper does.
 # Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
+# A sh that is bash ends read after TMOUT seconds of silence; the command keeps the variable.
 # No process but the command and its f holds 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
 f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
 printf '\036%s0\n' "$1";}
-g(){ n=0;t=0;while read -r k s z _;do case $k in
+g(){ unset TMOUT;n=0;t=0;while read -r k s z _;do case $k in
 d0)[ "$z" -eq 0 ]&&return
 if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
 n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;t=$((t+z))

@@ -20,7 +20,7 @@ NEEDED: Final = "cat chmod dd find mkdir mktemp mv readlink rm rmdir stat sync t
 # Q stat; W walk; R read; M read one of many; F write one of many; N rename; O, P, C, D part open, write, finish, drop;
 # I hash of a segment; J directory; L link; S remove; a attributes; h hash; i info; Y sync.
 POSIX_SERVER: Final = r"""
-LC_ALL=C;export LC_ALL;U=$(umask);umask 077
+unset TMOUT;LC_ALL=C;export LC_ALL;U=$(umask);umask 077
 m=;for t in @NEEDED@;do command -v $t >/dev/null 2>&1||m="$m $t";done
 Z=;command -v gzip >/dev/null 2>&1&&Z=gzip
 H(){ cat >/dev/null;};k=0

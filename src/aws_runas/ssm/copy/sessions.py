@@ -63,6 +63,7 @@ class CopySessions:
     _channels: list[tuple[str, SessionChannel]] = field(default_factory=list)
     _primary: Files | None = None
     _primary_used: bool = False
+    _without_python: bool = False
 
     async def start(self) -> Files:
         """Open the first session and return the operations of its file server.
@@ -172,7 +173,18 @@ class CopySessions:
         size = self.stream.settings.payload_size
 
         def make(channel: DataChannel) -> SessionHandler:
-            links.append(ShellLink(channel, size, self.user, self.say, self.debug, verify=self.verify))
+            self._without_python = self._without_python or (bool(links) and links[-1].link.python_failed)
+            links.append(
+                ShellLink(
+                    channel,
+                    size,
+                    self.user,
+                    self.say,
+                    self.debug,
+                    verify=self.verify,
+                    without_python=self._without_python,
+                )
+            )
             return links[-1].link
 
         await self._connect(started, make)

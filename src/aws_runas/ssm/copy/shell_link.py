@@ -33,15 +33,17 @@ exec(compile(p,"file_server","exec"),{"__name__":"__main__"})
 """
 
 
-def server_request(user: str | None) -> tuple[CommandRequest, bytes]:
+def server_request(user: str | None, *, without_python: bool = False) -> tuple[CommandRequest, bytes]:
     """Return the command that runs the file server, and the input that it needs first.
 
     Args:
         user: whose files these are, None for the session's own user.
+        without_python: the server that is a shell script.
     """
     packed = zlib.compress(file_server_source(), 9)
     loader = quote(_LOADER % (len(packed), len(packed), file_server_digest()))
-    text = f'for p in {" ".join(PYTHONS)}; do {NEW_ENOUGH} exec "$p" -I -S -c {loader};; esac; done; {POSIX_SERVER}'
+    text = f'for p in {" ".join(PYTHONS)}; do {NEW_ENOUGH} exec "$p" -I -S -c {loader};; esac; done; '
+    text = POSIX_SERVER if without_python else text + POSIX_SERVER
     return CommandRequest(text, wants_input=True, user=user), packed
 
 
@@ -51,6 +53,7 @@ class ShellLink:
     Args:
         message_size: bytes of one message of the channel.
         say, debug: take lines for the user.
+        without_python: an earlier session had a Python that does not start.
     """
 
     def __init__(
@@ -62,8 +65,9 @@ class ShellLink:
         debug: Callable[[str], None],
         *,
         verify: bool = True,
+        without_python: bool = False,
     ) -> None:
-        request, self._program = server_request(user)
+        request, self._program = server_request(user, without_python=without_python)
         self._say = say
         self._debug = debug
         self._room = asyncio.Event()
@@ -74,7 +78,9 @@ class ShellLink:
         self._posix = PosixFiles(self, verify=verify)
         self.files: asyncio.Future[Files] = asyncio.get_running_loop().create_future()
         """The file server of the instance, once it is known which one runs there."""
-        self.link = CommandLink(channel, self, request, LinkOptions(Carrier.SHELL, message_size))
+        self.link = CommandLink(
+            channel, self, request, LinkOptions(Carrier.SHELL, message_size, without_python=without_python)
+        )
         self.link.status.add_done_callback(self._ended)
 
     async def send(self, data: bytes) -> None:
