@@ -200,9 +200,9 @@ def remove(directory: Path) -> None:
 
 async def _run(order: dict[str, str]) -> int:
     loop = asyncio.get_running_loop()
-    over = asyncio.Event()
+    lifeline = asyncio.StreamReader()  # ends with the parent's pipe, or at a signal
     for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, over.set)
+        loop.add_signal_handler(number, lifeline.feed_eof)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # not SIG_IGN, which the agent's shells would inherit
     directory = Path(order["directory"])
     host = Host(SandboxOptions.from_json(order["options"]), directory, order["token"])
@@ -214,11 +214,8 @@ async def _run(order: dict[str, str]) -> int:
         print(json.dumps(answer), flush=True)  # noqa: T201 - the answer to the parent process
         if "error" in answer:
             return 1
-        lifeline = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lifeline), sys.stdin)
-        ended = asyncio.ensure_future(lifeline.read())
-        waiting = asyncio.ensure_future(over.wait())
-        await asyncio.wait([ended, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await lifeline.read()
     finally:
         await host.close()
         remove(directory)

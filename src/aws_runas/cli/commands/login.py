@@ -185,7 +185,7 @@ def _new_session(options: LoginOptions, env: Environment) -> Result:
 
 def _offer(session: SsoSession, env: Environment) -> str:
     """Ask whether the section goes to the config file; without a terminal, print it."""
-    from aws_runas.cli.terminal.prompt import ask_on_terminal
+    from aws_runas.cli.terminal.prompt import confirm
     from aws_runas.config.files import config_path
     from aws_runas.credentials.shared_file import with_section
     from aws_runas.credentials.sso_profiles import edit
@@ -199,10 +199,10 @@ def _offer(session: SsoSession, env: Environment) -> str:
     }
     section = f"[{heading}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
     try:
-        answer = ask_on_terminal(f"write [{heading}] to {path}? [y/N] ")
-    except CredentialsError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
+        is_wanted = confirm(f"write [{heading}] to {path}?")
+    except CredentialsError:  # no terminal
+        is_wanted = False
+    if not is_wanted:
         return f"aws-runas: to keep the session, add to {path}:\n{section}"
     edit(path, lambda text: with_section(text, heading, values))
     return f"aws-runas: added [{heading}] to {path}\n"

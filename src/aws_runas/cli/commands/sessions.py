@@ -238,12 +238,14 @@ def _confirm(others: Sequence[ListedSession], options: SessionsOptions, env: Env
     """
     if not others or options.yes:
         return
+    from aws_runas.cli.terminal.prompt import CHOICE, is_yes
+
     listed = ", ".join(f"{each.session_id} of {each.owner}" for each in others)
     answer = ""
     if env.stdin.isatty() and env.stderr.isatty():
-        env.tell(f"aws-runas: end {listed}? [y/N] ")
-        answer = env.stdin.readline().decode(errors="replace").strip().lower()
-    if answer not in ("y", "yes"):
+        env.tell(f"aws-runas: end {listed}? {CHOICE}")
+        answer = env.stdin.readline().decode(errors="replace")
+    if not is_yes(answer):
         raise UsageError(
             f"not ended, because others started them: {listed}", code="session-of-others", hint="use --yes"
         )

@@ -16,6 +16,7 @@ from aws_runas.signin.person import Person
 
 TERMINAL = "/dev/tty" if os.name == "posix" else "CON"
 MAX_LENGTH = 256  # characters read of an answer
+CHOICE = "[y/N] "  # end of a question that is answered by yes or no
 
 
 def ask_on_terminal(message: str) -> str:
@@ -56,7 +57,12 @@ def ask_line(question: str) -> str:
 
 def confirm(question: str) -> bool:
     """Ask a question that is answered by yes or no, no by default; see `ask_line`."""
-    return ask_line(f"{question} [y/N] ").lower() in ("y", "yes")
+    return is_yes(ask_line(f"{question} {CHOICE}"))
+
+
+def is_yes(answer: str) -> bool:
+    """Return True if an answer to a question with `CHOICE` is yes."""
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _read_line(message: str) -> str:

@@ -232,14 +232,13 @@ def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> 
             code="fleet-not-confirmed",
             hint="add --yes, or use --via command",
         )
-    question = f"run on {len(hosts)} instances? (y/n) "
     if not env.stderr.isatty():
         raise UsageError(
             f"{len(hosts)} instances are selected", code="fleet-not-confirmed", hint="add --yes, or look with --dry-run"
         )
-    from aws_runas.cli.terminal.prompt import ask_on_terminal
+    from aws_runas.cli.terminal.prompt import confirm
 
-    if ask_on_terminal(question).strip().lower() not in ("y", "yes"):
+    if not confirm(f"run on {len(hosts)} instances?"):
         raise UsageError("nothing was run", code="fleet-not-confirmed")
 
 
