@@ -22,9 +22,8 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from aws_runas import __version__
-from aws_runas.aws.client_settings import is_true, settings
+from aws_runas.aws.client_settings import is_true, regional_endpoint, settings
 from aws_runas.aws.credentials import Credentials
-from aws_runas.aws.service_endpoints import regional_endpoint
 from aws_runas.aws.sigv4 import sign
 from aws_runas.config.profile import Profile
 

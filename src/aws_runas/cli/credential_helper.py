@@ -162,7 +162,7 @@ def profile_for(registry: Registry, env: Environment) -> str | None:
 
 def _list(env: Environment) -> Result:
     """List the private registries of the section: the account of each key, in the region of its profile."""
-    from aws_runas.aws.service_endpoints import dns_suffix
+    from aws_runas.aws.client_settings import dns_suffix
 
     found = {}
     for account, profile in registry_profiles(env.config_files()).items():

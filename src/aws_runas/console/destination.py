@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from aws_runas.config.arn import looks_like_arn
-from aws_runas.console.partitions import Partition
+from aws_runas.console.links import Partition
 from aws_runas.console.services import find_service
 from aws_runas.errors import UsageError
 

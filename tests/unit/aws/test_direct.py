@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 
 from aws_runas.aws.access import Access
 from aws_runas.aws.client import ProviderCredentials
+from aws_runas.aws.client_settings import ssm_endpoint
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.direct import DirectSsm, ca_bundle, direct_endpoint
-from aws_runas.aws.service_endpoints import ssm_endpoint
 from aws_runas.aws.sigv4 import sign
 from aws_runas.config.overrides import Overrides
 from aws_runas.credentials.build import open_access

@@ -165,7 +165,7 @@ def test_settings_of_sts_decide_who_asks(
 
 
 def test_sts_addresses_are_botocores_for_every_region() -> None:
-    from aws_runas.aws.service_endpoints import regional_endpoint
+    from aws_runas.aws.client_settings import regional_endpoint
     from tests.unit.aws.test_direct import REGIONS, SESSION
 
     client = SESSION.create_client("sts", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")

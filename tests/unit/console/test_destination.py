@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aws_runas.console import services
 from aws_runas.console.destination import find_destination, is_plainly_destination
-from aws_runas.console.partitions import PARTITIONS, find_partition
+from aws_runas.console.links import PARTITIONS, find_partition
 from aws_runas.errors import CredentialsError, UsageError
 
 AWS = PARTITIONS["aws"]

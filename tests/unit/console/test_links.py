@@ -7,14 +7,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from aws_runas.console.links import (
+    PARTITIONS,
     container_address,
     federation_address,
     firefox_color,
     login_address,
     portal_address,
+    signin_override,
     with_logout,
 )
-from aws_runas.console.partitions import PARTITIONS, signin_override
 from aws_runas.errors import ConfigError, UsageError
 
 DESTINATION = "https://eu-west-1.console.aws.amazon.com/ec2/home?region=eu-west-1#Instances:a&b=c"

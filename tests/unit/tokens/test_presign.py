@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws_runas.aws.service_endpoints import sts_endpoint
+from aws_runas.aws.client_settings import sts_endpoint
 from aws_runas.errors import UsageError
 from aws_runas.tokens import cluster, database
 from aws_runas.tokens.presign import presign

@@ -149,7 +149,7 @@ def run(options: Options, env: Environment) -> Result:
     """
     from aws_runas.cli.access import open_access_for
     from aws_runas.console.destination import find_destination
-    from aws_runas.console.partitions import find_partition
+    from aws_runas.console.links import find_partition
     from aws_runas.console.settings import find_way
 
     access = open_access_for(_flags(options), options.profile, env)
@@ -193,8 +193,7 @@ def _portal(options: Options, access: Access, destination: str, env: Environment
 def _federated(options: Options, access: Access, way: Way, destination: str, env: Environment) -> tuple[str, str]:
     """Return the address that signs in, and the end of the session in words."""
     from aws_runas.aws.federation import get_signin_token
-    from aws_runas.console.links import federation_address, login_address, with_logout
-    from aws_runas.console.partitions import find_partition, signin_override
+    from aws_runas.console.links import federation_address, find_partition, login_address, signin_override, with_logout
     from aws_runas.console.settings import session_duration
 
     profile = access.profile

@@ -183,7 +183,7 @@ def _logins(access: Access, options: Options, env: Environment) -> list[tuple[st
 
 def _registries(access: Access, words: Sequence[str]) -> list[Registry]:
     """Return the registries; the host of the caller's own is "" until ECR names it."""
-    from aws_runas.aws.service_endpoints import dns_suffix
+    from aws_runas.aws.client_settings import dns_suffix
     from aws_runas.tokens.registry import Registry, parse_registry
 
     if not words:
