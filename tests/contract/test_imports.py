@@ -348,6 +348,17 @@ def _modules(environ: dict[str, str], *words: str) -> set[str]:
     return set(ran.stdout.decode().split()) - set(bare.stdout.decode().split())
 
 
+def test_the_help_of_all_commands_needs_no_library() -> None:
+    code = (
+        "import sys; from aws_runas.cli.parsing.parser import commands; print(len(list(commands())));"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, modules = ran.stdout.splitlines()
+    assert int(count) > 20
+    assert set(modules.split()) & {"boto3", "botocore", "keyring", "urllib3", "websockets"} == set()
+
+
 def test_the_fast_start_imports_these_modules_and_no_other(environ: dict[str, str]) -> None:
     assert _modules(environ, "-E", "p", "true") <= FAST
 

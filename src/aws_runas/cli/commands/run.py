@@ -19,13 +19,13 @@ from aws_runas.cli.session.flags import (
     add_channel_flags,
     add_pick_flag,
     check_picker,
+    parse_parameters,
     read_session_flags,
 )
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.durations import parse_duration
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.ssm.command.request import CommandRequest, join_words
-from aws_runas.ssm.shell.session import parse_parameters
 from aws_runas.targets.spelling import is_instance_id
 
 if TYPE_CHECKING:

@@ -10,9 +10,14 @@ from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, SEED_FLAGS, GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
-from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
+from aws_runas.cli.session.flags import (
+    SessionFlags,
+    add_session_flags,
+    check_picker,
+    parse_parameters,
+    read_session_flags,
+)
 from aws_runas.errors import UsageError
-from aws_runas.ssm.shell.session import parse_parameters
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
 from aws_runas.targets.spelling import is_ecs
 

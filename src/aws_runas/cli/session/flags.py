@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -181,3 +182,22 @@ def _number(name: str, text: str | None, least: int, most: int) -> int | None:
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise UsageError(f"{name} takes a whole number from {least} to {most}, not {text!r}", code="number-invalid")
     return int(text)
+
+
+def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
+    """Read ``--parameter NAME=VALUE``. A repeated name gets one more value.
+
+    Raises:
+        UsageError: a word does not have that form.
+    """
+    parameters: dict[str, list[str]] = {}
+    for word in words:
+        name, separator, value = word.partition("=")
+        if not name or not separator:
+            raise UsageError(
+                f"--parameter takes NAME=VALUE, not {word!r}",
+                code="document-parameter-invalid",
+                hint="for instance --parameter command='df -h'",
+            )
+        parameters.setdefault(name, []).append(value)
+    return parameters

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aws_runas.errors import UsageError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
@@ -302,25 +301,6 @@ class _Signals:
 
 NON_INTERACTIVE: Final = "NonInteractiveCommands"
 STANDARD_ERROR: Final = 11  # payload type, spec 4
-
-
-def parse_parameters(words: Iterable[str]) -> dict[str, list[str]]:
-    """Read ``--parameter NAME=VALUE``. A repeated name gets one more value.
-
-    Raises:
-        UsageError: a word does not have that form.
-    """
-    parameters: dict[str, list[str]] = {}
-    for word in words:
-        name, separator, value = word.partition("=")
-        if not name or not separator:
-            raise UsageError(
-                f"--parameter takes NAME=VALUE, not {word!r}",
-                code="document-parameter-invalid",
-                hint="for instance --parameter command='df -h'",
-            )
-        parameters.setdefault(name, []).append(value)
-    return parameters
 
 
 def exit_status(remote: int) -> int:
