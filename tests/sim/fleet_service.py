@@ -86,7 +86,8 @@ class Service:
                     return None
                 row = self._row(command_id, host.instance_id, now)
                 assert row is not None
-                return Invocation(row.instance_id, row.details, row.output[:GET_LIMIT], "", row.exit_status, whole=True)
+                output = "partial\n" if row.details == "Cancelled" else row.output[:GET_LIMIT]  # lists leave it out
+                return Invocation(row.instance_id, row.details, output, "", row.exit_status, whole=True)
             case Cancel(_, command_id):
                 self.cancelled.setdefault(command_id, now)
                 return ""

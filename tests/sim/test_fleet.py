@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from aws_runas.fleet.model import Host, Pair, State
-from aws_runas.fleet.policy import THROTTLED_SENDS, FleetPolicy, Limits, Poll, Send
+from aws_runas.fleet.model import Host, Invocation, Outcome, Pair, State
+from aws_runas.fleet.policy import THROTTLED_SENDS, Fetch, FleetPolicy, Limits, Poll, Send
 from tests.sim.fleet_service import Machine, Rate, Service, play, report
 
 NONCE = "feedbeef"
@@ -84,9 +84,9 @@ def test_the_budget_allows_as_many_errors_as_it_says() -> None:
         ("Execution Timed Out", State.TIMED_OUT, True),
         ("TimedOut", State.TIMED_OUT, True),
         ("Delivery Timed Out", State.NOT_DELIVERED, False),
-        ("Undeliverable", State.NOT_DELIVERED, True),
-        ("InvalidPlatform", State.REFUSED, True),
-        ("AccessDenied", State.REFUSED, True),
+        ("Undeliverable", State.NOT_DELIVERED, False),
+        ("InvalidPlatform", State.REFUSED, False),
+        ("AccessDenied", State.REFUSED, False),
         ("Terminated", State.NOT_RUN, False),
         ("Cancelled", State.CANCELLED, False),
     ],
@@ -104,8 +104,27 @@ def test_an_interrupt_cancels_what_runs_and_sends_nothing_more() -> None:
     policy = FleetPolicy(hosts(30), Limits(concurrency=10), NONCE)
     outcomes, end = play(policy, service, interrupt_at=5.0)
     assert Counter(outcome.state for outcome in outcomes) == {State.CANCELLED: 10, State.NOT_RUN: 20}
+    assert Counter(outcome.stdout for outcome in outcomes) == {"partial\n": 10, "": 20}
     assert end < 15
     assert len(service.cancelled) == len(service.commands) == 1
+
+
+def test_output_of_a_script_without_counts_is_called_truncated_where_it_is_cut() -> None:
+    def end(output: str, error: str) -> Outcome:
+        policy = FleetPolicy(hosts(1), Limits(fetch_all=True), NONCE)
+        (send,) = policy.actions(0.0)
+        assert isinstance(send, Send)
+        policy.sent(send, "c", 0.0)
+        policy.polled(Poll(PAIR, "c"), [Invocation(send.hosts[0].instance_id, "Success", "x", "", 0)], 1.0)
+        policy.fetched(
+            Fetch(send.hosts[0], "c"), Invocation(send.hosts[0].instance_id, "Success", output, error, 0), 2.0
+        )
+        return policy.new_outcomes()[0]
+
+    assert not end("whole", "").truncated
+    cut = end("x" * 23_980 + "--output truncated--", "")
+    assert (cut.truncated, cut.stdout) == (True, "x" * 23_980)
+    assert end("whole", "y--output truncated--").truncated
 
 
 def test_a_second_interrupt_reports_what_still_runs() -> None:

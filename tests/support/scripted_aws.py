@@ -19,7 +19,8 @@ class ScriptedAws:
     """The script, and what was asked.
 
     Args:
-        answers: by operation; the first is taken off until one is left, which stays.
+        answers: by operation, or by path for services that speak REST; the first is taken off until one is
+            left, which stays.
         asked: operation and parameters of each call, in order.
     """
 
@@ -44,7 +45,7 @@ def scripted_aws(**answers: list[Answer]) -> Iterator[ScriptedAws]:
     class Handler(Quiet):
         def do_POST(self) -> None:  # noqa: N802 - http.server's name
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2] or self.path.strip("/")
             status, answer = world.answer(operation, json.loads(body or b"{}"))
             if status == LOST:
                 self.close_connection = True

@@ -5,13 +5,14 @@ Source: AWS Systems Manager API reference; resource groups API reference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws import reply
-from aws_runas.aws.errors import translate
+from aws_runas.aws.errors import aws_code, translate
 from aws_runas.errors import SessionError, TargetError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PAGE = 50  # rows, the most that one answer of these calls holds
 UNANSWERED = ("endpoint-timeout", "endpoint-unreachable", "endpoint-not-aws")  # codes of errors without an answer
+ODD_COMMAND_ID: Final = "command-id-invalid"  # code of an answer to SendCommand that cannot be right
+COMMAND_ID: Final = re.compile(r"[0-9A-Za-z-]{36}")
 INVALID_INSTANCE = "InvalidInstanceId"  # code of SendCommand, whose message often lists the instances in [[...]]
 
 
@@ -42,6 +45,7 @@ class InvocationReply:
     output: str
     error: str
     exit_status: int
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +101,48 @@ def list_tags(access: Access, instance_ids: Sequence[str] = ()) -> dict[str, dic
 def group_members(access: Access, group: str) -> frozenset[str]:
     """Return the instance ids of a resource group.
 
+    Args:
+        group: name or ARN.
+
     Raises:
-        TargetError: the group does not exist or may not be read.
+        TargetError: the group does not exist, may not be read, or belongs to a stack that does not exist.
     """
+    try:
+        return frozenset(_group_members(access, group))
+    except TargetError as error:
+        if aws_code(error) != "NotFoundException":
+            raise
+        unknown = TargetError(
+            f"there is no resource group {group} in {access.region()}",
+            code="fleet-group-unknown",
+            hint="see: aws resource-groups list-groups",
+        )
+    raise unknown
+
+
+def _group_members(access: Access, group: str) -> set[str]:
     ids = set()
     with translate("resource-groups", "ListGroupResources", TargetError):
         pages = access.client("resource-groups").get_paginator("list_group_resources")
         for page in reply.limited(pages.paginate(Group=group)):
+            _check_query(page, group)
             for row in reply.mappings(page, "Resources") or reply.mappings(page, "ResourceIdentifiers"):
                 arn = reply.text(reply.mapping(row, "Identifier") or row, "ResourceArn", "")
                 if ":instance/" in arn or ":managed-instance/" in arn:
                     ids.add(arn.rpartition("/")[2])
-    return frozenset(ids)
+    return ids
+
+
+def _check_query(page: Mapping[str, Any], group: str) -> None:
+    """Refuse a group whose query fails: the service lists no members then, which is not the same as having none."""
+    for row in reply.mappings(page, "QueryErrors"):
+        code, message = reply.text(row, "ErrorCode", ""), reply.text(row, "Message", "")
+        if code != "RESOURCE_TYPE_NOT_SUPPORTED":  # the others are listed
+            raise TargetError(
+                f"the members of resource group {group} are not known: {message or code}",
+                code="fleet-group-broken",
+                hint="repair the query of the group, or name the instances by a tag",
+            )
 
 
 def send_command(
@@ -132,7 +166,8 @@ def send_command(
     The call is made once: a second one would run the command twice where the first had arrived.
 
     Raises:
-        SessionError: the service refused; the code is one of `UNANSWERED` if nobody knows whether it took the command.
+        SessionError: the service refused; the code is one of `UNANSWERED`, or `ODD_COMMAND_ID`, if nobody knows whether
+            it took the command.
     """
     where = output or {}
     extra: dict[str, Any] = {}
@@ -154,7 +189,14 @@ def send_command(
             Comment=comment[:100],
             **extra,
         )
-        return reply.text(reply.mapping(answer, "Command"), "CommandId")
+        command_id = reply.text(reply.mapping(answer, "Command"), "CommandId")
+        if not COMMAND_ID.fullmatch(command_id):  # every later call would be refused, by botocore already
+            raise SessionError(
+                f"ssm SendCommand: what answers there names the command {command_id!r}, which is no id of AWS's",
+                code="command-id-invalid",
+                hint="check AWS_ENDPOINT_URL and the proxy; nobody knows whether the command runs",
+            )
+        return command_id
 
 
 def list_commands(access: Access, comment: str, since: datetime) -> list[CommandReply]:
@@ -171,11 +213,10 @@ def list_commands(access: Access, comment: str, since: datetime) -> list[Command
     found = []
     with translate("ssm", "ListCommands", SessionError):
         pages = access.client("ssm").get_paginator("list_commands")
-        for page in pages.paginate(
-            Filters=[{"key": "InvokedAfter", "value": after}], PaginationConfig={"PageSize": PAGE}
-        ):
+        filters = [{"key": "InvokedAfter", "value": after}]
+        for page in reply.limited(pages.paginate(Filters=filters, PaginationConfig={"PageSize": PAGE})):
             found += [_command(row) for row in reply.mappings(page, "Commands") if _has(row, comment)]
-    return found
+    return [command for command in found if COMMAND_ID.fullmatch(command.command_id)]
 
 
 def _has(row: Mapping[str, Any], comment: str) -> bool:
@@ -224,6 +265,7 @@ def get_invocation(access: Access, command_id: str, instance_id: str) -> Invocat
             reply.text(row, "StandardOutputContent", ""),
             reply.text(row, "StandardErrorContent", ""),
             reply.number(row, "ResponseCode", -1),
+            reply.text(row, "Status", ""),
         )
 
 
@@ -245,6 +287,7 @@ def _invocation(row: Mapping[str, Any]) -> InvocationReply:
         reply.text(plugin, "Output", ""),
         "",
         reply.number(plugin, "ResponseCode", -1),
+        reply.text(row, "Status", ""),
     )
 
 

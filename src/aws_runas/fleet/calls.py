@@ -14,7 +14,7 @@ from aws_runas.aws.access import Access
 from aws_runas.aws.errors import aws_code, aws_message
 from aws_runas.aws.run_command import stored_output
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, InstancesGoneError, Invocation
+from aws_runas.fleet.model import FINAL_DETAILS, Host, InstancesGoneError, Invocation
 from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell
 
 SHELL_DOCUMENT = "AWS-RunShellScript"
@@ -119,7 +119,7 @@ class AwsCalls:
     def poll(self, command_id: str) -> list[Invocation]:
         """Return all invocations with the beginning of their output."""
         return [
-            Invocation(row.instance_id, row.details, row.output, row.error, row.exit_status)
+            Invocation(row.instance_id, _details(row), row.output, row.error, row.exit_status)
             for row in run_command.list_invocations(self.access, command_id)
         ]
 
@@ -129,7 +129,7 @@ class AwsCalls:
         output, error = row.output, row.error
         if self.script.output and (is_cut(output) or is_cut(error)):
             output, error = self._stored(command_id, instance_id, output, error)
-        return Invocation(row.instance_id, row.details, output, error, row.exit_status, whole=True)
+        return Invocation(row.instance_id, _details(row), output, error, row.exit_status, whole=True)
 
     def _stored(self, command_id: str, instance_id: str, output: str, error: str) -> tuple[str, str]:
         """Return the streams from where the agent stored them; the cut ones if they are not there.
@@ -150,3 +150,8 @@ class AwsCalls:
     def cancel(self, command_id: str) -> None:
         """Cancel a command."""
         run_command.cancel_command(self.access, command_id)
+
+
+def _details(row: run_command.InvocationReply) -> str:
+    """Return the details of a status, or the status itself where it is an end and the details are not known here."""
+    return row.details if row.details in FINAL_DETAILS or row.status not in FINAL_DETAILS else row.status

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from aws_runas.aws.run_command import UNANSWERED
+from aws_runas.aws.run_command import ODD_COMMAND_ID, UNANSWERED
 from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, InstancesGoneError, Invocation, Outcome, Pair
 from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Send
 
 CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
 MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
-FINAL_CODES: Final = ("access-denied",)  # asking again does not help
+FINAL_CODES: Final = ("access-denied", "parameter-invalid")  # asking again does not help
 LONG_AFTER: Final = 60.0  # seconds: any poll is due
 
 
@@ -169,7 +169,7 @@ class Engine:
             self._on_error(action, error)
         match action:
             case Send():
-                answered = error.code not in UNANSWERED
+                answered = error.code not in (*UNANSWERED, ODD_COMMAND_ID)
                 self._policy.send_failed(action, error.message, now, retry=throttled, answered=answered)
             case Poll():
                 final = error.code in FINAL_CODES

@@ -73,7 +73,7 @@ class State(Enum):
 
 
 # StatusDetails of an invocation -> state, and whether it counts against --max-errors.
-# Source: AWS Systems Manager user guide, "Understanding command statuses".
+# Source: AWS Systems Manager user guide, "Understanding command statuses". ADR 0906.
 FINAL_DETAILS: dict[str, tuple[State, bool]] = {
     "Success": (State.SUCCESS, False),
     "Failed": (State.FAILED, True),
@@ -83,13 +83,14 @@ FINAL_DETAILS: dict[str, tuple[State, bool]] = {
     "ExecutionTimedOut": (State.TIMED_OUT, True),
     "Delivery Timed Out": (State.NOT_DELIVERED, False),
     "DeliveryTimedOut": (State.NOT_DELIVERED, False),
-    "Undeliverable": (State.NOT_DELIVERED, True),
+    "Undeliverable": (State.NOT_DELIVERED, False),
     "Terminated": (State.NOT_RUN, False),
-    "InvalidPlatform": (State.REFUSED, True),
-    "Invalid Platform": (State.REFUSED, True),
-    "AccessDenied": (State.REFUSED, True),
-    "Access Denied": (State.REFUSED, True),
+    "InvalidPlatform": (State.REFUSED, False),
+    "Invalid Platform": (State.REFUSED, False),
+    "AccessDenied": (State.REFUSED, False),
+    "Access Denied": (State.REFUSED, False),
 }
+STARTED_DETAILS = ("InProgress", "In Progress", "Cancelling")  # an agent has taken the command
 
 
 @dataclass(frozen=True, slots=True)

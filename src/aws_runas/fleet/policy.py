@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aws_runas.fleet.model import FINAL_DETAILS, Host, Invocation, Outcome, Pair, State
+from aws_runas.fleet.model import FINAL_DETAILS, STARTED_DETAILS, Host, Invocation, Outcome, Pair, State
 from aws_runas.fleet.wrapper import Unwrapped, is_cut, unwrap
 
 PIECE: Final = 50  # instance ids in one SendCommand; API reference
@@ -75,6 +75,8 @@ class Limits:
         delivery: seconds until a command that no agent took is given up.
         execution: seconds that a command may run.
         fetch_all: the service's text is always fetched whole, because the script has no counts (PowerShell).
+        fetch_ended: what was cancelled or took too long is asked for its output if the list has none. Otherwise only
+            those that were seen running are.
     """
 
     concurrency: int = 50
@@ -82,6 +84,7 @@ class Limits:
     delivery: float = 120.0
     execution: float = 3600.0
     fetch_all: bool = False
+    fetch_ended: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ class _Command:
     next_poll: float
     interval: float
     running: set[str]
+    started: set[str] = field(default_factory=set)  # an agent has taken the command
     in_flight: bool = False
 
 
@@ -359,6 +363,8 @@ class FleetPolicy:
         command.next_poll = now + command.interval
         self._speed_up(lane)
         for invocation in invocations:
+            if invocation.details in STARTED_DETAILS:
+                command.started.add(invocation.instance_id)
             final = FINAL_DETAILS.get(invocation.details)
             if final is not None and invocation.instance_id in command.running:
                 self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
@@ -470,8 +476,13 @@ class FleetPolicy:
             return
         unwrapped = unwrap(invocation.output, None, self._nonce)
         outcome = self._with_output(outcome, unwrapped, invocation)
-        ended_early = state in ENDED_EARLY and not is_cut(invocation.output)  # there is no more of it
-        if ended_early or (unwrapped.whole and not self._limits.fetch_all):
+        if state in ENDED_EARLY:  # lists may leave out what was written before the end
+            may_have_run = self._limits.fetch_ended or invocation.instance_id in command.started
+            has_all = bool(invocation.output) or not may_have_run
+            has_all = has_all and not is_cut(invocation.output)
+        else:
+            has_all = unwrapped.whole and not self._limits.fetch_all
+        if has_all:
             self._finish(outcome)
             return
         self._partial[host] = outcome
@@ -481,7 +492,9 @@ class FleetPolicy:
         status = unwrapped.exit_status
         if status is None and invocation.exit_status >= 0:
             status = invocation.exit_status
-        truncated = not unwrapped.whole and not (self._limits.fetch_all or outcome.state in ENDED_EARLY)
+        truncated = not unwrapped.whole
+        if self._limits.fetch_all or outcome.state in ENDED_EARLY:  # no counts: only the marks tell
+            truncated = is_cut(invocation.output) or is_cut(invocation.error or "")
         return Outcome(
             outcome.host,
             outcome.state,

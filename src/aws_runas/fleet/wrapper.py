@@ -4,6 +4,10 @@ Run Command returns 24,000 characters of stdout and 8,000 of stderr, and in list
 with a line that holds a nonce, the byte counts of both streams and the status. If that line and both counts are intact,
 the text is whole and nothing more has to be asked for. Long output is sent as gzip in base64, so that 24,000 characters
 hold 100 to 300 KB of text.
+
+The streams go to files, because their lengths decide how they are sent. A command that is cancelled or takes too long
+is killed with its wrapper, so the beginning of each stream is sent after a second already. What comes later repeats it,
+or goes on behind it.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from typing import Final
 
 PACK_ABOVE: Final = 20_000  # bytes of stdout; below 24,000 characters, the limit of GetCommandInvocation
 PACK_ERRORS_ABOVE: Final = 7_000  # bytes of stderr; below 8,000 characters
+SENT_EARLY, ERRORS_SENT_EARLY = 2_000, 1_000  # bytes of the streams that are sent while the command runs
+EARLY_INTERVAL: Final = 1  # seconds between two looks at what there is to send
 LIST_SEPARATOR: Final = "\n----------ERROR-------\n"  # between the streams in ListCommandInvocations
 TRUNCATION_MARKS: Final = ("---Output truncated---", "--output truncated--")  # of the service and of the agent
 MAX_UNPACKED: Final = 16 * 1024 * 1024  # bytes; an instance is not trusted to send less
@@ -29,7 +35,26 @@ trap 'exit 143' TERM
 chmod 711 "$d"
 printf %s {script} | base64 -d >"$d/script" || exit 125
 chmod 644 "$d/script"
-{{ ({change}{start} "$d/script") >"$d/out" 2>"$d/err" </dev/null; s=$?; }} 2>>"$d/err"
+a=0; b=0; : >"$d/out"; : >"$d/err"
+pass() {{
+  t=$(wc -c <"$1"); t=$((t)); [ "$t" -le "$3" ] || t=$3
+  [ "$t" -le "$2" ] || dd if="$1" bs=1 skip="$2" count=$((t - $2)) 2>/dev/null
+}}
+follow() {{
+  while read -r word <&4 && [ "$word" = tick ]; do
+    pass "$d/out" "$a" {early}; [ "$t" -le "$a" ] || a=$t
+    pass "$d/err" "$b" {early_errors} >&2; [ "$t" -le "$b" ] || b=$t
+  done
+  echo "$a $b" >"$d/at"
+}}
+tick() {{ while sleep {interval} && [ -e "$d/err" ]; do echo tick; done; }}
+if mkfifo "$d/ticks" 2>/dev/null; then
+  exec 4<>"$d/ticks"
+  tick >&4 2>/dev/null &
+  follow & f=$!
+fi
+{{ ({change}{start} "$d/script") >"$d/out" 2>"$d/err" </dev/null 4<&-; s=$?; }} 2>>"$d/err"
+if [ -e "$d/ticks" ]; then echo end >&4; wait "$f"; read -r a b <"$d/at"; fi
 o=$(wc -c <"$d/out"); e=$(wc -c <"$d/err")
 o=$((o)); e=$((e))
 odd() {{
@@ -39,15 +64,21 @@ odd() {{
 }}
 show() {{
   if {pack} && command -v gzip >/dev/null && {{ [ "$2" -gt "$3" ] || odd "$1"; }}; then
+    [ "$4" -eq 0 ] || echo
     echo "gzip:$n $o $e $s"
     gzip -c "$1" | base64
-  else
-    [ "$2" -le "$3" ] || echo "text:$n $o $e $s"
+  elif [ "$2" -gt "$3" ] || [ "$4" -gt "$2" ]; then
+    [ "$4" -eq 0 ] || echo
+    echo "text:$n $o $e $s"
     cat "$1"
+  elif [ "$4" -eq 0 ]; then
+    cat "$1"
+  else
+    tail -c "+$(($4 + 1))" "$1"
   fi
 }}
-show "$d/out" $o {limit}
-show "$d/err" $e {error_limit} >&2
+show "$d/out" $o {limit} "$a"
+show "$d/err" $e {error_limit} "$b" >&2
 printf '\\n%s %d %d %d\\n' "$n" "$o" "$e" "$s"
 exit $s
 """
@@ -91,6 +122,9 @@ def wrap(script: str, nonce: str, *, cwd: str | None = None, user: str | None = 
         pack="true" if pack else "false",
         limit=PACK_ABOVE,
         error_limit=PACK_ERRORS_ABOVE,
+        early=SENT_EARLY,
+        interval=EARLY_INTERVAL,
+        early_errors=ERRORS_SENT_EARLY,
     )
     encoded = base64.b64encode(text.encode()).decode()
     return f'eval "$(printf %s {encoded} | base64 -d)"'
@@ -120,7 +154,7 @@ def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
     out, err = _unpack(body, nonce), _unpack(stderr, nonce)
     counts = tuple(map(int, match.groups())) if match else out.counts or err.counts
     if counts is None:
-        return Unwrapped(out.text, err.text, None, whole=False)
+        return Unwrapped(_without_marks(out.text), _without_marks(err.text), None, whole=False)
     expected, expected_error, status = counts
     got = _length(out.text)
     whole = match is not None and out.intact and got == expected and err.intact and _is_whole(err.text, expected_error)
@@ -161,7 +195,7 @@ class _Stream:
 
 
 def _unpack(body: str, nonce: str) -> _Stream:
-    header = re.match(rf"(gzip|text):{re.escape(nonce)} (\d+) (\d+) (\d+)\n", body)
+    header = re.search(rf"(gzip|text):{re.escape(nonce)} (\d+) (\d+) (\d+)\n", body)
     if header is None:
         return _Stream(body)
     counts = tuple(map(int, header.groups()[1:]))

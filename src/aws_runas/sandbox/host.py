@@ -40,6 +40,7 @@ from aws_runas.sandbox.services.json_input import JsonService
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import TemporaryKeys
 from aws_runas.sandbox.services.requests import Request
+from aws_runas.sandbox.services.resource_groups import ResourceGroups
 from aws_runas.sandbox.services.signin import PATH as SIGN_IN_PATH
 from aws_runas.sandbox.services.signin import SignIn
 from aws_runas.sandbox.services.ssm import SsmService
@@ -106,6 +107,7 @@ class Host:
             "ecr": registries.private,
             "ecr-public": registries.public,
             "ecs": Ecs(self.options.region, self.ssm.open_session).call,
+            "resource-groups": ResourceGroups(self.moto, self.state.wait_for).call,
             "ec2-instance-connect": InstanceConnect(self.instances).call,
         }
 

@@ -143,6 +143,9 @@ class TunnelProcess:
                 woke_up = True
             if woke_up:
                 self.check_connections()
+            for tunnel in self._tunnels.values():
+                tunnel.measure(now)
+                tunnel.start_again(now=woke_up)
             self._end_if_idle()
 
     def check_connections(self) -> None:

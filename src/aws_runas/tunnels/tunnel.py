@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Final
 
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.events import ForwardEvent, Listening, SessionEnded, SessionNotOpened, SessionOpened
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
@@ -16,6 +17,7 @@ from aws_runas.ssm.forward.listener import Listener
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.forward.session import OpenChannel
 
+START_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until a tunnel that could not start tries again
 DEFAULT_IDLE: Final = 600.0  # seconds without a connection until a lazy tunnel closes its session
 
 
@@ -52,6 +54,7 @@ class TunnelStatus:
         connections: open now.
         sent: bytes from programs, since the start.
         received: bytes to programs, since the start.
+        sent_rate, received_rate: bytes a second, in the last second.
         sessions: ids of the open sessions.
         since: seconds since the epoch; when the state began.
         error: the last error, "" if there was none since the last session.
@@ -67,6 +70,8 @@ class TunnelStatus:
     sessions: tuple[str, ...] = ()
     since: float = 0.0
     error: str = ""
+    sent_rate: float = 0.0
+    received_rate: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
         """Return the status for JSON."""
@@ -110,13 +115,12 @@ class Tunnel:
         self.source = plan.source
         self._changed = changed
         self._wall_clock = wall_clock
-        self._forwarding = Forwarding(
-            plan.forwards,
-            plan.open_channel,
-            self._notify,
-            ForwardingSettings(pool=plan.pool),
-            listeners=plan.listeners,
-        )
+        self._plan = plan
+        self._forwarding = self._new_forwarding()
+        self._restart: asyncio.Task[None] | None = None
+        self._start_failures = 0
+        self._may_pass = False
+        self._start_at = 0.0
         self._local: list[str] = []
         self._destinations: list[str] = []
         self._sessions: dict[str, None] = {}
@@ -125,23 +129,70 @@ class Tunnel:
         self._failed = False
         self._shown = State.CONNECTING
         self._since = wall_clock()
+        self._measured: tuple[float, int, int] | None = None
+        self._rates = 0.0, 0.0
+
+    def _new_forwarding(self) -> Forwarding:
+        return Forwarding(
+            self._plan.forwards,
+            self._plan.open_channel,
+            self._notify,
+            ForwardingSettings(pool=self._plan.pool),
+            listeners=self._plan.listeners,
+        )
 
     async def start(self) -> None:
         """Listen, and open the first session unless the tunnel is lazy. A failure becomes the tunnel's state."""
         try:
             await self._forwarding.start()
+            self._failed = False
         except AwsRunasError as error:
             self._failed = True
+            self._may_pass = error.code not in NEEDS_USER and not isinstance(error, ConfigError)
+            delay = START_DELAYS[min(self._start_failures, len(START_DELAYS) - 1)]
+            self._start_at = asyncio.get_running_loop().time() + delay
+            self._start_failures += 1
             self._error, self._error_code = error.message, error.code
         self._update()
 
+    def start_again(self, *, now: bool = False) -> None:
+        """Try again in the background, if the tunnel could not start and its time has come.
+
+        The network, a name server or an instance may have been away, and a port may have been taken. What a person must
+        change is not tried again.
+
+        Args:
+            now: something has changed, so waiting longer helps nobody.
+        """
+        due = now or asyncio.get_running_loop().time() >= self._start_at
+        if self._failed and self._may_pass and due and (self._restart is None or self._restart.done()):
+            self._local, self._destinations = [], []
+            self._forwarding = self._new_forwarding()
+            self._restart = asyncio.get_running_loop().create_task(self.start())
+
     async def close(self) -> None:
         """Stop listening and end the sessions."""
+        if self._restart is not None:
+            self._restart.cancel()
+            await asyncio.gather(self._restart, return_exceptions=True)
         await self._forwarding.close()
 
     def check_connections(self) -> None:
         """Find out soon whether the sessions survived a sleep or a change of network."""
         self._forwarding.check_connections()
+
+    def measure(self, now: float) -> None:
+        """Find the rates since the last call; call it every second.
+
+        Args:
+            now: monotonic seconds.
+        """
+        totals = self._forwarding.totals()
+        if self._measured is not None and now > self._measured[0]:
+            passed = now - self._measured[0]
+            sent, received = totals.sent - self._measured[1], totals.received - self._measured[2]
+            self._rates = max(sent, 0) / passed, max(received, 0) / passed
+        self._measured = now, totals.sent, totals.received
 
     def retry_now(self) -> None:
         """Forget the last error; the next connection tries at once."""
@@ -173,6 +224,8 @@ class Tunnel:
             tuple(self._sessions),
             self._since,
             self._error,
+            round(self._rates[0], 1),
+            round(self._rates[1], 1),
         )
 
     def _notify(self, event: ForwardEvent) -> None:

@@ -34,7 +34,7 @@ class WakeupDetector:
         return now - self._address_checked_at >= ADDRESS_INTERVAL
 
     def address_changed(self, address: str, now: float) -> bool:
-        """Return True if this machine has another address than before.
+        """Return True if this machine has another address than before, or has one at last.
 
         Args:
             address: see `local_address`; "" while there is no network, which is no change yet.
@@ -43,8 +43,8 @@ class WakeupDetector:
         self._address_checked_at = now
         if not address or address == self._address:
             return False
-        had_address, self._address = bool(self._address), address
-        return had_address
+        self._address = address
+        return True
 
 
 def clock_with_sleep() -> float:

@@ -567,3 +567,48 @@ def test_the_sandbox_cuts_streams_where_the_agent_does(fleet: Sandbox, size: int
     output = rows[0]["CommandPlugins"][0]["Output"]
     assert len(output) == DETAIL_LIMIT
     assert output.endswith(SERVICE_SUFFIX)
+
+
+MEMBERS = """
+import boto3, json
+client = boto3.Session(profile_name="my-profile").client("resource-groups")
+query = lambda tags, types: {"Type": "TAG_FILTERS_1_0", "Query": json.dumps({"ResourceTypeFilters": types,
+    "TagFilters": [{"Key": key, "Values": values} for key, values in tags.items()]})}
+types = ["AWS::EC2::Instance"]
+client.create_group(Name="two", ResourceQuery=query({"Fleet": ["yes"], "Name": ["fleet-001", "fleet-002"]}, types))
+client.create_group(Name="empty", ResourceQuery=query({"Fleet": ["no"]}, types))
+client.create_group(Name="buckets", ResourceQuery=query({"Fleet": []}, ["AWS::S3::Bucket"]))
+client.create_group(Name="stack", ResourceQuery={"Type": "CLOUDFORMATION_STACK_1_0", "Query": json.dumps({
+    "ResourceTypeFilters": ["AWS::AllSupported"],
+    "StackIdentifier": "arn:aws:cloudformation:us-east-1:123456789012:stack/web/0a"})})
+pages = list(client.get_paginator("list_group_resources").paginate(Group="two", PaginationConfig={"PageSize": 1}))
+found = client.search_resources(ResourceQuery=query({"Fleet": []}, ["AWS::AllSupported"]))
+refused = []
+for request in ({"Group": "nobody"}, {"Group": "two", "NextToken": "x"}, {"Group": "two", "MaxResults": 50, "Filters":
+        [{"Name": "resource-type", "Values": ["AWS::S3::Bucket"]}]}):
+    try:
+        client.list_group_resources(**request)
+    except client.exceptions.ClientError as error:
+        refused.append(error.response["Error"]["Code"])
+print(json.dumps([[len(page["Resources"]) for page in pages], len(found["ResourceIdentifiers"]), refused]))
+"""
+
+
+def test_a_resource_group_is_asked_for_its_members(fleet: Sandbox, runas: RunAs) -> None:
+    done = subprocess.run([sys.executable, "-c", MEMBERS], env=fleet.environ, capture_output=True, check=True)
+    assert json.loads(done.stdout) == [
+        [1, 1],
+        COUNT,
+        ["NotFoundException", "BadRequestException", "BadRequestException"],
+    ]
+    for group, status, expected in (
+        ("two", 0, b"fleet-002"),
+        ("arn:aws:resource-groups:us-east-1:123456789012:group/two+Name:*-001", 0, b"fleet-001"),
+        ("empty", 5, b"no instance matches group:empty"),
+        ("buckets", 5, b"no instance matches group:buckets"),
+        ("stack", 5, b"the members of resource group stack are not known"),
+        ("nobody", 5, b"there is no resource group nobody in us-east-1"),
+    ):
+        listed = runas(fleet, "fleet", "--dry-run", "--on", f"group:{group}", "my-profile", "--", "true")
+        assert listed.returncode == status, listed.stderr
+        assert expected in listed.stdout + listed.stderr

@@ -290,6 +290,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
 
 ROLE = Role("arn:aws:iam::123456789012:role/R", "p", "name", Setting(3600, "default"))
 USER = Holder("user", "me")
+COMMAND_ID = "11111111-2222-3333-4444-555555555555"
 CALLS: dict[str, Callable[[Access], object]] = {
     "AssumeRole": lambda access: sts.assume_role(access.client("sts"), ROLE, None, None, NOW),
     "GetSessionToken": lambda access: sts.get_session_token(access.client("sts"), 3600, None, None, NOW),
@@ -324,8 +325,8 @@ CALLS: dict[str, Callable[[Access], object]] = {
     "SendCommand": lambda access: run_command.send_command(
         access, ["i-1"], document="d", parameters={}, delivery=30, max_errors=0, comment=""
     ),
-    "ListCommandInvocations": lambda access: run_command.list_invocations(access, "c-1"),
-    "GetCommandInvocation": lambda access: run_command.get_invocation(access, "c-1", "i-1"),
+    "ListCommandInvocations": lambda access: run_command.list_invocations(access, COMMAND_ID),
+    "GetCommandInvocation": lambda access: run_command.get_invocation(access, COMMAND_ID, "i-1"),
     "DescribeInstances, groups": lambda access: ec2.groups_of_instance(access, "i-1"),
     "DescribeSecurityGroups": lambda access: ec2.admits(access, ["sg-1"], 5432, ["sg-2"], ["10.0.0.1"]),
     "DescribeSessions, all": lambda access: list(list_sessions(access)),
@@ -414,7 +415,7 @@ FILLED: dict[str, Any] = {
         }
     ],
     "Resources": [{"Identifier": {"ResourceArn": "arn:aws:ec2:r:1:instance/i-1"}}],
-    "Command": {"CommandId": "c-1"},
+    "Command": {"CommandId": COMMAND_ID},
     "CommandInvocations": [
         {"InstanceId": "i-1", "StatusDetails": "Success", "CommandPlugins": [{"Output": "x", "ResponseCode": 0}]}
     ],

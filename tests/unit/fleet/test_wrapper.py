@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import os
 import re
+import signal
 import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
 
+from aws_runas.fleet import wrapper
 from aws_runas.fleet.wrapper import LIST_SEPARATOR, TRUNCATION_MARKS, Unwrapped, unwrap, wrap, wrap_powershell
 from tests.unit.cli.test_powershell import parse
 
@@ -170,6 +172,51 @@ def test_nothing_is_left_in_the_temporary_directory(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     run("echo hello")
     assert list(tmp_path.iterdir()) == []
+
+
+def follow(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, end: str) -> tuple[str, str]:
+    """Run a script until its first line has arrived; then let it go on or kill it. Return both streams."""
+    monkeypatch.setattr(wrapper, "EARLY_INTERVAL", "0.02")
+    gate = tmp_path / "gate"
+    line = wrap(script.replace("GATE", f"while [ ! -e {gate} ]; do sleep 0.02; done"), NONCE)
+    process = subprocess.Popen(
+        ["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True, bufsize=0,
+    )  # fmt: skip
+    assert process.stdout is not None
+    early = process.stdout.readline()
+    if end == "kill":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        gate.touch()
+    stdout, stderr = process.communicate()
+    return (early + stdout).decode("utf-8", "replace"), stderr.decode("utf-8", "replace")
+
+
+def test_what_a_killed_command_has_written_was_sent_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout, stderr = follow("echo early; sleep 1000", tmp_path, monkeypatch, end="kill")
+    found = unwrap(stdout, stderr, NONCE)
+    assert (found.stdout, found.exit_status, found.whole) == ("early\n", None, False)
+
+
+@pytest.mark.parametrize(
+    ("script", "output"),
+    [
+        ("echo early; GATE; echo late", b"early\nlate\n"),
+        ("echo early; GATE; printf '\\377\\000'", b"early\n\xff\0"),
+        ("echo early; GATE; seq 1 9000", b"early\n" + b"".join(b"%d\n" % one for one in range(1, 9001))),
+        ("seq 1 900; GATE; exit 7", b"".join(b"%d\n" % one for one in range(1, 901))),
+        ("printf 'early\\n\\342'; GATE; printf '\\230\\203'", "early\n\N{SNOWMAN}".encode()),
+        ("echo early; GATE; : >/dev/stdout", b""),
+    ],
+    ids=["goes on", "becomes odd", "becomes long", "beyond what is sent early", "cut character", "shrinks"],
+)
+def test_what_was_sent_early_is_not_there_twice(
+    script: str, output: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = unwrap(*follow(script, tmp_path, monkeypatch, end="go on"), NONCE)
+    assert found.stdout.encode("utf-8", "surrogateescape") == output
+    assert (found.whole, found.exit_status) == (True, 7 if "exit 7" in script else 0)
 
 
 def test_a_bomb_is_not_unpacked_without_bound() -> None:

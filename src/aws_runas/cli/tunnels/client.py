@@ -219,15 +219,20 @@ def _table(rows: Sequence[Row], now: float) -> str:
     for row in rows:
         since = row.get("since")
         age = f"{max(0.0, now - since):.0f} s" if isinstance(since, int | float) else "-"
-        local, sessions = row.get("local"), row.get("sessions")
-        count = len(sessions) if isinstance(sessions, list) else 0
-        addresses = ", ".join(map(str, local)) if isinstance(local, list) else "-"
+        sessions = row.get("sessions")
+        listed = ", ".join(map(str, sessions)) if isinstance(sessions, list) and sessions else "no session"
+        addresses = ", ".join(line.removeprefix("listening on ") for line in _addresses(row)) or "no address"
         lines.append(
-            f"{row['name']}  {row['state']} for {age}  {addresses}  "
-            f"{row.get('connections')} connections  {count} sessions  "
-            f"up {row.get('sent')} down {row.get('received')}" + (f"  {row['error']}" if row.get("error") else "")
+            f"{row['name']}  {row['state']} for {age}  {addresses}  {row.get('connections')} connections  "
+            f"up {_bytes(row, 'sent')} down {_bytes(row, 'received')}  {listed}"
+            + (f"  {row['error']}" if row.get("error") else "")
         )
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _bytes(row: Row, name: str) -> str:
+    rate = row.get(f"{name}_rate")
+    return f"{row.get(name)} ({rate:.0f}/s)" if isinstance(rate, int | float) else str(row.get(name))
 
 
 def _fitting(text: str, env: Environment) -> str:

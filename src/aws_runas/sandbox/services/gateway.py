@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from aws_runas.sandbox.services import policy, signature
+from aws_runas.sandbox.services import policy, resource_groups, signature
 from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render
 from aws_runas.sandbox.services.json_input import Input, JsonObject, JsonService, read_text
@@ -82,7 +82,7 @@ class Gateway:
         call, error = Call("", "", request), ""
         try:
             signed = signature.read(request)
-            action, values = read_action(request)
+            action, values = read_action(request, "" if signed is None else signed.service)
             call = replace(call, service=unsigned_service(action), action=action, values=values)
             if signed is not None:
                 call = replace(call, service=signed.service, region=signed.region)
@@ -201,22 +201,31 @@ def _denied(action: str, key: Key, resource: str | None, *, explicitly: bool) ->
     return ServiceError(code, text, 400 if code == "AccessDeniedException" else 403)
 
 
-def read_action(request: Request) -> tuple[str, JsonObject]:
+def read_action(request: Request, service: str = "") -> tuple[str, JsonObject]:
     """Return the action of a request and its input, a form or a JSON object.
+
+    Args:
+        service: signing name, "" if nobody signed it. Services that speak REST name the action by the path.
 
     Raises:
         ServiceError: the body is not JSON although the request names a JSON action.
     """
+    if service == "resource-groups":
+        return resource_groups.ACTIONS.get(request.path, ""), _json_input(request)
     target = request.headers.get("x-amz-target", "")
     if target:
-        try:
-            values = json.loads(request.body or b"{}")
-        except (ValueError, RecursionError):
-            raise ServiceError("SerializationException", "the body is not JSON") from None
-        return target.rpartition(".")[2], values if isinstance(values, dict) else {}
+        return target.rpartition(".")[2], _json_input(request)
     text = request.body.decode("utf-8", "replace") if request.body else request.query
     form = dict(parse_qsl(text, keep_blank_values=True))
     return form.get("Action", ""), {**form}
+
+
+def _json_input(request: Request) -> JsonObject:
+    try:
+        values = json.loads(request.body or b"{}")
+    except (ValueError, RecursionError):
+        raise ServiceError("SerializationException", "the body is not JSON") from None
+    return values if isinstance(values, dict) else {}
 
 
 def caller_identity(key: Key) -> Reply:

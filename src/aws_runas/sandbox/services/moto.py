@@ -57,6 +57,26 @@ class Moto:
 
         return kms_backends[ACCOUNT][self.region]
 
+    def resource_query(self, account: str, region: str, group: str) -> dict[str, str] | None:
+        """Return the query of a resource group, None if there is no such group.
+
+        Args:
+            account: that owns it.
+            region: that it is in.
+            group: its name.
+        """
+        from moto.resourcegroups.models import resourcegroups_backends
+
+        found = resourcegroups_backends[account][region].groups.by_name.get(group)
+        return None if found is None else found.resource_query
+
+    def instance_tags(self, account: str, region: str) -> dict[str, dict[str, str]]:
+        """Return the tags of every EC2 instance by its id, those that are terminated included."""
+        from moto.ec2.models import ec2_backends
+
+        instances = ec2_backends[account][region].all_instances()
+        return {one.id: {tag["key"]: tag["value"] for tag in one.get_tags()} for one in instances}
+
     def store_object(self, bucket: str, key: str, data: bytes) -> None:
         """Put an object into an existing bucket.
 

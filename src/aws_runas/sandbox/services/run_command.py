@@ -245,7 +245,7 @@ class RunCommand:
                 self._run(command, invocation)
             finally:
                 with command.lock:
-                    command.errors += invocation.details in ("Failed", "TimedOut", "Undeliverable")
+                    command.errors += invocation.details in ("Failed", "Execution Timed Out")
                 slots.release()
 
         for invocation in command.invocations.values():
@@ -299,12 +299,13 @@ class RunCommand:
         if command.cancelled:  # while the process was being started: whoever cancelled had nothing to kill
             _kill(process)
         invocation.status = invocation.details = "InProgress"
+        timed_out = False
         try:
             stdout, stderr = process.communicate(timeout=command.execution / self._speed)
         except subprocess.TimeoutExpired:
             _kill(process)
             stdout, stderr = process.communicate()
-            invocation.finish("TimedOut", "Execution Timed Out")
+            timed_out = True
         for name, data in (("stdout", stdout), ("stderr", stderr)):
             if data:  # the agent stores no empty stream
                 folder_name = f"{command.command_id}/{instance.instance_id}"
@@ -312,6 +313,8 @@ class RunCommand:
         invocation.stdout = _cut(stdout.decode("utf-8", "replace"), STDOUT_LIMIT)
         invocation.stderr = _cut(stderr.decode("utf-8", "replace"), STDERR_LIMIT)
         invocation.exit_status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+        if timed_out:
+            invocation.finish("TimedOut", "Execution Timed Out")
         if command.cancelled:
             invocation.finish("Cancelled", "Cancelled")
         result = "Success" if process.returncode == 0 else "Failed"
@@ -421,7 +424,7 @@ def _row(command: _Command, invocation: _Invocation, *, details: bool) -> JsonOb
         output = invocation.stdout + (SEPARATOR + invocation.stderr if invocation.stderr else "")
         if len(output) > DETAIL_LIMIT:
             output = output[: DETAIL_LIMIT - len(SERVICE_SUFFIX)] + SERVICE_SUFFIX
-        final = invocation.status not in UNFINISHED
+        final = invocation.status not in (*UNFINISHED, "Cancelled")  # lists may say nothing of those, so ours do not
         plugin: JsonObject = {
             "Name": "aws:runShellScript",
             "Status": invocation.status,

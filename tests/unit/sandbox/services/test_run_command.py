@@ -182,6 +182,20 @@ def test_a_stream_is_cut_where_the_agent_cuts_it(service: Service, size: int) ->
     assert ("truncated" in output) == (size > 24_000)
 
 
+def test_output_of_what_was_cancelled_is_in_the_invocation_alone(service: Service, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    command_id = service.send(f"echo partial; touch {gate}; sleep 1000")
+    until = time.monotonic() + DEADLINE
+    while not gate.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    service.call("CancelCommand", CommandId=command_id)
+    (row,) = service.rows(command_id)
+    reply = service.call("GetCommandInvocation", CommandId=command_id, InstanceId="i-0")
+    assert (reply["StatusDetails"], reply["StandardOutputContent"]) == ("Cancelled", "partial\n")
+    assert row["CommandPlugins"][0]["Output"] == ""
+
+
 def test_one_instance_that_has_vanished_spoils_the_whole_call(tmp_path: Path) -> None:
     known = {"i-1", "i-2"}
     service = RunCommand(lambda _account, _region, one: FleetInstance(one, tmp_path) if one in known else None)

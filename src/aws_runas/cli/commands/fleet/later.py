@@ -156,7 +156,7 @@ def _poll(options: FleetOptions, env: Environment, record: RunRecord, command: S
     hosts = command.hosts()
     outcomes: list[Outcome] = []
     errors: list[AwsRunasError] = []
-    limits = Limits(concurrency=len(hosts), fetch_all=record.powershell)
+    limits = Limits(concurrency=len(hosts), fetch_all=record.powershell, fetch_ended=True)
     policy = FleetPolicy(hosts, limits, record.nonce)
     now = time.monotonic()
     policy.actions(now)

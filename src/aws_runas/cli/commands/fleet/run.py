@@ -53,10 +53,6 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     ]
     hosts = _once(host for inventory in inventories for host in inventory.reachable)
     unreached = _missing(hosts, inventories)
-    if options.dry_run:
-        for outcome in unreached:
-            env.tell(f"aws-runas: {_words(outcome)}\n")
-        return Result(stdout=_dry_run(hosts))
     if not hosts:
         raise TargetError(
             "no instance can be reached" if unreached else f"no instance matches {' '.join(options.selectors)}",
@@ -64,6 +60,10 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
             hint="see: aws-runas list instances",
             details=tuple(printable(_words(outcome)) for outcome in unreached),
         )
+    if options.dry_run:
+        for outcome in unreached:
+            env.tell(f"aws-runas: {_words(outcome)}\n")
+        return Result(stdout=_dry_run(hosts))
     _confirm(options, hosts, env)
     report = make_report(options, env, len(hosts))
     for outcome in unreached:
