@@ -29,8 +29,8 @@ WITHOUT_HINT = {
 # Errors whose hint no test asserts yet. This set only gets smaller.
 NOT_ASSERTED = {
     "clipboard-missing", "console-setting-invalid", "document-invalid", "endpoint-timeout",
-    "identity-rejected", "idp-unreachable", "oidc-discovery-failed", "port-closed", "port-not-permitted",
-    "redirect-port-unavailable", "saml-no-role", "serve-privileges-kept", "session-of-others", "throttled",
+    "identity-rejected", "oidc-discovery-failed", "port-closed", "port-not-permitted",
+    "redirect-port-unavailable", "saml-no-role", "serve-privileges-kept", "session-of-others",
     "tunnels-process-ended", "tunnels-silent",
 }  # fmt: skip
 

@@ -241,6 +241,10 @@ def test_code_that_nobody_can_be_asked_for_refuses_connections_until_login(world
         world.run("login", "-o", world.sandbox.mfa_code())
         assert works(port)
         assert world.status("db")["state"] == "connected"
+        world.run("down")
+        shutil.rmtree(world.environ["RUNAS_CACHE_DIR"])
+        _, errors = world.run("up", status=4)
+        assert errors == "aws-runas: tunnel db is waiting for MFA: aws-runas tunnels login\n"
 
 
 def _is_reset(port: int) -> bool:

@@ -17,7 +17,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.tunnels.serve import CONTROL_SOCKET, check_directory, chosen_tunnels, plan_of, run_directory
-from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.redact import printable
 from aws_runas.tunnels.control import ask, is_running
 
@@ -41,6 +41,8 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     Raises:
         AwsRunasError: a tunnel is not in the file, its profile is unknown, or the process does not start.
     """
+    from aws_runas.tunnels.tunnel import WAITING
+
     tunnels = chosen_tunnels(names, env)
     for tunnel in tunnels:
         plan_of(tunnel, env, flags, lazy=lazy)  # finds mistakes here, not in the background
@@ -63,13 +65,18 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     rows = [row for row in rows if row["name"] in chosen]
     failed = [row for row in rows if row["state"] == "failed"]
     errors = "".join(f"aws-runas: tunnel {row['name']}: {row['error']}\n" for row in failed)
+    waiting = [row for row in rows if row["state"] in WAITING]
+    errors += "".join(
+        f"aws-runas: tunnel {row['name']} is {row['state']}: aws-runas tunnels login\n" for row in waiting
+    )
     for name in outdated if isinstance(outdated, list) else []:
         errors += (
             f"aws-runas: tunnel {name} is open with its old settings; to apply tunnels.toml: "
             f"aws-runas tunnels down {name}, then up {name}\n"
         )
     lines = "".join(f"{row['name']}: {line}\n" for row in rows if row not in failed for line in _addresses(row))
-    return Result(SessionError.exit_status if failed else 0, printable(lines, keep="\n"), printable(errors, keep="\n"))
+    exit_status = SessionError.exit_status if failed else CredentialsError.exit_status if waiting else 0
+    return Result(exit_status, printable(lines, keep="\n"), printable(errors, keep="\n"))
 
 
 def down(names: Sequence[str], env: Environment) -> Result:
