@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
+import threading
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -141,3 +143,64 @@ def test_sshuttles_own_start_of_its_server(sandbox: Sandbox) -> None:
         check=False,
     )
     assert b"\0\0SSHUTTLE0001" in done.stdout, done.stderr  # the first bytes of its server
+
+
+# A network of its own whose traffic goes nowhere but to sshuttle; its ssh command joins the network of the sandbox.
+NETWORK = "ip link set lo up && ip addr add 10.200.0.1/32 dev lo && ip route add default dev lo"
+REDIRECT = f"{NETWORK} && iptables -t nat -A OUTPUT -p tcp -d 192.0.2.1 -j REDIRECT --to-ports 9"
+FETCH = """import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 30)
+connection.sendall(b"hello")
+connection.shutdown(socket.SHUT_WR)
+while data := connection.recv(65536):
+    sys.stdout.buffer.write(data)
+"""
+
+
+def _own_address() -> str:
+    """An address of this machine that is not the loopback's; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        address = str(probe.getsockname()[0])
+        return "" if address.startswith("127.") else address
+
+
+def test_sshuttle_carries_the_traffic_of_a_network(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its own firewall rules redirect a connection that has no other way to the instance, which dials the server."""
+    for name, package in (("sshuttle", None), ("iptables", None), ("ip", "iproute2"), ("unshare", "util-linux")):
+        requires.program(name, package=package)
+    environ = sandbox.environ | {"PATH": f"{sandbox.environ['PATH']}:/usr/sbin:/sbin"}
+    address = _own_address()
+    able = subprocess.run(["unshare", "-n", "sh", "-c", REDIRECT], env=environ, capture_output=True, check=False)
+    if able.returncode or not address:
+        return  # a machine without root, NAT or network; the start of sshuttle's server is tested above
+    data = Random(21).randbytes(200_000)
+    with socket.create_server((address, 0)) as listening:
+        threading.Thread(target=_answer, args=(listening, data), daemon=True).start()
+        command = f"nsenter --net=/proc/{os.getpid()}/ns/net {RUN} -q --join my-profile"
+        log, port = tmp_path / "log", listening.getsockname()[1]
+        script = (
+            f"{NETWORK} || exit 9\n"
+            f"sshuttle --method nat -e '{command}' -r web {address}/32 >{log} 2>&1 & p=$!\n"
+            f"until grep -q Connected {log}; do kill -0 $p 2>/dev/null || exit 8; sleep 0.1; done\n"
+            'python3 -c "$0" "$@"; status=$?\n'
+            "kill $p; wait $p; exit $status\n"
+        )
+        done = subprocess.run(
+            ["unshare", "-n", "sh", "-c", script, FETCH, address, str(port)],
+            env=environ, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"hello" + data), (done.stderr, log.read_text())
+
+
+def _answer(listening: socket.socket, data: bytes) -> None:
+    """Send back what the first connection says, and the data."""
+    connection, _ = listening.accept()
+    with connection:
+        said = b""
+        while part := connection.recv(65536):
+            said += part
+        connection.sendall(said + data)
