@@ -168,6 +168,42 @@ def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSa
     assert b"--via shell" in refused.stderr
 
 
+# The service ends a session after 20 minutes without input, and its clock runs 200 times as fast here. Our own clock
+# does not, so the interval of 5 minutes between two Size messages is made as much shorter.
+SPEED = 200
+FASTER = f"""import sys
+from aws_runas.ssm.command import link
+from aws_runas.__main__ import main
+link.LinkOptions.__init__.__defaults__ = tuple(
+    value / {SPEED} if value == link.SIZE_INTERVAL else value for value in link.LinkOptions.__init__.__defaults__)
+sys.exit(main())
+"""
+
+
+def test_thirty_silent_minutes_end_a_session_that_sends_nothing_and_no_command_of_ours(
+    make_sandbox: MakeSandbox,
+) -> None:
+    sandbox = make_sandbox(clock_speed=float(SPEED))
+    silent = f"sleep {30 * 60 / SPEED}; echo done; exit 7"
+    words = ("run", "-n", "-q", "my-profile", "i-deadbeef", silent)
+    processes = [
+        subprocess.Popen(
+            [*start, *words[:2], "--via", via, *words[2:]],
+            env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for start, via in (
+            ((sys.executable, "-c", FASTER), "shell"),
+            ((sys.executable, "-c", FASTER), "document"),
+            (AWS_RUNAS, "shell"),
+        )
+    ]  # fmt: skip
+    ended = [(*process.communicate(timeout=110), process.returncode) for process in processes]
+    for out, err, status in ended[:2]:
+        assert (out, status) == (b"done\n", 7), err
+    out, err, status = ended[2]  # the same without the messages: the service is no kinder than the real one
+    assert (out, status) == (b"", 6), err
+
+
 def test_a_throttled_call_is_repeated(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(start_rate=0.4)
     assert _run(sandbox, "-q", "my-profile", "i-deadbeef", "true").returncode == 0
