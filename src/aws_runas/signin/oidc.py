@@ -29,6 +29,7 @@ LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of th
 OFFLINE = "offline_access"  # the scope that a refresh token needs (OIDC Core, section 11)
 POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
 MAX_TEXT = 300  # characters of the provider's own words that are shown
+ENTRA = (".microsoftonline.com", ".microsoftonline.us", ".partner.microsoftonline.cn")
 GOOGLE = (
     "https://accounts.google.com",
     "accounts.google.com",
@@ -117,11 +118,19 @@ def issuer_of(url: str) -> str:
     """
     parts = urlsplit(url)
     host, path = parts.hostname or "", parts.path.rstrip("/")
-    if host.endswith((".microsoftonline.com", ".microsoftonline.us")):
+    if host.endswith(ENTRA):
         path = re.sub(r"/oauth2/v2\.0$", "/v2.0", path)
     elif host.endswith((".okta.com", ".oktapreview.com", ".okta-emea.com")) and path == "/oauth2":
         path = ""
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _is_entra(issuer: str) -> bool:
+    """Tell whether offline_access is enough: with prompt=consent, Entra asks each user for what its administrator gave.
+
+    Source: Microsoft identity platform, "Scopes and permissions", offline_access.
+    """
+    return (urlsplit(issuer).hostname or "").endswith(ENTRA)
 
 
 def discovery_address(issuer: str) -> str:
@@ -238,7 +247,7 @@ def authorization_address(
         "code_challenge_method": "S256",
     }
     values |= {"login_hint": login_hint} if login_hint else {}
-    if OFFLINE in client.scopes:
+    if OFFLINE in client.scopes and not _is_entra(provider.issuer):
         values["prompt"] = "consent"  # OIDC Core 11: without it, offline_access is ignored
     separator = "&" if urlsplit(provider.authorization_endpoint).query else "?"
     return provider.authorization_endpoint + separator + urlencode(values)

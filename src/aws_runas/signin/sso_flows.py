@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aws_runas.aws.errors import aws_code
 from aws_runas.config.sso import SsoSession
@@ -139,7 +139,8 @@ class SsoFlows:
             "scopes": " ".join(self._session.scopes),
         }
         endpoint = registration.authorization_endpoint or authorization_endpoint(self._client)
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+        encoded = urlencode(query, quote_via=quote, safe="")  # a space as %20, as in the AWS CLI
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{encoded}"
 
     def _by_device_code(self, browser: Browser | NoBrowser | None) -> SsoToken:
         from aws_runas.aws.sso_oidc import DEVICE_GRANT

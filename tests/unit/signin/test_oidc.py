@@ -32,6 +32,7 @@ def token(**claims: Any) -> str:
     ("url", "issuer"),
     [
         ("https://login.microsoftonline.com/T/oauth2/v2.0", "https://login.microsoftonline.com/T/v2.0"),
+        ("https://login.partner.microsoftonline.cn/T/oauth2/v2.0", "https://login.partner.microsoftonline.cn/T/v2.0"),
         ("https://login.microsoftonline.com/T/v2.0", "https://login.microsoftonline.com/T/v2.0"),
         ("https://corp.okta.com/oauth2", "https://corp.okta.com"),
         ("https://corp.okta.com/oauth2/default", "https://corp.okta.com/oauth2/default"),
@@ -82,6 +83,25 @@ def test_the_request_always_has_state_nonce_and_challenge() -> None:
         "state": "s", "nonce": "n", "code_challenge": "c", "code_challenge_method": "S256",
         "login_hint": "jane@example",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("issuer", "prompt"),
+    [
+        (ISSUER, ["consent"]),
+        ("https://login.microsoftonline.com/T/v2.0", None),
+        ("https://login.microsoftonline.us/T/v2.0", None),
+        ("https://login.partner.microsoftonline.cn/T/v2.0", None),
+        ("https://microsoftonline.com.example/T", ["consent"]),
+    ],
+)
+def test_consent_is_asked_for_a_refresh_token_except_where_users_cannot_give_it(
+    issuer: str, prompt: list[str] | None
+) -> None:
+    provider = dataclasses.replace(PROVIDER, issuer=issuer)
+    client = oidc.Client("client", ("openid", "offline_access"))
+    address = oidc.authorization_address(provider, client, "http://127.0.0.1:9/", state="s", nonce="n", challenge="c")
+    assert parse_qs(urlsplit(address).query).get("prompt") == prompt
 
 
 def test_a_good_id_token_is_taken() -> None:

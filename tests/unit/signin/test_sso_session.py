@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,3 +178,22 @@ def test_a_service_that_is_down_is_no_reason_to_sign_in(world: New, error: str) 
     assert caught.value.code not in ("login-needed", "login-denied")
     assert there.times("start") == []
     assert json.loads(there.files.path(SESSION).read_text())["refreshToken"] == "refresh"
+
+
+def test_the_address_of_the_browser_is_spelled_as_that_of_the_aws_cli(world: New) -> None:
+    """Source: awscli.botocore.utils.SSOTokenFetcherAuth: plural scopes, a space as %20, no padding."""
+    there = world()
+    session = SsoSession("corp", SESSION.start_url, "us-east-1", ("sso:account:access", "codewhisperer:analysis"))
+    context = SignInContext(
+        cache=there.home / "cache", home=there.home, environ={}, say=there.lines.append, explicit=True,
+        options=SignInOptions(no_browser=True, timeout=0.0), terminal=lambda: None, now=lambda: NOW,
+        clock=lambda: there.clock, sleep=there._sleep,
+    )  # fmt: skip
+    with pytest.raises(CredentialsError):
+        SsoTokens(session, lambda: there, context).token()
+    address = next(line for line in there.lines if line.startswith("http"))
+    base, _, query = address.partition("?")
+    assert base == "http://127.0.0.1:9/authorize"
+    assert "&scopes=sso%3Aaccount%3Aaccess%20codewhisperer%3Aanalysis" in query
+    assert re.search(r"&redirect_uri=http%3A%2F%2F127\.0\.0\.1%3A\d+%2Foauth%2Fcallback&", query)
+    assert re.search(r"&code_challenge_method=S256&code_challenge=[\w-]{43}&", query)
