@@ -99,6 +99,13 @@ def test_each_description_is_a_sentence_without_a_period(name: str) -> None:
     assert wrong == []
 
 
+def test_a_percent_sign_is_shown_as_it_is() -> None:
+    texts = [text for _, _, parser in ALL for group in ("", *GROUPS) for _, text in help_pages.flags(parser, group)]
+    texts += [text for _, _, parser in ALL for _, text in help_pages.arguments(parser)]
+    assert any("%s" in text for text in texts)
+    assert not any("%%" in text for text in texts)
+
+
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["--help-long"], ["-E", "-h"]])
 def test_the_help_of_the_program_names_every_command(words: list[str]) -> None:
     ran = _run(*words)

@@ -81,7 +81,7 @@ class Options:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own flags and positionals."""
     add = parser.add_argument
-    add("-r", "--recursive", action="store_true", help="Copy directories with everything in them")
+    add("-r", "--recursive", action="store_true", help="Copy directories and their content")
     add("-L", "--dereference", action="store_true", help="Follow links (default: copy them as links)")
     add("-p", "--preserve", action="store_true", help="Keep modification times and all mode bits")
     add("--mode", metavar="OCTAL", help="Mode of every copied file, such as 640")
@@ -91,19 +91,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-resume", action="store_true", help="Start over")
     add("--checksum", action="store_true", help="Compare files by hash instead of size and time")
     add("--compress", choices=COMPRESS, default="auto", metavar="auto|none|gzip", help="Compression (default auto)")
-    add("--exclude", metavar="PATTERN", action="append", default=[], help="Leave out names that fit; repeatable")
+    add("--exclude", metavar="PATTERN", action="append", default=[], help="Skip names that match; repeatable")
     add("--include", metavar="PATTERN", action="append", default=[], help="Copy names despite --exclude; repeatable")
     add("--dry-run", action="store_true", help="Print what would be done, and do nothing")
     add("--delete", action="store_true", help="With -r: remove what the source does not have")
-    add("--no-clobber", action="store_true", help="Keep files that exist")
+    add("--no-clobber", action="store_true", help="Do not replace existing files")
     add("--no-verify", action="store_true", help="Do not compare the SHA-256 of whole files")
     add("--progress", choices=PROGRESS, default="auto", metavar="auto|bar|plain|json|none", help="Progress on stderr")
-    add("--via", choices=VIA, default="auto", metavar="auto|port|shell", help="How the data travels (default auto)")
-    add("--wait", metavar="TIME", help="Wait so long for an instance that is not connected")
+    add(
+        "--via",
+        choices=VIA,
+        default="auto",
+        metavar="auto|port|shell",
+        help="Sessions that carry the data (default auto)",
+    )
+    add("--wait", metavar="TIME", help="Wait up to this time for an instance that is not connected")
     add("--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters")
     add_pick_flag(parser)
     add_channel_flags(parser)
-    add("--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)")
+    add("--stream-host", metavar="HOST", help="Connect the stream to this host[:port], such as an interface endpoint")
     add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
     add(
         "more",

@@ -56,10 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and the positional."""
     parser.add_argument("--sso-session", metavar="NAME", help="Sign in to this sso-session of the config file")
     parser.add_argument("--start-url", metavar="URL", help="Start URL of an sso-session that is not in the config file")
-    parser.add_argument("--sso-region", metavar="REGION", help="Its region of IAM Identity Center")
+    parser.add_argument("--sso-region", metavar="REGION", help="Region of that IAM Identity Center")
     parser.add_argument("--device-code", action="store_true", help="Show a code to enter in a browser on any device")
     parser.add_argument("--no-browser", action="store_true", help="Print the address and open no browser")
-    parser.add_argument("--browser", metavar="COMMAND", help="Command that opens a browser; %%s in it is the address")
+    parser.add_argument(
+        "--browser", metavar="COMMAND", help="Command that opens a browser; %s in it becomes the address"
+    )
     parser.add_argument(
         "--redirect-port",
         metavar="PORT",

@@ -96,19 +96,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--env", metavar="NAME[=VALUE]", dest="variables", action="append", default=[], help="Variable; repeatable")
     add("--join", action="store_true", help="Join the words of the command with blanks, as ssh does")
     add("--shell", metavar="PATH", default="sh", help="Shell that interprets the command (default sh)")
-    add("--via", choices=VIA, default="auto", metavar="auto|shell|document", help="How to reach it (default auto)")
+    add(
+        "--via",
+        choices=VIA,
+        default="auto",
+        metavar="auto|shell|document",
+        help="How to reach the instance (default auto)",
+    )
     add("--document", metavar="NAME", help="Custom session document; the command is the document's own")
     add("--parameter", metavar="NAME=VALUE", action="append", default=[], help="Parameter of --document; repeatable")
     add("--stdout", metavar="FILE", help="Write standard output to a file")
     add("--stderr", metavar="FILE", help="Write standard error of the command to a file")
-    add("--wait", metavar="TIME", help="Wait so long for an instance that is not connected")
-    add("--pace", metavar="BYTES", help="Output of the instance a second at most (default 800000 without input)")
+    add("--wait", metavar="TIME", help="Wait up to this time for an instance that is not connected")
+    add("--pace", metavar="BYTES", help="Bytes of output per second at most (default 800000 without input)")
     add("--error-status", metavar="N", help="Exit status of our own failures instead of 2 to 6 (ssh has 255)")
-    add("--events", action="store_true", help="Write what happens as JSON lines on stderr")
+    add("--events", action="store_true", help="Write events as JSON lines to stderr")
     add("--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters")
     add_pick_flag(parser)
     add_channel_flags(parser)
-    add("--stream-host", metavar="HOST", help="Dial this host[:port] for the session's stream (an interface endpoint)")
+    add("--stream-host", metavar="HOST", help="Connect the stream to this host[:port], such as an interface endpoint")
     add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
     # REMAINDER: argparse takes "--" out of other lists, and here it may stand in the place of the target.
     add(

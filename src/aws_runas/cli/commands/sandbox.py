@@ -27,7 +27,7 @@ ACCEPTS: tuple[str, ...] = ()
 # flag, kind, metavar, help. What each fault does is told in docs/how-to/sandbox.md.
 FAULTS = (
     ("close-after", "time", "TIME", "Close each data channel after TIME, code 1000 'Bye'"),
-    ("new-cell", "switch", "", "Another stream address at each resume; the old one is refused"),
+    ("new-cell", "switch", "", "New stream address at each resume; the old one is refused"),
     ("signature", "signature", "RULE", "Signed WebSocket requests: optional, required or refused"),
     ("presign", "switch", "", "Put a signature into the stream address"),
     ("frame-limit", "number", "N", "Cut connections that send more than N frames a second for two seconds"),
@@ -44,7 +44,7 @@ FAULTS = (
     ("federation-get-only", "switch", "", "The console's federation endpoint does not take POST"),
     ("sso-token-life", "time", "TIME", "Lifetime of single sign-on tokens (default 8h)"),
     ("sso-rate", "number", "N", "Throttle the portal's lists above N calls a second, 0: every call (default 20)"),
-    ("sso-accounts", "integer", "N", "Further accounts in the portal (default none)"),
+    ("sso-accounts", "integer", "N", "Additional accounts in the portal (default none)"),
     ("seed", "integer", "N", "Seed of the random numbers behind loss, duplicate and reorder (default 0)"),
     ("end-after", "time", "TIME", "The service ends each session after TIME"),
     ("end-output", "text", "TEXT", "Reason that the service gives for the end"),
@@ -92,8 +92,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="Instance whose agent connects by itself (repeatable)",
     )
-    parser.add_argument("--instances", metavar="N", help="Further instances for fleet, 4 to 200 (default none)")
-    parser.add_argument("--eventual", metavar="TIME", help="Time until a command of fleet can be seen (default 0s)")
+    parser.add_argument("--instances", metavar="N", help="Additional instances for fleet, 4 to 200 (default none)")
+    parser.add_argument(
+        "--eventual", metavar="TIME", help="Time until the service lists a command of fleet (default 0s)"
+    )
     parser.add_argument(
         "--ssm-rate", metavar="N", help="Throttle Run Command's lists above N calls a second (default: no limit)"
     )

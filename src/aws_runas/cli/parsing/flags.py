@@ -171,7 +171,7 @@ FLAGS = (
         "provider",
         "text",
         "NAME",
-        "How to sign in: browser, form, keycloak, process, azuread",
+        "Kind of sign-in: browser, form, keycloak, process, azuread",
     ),
     Flag(SIGN_IN, "U", "username", "username", "text", "NAME", "User name at the identity provider"),
     Flag(

@@ -30,7 +30,7 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--profiles",), "A,B", None, "Profiles or role ARNs instead of the one profile"),
     (("--regions",), "X,Y", None, "Regions instead of the profile's own; every pair with --profiles"),
     (("--max-concurrency",), "N|N%", "50", "Instances at a time, over all pairs (default 50)"),
-    (("--max-errors",), "N|N%", "0", "Failures after which nothing more is sent (default 0)"),
+    (("--max-errors",), "N|N%", "0", "Number of failures after which no more instances are started (default 0)"),
     (("--timeout",), "DURATION", "1h", "Execution time limit, 1s to 48h (default 1h)"),
     (("--delivery-timeout",), "DURATION", "2m", "Delivery time limit, 30s to 720h (default 2m)"),
     (("--script",), "FILE", None, "Read the command from a file"),
@@ -43,9 +43,9 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
 )
 SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--powershell",), "The command is PowerShell, for Windows instances"),
-    (("--dry-run",), "List the instances that would be asked, and run nothing"),
+    (("--dry-run",), "List the selected instances, and run nothing"),
     (("-y", "--yes"), f"Do not ask before running on more than {ASK_ABOVE} instances"),
-    (("--skip-offline",), "Unreachable instances are no failure"),
+    (("--skip-offline",), "Do not count unreachable instances as failures"),
     (("--no-pack",), "Leave long output readable for the AWS console"),
 )
 DELIVERY_RANGE = (30, 2_592_000)  # seconds; SendCommand
