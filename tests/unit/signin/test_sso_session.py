@@ -183,11 +183,12 @@ def test_a_service_that_is_down_is_no_reason_to_sign_in(world: New, error: str) 
 def test_the_address_of_the_browser_is_spelled_as_that_of_the_aws_cli(world: New) -> None:
     """Source: awscli.botocore.utils.SSOTokenFetcherAuth: plural scopes, a space as %20, no padding."""
     there = world()
+    seconds = itertools.count()  # one with each look at the clock
     session = SsoSession("corp", SESSION.start_url, "us-east-1", ("sso:account:access", "codewhisperer:analysis"))
     context = SignInContext(
         cache=there.home / "cache", home=there.home, environ={}, say=there.lines.append, explicit=True,
-        options=SignInOptions(no_browser=True, timeout=0.0), terminal=lambda: None, now=lambda: NOW,
-        clock=lambda: there.clock, sleep=there._sleep,
+        options=SignInOptions(no_browser=True, timeout=1.0), terminal=lambda: None, now=lambda: NOW,
+        clock=lambda: float(next(seconds)), sleep=there._sleep,
     )  # fmt: skip
     with pytest.raises(CredentialsError):
         SsoTokens(session, lambda: there, context).token()
