@@ -128,14 +128,14 @@ class Forwarded:
     def connect(self, timeout: float = DEADLINE) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
 
-    def event(self, name: str) -> dict[str, Any]:
-        """The next event of this name, of a forward with --events."""
+    def event(self, *names: str) -> dict[str, Any]:
+        """The next event with one of these names, of a forward with --events."""
         assert self.process.stdout is not None
         while line := self.process.stdout.readline():
             event: dict[str, Any] = json.loads(line)
-            if event["event"] == name:
+            if event["event"] in names:
                 return event
-        raise AssertionError(f"no {name} before the end")
+        raise AssertionError(f"no {' or '.join(names)} before the end")
 
     def wait_for_error(self, text: str) -> None:
         wait_until(lambda: text in self.errors, f"{text!r} on stderr, which has {self.errors!r}")

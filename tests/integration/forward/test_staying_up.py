@@ -253,6 +253,59 @@ def test_uploads_after_downloads_use_a_session_each(sandbox: Sandbox) -> None:
             forward.stop()
 
 
+@pytest.mark.slow
+def test_eight_uploads_that_follow_eight_downloads_are_carried_by_eight_sessions_each_time(sandbox: Sandbox) -> None:
+    """Twenty times in one forward, and every time the sessions are told by the bytes that they carried."""
+    count, size = 8, 40_000
+
+    def serve(connection: socket.socket) -> None:
+        if receive_exactly(connection, 1) == b"D":
+            connection.sendall(bytes(size))
+        else:
+            connection.sendall(b"%d" % len(receive_exactly(connection, size)))
+        receive_all(connection)
+
+    def transfer(port: int, question: bytes) -> list[socket.socket]:
+        """Open all connections, and begin on each as soon as it is there, as tools do."""
+        connections = []
+        for _ in range(count):
+            connections.append(socket.create_connection(("127.0.0.1", port), DEADLINE))
+            connections[-1].sendall(question)
+        return connections
+
+    def carried(forward: Forwarded) -> dict[str, tuple[int, int]]:
+        """Bytes sent and received by session, once all connections are closed."""
+        sessions, total, closed = dict[int, str](), dict[str, tuple[int, int]](), 0
+        while closed < count:
+            event = forward.event("connection_opened", "connection_closed")
+            if event["event"] == "connection_opened":
+                sessions[event["connection"]] = event["session"]
+                continue
+            closed += 1
+            session = sessions[event["connection"]]
+            sent, received = total.get(session, (0, 0))
+            total[session] = (sent + event["sent"], received + event["received"])
+        return total
+
+    with serving(serve) as server:
+        forward = Forwarded(sandbox, "--events", "--sessions", str(count), PROFILE, f"{TARGET}:{server.port}")
+        try:
+            port = forward.event("listening")["port"]
+            while forward.event("session_opened")["sessions"] < count:
+                pass
+            for _ in range(20):
+                for connection in transfer(port, b"D"):
+                    with connection:
+                        assert len(receive_exactly(connection, size)) == size
+                assert list(carried(forward).values()) == [(1, size)] * count
+                for connection in transfer(port, b"U" + bytes(size)):
+                    with connection:
+                        assert receive_exactly(connection, 5) == b"%d" % size
+                assert list(carried(forward).values()) == [(1 + size, 5)] * count
+        finally:
+            forward.stop()
+
+
 def test_failing_replacement_is_reported_and_tried_again(make_sandbox: MakeSandbox) -> None:
     """The instance goes away and comes back: the forward is there all the time."""
     sandbox = make_sandbox(end_after=1.5)
