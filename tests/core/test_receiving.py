@@ -6,6 +6,7 @@ import pytest
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import (
+    ChannelClosed,
     DataReceived,
     Event,
     ExitCodeReceived,
@@ -209,3 +210,40 @@ def test_late_copy_of_the_handshake_request_is_acknowledged_but_answered_once() 
     (started,) = channel.events(START)
     assert isinstance(started, SessionStarted)
     assert (started.session_type, started.agent_version, started.customer_message) == ("Port", "3.3.0.0", "hello")
+
+
+def made(number: int, at: float) -> bytes:
+    """Output that the agent made at a time of our clock; its own is a million seconds ahead."""
+    return naive.build("output_stream_data", number, b"x", payload_type=1, created_date=int((at + 1_000_000) * 1000))
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "closed_at", "uncertain"),
+    [
+        ([], 12.0, True),
+        ([(9.9, 11.0), (9.9, 11.1)], 12.0, True),  # two that were resent
+        ([(9.9, 11.0), (10.1, 11.1)], 12.0, True),  # made while the connection was away
+        ([(9.9, 11.0), (10.8, 11.1)], 12.0, False),  # made on the new connection
+        ([(9.9, 11.0)], 13.6, False),  # an agent that had more to resend would have done so
+        ([], 13.6, False),
+    ],
+)
+def test_end_just_after_a_cut_is_uncertain_unless_something_newer_came(
+    arrivals: list[tuple[float, float]], closed_at: float, uncertain: bool
+) -> None:
+    channel = plain_client()
+    channel.receive_message(made(0, START), START + 0.02)
+    channel.receive_disconnect(START + 10)
+    channel.connect("token", START + 10.5)
+    for number, (made_at, arrives_at) in enumerate(arrivals, 1):
+        channel.receive_message(made(number, START + made_at), START + arrives_at)
+    channel.receive_message(naive.build("channel_closed", 0, b"{}"), START + closed_at)
+    events = channel.events(START + closed_at)
+    assert events[-1] == ChannelClosed("", end_may_be_missing=uncertain)
+
+
+def test_end_without_a_cut_is_certain_although_all_came_at_once() -> None:
+    channel = plain_client()
+    channel.receive_message(made(0, START), START)
+    channel.receive_message(naive.build("channel_closed", 0, b"{}"), START)
+    assert channel.events(START)[-1] == ChannelClosed("")

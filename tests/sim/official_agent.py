@@ -20,6 +20,7 @@ from tests.core import naive
 
 RESEND_INTERVAL = 0.1
 PUMP_INTERVAL = 0.001
+END_PATIENCE = 2.0  # seconds that it waits for acknowledgements when its program has ended (section 8, 11)
 WORK = 0.00015  # seconds that it takes to execute a message
 STORED_AFTER = 0.0005  # seconds between writing a message and storing it, at most
 
@@ -41,6 +42,7 @@ class OfficialAgent:
         session_type: "Port" begins with a handshake, "" with output.
         data_key: 64 bytes that encrypt the session, b"" for none; the two KMS calls are taken for granted.
         pump_interval: seconds between two messages of a download.
+        ends: its program ends behind the download, as a shell does.
     """
 
     def __init__(
@@ -50,7 +52,13 @@ class OfficialAgent:
         session_type: str = "Port",
         data_key: bytes = b"",
         pump_interval: float = PUMP_INTERVAL,
+        *,
+        ends: bool = False,
     ) -> None:
+        self._ends = ends
+        self._end_at: float | None = None
+        self.ended = False
+        self.farewell = ""
         self._rng = rng
         self._pump_interval = pump_interval
         self.resent = 0
@@ -129,6 +137,7 @@ class OfficialAgent:
             payload_type=payload_type,
             flags=1 if number == 0 else 0,
             message_id=uuid.UUID(int=self._rng.getrandbits(128), version=4),
+            created_date=int(now * 1000),
         )
         if not self.paused and self._connected:
             self._frames.append(frame)
@@ -142,7 +151,7 @@ class OfficialAgent:
     def next_timer(self, now: float) -> float | None:
         """Return when one of its loops wakes."""
         del now
-        waiting = (self._pump_at, self._resend_at if self._outgoing else None, self._work_at)
+        waiting = (self._pump_at, self._resend_at if self._outgoing else None, self._work_at, self._end_at)
         times = [t for t in waiting if t is not None]
         return min(times) if times and self._connected else None
 
@@ -158,6 +167,11 @@ class OfficialAgent:
                 self._send(self._download[:1024], 1, now)
                 self._download = self._download[1024:]
             self._pump_at = now + self._pump_interval if self._download else None
+            if self._ends and not self._download:
+                self._end_at = now + END_PATIENCE
+        if self._end_at is not None and (now >= self._end_at or not self._outgoing):
+            self._end_at = None
+            self.ended = True
         if self._resend_at is not None and now >= self._resend_at:
             self._resend_at = now + RESEND_INTERVAL
             if self._outgoing and not self.paused:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from aws_runas.ssm.core.channel import ChannelSettings, Role
+from aws_runas.ssm.core.events import ChannelClosed, ChannelFailed
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
 from tests.sim.scenario import PROPERTIES
@@ -94,3 +95,41 @@ def test_agent_that_is_not_ready_is_asked_again_within_milliseconds() -> None:
         waits.append(world.now - max(began, agent.ready_at))
     assert max(waits) < 0.2  # it may be 300 ms late, and is asked ever less often
     assert sorted(waits)[5] < 0.02
+
+
+def ending(seed: int, cut: float | None) -> tuple[bool, ChannelNode]:
+    """Play a shell that prints 60 KB and ends; returns whether all came, and the client.
+
+    Args:
+        cut: seconds before the end of the output at which the client's connection is cut for a moment; None for no cut.
+    """
+    dice = random.Random(seed)
+    output = dice.randbytes(60_000)
+    client = ChannelNode(make_channel(Role.CLIENT, ChannelSettings(frame_rate=900.0), seed), b"")
+    agent = OfficialAgent(random.Random(seed + 1), output, session_type="", ends=True)
+    world = World(dice, client, agent, Link(0.02), Link(0.02))
+    world.pauses, world.loses_what_left = dice.random() < 0.5, True
+    world.connect("client")
+    world.connect("agent")
+    if cut is not None:
+        world.at(world.now + 1.06 - cut, lambda: world.cut("client", dice.choice((0.01, 0.05, 0.2))))
+    assert world.run(30, lambda: client.ended)
+    return bytes(client.received) == output, client
+
+
+def test_end_that_a_cut_has_taken_is_never_silent() -> None:
+    """The agent resends one message in 100 ms, and gives up after 2 s: what is lost then leaves no gap."""
+    truncated = 0
+    for seed in range(60):
+        whole, client = ending(seed, random.Random(seed + 7).choice((-0.03, 0.0, 0.01, 0.03, 0.05)))
+        end = client.events[-1]
+        assert whole or isinstance(end, ChannelFailed) or (isinstance(end, ChannelClosed) and end.end_may_be_missing)
+        truncated += not whole and isinstance(end, ChannelClosed)
+    assert truncated  # so the agent plays it
+
+
+def test_session_without_a_cut_ends_without_doubt() -> None:
+    for seed in range(5):
+        whole, client = ending(seed, None)
+        assert whole
+        assert client.events[-1] == ChannelClosed("")

@@ -300,7 +300,7 @@ class World:
             frames = self.node(name).messages_to_send(self.now)
             if name == "agent" and not self.over and getattr(self.agent, "ended", False):
                 self.over = True
-                self.close("the agent has ended")
+                self.close(getattr(self.agent, "farewell", "the agent has ended"))
             if self.connected[name]:
                 for frame in frames:
                     self._carry(name, frame)

@@ -10,7 +10,7 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
-from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, end_uncertain
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.silence_notice import SilenceNotice
@@ -122,6 +122,8 @@ class SshSession:
         if error is None and not self._has_received:
             self._fail("the session ended before the port sent anything")
         elif not self.over.done():
+            if error is None and self._channel.end_may_be_missing():
+                error = end_uncertain()
             if error is not None:
                 self.over.set_exception(error)
             else:

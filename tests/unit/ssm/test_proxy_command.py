@@ -29,6 +29,7 @@ class Agent:
         self._acknowledges = acknowledges
         self.received = b""
         self.terminated = False
+        self.ends_after_a_cut = False
         self.silences: list[float] = []
         """What `agent_silent_for` reports, one after the other, then 0."""
 
@@ -59,6 +60,9 @@ class Agent:
 
     def check_connection(self) -> None:
         raise AssertionError
+
+    def end_may_be_missing(self) -> bool:
+        return self.ends_after_a_cut
 
     def agent_silent_for(self) -> float:
         return self.silences.pop(0) if self.silences else 0.0
@@ -167,6 +171,21 @@ def test_answers_end_up_on_standard_output() -> None:
         session.session_ended(None, "")
 
     assert run(Agent(script), b"", end=False) == (0, b"SSH-2.0-sshd\r\n")
+
+
+def test_end_just_after_a_cut_is_an_error_behind_the_answers() -> None:
+    def script(session: SessionHandler) -> None:
+        session.session_started(started())
+        session.data_received(b"nearly all", 1)
+        session.session_ended(None, "")
+
+    agent = Agent(script)
+    agent.ends_after_a_cut = True
+    with pytest.raises(SessionError) as caught:
+        run(agent, b"", end=False)
+    assert caught.value.code == "end-uncertain"
+    assert "may be missing" in caught.value.message
+    assert "check the end of the output" in str(caught.value.hint)
 
 
 def lasting(session: SessionHandler, seconds: float) -> None:

@@ -28,7 +28,8 @@ from aws_runas.ssm.core.payloads import OUTPUT
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.versions import at_least, later_than
 
-DRAIN_TIMEOUT = 5.0  # seconds that a session waits for the client's last acknowledgements; official agents: 2
+OFFICIAL_DRAIN_TIMEOUT = 2.0  # seconds that official agents wait for the client's last acknowledgements
+KIND_DRAIN_TIMEOUT = 5.0
 HANDSHAKE_ALWAYS = ("Port", "NonInteractiveCommands")
 
 
@@ -243,7 +244,8 @@ class AgentSession:
         if self._ending is not None or self._stopped:
             return
         self._ending = output
-        self._deadline = self._loop.call_later(0 if at_once else DRAIN_TIMEOUT, self._end)
+        patience = OFFICIAL_DRAIN_TIMEOUT if self.machine.official else KIND_DRAIN_TIMEOUT
+        self._deadline = self._loop.call_later(0 if at_once else patience, self._end)
         self._driver.want_turn()
 
     # --- inside

@@ -223,7 +223,7 @@ class Channel:
                 self._start.received(ready.payload_type)
                 self._dispatcher.dispatch(ready, now)
         elif message_type == wire.CHANNEL_CLOSED:
-            self._closed(payloads.decode_channel_closed(message.payload))
+            self._closed(payloads.decode_channel_closed(message.payload), now)
 
     def _acknowledged(self, number: int, now: float) -> None:
         if self._life.paused:
@@ -231,13 +231,13 @@ class Channel:
         self._sender.acknowledge(number, now)
         self._start.acknowledged(now)
 
-    def _closed(self, output: str) -> None:
+    def _closed(self, output: str, now: float) -> None:
         if self._receiver.has_gap:
             text = f": {output}" if output else ""
             self._fail(f"the service ended the session while part of its output was missing{text}")
             return
         self._life.apply(Trigger.END)
-        self._events.append(ChannelClosed(output))
+        self._events.append(ChannelClosed(output, end_may_be_missing=self._receiver.end_may_be_missing(now)))
 
     def _fail(self, reason: str) -> None:
         self._emit(ChannelFailed(reason))

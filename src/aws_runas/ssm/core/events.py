@@ -97,9 +97,11 @@ class ChannelClosed:
 
     Args:
         output: the service's reason, "" at an ordinary end.
+        end_may_be_missing: a connection was lost shortly before, and nothing shows that the agent has resent all.
     """
 
     output: str
+    end_may_be_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

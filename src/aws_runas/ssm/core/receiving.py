@@ -16,6 +16,8 @@ LOSS_MEMORY = 1.0  # seconds after a gap or a duplicate during which acknowledge
 RETRANSMISSION_REPEATS = 2  # of the acknowledgement of a retransmission: one that is lost costs an agent 100 ms or more
 RECENT_ACKNOWLEDGEMENTS = 256  # kept for the case that the connection is cut with some under way
 UNDER_WAY = 0.3  # seconds before a cut: an acknowledgement that left within them may be lost
+FRESH_MARGIN = 0.2  # seconds after a cut: a message made later was not lost in it, nor was any before it
+SETTLED_AFTER = 2.5  # seconds without a message: an agent resends within 1.1 s, and gives up an ended session in 2
 
 _NOTHING: tuple[Message, ...] = ()
 
@@ -42,6 +44,9 @@ class Receiver:
         self._retransmissions: deque[tuple[int, bytes, float, int]] = deque()  # the same, and how often yet
         self._recent: deque[tuple[int, bytes, float]] = deque(maxlen=RECENT_ACKNOWLEDGEMENTS)  # and when it left
         self._loss_seen_at = float("-inf")
+        self._last_at = float("-inf")
+        self._clock_offset = float("inf")  # of our clock to the peer's, the shortest way included; seconds
+        self._cut_at: float | None = None  # what the peer sent before may be lost and not resent yet
 
     @property
     def has_gap(self) -> bool:
@@ -60,10 +65,11 @@ class Receiver:
             return _NOTHING  # neither accepted nor acknowledged, so the peer sends it again
         if number == self.expected:
             self.expected = number + 1
+            self._note_arrival(message, now)
             if self._stored:  # it is late: a retransmission
                 self._loss_seen_at = now
                 self._acknowledge_retransmission(number, message.message_id, now)
-                return self._drain(message)
+                return self._drain(message, now)
             self._pending.append((number, message.message_id, now))
             return (message,)
         if number < self.expected or number in self._stored:
@@ -79,13 +85,38 @@ class Receiver:
         # else: no room; not acknowledged, so the peer sends it again
         return _NOTHING
 
-    def _drain(self, message: Message) -> list[Message]:
+    def _drain(self, message: Message, now: float) -> list[Message]:
         ready = [message]
         while (following := self._stored.pop(self.expected, None)) is not None:
             self._stored_bytes -= len(following.payload)
             self.expected += 1
             ready.append(following)
+        self._note_arrival(ready[-1], now)
         return ready
+
+    def _note_arrival(self, message: Message, now: float) -> None:
+        """Note the arrival of a message; one that was made after a cut shows that nothing of the cut is missing."""
+        made_at = message.created_date / 1000
+        if self._cut_at is None:
+            if now - made_at < self._clock_offset:
+                self._clock_offset = now - made_at
+        elif self._is_settled(now) or self._cut_at + FRESH_MARGIN < made_at + self._clock_offset < float("inf"):
+            self._cut_at = None
+        self._last_at = now
+
+    def _is_settled(self, now: float) -> bool:
+        """Return True if the peer has been so quiet since the cut that it has nothing left to resend."""
+        return self._cut_at is None or now - max(self._cut_at, self._last_at) >= SETTLED_AFTER
+
+    def end_may_be_missing(self, now: float) -> bool:
+        """Return True if the last messages of a session that ends now may be missing. No gap shows that.
+
+        An agent resends one message in 100 ms, and gives up two seconds after the end of the session's program.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return not self._is_settled(now)
 
     def _acknowledge_at_once(self, number: int, message_id: bytes, now: float) -> None:
         if not self._urgent:
@@ -102,9 +133,11 @@ class Receiver:
         """Acknowledge again what may have been under way when the last connection was lost.
 
         Args:
-            lost_at: monotonic seconds.
+            lost_at: monotonic seconds; minus infinity if there was none.
             now: monotonic seconds.
         """
+        if lost_at > float("-inf"):
+            self._cut_at = now
         if self._delay:
             again = [(number, message_id, now) for number, message_id, at in self._recent if lost_at - at < UNDER_WAY]
             self._repeats.extendleft(again)  # the newest first: it is the most likely one to be lost

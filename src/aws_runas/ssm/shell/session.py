@@ -14,7 +14,7 @@ from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
-from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
+from aws_runas.ssm.transport.interfaces import DataChannel, SessionService, end_uncertain
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.silence_notice import SilenceNotice
 
@@ -110,6 +110,12 @@ class ShellSession:
         if error is not None:
             self.status.set_exception(error)
         else:
+            if self._exit_code is None and self._channel.end_may_be_missing():
+                uncertain = end_uncertain()
+                if not self.console.is_terminal:
+                    self.status.set_exception(uncertain)
+                    return
+                self.console.say(uncertain.message, always=True)
             self.status.set_result(0 if self._exit_code is None else exit_status(self._exit_code))
 
     # --- from the user

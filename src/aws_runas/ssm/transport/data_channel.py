@@ -106,6 +106,7 @@ class SessionChannel:
         self._silence = AgentSilence()
         self._pause_timer: asyncio.TimerHandle | None = None
         self._prepare_timer: asyncio.TimerHandle | None = None
+        self._end_may_be_missing = False
         self._drained: list[asyncio.Future[None]] = []
         self._terminating: asyncio.Future[None] | None = None
         self._failing: asyncio.Task[None] | None = None  # ends the failed session at the service
@@ -154,6 +155,9 @@ class SessionChannel:
             self._websocket.probe(CHECK_TIMEOUT)
         else:
             self._resumer.retry_now()
+
+    def end_may_be_missing(self) -> bool:
+        return self._end_may_be_missing
 
     def agent_silent_for(self) -> float:
         if self._driver.reading_paused or self.ended.done():
@@ -277,6 +281,7 @@ class SessionChannel:
             case events.PublicationResumed():
                 self._pause.pause_ended()
             case events.ChannelClosed():
+                self._end_may_be_missing = event.end_may_be_missing
                 self._end(_reason_of(event.output), event.output)
             case events.ChannelFailed():
                 self._fail(SessionError(f"the session failed: {event.reason}", code="session-failed"))

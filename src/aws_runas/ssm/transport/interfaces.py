@@ -97,6 +97,10 @@ class DataChannel(Protocol):
         """
         ...
 
+    def end_may_be_missing(self) -> bool:
+        """Return True if the session has ended so soon after a cut that the agent may not have resent everything."""
+        ...
+
     async def drained(self) -> None:
         """Wait until all that was written is acknowledged, or the session has ended."""
         ...
@@ -104,6 +108,15 @@ class DataChannel(Protocol):
     async def terminate(self) -> None:
         """End the session at the service (flag and TerminateSession), then close. Idempotent."""
         ...
+
+
+def end_uncertain() -> SessionError:
+    """Return the error of a session that ended so soon after a cut that its last output may be missing."""
+    return SessionError(
+        "the session ended just after a lost connection; the end of its output may be missing",
+        code="end-uncertain",
+        hint="check the end of the output, and run it again if something is missing",
+    )
 
 
 class SessionGone(SessionError):  # noqa: N818 - says what happened

@@ -39,6 +39,9 @@ class Notes:
 
     def check_connection(self) -> None: ...
 
+    def end_may_be_missing(self) -> bool:
+        return False
+
     def agent_silent_for(self) -> float:
         return 0.0
 

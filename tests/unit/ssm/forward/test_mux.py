@@ -54,6 +54,9 @@ class Channel:
     def check_connection(self) -> None:
         raise AssertionError
 
+    def end_may_be_missing(self) -> bool:
+        return False
+
     def agent_silent_for(self) -> float:
         return 0.0
 
