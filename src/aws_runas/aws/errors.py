@@ -163,7 +163,7 @@ def _signature(call: str, message: str, code: str) -> CredentialsError:
             hint=SET_CLOCK,
         )
     return CredentialsError(
-        f"{call}: the secret access key does not fit the access key id",
+        f"{call}: the secret access key does not match the access key id",
         code="signature-wrong",
         hint="check aws_secret_access_key, and the clock",
     )
@@ -177,7 +177,7 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
         return connection_failed(call, kind, error, service)
     if isinstance(error, exceptions.ParamValidationError):
         words = " ".join(str(error).split()).removeprefix("Parameter validation failed: ")
-        return ConfigError(f"{call}: a value that AWS does not take: {words}", code="parameter-invalid")
+        return ConfigError(f"{call}: a value that AWS does not accept: {words}", code="parameter-invalid")
     if isinstance(error, exceptions.BotoCoreError):
         return kind(f"{call}: {' '.join(str(error).split())}", code="aws-error")
     if isinstance(error, OSError):
@@ -197,7 +197,7 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
 
 def _not_aws(call: str, kind: type[AwsRunasError]) -> AwsRunasError:
     return kind(
-        f"{call}: what answers there is not AWS",
+        f"{call}: the answer is not from AWS",
         code="endpoint-not-aws",
         hint="check AWS_ENDPOINT_URL and the proxy",
     )

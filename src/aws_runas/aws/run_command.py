@@ -192,7 +192,7 @@ def send_command(
         command_id = reply.text(reply.mapping(answer, "Command"), "CommandId")
         if not COMMAND_ID.fullmatch(command_id):  # every later call would be refused, by botocore already
             raise SessionError(
-                f"ssm SendCommand: what answers there names the command {command_id!r}, which is no id of AWS's",
+                f"ssm SendCommand: the answer names the command {command_id!r}, which is not an id of AWS",
                 code="command-id-invalid",
                 hint="check AWS_ENDPOINT_URL and the proxy; nobody knows whether the command runs",
             )

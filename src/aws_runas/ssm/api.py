@@ -225,7 +225,7 @@ def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
     """Return the kind of ResumeSession's failure: session gone, service unavailable, or credentials refused."""
     words = aws_message(error).lower()
     if aws_code(error) == "DoesNotExistException" or "terminated" in words or "timed out" in words:
-        return SessionGone(f"the session {session_id} is no more", code="session-gone")
+        return SessionGone(f"the session {session_id} no longer exists", code="session-gone")
     if error.code in _UNREACHABLE or _is_server_trouble(error):
         return ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint)
     if error.code == "access-denied":

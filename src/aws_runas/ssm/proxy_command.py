@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
+from aws_runas.ssm.session_start import wait_for_start
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, end_uncertain
@@ -19,7 +20,6 @@ from aws_runas.ssm.versions import check_forwarding
 if TYPE_CHECKING:
     from aws_runas.ssm.forward.session import OpenChannel
 
-START_TIMEOUT: Final = 30.0  # seconds for the agent to begin; it waits 15 for the client
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
 STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept data
 LAST_OUTPUT_TIMEOUT: Final = 10.0  # seconds for a slow reader to read what arrived before the end
@@ -118,7 +118,9 @@ class SshSession:
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
         if not self.started.done():
-            self.started.set_exception(error or SessionError("the session ended before it began", code="session-ended"))
+            self.started.set_exception(
+                error or SessionError("the session ended before it started", code="session-ended")
+            )
         if error is None and not self._has_received:
             self._fail("the session ended before the port sent anything")
         elif not self.over.done():
@@ -253,13 +255,7 @@ async def _open(
     open_channel: OpenChannel, make: Callable[[DataChannel], SessionHandler], sessions: list[SshSession]
 ) -> None:
     await open_channel(make)
-    try:
-        async with asyncio.timeout(START_TIMEOUT):
-            await sessions[0].started
-    except TimeoutError:
-        raise SessionError(
-            f"the agent on the target sent nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
-        ) from None
+    await wait_for_start(sessions[0].started)
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:

@@ -7,11 +7,11 @@ SessionStart does both at once, so this module imports them only when a channel 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.transport.interfaces import SessionService
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 
 ABANDON_TIMEOUT: Final = 3.0  # seconds that leaving waits for a session that may have been opened
+START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
 CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is not needed any more, and to end it
 
 
@@ -148,6 +149,27 @@ def started_opener(session_start: SessionStart, service: SessionService, *, opti
         return started.session_id
 
     return open_channel
+
+
+async def wait_for_start(started: Awaitable[None]) -> None:
+    """Wait until the agent has started a session whose channel is open.
+
+    Args:
+        started: set by the session's handler. A timeout cancels it; shield one that others wait for.
+
+    Raises:
+        SessionError: the agent sent nothing for START_TIMEOUT.
+        AwsRunasError: the session could not be started.
+    """
+    import asyncio
+
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            await started
+    except TimeoutError:
+        raise SessionError(
+            f"the agent on the target sent nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
+        ) from None
 
 
 async def _start(

@@ -35,25 +35,25 @@ def nothing() -> None:
 
 @pytest.mark.parametrize("name", ["R\ncredential_process = x", "x]\r[profile evil]", " R", "\ud800", "\x1b[31m"])
 def test_a_name_that_would_be_more_than_a_line_of_a_file_is_refused(name: str) -> None:
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_account_roles(Answering({"roleList": [ROLE | {"roleName": name}]}), "t", "1", nothing))
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_accounts(Answering({"accountList": [ACCOUNT | {"accountId": name}]}), "t", nothing))
 
 
 def test_a_reply_without_a_list_is_not_an_empty_list() -> None:
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_accounts(Answering({}), "t", nothing))
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_account_roles(Answering({}), "t", "1", nothing))
     assert list(sso.list_accounts(Answering({"accountList": []}), "t", nothing)) == []
 
 
 def test_a_page_that_leads_to_itself_is_an_error() -> None:
     portal = Answering({"accountList": [ACCOUNT], "roleList": [ROLE], "nextToken": "x"})
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_accounts(portal, "t", nothing))
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         list(sso.list_account_roles(portal, "t", "1", nothing))
     assert portal.calls == 4
 
@@ -64,20 +64,20 @@ def test_a_page_that_leads_to_itself_is_an_error() -> None:
 )
 def test_only_web_addresses_reach_a_browser(address: str) -> None:
     for changed in ({"verificationUri": address}, {"verificationUriComplete": address}):
-        with pytest.raises(CredentialsError, match="not AWS"):
+        with pytest.raises(CredentialsError, match="not from AWS"):
             sso_oidc.start_device_authorization(Answering(DEVICE | changed), "c", "s", "https://start.example")
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         sso_oidc.register_client(Answering(CLIENT | {"authorizationEndpoint": address}), ())
 
 
 def test_a_client_id_that_no_address_can_hold_is_refused() -> None:
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         sso_oidc.register_client(Answering(CLIENT | {"clientId": "\ud800"}), ())
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 1e11, True, "3600", None])
 def test_a_token_that_lives_no_time_or_for_ever_is_refused(seconds: object) -> None:
-    with pytest.raises(CredentialsError, match="not AWS"):
+    with pytest.raises(CredentialsError, match="not from AWS"):
         sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": seconds}), "c", "s", "refresh_token")
     assert sso_oidc.create_token(Answering({"accessToken": "t", "expiresIn": 60}), "c", "s", "g").expires_in == 60
 

@@ -18,14 +18,13 @@ from aws_runas.ssm.copy.port_link import PortLink
 from aws_runas.ssm.copy.posix_files import PosixFiles
 from aws_runas.ssm.copy.protocol import Reply
 from aws_runas.ssm.copy.shell_link import ShellLink
-from aws_runas.ssm.session_start import SessionStart
+from aws_runas.ssm.session_start import SessionStart, wait_for_start
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
 from aws_runas.ssm.versions import PORT_SESSIONS, is_older
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
-START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake on a port session
 TOKEN_SIZE: Final = 32  # bytes, spec sessions 2
 
 
@@ -202,13 +201,7 @@ class CopySessions:
             return links[0]
 
         await self._connect(started, make)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await links[0].started
-        except TimeoutError:
-            raise SessionError(
-                f"the agent said nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
-            ) from None
+        await wait_for_start(links[0].started)
         self.carrier = "port"
         self.debug(f"port session {started.session_id}")
         return links[0].files

@@ -26,10 +26,10 @@ from aws_runas.ssm.forward.events import (
 from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
 from aws_runas.ssm.forward.mux import SmuxMultiplexer
 from aws_runas.ssm.forward.policy import PLACEMENT_TIME, SessionState
+from aws_runas.ssm.session_start import wait_for_start
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 
-START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
 SHORT_INTERRUPTION: Final = 1.0  # seconds; the hourly reconnect is faster, and no reason to open another session
 AGENT_SILENCE_LIMIT: Final = 120.0  # seconds without an answer until the session is ended
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
@@ -104,13 +104,7 @@ class ForwardSession:
         """
         self.session_id = await open_channel(self._set_channel)
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await asyncio.shield(self._started)
-        except TimeoutError:
-            await self.close()
-            raise SessionError(
-                f"the agent on the target said nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
-            ) from None
+            await wait_for_start(asyncio.shield(self._started))
         except BaseException:
             await self.close()
             raise
@@ -226,7 +220,7 @@ class ForwardSession:
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error contains it
         if not self._started.done():
-            self._fail_start(error or SessionError("the session ended before it began", code="session-ended"))
+            self._fail_start(error or SessionError("the session ended before it started", code="session-ended"))
         if error is None and not self._closing:
             error = SessionError("the service ended the session", code="session-ended")
         self._end(error)
