@@ -12,7 +12,7 @@ from aws_runas.ssm.session_start import START_TIMEOUT, wait_for_start
 from tests.support.quick_loop import QuickLoop
 
 
-def _wait(happens: Callable[[asyncio.Future[None]], None], after: float) -> float:
+def _wait(happens: Callable[[asyncio.Future[None]], object], after: float) -> float:
     """Wait for a start to which something happens, and return the seconds that passed."""
     loop = QuickLoop()
 
