@@ -116,7 +116,9 @@ class OidcSignIn:
             )
         if wanted or self.source.flow == "browser" or self.source.method == "form" or not provider.device_endpoint:
             return wanted
-        return not options.no_browser and isinstance(find_browser(self.context.environ, options.browser), NoBrowser)
+        if options.no_browser or options.redirect_port:  # a port is named where it is forwarded, as by ssh -L
+            return False
+        return isinstance(find_browser(self.context.environ, options.browser), NoBrowser)
 
     def _by_callback(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
         pkce = new_pkce()

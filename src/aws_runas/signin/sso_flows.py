@@ -71,7 +71,8 @@ class SsoFlows:
         options = self._context.options
         if options.device_code or self._session.is_legacy or self._session.flow == "device":
             return True
-        return isinstance(browser, NoBrowser) and self._session.flow == "auto"
+        # a port for the callback is named where one is forwarded, as by ssh -L: the browser is at its other end
+        return isinstance(browser, NoBrowser) and self._session.flow == "auto" and not options.redirect_port
 
     def _browser(self) -> Browser | NoBrowser | None:
         options = self._context.options

@@ -76,15 +76,20 @@ def id_token() -> str:
     return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
 
 
-def sign_in(provider: StrictProvider, home: Path, *scopes: str) -> OidcSignIn:
+def sign_in(provider: StrictProvider, home: Path, *scopes: str, flow: str = "device", port: int = 0) -> OidcSignIn:
     source = SimpleNamespace(
-        issuer=None, url=ISSUER, client_id="client", scopes=("openid", *scopes), flow="device", method="browser",
+        issuer=None, url=ISSUER, client_id="client", scopes=("openid", *scopes), flow=flow, method="browser",
         label="idp.example", username=None, redirect_uri="http://127.0.0.1/",
     )  # fmt: skip
     context = SignInContext(
-        cache=home, home=home, environ={}, options=SignInOptions(device_code=True), now=lambda: NOW + provider.clock,
-        clock=lambda: provider.clock, sleep=provider.sleep,
-    )  # fmt: skip
+        cache=home,
+        home=home,
+        environ={"SSH_TTY": "/dev/pts/1"},
+        options=SignInOptions(redirect_port=port),
+        now=lambda: NOW + provider.clock,
+        clock=lambda: provider.clock,
+        sleep=provider.sleep,
+    )
     kept: Any = SimpleNamespace(read=lambda: "refresh", write=lambda _: None)
     everything: Any = None  # a device code and a refresh use neither a window nor forms
     http: Any = provider
@@ -118,3 +123,10 @@ def test_a_device_code_is_given_up_when_it_has_expired(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as caught:
         sign_in(provider, tmp_path).sign_in()
     assert (caught.value.code, provider.clock) == ("login-timeout", 600.0)
+
+
+@pytest.mark.parametrize(("port", "device"), [(0, True), (8400, False)])
+def test_over_ssh_a_named_port_of_the_callback_is_used(tmp_path: Path, port: int, device: bool) -> None:
+    provider = StrictProvider("client_secret_basic")
+    flow = sign_in(provider, tmp_path, flow="auto", port=port)
+    assert flow._uses_device(flow.provider()) is device

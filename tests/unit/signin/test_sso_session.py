@@ -16,7 +16,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from aws_runas.config.sso import SsoSession
 from aws_runas.errors import CredentialsError
+from aws_runas.signin.browser import find_browser
 from aws_runas.signin.context import SignInContext, SignInOptions
+from aws_runas.signin.sso_flows import SsoFlows
 from aws_runas.signin.sso_session import SsoTokens
 from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token, write_time
 
@@ -198,3 +200,13 @@ def test_the_address_of_the_browser_is_spelled_as_that_of_the_aws_cli(world: New
     assert "&scopes=sso%3Aaccount%3Aaccess%20codewhisperer%3Aanalysis" in query
     assert re.search(r"&redirect_uri=http%3A%2F%2F127\.0\.0\.1%3A\d+%2Foauth%2Fcallback&", query)
     assert re.search(r"&code_challenge_method=S256&code_challenge=[\w-]{43}&", query)
+
+
+@pytest.mark.parametrize(("port", "device"), [(0, True), (8400, False)])
+def test_over_ssh_a_named_port_of_the_callback_is_used(world: New, port: int, device: bool) -> None:
+    there = world()
+    environ = {"SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}
+    context = SignInContext(cache=there.home, environ=environ, options=SignInOptions(redirect_port=port))
+    session = SsoSession("corp", SESSION.start_url, "us-east-1")
+    flows = SsoFlows(session, there, session.start_url, there.files, context, "login")
+    assert flows.is_by_device(find_browser(environ)) is device
