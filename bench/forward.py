@@ -248,7 +248,10 @@ def scaling(results: Results, server: Server, base: dict[str, str], seconds: flo
                         else download(port, seconds, connections)
                     )
     for way, title in (("up", "Upload"), ("down", "Download")):
-        rows = {f"{count} sessions": speed / 1e6 for count, speed in zip(SESSIONS, speeds[way], strict=False)}
+        rows = {
+            f"{count} session{'s' * (count > 1)}": speed / 1e6
+            for count, speed in zip(SESSIONS, speeds[way], strict=False)
+        }
         results.add(f"{title} through one forward", "MB/s", rows)
     names = [*map(str, SESSIONS), "auto, eight connections"]
     cells = []

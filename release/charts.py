@@ -10,6 +10,7 @@ import pygal
 from bench.results import conditions
 from pygal.style import Style
 
+WIDTH = 640  # pixels; a phone shows it at 60 %, where the text can still be read
 BAR_HEIGHT = 34  # pixels
 FRAME_HEIGHT = 110  # pixels for the title, the axis and the margins
 
@@ -70,23 +71,23 @@ def _bars(measured: Measured) -> bytes:
         foreground_subtle="#808080",
         colors=("#1f7a8c",),
         font_family="sans-serif",
-        label_font_size=13,
-        value_font_size=13,
-        title_font_size=16,
+        label_font_size=15,
+        title_font_size=17,
     )
     chart = pygal.HorizontalBar(
         style=style,
         js=[],  # the page loads nothing from elsewhere
         title=f"{measured.title} ({measured.unit})",
         show_legend=False,
-        print_values=True,
-        width=900,
+        show_x_labels=False,  # each row's name has its value, which the text on a bar would hide on a phone
+        show_x_guides=False,
+        width=WIDTH,
         height=FRAME_HEIGHT + BAR_HEIGHT * len(measured.rows),
         truncate_label=-1,
         spacing=10,
     )
-    names = list(reversed(measured.rows))
-    chart.x_labels = names
-    chart.add("", [measured.rows[name] for name in names], formatter=lambda value: f"{value:g}")
+    rows = list(reversed(measured.rows.items()))
+    chart.x_labels = [f"{name}: {value:.3g}" for name, value in rows]
+    chart.add("", [value for _, value in rows])
     rendered: bytes = chart.render()
     return rendered

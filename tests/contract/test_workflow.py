@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -27,3 +28,9 @@ def test_the_pythons_are_those_of_the_package() -> None:
 def test_it_runs_what_decides_here() -> None:
     steps = [step.get("run", "") for step in workflow()["jobs"]["linux"]["steps"]]
     assert any(step.endswith(".ci/run") for step in steps)
+
+
+def test_actions_are_pinned_to_a_commit() -> None:
+    used = [step["uses"] for job in workflow()["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert used
+    assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []

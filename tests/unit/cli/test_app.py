@@ -191,6 +191,14 @@ def test_profiles_are_listed_sorted(home: Path) -> None:
     assert '"profiles": [' in run(home, "list", "profiles", "-O", "json")[1]
 
 
+def test_where_there_is_no_profile_the_list_names_the_files_and_the_sandbox(tmp_path: Path) -> None:
+    status, out, err = run(tmp_path, "list", "profiles")
+    assert (status, out) == (0, "")
+    assert f"{tmp_path}/.aws/config and {tmp_path}/.aws/credentials have no profiles" in err
+    assert "aws-runas sandbox" in err
+    assert run(tmp_path, "list", "profiles", "-O", "json")[2] == ""
+
+
 def test_version_and_help_are_commands_too(home: Path) -> None:
     assert run(home, "version") == run(home, "--version")
     assert run(home, "help", "ls") == run(home, "list", "--help")

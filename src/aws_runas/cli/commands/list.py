@@ -62,6 +62,11 @@ def run(options: Options, env: Environment) -> Result:
     """Return the list. Roles and devices are asked of IAM with the user's own keys, SAML roles of the provider."""
     if options.what == "profiles":
         names = sorted(env.profile_names())
+        if not names and not options.json:  # a newcomer's first command must say something
+            files = env.config_files()
+            env.warn(
+                f"{files.config.path} and {files.credentials.path} have no profiles; to try without: aws-runas sandbox"
+            )
         return Result(stdout=as_json({"profiles": names}) if options.json else _lines(names))
     from aws_runas.cli.access import open_access_for
 
