@@ -61,7 +61,11 @@ def page_address(environ: Mapping[str, str], configured: Callable[[], tuple[str,
     url, origin = (variable, "RUNAS_RELEASES_URL") if variable else configured() or (RELEASES_URL, "")
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigError(f"{origin}: {url!r} is no http or https address", code="releases-url-invalid")
+        raise ConfigError(
+            f"{origin}: {url!r} is no http or https address",
+            code="releases-url-invalid",
+            hint="write it as https://host/path, or leave it unset",
+        )
     if not origin and (parts.hostname or "").endswith(".example"):
         raise AwsRunasError(
             "this version names no release page, so no release can be compared with it",

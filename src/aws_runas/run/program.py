@@ -105,7 +105,7 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
         if os.path.isdir(name):
             raise ProgramError(f"{name!r} is a directory", code="program-not-executable", exit_status=126)
         if not os.access(name, os.X_OK):
-            raise ProgramError(f"{name!r} is not executable", code="program-not-executable", exit_status=126)
+            raise _not_executable(name)
         return name
     refused = None
     for folder in variables.get("PATH", os.defpath).split(":") if name else ():
@@ -115,8 +115,16 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
         if refused is None and os.path.isfile(path):
             refused = path
     if refused is not None:
-        raise ProgramError(f"{refused!r} is not executable", code="program-not-executable", exit_status=126)
+        raise _not_executable(refused)
     return None
+
+
+def _not_executable(path: str) -> ProgramError:
+    from shlex import quote
+
+    return ProgramError(
+        f"{path!r} is not executable", code="program-not-executable", exit_status=126, hint=f"chmod +x {quote(path)}"
+    )
 
 
 def _cannot(path: str, error: OSError) -> ProgramError:

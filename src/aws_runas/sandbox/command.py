@@ -121,7 +121,9 @@ def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[byt
     except OSError as error:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
         text = f"{words[0]}: {(error.strerror or str(error)).lower()}"
-        raise ProgramError(text, code="program-not-executable", exit_status=126) from None
+        raise ProgramError(
+            text, code="program-not-executable", exit_status=126, hint="check the first line and the mode of the file"
+        ) from None
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:

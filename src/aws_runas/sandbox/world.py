@@ -241,4 +241,8 @@ def _running(answer: bytes, options: SandboxOptions) -> RunningSandbox:
             code="sandbox-port-taken",
             hint="choose another port with --port, or leave --port out to let the system pick one",
         )
-    raise AwsRunasError(f"the sandbox did not start: {values['error']}", code="sandbox-start-failed")
+    raise AwsRunasError(
+        f"the sandbox did not start: {values['error']}",
+        code="sandbox-start-failed",
+        hint="run it again with -v; if it fails again, report it",
+    )

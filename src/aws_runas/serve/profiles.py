@@ -210,6 +210,8 @@ class Profiles:
             raise
         except Exception as error:
             raise ConfigError(
-                f"the config files cannot be read ({type(error).__name__})", code="serve-config-unreadable"
+                f"the config files cannot be read ({type(error).__name__})",
+                code="serve-config-unreadable",
+                hint="see: aws-runas list profiles",
             ) from error
         return [name for name, has_role in listed if has_role == roles]

@@ -227,7 +227,9 @@ class Renewal:
             return error
         except Exception as error:  # whatever it is, those who wait must hear of it
             return CredentialsError(
-                f"credentials could not be fetched ({type(error).__name__})", code="serve-provider-failed"
+                f"credentials could not be fetched ({type(error).__name__})",
+                code="serve-provider-failed",
+                hint="run it again with -v, and report what it prints",
             )
         self._refresh_wanted = False
         return credentials

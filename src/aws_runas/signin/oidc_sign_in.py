@@ -277,7 +277,9 @@ def _private_secret(source: FederatedSource, value: str, origin: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(
-            f"web_identity_client_secret ({origin}): {path}: {reason}", code="client-secret-unreadable"
+            f"web_identity_client_secret ({origin}): {path}: {reason}",
+            code="client-secret-unreadable",
+            hint="correct the path, or the owner of the file",
         ) from None
     if mode & 0o077:
         raise ConfigError(

@@ -112,7 +112,11 @@ class SsmApi:
                 raise self._not_connected(target) from error.__cause__
             raise _start_error(error, target, document) from error.__cause__
         if not (session_id and url and token):
-            raise SessionError("StartSession returned no stream", code="session-without-stream")
+            raise SessionError(
+                "StartSession returned no stream",
+                code="session-without-stream",
+                hint="check AWS_ENDPOINT_URL and the proxy",
+            )
         return request, StartedSession(session_id, url, token, target)
 
     def resume_session(self, session_id: str) -> tuple[str, str]:

@@ -45,7 +45,11 @@ class ControlServer:
             files.make_private_directory(self._path.parent)
             with files.lock(self._path.with_suffix(".bind")):  # two that start at once would remove each other's socket
                 if is_running(self._path):
-                    raise ConfigError(f"another process answers on {self._path}", code="tunnels-running")
+                    raise ConfigError(
+                        f"another process answers on {self._path}",
+                        code="tunnels-running",
+                        hint="see: aws-runas tunnels status; to end it: aws-runas tunnels down",
+                    )
                 self._path.unlink(missing_ok=True)
                 listening = files.bind_private_socket(str(self._path))
                 listening.listen()

@@ -143,6 +143,7 @@ def test_a_body_that_dribbles_in_for_ever_is_given_up(
     with pytest.raises(CredentialsError) as caught:
         client.send("GET", plain + path)
     assert caught.value.code == "endpoint-timeout"
+    assert caught.value.hint == "check network and proxy"
 
 
 def test_what_is_no_answer_is_an_error_with_a_code(client: HttpClient, plain: str) -> None:

@@ -122,6 +122,7 @@ def test_a_provider_that_aws_cannot_reach_is_asked_for_three_times_at_least(home
     with pytest.raises(AwsRunasError) as caught:
         access(home, sts).provider.credentials()
     assert caught.value.code == "idp-unreachable"
+    assert caught.value.hint == "try again in a moment"
     assert len(sts.calls) >= 3
 
 

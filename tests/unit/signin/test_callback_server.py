@@ -69,6 +69,7 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         with pytest.raises(ConfigError) as caught:
             CallbackServer("s", port=port)
     assert caught.value.code == "redirect-port-unavailable"
+    assert caught.value.hint == "choose another port with --redirect-port, or none"
     assert str(port) in caught.value.message
 
 

@@ -70,6 +70,7 @@ def test_a_wrong_configuration_shows_what_was_asked(status: int, text: str, word
     with pytest.raises(CredentialsError, match=words) as caught:
         oidc.read_discovery(status, text, ISSUER)
     assert caught.value.code == "oidc-discovery-failed"
+    assert caught.value.hint == "check web_identity_auth_url, or set web_identity_issuer to the provider's issuer"
     assert f"{ISSUER}/.well-known/openid-configuration" in caught.value.message
 
 

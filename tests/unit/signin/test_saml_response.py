@@ -151,6 +151,7 @@ def test_no_role_is_an_error_of_its_own() -> None:
     with pytest.raises(CredentialsError) as caught:
         choose_role(source(), read(), Person())
     assert caught.value.code == "saml-no-role"
+    assert caught.value.hint == "ask its administrators to assign one to you"
 
 
 def test_an_encrypted_assertion_needs_role_and_provider() -> None:

@@ -92,6 +92,7 @@ def test_process_that_does_not_answer_is_named_and_not_called_down(tmp_path: Pat
         with pytest.raises(SessionError, match=f"process {os.getpid()} that holds the tunnels") as caught:
             ask(path, {"command": "status"}, timeout=0.1)
     assert caught.value.code == "tunnels-silent"
+    assert caught.value.hint == f"it may be stopped: kill -CONT {os.getpid()}, or end it: kill {os.getpid()}"
 
 
 @pytest.mark.parametrize("reply", [b"", b"nonsense\n", b"\xff\n", b"[" * 100_000 + b"\n"])

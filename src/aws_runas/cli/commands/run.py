@@ -151,7 +151,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         pace=_number("--pace", namespace.pace, 1000, 1 << 30) or 0,
     )
     if "\0" in request.text:
-        raise UsageError("the command has a zero byte", code="command-invalid")
+        raise UsageError(
+            "the command has a zero byte", code="command-invalid", hint="send binary data on standard input"
+        )
     return Options(
         flags,
         session,

@@ -189,7 +189,9 @@ def _push_keys(options: Options, env: Environment, access: Access, target: str) 
 
     if not target.startswith("i-"):
         raise TargetError(
-            f"EC2 Instance Connect knows only EC2 instances, not {target}", code="instance-connect-target"
+            f"EC2 Instance Connect knows only EC2 instances, not {target}",
+            code="instance-connect-target",
+            hint="leave --ec2ic out, and install the key in another way",
         )
     settings = ssh_settings(options.target, options.user, options.port, env.environ)
     if not settings.user:

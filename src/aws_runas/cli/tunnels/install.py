@@ -85,4 +85,8 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_atomic(path, content)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror or error}", code="tunnels-unit-unwritable") from error
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror or error}",
+            code="tunnels-unit-unwritable",
+            hint="correct the owner or the mode of the directory",
+        ) from error

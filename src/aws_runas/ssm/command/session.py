@@ -226,7 +226,11 @@ class CommandRun:
         self._full[stream] = False
         how: int | AwsRunasError = OUTPUT_GONE
         if error is not None and error.errno != errno.EPIPE:
-            how = AwsRunasError(f"standard {name} cannot be written: {error.strerror}", code="output-unwritable")
+            how = AwsRunasError(
+                f"standard {name} cannot be written: {error.strerror}",
+                code="output-unwritable",
+                hint="free some space, or redirect it to another file",
+            )
         if self._link is not None:
             self._link.pause_reading(any(self._full))
             if self._link.send_signal(signal.SIGHUP):

@@ -93,9 +93,15 @@ def copy_error(code: str, text: str) -> CopyError:
     if code == "hash-differs":
         return CopyError(text, code="hash-differs", hint="run the same command again")
     if code == "name-refused":
-        return CopyError(f"the name was refused: {text}", code="name-refused")
+        return CopyError(
+            f"the name was refused: {text}",
+            code="name-refused",
+            hint="copy it by another name, or look at the instance",
+        )
     if code == "file-changed":
-        return CopyError(f"the file changed while it was copied: {text}", code="file-changed")
+        return CopyError(
+            f"the file changed while it was copied: {text}", code="file-changed", hint="run the same command again"
+        )
     return CopyError(text.lower() or code, code="copy-failed")
 
 

@@ -297,4 +297,8 @@ def _write_block(descriptor: int, data: bytes) -> None:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise SignalReceived(signal.SIGPIPE) from error
-        raise AwsRunasError(f"standard output cannot be written: {error.strerror}", code="output-unwritable") from error
+        raise AwsRunasError(
+            f"standard output cannot be written: {error.strerror}",
+            code="output-unwritable",
+            hint="free some space, or redirect it to another file",
+        ) from error

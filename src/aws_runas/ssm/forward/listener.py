@@ -227,7 +227,11 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
         return SessionError(
             f"not permitted to listen on {address}",
             code="port-not-permitted",
-            hint=None if address.path else "ports below 1024 are for root",
+            hint="choose a directory of your own" if address.path else "ports below 1024 are for root",
         )
     reason = error.strerror or str(error)
-    return SessionError(f"cannot listen on {address}: {reason}", code="address-unusable")
+    return SessionError(
+        f"cannot listen on {address}: {reason}",
+        code="address-unusable",
+        hint="name an address of this machine and a directory that exists",
+    )

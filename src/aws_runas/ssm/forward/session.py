@@ -259,7 +259,13 @@ class ForwardSession:
             self._silent_since = None
         elif silent_for >= AGENT_SILENCE_LIMIT:
             reason = f"the agent has not answered for {AGENT_SILENCE_LIMIT:.0f} s"
-            self._end(SessionError(reason, code="agent-silent"))
+            self._end(
+                SessionError(
+                    reason,
+                    code="agent-silent",
+                    hint="check the instance and its agent; the next connection opens a new session",
+                )
+            )
 
     def _set_channel(self, channel: DataChannel) -> SessionHandler:
         self._channel = channel

@@ -66,7 +66,11 @@ def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAdd
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in ("ws", "wss"):
-        raise SessionError(f"the service returned no WebSocket address: {url[:80]!r}", code="stream-address-invalid")
+        raise SessionError(
+            f"the service returned no WebSocket address: {url[:80]!r}",
+            code="stream-address-invalid",
+            hint="check AWS_ENDPOINT_URL and --stream-host",
+        )
     end = min((rest.find(c) for c in "/?#" if c in rest), default=len(rest))
     authority, target = rest[:end], rest[end:].partition("#")[0]
     if not target.startswith("/"):
@@ -74,7 +78,11 @@ def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAdd
     secure = scheme == "wss"
     host, port = _split_authority(host_override or authority, 443 if secure else 80, url)
     if any(c <= " " or c == "\x7f" for c in target + host):
-        raise SessionError("the stream's address holds a control character", code="stream-address-invalid")
+        raise SessionError(
+            "the stream's address holds a control character",
+            code="stream-address-invalid",
+            hint="check AWS_ENDPOINT_URL and --stream-host",
+        )
     if not secure and not is_loopback(host):
         raise SessionError(
             f"the stream's address is not encrypted and not on this machine: ws://{host}",
@@ -86,7 +94,11 @@ def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAdd
 
 def _split_authority(authority: str, default_port: int, url: str) -> tuple[str, int]:
     """Host and port of ``host``, ``host:port``, ``[v6]:port``; user information is refused."""
-    bad = SessionError(f"cannot read the stream's address: {url[:80]!r}", code="stream-address-invalid")
+    bad = SessionError(
+        f"cannot read the stream's address: {url[:80]!r}",
+        code="stream-address-invalid",
+        hint="check AWS_ENDPOINT_URL and --stream-host",
+    )
     if "@" in authority:
         raise bad
     if authority.startswith("["):

@@ -256,7 +256,11 @@ def _readable(error: Exception, url: str) -> AwsRunasError:
                 code="stream-forbidden",
                 hint="the identity may lack ssmmessages:OpenDataChannel, or this machine's clock is wrong",
             )
-        return SessionError(f"{host} answered the data channel with {error}", code="stream-refused")
+        return SessionError(
+            f"{host} answered the data channel with {error}",
+            code="stream-refused",
+            hint="check the proxy and --stream-host",
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return SessionError(
             f"the certificate of {host} is not trusted: {error.verify_message}",

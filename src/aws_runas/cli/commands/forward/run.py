@@ -111,7 +111,9 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
     plan = plans[0]
     spec = plan.forwards[0]
     if len(plans) > 1 or len(plan.forwards) > 1 or spec.local.path or spec.local.host not in ("127.0.0.1", "localhost"):
-        raise UsageError("--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward")
+        raise UsageError(
+            "--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward", hint="leave --plugin out"
+        )
     raise_at_signals()
     opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
     destination = Destination(opened.target, spec.port, spec.host)
