@@ -24,10 +24,9 @@ def main(words: list[str] | None = None) -> int:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
     try:
         if words == ["completion", "--profiles"]:  # asked at each press of the completion key
-            from aws_runas.fast.profile_names import profile_names
+            from aws_runas.fast.profile_names import print_profile_names
 
-            sys.stdout.write("".join(f"{name}\n" for name in profile_names(os.environ)))
-            return 0
+            return print_profile_names(os.environ)
         from aws_runas.fast import start as fast
 
         fast.start(words, os.environ, _serve, function)  # does not return if it ran the program

@@ -257,6 +257,23 @@ def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
         return stream.read(max_size)
 
 
+def read_named(path: Path, max_size: int = READ_SIZE) -> bytes:
+    """Read a file that the user has named. It may be a pipe; a device such as /dev/zero never ends.
+
+    Args:
+        path: the file.
+        max_size: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, or is larger.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(max_size + 1)
+    if len(content) > max_size:
+        raise OSError(errno.EFBIG, f"it is larger than {max_size >> 20} MiB")
+    return content
+
+
 def bind_private_socket(path: str) -> socket.socket:
     """Return a Unix socket that is bound to a path, with mode 0600 from the first moment.
 

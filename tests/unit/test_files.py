@@ -391,3 +391,17 @@ def test_a_path_that_exists_is_bound_by_nobody_and_the_umask_stays(tmp_path: Pat
         assert os.umask(0) == 0o022
     finally:
         os.umask(before)
+
+
+def test_a_named_file_may_be_a_pipe_and_is_not_read_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"12345678")
+    assert files.read_named(tmp_path / "plain", 8) == b"12345678"
+    with pytest.raises(OSError, match="larger than"):
+        files.read_named(tmp_path / "plain", 7)
+    with pytest.raises(OSError, match="larger than 16 MiB"):
+        files.read_named(Path("/dev/zero"))
+    reading, writing = os.pipe()
+    os.write(writing, b"from a pipe")
+    os.close(writing)
+    assert files.read_named(Path(f"/dev/fd/{reading}")) == b"from a pipe"
+    os.close(reading)

@@ -6,9 +6,7 @@ import asyncio
 import errno
 import io
 import os
-import socket
 import time
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from aws_runas.aws.errors import translate
 from aws_runas.cli import app
-from aws_runas.cli.commands import sessions, ssh
+from aws_runas.cli.commands import ecr, sessions, ssh
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.terminal import clipboard
 from aws_runas.cli.tunnels import client, install
@@ -34,6 +32,7 @@ from aws_runas.ssm import api
 from aws_runas.ssm.copy import streams
 from aws_runas.ssm.copy.protocol import copy_error
 from aws_runas.ssm.forward import listener
+from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.transport import resumer
 from aws_runas.ssm.transport.address import parse_stream_url
 from aws_runas.ssm.transport.interfaces import HandshakeRefused
@@ -110,11 +109,11 @@ def test_an_error_says_how_to_fix_it(code: str, hint: str | None, call: Callable
     [
         (copy_error("file-changed", "f"), ("file-changed", "run the same command again")),
         (copy_error("name-refused", "f"), ("name-refused", "copy it by another name, or look at the instance")),
-        (listener._bind_error(listener.LocalAddress("127.0.0.1", 80), OSError(errno.EACCES, "no")),
+        (listener._bind_error(LocalAddress("127.0.0.1", 80), OSError(errno.EACCES, "no")),
          ("port-not-permitted", "ports below 1024 are for root")),
-        (listener._bind_error(listener.LocalAddress(path="/s"), OSError(errno.EACCES, "no")),
+        (listener._bind_error(LocalAddress(path="/s"), OSError(errno.EACCES, "no")),
          ("port-not-permitted", "choose a directory of your own")),
-        (listener._bind_error(listener.LocalAddress("192.0.2.1", 80), OSError(errno.EADDRNOTAVAIL, "no")),
+        (listener._bind_error(LocalAddress("192.0.2.1", 80), OSError(errno.EADDRNOTAVAIL, "no")),
          ("address-unusable", "name an address of this machine and a directory that exists")),
         (federated_errors.explain(cast(CredentialsError, refusal("IDPRejectedClaim")), sent()),
          ("identity-rejected", "sign in again, or ask the provider's administrators")),
@@ -137,17 +136,10 @@ def test_a_text_without_a_clipboard_can_be_printed(monkeypatch: pytest.MonkeyPat
     assert raised(lambda: clipboard.copy_text("x", {"PATH": ""})) == expected
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (("run", "dev", "i-deadbeef", "a\0b"), ("aws-runas: the command has a zero byte", "send binary data on standard input")),
-    ],
-)  # fmt: skip
-def test_a_command_line_is_told_how_to_be_written(
-    env: Environment, words: tuple[str, ...], expected: tuple[str, str]
-) -> None:
-    assert app.main(words, env) == 2
-    assert cast(io.StringIO, env.stderr).getvalue() == "; ".join(expected) + "\n"
+def test_a_command_with_a_zero_byte_is_told_of_standard_input(env: Environment) -> None:
+    assert app.main(["run", "dev", "i-deadbeef", "a\0b"], env) == 2
+    said = cast(io.StringIO, env.stderr).getvalue()
+    assert said == "aws-runas: the command has a zero byte; send binary data on standard input\n"
 
 
 def test_sessions_of_others_need_a_yes(env: Environment) -> None:
@@ -194,3 +186,27 @@ def test_privileges_that_stay_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(startup, "_preload", lambda: None)
     where = cast(Any, SimpleNamespace(needs_root=False))
     assert raised(lambda: startup.start(where, {}, tmp_path)) == ("serve-privileges-kept", "use -p PORT without root")
+
+
+@pytest.mark.parametrize(("body", "reason"), [("echo broken >&2", "broken"), ("exit 3", "exit status 3")])
+def test_a_tunnels_process_that_ends_names_its_log(
+    env: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
+) -> None:
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    with pytest.raises(SessionError) as caught:
+        client._start_process(tmp_path / "control", [], env, lazy=False)
+    assert caught.value.message == f"the tunnels process ended: {reason}"
+    assert hint_of(caught.value) == ("tunnels-process-ended", f"see {tmp_path}/tunnels.log")
+
+
+def test_a_container_client_that_fails_has_said_why(tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\nexit 4\n")
+    program.chmod(0o700)
+    env = Environment(io.BytesIO(), io.BytesIO(), io.StringIO(), {"PATH": "/nonexistent"}, tmp_path, time.time)
+    token = cast(Any, SimpleNamespace(password="secret"))
+    call = lambda: ecr._log_in("docker", [str(program), "login", "host"], token, env)  # noqa: E731
+    assert raised(call) == ("container-client-failed", "the lines above are what docker said")

@@ -15,6 +15,7 @@ from aws_runas.config import federation
 from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import KeyringSource, KeySource, NoSource, ResolverKind, ResolverSource, Source
 from aws_runas.errors import ConfigError
+from aws_runas.files import read_named
 
 _SETTINGS_OF: dict[ResolverKind, tuple[str, ...]] = {
     "web-identity": ("role_arn", "web_identity_token_file", "role_session_name"),
@@ -285,6 +286,6 @@ def _web_identity(section: ProfileSection) -> Source:
 def _content(path: str) -> str:
     """The token itself, so that a new identity is a new cache entry; it is only ever hashed."""
     try:
-        return Path(os.path.expanduser(path)).read_text(encoding="utf-8", errors="replace")
+        return read_named(Path(os.path.expanduser(path))).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -14,6 +14,7 @@ from aws_runas.config.lookup import Lookup, checked, parsed
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import Role, Setting
 from aws_runas.errors import ConfigError, UsageError
+from aws_runas.files import read_named
 
 
 def role_duration(lookup: Lookup, overrides: Overrides, own: ProfileSection | None) -> Setting[int]:
@@ -220,7 +221,7 @@ def read_policy(text: str | None, origin: str) -> str | None:
     if text.startswith("file://"):
         path = Path(os.path.expanduser(text.removeprefix("file://")))
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_named(path).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise kind(
                 f"{origin}: cannot read {path}: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}",

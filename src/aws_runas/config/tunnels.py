@@ -20,6 +20,7 @@ from typing import Final
 
 from aws_runas.config.durations import parse_duration
 from aws_runas.errors import ConfigError
+from aws_runas.files import read_named
 
 _KEYS: Final = {"profile", "target", "forwards", "bind", "sessions", "reason", "description", "idle"}
 
@@ -78,14 +79,14 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
     import tomllib
 
     try:
-        content = path.read_bytes()
+        content = read_named(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}",
             code="tunnels-unreadable",
-            hint="fix its permissions",
+            hint="fix its permissions, or name another file in RUNAS_TUNNELS_FILE",
         ) from None
     try:
         parsed = tomllib.loads(content.decode("utf-8-sig"))

@@ -2,6 +2,7 @@
 
 import os
 
+MAX_SIZE = 16 << 20  # characters, as config.files; a device such as /dev/zero never ends
 TYPE_CHECKING = False  # typing alone would cost a third of the time there is
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +26,26 @@ def profile_names(environ: "Mapping[str, str]") -> list[str]:
     return list(found)
 
 
+def print_profile_names(environ: "Mapping[str, str]") -> int:
+    """Write the names to standard output, in UTF-8 whatever the locale is, and return the exit status.
+
+    Args:
+        environ: as for `profile_names`.
+    """
+    names = "".join(f"{name}\n" for name in profile_names(environ)).encode("utf-8", "surrogateescape")
+    try:
+        while names:
+            names = names[os.write(1, names) :]
+    except OSError as error:
+        os.write(2, f"aws-runas: standard output cannot be written: {(error.strerror or '').lower()}\n".encode())
+        return 1
+    return 0
+
+
 def _headings(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as stream:
-            lines = stream.readlines()
+            lines = stream.read(MAX_SIZE).split("\n")
     except OSError:
         return []
     return [line[1 : line.rindex("]")] for line in lines if line[:1] == "[" and "]" in line]

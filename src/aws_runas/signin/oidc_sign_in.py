@@ -15,6 +15,7 @@ from aws_runas.aws.http import HttpAnswer, HttpClient
 from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.profile import FederatedSource
 from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.files import read_named
 from aws_runas.signin import oidc
 from aws_runas.signin.browser import NoBrowser, find_browser, open_address
 from aws_runas.signin.browser_window import Window
@@ -273,7 +274,7 @@ def _private_secret(source: FederatedSource, value: str, origin: str) -> str:
     path = Path(os.path.expanduser(value.removeprefix("file://"))) if is_file else source.client_secret_file
     try:
         mode = path.stat().st_mode if path is not None else 0
-        content = path.read_text(encoding="utf-8").strip() if is_file and path is not None else value
+        content = read_named(path).decode("utf-8").strip() if is_file and path is not None else value
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aws_runas.errors import ConfigError
+from aws_runas.files import read_named
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -110,7 +113,7 @@ class Questions:
         server = self._environ.get("RUNAS_DNS_SERVER")
         path = self._environ.get("RUNAS_RESOLV_CONF")
         try:
-            resolver = dns.resolver.Resolver(filename=path) if path else dns.resolver.Resolver()
+            resolver = _from_file(Path(path)) if path else dns.resolver.Resolver()
         except dns.resolver.NoResolverConfiguration:
             if not server:
                 raise
@@ -121,6 +124,19 @@ class Questions:
         # within a short lifetime, a silent server leaves time for those behind it
         resolver.timeout = min(resolver.timeout, self._lifetime / max(1, len(resolver.nameservers)))
         return resolver
+
+
+def _from_file(path: Path) -> dns.resolver.Resolver:
+    """Return a resolver with the settings of a file. dnspython itself would read a device for ever."""
+    import dns.resolver
+
+    try:
+        text = read_named(path).decode("utf-8", "replace")
+    except OSError:
+        raise dns.resolver.NoResolverConfiguration from None
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.read_resolv_conf(io.StringIO(text))
+    return resolver
 
 
 def _address_and_port(server: str) -> tuple[str, int]:

@@ -139,6 +139,7 @@ def test_a_program_without_a_code_is_an_error(world: World, tmp_path: Path, body
     with pytest.raises(CredentialsError, match=words) as caught:
         world.access("role", Overrides(mfa_process=program)).provider.credentials()
     assert caught.value.code == "mfa-process-failed"
+    assert caught.value.hint == "run it by hand to see more, or give a code with -o"
 
 
 def test_a_program_that_is_not_there_is_an_error(world: World) -> None:
@@ -163,6 +164,9 @@ def test_a_refused_role_whose_name_has_mfa_in_it_is_no_refused_device(world_with
     with pytest.raises(CredentialsError) as caught:
         world.access("m", Overrides(role_duration=7200)).provider.credentials()
     assert caught.value.code == "role-denied"
+    assert caught.value.hint == (
+        "the role's trust policy, its conditions (external id, MFA, tags) and your policy must allow it"
+    )
 
 
 @pytest.mark.parametrize("command", ["''", "' '", "/etc", "a\0b"])

@@ -75,6 +75,7 @@ def test_what_a_shell_would_run_is_not_written_as_dotenv(profile: str) -> None:
     with pytest.raises(UsageError) as caught:
         render(PLAIN, "dotenv", region=None, profile=profile)
     assert caught.value.code == "output-format-impossible"
+    assert caught.value.hint == "it has a quote, a backslash or a control character; use -O env or -O json"
 
 
 def test_dotenv_needs_no_quotes_for_credentials_since_docker_knows_none() -> None:

@@ -65,3 +65,22 @@ def test_asking_for_them_loads_no_parser(tmp_path: Path) -> None:
         check=True,
     )
     assert (found.stdout, found.stderr.strip()) == ("a\n", "")
+
+
+def test_names_are_utf_8_in_any_locale_and_a_full_disk_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config").write_bytes("[profile caf\u00e9]\n".encode())
+    words = [sys.executable, "-m", "aws_runas", "completion", "--profiles"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    environ |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = subprocess.run(words, env=environ, capture_output=True, check=True)
+    assert (found.stdout, found.stderr) == ("caf\u00e9\n".encode(), b"")
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(words, env=environ, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stderr) == (
+        1, b"aws-runas: standard output cannot be written: no space left on device\n"
+    )  # fmt: skip
+
+
+def test_a_device_is_not_read_for_ever(tmp_path: Path) -> None:
+    environ = {"AWS_CONFIG_FILE": "/dev/zero", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "missing")}
+    assert profile_names(environ) == []

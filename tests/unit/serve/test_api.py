@@ -79,6 +79,7 @@ def test_a_profile_that_aws_refuses_becomes_active_and_says_why(ecs: Served) -> 
 def test_a_code_is_asked_for_checked_and_taken(ecs: Served) -> None:
     reply = ecs.change("/profile", "locked")
     assert (reply.status, reply.headers[MFA], reply.json()["code"]) == (401, "MFA", "mfa-required")
+    assert reply.json()["hint"] == "type it on the server's page, or POST it to /mfa"
     assert ecs.fetch("/profile").json()["mfa_required"]
     assert ecs.fetch("/credentials", headers=BEARER).headers[MFA] == "MFA"
     wrong = ecs.change("/mfa", f"mfa={WRONG_CODE}", **{"Content-Type": "application/x-www-form-urlencoded"})

@@ -32,6 +32,7 @@ def test_an_unknown_choice_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigError, match="sometimes") as caught:
         may_sign_in({"RUNAS_LOGIN": "sometimes"})
     assert caught.value.code == "login-choice-invalid"
+    assert caught.value.hint == "use ask, always or never"
 
 
 def test_the_error_names_the_command() -> None:

@@ -187,6 +187,7 @@ def test_a_backend_without_encryption_is_refused(tmp_path: Path, monkeypatch: py
     error = _open(tmp_path, _module(tmp_path, monkeypatch, body))
     assert error is not None
     assert error.code == "keyring-unknown"
+    assert error.hint == "name the MODULE.CLASS of a keyring backend that encrypts, or file or pass"
 
 
 @pytest.mark.parametrize(

@@ -214,3 +214,9 @@ def test_a_silent_server_leaves_time_for_the_next_within_a_short_lifetime(tmp_pa
     resolver = Questions({"RUNAS_RESOLV_CONF": str(path)}, lifetime=1)._configured()
     assert resolver.timeout == 0.5
     assert Questions({"RUNAS_RESOLV_CONF": str(path)})._configured().timeout == 2
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/nonexistent/resolv.conf", "/"])
+def test_settings_that_cannot_be_read_are_no_settings(path: str) -> None:
+    with pytest.raises(NoAnswer, match="this machine has no name server set"):
+        Questions({"RUNAS_RESOLV_CONF": path}).texts("web")

@@ -76,6 +76,8 @@ def test_what_has_no_good_port_is_refused_by_its_code(text: str, default: int | 
     with pytest.raises(UsageError) as raised:
         split_port(text, default)
     assert raised.value.code == code
+    if code == "port-invalid":
+        assert raised.value.hint == "a port is a number from 1 to 65535"
 
 
 @pytest.mark.parametrize(

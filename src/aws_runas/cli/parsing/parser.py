@@ -92,6 +92,14 @@ class Parser(argparse.ArgumentParser):
         """
         raise UsageError(message.removeprefix("argument "), code="usage")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        """Take ``--flag=--`` as it is: argparse would drop the two dashes and leave the flag an empty list."""
+        if action.option_strings and arg_strings == ["--"]:
+            value = self._get_value(action, "--")
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Refuse a value that is no choice in our words: argparse's differ from one Python to the next."""
         if action.choices is not None and value not in action.choices:

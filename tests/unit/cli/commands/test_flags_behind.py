@@ -41,3 +41,9 @@ def test_keys_for_a_name_that_no_section_can_have_are_not_asked_for(tmp_path: Pa
     status, errors = run(tmp_path, "keys", action, "a]\nb")
     assert status == 3
     assert r"'a]\nb' cannot be the name of a section" in errors.replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize("words", [("--profile=--", "whoami"), ("whoami", "--profile=--"), ("--profile=--", "true")])
+def test_two_dashes_as_the_value_of_a_flag_are_its_value(tmp_path: Path, words: tuple[str, ...]) -> None:
+    status, errors = run(tmp_path, *words)
+    assert (status, errors.partition("\n")[0]) == (3, "aws-runas: profile -- does not exist")

@@ -19,6 +19,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.credentials.cache import cache_directory
 from aws_runas.errors import TargetError, UsageError
+from aws_runas.files import read_named
 from aws_runas.fleet.calls import AwsCalls, Script
 from aws_runas.fleet.engine import Calls, Engine
 from aws_runas.fleet.inventory import Inventory, take_inventory
@@ -44,7 +45,7 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     """
     text = _command_text(options)
     selectors = parse_selectors(
-        options.selectors, lambda path: Path(os.path.expanduser(path)).read_text(encoding="utf-8")
+        options.selectors, lambda path: read_named(Path(os.path.expanduser(path))).decode("utf-8")
     )
     accesses = _accesses(options, env)
     inventories = [
@@ -193,7 +194,7 @@ def _command_text(options: FleetOptions) -> str:
     if options.script is None:
         return options.command
     try:
-        return Path(os.path.expanduser(options.script)).read_text(encoding="utf-8")
+        return read_named(Path(os.path.expanduser(options.script))).decode("utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"--script {options.script} cannot be read: {reason}", code="usage") from None
