@@ -1,9 +1,9 @@
 """Every error names a fix in its message or hint, and a test asserts the words of the hint.
 
 This check reads the sources, and proves this much: words of the hint (a run of at least eight characters) are in a text
-of some test, docstrings left out. If the source has no such run, the code is in tests/unit/test_hints.py. It does not prove
-that the test provokes the error. `tests/support/blank_hints.py` does: it blanks all hints of one run of the tests, and
-lists the errors for which no test failed.
+of some test, docstrings left out. If the source has no such run, the code is in tests/unit/test_hints.py. It does not
+prove that the test provokes the error. `tests/support/blank_hints.py` does: it blanks all hints of a run of the tests,
+and lists the errors for which no test failed.
 """
 
 from __future__ import annotations

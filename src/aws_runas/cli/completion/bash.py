@@ -99,6 +99,7 @@ _aws_runas() {
       case " $valued " in *" $word "*)
         position=$((position + 1))
         if [[ $position -eq $last ]]; then
+          [[ $word == --profile ]] && _aws_runas_reply < <(_aws_runas_names --profiles)
           for wanted in $values; do
             [[ $wanted == "$word="* ]] && _aws_runas_reply < <(tr , '\n' <<<"${wanted#*=}")
           done
@@ -120,6 +121,7 @@ _aws_runas() {
   done
   if [[ -z $ended && $cur == -* ]]; then
     _aws_runas_reply < <(printf '%s\n' $flags)
+    [[ $cur == --profile=* ]] && _aws_runas_reply < <(_aws_runas_names --profiles | sed "s/^/--profile=/")
     for wanted in $values; do
       [[ $cur == "${wanted%%=*}="* ]] && _aws_runas_reply < <(tr , '\n' <<<"${wanted#*=}" | sed "s/^/${wanted%%=*}=/")
     done

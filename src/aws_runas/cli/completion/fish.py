@@ -181,7 +181,8 @@ def _rule(flag: Flag, takers: list[str]) -> str:
     for spelling in flag.spellings:
         words.append(f"-l {spelling[2:]}" if spelling.startswith("--") else f"-s {spelling[1:]}")
     if flag.takes_value:
-        words.append("-x" + (f" -a {_quoted(' '.join(flag.values))}" if flag.values else ""))
+        values = "(__aws_runas_profiles)" if "--profile" in flag.spellings else " ".join(flag.values)
+        words.append("-x" + (f" -a {_quoted(values)}" if values else ""))
     return " ".join([*words, f"-d {_quoted(flag.help)}"])
 
 

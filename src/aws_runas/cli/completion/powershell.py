@@ -59,6 +59,9 @@ Register-ArgumentCompleter -Native -CommandName 'aws-runas', 'aws-runas.exe' -Sc
             if ($row.Valued -ccontains $word) {
                 $index++
                 if ($index -ge $typed.Count) {
+                    if ($word -ceq '--profile') {
+                        & $offer @(& $typed[0] completion --profiles 2>$null) 'ParameterValue'
+                    }
                     foreach ($known in $row.Values) {
                         $flag, $values = $known -split '=', 2
                         if ($flag -ceq $word) { & $offer ($values -split ',') 'ParameterValue' }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 
 from aws_runas.cli.parsing.help import commands
@@ -58,7 +59,15 @@ VALUES = {
     "--provider": ("browser", "azuread", "form", "keycloak", "process"),
     "--mfa-type": ("auto", "code", "push", "none"),
     "--sessions": ("auto", "1", "2", "4", "8"),
+    "--from": ("file", "env", "aws-vault"),
+    "--on": ("all",),
+    "--full": ("auto", "none"),
+    "--agent-manners": ("official", "kind"),
+    "--agent-pace": ("official", "none"),
+    "--signature": ("optional", "required", "refused"),
+    "--publication": ("json", "wrong-digest", "text", "empty"),
 }
+_ALTERNATIVES = re.compile(r"[\w%-]+(?:\|[\w%-]+)+")  # a metavar such as auto|port|shell
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +133,21 @@ def _flags(parser: argparse.ArgumentParser) -> tuple[Flag, ...]:
     for action in parser._actions:
         if not action.option_strings or action.help == argparse.SUPPRESS:
             continue
-        values = next((VALUES[name] for name in action.option_strings if name in VALUES), ())
-        flags.append(Flag(tuple(action.option_strings), action.nargs not in (0, "?"), _one_line(action.help), values))
+        takes_value = action.nargs not in (0, "?")
+        flags.append(Flag(tuple(action.option_strings), takes_value, _one_line(action.help), _values(action)))
     return tuple(flags)
+
+
+def _values(action: argparse.Action) -> tuple[str, ...]:
+    """Return what the argument of a flag can be: by name, by the choices of its parser, or the words of its metavar."""
+    for name in action.option_strings:
+        if name in VALUES:
+            return VALUES[name]
+    if action.choices is not None:
+        return tuple(map(str, action.choices))
+    metavar = action.metavar if isinstance(action.metavar, str) else ""
+    words = metavar.split("|") if _ALTERNATIVES.fullmatch(metavar) else []
+    return tuple(word for word in words if word.islower())
 
 
 def _one_line(text: str | None) -> str:

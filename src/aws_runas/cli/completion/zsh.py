@@ -59,6 +59,7 @@ _aws-runas() {
       if (( $valued[(Ie)$word] )); then
         (( position++ ))
         if (( position == CURRENT )); then
+          [[ $word == --profile ]] && _aws-runas_profiles
           (( $+values[$word] )) && _wanted values expl value compadd -- ${(s:,:)values[$word]}
           return
         fi
@@ -83,6 +84,7 @@ _aws-runas() {
     if [[ $words[CURRENT] == *=* ]]; then
       word=${words[CURRENT]%%=*}
       compset -P '*='
+      [[ $word == --profile ]] && _aws-runas_profiles
       (( $+values[$word] )) && _wanted values expl value compadd -- ${(s:,:)values[$word]}
       return
     fi
