@@ -38,9 +38,13 @@ run programs and open SSM sessions with AWS profiles
  through AWS Systems Manager.
 """
 # The library is beside the program, wherever the package is unpacked. Where we start another process of ours, we use
-# sys.executable, so it names an interpreter that has the library.
+# sys.executable, so it names an interpreter that has the library. -I and -S leave out other packages;
+# a Ctrl-C while those are looked for would print a traceback, as would one before main runs (ADR 0606).
 LAUNCHER = """\
-#!/usr/bin/python3 -Es
+#!/usr/bin/python3 -IS
+import _signal
+
+_signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT,))  # main unblocks it
 import os
 import sys
 

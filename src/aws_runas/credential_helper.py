@@ -3,6 +3,7 @@
 Source: docker-credential-helpers, the protocol of its README: one word is the action, standard input its argument.
 """
 
+import _signal  # type: ignore[import-not-found]  # as in __main__
 import os
 import sys
 
@@ -20,6 +21,8 @@ def main(words: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else words
     try:
+        if os.name == "posix":  # the launcher may hold Ctrl-C back while the interpreter starts (ADR 0606)
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
         server = ""
         if words == ["get"]:
             server = _read_address()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from release import debian
 from release.audit import read_releases, read_vulnerabilities
 from release.tag import problem, tag
 
@@ -91,3 +94,24 @@ def test_ci_prints_the_audit_and_does_not_fail_for_it() -> None:
     assert done.stdout.splitlines()[0] == "found"
     assert done.stdout.splitlines()[-1] == "went on"
     assert "warning" in done.stdout + done.stderr
+
+
+def test_the_script_of_the_debian_package_holds_ctrl_c_back_until_main_runs(tmp_path: Path) -> None:
+    python = f"python3.{sys.version_info.minor}"
+    packages = tmp_path / "lib/aws-runas/lib" / python / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "stub.py").write_text(
+        "import os, signal, sys\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print(sys.flags.isolated, sys.flags.no_site, flush=True)\n"
+        "def main():\n"
+        "    signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])\n"
+    )
+    script = tmp_path / "bin/aws-runas"
+    script.parent.mkdir()
+    text = debian.LAUNCHER.format(module="stub", python=python)
+    assert text.startswith("#!/usr/bin/python3 -IS\n")
+    script.write_text(text)
+    found = subprocess.run([sys.executable, "-IS", str(script)], capture_output=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (-signal.SIGINT, b"1 1\n", b"")
