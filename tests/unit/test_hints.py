@@ -28,7 +28,7 @@ from aws_runas.release import page_address
 from aws_runas.run.program import find
 from aws_runas.sandbox import world
 from aws_runas.serve import startup
-from aws_runas.ssm import api
+from aws_runas.ssm import api, session_start
 from aws_runas.ssm.copy import streams
 from aws_runas.ssm.copy.protocol import copy_error
 from aws_runas.ssm.forward import listener
@@ -210,3 +210,12 @@ def test_a_container_client_that_fails_has_said_why(tmp_path: Path) -> None:
     token = cast(Any, SimpleNamespace(password="secret"))
     call = lambda: ecr._log_in("docker", [str(program), "login", "host"], token, env)  # noqa: E731
     assert raised(call) == ("container-client-failed", "the lines above are what docker said")
+
+
+def test_an_agent_that_does_not_begin_may_be_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait() -> None:
+        await session_start.wait_for_start(asyncio.get_running_loop().create_future())
+
+    monkeypatch.setattr(session_start, "START_TIMEOUT", 0.0)
+    expected = ("session-start-timeout", "see whether the instance is overloaded, and update its agent")
+    assert raised(lambda: asyncio.run(wait())) == expected

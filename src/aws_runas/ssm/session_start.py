@@ -168,7 +168,9 @@ async def wait_for_start(started: Awaitable[None]) -> None:
             await started
     except TimeoutError:
         raise SessionError(
-            f"the agent on the target sent nothing within {START_TIMEOUT:.0f} s", code="session-start-timeout"
+            f"the agent on the target sent nothing within {START_TIMEOUT:.0f} s",
+            code="session-start-timeout",
+            hint="see whether the instance is overloaded, and update its agent",
         ) from None
 
 
