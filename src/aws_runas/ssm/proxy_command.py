@@ -18,7 +18,7 @@ from aws_runas.ssm.transport.silence_notice import SilenceNotice
 from aws_runas.ssm.versions import check_forwarding
 
 if TYPE_CHECKING:
-    from aws_runas.ssm.forward.session import OpenChannel
+    from aws_runas.ssm.transport.interfaces import OpenChannel
 
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
 STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept data

@@ -16,9 +16,8 @@ from aws_runas.ssm.transport.interfaces import SessionService
 
 if TYPE_CHECKING:
     from aws_runas.aws.session import StartedSession
-    from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
-    from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
+    from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 
 ABANDON_TIMEOUT: Final = 3.0  # seconds that leaving waits for a session that may have been opened
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15

@@ -15,7 +15,7 @@ from aws_runas.ssm.forward.events import ForwardEvent, Listening, SessionEnded, 
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.listener import Listener
 from aws_runas.ssm.forward.policy import PoolSettings
-from aws_runas.ssm.forward.session import OpenChannel
+from aws_runas.ssm.transport.interfaces import OpenChannel
 
 START_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until a tunnel that could not start tries again
 DEFAULT_IDLE: Final = 600.0  # seconds without a connection until a lazy tunnel closes its session

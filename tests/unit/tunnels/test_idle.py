@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.policy import PoolSettings
-from aws_runas.ssm.forward.session import OpenChannel
+from aws_runas.ssm.transport.interfaces import OpenChannel
 from aws_runas.tunnels.process import TunnelProcess
 from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus, lazy_settings
 from tests.support.quick_loop import QuickLoop

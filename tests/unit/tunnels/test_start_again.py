@@ -12,7 +12,7 @@ import pytest
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.policy import PoolSettings
-from aws_runas.ssm.forward.session import OpenChannel
+from aws_runas.ssm.transport.interfaces import OpenChannel
 from aws_runas.tunnels.process import TunnelProcess
 from aws_runas.tunnels.tunnel import TunnelPlan, lazy_settings
 from tests.support.quick_loop import QuickLoop

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from aws_runas.cli.commands.forward.preparation import ResolvedPlan
     from aws_runas.ssm.forward.destination import Destination, LocalAddress
     from aws_runas.ssm.forward.listener import Listener
-    from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
-    from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
+    from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
     from aws_runas.tunnels.tunnel import TunnelPlan, TunnelStatus
 
 CONTROL_SOCKET = "tunnels.sock"

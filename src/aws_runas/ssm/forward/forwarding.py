@@ -15,7 +15,8 @@ from aws_runas.ssm.forward.listener import Listener, bind
 from aws_runas.ssm.forward.multiplexer import MultiplexerSettings
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.forward.pool import Pool
-from aws_runas.ssm.forward.session import ForwardSession, OpenChannel
+from aws_runas.ssm.forward.session import ForwardSession
+from aws_runas.ssm.transport.interfaces import OpenChannel
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from aws_runas.errors import SessionError
@@ -27,16 +27,12 @@ from aws_runas.ssm.forward.multiplexer import Multiplexer, MultiplexerSettings
 from aws_runas.ssm.forward.mux import SmuxMultiplexer
 from aws_runas.ssm.forward.policy import PLACEMENT_TIME, SessionState
 from aws_runas.ssm.session_start import wait_for_start
-from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
 
 SHORT_INTERRUPTION: Final = 1.0  # seconds; the hourly reconnect is faster, and no reason to open another session
 AGENT_SILENCE_LIMIT: Final = 120.0  # seconds without an answer until the session is ended
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
-
-
-OpenChannel = Callable[[Callable[[DataChannel], SessionHandler]], Awaitable[str]]
-"""Starts a session, connects it with the handler that is made for it, and returns the session id."""
 
 
 class SessionOwner(Protocol):

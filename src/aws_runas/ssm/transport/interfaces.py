@@ -6,6 +6,7 @@ SessionHandler and DataChannel connect a session with its data channel, SessionS
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -117,6 +118,10 @@ def end_uncertain() -> SessionError:
         code="end-uncertain",
         hint="check the end of the output, and run it again if something is missing",
     )
+
+
+OpenChannel = Callable[[Callable[[DataChannel], SessionHandler]], Awaitable[str]]
+"""Starts a session, connects it with the handler that is made for it, and returns the session id."""
 
 
 class SessionGone(SessionError):  # noqa: N818 - says what happened

@@ -20,8 +20,8 @@ from aws_runas.ssm.session_start import SessionStart
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.ssm.api import SsmApi
-    from aws_runas.ssm.forward.session import OpenChannel
     from aws_runas.ssm.transport.data_channel import StreamOptions
+    from aws_runas.ssm.transport.interfaces import OpenChannel
 
 MAX_DESCRIPTORS: Final = 16_384  # open files: eight sessions of 1,024 connections, and some more
 

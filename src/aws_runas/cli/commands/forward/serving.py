@@ -17,12 +17,11 @@ from aws_runas.ssm.forward.destination import Destination, Forward
 from aws_runas.ssm.forward.events import Notify
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.multiplexer import FRAME_OVERHEAD, MultiplexerSettings
-from aws_runas.ssm.forward.session import OpenChannel
 from aws_runas.ssm.session_start import started_opener
 from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
-from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler
+from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 
 STATUS_INTERVAL: Final = 1.0  # seconds
 UNPACED_MESSAGES: Final = 8  # messages that one smux frame may fill if the rate is not limited
