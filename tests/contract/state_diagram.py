@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def diagram() -> str:
         for state, row in TRANSITIONS.items()
         for trigger, following in row.items()
     ]
-    meanings = re.findall(r"^    ([A-Z]+): (.+)$", State.__doc__ or "", re.MULTILINE)
+    # compilers since Python 3.13 leave the indentation out
+    meanings = re.findall(r"^([A-Z]+): (.+)$", inspect.getdoc(State) or "", re.MULTILINE)
     table = ["| state | meaning |", "|---|---|", *(f"| {name} | {meaning} |" for name, meaning in meanings)]
     return "\n".join(["```mermaid", "stateDiagram-v2", "    [*] --> CONNECTING", *arrows, "```", "", *table])
 
