@@ -15,7 +15,7 @@ from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
     "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
-    "shell helper": "5c8b9389aa7bd01d32c4f19e7243a4fe536a08a1d383275f80cba9dde338fcb4",
+    "shell helper": "00d70577da4f023d5a088cc5008923b24aa615c93dd0c1820f27eb6edeceed52",
     "file server without Python": "97177dbf1999c086536dc3a4be6d23fbb5eb2d116ca1dc72cd75e99cd0cd05f4",
     "file server": "78aefbd0171ff39fb556992745bfae2fbd62add7d2d5580ff32c8954fa20f381",
 }

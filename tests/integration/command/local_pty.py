@@ -159,7 +159,7 @@ class LocalSession:
                         ran.status = status
                     case HelperFailed():
                         ran.errors.append(event)
-                        if event.kind == "check":
+                        if event.kind in ("check", "shell"):
                             return ran
                     case TickReceived():
                         pass

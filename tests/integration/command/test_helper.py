@@ -258,6 +258,24 @@ def test_without_python_the_shell_helper_runs(shell: str, busybox_path: str) -> 
     assert (ran.stdout, ran.stderr, ran.status) == (AWKWARD, b"it's\n", 7)
 
 
+def test_without_python_a_sh_that_reads_ahead_is_refused_before_input_is_damaged(busybox_path: str) -> None:
+    """Where sh is bash, what its read takes from a terminal beyond the line is lost to the programs after it."""
+    started = f"exec {requires.program('bash')} --posix -c".encode()
+
+    def deliver(message: bytes) -> tuple[bytes]:
+        return (message.replace(b"exec /bin/sh -c", started),)
+
+    for wants_input, errors in ((True, ["shell"]), (False, [])):
+        with local_session(requires.program("dash"), environ={"PATH": busybox_path}, deliver=deliver) as session:
+            missing = session.start()
+            assert isinstance(missing, PythonMissing)
+            request = CommandRequest("echo out; exit 7", wants_input=wants_input)
+            session.send(*shell_helper_lines(session.bootstrap, request, missing.tools))
+            ran = session.follow(b"", False, ends=2)
+        assert [error.kind for error in ran.errors] == errors
+        assert (ran.stdout, ran.status) == ((b"", None) if wants_input else (b"out\n", 7))
+
+
 @pytest.mark.parametrize("shell", ["busybox ash", "dash", "bash"])
 def test_without_python_a_command_that_ends_early_is_over_although_input_is_not(shell: str, busybox_path: str) -> None:
     with local_session(*_words(shell), environ={"PATH": busybox_path}) as session:

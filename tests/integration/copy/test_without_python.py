@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 from aws_runas.errors import SessionError
 from aws_runas.sandbox.agent.machine import make_programs
 from aws_runas.sandbox.world import Sandbox
-from aws_runas.ssm.command.shell_helper import SHELL_HELPER
 from aws_runas.ssm.copy.plan import SEGMENT
 from aws_runas.ssm.copy.posix_files import read_stat, read_tools
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER
@@ -227,19 +225,6 @@ def test_a_time_limit_of_bash_does_not_end_the_server() -> None:
         env=os.environ | {"TMOUT": "1"}, input=b"%d 0\n%b" % (len(script), script), capture_output=True, check=False,
     )  # fmt: skip
     assert b"+none\0" in done.stdout
-
-
-@pytest.mark.slow
-def test_a_time_limit_of_bash_does_not_end_the_input_of_a_command() -> None:
-    program, command = base64.b64encode(b"cat; echo $TMOUT"), "E='base64 -w0';D='base64 -d';I=1;K=;C="
-    process = subprocess.Popen(
-        [requires.program("bash"), "--posix", "-c", f"{command}{program.decode()};{SHELL_HELPER}"],
-        env=os.environ | {"TMOUT": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.3)
-    out, _ = process.communicate(b"d0 1 3\nabcd0 2 0\n", timeout=60)
-    assert b"".join(base64.b64decode(line[3:]) for line in out.splitlines() if line[1:2] == b"1") == b"abc1\n"
 
 
 def test_what_is_missing_is_named() -> None:

@@ -336,6 +336,14 @@ class CommandLink:
                     hint="check --cwd, and what sudo allows the session's user",
                 )
             )
+        elif kind == "shell":
+            self._fail(
+                SessionError(
+                    f"there is no Python on the instance, and its sh is not usable: {text}",
+                    code="helper-missing",
+                    hint="install Python 3.6 there, or use -n if the command needs no input",
+                )
+            )
         else:
             self._fail(SessionError(f"the helper failed: {kind} {text}".strip(), code="helper-failed"))
 

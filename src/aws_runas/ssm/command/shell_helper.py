@@ -26,12 +26,12 @@ RESTRICTIONS: Final = (
 # f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
 # w: wait until the client says that it has everything, as the Python helper does.
 # Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
-# A sh that is bash ends read after TMOUT seconds of silence; the command keeps the variable.
+# A sh that is bash reads ahead on a terminal: what it has read beyond a header is lost to dd.
 # No process but the command and its f holds 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
 f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
 printf '\036%s0\n' "$1";}
-g(){ unset TMOUT;n=0;t=0;while read -r k s z _;do case $k in
+g(){ n=0;t=0;while read -r k s z _;do case $k in
 d0)[ "$z" -eq 0 ]&&return
 if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
 n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;t=$((t+z))
@@ -44,6 +44,8 @@ w(){ while read -r k s z _;do case $k in
 d0)dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;;
 q0)return;;esac;done;}
 exec 4>&1
+if [ "$I" = 1 ]&&[ "$BASH_VERSION" ];then
+printf '\036e0%s\n' "$(printf 'shell bash reads ahead on a terminal, and standard input would be damaged'|$E)";exit;fi
 C=$(printf %s "$C"|$D)
 if [ "$K" ]&&! e=$(eval "$(printf %s "$K"|$D)" 2>&1 </dev/null);then
 printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";w;exit;fi
