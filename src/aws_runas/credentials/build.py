@@ -31,18 +31,16 @@ from aws_runas.credentials.cached import CachedProvider, MemoryProvider
 from aws_runas.credentials.console_login import ConsoleLoginProvider
 from aws_runas.credentials.keyring_keys import KeyringProvider, no_keyring, nobody_to_ask
 from aws_runas.credentials.mfa import MfaCodes, Prompt
-from aws_runas.credentials.saml import SamlProvider
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
-from aws_runas.credentials.sso import SsoProvider
 from aws_runas.credentials.sts_clients import StsClients
-from aws_runas.credentials.web_identity import WebIdentityProvider
 from aws_runas.errors import ConfigError
 from aws_runas.signin.context import RunContext, SignInContext
 
 if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
     from aws_runas.credentials.federation import Federation
+    from aws_runas.credentials.saml import SamlProvider
     from aws_runas.signin.person import Person
     from aws_runas.store.items import Store
 
@@ -217,6 +215,8 @@ class _Parts:
             return MissingProvider(NoSource(message, f"run: aws-runas login {self.profile.name}"))
         inner: Provider
         if source.kind == "oidc" and source.role is not None:
+            from aws_runas.credentials.web_identity import WebIdentityProvider
+
             inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, self.context.now)
         else:
             inner = self.saml_provider(source, federation)
@@ -224,6 +224,8 @@ class _Parts:
 
     def saml_provider(self, source: FederatedSource, federation: Federation) -> SamlProvider:
         """Return the provider that exchanges a SAML response for credentials, and knows the offered roles."""
+        from aws_runas.credentials.saml import SamlProvider
+
         partition = self.profile.partition
         return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.context.now)
 
@@ -246,6 +248,8 @@ class _Parts:
             role = sso_role(self.profile.sections[source.profile or ""], self.profile.sso_sessions, self.signin.environ)
         except ConfigError as error:
             return RefusedProvider(error)  # when credentials are asked for: the profile can be listed
+        from aws_runas.credentials.sso import SsoProvider
+
         session = role.session
         command = f"aws-runas login {shlex.quote(source.profile or '')}"
         inputs: dict[str, object] = {

@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
+from aws_runas.signin.context import DEFAULT_TIMEOUT
 
 MAX_REQUEST = 16 * 1024  # bytes
 REQUEST_TIME = 5.0  # seconds for a whole request
 MAX_CONNECTIONS = 20
-DEFAULT_TIMEOUT = 600.0  # seconds that a sign-in may take
 MAX_DESCRIPTION = 300  # characters of an error description that are shown
 _HEADERS = (
     "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'\r\n"

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aws_runas.errors import ConfigError
-from aws_runas.signin.callback import DEFAULT_TIMEOUT, Callback, Endpoint, Outcome
+from aws_runas.signin.callback import Callback, Endpoint, Outcome
+from aws_runas.signin.context import DEFAULT_TIMEOUT
 from aws_runas.socket_owner import SocketOwners
 
 BACKLOG = 32

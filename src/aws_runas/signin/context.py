@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aws_runas.signin.callback import DEFAULT_TIMEOUT
 from aws_runas.signin.person import TERMINAL, login_choice, may_sign_in
 
 MAX_LINE = 65536  # bytes
+DEFAULT_TIMEOUT = 600.0  # seconds that a sign-in may take
 
 
 class TerminalLines:

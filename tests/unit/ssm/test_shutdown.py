@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 
 import pytest
 
 from aws_runas.ssm import shutdown
 from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
+from aws_runas.ssm.transport import event_loop
 
 
 async def _until_cancelled(steps: list[str], *signals: int) -> None:
@@ -108,22 +110,36 @@ def test_parent_is_not_watched_where_it_may_change(monkeypatch: pytest.MonkeyPat
     _changed_parent(monkeypatch, some_turns(), False)
 
 
-def test_signal_whose_exception_was_swallowed_still_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def signals_raise(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(shutdown, "_raised", [])
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    raise_at_signals()
+    yield
+    gc.enable()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_raise")
+def test_garbage_collector_pauses_until_the_loop_runs() -> None:
+    async def is_enabled() -> bool:
+        return gc.isenabled()
+
+    assert not gc.isenabled()
+    assert event_loop.run(is_enabled())
+
+
+@pytest.mark.usefixtures("signals_raise")
+def test_signal_whose_exception_was_swallowed_still_ends_the_program() -> None:
+    swallowed: list[str] = []
     try:
-        raise_at_signals()
-        swallowed: list[str] = []
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-        except Exception as error:  # as libraries do
-            swallowed.append(str(error))
-        assert swallowed == ["ended by SIGTERM"]
-        steps: list[str] = []
-        with pytest.raises(SignalReceived) as caught:
-            asyncio.run(run_until_signal(_until_cancelled(steps)))
-        assert caught.value.exit_status == 143
-        assert steps == ["cleaned up"]
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Exception as error:  # as libraries do
+        swallowed.append(str(error))
+    assert swallowed == ["ended by SIGTERM"]
+    steps: list[str] = []
+    with pytest.raises(SignalReceived) as caught:
+        asyncio.run(run_until_signal(_until_cancelled(steps)))
+    assert caught.value.exit_status == 143
+    assert steps == ["cleaned up"]

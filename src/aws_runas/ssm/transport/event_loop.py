@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import itertools
 import math
@@ -112,7 +113,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def run(coroutine: Coroutine[object, object, T]) -> T:
-    """Run a coroutine as asyncio.run does, on an event loop with exact timers.
+    """Run a coroutine as asyncio.run does, on an event loop with exact timers and with the garbage collector.
 
     Args:
         coroutine: the program.
@@ -120,6 +121,8 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     Returns:
         What the coroutine returns.
     """
+    gc.freeze()  # what was imported stays to the end
+    gc.enable()  # raise_at_signals has paused it
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 

@@ -12,13 +12,13 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.session.open import OpenTarget, session_api
 from aws_runas.errors import UsageError
 from aws_runas.ssm.forward.destination import Destination
-from aws_runas.ssm.forward.events import ForwardEvent, Notify, RemoteRefused
 
 if TYPE_CHECKING:
     import asyncio
 
     from aws_runas.aws.access import Access
     from aws_runas.aws.databases import DatabaseEndpoint
+    from aws_runas.ssm.forward.events import ForwardEvent, Notify
 
 Databases = Mapping[str, "DatabaseEndpoint"]
 """The endpoints of a plan, by destination as events name it."""
@@ -98,6 +98,8 @@ class UnreachableHints:
         """
 
         import asyncio
+
+        from aws_runas.ssm.forward.events import RemoteRefused
 
         def notify_and_watch(event: ForwardEvent) -> None:
             notify(event)
