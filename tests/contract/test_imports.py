@@ -23,7 +23,7 @@ from aws_runas.fast import shortcut as fast
 SOURCE = Path(__file__).parents[2] / "src" / "aws_runas"
 MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in sorted(SOURCE.rglob("*.py"))}
 
-COMMON = ("errors", "files", "redact")
+COMMON = ("dataclass", "errors", "files", "redact")
 VALUES = ("aws.credentials", "aws.session", "fast.names")  # they import nothing of ours; everybody may import them
 SESSIONS = (
     "ssm.shell",
@@ -38,6 +38,7 @@ BELOW_SESSIONS = ("ssm.transport", "ssm.core", "ssm.terminal", *SESSIONS)
 LIGHT_TOKENS = ("tokens.presign", "tokens.cluster", "tokens.database", "tokens.registry")  # for the cached path too
 # Room -> rooms that it may import, besides itself, COMMON and VALUES. A module belongs to the longest name that fits.
 ALLOWED: dict[str, tuple[str, ...]] = {
+    "dataclass": (),
     "errors": (),
     "redact": (),
     "files": (),

@@ -8,11 +8,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal, TextIO, cast
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.redact import printable
 
 if TYPE_CHECKING:

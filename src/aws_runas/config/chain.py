@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas.config import federation
 from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import KeyringSource, KeySource, NoSource, ResolverKind, ResolverSource, Source
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.files import read_named
 

@@ -7,7 +7,7 @@ for whatever profile is named; an inherited one only for a profile that has no c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.lookup import Lookup
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import FederatedSource, FederationKind, Role, Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 SAML_PROVIDERS = {  # what the user writes -> how the sign-in is done

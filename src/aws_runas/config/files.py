@@ -11,10 +11,11 @@ import io
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from string import Template
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 Section = dict[str, str | dict[str, str]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from aws_runas import redact
 from aws_runas.config.arn import first_region, partition_of
 from aws_runas.config.durations import format_duration
 from aws_runas.config.files import ProfileSection, Section
+from aws_runas.dataclass import dataclass
 
 T = TypeVar("T")
 

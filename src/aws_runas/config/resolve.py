@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from aws_runas.config import chain as chains
 from aws_runas.config import federation
@@ -20,6 +19,7 @@ from aws_runas.config.lookup import Lookup
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.profile import KeySource, NoSource, Profile, ResolverSource, Role, Setting, Source
 from aws_runas.config.roles import build_roles, default_session_name, role_duration
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.fast.names import is_on
 

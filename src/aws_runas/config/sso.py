@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from aws_runas.config.files import ConfigFiles, ProfileSection, Section
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 DEFAULT_SCOPES = ("sso:account:access",)

@@ -6,7 +6,6 @@ import functools
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.aws.access import Access
@@ -34,6 +33,7 @@ from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
 from aws_runas.credentials.sources import KeyProvider, MissingProvider, ResolverProvider
 from aws_runas.credentials.sts_clients import StsClients
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.signin.context import RunContext, SignInContext
 

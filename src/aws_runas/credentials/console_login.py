@@ -12,7 +12,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from aws_runas import files
 from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.credentials.cache import DiskCache
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.signin.context import RunContext
 

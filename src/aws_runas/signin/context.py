@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from aws_runas.dataclass import dataclass
 from aws_runas.signin.person import TERMINAL, login_choice, may_sign_in
 
 MAX_LINE = 65536  # bytes

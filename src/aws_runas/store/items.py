@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from aws_runas import redact
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 SERVICE = "aws-runas"

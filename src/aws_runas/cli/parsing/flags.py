@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from aws_runas.config.overrides import SignInFlags
+from aws_runas.dataclass import dataclass
 
 CREDENTIAL = "credential"
 SIGN_IN = "sign-in"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.cli.environment import Environment
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 if TYPE_CHECKING:

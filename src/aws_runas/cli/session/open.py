@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.access import open_access_for
@@ -15,6 +14,7 @@ from aws_runas.cli.session.flags import SessionFlags, check_picker
 from aws_runas.cli.sign_in import Attendance
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.credentials.cache import cache_directory
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.records import SessionRecord, SessionRecords, identify_process
 

@@ -6,8 +6,10 @@ import binascii
 import os
 import re
 from base64 import b64decode
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 RECORD_SEPARATOR: Final = 0x1E
 # Bytes that no line of output has: the ends of a line, the mark of a frame, XON, and the first byte of U+FFFD,

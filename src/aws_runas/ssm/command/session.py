@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian

@@ -5,8 +5,9 @@ Imports nothing expensive, because the command line is read with this module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 PORT_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 REMOTE_HOST_DOCUMENT: Final = "AWS-StartPortForwardingSessionToRemoteHost"

@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.events import ConnectionRegained, ForwardEvent, Listening, LocalClosed, Notify

@@ -17,9 +17,10 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 REMOTE_END_TIMEOUT: Final = 2.0  # seconds that a program may still send after the remote end has closed
 

@@ -10,8 +10,10 @@ Imports nothing expensive, because the command line is read with this module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 MAX_SESSIONS: Final = 8
 MAX_CONNECTION_WAIT: Final = 2.0  # seconds that a connection waits for an unsaturated session

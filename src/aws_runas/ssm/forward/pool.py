@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.forward.connection import LocalConnection
 from aws_runas.ssm.forward.events import LocalClosed, Notify, SessionEnded, SessionNotOpened, SessionOpened

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, SessionError
 
 

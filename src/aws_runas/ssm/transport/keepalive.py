@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.message import CHANNEL_CLOSED, PAUSE_PUBLICATION, START_PUBLICATION, message_type_of
 
 PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)

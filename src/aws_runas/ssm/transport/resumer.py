@@ -7,12 +7,12 @@ import random
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from websockets.exceptions import InvalidHandshake
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
 from aws_runas.ssm.transport.address import StreamAddress, parse_stream_url
 from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, open_transport, open_websocket, tls_context

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from aws_runas.cli.commands.forward.spec import DEFAULT_BIND, ForwardSpec, parse_forward, parse_local
@@ -16,6 +16,7 @@ from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.cli.session.flags import SessionFlags, read_session_flags
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, UsageError
 from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.forward.multiplexer import HALF_CLOSE_TIMEOUT
@@ -48,7 +49,7 @@ class ForwardOptions:
     json: bool = False
     half_close: float = HALF_CLOSE_TIMEOUT
     through: str | None = None
-    session: SessionFlags = SessionFlags()  # noqa: RUF009 - frozen
+    session: SessionFlags = SessionFlags()
 
 
 @dataclass(frozen=True, slots=True)

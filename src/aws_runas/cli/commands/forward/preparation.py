@@ -6,13 +6,13 @@ Imports nothing expensive, because StartSession is called before asyncio is load
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.cli.commands.forward.databases import Databases, open_databases
 from aws_runas.cli.commands.forward.plan import ForwardOptions, Plan
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.session.open import open_target
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.forward.destination import Destination
 from aws_runas.ssm.forward.listener import Listener
 from aws_runas.ssm.session_start import SessionStart
