@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from aws_runas.fleet.model import Host, Invocation, Outcome, Pair, State
-from aws_runas.fleet.policy import THROTTLED_SENDS, Fetch, FleetPolicy, Limits, Poll, Send
+from aws_runas.fleet.policy import ODD_POLLS, THROTTLED_SENDS, Fetch, FleetPolicy, Limits, Poll, Send
 from tests.sim.fleet_service import Machine, Rate, Service, play, report
 
 NONCE = "feedbeef"
@@ -235,3 +235,41 @@ def test_leaving_while_a_call_is_not_answered_says_that_nobody_knows() -> None:
     policy.abandon(1.0)
     assert policy.done
     assert Counter(outcome.state for outcome in policy.new_outcomes()) == {State.UNKNOWN: 2, State.NOT_RUN: 1}
+
+
+@pytest.mark.parametrize(
+    ("answered", "throttled", "ends"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_polling_that_is_answered_with_errors_alone_is_given_up(answered: bool, throttled: bool, ends: bool) -> None:
+    policy = FleetPolicy(hosts(1), Limits(), NONCE)
+    (send,) = policy.actions(0.0)
+    assert isinstance(send, Send)
+    policy.sent(send, "command-0", 0.0)
+    now, polls = 0.0, 0
+    while not policy.done and polls < 3 * ODD_POLLS:
+        now = policy.next_timer(now) or now
+        for action in policy.actions(now):
+            assert isinstance(action, Poll)
+            polls += 1
+            policy.poll_failed(action, "expired", now, throttled=throttled, answered=answered)
+    assert policy.done is ends
+    if ends:
+        assert (polls, [one.state for one in policy.new_outcomes()]) == (ODD_POLLS, [State.UNKNOWN])
+        assert 15 < now < 60
+
+
+def test_an_answer_that_says_something_starts_the_count_again() -> None:
+    policy = FleetPolicy(hosts(1), Limits(), NONCE)
+    (send,) = policy.actions(0.0)
+    assert isinstance(send, Send)
+    policy.sent(send, "command-0", 0.0)
+    now = 0.0
+    for count in range(3 * ODD_POLLS):
+        now = policy.next_timer(now) or now
+        (poll,) = policy.actions(now)
+        assert isinstance(poll, Poll)
+        if count % (ODD_POLLS - 1) == 0:
+            policy.polled(poll, [], now)
+        else:
+            policy.poll_failed(poll, "odd", now, throttled=False, answered=True)
+    assert not policy.done

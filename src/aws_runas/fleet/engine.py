@@ -15,6 +15,10 @@ from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Sen
 CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
 MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
 FINAL_CODES: Final = ("access-denied", "parameter-invalid")  # asking again does not help
+# Codes of failures that pass: the network may come back, and somebody may sign in.
+MAY_PASS: Final = (
+    "endpoint-timeout", "endpoint-unreachable", "proxy-failed", "login-needed", "mfa-no-terminal", "keyring-locked",
+)  # fmt: skip
 LONG_AFTER: Final = 60.0  # seconds: any poll is due
 
 
@@ -172,8 +176,10 @@ class Engine:
                 answered = error.code not in (*UNANSWERED, ODD_COMMAND_ID)
                 self._policy.send_failed(action, error.message, now, retry=throttled, answered=answered)
             case Poll():
-                final = error.code in FINAL_CODES
-                self._policy.poll_failed(action, error.message, now, throttled=throttled, final=final)
+                final, answered = error.code in FINAL_CODES, error.code not in MAY_PASS
+                self._policy.poll_failed(
+                    action, error.message, now, throttled=throttled, final=final, answered=answered
+                )
             case Fetch():
                 self._policy.fetch_failed(action, now, throttled=throttled)
             case Cancel():

@@ -24,6 +24,7 @@ THROTTLED_SPACING: Final = 1.0  # seconds added after the service asked to slow 
 MAX_SLOWDOWN: Final = 20.0  # seconds
 REFILL: Final = 0.25  # of the concurrency: smaller batches wait, so that a host does not cost a call of its own
 THROTTLED_SENDS: Final = 12  # SendCommand refused in a row with "slow down", about three minutes; then it is given up
+ODD_POLLS: Final = 8  # in a row that were answered and say nothing, about half a minute; then nobody will know
 FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
 ENDED_EARLY: Final = (State.TIMED_OUT, State.CANCELLED)  # before the wrapper could write its last line
 LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
@@ -96,6 +97,7 @@ class _Command:
     interval: float
     running: set[str]
     started: set[str] = field(default_factory=set)  # an agent has taken the command
+    odd_polls: int = 0
     in_flight: bool = False
 
 
@@ -359,6 +361,7 @@ class FleetPolicy:
         """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
         lane.polling = command.in_flight = False
+        command.odd_polls = 0
         command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
         command.next_poll = now + command.interval
         self._speed_up(lane)
@@ -369,22 +372,27 @@ class FleetPolicy:
             if final is not None and invocation.instance_id in command.running:
                 self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
 
-    def poll_failed(self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False) -> None:
-        """Note that ListCommandInvocations failed. It is repeated.
+    def poll_failed(
+        self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False, answered: bool = False
+    ) -> None:
+        """ListCommandInvocations failed; it is tried again.
 
         Args:
-            poll: the action.
-            reason: for people.
+            poll: the call.
+            reason: why it failed, for the user.
             now: monotonic seconds.
             throttled: the service asked to slow down.
             final: it would fail again, so nobody will know what becomes of the hosts.
+            answered: an answer came, an error or an odd one; without an answer, the network may come back.
         """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
         lane.polling = command.in_flight = False
+        command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
         command.next_poll = now + command.interval
         if throttled:
             self._slow_down(lane, now)
-        if final:
+        command.odd_polls += answered and not throttled
+        if final or command.odd_polls >= ODD_POLLS:
             self._stopped = True  # sending more that cannot be followed helps nobody
             self._cancelled.update(self._commands)
             for instance_id in sorted(command.running):

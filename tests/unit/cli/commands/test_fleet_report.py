@@ -78,6 +78,14 @@ def test_files_have_the_exact_bytes_and_are_private(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "ü" * 256, "\N{SNOWMAN}" * 256, "a" * 199 + "ü"])
+def test_the_longest_name_that_a_tag_can_have_is_no_obstacle_to_its_files(tmp_path: Path, name: str) -> None:
+    made = Fixture(directory=tmp_path)
+    for instance_id in ("i-0123456789abcdef0", "mi-0123456789abcdef0"):
+        made.report.outcome(Outcome(Host(PAIR, instance_id, name), State.SUCCESS, exit_status=0))
+    assert (len(list(tmp_path.iterdir())), made.stderr.getvalue().count("cannot write")) == (6, 0)
+
+
 def test_a_file_that_cannot_be_written_is_said_once_and_the_results_go_on(tmp_path: Path) -> None:
     (tmp_path / "web-0.i-00000000.out").mkdir()
     made = Fixture(directory=tmp_path)

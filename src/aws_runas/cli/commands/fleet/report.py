@@ -15,6 +15,7 @@ from aws_runas.fleet.model import Host, Outcome, State
 from aws_runas.redact import printable
 
 CLEAR_LINE = "\r\033[K"
+NAME_BYTES = 200  # of a host's name in a file name, which may have 255 with id and suffix
 FIRST_LINE_WIDTH = 40  # characters of output in the table
 FAILED = (State.FAILED, State.TIMED_OUT, State.NOT_DELIVERED, State.REFUSED, State.UNKNOWN)
 EXPLAINED = (State.REFUSED, State.NOT_DELIVERED, State.UNKNOWN)  # with the words of the service
@@ -333,4 +334,5 @@ def file_name(outcome: Outcome) -> str:
         outcome: of one host.
     """
     safe = "".join(char if char.isalnum() or char in "-_." else "-" for char in outcome.host.name).strip(".")
+    safe = safe.encode()[:NAME_BYTES].decode(errors="ignore")
     return f"{safe}.{outcome.host.instance_id}" if safe else outcome.host.instance_id
