@@ -151,7 +151,7 @@ def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool
         *names,
     ]
     log = path.parent / "tunnels.log"
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, files.FILE_MODE)
+    descriptor = new_log(log)
     try:
         process = subprocess.Popen(
             command,
@@ -177,6 +177,28 @@ def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool
                 return rows
         time.sleep(POLL_INTERVAL)
     raise SessionError("the tunnels process does not answer", code="tunnels-process-ended", hint=f"see {log}")
+
+
+def new_log(path: Path) -> int:
+    """Return the descriptor of a new, private log. What has its name is removed, and no link is followed.
+
+    What is written goes to the end, so that a program may cut the log while it is open.
+
+    Args:
+        path: of the log.
+
+    Raises:
+        SessionError: it cannot be made.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, files.FILE_MODE)
+    except OSError as error:
+        raise SessionError(
+            f"cannot write {path}: {error.strerror or error}",
+            code="tunnels-log-unwritable",
+            hint="XDG_RUNTIME_DIR names the directory; make room there, and remove what has the log's name",
+        ) from error
 
 
 def _control_sockets(env: Environment) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from aws_runas import files
 from aws_runas.cli.commands.forward.plan import ForwardOptions, tunnel_plan
@@ -14,6 +16,8 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.tunnels.serve import chosen_tunnels
 from aws_runas.errors import ConfigError
 from aws_runas.tunnels import systemd
+
+UNIT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Result:
@@ -25,7 +29,7 @@ def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Resul
         on_demand: the service manager listens, and starts a tunnel at the first connection.
 
     Raises:
-        ConfigError: a tunnel cannot be installed, or a file cannot be written.
+        ConfigError: a tunnel cannot be installed, its name is no name of a service, or a file cannot be written.
     """
     lines = []
     for tunnel in chosen_tunnels(names, env):
@@ -68,6 +72,12 @@ def uninstall(names: Sequence[str], env: Environment) -> Result:
 
 
 def _paths(name: str, env: Environment) -> list[Path]:
+    if not UNIT_NAME.fullmatch(name):  # it becomes a file name, and text in a unit
+        raise ConfigError(
+            f"tunnel {name!r} cannot be the name of a service",
+            code="tunnels-name-invalid",
+            hint="rename it: letters, digits, dots, - and _",
+        )
     if sys.platform == "darwin":
         return [env.home / "Library" / "LaunchAgents" / f"{systemd.LABEL}{name}.plist"]
     directory = systemd.unit_directory(env.environ, env.home)
