@@ -375,7 +375,7 @@ class FleetPolicy:
     def poll_failed(
         self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False, answered: bool = False
     ) -> None:
-        """ListCommandInvocations failed; it is tried again.
+        """Note that ListCommandInvocations failed. It is repeated.
 
         Args:
             poll: the call.

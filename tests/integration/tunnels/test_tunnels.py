@@ -140,8 +140,10 @@ def test_lazy_tunnel_asks_aws_nothing_before_the_first_connection_and_closes_whe
         world.run("up", "--lazy")
         assert world.status("db")["state"] == "listening"
         assert world.sandbox.calls == []
-        assert works(port)
-        assert world.status("db")["state"] == "connected"
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
+            connection.sendall(b"ping")
+            assert receive_exactly(connection, 4) == b"ping"
+            assert world.status("db")["state"] == "connected"  # as long as there is a connection
         wait_until(lambda: world.status("db")["state"] == "listening", "the idle session is closed")
         assert works(port)
         assert world.sandbox.count("StartSession") == 2
