@@ -38,7 +38,7 @@ test: install ## run the tests, but those of interop and slow ones; five at a ti
 
 interop: install $(PYSSM) $(SITE_STAMP) $(RELEASE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells; and the slow tests
 	@$(PYTEST) -n 2 --dist loadfile tests/interop
-	@$(PYTEST) -n 4 --dist loadfile -m slow tests/contract tests/integration
+	@$(PYTEST) -n 4 --dist loadfile -m slow tests/contract tests/integration tests/sim
 
 $(PYSSM): requirements/interop.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --ignore-requires-python -r $<

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from tests.core.pair import make_channel
 from tests.sim.official_agent import OfficialAgent
@@ -38,6 +40,7 @@ def test_idle_tunnel_survives_a_day_and_costs_nothing() -> None:
     assert bytes(agent.received) == b"good morning"
 
 
+@pytest.mark.slow
 def test_busy_tunnel_survives_a_day_with_every_byte_in_order() -> None:
     rng = random.Random(3)
     client = ChannelNode(make_channel(Role.CLIENT, PORT), b"")

@@ -64,6 +64,7 @@ def test_acknowledgements_lost_at_a_cut_cost_no_tick_of_the_resend_loop(seed: in
     assert agent.resent <= world.lost_data + 1
 
 
+@pytest.mark.slow
 def test_repeated_acknowledgements_shorten_a_download_under_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     def seconds(seed: int) -> float:
         world, client, _ = meet(seed, down=500_000, latency=0.02, drop=0.05)

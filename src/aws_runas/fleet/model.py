@@ -73,7 +73,7 @@ class State(Enum):
 
 
 # StatusDetails of an invocation -> state, and whether it counts against --max-errors.
-# Source: AWS Systems Manager user guide, "Understanding command statuses". ADR 0906.
+# Source: AWS Systems Manager user guide, "Understanding command statuses". ADR 0907.
 FINAL_DETAILS: dict[str, tuple[State, bool]] = {
     "Success": (State.SUCCESS, False),
     "Failed": (State.FAILED, True),

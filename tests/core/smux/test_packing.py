@@ -138,6 +138,7 @@ def test_repetition_at_the_very_end_is_noticed_at_once(payload: bytes, frame_dat
             assert broken, f"{length} bytes, message {number} of {len(messages)}"
 
 
+@pytest.mark.slow
 @given(
     payload=st.lists(st.sampled_from(b"\0\1\1\1\2\3\4\x10\xff"), min_size=2000, max_size=6000).map(bytes),
     chunks=st.lists(st.integers(1, 700), min_size=1, max_size=8),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from aws_runas.sandbox.world import Sandbox
 
 
+@pytest.mark.slow
 def test_session_starts_without_importing_botocore(sandbox: Sandbox) -> None:
     script = (
         "import sys, runpy\n"

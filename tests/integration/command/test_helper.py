@@ -335,6 +335,7 @@ def test_a_password_prompt_is_an_error_at_once() -> None:
         assert "password" in _failure(session)
 
 
+@pytest.mark.slow
 def test_a_shell_that_never_answers_is_tried_three_times() -> None:
     typed: list[bytes] = []
 

@@ -322,6 +322,7 @@ def test_a_command_that_ends_while_we_are_away_is_whole(
     assert (output.split(), process.returncode) == ([b"%d" % n for n in range(1, 1001)], 7), errors
 
 
+@pytest.mark.slow
 def test_encrypted_sessions_carry_commands(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     done = runas(make_sandbox(kms=True), "run", "-q", *TARGET, "cat; exit 7", input=AWKWARD[:50_000])
     assert (done.stdout, done.returncode) == (AWKWARD[:50_000], 7)

@@ -65,6 +65,7 @@ def _make(path: bytes, node: tuple[str, object, int]) -> None:
         os.utime(path, ns=(10**18, 10**18 + mode))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=st.dictionaries(names, nodes, max_size=5))
@@ -399,6 +400,7 @@ def test_the_next_attempt_sends_only_what_is_missing(tmp_path: Path, upload: boo
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
 def test_a_damaged_segment_is_sent_again_and_no_resume_starts_over(tmp_path: Path, upload: bool) -> None:
     data = Random(3).randbytes(12 * SEGMENT)
@@ -517,6 +519,7 @@ def test_a_wrong_size_or_hash_of_small_files_is_noticed(tmp_path: Path, change: 
     assert os.listdir(tmp_path / "here") == []
 
 
+@pytest.mark.slow
 def test_a_batch_that_expands_without_end_is_refused(tmp_path: Path) -> None:
     import zlib
 

@@ -51,6 +51,7 @@ def small_tree(tmp_path: Path) -> Path:
     return top
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("via", ["port", "shell"])
 def test_a_tree_goes_there_and_back(sandbox: Sandbox, small_tree: Path, tmp_path: Path, via: str) -> None:
     up = _cp(sandbox, "-r", "-p", "--via", via, "-O", "json", "my-profile", str(small_tree), f"web:{tmp_path}/there")
@@ -75,6 +76,7 @@ def test_standard_streams(sandbox: Sandbox, tmp_path: Path, via: str) -> None:
     assert (down.returncode, down.stdout == data) == (0, True), down.stderr
 
 
+@pytest.mark.slow
 def test_the_path_is_relative_to_the_home_and_wants_no_root(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x")
     done = _cp(sandbox, "--mode", "640", "my-profile", str(tmp_path / "f"), "web:cp-relative")
@@ -111,6 +113,7 @@ def test_four_sessions_share_one_file(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.count("StartSession") == before + 5  # and the one that runs the file server
 
 
+@pytest.mark.slow
 def test_a_small_upload_needs_one_session_and_a_download_is_kept_out_of_the_shells_log(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_small_upload_needs_one_session_and_a_download_is_kept_out_of_the_shel
     assert (tmp_path / "back").read_bytes() == b"x" * 100_000
 
 
+@pytest.mark.slow
 def test_text_is_compressed_and_random_data_is_not(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"a line of a log, again and again\n" * 100_000)
     (tmp_path / "data").write_bytes(Random(3).randbytes(500_000))

@@ -289,6 +289,7 @@ def _backend(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{name}.Backend"
 
 
+@pytest.mark.slow
 def test_an_import_killed_at_any_step_leaves_the_secret_in_at_least_one_place(
     keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,7 @@ def test_an_authority_of_ones_own_by_profile(tls: tuple[str, Path], tmp_path: Pa
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_proxy_is_used_unless_no_proxy_says_otherwise(sts: Sts, tmp_path: Path) -> None:
     with _Relay(sts.url, proxy=True) as proxy:
         environ = write_home(tmp_path, "http://sts.example.invalid") | {"HTTP_PROXY": f"http://127.0.0.1:{proxy.port}"}

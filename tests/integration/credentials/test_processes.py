@@ -183,6 +183,7 @@ def test_as_a_credential_process_of_botocore_the_code_is_asked_once(
     assert sts.actions() == ["GetSessionToken", "AssumeRole"]
 
 
+@pytest.mark.slow
 def test_the_aws_cli_takes_the_json_document(sts: Sts, environ: dict[str, str], tmp_path: Path) -> None:
     config = tmp_path / ".aws" / "config"
     config.write_text(

@@ -51,6 +51,7 @@ def on_the_instance(number: int) -> str:
     return f'case "$PWD" in *i-0f1ee7{number:011d}*) true;; *) false;; esac'
 
 
+@pytest.mark.slow
 def test_every_instance_runs_the_command_and_short_outputs_cost_no_further_call(fleet: Sandbox, runas: RunAs) -> None:
     before = fleet.count("GetCommandInvocation")
     done = runas(fleet, *FLEET, "-O", "jsonl", "my-profile", "--", 'echo {{ssm:x}} "it\'s"; echo err >&2')
@@ -177,6 +178,7 @@ def test_through_sessions_a_lost_parent_ends_the_run(fleet: Sandbox) -> None:
     assert _running(mark) == 0
 
 
+@pytest.mark.slow
 def test_a_run_through_sessions_is_known_afterwards(fleet: Sandbox, runas: RunAs) -> None:
     command = "echo out; printf '\\377' >&2; case $PWD in *deadbeef*) exit 9;; esac"
     done = runas(fleet, *LIVE, "--max-errors", "5", "-O", "jsonl", "my-profile", "--", command)
@@ -189,6 +191,7 @@ def test_a_run_through_sessions_is_known_afterwards(fleet: Sandbox, runas: RunAs
     assert sorted(output) == sorted([b"web: out", b"web: \\udcff", *[b"worker: out", b"worker: \\udcff"] * 2])
 
 
+@pytest.mark.slow
 def test_a_killed_run_through_sessions_leaves_its_outputs_and_can_be_cancelled(fleet: Sandbox, runas: RunAs) -> None:
     process = subprocess.Popen(
         [*AWS_RUNAS, *LIVE, "-O", "text", "my-profile", "--", "echo up; exec sleep 63"],
@@ -209,6 +212,7 @@ def test_a_killed_run_through_sessions_leaves_its_outputs_and_can_be_cancelled(f
     assert (cancelled.returncode, cancelled.stderr) == (0, f"aws-runas: 3 sessions of run {run_id} ended\n".encode())
 
 
+@pytest.mark.slow
 def test_a_run_through_sessions_is_cancelled_from_elsewhere(fleet: Sandbox, runas: RunAs) -> None:
     process = subprocess.Popen(
         [*AWS_RUNAS, "fleet", "--via", "sessions", "--on", "i-deadbeef", "-O", "text", "my-profile", "--",
@@ -312,6 +316,7 @@ def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: San
     assert nothing.returncode == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("via", ["command", "sessions"])
 def test_another_platform_is_refused_beforehand(fleet: Sandbox, runas: RunAs, via: str) -> None:
     before = [fleet.count(name) for name in ("SendCommand", "StartSession")]
@@ -354,6 +359,7 @@ def test_progress_on_a_terminal_is_one_line_that_fits(fleet: Sandbox) -> None:
     assert len([json.loads(line) for line in results]) == 3  # each on a line of its own
 
 
+@pytest.mark.slow
 def test_an_instance_that_vanishes_does_not_spoil_the_others(fleet: Sandbox, runas: RunAs) -> None:
     selection = ("fleet", "--on", "Name:odd-vanished", "--on", "Name:fleet-00*")
     done = runas(fleet, *selection, "-O", "jsonl", "--yes", "my-profile", "--", "true")
@@ -386,6 +392,7 @@ sys.exit(4 if text.rstrip().endswith("exit $LASTEXITCODE") else 99)
 """
 
 
+@pytest.mark.slow
 def test_powershell_reaches_windows_instances_alone(
     make_sandbox: MakeSandbox, runas: RunAs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

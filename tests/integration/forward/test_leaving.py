@@ -45,6 +45,7 @@ def test_signal_while_connections_are_open_breaks_them_off(sandbox: Sandbox) -> 
             connection.recv(1)
 
 
+@pytest.mark.slow
 def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(start_slow=2.0)
     process = subprocess.Popen(

@@ -137,6 +137,7 @@ def test_user_is_told_on_the_raw_terminal_that_the_agent_is_away_and_back(sshd: 
         child.close(force=True)
 
 
+@pytest.mark.slow
 def test_scp_both_ways(sshd: Sshd, big_file: Path, tmp_path: Path) -> None:
     there, back = tmp_path / "there", tmp_path / "back"
     up = sshd.run("scp", "-q", "-F", str(sshd.config), str(big_file), f"{TARGET}:{there}")

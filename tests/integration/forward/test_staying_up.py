@@ -52,6 +52,7 @@ def _client(sandbox: Sandbox) -> Any:
     return access.client("ssm")
 
 
+@pytest.mark.slow
 def test_cut_connections_are_resumed_without_losing_or_repeating_a_byte(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(close_after=0.4, new_cell=True)
     sent = random.Random(7).randbytes(400_000)
@@ -95,6 +96,7 @@ def test_idle_session_that_the_service_ended_is_replaced_when_somebody_connects(
         assert sandbox.count("StartSession") == before + 1
 
 
+@pytest.mark.slow
 def test_connections_wait_while_a_new_session_is_being_opened(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(start_slow=1.0)
     with serving(echo) as server, forwarding(sandbox, PROFILE, f"{TARGET}:{server.port}") as forward:
@@ -106,6 +108,7 @@ def test_connections_wait_while_a_new_session_is_being_opened(make_sandbox: Make
                 assert answers(connection)
 
 
+@pytest.mark.slow
 def test_agents_without_smux_serve_one_connection_after_the_other(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(agent_version="3.0.196.0")
     with serving(echo) as server:
@@ -136,6 +139,7 @@ def test_agents_without_smux_get_a_session_for_each_connection_where_there_may_b
         assert sandbox.count("StartSession") == 3
 
 
+@pytest.mark.slow
 def test_no_byte_of_one_connection_reaches_the_next(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(agent_version="3.0.196.0")
 
@@ -306,6 +310,7 @@ def test_eight_uploads_that_follow_eight_downloads_are_carried_by_eight_sessions
             forward.stop()
 
 
+@pytest.mark.slow
 def test_failing_replacement_is_reported_and_tried_again(make_sandbox: MakeSandbox) -> None:
     """The instance goes away and comes back: the forward is there all the time."""
     sandbox = make_sandbox(end_after=1.5)
@@ -349,6 +354,7 @@ def test_stalled_reader_holds_up_only_its_own_session(sandbox: Sandbox) -> None:
             forward.stop()
 
 
+@pytest.mark.slow
 def test_agent_that_was_killed_is_reported_and_new_connections_use_another_session(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(agent_manners="kind")  # which leaves at once, not in the next burst
     with (
@@ -364,6 +370,7 @@ def test_agent_that_was_killed_is_reported_and_new_connections_use_another_sessi
             assert answers(connection)
 
 
+@pytest.mark.slow
 def test_connections_of_an_agent_that_comes_back_continue(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(agent_manners="kind")  # which leaves at once, not in the next burst
     with (

@@ -143,6 +143,7 @@ def test_a_role_that_may_not_open_sessions_is_found_out(sandbox: Sandbox, runas:
     assert verdicts["session"] == "fail"
 
 
+@pytest.mark.slow
 def test_an_old_agent_is_warned_of(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     where = make_sandbox(agent_version="2.3.600.0")
     found = runas(where, "diagnose", "-O", "json", "my-profile", WEB.instance_id)

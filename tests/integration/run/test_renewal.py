@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.conftest import AWS_RUNAS, MakeSandbox
 
 LIFE = 3  # seconds that tokens of 15 minutes live in the hurried sandbox
@@ -29,6 +31,7 @@ while time.monotonic() < end:
 """
 
 
+@pytest.mark.slow
 def test_an_mfa_code_for_new_credentials_is_typed_elsewhere_and_never_asked_on_the_programs_terminal(
     make_sandbox: MakeSandbox, tmp_path: Path
 ) -> None:

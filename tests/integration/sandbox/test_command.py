@@ -94,6 +94,7 @@ def test_status_of_the_command_is_ours(environ: dict[str, str], script: str, sta
     assert run(environ, "sh", "-c", script).returncode == status
 
 
+@pytest.mark.slow
 def test_command_that_cannot_be_found_or_executed(environ: dict[str, str], tmp_path: Path) -> None:
     missing = run(environ, "no-such-program-anywhere")
     assert (missing.returncode, b"no-such-program-anywhere" in missing.stderr) == (127, True)
@@ -125,6 +126,7 @@ def test_shell_runs_what_is_piped_into_it(environ: dict[str, str]) -> None:
     assert (done.stdout, done.returncode) == (b"42\n", 5)
 
 
+@pytest.mark.slow
 def test_flags_after_the_command_belong_to_the_command(environ: dict[str, str]) -> None:
     assert run(environ, "echo", "--kms", "-p", "1").stdout == b"--kms -p 1\n"
     assert run(environ, "--", "echo", "x").stdout == b"x\n"
@@ -138,6 +140,7 @@ def test_signal_ends_the_command_and_leaves_nothing(start: Callable[..., Running
     assert eventually(running.is_gone)
 
 
+@pytest.mark.slow
 def test_command_that_ignores_signals_is_killed(start: Callable[..., Running]) -> None:
     running = start("trap '' TERM HUP; while :; do sleep 1; done")
     running.process.terminate()

@@ -131,6 +131,7 @@ def test_service_ends_the_session_with_a_reason_that_is_shown(faulty: Faulty, ru
     assert b"Maintenance of the sandbox" in done.stderr
 
 
+@pytest.mark.slow
 def test_kms_encrypts_shells_and_commands(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     sandbox = make_sandbox(kms=True)
     done = runas(sandbox, "shell", "my-profile", "i-deadbeef", input=b"echo $((6*7)); exit\n")

@@ -124,6 +124,7 @@ def test_stop_kills_one_process_and_its_children_live(make_sandbox: MakeSandbox)
     wait_until(lambda: not alive(child), "the end of what the command has left behind")
 
 
+@pytest.mark.slow
 def test_pause_of_a_third_of_a_second_ends_output_and_status(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
     sandbox, mark = make_sandbox(), tmp_path / "lines"
     script = f"for n in 1 2 3 4 5 6; do echo $n; echo $n >> {mark}; sleep 0.3; done"
@@ -187,6 +188,7 @@ def send_in_one_write(connection: ClientConnection, frames: list[bytes]) -> None
         connection.socket.sendall(b"".join(connection.protocol.data_to_send()))
 
 
+@pytest.mark.slow
 def test_cut_with_messages_in_the_buffer_executes_one_of_them_twice(sandbox: Sandbox, tmp_path: Path) -> None:
     """Trap 12.16. The messages are resent by hand, as a client does that saw no acknowledgement."""
     log = tmp_path / "log"

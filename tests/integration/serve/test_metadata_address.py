@@ -248,6 +248,7 @@ def _sandbox_of(user: int) -> Iterator[dict[str, str]]:
             process.wait(20)
 
 
+@pytest.mark.slow
 def test_fetching_from_aws_works_after_root_is_gone() -> None:
     if os.geteuid() != 0:
         requires.missing("needs root, to give it up")

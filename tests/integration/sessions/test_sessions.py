@@ -52,6 +52,7 @@ def killed_forward(sandbox: Sandbox) -> int:
     return forward.process.pid
 
 
+@pytest.mark.slow
 def test_list_shows_session_target_and_the_process_that_holds_it(own_sandbox: Sandbox) -> None:
     with forwarding(own_sandbox, "--reason", "ticket 7", PROFILE, f"{TARGET}:9000") as forward:
         text, _ = sessions(own_sandbox, PROFILE)
@@ -61,12 +62,14 @@ def test_list_shows_session_target_and_the_process_that_holds_it(own_sandbox: Sa
         assert (row["status"], row["pid"], row["orphan"]) == ("Connected", forward.process.pid, False)
 
 
+@pytest.mark.slow
 def test_mine_are_those_of_the_same_identity(own_sandbox: Sandbox) -> None:
     with forwarding(own_sandbox, "my-profile-external", f"{TARGET}:9000"):
         assert listed(own_sandbox, PROFILE) == []
         assert len(listed(own_sandbox, "--all", PROFILE)) == 1
 
 
+@pytest.mark.slow
 def test_ended_sessions_are_in_the_history(own_sandbox: Sandbox) -> None:
     with forwarding(own_sandbox, PROFILE, f"{TARGET}:9000"):
         session_id = listed(own_sandbox, PROFILE)[0]["session_id"]
@@ -76,6 +79,7 @@ def test_ended_sessions_are_in_the_history(own_sandbox: Sandbox) -> None:
     assert "Terminated" in text
 
 
+@pytest.mark.slow
 def test_orphans_are_ended_and_sessions_of_living_processes_are_not(own_sandbox: Sandbox) -> None:
     pid = killed_forward(own_sandbox)
     with forwarding(own_sandbox, PROFILE, f"{TARGET}:9000") as alive:
@@ -90,6 +94,7 @@ def test_orphans_are_ended_and_sessions_of_living_processes_are_not(own_sandbox:
     assert "no such sessions" in stderr
 
 
+@pytest.mark.slow
 def test_sessions_of_others_are_not_ended_without_a_word(own_sandbox: Sandbox) -> None:
     with forwarding(own_sandbox, "my-profile-external", f"{TARGET}:9000") as forward:
         session_id = listed(own_sandbox, "--all", PROFILE)[0]["session_id"]

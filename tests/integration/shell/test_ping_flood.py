@@ -84,6 +84,7 @@ def flooding() -> Iterator[Flood]:
         flood.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status"),
     [(("shell", "plain", "i-deadbeef"), 130), (("forward", "-p", "0", "plain", "i-deadbeef:80"), 130)],

@@ -56,6 +56,7 @@ def test_input_from_a_file_and_from_dev_null(sandbox: Sandbox, tmp_path: os.Path
         assert expected in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kms", [False, True], ids=["plain", "kms"])
 def test_a_commands_streams_stay_apart_and_its_status_is_ours(
     sandbox: Sandbox, make_sandbox: MakeSandbox, runas: RunAs, kms: bool
@@ -185,6 +186,7 @@ def test_the_services_refusals_say_what_to_do(
     assert text in done.stderr
 
 
+@pytest.mark.slow
 def test_a_bad_network_changes_nothing_in_the_output(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     where = make_sandbox(loss=0.05, duplicate=0.05, reorder=0.05, close_after=0.7, new_cell=True, signature="required")
     done = runas(where, "shell", "-q", "my-profile", "i-deadbeef", input=b"stty -echo\nseq 4000\nsleep 3\n")

@@ -189,6 +189,7 @@ def test_suspended_by_the_escape_the_terminal_is_in_order_and_the_session_goes_o
     shell.close()
 
 
+@pytest.mark.slow
 def test_a_lost_and_regained_connection_is_told_and_quiet_is_quiet(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(close_after=1.0, new_cell=True)
     terminal = Terminal(sandbox, "shell", "my-profile", "i-deadbeef")
@@ -208,6 +209,7 @@ def test_a_lost_and_regained_connection_is_told_and_quiet_is_quiet(make_sandbox:
     assert quiet.end() == 0
 
 
+@pytest.mark.slow
 def test_a_code_that_resuming_needs_is_asked_for_on_the_terminal_in_order(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox()
     terminal = Terminal(sandbox, "shell", "my-profile-mfa", "i-deadbeef")

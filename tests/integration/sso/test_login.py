@@ -133,6 +133,7 @@ def test_no_secret_is_in_the_arguments_of_the_browser_or_in_the_log(portal: Port
     assert "code=" not in "\n".join(printed)
 
 
+@pytest.mark.slow
 def test_force_signs_in_again_and_forgets_what_was_cached(portal: Portal) -> None:
     portal.run("login", "sandbox-sso")
     first = json.loads(portal.run("-O", "json", "sandbox-sso").stdout)["AccessKeyId"]
@@ -142,6 +143,7 @@ def test_force_signs_in_again_and_forgets_what_was_cached(portal: Portal) -> Non
     assert portal.windows() == 2
 
 
+@pytest.mark.slow
 def test_logout_ends_the_session_and_no_shortcut_survives_it(portal: Portal) -> None:
     portal.run("login", "sandbox-sso")
     token = portal.token()["accessToken"]

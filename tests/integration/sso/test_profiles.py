@@ -55,6 +55,7 @@ def headings(path: Path) -> list[str]:
     return re.findall(r"(?m)^\[(.*)\]", path.read_text())
 
 
+@pytest.mark.slow
 def test_many_at_once_write_each_profile_once(portal: Portal, config: Path) -> None:  # noqa: F811
     before = config.read_text()
     started: list[subprocess.Popen[Any]] = [
@@ -104,6 +105,7 @@ def test_killed_at_any_step_the_file_is_the_old_or_the_new_one(portal: Portal, c
     assert os.stat(config).st_mode & 0o777 == 0o644
 
 
+@pytest.mark.slow
 def test_a_session_that_flags_describe_is_offered_to_the_config_file(portal: Portal, config: Path) -> None:  # noqa: F811
     """On a terminal it is written after a yes; without one the section is printed."""
     start = re.search(r"(?m)^sso_start_url = (\S+)", config.read_text())

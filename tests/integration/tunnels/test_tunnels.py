@@ -113,6 +113,7 @@ def echoing() -> Iterator[int]:
         yield server.port
 
 
+@pytest.mark.slow
 def test_tunnels_go_up_stay_up_and_come_down(world: World) -> None:
     with echoing() as remote:
         port = free_port()
@@ -189,6 +190,7 @@ def test_file_that_was_edited_meanwhile_is_said_and_touches_no_open_tunnel(world
         assert world.run("down")[0] == "closed db\n"
 
 
+@pytest.mark.slow
 def test_stopped_process_is_named_by_status(world: World) -> None:
     world.write(db={"profile": PROFILE, "target": TARGET, "forwards": [f"{free_port()}:localhost:9"]})
     world.run("up", "--lazy")
@@ -202,6 +204,7 @@ def test_stopped_process_is_named_by_status(world: World) -> None:
     assert world.status("db")["state"] == "listening"
 
 
+@pytest.mark.slow
 def test_one_tunnel_that_fails_does_not_touch_the_other(world: World) -> None:
     with echoing() as remote:
         port = free_port()
@@ -256,6 +259,7 @@ def _is_reset(port: int) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_tunnels_wait_for_the_passphrase_and_for_a_sign_in_until_login(world: World) -> None:
     sso_cache = Path(world.environ["HOME"]) / ".aws" / "sso" / "cache"
     for token in sso_cache.glob("*.json"):

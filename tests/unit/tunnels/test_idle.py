@@ -6,6 +6,8 @@ import asyncio
 import tracemalloc
 from pathlib import Path
 
+import pytest
+
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.transport.interfaces import OpenChannel
@@ -28,6 +30,7 @@ def _plan(name: str, _lazy: bool) -> TunnelPlan:
     return TunnelPlan(name, (forward,), open_channel, lazy_settings(PoolSettings(), None))
 
 
+@pytest.mark.slow
 def test_ten_lazy_tunnels_idle_for_an_hour_wake_once_a_second_and_grow_by_nothing(tmp_path: Path) -> None:
     loop = QuickLoop()
     shown: list[list[TunnelStatus]] = []
