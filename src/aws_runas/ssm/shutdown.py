@@ -23,7 +23,7 @@ PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
-# ShutdownWatcher checks this set too.
+# whatever runs in an event loop asks `swallowed_signal` at its start.
 _raised: list[int] = []
 
 
@@ -55,6 +55,11 @@ def raise_at_signals() -> None:
 def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the system's signature
     _raised.append(number)
     raise SignalReceived(number)
+
+
+def swallowed_signal() -> int | None:
+    """Return the signal whose SignalReceived never arrived, for an event loop that starts; None if there is none."""
+    return _raised[0] if _raised else None
 
 
 async def run_until_signal(
@@ -127,8 +132,8 @@ class ShutdownWatcher:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._add(number, self._received, number)
         self._add(signal.SIGINT, *((interrupt,) if interrupt is not None else (self._received, signal.SIGINT)))
-        if _raised:
-            self._loop.call_soon(self._received, _raised[0])
+        if (swallowed := swallowed_signal()) is not None:
+            self._loop.call_soon(self._received, swallowed)
         hangup = getattr(signal, "SIGHUP", None)
         is_orphan = self._parent <= 1
         if watch_parent and hangup is not None and not is_orphan and signal.getsignal(hangup) is not signal.SIG_IGN:

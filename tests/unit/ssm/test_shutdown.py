@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -11,6 +12,8 @@ from collections.abc import Coroutine, Iterator
 import pytest
 
 from aws_runas.ssm import shutdown
+from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.session import CommandRun, RunOptions
 from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
 from aws_runas.ssm.transport import event_loop
 
@@ -143,3 +146,20 @@ def test_signal_whose_exception_was_swallowed_still_ends_the_program() -> None:
         asyncio.run(run_until_signal(_until_cancelled(steps)))
     assert caught.value.exit_status == 143
     assert steps == ["cleaned up"]
+
+
+@pytest.mark.usefixtures("signals_raise")
+def test_signal_that_a_library_swallowed_ends_a_command_all_the_same() -> None:
+    async def leaving(null: int) -> int:
+        run = CommandRun(RunOptions(null, null, null), CommandRequest("true"))
+        run.watch_signals()
+        try:
+            async with asyncio.timeout(30):
+                return await run.leaving
+        finally:
+            run.close()
+
+    with contextlib.suppress(Exception):  # as a library does
+        os.kill(os.getpid(), signal.SIGTERM)
+    with open(os.devnull, "r+b") as null:
+        assert event_loop.run(leaving(null.fileno())) == 128 + signal.SIGTERM

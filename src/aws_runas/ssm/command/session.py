@@ -21,6 +21,7 @@ from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.shutdown import swallowed_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
@@ -157,6 +158,8 @@ class CommandRun:
                 self._signals.append(int(number))
         if not ignored and self._parent > 1:
             self._later(PARENT_INTERVAL, self._check_parent)
+        if (swallowed := swallowed_signal()) is not None:
+            self._leave(128 + swallowed)
 
     def close(self) -> None:
         """Restore signals and descriptors, and drop output that is not written yet."""

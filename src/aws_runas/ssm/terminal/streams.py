@@ -116,6 +116,7 @@ class OutputStream:
         self._size = 0
         self._is_congested = False
         self._is_broken = False
+        self._is_watched = False  # the loop tells when the descriptor accepts more
         self._emptied: list[asyncio.Future[None]] = []
         self._poll: select.poll | None = None
         if not _is_always_ready(descriptor):
@@ -131,6 +132,7 @@ class OutputStream:
             if not data:
                 return
             self._loop.add_writer(self._descriptor, self._writable)
+            self._is_watched = True
         self._waiting.append(data)
         self._size += len(data)
         if self._size > HIGH_WATER and not self._is_congested:
@@ -146,10 +148,11 @@ class OutputStream:
 
     def close(self) -> None:
         """Drop output that is not written yet."""
-        if self._waiting:
+        if self._is_watched:
             self._loop.remove_writer(self._descriptor)
-            self._waiting.clear()
-            self._size = 0
+            self._is_watched = False
+        self._waiting.clear()
+        self._size = 0
         for waiter in self._emptied:
             if not waiter.done():
                 waiter.set_result(None)
@@ -162,8 +165,7 @@ class OutputStream:
         if rest:
             self._waiting.appendleft(rest)
             self._size += len(rest)
-        if not self._waiting and not self._is_broken:
-            self._loop.remove_writer(self._descriptor)
+        if not self._waiting:
             self.close()
         if self._is_congested and self._size <= HIGH_WATER // 4:
             self._is_congested = False
