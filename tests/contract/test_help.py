@@ -69,7 +69,7 @@ def test_the_help_of_a_command_begins_with_what_is_its_own() -> None:
     assert _run("help", "fwd").stdout == _run("help", "forward").stdout == text
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 132])
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 132])
 def test_no_line_is_wider_than_the_terminal_and_no_word_is_split(width: int) -> None:
     names = ["", *dict.fromkeys(COMMANDS.values())]
     wide = {name: help_pages.page("short", name, 10_000).split() for name in names}
