@@ -11,10 +11,8 @@ from typing import Final, Protocol
 from aws_runas.ssm.core.channel import Channel
 from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
-from aws_runas.ssm.transport.event_loop import Arrivals
 
 AHEAD: Final = 0.0025  # seconds for which messages are made ahead: two of three that leave paced
-READ_INTERVAL: Final = 0.0025  # seconds between reads of a steady download: two to the time of its acknowledgements
 CallExactly = Callable[[float, Callable[[], None]], None]
 
 
@@ -66,7 +64,6 @@ class ChannelDriver:
         self._rest_until: Callable[[float], None] | None = getattr(self._loop, "rest_until", None)
         self._call_exactly: CallExactly | None = getattr(self._loop, "call_exactly", None)
         self._ahead: deque[Outgoing] = deque()  # messages that leave without a turn
-        self._arrivals = Arrivals()
         self._turn_due = False
         self._in_turn = False
         self._stopped = False
@@ -106,8 +103,6 @@ class ChannelDriver:
         for message in messages:
             receive(message, now)
         self.turn(time_passed=self._take_due_timer(now))
-        if self._arrivals.received(sum(map(len, messages)), now) and self._rest_until is not None:
-            self._rest_until(now + READ_INTERVAL)
 
     def writing_resumed(self) -> None:
         """Continue to send, because the connection is writable again."""
@@ -146,17 +141,13 @@ class ChannelDriver:
     def send_data(self, data: bytes, payload_type: int = 1) -> None:
         """Queue stream data; at most ``send_capacity`` bytes."""
         if not self._stopped:
-            now = self._loop.time()
-            self._arrivals.sent(now)
-            self._channel.send_data(data, now, payload_type)
+            self._channel.send_data(data, self._loop.time(), payload_type)
             self.want_turn()
 
     def send_message(self, data: bytes) -> None:
         """Queue stream data as exactly one message; see Channel.send_message."""
         if not self._stopped:
-            now = self._loop.time()
-            self._arrivals.sent(now)
-            self._channel.send_message(data, now)
+            self._channel.send_message(data, self._loop.time())
             self.want_turn()
 
     def send_size(self, columns: int, rows: int) -> None:

@@ -20,9 +20,6 @@ MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
 MAX_REST: Final = 0.0035  # seconds in which nothing is read while messages leave; the time of three
 LOOK_INTERVAL: Final = 0.002  # seconds between two looks at descriptors, if a timer ends the rest early
 FD_SETSIZE: Final = 1024  # descriptors that select(2) can wait for
-MEASURE_INTERVAL: Final = 0.02  # seconds
-STEADY_MIN: Final = 300_000  # bytes per second; an agent at full speed sends 740,000 with headers, less under load
-STEADY_MAX: Final = 3_000_000  # bytes per second; beyond it, each read finds several messages anyway
 
 if hasattr(selectors, "EpollSelector"):
 
@@ -125,43 +122,6 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     gc.enable()  # raise_at_signals has paused it
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
-
-
-class Arrivals:
-    """Measures how fast messages arrive while nothing is sent.
-
-    A program that asks and is answered gets no such rest: it would make each answer late.
-    """
-
-    def __init__(self) -> None:
-        self._received = 0  # bytes since _since
-        self._since = 0.0
-        self._is_steady = False
-
-    def sent(self, now: float) -> None:
-        """Note that data is sent: what arrives next may be its answer.
-
-        Args:
-            now: monotonic seconds.
-        """
-        self._received, self._since, self._is_steady = 0, now, False
-
-    def received(self, length: int, now: float) -> bool:
-        """Note what one read brought.
-
-        Args:
-            length: bytes.
-            now: monotonic seconds.
-
-        Returns:
-            True if more is on its way, and may wait a moment for what follows it.
-        """
-        passed = now - self._since
-        if passed >= MEASURE_INTERVAL:
-            self._is_steady = STEADY_MIN <= self._received / passed <= STEADY_MAX
-            self._received, self._since = 0, now
-        self._received += length
-        return self._is_steady
 
 
 P = ParamSpec("P")

@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 
 from aws_runas.ssm.transport import event_loop
-from aws_runas.ssm.transport.event_loop import Arrivals, run
+from aws_runas.ssm.transport.event_loop import run
 
 exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
 
@@ -160,39 +160,3 @@ def test_call_from_a_thread_is_run() -> None:
         return await done
 
     assert run(wait_for_thread()) == "called"
-
-
-def receive(arrivals: Arrivals, size: int, interval: float, *, count: int = 100, answers: bool = False) -> list[bool]:
-    rests, now = [], 50.0
-    for _ in range(count):
-        now += interval
-        if answers:
-            arrivals.sent(now - interval / 2)
-        rests.append(arrivals.received(size, now))
-    return rests
-
-
-@pytest.mark.parametrize("interval", [0.0013, 0.0025], ids=["as the agent sends", "with rests"])
-def test_steady_download_rests_between_reads(interval: float) -> None:
-    rests = receive(Arrivals(), int(1150 * interval / 0.0013), interval)
-    assert not any(rests[:5])
-    assert all(rests[50:])
-
-
-@pytest.mark.parametrize(
-    ("size", "interval"),
-    [(150, 0.0013), (1150, 0.01), (65_536, 0.0025)],
-    ids=["keystrokes", "slow", "faster than a read"],
-)
-def test_other_messages_are_read_at_once(size: int, interval: float) -> None:
-    assert not any(receive(Arrivals(), size, interval))
-
-
-def test_answers_to_what_is_sent_are_read_at_once() -> None:
-    assert not any(receive(Arrivals(), 1150, 0.0013, answers=True))
-
-
-def test_first_message_after_a_silence_begins_a_new_measurement() -> None:
-    arrivals = Arrivals()
-    assert receive(arrivals, 1150, 0.0013)[-1]
-    assert not arrivals.received(1150, 60.0)
