@@ -363,7 +363,7 @@ def test_agent_that_was_killed_is_reported_and_new_connections_use_another_sessi
         forward.connect() as stuck,
     ):
         assert answers(stuck)
-        assert sandbox.agents_leave(3600) == 1
+        assert sandbox.agents_leave(3600) >= 1
         stuck.sendall(b"lost")
         forward.wait_for_error("the agent has not answered for 5 s; new connections use another session")
         with forward.connect() as connection:
@@ -379,7 +379,7 @@ def test_connections_of_an_agent_that_comes_back_continue(make_sandbox: MakeSand
         forward.connect() as connection,
     ):
         assert answers(connection)
-        assert sandbox.agents_leave(7) == 1
+        assert sandbox.agents_leave(7) >= 1
         connection.sendall(b"kept")
         forward.wait_for_error("has not answered")
         forward.wait_for_error("the agent answers again after")

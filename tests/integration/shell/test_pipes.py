@@ -190,5 +190,6 @@ def test_the_services_refusals_say_what_to_do(
 def test_a_bad_network_changes_nothing_in_the_output(make_sandbox: MakeSandbox, runas: RunAs) -> None:
     where = make_sandbox(loss=0.05, duplicate=0.05, reorder=0.05, close_after=0.7, new_cell=True, signature="required")
     done = runas(where, "shell", "-q", "my-profile", "i-deadbeef", input=b"stty -echo\nseq 4000\nsleep 3\n")
-    assert done.returncode == 0, done.stderr
+    if done.returncode:  # a cut can meet the very end of the session, which is then not taken for a whole one
+        assert (done.returncode, b"the end of its output may be missing" in done.stderr) == (6, True), done.stderr
     assert "".join(f"{n}\r\n" for n in range(1, 4001)).encode() in done.stdout
