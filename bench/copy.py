@@ -32,6 +32,16 @@ from bench.results import Results
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
 MEGABYTE = 1_000_000
 
+# A child's peak memory includes what its parent had when it started it, and this process holds the data. So a small
+# process starts the child.
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
 
 def cp(sandbox: Sandbox, *words: str) -> list[dict[str, float]]:
     """Run cp; return its progress events."""
@@ -40,17 +50,12 @@ def cp(sandbox: Sandbox, *words: str) -> list[dict[str, float]]:
 
 def cp_and_memory(sandbox: Sandbox, *words: str) -> tuple[list[dict[str, float]], float]:
     """Run cp; return its progress events, and the most MB of memory that it had."""
-    command = [*AWS_RUNAS, "cp", "--progress", "json", *words]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=sandbox.environ, stdin=quiet, stdout=quiet, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    with process.stderr as stream:
-        lines = stream.readlines()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(b"".join(lines).decode())
-    return [json.loads(line) for line in lines if line.startswith(b"{")], usage.ru_maxrss / 1000
+    command = [sys.executable, "-c", MEASURE, *AWS_RUNAS, "cp", "--progress", "json", *words]
+    done = subprocess.run(command, env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr.decode())
+    lines = done.stderr.splitlines()
+    return [json.loads(line) for line in lines if line.startswith(b"{")], int(done.stdout) / 1000
 
 
 def rate(events: list[dict[str, float]]) -> float:
