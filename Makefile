@@ -80,9 +80,9 @@ fuzz: install ## feed the protocol's decoders and both channels with what a fuzz
 	@$(BIN)/python -m tests.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60)
 
 bench: install ## measure everything, each beside a peer in the same run; BENCH=startup for one
-	@set -e; for name in $(or $(BENCH),startup codec channel forward serve run copy fleet session_start recovery tunnels identity completion); do \
-		echo "== bench.$$name"; $(BIN)/python -m bench.$$name; \
-	done
+	@failed=; for name in $(or $(BENCH),startup codec channel forward serve run copy fleet session_start recovery tunnels identity completion); do \
+		echo "== bench.$$name"; $(BIN)/python -m bench.$$name || failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 docs: install ## generate the tables of docs/reference/cli.md and performance.md, and the state diagram of docs/protocol
 	@$(BIN)/python -m tests.contract.cli_reference
@@ -98,9 +98,9 @@ site: $(SITE_STAMP) ## build the documentation site in build/site/html; BENCH_DA
 	@PYTHONPATH=src $(SITE_VENV)/bin/python -m release.site $(or $(BENCH_DATA),docs/reference/bench)
 	@cd build/site && ../../$(SITE_VENV)/bin/zensical build --strict --clean
 
-recordings: install $(SITE_STAMP) ## record the terminal in the sandbox again, for README and the site
-	@$(BIN)/python -m release.recordings docs/images
-	@for cast in docs/images/*.cast; do $(SITE_VENV)/bin/termtosvg render $$cast $${cast%.cast}.svg -t gjm8; done
+recordings: install $(SITE_STAMP) ## make the pictures of the terminal and of the page again, in the sandbox, for README and the site
+	@$(BIN)/python -m release.recordings docs/images $(SITE_VENV)/bin/termtosvg
+	@RUNAS_SCREENSHOTS=1 $(PYTEST) -n 0 tests/interop/test_page.py
 
 $(RELEASE_STAMP): requirements/release.txt
 	@test -x $(RELEASE_VENV)/bin/python || $(PYTHON) -m venv $(RELEASE_VENV)

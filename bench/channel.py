@@ -25,6 +25,7 @@ from typing import Any
 
 from aws_runas.sandbox.options import Faults, SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench import official
 from bench.results import Results
 
 MB = 1_000_000
@@ -57,6 +58,13 @@ class Row:
     agent_rate: float | None = None
 
 
+# Row of a network without delay -> what the official pair did, and its CPU seconds of a MB.
+OFFICIAL = {
+    "upload, paced": (official.UPLOAD, official.CPU_UP),
+    "download, agent at its official pace": (official.DOWNLOAD, official.CPU_DOWN),
+    "1-byte echo, idle session": (official.ECHO, ""),
+    "1-byte echo beside an upload, paced": (official.ECHO_BESIDE_UPLOAD, ""),
+}
 ROWS = (
     Row("upload, paced", "upload", (2 * MB, MB)),
     Row("upload, paced, messages not spaced", "upload", (2 * MB, MB), ("spacing=off",), ("0 ms",)),
@@ -148,9 +156,8 @@ def streams(runs: int, only: str) -> None:
                         if row.agent_rate == rate and network in row.networks:
                             cells.append(line(row, network, sandbox, port, runs))
                             print(*cells[-1], sep=" | ", flush=True)
-    RESULTS.table(
-        "The data channel", ("", "network", "ours", "model of the plugin", "CPU s per MB, ours", "model"), cells
-    )
+    titles = ("", "network", "ours", "model of the plugin", official.COLUMN)
+    RESULTS.table("The data channel", (*titles, "CPU s per MB: ours", "model", "official pair"), cells)
 
 
 def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list[str]:
@@ -164,7 +171,8 @@ def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list
     keep(row, network, ours, theirs)
     our_speed, our_cpu = shown(row, row.amount[0], ours)
     speed, cpu = shown(row, row.amount[1], theirs)
-    return [row.name, network, our_speed, speed, our_cpu, cpu]
+    pair, pair_cpu = OFFICIAL.get(row.name, ("", "")) if network == "0 ms" else ("", "")
+    return [row.name, network, our_speed, speed, pair, our_cpu, cpu, pair_cpu]
 
 
 def shells(runs: int) -> None:

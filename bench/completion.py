@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.results import Results
+
 PROFILES = 200
 
 
@@ -23,6 +25,8 @@ def timed(words: list[str], environ: dict[str, str]) -> float:
 
 
 def main() -> None:
+    """Print the table, and keep its numbers."""
+    results = Results("completion")
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 21
     program = str(Path(sys.executable).with_name("aws-runas"))
     with tempfile.TemporaryDirectory() as folder:
@@ -33,8 +37,14 @@ def main() -> None:
         for _ in range(rounds):
             ours.append(timed([program, "completion", "--profiles"], environ))
             bare.append(timed([sys.executable, "-c", "pass"], environ))
-    one, other = statistics.median(ours), statistics.median(bare)
-    print(f"{PROFILES} profiles, medians of {rounds}: ours {one * 1000:.0f} ms, bare Python {other * 1000:.0f} ms")
+    rows = {
+        f"`aws-runas completion --profiles`, {PROFILES} profiles": statistics.median(ours) * 1000,
+        "`python -c pass`": statistics.median(bare) * 1000,
+    }
+    results.add("A press of the completion key", "ms", rows)
+    cells = [[name, f"{value:.1f}"] for name, value in rows.items()]
+    results.table("A press of the completion key", ("", f"median ms of {rounds}"), cells)
+    results.write()
 
 
 if __name__ == "__main__":

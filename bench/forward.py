@@ -24,6 +24,7 @@ from pathlib import Path
 
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from bench import official
 from bench.results import Results
 
 TARGET = "i-deadbeef"
@@ -226,7 +227,16 @@ def table(results: Results, sandbox: Sandbox, server: Server, seconds: float, ec
     for pace in ((), ("--rate", "off")):
         with forward(sandbox, server.port, "--sessions", "1", *pace) as (port, process):
             column(port, process)
-    columns = ("", "plain TCP", "forward, paced (the default)", "forward, unpaced (`--rate off`)")
+    known = {
+        "echo of one byte, p50 / p99": official.ECHO,
+        "upload": official.UPLOAD,
+        "download": official.DOWNLOAD,
+        "echo beside an upload, p50 / p99": official.ECHO_BESIDE_UPLOAD,
+        "client CPU for each MB, up / down": f"{official.CPU_UP} / {official.CPU_DOWN} s",
+    }
+    for name, cells in rows.items():
+        cells.append(known.get(name, ""))
+    columns = ("", "plain TCP", "forward, paced (the default)", "forward, unpaced (`--rate off`)", official.COLUMN)
     results.table("One forward", columns, [[name, *cells] for name, cells in rows.items()])
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from tests.support.moto_world import MotoWorld
 
 from aws_runas.identity.roles import own_roles
+from bench.results import Results
 
 GROUPS = 20
 ROLES = 200
@@ -110,7 +111,10 @@ def compare(world: MotoWorld, environ: dict[str, str], rounds: int, delay: float
 
 
 def main() -> None:
+    """Print the table, and keep its numbers."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    results = Results("identity")
+    cells = []
     server = subprocess.Popen(
         [sys.executable, "-c", _SERVER],
         stdin=subprocess.PIPE,
@@ -123,13 +127,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as home:
             world = MotoWorld(server.stdout.readline().strip(), Path(home))
             environ = populate(world)
-            print(f"{ROLES} roles in {GROUPS} groups, medians of {rounds} rounds")
-            for name, delay in (("moto on loopback", 0.0), (f"and {ROUND_TRIP * 1000:.0f} ms each call", ROUND_TRIP)):
-                ours, hand = compare(world, environ, rounds, delay)
-                print(f"{name:22}  ours {ours * 1000:6.0f} ms  by hand {hand * 1000:6.0f} ms  ratio {ours / hand:.2f}")
+            for name, delay in (
+                ("IAM on loopback", 0.0),
+                (f"{ROUND_TRIP * 1000:.0f} ms more for each call", ROUND_TRIP),
+            ):
+                ours, hand = (seconds * 1000 for seconds in compare(world, environ, rounds, delay))
+                cells.append([name, f"{ours:.0f} ms", f"{hand:.0f} ms", f"{ours / hand:.2f}"])
+                rows = {"ours": ours, "one call after the other": hand}
+                results.add(f"{ROLES} roles of {GROUPS} groups, {name}", "ms", rows)
     finally:
         server.kill()
         server.wait()
+    title = f"{ROLES} roles of {GROUPS} groups, medians of {rounds}"
+    results.table("Own roles", (title, "ours", "one call after the other", "ratio"), cells)
+    results.write()
 
 
 if __name__ == "__main__":

@@ -18,12 +18,18 @@ from bench.results import conditions, markdown
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "docs" / "reference" / "bench"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
+END = "<!-- end -->"
 BLOCK = re.compile(r"(<!-- bench: (?P<name>\w+)(?:: (?P<table>.+?))? -->\n)(?P<body>.*?)(?=<!-- end -->)", re.DOTALL)
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
     """Return benchmark, table ("" for the conditions) and present text of each filled part of a page."""
     return [(found["name"], found["table"] or "", found["body"]) for found in BLOCK.finditer(page)]
+
+
+def block_ends(page: str) -> list[tuple[str, str, int]]:
+    """Return benchmark, table ("" for the conditions) and the place behind the end of each filled part of a page."""
+    return [(found["name"], found["table"] or "", found.end() + len(END)) for found in BLOCK.finditer(page)]
 
 
 def filled(page: str, directory: Path) -> str:

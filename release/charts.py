@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pygal
-from bench.results import conditions
+from bench.page import block_ends
 from pygal.style import Style
 
 WIDTH = 640  # pixels; a phone shows it at 60 %, where the text can still be read
@@ -20,46 +20,52 @@ class Measured:
     """One chart of a benchmark.
 
     Args:
+        bench: name of the benchmark.
         title: of the table.
         unit: of the values, such as "ms" or "MB/s".
         rows: name -> value.
-        conditions: what repeats it, and the state of the machine, as Markdown.
     """
 
+    bench: str
     title: str
     unit: str
     rows: dict[str, float]
-    conditions: str
 
 
 def read_results(directory: Path) -> list[Measured]:
     """Read the charts of every benchmark that has written its numbers."""
     found = []
     for path in sorted(directory.glob("*.json")):
-        data = json.loads(path.read_text(encoding="utf-8"))
-        for chart in data["charts"]:
+        for chart in json.loads(path.read_text(encoding="utf-8"))["charts"]:
             rows = {name.replace("`", ""): float(value) for name, value in chart["rows"].items()}
-            found.append(Measured(chart["title"], chart["unit"], rows, conditions(data)))
+            found.append(Measured(path.stem, chart["title"], chart["unit"], rows))
     return found
 
 
-def write_charts(results: Path, directory: Path) -> str:
-    """Draw each table into a file of its own.
+def draw_charts(page: str, results: Path, directory: Path) -> str:
+    """Draw each chart into a file of its own, and return the page that shows them.
+
+    A chart stands below the table of its title, or below the last table of its benchmark.
 
     Args:
+        page: Markdown with the parts that `bench.page` fills.
         results: directory of the numbers.
-        directory: where the pictures go.
-
-    Returns:
-        Markdown that shows them, "" if there are no numbers.
+        directory: where the pictures go; the page is beside it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    parts = []
+    shown: dict[int, str] = {}
     for number, measured in enumerate(read_results(results)):
-        name = f"chart-{number}.svg"
+        ends = {table: end for name, table, end in block_ends(page) if name == measured.bench}
+        if not ends:
+            raise ValueError(f"docs/reference/performance.md has no part for bench.{measured.bench}")
+        end = ends.get(measured.title, max(ends.values()))
+        name = f"{measured.bench}-{number}.svg"
         (directory / name).write_bytes(_bars(measured))
-        parts.append(f"![{measured.title}, {measured.unit}]({directory.name}/{name})\n\n{measured.conditions}.")
-    return "## Charts\n\n" + "\n\n".join(parts) + "\n" if parts else ""
+        picture = f"\n\n![{measured.title}, {measured.unit}]({directory.name}/{name})"
+        shown[end] = shown.get(end, "") + picture
+    for end in sorted(shown, reverse=True):
+        page = page[:end] + shown[end] + page[end:]
+    return page
 
 
 def _bars(measured: Measured) -> bytes:

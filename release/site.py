@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from bench.page import filled
+
 from release import charts, verbs
 from release.diagram import state_diagram
 
@@ -55,8 +57,8 @@ def prepare(results: Path) -> None:
     names = verbs.write_pages(PAGES / "reference" / "commands", PAGES / "how-to")
     _draw_states(PAGES / "protocol" / "README.md")
     performance = PAGES / "reference" / "performance.md"
-    drawn = charts.write_charts(results, PAGES / "reference" / "charts")
-    performance.write_text(performance.read_text(encoding="utf-8") + "\n" + drawn, encoding="utf-8")
+    tables = filled(performance.read_text(encoding="utf-8"), results)
+    performance.write_text(charts.draw_charts(tables, results, PAGES / "reference" / "charts"), encoding="utf-8")
     _index(PAGES / "adr")
     for page in PAGES.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
