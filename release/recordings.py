@@ -1,4 +1,7 @@
-"""Records what a user sees in a terminal, in the sandbox, as asciicasts: ``make recordings`` renders them.
+"""Records what a user sees in a terminal, in the sandbox: ``python -m release.recordings DIRECTORY TERMTOSVG``.
+
+Each scene gives an asciicast and an animated SVG. The first picture already shows the first command, and a reader whose
+browser shows no animations sees the last one.
 
 Source: https://docs.asciinema.org/manual/asciicast/v2/
 """
@@ -6,9 +9,12 @@ Source: https://docs.asciinema.org/manual/asciicast/v2/
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,22 +22,42 @@ import pexpect
 
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 
-COLUMNS, ROWS = 88, 15
+COLUMNS = 88
 PROMPT = "$ "
-TYPING = 0.04  # seconds between two keys
-PAUSE = 1.0  # seconds after a command's answer
+TYPING = 0.03  # seconds that a key takes in the recording
+READING = 1.2  # seconds before a line is typed, and before it is sent
+LONGEST_WAIT = 3.0  # seconds for output
+LAST_PICTURE = 4000  # milliseconds before it begins again
+ABSENCE = 2.5  # seconds without a network
 DEADLINE = 30  # seconds for each answer
+THEME = "gjm8"
+VIEW = "#screen_view"  # what moves from picture to picture in the SVG
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the terminal showed.
+
+    Args:
+        at: seconds since the start of the shell.
+        text: as it came.
+        typed: it is the echo of a key.
+    """
+
+    at: float
+    text: str
+    typed: bool = False
 
 
 class Recorder:
     """A shell on a terminal whose output is kept with its times."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
-        self._began = time.monotonic()
-        self.events: list[tuple[float, str]] = []
+    def __init__(self, environ: dict[str, str], rows: int) -> None:
+        self._typing = False
+        self.events: list[Event] = []
         settings = environ | {"PS1": PROMPT, "INPUTRC": "/dev/null", "TERM": "xterm-256color", "PATH": _path(environ)}
         self._shell = pexpect.spawn(
-            "bash", ["--norc", "--noprofile", "-i"], env=settings, dimensions=(ROWS, COLUMNS), encoding="utf-8",
+            "bash", ["--norc", "--noprofile", "-i"], env=settings, dimensions=(rows, COLUMNS), encoding="utf-8",
             timeout=DEADLINE,
         )  # fmt: skip
         self._shell.logfile_read = self  # what the terminal shows
@@ -39,27 +65,27 @@ class Recorder:
 
     def write(self, text: str) -> None:
         """Take what the terminal showed."""
-        self.events.append((time.monotonic() - self._began, text))
+        self.events.append(Event(time.monotonic(), text, typed=self._typing))
 
     def flush(self) -> None:
         """Do nothing: every write is kept at once."""
 
     def type(self, line: str, answer: str = PROMPT) -> None:
-        """Type a line as a person does, and wait for its answer."""
+        """Type a line, and wait for its answer."""
+        self._typing = True
         for key in line:
             self._shell.send(key)
             self._shell.expect_exact(key)
-            time.sleep(TYPING)
+        self._typing = False
         self._shell.send("\r")
         self._shell.expect_exact(answer)
-        self.pause()
 
     def expect(self, text: str) -> None:
         """Wait until the terminal has shown a text."""
         self._shell.expect_exact(text)
 
-    def pause(self, seconds: float = PAUSE) -> None:
-        """Let the viewer read, while the terminal goes on."""
+    def pause(self, seconds: float) -> None:
+        """Let time pass, while the terminal goes on."""
         self._shell.expect([pexpect.TIMEOUT], timeout=seconds)
 
     def close(self) -> None:
@@ -73,36 +99,84 @@ def credentials(recorder: Recorder, sandbox: Sandbox) -> None:
     recorder.type(f"aws-runas my-profile-mfa {show}", "MFA code for arn:aws:iam::123456789012:mfa/sandbox-user: ")
     recorder.type(sandbox.mfa_code())
     recorder.type(f"aws-runas my-profile-mfa {show}")
-    recorder.pause(2)
 
 
 def shell(recorder: Recorder, sandbox: Sandbox) -> None:
-    """A shell on an instance whose connection is cut while it prints."""
+    """A shell on an instance whose connection is cut while it prints, and the service refuses it for a while."""
     recorder.type("aws-runas shell my-profile i-deadbeef", "# ")
     recorder.type("for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done", "line 3")
+    sandbox.set_faults(resume_fails="InternalServerError")
     sandbox.cut(abort=True)
+    recorder.expect("connection lost")
+    recorder.pause(ABSENCE)
+    sandbox.set_faults(resume_fails="")
+    recorder.expect("connection regained")
     recorder.expect("line 6")
     recorder.expect("# ")
     recorder.type("exit")
-    recorder.pause(2)
 
 
-SCENES: dict[str, Callable[[Recorder, Sandbox], None]] = {"credentials": credentials, "shell": shell}
+Scene = Callable[[Recorder, Sandbox], None]
+SCENES: dict[str, tuple[Scene, int]] = {"credentials": (credentials, 7), "shell": (shell, 15)}  # and its rows
 
 
 def record(name: str) -> str:
     """Play a scene in a sandbox of its own and return it as an asciicast."""
+    scene, rows = SCENES[name]
     with TemporaryDirectory() as home, start_sandbox() as sandbox:
-        recorder = Recorder(sandbox.environ | {"RUNAS_CACHE_DIR": f"{home}/cache"})
+        recorder = Recorder(sandbox.environ | {"RUNAS_CACHE_DIR": f"{home}/cache"}, rows)
         try:
-            began = recorder.events[-1][0] if recorder.events else 0.0
-            SCENES[name](recorder, sandbox)
+            scene(recorder, sandbox)
         finally:
             recorder.close()
-    header = {"version": 2, "width": COLUMNS, "height": ROWS, "title": f"aws-runas: {name}"}
-    lines = [json.dumps(header)]
-    lines += [json.dumps([round(max(at - began, 0.0), 3), "o", text]) for at, text in recorder.events]
-    return "\n".join(lines) + "\n"
+    header = {"version": 2, "width": COLUMNS, "height": rows, "title": f"aws-runas: {name}"}
+    lines = [header, *([round(at, 3), "o", text] for at, text in paced(recorder.events))]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def paced(events: Sequence[Event]) -> list[tuple[float, str]]:
+    """Return events with the times of the recording.
+
+    The first line is there from the start. Keys come evenly, and a line stands for a moment before it is sent.
+    """
+    found = [(0.0, "")]
+    at, is_first = 0.0, True
+    for before, event in zip([events[0], *events], events, strict=False):
+        if is_first and (event.typed or not before.typed):
+            pass
+        elif event.typed and before.typed:
+            at += TYPING
+        elif event.typed or before.typed:
+            at += READING
+            is_first = False
+        else:
+            at += min(event.at - before.at, LONGEST_WAIT)
+        if at == found[-1][0]:
+            found[-1] = (at, found[-1][1] + event.text)
+        else:
+            found.append((at, event.text))
+    return found
+
+
+def with_still(svg: str) -> str:
+    """Return an animated SVG that shows its last picture where nothing is animated."""
+    moves = re.findall(r"translateY\(-?\d+px\)", svg)
+    still = (
+        f"{VIEW} {{transform: {moves[-1]};}} @media (prefers-reduced-motion: reduce) {{{VIEW} {{animation: none;}}}}"
+    )
+    return svg.replace("</style>", f"</style><style>{still}</style>", 1)
+
+
+def render(cast: Path, termtosvg: str) -> None:
+    """Draw an asciicast beside it as an animated SVG.
+
+    Args:
+        cast: its file.
+        termtosvg: the program that draws.
+    """
+    picture = cast.with_suffix(".svg")
+    subprocess.run([termtosvg, "render", cast, picture, "-t", THEME, "-D", str(LAST_PICTURE)], check=True)
+    picture.write_text(with_still(picture.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _path(environ: dict[str, str]) -> str:
@@ -112,7 +186,9 @@ def _path(environ: dict[str, str]) -> str:
 def main() -> None:
     """Write every scene into the directory that is named."""
     for name in SCENES:
-        (Path(sys.argv[1]) / f"{name}.cast").write_text(record(name), encoding="utf-8")
+        cast = Path(sys.argv[1]) / f"{name}.cast"
+        cast.write_text(record(name), encoding="utf-8")
+        render(cast, sys.argv[2])
 
 
 if __name__ == "__main__":
