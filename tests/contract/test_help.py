@@ -12,6 +12,7 @@ import pytest
 
 from aws_runas.cli.parsing import help as help_pages
 from aws_runas.cli.parsing.flags import GROUPS
+from aws_runas.cli.parsing.manual import COMMON_VARIABLES, VARIABLES, VERB_VARIABLES, manual
 from aws_runas.fast.names import COMMANDS
 from tests.contract import cli_reference
 from tests.support import requires
@@ -24,6 +25,7 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 SEED = Path(__file__).parent
+ROOT = SEED.parents[1]
 ALL = help_pages.commands()
 EXAMPLES = [row for _, module, _ in ALL for row in getattr(module, "EXAMPLES", ())]
 SPELLINGS = [
@@ -149,6 +151,37 @@ def test_the_manual_page_is_valid_and_can_be_read() -> None:
     assert "--role-duration" in shown.stdout.replace("‐", "-")
     for name in set(COMMANDS.values()):
         assert name in shown.stdout
+
+
+def test_manual_pages_have_the_sections_in_the_order_of_man_pages_7() -> None:
+    order = [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "COMMANDS",
+        "ARGUMENTS",
+        "OPTIONS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "FILES",
+    ]
+    order += ["EXAMPLES", "SEE ALSO"]
+    for name in ("", *sorted(set(COMMANDS.values()) - {"exec"})):
+        found = re.findall(r"^\.SH (.+)$", manual(name), re.MULTILINE)
+        assert found == [title for title in order if title in found], name
+        assert {"NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"} <= set(found), name
+
+
+def test_manual_page_names_every_variable_of_the_configuration_page() -> None:
+    page = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    variables = page.partition("## Variables of aws-runas")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in variables.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert len(documented) > 15
+    assert documented - {name for names, _ in VARIABLES for name in names.split(", ")} == set()
+    known = {names.partition(",")[0] for names, _ in VARIABLES}
+    assert {name for names in VERB_VARIABLES.values() for name in names} | set(COMMON_VARIABLES) <= known
+    assert set(VERB_VARIABLES) <= set(COMMANDS.values())
 
 
 def test_every_command_and_flag_is_documented() -> None:

@@ -1,16 +1,22 @@
-"""The manual page, in the man macros of troff, made from the same tables as the help."""
+"""The manual pages, in the man macros of troff, made from the same tables as the help.
+
+Source: man-pages(7) for the sections and their order.
+"""
 
 from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 
 from aws_runas import __version__
 from aws_runas.cli.parsing.flags import GROUPS
 from aws_runas.cli.parsing.help import EXAMPLES, PROGRAM, SUMMARY, arguments, flags, usage
 from aws_runas.cli.parsing.parser import COMMANDS, build_parser, commands, load
 
-DATE = "2026-11-23"  # of the page's last change
+Row = tuple[str, str]
+
+DATE = "2026-11-27"  # of the page's last change
 WIDTH = 78  # characters of a source line, mandoc's style
 VARIABLES = (
     ("AWS_PROFILE, AWS_DEFAULT_PROFILE", "the profile; all positional arguments then belong to the command"),
@@ -37,6 +43,44 @@ VARIABLES = (
         "name server for targets, and its configuration instead of /etc/resolv.conf",
     ),
     ("RUNAS_RELEASES_URL", "release page that --update reads"),
+    ("RUNAS_KEYRING", "keyring of access keys: auto, secret-service, keychain, wincred, kwallet, pass or file"),
+    ("RUNAS_KEYRING_PASSPHRASE", "passphrase of the keyring file; programs that are run do not get it"),
+    ("RUNAS_LOGIN", "whether a sign-in may start by itself: ask, always or never"),
+    ("RUNAS_LOGIN_FLOW", "browser, device or auto, like sso_login_flow of the config file"),
+    ("RUNAS_BROWSER, BROWSER", "command that opens a browser; %s in it is the address"),
+    ("RUNAS_SIGNIN_URL", "sign-in address of console, instead of that of AWS"),
+    ("RUNAS_ECR_IGNORE_STORE", "the credential helper accepts and ignores store and erase"),
+    ("RUNAS_SANDBOX, RUNAS_SANDBOX_TOKEN", "set by sandbox for the programs inside it"),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token that serve ecs requires, instead of a new one at each start"),
+)
+# Verb -> names of the variables that it reads beyond those of every verb.
+COMMON_VARIABLES = ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_REGION", "RUNAS_CACHE_DIR")
+SESSION_VARIABLES = ("RUNAS_STREAM_HOST", "RUNAS_DNS_SERVER")
+VERB_VARIABLES = {
+    "console": ("RUNAS_BROWSER", "RUNAS_SIGNIN_URL"),
+    "cp": SESSION_VARIABLES,
+    "ecr": ("RUNAS_ECR_IGNORE_STORE",),
+    "fleet": SESSION_VARIABLES,
+    "forward": SESSION_VARIABLES,
+    "keys": ("RUNAS_KEYRING", "RUNAS_KEYRING_PASSPHRASE"),
+    "login": ("RUNAS_LOGIN_FLOW", "RUNAS_BROWSER"),
+    "password": ("RUNAS_KEYRING", "RUNAS_KEYRING_PASSPHRASE"),
+    "run": SESSION_VARIABLES,
+    "sandbox": ("RUNAS_SANDBOX",),
+    "serve": ("AWS_CONTAINER_AUTHORIZATION_TOKEN",),
+    "shell": SESSION_VARIABLES,
+    "ssh": SESSION_VARIABLES,
+    "sso": ("RUNAS_LOGIN_FLOW", "RUNAS_BROWSER"),
+    "tunnels": ("RUNAS_TUNNELS_FILE", *SESSION_VARIABLES),
+}
+FILES = (
+    ("~/.aws/config, ~/.aws/credentials", "the profiles; AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name others"),
+    (
+        "~/.aws/aws-runas/cache",
+        "cached credentials; may be removed at any time; RUNAS_CACHE_DIR names another directory",
+    ),
+    ("~/.aws/aws-runas/keyring", "access keys in an encrypted file, if the system has no keyring"),
+    ("~/.aws/aws-runas/tunnels.toml", "the named tunnels; RUNAS_TUNNELS_FILE names another file"),
 )
 STATUSES = (
     ("0", "success"),
@@ -85,16 +129,13 @@ def _program_manual() -> str:
             "Turns a profile of the AWS config file, or a role ARN, into credentials, and runs a program with them."
         ),
         *_text("Flags end at the first positional or at --: what follows belongs to the program."),
-        ".SH EXAMPLES",
-        *_tagged(EXAMPLES),
         ".SH COMMANDS",
         *described,
         ".SH OPTIONS",
         *options,
-        ".SH ENVIRONMENT",
-        *_tagged(VARIABLES),
-        ".SH EXIT STATUS",
-        *_tagged(STATUSES),
+        *_ends(VARIABLES, EXAMPLES),
+        ".SH SEE ALSO",
+        *_text(", ".join(f"{PROGRAM}-{name}(1)" for name, _, _ in commands() if name != "exec")),
     ]
     return "\n".join(lines) + "\n"
 
@@ -102,7 +143,7 @@ def _program_manual() -> str:
 def _command_manual(name: str) -> str:
     module = load(name)
     parser = build_parser(name, module)
-    examples = [(line, text) for line, text in getattr(module, "EXAMPLES", ())]
+    examples = getattr(module, "EXAMPLES", ())
     own = flags(parser, "")
     lines = [
         f'.TH {PROGRAM.upper()}-{name.upper()} 1 {DATE} "{PROGRAM} {__version__}" "User Commands"',
@@ -111,15 +152,28 @@ def _command_manual(name: str) -> str:
         ".SH SYNOPSIS",
         *_synopsis(f"[<flags>] {usage(name, module, parser)}", first=True),
     ]
-    for title, rows in (("EXAMPLES", examples), ("ARGUMENTS", arguments(parser)), ("OPTIONS", own)):
+    for title, rows in (("ARGUMENTS", arguments(parser)), ("OPTIONS", own)):
         lines += [f".SH {title}", *_tagged(rows)] if rows else []
     lines += [
-        ".SH EXIT STATUS",
-        *_tagged(STATUSES),
+        *_ends(_variables(name), examples),
         ".SH SEE ALSO",
-        *_text(f"{PROGRAM}(1) describes the flags that every command takes."),
+        *_text(f"{PROGRAM}(1) describes the flags that every command takes, and all variables."),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _variables(verb: str) -> list[Row]:
+    """Return the rows of the variables that a verb reads."""
+    names = {*COMMON_VARIABLES, *VERB_VARIABLES.get(verb, ())}
+    return [row for row in VARIABLES if names & set(row[0].split(", "))]
+
+
+def _ends(variables: Sequence[Row], examples: Sequence[Row]) -> list[str]:
+    """Write the sections that stand behind the options of each page."""
+    lines = [".SH EXIT STATUS", *_tagged(STATUSES)]
+    for title, rows in (("ENVIRONMENT", variables), ("FILES", FILES), ("EXAMPLES", examples)):
+        lines += [f".SH {title}", *_tagged(rows)] if rows else []
+    return lines
 
 
 def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[str]:
@@ -137,7 +191,7 @@ def _synopsis(rest: str, *, first: bool = False) -> list[str]:
     return [*([] if first else [".br"]), f".B {_escape(PROGRAM)}", *_text(rest)]
 
 
-def _tagged(rows: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[str]:
+def _tagged(rows: Sequence[Row]) -> list[str]:
     lines = []
     for left, right in rows:
         lines += [".TP", f".B {_escape(left.strip())}", *_text(right or left.strip())]
