@@ -30,6 +30,7 @@ NOT_RUN = [  # pages of the blocks that cannot be run; each has its reason above
     "docs/how-to/sign-in-saml-oidc.md",
     "docs/how-to/sign-in-saml-oidc.md",
     "docs/how-to/sign-in-saml-oidc.md",
+    "docs/how-to/uninstall.md",
 ]
 
 
