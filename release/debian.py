@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import __version__
+from aws_runas.release import MAINTAINERS
 from release.verbs import write_manuals
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,6 @@ COMPLETIONS = {
     "zsh": "usr/share/zsh/vendor-completions/_aws-runas",
     "fish": "usr/share/fish/vendor_completions.d/aws-runas.fish",
 }
-MAINTAINER = "The aws-runas maintainers <maintainers@aws-runas.invalid>"
 GZIP_TIME = slice(4, 8)  # of the header; RFC 1952, 2.3
 # The library is private and for one version of Python: nobody else would compile it, and a user cannot.
 LINTIAN_OVERRIDES = "aws-runas: package-installs-python-pycache-dir *\n"
@@ -142,7 +142,7 @@ def changelog() -> str:
     when = email.utils.format_datetime(datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC))
     return (
         f"{NAME} ({version()}) unstable; urgency=medium\n\n"
-        f"  * Release {__version__}; CHANGELOG.md.gz has its changes.\n\n -- {MAINTAINER}  {when}\n"
+        f"  * Release {__version__}; CHANGELOG.md.gz has its changes.\n\n -- {MAINTAINERS}  {when}\n"
     )
 
 
@@ -167,7 +167,7 @@ def control(tree: Path) -> str:
         "Package": NAME,
         "Version": version(),
         "Architecture": architecture(),
-        "Maintainer": MAINTAINER,
+        "Maintainer": MAINTAINERS,
         "Installed-Size": size,
         "Depends": f"python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), libc6",
         "Section": "utils",

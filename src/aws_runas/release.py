@@ -20,7 +20,9 @@ from aws_runas.aws.http import opener_without_redirects
 from aws_runas.errors import AwsRunasError, ConfigError
 
 # A placeholder until the project has a home. Names below .example lead nowhere and belong to nobody (RFC 2606).
-PROJECT_URL = "https://aws-runas.example"
+PROJECT_HOST = "aws-runas.example"
+PROJECT_URL = f"https://{PROJECT_HOST}"
+MAINTAINERS = f"The aws-runas maintainers <maintainers@{PROJECT_HOST}>"
 RELEASES_URL = f"{PROJECT_URL}/releases/latest"
 DISTRIBUTION = "aws-runas-py"
 TIMEOUT = 5.0  # seconds for everything: name, connection, answer
