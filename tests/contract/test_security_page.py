@@ -48,7 +48,7 @@ WRITTEN = {
     "cli/profile_picker.py": "The picker's file",
     "cli/tunnels/install.py": "A unit of systemd",
     "console/page.py": "reads the console's address",
-    "credentials/cache.py": "A cache file of somebody else",
+    "credentials/cache.py": "A cache file of another user",
     "credentials/console_login.py": "plants a renewed login",
     "credentials/federation.py": "kept SAML response",
     "credentials/kept_answers.py": "kept SAML response",
@@ -72,11 +72,11 @@ PROCESSES = {
     "credentials/processes.py": "A credential_process runs itself",
     "run/program.py": "Secrets reach the user's program",
     "serve/loopback.py": "A stale address",
-    "signin/browser.py": "A browser program gets our secrets",
+    "signin/browser.py": "A browser program gets secrets",
     "signin/browser_window.py": "pages of the sign-in window",
-    "ssm/copy/file_server.py": "A program of somebody else runs on the instance",
+    "ssm/copy/file_server.py": "Another program runs on the instance",
     "ssm/command/guardian.py": "A killed process leaves",
-    "ssm/command/helper.py": "A program of somebody else runs on the instance",
+    "ssm/command/helper.py": "Another program runs on the instance",
     "store/password_store.py": "while it is stored",
 }
 
