@@ -35,7 +35,7 @@ def state_diagram() -> str:
 
 def _graph() -> str:
     lines = [
-        "digraph {",
+        'digraph "States of a channel" {',
         'graph [bgcolor="transparent" nodesep="0.5"]',
         'node [shape="box" style="rounded" fontname="sans-serif"]',
         'edge [fontname="sans-serif" fontsize="10"]',

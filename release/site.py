@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 from bench.page import filled
@@ -41,6 +42,8 @@ HOW_TO_GROUPS = {
     "Sessions": ("targets", "shell", "forward", "tunnels", "ssh", "run", "copy", "fleet", "sessions"),
 }  # fmt: skip - the rest of docs/how-to stands in a group of its own
 OTHER_GROUP = "Around it"
+FRONT_TITLE = "AWS credentials for a program, and SSM sessions"
+DESCRIPTION_LENGTH = 160  # characters; search engines show about as many
 
 
 def prepare(results: Path) -> None:
@@ -60,12 +63,32 @@ def prepare(results: Path) -> None:
     tables = filled(performance.read_text(encoding="utf-8"), results)
     performance.write_text(charts.draw_charts(tables, results, PAGES / "reference" / "charts"), encoding="utf-8")
     _index(PAGES / "adr")
+    shutil.copy(ROOT / "release" / "site.css", PAGES)
+    shutil.copytree(ROOT / "release" / "site_overrides", BUILD / "overrides")
     for page in PAGES.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
+        text = front_matter(text, FRONT_TITLE if page.parent == PAGES and page.name == "index.md" else "") + text
         text = re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", _to_root(page), text)
         page.write_text("".join(map(_with_bars, text.splitlines(keepends=True))), encoding="utf-8")
     settings = CONFIGURATION.read_text(encoding="utf-8").replace("nav = []", f"nav = {_toml(_navigation(names))}")
     (BUILD / "zensical.toml").write_text(settings, encoding="utf-8")
+
+
+def front_matter(page: str, title: str = "") -> str:
+    """Return the lines that describe a page to search engines: its first paragraph, in plain text.
+
+    Args:
+        page: its Markdown.
+        title: instead of its heading.
+    """
+    without_comments = re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL)
+    blocks = (block.strip("\n") for block in re.split(r"\n\s*\n", without_comments))
+    prose = (block for block in blocks if re.match(r"[A-Za-z`\[\"*]", block))
+    text = " ".join(re.sub(r"!?\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", next(prose, "")).split())
+    lines = [f"title: {json.dumps(title)}"] if title else []
+    if text := text[:1].upper() + text[1:]:
+        lines.append(f"description: {json.dumps(textwrap.shorten(text, DESCRIPTION_LENGTH, placeholder=' ...'))}")
+    return "\n".join(["---", *lines, "---", "", ""]) if lines else ""
 
 
 def _root_page(name: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import http.server
+import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -95,10 +97,43 @@ def test_every_link_leads_to_a_page_and_a_heading(site: str) -> None:
     assert broken == []
 
 
+def test_every_page_has_a_title_and_a_description_of_its_own(site: str) -> None:
+    assert site
+    heads = {}
+    for path in HTML.rglob("index.html"):
+        text = path.read_text(encoding="utf-8")
+        title = re.search(r"<title>(.*?)</title>", text)
+        description = re.search(r'<meta name="description" content="(.*?)">', text)
+        heads[path.parent.relative_to(HTML).as_posix()] = (title and title[1], description and description[1])
+    assert [page for page, (title, description) in heads.items() if not title or not description] == []
+    assert heads["."][0] == "AWS credentials for a program, and SSM sessions - aws-runas"
+    counts = Counter(description for _, description in heads.values())
+    assert [description for description, count in counts.items() if count > 1] == []
+
+
+def test_address_without_a_page_leads_on(site: str) -> None:
+    assert site
+    text = (HTML / "404.html").read_text(encoding="utf-8")
+    assert "There is no page at this address" in text
+    assert '<a href="/">the first page</a>' in text
+
+
 def test_every_command_has_a_page_with_its_flags(site: str) -> None:
     text = (HTML / "reference" / "commands" / "forward" / "index.html").read_text(encoding="utf-8")
     assert "--through" in text
     assert "aws-runas forward -p 8888" in text
+
+
+def test_every_chart_of_a_run_is_on_the_performance_page_below_its_heading(site: str) -> None:
+    assert site
+    text = (HTML / "reference" / "performance" / "index.html").read_text(encoding="utf-8")
+    shown = re.findall(r'<img alt="([^"]*)" src="\.\./charts/(\w+)-\d+\.svg"', text)
+    data = {path.stem: json.loads(path.read_text()) for path in (ROOT / "docs" / "reference" / "bench").glob("*.json")}
+    wanted = {(f"{chart['title']}, {chart['unit']}", name) for name, found in data.items() for chart in found["charts"]}
+    assert len(shown) == len(wanted)
+    assert {(html.unescape(title), name) for title, name in shown} == wanted
+    order = [text.index(f"charts/{name}-") for name in ("forward", "codec", "startup", "fleet")]
+    assert order == sorted(order)
 
 
 def test_bars_in_the_code_of_tables_have_no_backslash(site: str) -> None:
