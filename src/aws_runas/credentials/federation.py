@@ -20,6 +20,7 @@ from aws_runas.credentials.kept_answers import KeptAnswers
 from aws_runas.errors import CredentialsError
 from aws_runas.signin import oidc, saml_response
 from aws_runas.signin.context import SignInContext
+from aws_runas.signin.id_token import IdToken, read_id_token
 from aws_runas.signin.login_lock import LoginLock
 from aws_runas.signin.passwords import Passwords
 from aws_runas.signin.person import Person, login_needed
@@ -62,9 +63,9 @@ class Federation:
         """
         return saml_response.read_response(self._answer(self._sign_in_saml, renew), self.context.now())
 
-    def oidc(self, renew: bool = False) -> oidc.IdToken:
+    def oidc(self, renew: bool = False) -> IdToken:
         """Return an ID token; see `saml`."""
-        return oidc.read_id_token(self._answer(self._sign_in_oidc, renew))
+        return read_id_token(self._answer(self._sign_in_oidc, renew))
 
     @property
     def command(self) -> str:

@@ -10,7 +10,7 @@ from aws_runas.config.profile import FederatedSource, Role
 from aws_runas.credentials.federated_errors import Sent, explain
 from aws_runas.credentials.sts_clients import StsClients
 from aws_runas.errors import CredentialsError
-from aws_runas.signin.oidc import IdToken
+from aws_runas.signin.id_token import IdToken
 
 SignIn = Callable[[bool], IdToken]
 

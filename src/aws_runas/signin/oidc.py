@@ -1,42 +1,25 @@
-"""OpenID Connect without I/O: addresses, requests, and what answers mean; code with PKCE, and device flow.
+"""OpenID Connect without I/O: addresses, requests, and what answers mean; discovery, code with PKCE, and refresh.
 
-The ID token came from the token endpoint over TLS, so its claims are checked and its signature is not; AWS checks it.
-
-Source: OpenID Connect Core 1.0, sections 3.1.2, 3.1.3.7 and 12; Discovery 1.0, section 4; RFC 6749; RFC 7636; RFC 8628.
+Source: OpenID Connect Core 1.0, sections 3.1.2 and 12; Discovery 1.0, section 4; RFC 6749; RFC 7636.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
-from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
-from aws_runas.signin import device
-from aws_runas.signin.device import DeviceAnswer, DeviceOutcome
+from aws_runas.signin.id_token import MAX_TEXT, read_object, token_invalid
 
 DISCOVERY = "/.well-known/openid-configuration"
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
-LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
 OFFLINE = "offline_access"  # the scope that a refresh token needs (OIDC Core, section 11)
-POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
-MAX_TEXT = 300  # characters of the provider's own words that are shown
 ENTRA = (".microsoftonline.com", ".microsoftonline.us", ".partner.microsoftonline.cn")
-GOOGLE = (
-    "https://accounts.google.com",
-    "accounts.google.com",
-)  # issuer, and what iss may be (OIDC Core, section 15.6.2)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-Claims = Mapping[str, object]
 AuthMethod = Literal["client_secret_basic", "client_secret_post"]
 BASIC: AuthMethod = "client_secret_basic"
 POST: AuthMethod = "client_secret_post"
@@ -87,22 +70,6 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class IdToken:
-    """A checked ID token.
-
-    Args:
-        encoded: as AWS takes it.
-        expires: seconds since the epoch.
-    """
-
-    encoded: str = field(repr=False)
-    issuer: str
-    audience: str
-    subject: str
-    expires: float
-
-
-@dataclass(frozen=True, slots=True)
 class Tokens:
     """An answer of the token endpoint."""
 
@@ -150,7 +117,7 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
         CredentialsError: it is none, or another issuer's.
     """
     asked = discovery_address(issuer)
-    document = _object(text) if status == 200 else None
+    document = read_object(text) if status == 200 else None
     if document is None:
         reason = f"answers {status}" if status != 200 else "is not JSON"
         raise _discovery(f"{asked} {reason}")
@@ -301,19 +268,9 @@ def refresh_grant(client: Client, refresh_token: str) -> str:
     return urlencode(values | client.authenticate())
 
 
-def device_grant(client: Client, device_code: str) -> str:
-    """Return the form that asks whether the user has signed in."""
-    return urlencode({"grant_type": DEVICE_GRANT, "device_code": device_code} | client.authenticate())
-
-
-def device_request(client: Client) -> str:
-    """Return the form that begins a device flow."""
-    return urlencode({"scope": " ".join(client.scopes)} | client.authenticate())
-
-
 def error_of(text: str) -> tuple[str, str]:
     """Return the error and its description of an answer that is one; both may be empty."""
-    document = _object(text) or {}
+    document = read_object(text) or {}
     return str(document.get("error") or ""), str(document.get("error_description") or "")
 
 
@@ -328,7 +285,7 @@ def read_tokens(status: int, text: str) -> Tokens:
     Raises:
         CredentialsError: it refuses, or has no ID token.
     """
-    document = _object(text)
+    document = read_object(text)
     if status != 200 or document is None:
         error, description = error_of(text)
         words = printable(" ".join((description or error or f"it answers {status}").split()))[:MAX_TEXT]
@@ -341,193 +298,3 @@ def read_tokens(status: int, text: str) -> Tokens:
     if not isinstance(id_token, str) or not id_token:
         raise token_invalid("the answer has none", "web_identity_scopes must include openid")
     return Tokens(id_token, refresh_token if isinstance(refresh_token, str) and refresh_token else None)
-
-
-def check_id_token(encoded: str, provider: IdentityProvider, client: Client, nonce: str | None, now: float) -> IdToken:
-    """Check the claims of an ID token.
-
-    Args:
-        nonce: of the authorization request; None for the device flow and a refresh, which have none.
-        now: seconds since the epoch.
-
-    Raises:
-        CredentialsError: a claim is missing or wrong; the message names it.
-    """
-    claims = _claims(encoded)
-    issuer, expires = str(claims.get("iss", "")), claims.get("exp")
-    wanted = provider.issuer.replace("{tenantid}", str(claims.get("tid", "")))
-    if issuer != wanted and (wanted, issuer) != GOOGLE:
-        raise token_invalid(f"iss is {printable(issuer)[:MAX_TEXT]}, not {wanted}")
-    named = claims.get("aud")
-    audiences = [str(each) for each in named] if isinstance(named, list) else [str(named)]
-    if client.client_id not in audiences:
-        raise token_invalid(f"aud is {printable(', '.join(audiences))[:MAX_TEXT]}, not {client.client_id}")
-    if len(audiences) > 1 and claims.get("azp") not in (None, client.client_id):
-        raise token_invalid("azp is another client")
-    if not isinstance(expires, (int, float)) or isinstance(expires, bool):
-        raise token_invalid("exp is missing")
-    if expires > LATEST_EXPIRY:
-        raise token_invalid("exp is no time")
-    if expires <= now - CLOCK_SKEW:
-        raise token_invalid("it has expired", "check this machine's clock")
-    if nonce is not None and claims.get("nonce") != nonce:
-        raise token_invalid("nonce is not the one that was sent")
-    return IdToken(encoded, issuer, client.client_id, str(claims.get("sub", "")), float(expires))
-
-
-def read_id_token(encoded: str) -> IdToken:
-    """Read an ID token that was checked before, for messages and its expiry.
-
-    Raises:
-        CredentialsError: it is none.
-    """
-    claims = _claims(encoded)
-    expires = claims.get("exp")
-    named = claims.get("aud")
-    audience = ", ".join(map(str, named)) if isinstance(named, list) else str(named)
-    end = float(expires) if isinstance(expires, (int, float)) else 0.0
-    return IdToken(encoded, str(claims.get("iss", "")), audience, str(claims.get("sub", "")), end)
-
-
-def _claims(encoded: str) -> Claims:
-    parts = encoded.split(".")
-    if len(parts) == 3:
-        try:
-            content = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-            document = _object(content.decode("utf-8"))
-        except ValueError:
-            document = None
-        if document is not None:
-            return document
-    raise token_invalid("it is not a JSON web token")
-
-
-def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
-    """Return the error for an ID token that is not valid."""
-    return CredentialsError(
-        f"the ID token cannot be used: {reason}",
-        code="id-token-invalid",
-        hint=hint or "check web_identity_auth_url and web_identity_client_id",
-    )
-
-
-def _object(text: str) -> Claims | None:
-    """Read a JSON object; None if it is none, or has a number or a text that could not be used later."""
-    try:
-        found = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is in no address and no request
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
-    return number
-
-
-def _whole_number(text: str) -> int:
-    _number(text)
-    return int(text)
-
-
-def read_device_code(status: int, text: str) -> DeviceAuthorization:
-    """Read the answer of the device endpoint.
-
-    Raises:
-        CredentialsError: it refuses.
-    """
-    document = _object(text)
-    code = document.get("device_code") if document and status == 200 else None
-    address = str(document.get("verification_uri", "")) if document else ""
-    if not document or not isinstance(code, str) or not is_safe(address):
-        error, description = error_of(text)
-        raise denied(error or f"the device endpoint answers {status}", description)
-    complete = str(document.get("verification_uri_complete") or "")
-    return DeviceAuthorization(
-        code,
-        printable(str(document.get("user_code", ""))),
-        printable(address),
-        printable(complete) if is_safe(complete) else "",
-        _seconds(document.get("expires_in"), 600.0),
-        _seconds(document.get("interval"), POLL_INTERVAL),
-    )
-
-
-def _seconds(value: object, default: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        return default
-    return min(float(value), 3600.0)
-
-
-# Error of the token endpoint -> the answer. Source: RFC 8628, section 3.5.
-_POLL_ANSWERS = {
-    "authorization_pending": DeviceAnswer.PENDING,
-    "slow_down": DeviceAnswer.SLOW_DOWN,
-    "expired_token": DeviceAnswer.EXPIRED,
-}
-TOO_MANY = 429
-PASSING = (408, TOO_MANY)  # statuses of a request that is sent again, besides 500 and above
-
-
-class DevicePolling:
-    """Polling of a token endpoint: when to ask it, and what its answers mean.
-
-    Args:
-        code: from `read_device_code`.
-        now: monotonic seconds; the first poll is one interval later.
-
-    Attributes:
-        tokens: None while the user signs in.
-    """
-
-    def __init__(self, code: DeviceAuthorization, now: float) -> None:
-        self._wait = device.DevicePolling(now, code.interval, code.expires_in)
-        self._wait.next_poll = now + code.interval  # nobody has signed in before
-        self.tokens: Tokens | None = None
-
-    def next_timer(self) -> float:
-        """Return the time of the next poll in monotonic seconds."""
-        return self._wait.next_timer()
-
-    def receive_answer(self, status: int, text: str, now: float) -> None:
-        """Take an answer of the token endpoint.
-
-        Args:
-            status: of HTTP.
-            text: the body.
-            now: monotonic seconds.
-
-        Raises:
-            CredentialsError: the user refused, or the code has expired.
-        """
-        if status == 200:
-            self.tokens = read_tokens(status, text)
-            return
-        error, description = error_of(text)
-        is_passing = status >= 500 or status in PASSING
-        unknown = DeviceAnswer.SLOW_DOWN if status == TOO_MANY else DeviceAnswer.FAILED
-        self._wait.receive_answer(_POLL_ANSWERS.get(error, unknown if is_passing else DeviceAnswer.DENIED), now)
-        if self._wait.outcome is DeviceOutcome.DENIED and not error:
-            raise denied(f"the token endpoint answers {status}", description)
-        self._check(error, description)
-
-    def receive_failure(self, now: float) -> None:
-        """Take note that the token endpoint could not be reached.
-
-        Args:
-            now: monotonic seconds.
-
-        Raises:
-            CredentialsError: the code has expired.
-        """
-        self._wait.receive_answer(DeviceAnswer.FAILED, now)
-        self._check("", "")
-
-    def _check(self, error: str, description: str) -> None:
-        if self._wait.outcome is DeviceOutcome.EXPIRED:
-            raise CredentialsError("the code was not used in time", code="login-timeout", hint="sign in again")
-        if self._wait.outcome is not None:
-            raise denied(error, description)

@@ -16,7 +16,7 @@ from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.profile import FederatedSource
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.files import read_named
-from aws_runas.signin import oidc
+from aws_runas.signin import oidc, oidc_device
 from aws_runas.signin.browser import NoBrowser, find_browser, open_address
 from aws_runas.signin.browser_window import Window
 from aws_runas.signin.callback import Outcome, check_outcome
@@ -25,6 +25,7 @@ from aws_runas.signin.context import SignInContext
 from aws_runas.signin.devtools import DevTools, Redirected
 from aws_runas.signin.form_sign_in import FormSettings, sign_in_by_forms
 from aws_runas.signin.form_walk import RedirectFound
+from aws_runas.signin.id_token import IdToken, check_id_token
 from aws_runas.signin.pkce import Pkce, new_pkce
 
 NONCE_BYTES = 24
@@ -76,7 +77,7 @@ class OidcSignIn:
         answer = self.http.send("GET", oidc.discovery_address(issuer), headers={"Accept": "application/json"})
         return oidc.read_discovery(answer.status, answer.text(), issuer)
 
-    def refresh(self) -> oidc.IdToken | None:
+    def refresh(self) -> IdToken | None:
         """Use the refresh token that is kept; None if there is none, or it is refused."""
         token = self.refresh_tokens.read() if oidc.OFFLINE in self.source.scopes else None
         if token is None:
@@ -85,14 +86,14 @@ class OidcSignIn:
         try:
             answer = self._send(provider, provider.token_endpoint, lambda client: oidc.refresh_grant(client, token))
             tokens = oidc.read_tokens(answer.status, answer.text())
-            found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], None, self.context.now())
+            found = self._check(tokens, provider, None)
         except CredentialsError as error:
             self.context.debug(f"refresh token not used: {error.message}")
             return None
         self._keep(tokens)
         return found
 
-    def sign_in(self) -> oidc.IdToken:
+    def sign_in(self) -> IdToken:
         """Sign in.
 
         Raises:
@@ -121,7 +122,7 @@ class OidcSignIn:
             return False
         return isinstance(find_browser(self.context.environ, options.browser), NoBrowser)
 
-    def _by_callback(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
+    def _by_callback(self, provider: oidc.IdentityProvider, nonce: str) -> IdToken:
         pkce = new_pkce()
         parts = urlsplit(self.source.redirect_uri)
         host = parts.hostname or "127.0.0.1"
@@ -154,7 +155,7 @@ class OidcSignIn:
                 self.context.say("if the browser cannot come back here, paste the address that it ended on")
             return server.wait(terminal, refuse_line)
 
-    def _by_redirect(self, provider: oidc.IdentityProvider, nonce: str) -> oidc.IdToken:
+    def _by_redirect(self, provider: oidc.IdentityProvider, nonce: str) -> IdToken:
         """Sign in where nothing listens at the redirect URI: it is read before it is followed."""
         pkce = new_pkce()
         redirect_uri = self.source.redirect_uri
@@ -193,16 +194,22 @@ class OidcSignIn:
 
     def _exchange(
         self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, nonce: str
-    ) -> oidc.IdToken:
+    ) -> IdToken:
         answer = self._send(
             provider,
             provider.token_endpoint,
             lambda client: oidc.code_grant(client, code, redirect_uri, pkce.verifier),
         )
         tokens = oidc.read_tokens(answer.status, answer.text())
-        found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], nonce, self.context.now())
+        found = self._check(tokens, provider, nonce)
         self._keep(tokens)
         return found
+
+    def _check(self, tokens: oidc.Tokens, provider: oidc.IdentityProvider, nonce: str | None) -> IdToken:
+        client_id = self.clients(provider)[0].client_id
+        return check_id_token(
+            tokens.id_token, issuer=provider.issuer, client_id=client_id, nonce=nonce, now=self.context.now()
+        )
 
     def _send(self, provider: oidc.IdentityProvider, url: str, form: Callable[[oidc.Client], str]) -> HttpAnswer:
         """Post a form; the client's secret is sent in the next way if the first one is refused."""
@@ -214,24 +221,24 @@ class OidcSignIn:
                 answer = self.http.send("POST", url, form=form(client), headers=client.headers())
         return answer
 
-    def _by_device(self, provider: oidc.IdentityProvider) -> oidc.IdToken:
-        answer = self._send(provider, provider.device_endpoint, oidc.device_request)
-        code = oidc.read_device_code(answer.status, answer.text())
+    def _by_device(self, provider: oidc.IdentityProvider) -> IdToken:
+        answer = self._send(provider, provider.device_endpoint, oidc_device.device_request)
+        code = oidc_device.read_device_code(answer.status, answer.text())
         shown = f"; or open {code.complete_address}" if code.complete_address else ""
         self.context.say(f"to sign in to {self.source.label}, open {code.address} and enter {code.user_code}{shown}")
         tokens = self._poll(provider, code)
-        found = oidc.check_id_token(tokens.id_token, provider, self.clients(provider)[0], None, self.context.now())
+        found = self._check(tokens, provider, None)
         self._keep(tokens)
         return found
 
     def _poll(self, provider: oidc.IdentityProvider, code: DeviceAuthorization) -> oidc.Tokens:
         """Ask for the tokens until the user has signed in; a network that fails for a moment is no end."""
-        polling = oidc.DevicePolling(code, self.context.clock())
+        polling = oidc_device.DevicePolling(code, self.context.clock())
         while polling.tokens is None:
             self.context.sleep(max(0.0, polling.next_timer() - self.context.clock()))
             try:
                 answer = self._send(
-                    provider, provider.token_endpoint, lambda client: oidc.device_grant(client, code.device_code)
+                    provider, provider.token_endpoint, lambda client: oidc_device.device_grant(client, code.device_code)
                 )
             except CredentialsError as error:
                 self.context.debug(f"device code: {error.message}")

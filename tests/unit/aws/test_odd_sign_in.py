@@ -27,7 +27,8 @@ from aws_runas.config.profile import Profile
 from aws_runas.config.resolve import load_files, resolve
 from aws_runas.credentials.console_login import CachedLogin, parse_login
 from aws_runas.errors import AwsRunasError
-from aws_runas.signin import oidc
+from aws_runas.signin import oidc, oidc_device
+from aws_runas.signin.id_token import check_id_token, read_id_token
 from aws_runas.signin.saml_response import read_response
 from aws_runas.signin.sso_token import write_time
 from tests.support import saml
@@ -251,8 +252,6 @@ def test_sign_out_is_believed_with_the_empty_answer_of_aws_only(profile: Profile
 # --- identity providers: the readers get a status and a text
 
 ISSUER = "https://idp.example"
-PROVIDER = oidc.IdentityProvider(ISSUER, f"{ISSUER}/authorize", f"{ISSUER}/token", f"{ISSUER}/device")
-CLIENT = oidc.Client("client", ("openid",))
 CLAIMS = {"iss": ISSUER, "aud": ["client"], "azp": "client", "exp": 1_800_003_600, "nonce": "n", "sub": "jane"}
 
 
@@ -263,17 +262,19 @@ def encoded_token(claims: bytes) -> str:
 
 def token_of(text: str) -> object:
     """Check an ID token and show its end, as the sign-in does."""
-    token = oidc.check_id_token(encoded_token(text.encode("utf-8", "surrogateescape")), PROVIDER, CLIENT, "n", NOW)
-    assert token == oidc.read_id_token(token.encoded)
+    token = check_id_token(
+        encoded_token(text.encode("utf-8", "surrogateescape")), issuer=ISSUER, client_id="client", nonce="n", now=NOW
+    )
+    assert token == read_id_token(token.encoded)
     return datetime.fromtimestamp(token.expires, UTC)
 
 
 def poll(text: str) -> object:
     """Read a device code and poll as the sign-in does."""
-    code = oidc.read_device_code(200, text)
+    code = oidc_device.read_device_code(200, text)
     assert 0 < code.interval < math.inf
     assert 0 < code.expires_in < math.inf
-    polling = oidc.DevicePolling(code, 0.0)
+    polling = oidc_device.DevicePolling(code, 0.0)
     polling.receive_answer(400, text, 1.0)
     return polling.next_timer()
 
@@ -327,9 +328,9 @@ def test_a_refusal_of_a_provider_is_worded_or_waited_for(status: int, text: str)
     for body in (text, document):
         answer_or_error(oidc.read_tokens, status, body)
         answer_or_error(oidc.read_discovery, status, body, ISSUER)
-        answer_or_error(oidc.read_device_code, status, body)
+        answer_or_error(oidc_device.read_device_code, status, body)
         code = DeviceAuthorization("d", "u", "a", "", 600.0, 5.0)
-        answer_or_error(oidc.DevicePolling(code, 0.0).receive_answer, status, body, 1.0)
+        answer_or_error(oidc_device.DevicePolling(code, 0.0).receive_answer, status, body, 1.0)
 
 
 # --- SAML

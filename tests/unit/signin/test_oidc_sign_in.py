@@ -16,7 +16,7 @@ import pytest
 from aws_runas.aws.http import HttpAnswer
 from aws_runas.errors import CredentialsError
 from aws_runas.signin.context import SignInContext, SignInOptions
-from aws_runas.signin.oidc import DEVICE_GRANT
+from aws_runas.signin.oidc_device import DEVICE_GRANT
 from aws_runas.signin.oidc_sign_in import OidcSignIn
 
 NOW = 1_800_000_000.0

@@ -1,0 +1,139 @@
+"""ID tokens of OpenID Connect: their claims are read and checked.
+
+A token came from the token endpoint over TLS, so its claims are checked and its signature is not; AWS checks it.
+
+Source: OpenID Connect Core 1.0, sections 2, 3.1.3.7 and 15.6.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aws_runas.errors import CredentialsError
+from aws_runas.redact import printable
+
+CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
+LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
+MAX_TEXT = 300  # characters of the provider's own words that are shown
+GOOGLE = (
+    "https://accounts.google.com",
+    "accounts.google.com",
+)  # issuer, and what iss may be (OIDC Core, section 15.6.2)
+
+Claims = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """A checked ID token.
+
+    Args:
+        encoded: as AWS takes it.
+        expires: seconds since the epoch.
+    """
+
+    encoded: str = field(repr=False)
+    issuer: str
+    audience: str
+    subject: str
+    expires: float
+
+
+def check_id_token(encoded: str, *, issuer: str, client_id: str, nonce: str | None, now: float) -> IdToken:
+    """Check the claims of an ID token.
+
+    Args:
+        encoded: as the token endpoint gave it.
+        issuer: of the provider's configuration; ``{tenantid}`` in it stands for the tenant of the token.
+        client_id: of our registration.
+        nonce: of the authorization request; None for the device flow and a refresh, which have none.
+        now: seconds since the epoch.
+
+    Raises:
+        CredentialsError: a claim is missing or wrong; the message names it.
+    """
+    claims = _claims(encoded)
+    claimed, expires = str(claims.get("iss", "")), claims.get("exp")
+    expected = issuer.replace("{tenantid}", str(claims.get("tid", "")))
+    if claimed != expected and (expected, claimed) != GOOGLE:
+        raise token_invalid(f"iss is {printable(claimed)[:MAX_TEXT]}, not {expected}")
+    audiences = _audiences(claims)
+    if client_id not in audiences:
+        raise token_invalid(f"aud is {printable(', '.join(audiences))[:MAX_TEXT]}, not {client_id}")
+    if len(audiences) > 1 and claims.get("azp") not in (None, client_id):
+        raise token_invalid("azp is another client")
+    if not isinstance(expires, (int, float)) or isinstance(expires, bool):
+        raise token_invalid("exp is missing")
+    if expires > LATEST_EXPIRY:
+        raise token_invalid("exp is no time")
+    if expires <= now - CLOCK_SKEW:
+        raise token_invalid("it has expired", "check this machine's clock")
+    if nonce is not None and claims.get("nonce") != nonce:
+        raise token_invalid("nonce is not the one that was sent")
+    return IdToken(encoded, claimed, client_id, str(claims.get("sub", "")), float(expires))
+
+
+def read_id_token(encoded: str) -> IdToken:
+    """Read an ID token that was checked before, for messages and its expiry.
+
+    Raises:
+        CredentialsError: it is none.
+    """
+    claims = _claims(encoded)
+    expires = claims.get("exp")
+    audience = ", ".join(_audiences(claims))
+    end = float(expires) if isinstance(expires, (int, float)) else 0.0
+    return IdToken(encoded, str(claims.get("iss", "")), audience, str(claims.get("sub", "")), end)
+
+
+def _audiences(claims: Claims) -> list[str]:
+    named = claims.get("aud")
+    return [str(audience) for audience in named] if isinstance(named, list) else [str(named)]
+
+
+def _claims(encoded: str) -> Claims:
+    parts = encoded.split(".")
+    if len(parts) == 3:
+        try:
+            content = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+            document = read_object(content.decode("utf-8"))
+        except ValueError:
+            document = None
+        if document is not None:
+            return document
+    raise token_invalid("it is not a JSON web token")
+
+
+def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
+    """Return the error for an ID token that is not valid."""
+    return CredentialsError(
+        f"the ID token cannot be used: {reason}",
+        code="id-token-invalid",
+        hint=hint or "check web_identity_auth_url and web_identity_client_id",
+    )
+
+
+def read_object(text: str) -> Claims | None:
+    """Read a JSON object; None if it is none, or has a number or a text that could not be used later."""
+    try:
+        found = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
+        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is in no address and no request
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _whole_number(text: str) -> int:
+    _number(text)
+    return int(text)
