@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
-from aws_runas.errors import AwsRunasError, SessionError
-from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapFailure, BootstrapState
+from aws_runas.errors import AwsRunasError
+from aws_runas.ssm.command import failures
+from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapState
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.frames import (
     CommandExited,
@@ -246,7 +247,8 @@ class CommandLink:
             self._owner.output_received(stream, sentinel.rest())
         if self.status.done():
             return
-        self.status.set_exception(_end_error(error, output, self))
+        ended = failures.SessionEnd(output, self._last_error, self.started, self._bootstrap)
+        self.status.set_exception(failures.session_ended(ended, error))
 
     # --- frames
 
@@ -306,13 +308,7 @@ class CommandLink:
             self._owner.command_started("none")
             return
         if missing := missing_tools(tools):
-            self._fail(
-                SessionError(
-                    f"the helper needs {', '.join(missing)} on the instance, or Python 3.6",
-                    code="helper-missing",
-                    hint=f"there is: sh {' '.join(sorted(tools))}",
-                )
-            )
+            self._fail(failures.tools_missing(missing, tools))
             return
         self._owner.debug(f"shell helper {shell_helper_digest()}")
         self._owner.say(RESTRICTIONS)
@@ -327,25 +323,8 @@ class CommandLink:
     def _helper_failed(self, kind: str, text: str) -> None:
         if kind == "timeout":
             self.timed_out = True
-        elif kind == "check":
-            words = " ".join(text.split())
-            self._fail(
-                SessionError(
-                    f"the command was not started: {words}",
-                    code="command-not-started",
-                    hint="check --cwd, and what sudo allows the session's user",
-                )
-            )
-        elif kind == "shell":
-            self._fail(
-                SessionError(
-                    f"there is no Python on the instance, and its sh is not usable: {text}",
-                    code="helper-missing",
-                    hint="install Python 3.6 there, or use -n if the command needs no input",
-                )
-            )
         else:
-            self._fail(SessionError(f"the helper failed: {kind} {text}".strip(), code="helper-failed"))
+            self._fail(failures.helper_failed(kind, text))
 
     def _finish_shell(self) -> None:
         """End the command when its status and, with the shell helper, the end of both streams have arrived."""
@@ -424,13 +403,7 @@ class CommandLink:
             self._silent_seconds += 1
         ticking = self.started and self._options.carrier is Carrier.DOCUMENT and not self._plain
         if ticking and self._silent_seconds > SILENCE_LIMIT:
-            self._fail(
-                SessionError(
-                    f"nothing came from the command for {SILENCE_LIMIT} s; its status is unknown",
-                    code="status-unknown",
-                    hint="use --via shell, or limit the output with --pace",
-                )
-            )
+            self._fail(failures.silent(SILENCE_LIMIT))
         if self._deadline is not None and now >= self._deadline:
             self.timed_out = True
             self._set_status(128 + 9)
@@ -453,7 +426,7 @@ class CommandLink:
         if bootstrap is None:
             return
         if bootstrap.state is BootstrapState.FAILED and bootstrap.failure is not None:
-            self._fail(bootstrap_error(bootstrap.failure))
+            self._fail(failures.bootstrap_failed(bootstrap.failure))
         else:
             self._pump()
 
@@ -469,42 +442,6 @@ class CommandLink:
     def _set_status(self, status: int) -> None:
         if not self.status.done():
             self.status.set_result(status)
-
-
-def bootstrap_error(failure: BootstrapFailure) -> SessionError:
-    """Return the error for a bootstrap that failed, with the session's last output."""
-    shown = failure.output.decode("utf-8", "replace").split()
-    ending = f"; its last output: {' '.join(shown)}" if shown else ""
-    return SessionError(
-        f"no helper could be started in the session's shell: {failure.reason}{ending}",
-        code="bootstrap-failed",
-        hint="check the account's shell profile in the Session Manager preferences, and python3 on the instance",
-    )
-
-
-def _end_error(error: Exception | None, output: str, link: CommandLink) -> Exception:
-    """Return the error for a session that ended without a status."""
-    text = " ".join(f"{output} {link._last_error.decode('utf-8', 'replace')}".split())
-    missing = ("executable file not found", "no such file", "Error occurred starting the command")
-    if not link.started and any(words in text for words in missing):
-        return SessionError(
-            f"the instance has no shell: {text}", code="no-shell", hint="the helper needs sh on the instance"
-        )
-    if error is not None:
-        return error
-    if link.started:
-        return SessionError(
-            "the session was ended from outside while the command ran",
-            code="remote-killed",
-            hint="see who ended it in the session history, and the session's maximum duration",
-        )
-    if link._bootstrap is not None:
-        return bootstrap_error(link._bootstrap.session_ended())
-    return SessionError(
-        f"the session ended before the command was started{': ' + text if text else ''}",
-        code="status-unknown",
-        hint="use --via shell; the agent may be older than 3.1.1511, or the instance's Python does not start",
-    )
 
 
 def new_nonce() -> str:

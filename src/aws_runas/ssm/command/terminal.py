@@ -16,7 +16,7 @@ from typing import Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapState, assignments
-from aws_runas.ssm.command.link import bootstrap_error
+from aws_runas.ssm.command.failures import bootstrap_failed
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.command.shell_helper import SentinelFilter
@@ -164,7 +164,7 @@ class TerminalCommand:
         bootstrap.handle_timer(self._loop.time())
         self._pump()
         if bootstrap.failure is not None and not self.status.done():
-            self.status.set_exception(bootstrap_error(bootstrap.failure))
+            self.status.set_exception(bootstrap_failed(bootstrap.failure))
         self._set_timer(bootstrap)
 
     def _set_timer(self, bootstrap: Bootstrap) -> None:
