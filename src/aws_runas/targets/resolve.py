@@ -49,24 +49,9 @@ def resolve_target(
         TargetError: nothing matches, several do, or the user picked none.
         AwsRunasError: EC2 or ECS refused the question.
     """
-    if text.lower().startswith(RAW):
-        return _raw(text)
-    if is_instance_id(text):
-        return text.lower()
-    if is_ecs(text):
-        from aws_runas.targets.ecs import find_task
-
-        return find_task(text, access, pick=pick).target
-    if is_database(text):
-        raise TargetError(
-            f"{text!r} is a database, not an instance",
-            code="target-is-database",
-            hint=f"aws-runas forward {text} reaches it; name an instance with such a tag by its id",
-        )
-    if not text and pick is None:
-        raise UsageError(
-            "no target given", code="target-missing", hint="give an instance id, tag:value, IP, DNS name or Name tag"
-        )
+    spelled = _by_spelling(text, access, pick)
+    if spelled is not None:
+        return spelled
     tried: list[Found] = []
     denied: AwsRunasError | None = None
     for resolver in _resolvers(text, access, os.environ if environ is None else environ):
@@ -90,6 +75,29 @@ def resolve_target(
         hint=_hint(text),
         details=tuple(f"{found.way}: {found.reason}" for found in tried),
     )
+
+
+def _by_spelling(text: str, access: Access, pick: Pick | None) -> str | None:
+    """Return the target if its spelling says what it is; None if EC2 or DNS must be asked."""
+    if text.lower().startswith(RAW):
+        return _raw(text)
+    if is_instance_id(text):
+        return text.lower()
+    if is_ecs(text):
+        from aws_runas.targets.ecs import find_task
+
+        return find_task(text, access, pick=pick).target
+    if is_database(text):
+        raise TargetError(
+            f"{text!r} is a database, not an instance",
+            code="target-is-database",
+            hint=f"aws-runas forward {text} reaches it; name an instance with such a tag by its id",
+        )
+    if not text and pick is None:
+        raise UsageError(
+            "no target given", code="target-missing", hint="give an instance id, tag:value, IP, DNS name or Name tag"
+        )
+    return None
 
 
 def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Callable[[], Found]]:
