@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from aws_runas.config.profile import Profile
 from aws_runas.errors import ConfigError
+from aws_runas.fast.names import is_aws_true
 from aws_runas.redact import printable
 
 
@@ -161,7 +162,7 @@ def settings(profile: Profile) -> dict[str, object]:
 
 def is_true(variable: str, setting: object) -> bool:
     """Return a boolean as botocore reads it: the variable comes before the setting."""
-    return str(os.environ.get(variable) or setting or "").lower() == "true"
+    return is_aws_true(str(os.environ.get(variable) or setting or ""))
 
 
 def sts_address(profile: Profile) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import re
 import urllib.parse
 
 from aws_runas.errors import ConfigError, CredentialsError
+from aws_runas.fast.names import is_aws_true
 from aws_runas.redact import printable
 
 RELATIVE, FULL = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"
@@ -95,7 +96,7 @@ def check_metadata_variables(origin: str) -> None:
         ConfigError: the address is none.
         CredentialsError: instance metadata is turned off.
     """
-    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+    if is_aws_true(os.environ.get("AWS_EC2_METADATA_DISABLED")):
         raise CredentialsError(
             f"no credentials from {origin}: AWS_EC2_METADATA_DISABLED is set",
             code="source-failed",

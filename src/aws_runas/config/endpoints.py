@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import Setting
 from aws_runas.errors import ConfigError
+from aws_runas.fast.names import is_aws_true
 
 _PREFIX = "AWS_ENDPOINT_URL_"
 
@@ -119,7 +120,7 @@ def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool
     text = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
     if not text and section is not None:
         text = section.text("ignore_configured_endpoint_urls")
-    return (text or "").lower() == "true"  # AWS's own variable and key: no other word counts
+    return is_aws_true(text)
 
 
 def _is_address(url: str) -> bool:

@@ -62,6 +62,15 @@ def is_on(environ: "Mapping[str, str]", name: str) -> bool:
     return name in environ and environ[name].strip().lower() in TRUE_WORDS
 
 
+def is_aws_true(text: "str | None") -> bool:
+    """Return True if a boolean variable or key of AWS's own is on: SDKs take ``true`` in any case, and no other word.
+
+    Args:
+        text: its value, None if it is not set.
+    """
+    return (text or "").lower() == "true"
+
+
 def bad_switch(environ: "Mapping[str, str]") -> str:
     """Return the name of a boolean variable whose value is neither on nor off, or "".
 

@@ -19,6 +19,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
+from aws_runas.fast.names import is_aws_true
 from aws_runas.signin.context import RunContext
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ def _announce(
         lines = [(URI_VARIABLE, f"{base}/credentials"), (TOKEN_VARIABLE, token or "")]
     elif options.port is not None:
         lines = [(ENDPOINT_VARIABLE, f"{base}/")]
-    if options.kind == "ec2" and env.environ.get(DISABLED_VARIABLE, "").lower() == "true":
+    if options.kind == "ec2" and is_aws_true(env.environ.get(DISABLED_VARIABLE)):
         lines.append((DISABLED_VARIABLE, "false"))  # set here, so likely where the client runs, too
     try:
         env.stdout.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines).encode())
