@@ -46,7 +46,7 @@ LISTENERS = {
 WRITTEN = {
     "cli/commands/fleet/report.py": "Records of sessions, runs and copies",
     "cli/profile_picker.py": "The picker's file",
-    "cli/tunnels/install.py": "A unit of systemd",
+    "cli/commands/tunnels/install.py": "A unit of systemd",
     "console/page.py": "reads the console's address",
     "credentials/cache.py": "A cache file of another user",
     "credentials/console_login.py": "plants a renewed login",
@@ -66,8 +66,8 @@ WRITTEN = {
     "targets/facts.py": "Records of sessions, runs and copies",
 }
 PROCESSES = {
-    "cli/tunnels/client.py": "opens or closes tunnels",
-    "cli/tunnels/serve.py": "A name, a tag or a message steers the terminal",  # notify-send
+    "cli/commands/tunnels/client.py": "opens or closes tunnels",
+    "cli/commands/tunnels/serve.py": "A name, a tag or a message steers the terminal",  # notify-send
     "console/page.py": "reads the console's address",
     "credentials/processes.py": "A credential_process runs itself",
     "run/program.py": "Secrets reach the user's program",

@@ -352,7 +352,7 @@ def test_no_file_of_ours_is_read_in_a_way_that_waits() -> None:
     allowed = {
         "cli/commands/fleet/run.py",  # --on @FILE, --script
         "cli/session/ssh_keys.py",
-        "cli/tunnels/client.py",  # the log, after the process has ended
+        "cli/commands/tunnels/client.py",  # the log, after the process has ended
         "config/chain.py",
         "config/files.py",
         "config/roles.py",

@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from aws_runas.aws.errors import translate
 from aws_runas.cli import app
 from aws_runas.cli.commands import ecr, sessions, ssh
+from aws_runas.cli.commands.tunnels import client, install
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.terminal import clipboard
-from aws_runas.cli.tunnels import client, install
 from aws_runas.console import links
 from aws_runas.credentials import federated_errors
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError

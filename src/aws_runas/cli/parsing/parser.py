@@ -34,6 +34,7 @@ PACKAGES = {
     "fleet": "fleet.command",
     "forward": "forward.command",
     "keys": "keys.command",
+    "tunnels": "tunnels.command",
 }  # commands with a package of their own
 RUN_PROGRAMS = ("exec", "fleet", "run", "sandbox")  # what follows their first positional may be a program's flag
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aws_runas.cli.commands.tunnels.client import new_log
+from aws_runas.cli.commands.tunnels.install import install, uninstall
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.tunnels.client import new_log
-from aws_runas.cli.tunnels.install import install, uninstall
 from aws_runas.errors import ConfigError, SessionError
 
 ENTRY = 'profile = "p"\ntarget = "web"\nforwards = ["15432:localhost:5432"]\n'

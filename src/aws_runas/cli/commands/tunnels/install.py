@@ -10,10 +10,10 @@ from typing import Final
 
 from aws_runas import files
 from aws_runas.cli.commands.forward.plan import ForwardOptions, tunnel_plan
+from aws_runas.cli.commands.tunnels.serve import chosen_tunnels
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.tunnels.serve import chosen_tunnels
 from aws_runas.errors import ConfigError
 from aws_runas.tunnels import systemd
 

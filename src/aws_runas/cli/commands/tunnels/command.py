@@ -88,7 +88,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 def run(options: TunnelsOptions, env: Environment) -> Result:
     """Run the action."""
-    from aws_runas.cli.tunnels import client, install, serve
+    from aws_runas.cli.commands.tunnels import client, install, serve
 
     if options.action == "up":
         if options.foreground:

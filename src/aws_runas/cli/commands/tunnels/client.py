@@ -13,10 +13,10 @@ from pathlib import Path
 
 from aws_runas import files
 from aws_runas.cli.access import open_access_for
+from aws_runas.cli.commands.tunnels.serve import CONTROL_SOCKET, check_directory, chosen_tunnels, plan_of, run_directory
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.tunnels.serve import CONTROL_SOCKET, check_directory, chosen_tunnels, plan_of, run_directory
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.redact import printable
 from aws_runas.tunnels.control import ask, is_running
