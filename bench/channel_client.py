@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.signin.context import RunContext
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
@@ -124,7 +124,7 @@ async def main(who: str, what: str, port: str, amount: int, unpaced: bool) -> di
         "my-profile",
         Overrides(),
         RunContext(environ=environ, home=Path(environ["HOME"]), now=time.time, warn=print),
-        prompt=_nobody,
+        Prompts(_nobody),
     )
     api = SsmApi(access)
     started = api.start_session(TARGET, "AWS-StartSSHSession", {"portNumber": [port]})

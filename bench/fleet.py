@@ -13,8 +13,8 @@ from collections import Counter
 
 from tests.sim.fleet_service import Machine, Service, play
 
-from aws_runas.fleet.model import Host, Pair
-from aws_runas.fleet.policy import FleetPolicy, Limits
+from aws_runas.fleet.model import Host, Limits, Pair
+from aws_runas.fleet.policy import FleetPolicy
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.results import Results

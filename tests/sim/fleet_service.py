@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aws_runas.fleet.model import Host, Invocation, Outcome
-from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Send
+from aws_runas.fleet.model import Action, Cancel, Fetch, Host, Invocation, Outcome, Poll, Send
+from aws_runas.fleet.policy import FleetPolicy
 
 PAGE = 50  # rows of one answer
 LIST_LIMIT = 2500  # characters of both streams in a list

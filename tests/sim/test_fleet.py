@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from aws_runas.fleet.model import Host, Invocation, Outcome, Pair, State
-from aws_runas.fleet.policy import ODD_POLLS, THROTTLED_SENDS, Fetch, FleetPolicy, Limits, Poll, Send
+from aws_runas.fleet.model import Fetch, Host, Invocation, Limits, Outcome, Pair, Poll, Send, State
+from aws_runas.fleet.policy import ODD_POLLS, THROTTLED_SENDS, FleetPolicy
 from tests.sim.fleet_service import Machine, Rate, Service, play, report
 
 NONCE = "feedbeef"

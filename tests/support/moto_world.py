@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from aws_runas.aws.access import Access
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.signin.context import RunContext
 
 REGION = "eu-west-1"
@@ -77,7 +77,7 @@ class MotoWorld:
                 warn=self.calls.append,
                 trace=self._note,
             ),
-            prompt=lambda _: "123456",
+            Prompts(lambda _: "123456"),
         )
 
     def _note(self, line: str) -> None:

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from aws_runas import __version__
 from aws_runas.aws.client_settings import is_true, regional_endpoint, settings
 from aws_runas.aws.credentials import Credentials
-from aws_runas.aws.sigv4 import sign
+from aws_runas.aws.sigv4 import Request, sign
 from aws_runas.config.profile import Profile
 
 Service = Literal["ssm", "sts"]
@@ -211,12 +211,8 @@ class DirectClient(ABC):
     def _exchange(self, connection: HTTPConnection, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         headers = {"host": self._netloc, **headers}
         signature = sign(
-            "POST",
-            "/",
-            "",
-            headers,
-            body,
-            credentials=self._credentials(),
+            Request("POST", headers, body),
+            self._credentials(),
             service=self.service,
             region=self._region,
             timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,23 +145,34 @@ def _check_query(page: Mapping[str, Any], group: str) -> None:
             )
 
 
-def send_command(
-    access: Access,
-    instance_ids: Sequence[str],
-    *,
-    document: str,
-    parameters: Mapping[str, Sequence[str]],
-    delivery: int,
-    max_errors: int,
-    comment: str,
-    output: Mapping[str, str] | None = None,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as Run Command takes it.
+
+    Args:
+        document: its name.
+        parameters: of the document.
+        delivery: seconds until an undelivered command is given up, 30 or more.
+        max_errors: errors after which the service stops delivering.
+        comment: stays with the command at the service; the first 100 characters count.
+        output: ``bucket`` and ``prefix``, or ``log_group``; empty for neither.
+    """
+
+    document: str
+    parameters: Mapping[str, Sequence[str]]
+    delivery: int
+    max_errors: int
+    comment: str
+    output: Mapping[str, str] = field(default_factory=dict)
+
+
+def send_command(access: Access, instance_ids: Sequence[str], command: Command) -> str:
     """Send a command to at most 50 instances and return its id.
 
     Args:
-        delivery: seconds until an undelivered command is given up, 30 or more.
-        max_errors: errors after which the service stops delivering.
-        output: ``bucket`` and ``prefix``, or ``log_group``.
+        access: whose credentials and region ask.
+        instance_ids: of the instances.
+        command: what they run.
 
     The call is made once: a second one would run the command twice where the first had arrived.
 
@@ -169,7 +180,7 @@ def send_command(
         SessionError: the service refused; the code is one of `UNANSWERED`, or `ODD_COMMAND_ID`, if nobody knows whether
             it took the command.
     """
-    where = output or {}
+    where = command.output
     extra: dict[str, Any] = {}
     if "bucket" in where:
         extra |= {"OutputS3BucketName": where["bucket"], "OutputS3KeyPrefix": where.get("prefix", "")}
@@ -181,12 +192,12 @@ def send_command(
     with translate("ssm", "SendCommand", SessionError):
         answer = access.client("ssm", once=True).send_command(
             InstanceIds=list(instance_ids),
-            DocumentName=document,
-            Parameters={name: list(values) for name, values in parameters.items()},
-            TimeoutSeconds=delivery,
+            DocumentName=command.document,
+            Parameters={name: list(values) for name, values in command.parameters.items()},
+            TimeoutSeconds=command.delivery,
             MaxConcurrency=str(len(instance_ids)),
-            MaxErrors=str(max_errors),
-            Comment=comment[:100],
+            MaxErrors=str(command.max_errors),
+            Comment=command.comment[:100],
             **extra,
         )
         command_id = reply.text(reply.mapping(answer, "Command"), "CommandId")

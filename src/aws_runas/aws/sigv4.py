@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from aws_runas.aws.credentials import Credentials
@@ -18,26 +19,29 @@ from aws_runas.aws.credentials import Credentials
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 
-def sign(
-    method: str,
-    path: str,
-    query: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    credentials: Credentials,
-    service: str,
-    region: str,
-    timestamp: str,
-) -> dict[str, str]:
-    """Return the headers that sign a request.
+class Request(NamedTuple):
+    """A request that is to be signed.
 
     Args:
         method: ``GET``, ``POST``...
-        path: canonical, percent-encoded; at least ``/``.
-        query: canonical: pairs percent-encoded and sorted; may be empty.
         headers: to be signed, with ``host``; names in lower case.
         body: of the request.
+        path: canonical, percent-encoded; at least ``/``.
+        query: canonical: pairs percent-encoded and sorted; may be empty.
+    """
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    path: str = "/"
+    query: str = ""
+
+
+def sign(request: Request, credentials: Credentials, *, service: str, region: str, timestamp: str) -> dict[str, str]:
+    """Return the headers that sign a request.
+
+    Args:
+        request: what is signed.
         credentials: to sign with.
         service: signing name, for instance ``ssm``.
         region: of the service.
@@ -49,11 +53,12 @@ def sign(
     added = {"X-Amz-Date": timestamp}
     if credentials.session_token:
         added["X-Amz-Security-Token"] = credentials.session_token
-    signed = {name: " ".join(value.split()) for name, value in headers.items()}
+    signed = {name: " ".join(value.split()) for name, value in request.headers.items()}
     signed |= {name.lower(): value for name, value in added.items()}
     names = ";".join(sorted(signed))
     canonical_headers = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-    canonical = "\n".join((method, path, query, canonical_headers, names, hashlib.sha256(body).hexdigest()))
+    digest = hashlib.sha256(request.body).hexdigest()
+    canonical = "\n".join((request.method, request.path, request.query, canonical_headers, names, digest))
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     text = "\n".join((ALGORITHM, timestamp, scope, hashlib.sha256(canonical.encode()).hexdigest()))
     key = b"AWS4" + credentials.secret_access_key.encode()
@@ -88,13 +93,10 @@ def sign_stream_request(url: str, credentials: Credentials, region: str, now: fl
         return []
     parts = urlsplit(url)
     query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in sorted(_pairs(url), key=_quoted))
+    path = quote(parts.path or "/", safe="/-_.~")
     headers = sign(
-        "GET",
-        quote(parts.path or "/", safe="/-_.~"),
-        query,
-        {"host": parts.netloc},
-        b"",
-        credentials=credentials,
+        Request("GET", {"host": parts.netloc}, path=path, query=query),
+        credentials,
         service=SERVICE,
         region=region,
         timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)),

@@ -17,7 +17,7 @@ from aws_runas.config.files import ConfigFiles
 from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import check_name, parse_tag
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
@@ -56,10 +56,8 @@ def open_access_for(
         profile,
         overrides,
         RunContext(env.environ, env.home, env.now, env.warn, debug, trace),
+        Prompts(prompt, ask_passphrase, person_at_terminal(env.environ)),
         files=files or env.config_files(),
-        prompt=prompt,
-        ask_passphrase=ask_passphrase,
-        person=person_at_terminal(env.environ),
         signin=sign_in_context(env, debug, attendance),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())

@@ -47,16 +47,29 @@ if TYPE_CHECKING:
 _CACHED_SOURCES = frozenset({"sso", "web-identity", "environment-web-identity"})
 
 
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Ways to ask the user.
+
+    Args:
+        code: asks for an MFA code; raises CredentialsError when nobody can be asked.
+        passphrase: asks for the passphrase of the keyring file, likewise.
+        person: who is asked in a sign-in with SAML or OIDC; None for nobody.
+    """
+
+    code: Prompt
+    passphrase: Prompt = nobody_to_ask
+    person: Person | None = None
+
+
 def open_access(
     name: str | None,
     overrides: Overrides,
     context: RunContext,
+    prompts: Prompts,
     *,
     files: ConfigFiles | None = None,
-    prompt: Prompt,
-    ask_passphrase: Prompt = nobody_to_ask,
     signin: SignInContext | None = None,
-    person: Person | None = None,
 ) -> Access:
     """Resolve a profile and make its providers; AWS is asked only when credentials are.
 
@@ -64,11 +77,9 @@ def open_access(
         name: profile, role ARN, or None.
         overrides: the flags.
         context: variables, clock, and where lines for people go.
+        prompts: ways to ask the user.
         files: the config files, if they have been read already.
-        prompt: asks for an MFA code; raises CredentialsError when nobody can be asked.
-        ask_passphrase: asks for the passphrase of the keyring file, likewise.
         signin: of a sign-in that may start; None if none may.
-        person: who is asked in a sign-in with SAML or OIDC.
 
     Raises:
         ConfigError: see `resolve`.
@@ -80,8 +91,8 @@ def open_access(
     cache = DiskCache(cache_directory(context.environ, files.config.path, context.home), context.warn)
     context.debug(f"cache {cache.directory}")
     signin = signin or unattended_sign_in(cache, context)
-    is_federated = isinstance(profile.source, FederatedSource)
-    keyring = _keyring(files, context, person.ask_secret if is_federated and person else ask_passphrase)
+    person = prompts.person if isinstance(profile.source, FederatedSource) else None
+    keyring = _keyring(files, context, person.ask_secret if person else prompts.passphrase)
     federation = None
     if isinstance(profile.source, FederatedSource):
         from aws_runas.credentials.federation import Federation
@@ -90,7 +101,7 @@ def open_access(
 
         state = keyring_directory(files.config.path, context.home)
         federation = Federation(profile, profile.source, signin, state, person or Person(), keyring)
-    return compose(profile, cache, context, prompt=prompt, keyring=keyring, federation=federation, signin=signin)
+    return compose(profile, cache, context, prompt=prompts.code, keyring=keyring, federation=federation, signin=signin)
 
 
 def _keyring(files: ConfigFiles, context: RunContext, ask_passphrase: Prompt) -> Callable[[], Store]:
@@ -368,4 +379,4 @@ def _role_inputs(role: Role) -> list[object]:
     ]
 
 
-__all__ = ["Access", "compose", "open_access"]
+__all__ = ["Access", "Prompts", "compose", "open_access"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,34 @@ class KeyService(Protocol):
 
     def delete(self, key_id: str) -> None:
         """Delete a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyServices:
+    """AWS, asked with the keys that serve at the moment.
+
+    Args:
+        own: IAM, signed with MFA where there is a device.
+        with_keys: IAM as it is asked once the new keys are in use.
+        check: asks STS with keys; raises AwsRunasError.
+    """
+
+    own: KeyService
+    with_keys: Callable[[KeyPair], KeyService]
+    check: Callable[[KeyPair], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of a rotation.
+
+    Args:
+        now: monotonic seconds.
+        sleep: waits for seconds.
+    """
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,39 +172,31 @@ class Rotation:
 
     Args:
         place: where the keys are kept.
-        service: IAM, signed with MFA where there is a device.
-        service_with: IAM as it is asked once the new keys are in use.
-        check: asks STS with keys; raises AwsRunasError.
+        services: AWS.
+        settings: of the command line.
         journal: of the place.
         drop_sessions: forgets cached entries of a key id.
-        clock: monotonic seconds.
-        sleep: waits for seconds.
         say: takes a line for people.
-        settings: of the command line.
+        clock: tests pass their own.
     """
 
     def __init__(
         self,
         place: KeyPlace,
-        service: KeyService,
+        services: KeyServices,
+        settings: Settings,
         *,
-        service_with: Callable[[KeyPair], KeyService],
-        check: Callable[[KeyPair], None],
         journal: Journal,
         drop_sessions: Callable[[str], None],
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
         say: Callable[[str], None],
-        settings: Settings,
+        clock: Clock | None = None,
     ) -> None:
         self._place = place
-        self._service = service
-        self._service_with = service_with
-        self._check = check
+        self._services = services
+        self._service = services.own
         self._journal = journal
         self._drop_sessions = drop_sessions
-        self._clock = clock
-        self._sleep = sleep
+        self._clock = clock or Clock()
         self._say = say
         self._settings = settings
         self._step = 0
@@ -313,10 +334,10 @@ class Rotation:
     def _complete(self, old_id: str, new: KeyPair) -> Rotated:
         """Do steps 4 to 7. Each may have been done before."""
         self._step = 4
-        self._until_known(lambda: self._check(new))
+        self._until_known(lambda: self._services.check(new))
         self._place.adopt(new)
         self._step = 5
-        service = self._service_with(new)
+        service = self._services.with_keys(new)
         self._until_known(lambda: self._deactivate(old_id, service))
         if self._settings.delete:
             self._step = 6
@@ -341,17 +362,17 @@ class Rotation:
         Raises:
             AwsRunasError: it does not within PATIENCE, or the call fails in another way.
         """
-        deadline = self._clock() + PATIENCE
+        deadline = self._clock.now() + PATIENCE
         delays = iter(DELAYS)
         delay = DELAYS[0]
         while True:
             try:
                 return call()
             except CredentialsError as error:
-                if error.code != "access-key-unknown" or self._clock() >= deadline:
+                if error.code != "access-key-unknown" or self._clock.now() >= deadline:
                     raise
             delay = next(delays, delay)
-            self._sleep(min(delay, max(0.0, deadline - self._clock())))
+            self._clock.sleep(min(delay, max(0.0, deadline - self._clock.now())))
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -396,7 +417,7 @@ class Rotation:
         try:
             return self._service.list()
         except AwsRunasError:
-            return self._service_with(self._place.in_use()).list()
+            return self._services.with_keys(self._place.in_use()).list()
 
     def _whereabouts(self, key_id: str, in_use: str) -> str:
         if key_id == in_use:

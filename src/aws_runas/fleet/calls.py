@@ -105,9 +105,7 @@ class AwsCalls:
             line = wrap_powershell(script.text, cwd=script.cwd)
         else:
             line = wrap(script.text, script.nonce, cwd=script.cwd, user=script.user, pack=script.pack)
-        return run_command.send_command(
-            self.access,
-            [host.instance_id for host in hosts],
+        command = run_command.Command(
             document=POWERSHELL_DOCUMENT if script.powershell else SHELL_DOCUMENT,
             parameters={"commands": [line], "executionTimeout": [str(self.execution)]},
             delivery=self.delivery,
@@ -115,6 +113,7 @@ class AwsCalls:
             comment=comment,
             output=script.output,
         )
+        return run_command.send_command(self.access, [host.instance_id for host in hosts], command)
 
     def poll(self, command_id: str) -> list[Invocation]:
         """Return all invocations with the beginning of their output."""

@@ -9,8 +9,19 @@ from typing import Final, Protocol
 
 from aws_runas.aws.run_command import ODD_COMMAND_ID, UNANSWERED
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, InstancesGoneError, Invocation, Outcome, Pair
-from aws_runas.fleet.policy import Action, Cancel, Fetch, FleetPolicy, Poll, Send
+from aws_runas.fleet.model import (
+    Action,
+    Cancel,
+    Fetch,
+    Host,
+    InstancesGoneError,
+    Invocation,
+    Outcome,
+    Pair,
+    Poll,
+    Send,
+)
+from aws_runas.fleet.policy import FleetPolicy
 
 CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
 MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line

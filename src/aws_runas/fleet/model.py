@@ -137,3 +137,61 @@ class Outcome:
     missing: int = 0
     seconds: float = 0.0
     command_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Call SendCommand for these hosts of one pair."""
+
+    pair: Pair
+    hosts: tuple[Host, ...]
+    max_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Call ListCommandInvocations with Details, all pages."""
+
+    pair: Pair
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Call GetCommandInvocation."""
+
+    host: Host
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Call CancelCommand."""
+
+    pair: Pair
+    command_id: str
+
+
+Action = Send | Poll | Fetch | Cancel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a run.
+
+    Args:
+        concurrency: hosts that run at a time, over all pairs.
+        max_errors: the run stops sending once more hosts than this have failed.
+        delivery: seconds until a command that no agent took is given up.
+        execution: seconds that a command may run.
+        fetch_all: the service's text is always fetched whole, because the script has no counts (PowerShell).
+        fetch_ended: what was cancelled or took too long is asked for its output if the list has none. Otherwise only
+            those that were seen running are.
+    """
+
+    concurrency: int = 50
+    max_errors: int = 0
+    delivery: float = 120.0
+    execution: float = 3600.0
+    fetch_all: bool = False
+    fetch_ended: bool = False

@@ -11,7 +11,21 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from aws_runas.fleet.model import FINAL_DETAILS, STARTED_DETAILS, Host, Invocation, Outcome, Pair, State
+from aws_runas.fleet.model import (
+    FINAL_DETAILS,
+    STARTED_DETAILS,
+    Action,
+    Cancel,
+    Fetch,
+    Host,
+    Invocation,
+    Limits,
+    Outcome,
+    Pair,
+    Poll,
+    Send,
+    State,
+)
 from aws_runas.fleet.wrapper import Unwrapped, is_cut, unwrap
 
 PIECE: Final = 50  # instance ids in one SendCommand; API reference
@@ -28,64 +42,6 @@ ODD_POLLS: Final = 8  # in a row that were answered and say nothing, about half 
 FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
 ENDED_EARLY: Final = (State.TIMED_OUT, State.CANCELLED)  # before the wrapper could write its last line
 LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Call SendCommand for these hosts of one pair."""
-
-    pair: Pair
-    hosts: tuple[Host, ...]
-    max_errors: int
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """Call ListCommandInvocations with Details, all pages."""
-
-    pair: Pair
-    command_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Call GetCommandInvocation."""
-
-    host: Host
-    command_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Call CancelCommand."""
-
-    pair: Pair
-    command_id: str
-
-
-Action = Send | Poll | Fetch | Cancel
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of a run.
-
-    Args:
-        concurrency: hosts that run at a time, over all pairs.
-        max_errors: the run stops sending once more hosts than this have failed.
-        delivery: seconds until a command that no agent took is given up.
-        execution: seconds that a command may run.
-        fetch_all: the service's text is always fetched whole, because the script has no counts (PowerShell).
-        fetch_ended: what was cancelled or took too long is asked for its output if the list has none. Otherwise only
-            those that were seen running are.
-    """
-
-    concurrency: int = 50
-    max_errors: int = 0
-    delivery: float = 120.0
-    execution: float = 3600.0
-    fetch_all: bool = False
-    fetch_ended: bool = False
 
 
 @dataclass(slots=True)
@@ -122,6 +78,15 @@ class _Lane:
     slow_until: float = 0.0
     fetching: int = 0
     to_fetch: deque[tuple[Host, str, int]] = field(default_factory=deque)
+
+    def slow_down(self, now: float) -> None:
+        """Call nothing for a while, because the service asked to slow down."""
+        self.slowdown = min(max(self.slowdown * 2, THROTTLED_SPACING), MAX_SLOWDOWN)
+        self.slow_until = now + self.slowdown
+
+    def speed_up(self) -> None:
+        """Wait less at the next refusal, because the service answered."""
+        self.slowdown = self.slowdown / 2 if self.slowdown > THROTTLED_SPACING / 2 else 0.0
 
 
 class FleetPolicy:
@@ -301,7 +266,7 @@ class FleetPolicy:
         lane.next_send = now + SEND_SPACING
         hosts = {host.instance_id: host for host in send.hosts}
         self._commands[command_id] = _Command(send.pair, hosts, now, now + FIRST_POLL, FIRST_POLL, set(hosts))
-        self._speed_up(lane)
+        lane.speed_up()
 
     def send_failed(self, send: Send, reason: str, now: float, *, retry: bool, answered: bool = True) -> None:
         """Note that SendCommand failed.
@@ -319,7 +284,7 @@ class FleetPolicy:
         lane.throttled_sends += retry
         if retry and lane.throttled_sends < THROTTLED_SENDS:
             lane.waiting.extendleft(reversed(send.hosts))
-            self._slow_down(lane, now)
+            lane.slow_down(now)
             return
         for host in send.hosts:
             self._errors += 1
@@ -364,7 +329,7 @@ class FleetPolicy:
         command.odd_polls = 0
         command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
         command.next_poll = now + command.interval
-        self._speed_up(lane)
+        lane.speed_up()
         for invocation in invocations:
             if invocation.details in STARTED_DETAILS:
                 command.started.add(invocation.instance_id)
@@ -390,7 +355,7 @@ class FleetPolicy:
         command.interval = min(command.interval * POLL_GROWTH, MAX_POLL)
         command.next_poll = now + command.interval
         if throttled:
-            self._slow_down(lane, now)
+            lane.slow_down(now)
         command.odd_polls += answered and not throttled
         if final or command.odd_polls >= ODD_POLLS:
             self._stopped = True  # sending more that cannot be followed helps nobody
@@ -409,7 +374,7 @@ class FleetPolicy:
         lane = self._lanes[fetch.host.pair]
         lane.fetching = 0
         lane.to_fetch.popleft()
-        self._speed_up(lane)
+        lane.speed_up()
         outcome = self._partial.pop(fetch.host)
         unwrapped = unwrap(invocation.output, invocation.error, self._nonce)
         self._finish(self._with_output(outcome, unwrapped, invocation))
@@ -428,7 +393,7 @@ class FleetPolicy:
         host, command_id, attempts = lane.to_fetch.popleft()
         if throttled:
             lane.to_fetch.appendleft((host, command_id, attempts))
-            self._slow_down(lane, now)
+            lane.slow_down(now)
         elif attempts + 1 < FETCH_ATTEMPTS:
             lane.to_fetch.append((host, command_id, attempts + 1))
         else:
@@ -453,14 +418,6 @@ class FleetPolicy:
             command.running.clear()
         for host in list(self._partial):
             self._finish(self._partial.pop(host))
-
-    def _slow_down(self, lane: _Lane, now: float) -> None:
-        lane.slowdown = min(max(lane.slowdown * 2, THROTTLED_SPACING), MAX_SLOWDOWN)
-        lane.slow_until = now + lane.slowdown
-
-    @staticmethod
-    def _speed_up(lane: _Lane) -> None:
-        lane.slowdown = lane.slowdown / 2 if lane.slowdown > THROTTLED_SPACING / 2 else 0.0
 
     # --- hosts that end
     def _end(

@@ -14,7 +14,7 @@ from typing import Final
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError
-from aws_runas.fleet.model import Host, Outcome, State
+from aws_runas.fleet.model import Host, Limits, Outcome, State
 from aws_runas.ssm.command.carrier import (
     DOCUMENT_PACE,
     Carrier,
@@ -49,6 +49,23 @@ class HostAccess:
     service: SessionService
     stream: StreamOptions
     refusals: Refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Ways to open and end the sessions of a run.
+
+    Args:
+        access: host -> how its sessions are opened.
+        guardian: ends them if this process is killed.
+        reason: of StartSession.
+        jitter: returns a number from 0 to 1, random.
+    """
+
+    access: Callable[[Host], HostAccess]
+    guardian: Guardian
+    reason: str
+    jitter: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -136,9 +153,10 @@ class SessionFleet:
     """Runs one command on many hosts through sessions. Make it on the event loop.
 
     Args:
-        access: host -> how its sessions are opened.
-        concurrency: hosts at a time.
-        max_errors: after more failures than that nothing more is started.
+        hosts: every host, once.
+        request: the command.
+        sessions: opens them.
+        limits: how many at a time, and after how many failures nothing more is started.
         callbacks: called as the run goes on.
     """
 
@@ -146,24 +164,17 @@ class SessionFleet:
         self,
         hosts: Sequence[Host],
         request: CommandRequest,
-        access: Callable[[Host], HostAccess],
-        guardian: Guardian,
+        sessions: Sessions,
         *,
-        concurrency: int,
-        max_errors: int,
+        limits: Limits,
         callbacks: FleetCallbacks,
-        jitter: Callable[[], float],
-        reason: str,
     ) -> None:
         self._hosts = hosts
         self._request = request
-        self._access = access
-        self._guardian = guardian
-        self._slots = asyncio.Semaphore(concurrency)
-        self._max_errors = max_errors
+        self._sessions = sessions
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._max_errors = limits.max_errors
         self._callbacks = callbacks
-        self._jitter = jitter
-        self._reason = reason
         self._starting = asyncio.Lock()
         self._next_start = 0.0
         self._errors = 0
@@ -238,7 +249,7 @@ class SessionFleet:
         return replace(outcome, stdout=output.text(), stderr=errors.text(), truncated=truncated, missing=output.missing)
 
     async def _follow(self, host: Host, run: _HostRun) -> int:
-        access = self._access(host)
+        access = self._sessions.access(host)
         request, nonce = replace(self._request, pace=DOCUMENT_PACE), os.urandom(8).hex()
         starter = SessionStarter(
             access.api,
@@ -247,8 +258,8 @@ class SessionFleet:
             {"command": [document_command(request, nonce)], "separateOutputStream": ["true"]},
             access.refusals,
             self._callbacks.say,
-            self._jitter,
-            reason=self._reason,
+            self._sessions.jitter,
+            reason=self._sessions.reason,
         )
         started = await self._start(host, starter)
         settings = replace(access.stream.settings, assume_started_after=ASSUME_STARTED)
@@ -272,7 +283,7 @@ class SessionFleet:
                 self._links.discard(link)
                 await channel.terminate()
         finally:
-            self._guardian.release(started.session_id)
+            self._sessions.guardian.release(started.session_id)
 
     async def _start(self, host: Host, starter: SessionStarter) -> StartedSession:
         """Call StartSession when it is this host's turn."""
@@ -283,7 +294,7 @@ class SessionFleet:
 
         def start() -> StartedSession:
             started = starter.start()
-            self._guardian.watch(started.session_id)
+            self._sessions.guardian.watch(started.session_id)
             self._callbacks.on_session(host, started.session_id)
             return started
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aws_runas.aws.credentials import Provider
 from aws_runas.config.files import load_files
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.serve.desk import Desk
 from aws_runas.serve.profiles import ProfileFacts, Prompt
 from aws_runas.signin.context import RunContext, SignInContext
@@ -58,10 +58,8 @@ class ConfigCatalogue:
             name,
             overrides,
             dataclasses.replace(self._context, environ=environ),
-            prompt=prompt,
-            ask_passphrase=desk.ask_passphrase,
+            Prompts(prompt, desk.ask_passphrase, Person(desk.ask, desk.ask_secret, desk.ask, desk.choose)),
             signin=self._sign_in(desk) if self._sign_in else None,
-            person=Person(desk.ask, desk.ask_secret, desk.ask, desk.choose),
         )
         profile = access.profile
         facts = ProfileFacts(

@@ -53,17 +53,11 @@ def cluster_token(cluster: str, endpoint: str, region: str, found: "Mapping[str,
         found: ``key``, ``secret`` and ``token`` of the credentials.
         now: seconds since the epoch.
     """
-    scheme, _, rest = endpoint.partition("://")
-    host, _, path = rest.partition("/")
     address = presign(
-        scheme,
-        host,
-        "/" + path,
+        endpoint,
         (("Action", "GetCallerIdentity"), ("Version", "2011-06-15")),
         {HEADER: cluster},
-        key=found["key"],
-        secret=found["secret"],
-        token=found["token"],
+        credentials=found,
         service="sts",
         region=region,
         now=now,

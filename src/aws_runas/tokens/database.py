@@ -80,14 +80,10 @@ def database_token(host: str, port: int, user: str, region: str, found: "Mapping
     """
     parameters = (("Action", "connect"), ("DBUser", user))
     address = presign(
-        "https",
-        f"{host}:{port}",
-        "/",
+        f"https://{host}:{port}/",
         parameters,
         {},
-        key=found["key"],
-        secret=found["secret"],
-        token=found["token"],
+        credentials=found,
         service="rds-db",
         region=region,
         now=now,

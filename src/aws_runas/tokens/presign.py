@@ -18,7 +18,7 @@ except ImportError:
 
 TYPE_CHECKING = False  # see run/environment.py
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 BLOCK = 64  # bytes of a block of SHA-256, for HMAC (RFC 2104)
@@ -28,15 +28,11 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 def presign(
-    scheme: str,
-    host: str,
-    path: str,
+    url: str,
     parameters: "Iterable[tuple[str, str]]",
     headers: dict[str, str],
     *,
-    key: str,
-    secret: str,
-    token: str,
+    credentials: "Mapping[str, str]",
     service: str,
     region: str,
     now: float,
@@ -45,32 +41,33 @@ def presign(
     """Return the address of a GET with its signature in the query.
 
     Args:
-        scheme: ``https`` or ``http``.
-        host: name or address, with the port if there is one.
-        path: percent-encoded; at least ``/``.
+        url: ``https://HOST[:PORT][/PATH]`` or the same with ``http``; the path is percent-encoded.
         parameters: of the call, not encoded, in the order of the address.
         headers: that the request will carry, and that are signed too; names in lower case, without ``host``.
-        key, secret, token: the credentials; token "" for keys without one.
+        credentials: ``key``, ``secret`` and ``token``; token "" for keys without one.
         service: signing name, for instance ``sts``.
         region: to sign for.
         now: seconds since the epoch.
         expires: seconds that the address says it is good for.
     """
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    path = "/" + path
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     signed = {name: " ".join(value.split()) for name, value in headers.items()}
     signed["host"] = _host_header(scheme, host)
     names = ";".join(sorted(signed))
     pairs = [(quote(name), quote(value)) for name, value in parameters]
-    pairs += [("X-Amz-Algorithm", ALGORITHM), ("X-Amz-Credential", quote(f"{key}/{scope}"))]
+    pairs += [("X-Amz-Algorithm", ALGORITHM), ("X-Amz-Credential", quote(f"{credentials['key']}/{scope}"))]
     pairs += [("X-Amz-Date", timestamp), ("X-Amz-Expires", str(expires)), ("X-Amz-SignedHeaders", quote(names))]
-    if token:
-        pairs.append(("X-Amz-Security-Token", quote(token)))
+    if credentials["token"]:
+        pairs.append(("X-Amz-Security-Token", quote(credentials["token"])))
     canonical_query = "&".join([f"{name}={value}" for name, value in sorted(pairs)])
     canonical_headers = "".join([f"{name}:{signed[name]}\n" for name in sorted(signed)])
     canonical = "\n".join(("GET", path, canonical_query, canonical_headers, names, sha256(b"").hexdigest()))
     text = "\n".join((ALGORITHM, timestamp, scope, sha256(canonical.encode()).hexdigest()))
-    signing_key = b"AWS4" + secret.encode()
+    signing_key = b"AWS4" + credentials["secret"].encode()
     for part in scope.split("/"):
         signing_key = hmac_sha256(signing_key, part.encode())
     signature = hmac_sha256(signing_key, text.encode()).hex()

@@ -22,7 +22,7 @@ from aws_runas.aws.credentials import parse_time
 from aws_runas.aws.sts import caller_identity
 from aws_runas.cli.shortcut import write_shortcut
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.credentials.console_login import CachedLogin, ConsoleLoginProvider, parse_login
 from aws_runas.errors import CredentialsError
 from aws_runas.sandbox.configuration import LOGIN_SESSION
@@ -78,7 +78,7 @@ class Login:
                 warn=self.warnings.append,
                 debug=self.log.append,
             ),
-            prompt=lambda _: "",
+            Prompts(lambda _: ""),
         )
 
 
@@ -156,11 +156,11 @@ import os, sys, time
 from pathlib import Path
 import aws_runas.aws.client, aws_runas.aws.signin
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.signin.context import RunContext
 def ask():
     context = RunContext(os.environ, Path.home(), time.time, print)
-    access = open_access(sys.argv[1], Overrides(), context, prompt=str)
+    access = open_access(sys.argv[1], Overrides(), context, Prompts(str))
     return access.provider.credentials().access_key_id
 gate, answers = os.pipe(), os.pipe()
 for _ in range(20):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.sandbox.world import Sandbox
 from aws_runas.signin.context import RunContext
 from tests.integration.conftest import MakeSandbox
@@ -34,7 +34,7 @@ def client(sandbox: Sandbox, service: str) -> Any:
         "my-profile",
         Overrides(),
         RunContext(environ=sandbox.environ, home=Path(sandbox.environ["HOME"]), now=time.time, warn=lambda _: None),
-        prompt=lambda _: "",
+        Prompts(lambda _: ""),
     )
     return access.client(service)
 

@@ -29,9 +29,9 @@ from aws_runas.aws.client import ProviderCredentials
 from aws_runas.aws.client_settings import ssm_endpoint
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.direct import DirectSsm, ca_bundle, direct_endpoint
-from aws_runas.aws.sigv4 import sign
+from aws_runas.aws.sigv4 import Request, sign
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.signin.context import RunContext
 from tests.support.certificates import Certificates
 
@@ -83,12 +83,8 @@ def test_signature_is_botocores(secret: str, token: str | None, body: bytes) -> 
     frozen = ProviderCredentials(lambda: credentials).get_frozen_credentials()
     botocore.auth.SigV4Auth(frozen, "ssm", "eu-west-1").add_auth(request)
     ours = sign(
-        "POST",
-        "/",
-        "",
-        {"host": "ssm.eu-west-1.amazonaws.com", "x-amz-target": "AmazonSSM.StartSession"},
-        body,
-        credentials=credentials,
+        Request("POST", {"host": "ssm.eu-west-1.amazonaws.com", "x-amz-target": "AmazonSSM.StartSession"}, body),
+        credentials,
         service="ssm",
         region="eu-west-1",
         timestamp=request.headers["X-Amz-Date"],
@@ -106,7 +102,7 @@ def profile_with(tmp_path: Path, settings: str = "", **environ: str) -> Access:
         "p",
         Overrides(),
         RunContext(environ=files | environ, home=tmp_path, now=lambda: 1.0, warn=print),
-        prompt=_nobody,
+        Prompts(_nobody),
     )
 
 

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from aws_runas.aws.errors import translate
 from aws_runas.config.resolve import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.errors import AwsRunasError
 from aws_runas.signin.context import RunContext
 from tests.support.sts_server import Sts, running_sts, write_home
@@ -41,7 +41,7 @@ def _fail(
         name,
         Overrides(),
         RunContext(environ=environ, home=home, now=lambda: 1e9, warn=pytest.fail),
-        prompt=lambda _: "123456",
+        Prompts(lambda _: "123456"),
     )
     with pytest.raises(AwsRunasError) as caught:
         access.provider.credentials()
@@ -214,7 +214,7 @@ def test_a_client_setting_that_no_sdk_takes_is_named_with_its_values(
         "plainrole",
         Overrides(),
         RunContext(environ=environ, home=tmp_path, now=lambda: 1e9, warn=pytest.fail),
-        prompt=str,
+        Prompts(str),
     )
     with pytest.raises(AwsRunasError) as caught:
         Clients(access.profile).client("iam", "us-east-1", pytest.fail)

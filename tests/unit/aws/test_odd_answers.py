@@ -323,7 +323,7 @@ CALLS: dict[str, Callable[[Access], object]] = {
     "DescribeInstances, tags": run_command.list_tags,
     "ListGroupResources": lambda access: run_command.group_members(access, "web"),
     "SendCommand": lambda access: run_command.send_command(
-        access, ["i-1"], document="d", parameters={}, delivery=30, max_errors=0, comment=""
+        access, ["i-1"], run_command.Command("d", {}, delivery=30, max_errors=0, comment="")
     ),
     "ListCommandInvocations": lambda access: run_command.list_invocations(access, COMMAND_ID),
     "GetCommandInvocation": lambda access: run_command.get_invocation(access, COMMAND_ID, "i-1"),

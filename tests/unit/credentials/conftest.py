@@ -12,7 +12,7 @@ import pytest
 from aws_runas.aws.access import Access
 from aws_runas.cli.terminal.prompt import no_terminal
 from aws_runas.config.resolve import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.signin.context import RunContext
 from tests.support.sts_server import Sts, running_sts, write_home
 
@@ -56,7 +56,7 @@ class World:
                 debug=self.log.append,
                 trace=self.log.append,
             ),
-            prompt=self.prompt,
+            Prompts(self.prompt),
         )
 
     def now(self) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from aws_runas.aws.access import Access
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.errors import AwsRunasError
 from aws_runas.signin.context import RunContext
 from tests.support import saml
@@ -54,7 +54,7 @@ def access(home: Path, sts: Sts, name: str = "p", **overrides: Any) -> Access:
         name,
         Overrides(**overrides),
         RunContext(environ=environ, home=home, now=time.time, warn=lambda _: None),
-        prompt=lambda _: "",
+        Prompts(lambda _: ""),
     )
 
 

@@ -14,7 +14,7 @@ from aws_runas.aws.iam import AccessKey, LastUse
 from aws_runas.config.files import load_files
 from aws_runas.credentials.key_lines import plain_keys
 from aws_runas.credentials.key_places import FilePlace, KeyPlace, KeyringPlace
-from aws_runas.credentials.rotation import PATIENCE, Journal, Rotated, Rotation, Settings
+from aws_runas.credentials.rotation import PATIENCE, Clock, Journal, KeyServices, Rotated, Rotation, Settings
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.store.items import KeyPair, StoredKeys, write_keys
 
@@ -175,15 +175,12 @@ class World:
     def rotation(self, settings: Settings) -> Rotation:
         return Rotation(
             FaultyPlace(self.place(), self.faults),
-            self.iam,
-            service_with=lambda _: self.iam,
-            check=self.iam.check,
+            KeyServices(self.iam, lambda _: self.iam, self.iam.check),
+            settings,
             journal=Journal(self.home / "rotation.json"),
             drop_sessions=lambda key_id: self.faults.call("drop_sessions", lambda: self.dropped.append(key_id)),
-            clock=lambda: self.time,
-            sleep=self._sleep,
             say=self.said.append,
-            settings=settings,
+            clock=Clock(lambda: self.time, self._sleep),
         )
 
     def _sleep(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from aws_runas.cli import app
 from aws_runas.cli.environment import Environment
 from aws_runas.config.files import config_path
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.credentials.cache import DiskCache, cache_directory
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import token as fast
@@ -97,7 +97,7 @@ def fill_cache(home: Home, variables: dict[str, str], words: list[str]) -> None:
     warn = pytest.fail
     context = RunContext(variables, home.path, time.time, warn)
     name, asked = named[0] if named else None, Overrides(region=region)
-    access = open_access(name, asked, context, prompt=lambda _: pytest.fail("asked"))
+    access = open_access(name, asked, context, Prompts(lambda _: pytest.fail("asked")))
     issued = datetime.now(UTC).replace(microsecond=0)
     keys = Credentials("ASIAX", "secret/+", "token/+=", expiration=issued + timedelta(hours=1), issued=issued)
     cache = DiskCache(cache_directory(variables, config_path(variables, home.path), home.path), warn)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aws_runas.config.overrides import Overrides
-from aws_runas.credentials.build import open_access
+from aws_runas.credentials.build import Prompts, open_access
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
 from aws_runas.signin.context import RunContext
 from aws_runas.ssm.api import SsmApi
@@ -89,7 +89,10 @@ def make_api(port: int, home: Path) -> SsmApi:
         raise AssertionError
 
     access = open_access(
-        None, Overrides(), RunContext(environ=environ, home=home, now=time.time, warn=lambda _line: None), prompt=nobody
+        None,
+        Overrides(),
+        RunContext(environ=environ, home=home, now=time.time, warn=lambda _line: None),
+        Prompts(nobody),
     )
     return SsmApi(access)
 

@@ -229,7 +229,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
         with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
-            from aws_runas.ssm.command.session import RunOptions, run_command
+            from aws_runas.ssm.command.session import CommandSession, RunOptions, run_command
             from aws_runas.ssm.shutdown import leave_quickly
             from aws_runas.ssm.transport import event_loop
 
@@ -249,14 +249,10 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         try:
             return event_loop.run(
                 run_command(
-                    started,
-                    api,
-                    guardian,
-                    carrier=starter.carrier,
-                    request=paced if starter.carrier is Carrier.DOCUMENT else request,
-                    options=side,
-                    stream=stream,
-                    start_again=guardian.watched(starter.open_session),
+                    CommandSession(started, starter.carrier, api, guardian, stream),
+                    paced if starter.carrier is Carrier.DOCUMENT else request,
+                    side,
+                    guardian.watched(starter.open_session),
                 )
             )
         finally:

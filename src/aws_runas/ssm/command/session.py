@@ -277,15 +277,29 @@ class CommandRun:
             os.write(self._options.messages, text.encode("utf-8", "replace"))
 
 
+@dataclass(frozen=True, slots=True)
+class CommandSession:
+    """A session that StartSession has opened for a command.
+
+    Args:
+        started: reply of StartSession.
+        carrier: the kind of session.
+        service: the calls that resume and end it.
+        guardian: watches it already.
+        stream: of the data channel.
+    """
+
+    started: StartedSession
+    carrier: Carrier
+    service: SessionService
+    guardian: Guardian
+    stream: StreamOptions
+
+
 async def run_command(
-    started: StartedSession,
-    service: SessionService,
-    guardian: Guardian,
-    *,
-    carrier: Carrier,
+    session: CommandSession,
     request: CommandRequest,
     options: RunOptions,
-    stream: StreamOptions,
     start_again: Callable[[], StartedSession] | None = None,
 ) -> int:
     """Run a command in a session that StartSession has opened, until it ends or a signal arrives.
@@ -293,13 +307,9 @@ async def run_command(
     If the session ends while the helper is being sent, no part of the command has run, and a second session is opened.
 
     Args:
-        started: reply of StartSession.
-        service: the calls that resume and end the session.
-        guardian: watches the session already.
-        carrier: the kind of session.
+        session: carries the command.
         request: the command.
         options: the user's side.
-        stream: of the data channel.
         start_again: opens a second session, watched by the guardian; blocks.
 
     Returns:
@@ -309,31 +319,29 @@ async def run_command(
         AwsRunasError: the session could not be connected, or ended before the command's status arrived.
     """
     run = CommandRun(options, request)
-    run.carrier = carrier
+    run.carrier = session.carrier
     run.watch_signals()
     try:
         try:
-            return await _attempt(run, started, service, guardian, stream)
+            return await _attempt(run, session)
         except SessionError as error:
             if start_again is None or not run.may_start_again():
                 raise
             run.say(f"the helper did not start ({error.message}); trying again in a second session")
-            return await _attempt(run, await in_thread(start_again), service, guardian, stream)
+            return await _attempt(run, replace(session, started=await in_thread(start_again)))
     finally:
         run.close()
 
 
-async def _attempt(
-    run: CommandRun, started: StartedSession, service: SessionService, guardian: Guardian, stream: StreamOptions
-) -> int:
-    run.session_id = started.session_id
-    settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
+async def _attempt(run: CommandRun, session: CommandSession) -> int:
+    run.session_id = session.started.session_id
+    settings = replace(session.stream.settings, assume_started_after=ASSUME_STARTED)
     opening = asyncio.ensure_future(
         open_data_channel(
-            started,
+            session.started,
             lambda channel: run.attach(channel, settings.payload_size),
-            service=service,
-            options=replace(stream, settings=settings),
+            service=session.service,
+            options=replace(session.stream, settings=settings),
         )
     )
     try:
@@ -345,7 +353,7 @@ async def _attempt(
     finally:
         opening.cancel()
         await asyncio.wait({opening})
-        guardian.release(started.session_id)
+        session.guardian.release(session.started.session_id)
 
 
 async def _follow(run: CommandRun, channel: SessionChannel) -> int:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.files import Files, LocalFiles
 from aws_runas.ssm.copy.names import base_name, join, refusal
-from aws_runas.ssm.copy.plan import CopyOptions, Entry, FileCopy, Plan, plan_tree, read_entry
+from aws_runas.ssm.copy.plan import CopyOptions, Entry, FileCopy, Plan, Source, plan_tree, read_entry
 from aws_runas.ssm.copy.protocol import copy_error
 from aws_runas.ssm.copy.streams import StreamCopy
 from aws_runas.ssm.copy.transfer import Progress, Transfer
@@ -293,7 +293,7 @@ async def _plan_one(source: Files, target: Files, path: str, top: str, request: 
         below = await _walk(source, path, follow=options.follow)
         if existing is not None and existing.kind == "dir":
             there |= {item.name: item for item in await _walk(target, top, follow=False)}
-    return plan_tree(entry, below, there, path, top, options, trusted=request.upload)
+    return plan_tree(Source(path, entry, below, trusted=request.upload), top, there, options)
 
 
 async def _skip_same(source: Files, target: Files, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -136,30 +136,38 @@ class Plan:
         return sum(copy.entry.size for copy in self.files)
 
 
-def plan_tree(
-    top: Entry,
-    below: Iterable[Entry],
-    there: Mapping[str, Entry],
-    source: str,
-    target: str,
-    options: CopyOptions,
-    *,
-    trusted: bool,
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, link or directory to copy, and what is in it.
+
+    Args:
+        path: of the top.
+        top: the top itself, with an empty name.
+        below: what is in it, in the order of the walk; another machine may name something twice.
+        trusted: it is on this machine; otherwise names and links are checked.
+    """
+
+    path: str
+    top: Entry
+    below: Sequence[Entry]
+    trusted: bool
+
+
+def plan_tree(source: Source, target: str, there: Mapping[str, Entry], options: CopyOptions) -> Plan:
     """Compare a source with what the destination has.
 
     Args:
-        top: the source itself, with an empty name.
-        below: what is in it.
+        source: what is copied.
+        target: path of the destination.
         there: what the destination has, by name; "" is the destination itself.
-        source, target: paths of both tops.
-        trusted: the source is this machine; otherwise names and links are checked.
+        options: of the copy.
     """
+    trusted = source.trusted
     plan = Plan()
     excluded: list[str] = []
     seen: set[str] = set()
-    for entry in [top, *below]:
-        shown = join(source, entry.name)
+    for entry in [source.top, *source.below]:
+        shown = join(source.path, entry.name)
         seen.add(entry.name)
         if entry.name and not trusted and (reason := refusal(entry.name)):
             plan.failures.append((shown, "name-refused", reason))
@@ -169,14 +177,14 @@ def plan_tree(
         if entry.name and not options.filters.allows(entry.name):
             excluded.append(entry.name + "/")
             continue
-        copy = FileCopy(entry, join(source, entry.name), join(target, entry.name), target)
+        copy = FileCopy(entry, shown, join(target, entry.name), target)
         existing = there.get(entry.name)
         _plan_entry(plan, copy, existing, options, trusted=trusted)
         if entry.kind == "dir" and existing is not None and existing.kind != "dir":
             if not entry.name:  # one failure stands in for everything below
                 break
             excluded.append(entry.name + "/")
-    if options.delete and top.kind == "dir":
+    if options.delete and source.top.kind == "dir":
         extra = [entry for name, entry in there.items() if name not in seen and options.filters.allows(name)]
         extra.sort(key=lambda entry: entry.name, reverse=True)  # the content of a directory before the directory itself
         plan.delete += [FileCopy(entry, "", join(target, entry.name), target) for entry in extra]

@@ -17,7 +17,7 @@ from aws_runas.ssm.copy.files import Files
 from aws_runas.ssm.copy.port_link import PortLink
 from aws_runas.ssm.copy.posix_files import PosixFiles
 from aws_runas.ssm.copy.protocol import Reply
-from aws_runas.ssm.copy.shell_link import ShellLink
+from aws_runas.ssm.copy.shell_link import ServerOptions, ShellLink
 from aws_runas.ssm.session_start import SessionStart, wait_for_start
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
@@ -173,17 +173,8 @@ class CopySessions:
 
         def make(channel: DataChannel) -> SessionHandler:
             self._without_python = self._without_python or (bool(links) and links[-1].link.python_failed)
-            links.append(
-                ShellLink(
-                    channel,
-                    size,
-                    self.user,
-                    self.say,
-                    self.debug,
-                    verify=self.verify,
-                    without_python=self._without_python,
-                )
-            )
+            options = ServerOptions(size, self.user, self.verify, self._without_python)
+            links.append(ShellLink(channel, options, say=self.say, debug=self.debug))
             return links[-1].link
 
         await self._connect(started, make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aws_runas.errors import SessionError
@@ -33,6 +34,23 @@ exec(compile(p,"file_server","exec"),{"__name__":"__main__"})
 """
 
 
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Settings of the file server on an instance.
+
+    Args:
+        message_size: bytes of one message of the channel.
+        user: whose files these are, None for the session's own user.
+        verify: compare the SHA-256 of both sides.
+        without_python: use the server that is a shell script; an earlier session had a Python that does not start.
+    """
+
+    message_size: int
+    user: str | None = None
+    verify: bool = True
+    without_python: bool = False
+
+
 def server_request(user: str | None, *, without_python: bool = False) -> tuple[CommandRequest, bytes]:
     """Return the command that runs the file server, and the input that it needs first.
 
@@ -51,23 +69,20 @@ class ShellLink:
     """Implements ByteLink and LinkOwner. Make it on the event loop.
 
     Args:
-        message_size: bytes of one message of the channel.
+        channel: of the session.
+        options: of the server.
         say, debug: take lines for the user.
-        without_python: an earlier session had a Python that does not start.
     """
 
     def __init__(
         self,
         channel: DataChannel,
-        message_size: int,
-        user: str | None,
+        options: ServerOptions,
+        *,
         say: Callable[[str], None],
         debug: Callable[[str], None],
-        *,
-        verify: bool = True,
-        without_python: bool = False,
     ) -> None:
-        request, self._program = server_request(user, without_python=without_python)
+        request, self._program = server_request(options.user, without_python=options.without_python)
         self._say = say
         self._debug = debug
         self._room = asyncio.Event()
@@ -75,12 +90,11 @@ class ShellLink:
         self._stderr = b""
         self.helper = ""
         self._python = RemoteFiles(self)
-        self._posix = PosixFiles(self, verify=verify)
+        self._posix = PosixFiles(self, verify=options.verify)
         self.files: asyncio.Future[Files] = asyncio.get_running_loop().create_future()
         """The file server of the instance, once it is known which one runs there."""
-        self.link = CommandLink(
-            channel, self, request, LinkOptions(Carrier.SHELL, message_size, without_python=without_python)
-        )
+        link_options = LinkOptions(Carrier.SHELL, options.message_size, without_python=options.without_python)
+        self.link = CommandLink(channel, self, request, link_options)
         self.link.status.add_done_callback(self._ended)
 
     async def send(self, data: bytes) -> None:

@@ -22,8 +22,8 @@ from aws_runas.cli.questions import as_json
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.fleet.calls import AwsCalls, Script
 from aws_runas.fleet.engine import Engine
-from aws_runas.fleet.model import Outcome, State
-from aws_runas.fleet.policy import FleetPolicy, Limits, Send
+from aws_runas.fleet.model import Limits, Outcome, Send, State
+from aws_runas.fleet.policy import FleetPolicy
 from aws_runas.fleet.records import RunRecord, SentCommand, outcome_of
 from aws_runas.ssm.records import SessionRecord
 

@@ -9,19 +9,19 @@ import random
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from aws_runas.aws.access import Access
-from aws_runas.cli.commands.fleet.options import FleetOptions, share
+from aws_runas.cli.commands.fleet.options import FleetRun, share
 from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.session.flags import SessionFlags, stream_options
 from aws_runas.cli.session.open import session_api
 from aws_runas.credentials.cache import cache_directory
-from aws_runas.fleet.model import Host, Outcome, Pair
+from aws_runas.fleet.model import Host, Limits, Outcome
 from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_host
-from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet
+from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet, Sessions
 from aws_runas.ssm.command.carrier import RefusedDocuments
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.request import CommandRequest
@@ -33,37 +33,24 @@ from aws_runas.ssm.transport import event_loop
 REASON = "aws-runas fleet"
 
 
-def run_live(
-    options: FleetOptions,
-    env: Environment,
-    text: str,
-    accesses: Mapping[Pair, Access],
-    hosts: Sequence[Host],
-    *,
-    records: RunRecords,
-    report: FleetReport,
-) -> Result:
+def run_live(run: FleetRun) -> Result:
     """Run the command on all hosts through sessions.
 
     Args:
-        options: of the command.
-        env: the outside world.
-        text: the command.
-        accesses: of all pairs.
-        hosts: that can be reached.
-        records: where the run is noted.
-        report: prints.
+        run: the command and its hosts.
     """
-    opened = {pair: _open(access, env) for pair, access in accesses.items()}
+    options, env, report, hosts = run.options, run.env, run.report, run.hosts
+    opened = {pair: _open(access, env) for pair, access in run.accesses.items()}
 
     def end_session(session_id: str) -> None:
         for access in opened.values():
             access.service.terminate_session(session_id)
 
-    request = CommandRequest(text, user=options.user, cwd=options.cwd, timeout=float(options.execution))
+    request = CommandRequest(run.text, user=options.user, cwd=options.cwd, timeout=float(options.execution))
+    limits = Limits(share(options.max_concurrency, len(hosts), 1), share(options.max_errors, len(hosts), 0))
     with Guardian(end_session) as guardian:
         try:
-            recorder = _Recorder(records, env, hosts, report)
+            recorder = _Recorder(run.records, env, hosts, report)
             callbacks = FleetCallbacks(
                 on_line=report.line,
                 on_data=recorder.data,
@@ -72,21 +59,10 @@ def run_live(
                 on_change=lambda running: report.progress(running, 0),
                 say=report.message,
             )
-
-            def make_fleet() -> SessionFleet:
-                return SessionFleet(
-                    hosts,
-                    request,
-                    lambda host: opened[host.pair],
-                    guardian,
-                    concurrency=share(options.max_concurrency, len(hosts), 1),
-                    max_errors=share(options.max_errors, len(hosts), 0),
-                    callbacks=callbacks,
-                    jitter=random.random,
-                    reason=REASON,
-                )
-
-            interrupted = event_loop.run(_run(make_fleet))
+            sessions = Sessions(lambda host: opened[host.pair], guardian, REASON, random.random)
+            interrupted = event_loop.run(
+                _run(lambda: SessionFleet(hosts, request, sessions, limits=limits, callbacks=callbacks))
+            )
         finally:
             leave_quickly()
     stdout = report.finish()

@@ -1,10 +1,19 @@
-"""Options of ``fleet``."""
+"""Options of ``fleet``, and the run that they lead to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aws_runas.cli.parsing.flags import GlobalFlags
+
+if TYPE_CHECKING:
+    from aws_runas.aws.access import Access
+    from aws_runas.cli.commands.fleet.report import FleetReport
+    from aws_runas.cli.environment import Environment
+    from aws_runas.fleet.model import Host, Pair
+    from aws_runas.fleet.records import RunRecords
 
 ASK_ABOVE = 10  # instances
 MOST_SESSIONS = 50  # instances that are reached through sessions without --yes
@@ -55,6 +64,29 @@ class FleetOptions:
     via: str = "command"
     pack: bool = True
     words: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRun:
+    """A run whose hosts are known and confirmed.
+
+    Args:
+        options: of the command.
+        env: the outside world.
+        text: the command.
+        accesses: of all pairs.
+        hosts: that can be reached.
+        records: where the run is noted.
+        report: prints.
+    """
+
+    options: FleetOptions
+    env: Environment
+    text: str
+    accesses: Mapping[Pair, Access]
+    hosts: Sequence[Host]
+    records: RunRecords
+    report: FleetReport
 
 
 def share(text: str, total: int, least: int) -> int:

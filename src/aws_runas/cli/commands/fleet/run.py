@@ -13,7 +13,7 @@ from typing import Final
 
 from aws_runas.aws.access import Access
 from aws_runas.cli.access import open_access_for
-from aws_runas.cli.commands.fleet.options import ASK_ABOVE, MOST_SESSIONS, FleetOptions, share
+from aws_runas.cli.commands.fleet.options import ASK_ABOVE, MOST_SESSIONS, FleetOptions, FleetRun, share
 from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
@@ -23,8 +23,8 @@ from aws_runas.files import read_named
 from aws_runas.fleet.calls import AwsCalls, Script
 from aws_runas.fleet.engine import Calls, Engine
 from aws_runas.fleet.inventory import Inventory, take_inventory
-from aws_runas.fleet.model import Host, Outcome, Pair, State
-from aws_runas.fleet.policy import FleetPolicy, Limits, Send
+from aws_runas.fleet.model import Host, Limits, Outcome, Pair, Send, State
+from aws_runas.fleet.policy import FleetPolicy
 from aws_runas.fleet.records import RunRecord, RunRecords
 from aws_runas.fleet.selectors import parse_selectors
 from aws_runas.redact import printable
@@ -69,26 +69,21 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     report = make_report(options, env, len(hosts))
     for outcome in unreached:
         report.unreached(outcome)
+    fleet_run = FleetRun(options, env, text, accesses, hosts, run_records(env), report)
     if options.via == "sessions":
         from aws_runas.cli.commands.fleet.live import run_live
 
-        return run_live(options, env, text, accesses, hosts, records=run_records(env), report=report)
-    return _run(options, env, text, accesses, hosts, report)
+        return run_live(fleet_run)
+    return _run(fleet_run)
 
 
-def _run(
-    options: FleetOptions,
-    env: Environment,
-    text: str,
-    accesses: dict[Pair, Access],
-    hosts: list[Host],
-    report: FleetReport,
-) -> Result:
-    record = _new_record(options, env, hosts)
-    script = Script(text, record.nonce, options.cwd, options.user, options.powershell, options.pack, record.output)
+def _run(run: FleetRun) -> Result:
+    options, report, hosts = run.options, run.report, run.hosts
+    record = _new_record(options, run.env, hosts)
+    script = Script(run.text, record.nonce, options.cwd, options.user, options.powershell, options.pack, record.output)
     calls: dict[Pair, Calls] = {
         pair: AwsCalls(access, script, options.delivery, options.execution, comment_of(record))
-        for pair, access in accesses.items()
+        for pair, access in run.accesses.items()
     }
     limits = Limits(
         share(options.max_concurrency, len(hosts), 1),
@@ -98,7 +93,7 @@ def _run(
         fetch_all=options.powershell,
     )
     policy = FleetPolicy(hosts, limits, record.nonce)
-    records, said = run_records(env), set[str]()
+    said: set[str] = set()
 
     def say_once(text: str) -> None:
         if text not in said:
@@ -107,7 +102,7 @@ def _run(
 
     def write_record() -> None:
         try:
-            records.write(record)
+            run.records.write(record)
         except OSError as error:
             say_once(f"warning: the run cannot be recorded: {error.strerror or error}")
 
@@ -136,7 +131,7 @@ def _run(
     return Result(status, stdout=stdout)
 
 
-def _new_record(options: FleetOptions, env: Environment, hosts: list[Host]) -> RunRecord:
+def _new_record(options: FleetOptions, env: Environment, hosts: Sequence[Host]) -> RunRecord:
     record = RunRecord(secrets.token_hex(6), secrets.token_hex(8), env.now(), len(hosts), output=_storage(options.full))
     record.powershell, record.pid, record.process = options.powershell, os.getpid(), identify_process(os.getpid())
     record.plan(hosts)

@@ -68,7 +68,7 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
     """
     from aws_runas.config.overrides import Overrides
     from aws_runas.config.profile import KeyringSource, KeySource
-    from aws_runas.credentials.build import open_access
+    from aws_runas.credentials.build import Prompts, open_access
     from aws_runas.signin.context import RunContext
 
     files = env.config_files()
@@ -81,8 +81,8 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
                 name,
                 Overrides(),
                 RunContext(environ=env.environ, home=env.home, now=env.now, warn=lambda _: None),
+                Prompts(lambda _: ""),
                 files=files,
-                prompt=lambda _: "",
             )
             source = access.profile.source
             if isinstance(source, KeySource | KeyringSource) and source.access_key_id == key_id:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from aws_runas.config.files import load_files
 from aws_runas.config.profile import KeyringSource, KeySource
 from aws_runas.credentials.key_lines import plain_keys, with_keys
 from aws_runas.credentials.key_places import FilePlace, KeyPlace, KeyringPlace
-from aws_runas.credentials.rotation import Journal, Rotated, Rotation, Settings
+from aws_runas.credentials.rotation import Journal, KeyServices, Rotated, Rotation, Settings
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.identity.roles import iam_user_of
 from aws_runas.store.items import KeyPair
@@ -76,19 +75,14 @@ def _rotation(
         drop_entries(entries_of_key(key_id, env, in_use=in_use), env)
         forget_shortcuts(env)
 
+    delete = options.delete or options.finish
     rotation = Rotation(
         place,
-        service,
-        service_with=service_with,
-        check=check,
+        KeyServices(service, service_with, check),
+        Settings(f"aws-runas keys rotate {options.name}", options.replace_inactive, delete=delete),
         journal=journal,
         drop_sessions=drop_sessions,
-        clock=time.monotonic,
-        sleep=time.sleep,
         say=lambda line: _say(line, env),
-        settings=Settings(
-            f"aws-runas keys rotate {options.name}", options.replace_inactive, delete=options.delete or options.finish
-        ),
     )
     return rotation.finish() if options.finish else rotation.run()
 
