@@ -169,7 +169,9 @@ def test_manual_pages_have_the_sections_in_the_order_of_man_pages_7() -> None:
     for name in ("", *sorted(set(COMMANDS.values()) - {"exec"})):
         found = re.findall(r"^\.SH (.+)$", manual(name), re.MULTILINE)
         assert found == [title for title in order if title in found], name
-        assert {"NAME", "SYNOPSIS", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"} <= set(found), name
+        assert {"NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "ENVIRONMENT", "FILES", "SEE ALSO"} <= set(found), (
+            name
+        )
 
 
 def test_manual_page_names_every_variable_of_the_configuration_page() -> None:

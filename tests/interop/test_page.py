@@ -181,6 +181,29 @@ def test_text_is_readable_in_light_and_dark(browser: Browser, tmp_path: Path) ->
             assert dark.run(contrast) == []
 
 
+def test_a_narrow_page_keeps_the_name_whole_and_shows_the_profile_in_use(browser: Browser) -> None:
+    inside = """
+        const [row, list] = ["[aria-current]", ".profiles"]
+            .map(name => document.querySelector(name).getBoundingClientRect());
+        return row.top >= list.top && row.bottom <= list.bottom;
+    """
+    with serving("ecs") as served:
+        browser.resize(360, 740)
+        try:
+            _open(browser, f"http://127.0.0.1:{served.port}/")
+            line = browser.run("return parseFloat(getComputedStyle(document.querySelector('h1')).lineHeight)")
+            assert browser.run("return document.querySelector('h1').offsetHeight") < 1.5 * line
+            assert browser.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+            browser.click("button[data-name='denied']")
+            browser.wait_text("#name", "denied")
+            assert browser.run(inside)
+            browser.open(f"http://127.0.0.1:{served.port}/")
+            browser.wait_text("#name", "denied")
+            assert browser.run(inside)
+        finally:
+            browser.resize(1100, 860)
+
+
 def test_nothing_is_fetched_from_elsewhere_and_no_foreign_script_runs(browser: Browser) -> None:
     with serving("ecs") as served:
         _open(browser, f"http://127.0.0.1:{served.port}/")

@@ -84,11 +84,13 @@ FILES = (
 )
 STATUSES = (
     ("0", "success"),
+    ("1", "an internal error, or a failure that no other status describes"),
     ("2", "the command line cannot be understood"),
     ("3", "a profile, a config file or a variable is missing or damaged"),
     ("4", "there are no credentials, or AWS refused them"),
     ("5", "the target of a session was not found"),
     ("6", "the session failed"),
+    ("124", "the command of run took longer than --timeout"),
     ("126", "the program cannot be executed"),
     ("127", "the program was not found"),
     ("128+n", "the program was killed by signal n"),
@@ -151,6 +153,8 @@ def _command_manual(name: str) -> str:
         *_text(f"{PROGRAM}-{name} - {module.SUMMARY}"),
         ".SH SYNOPSIS",
         *_synopsis(f"[<flags>] {usage(name, module, parser)}", first=True),
+        ".SH DESCRIPTION",
+        *_text(_summary(name, module.SUMMARY)),
     ]
     for title, rows in (("ARGUMENTS", arguments(parser)), ("OPTIONS", own)):
         lines += [f".SH {title}", *_tagged(rows)] if rows else []
@@ -177,14 +181,18 @@ def _ends(variables: Sequence[Row], examples: Sequence[Row]) -> list[str]:
 
 
 def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[str]:
-    aliases = [alias for alias, module_name in COMMANDS.items() if module_name == name and alias != name]
-    also = f" Also spelled {', '.join(aliases)}." if aliases else ""
     return [
         f".SS {name}",
-        *_text(f"{summary}.{also}"),
+        *_text(_summary(name, summary)),
         *_tagged(flags(parser, "")),
         *_tagged(arguments(parser)),
     ]
+
+
+def _summary(name: str, summary: str) -> str:
+    """Return what a command does as sentences, with its other spellings."""
+    aliases = [alias for alias, module_name in COMMANDS.items() if module_name == name and alias != name]
+    return f"{summary}." + (f" Also spelled {', '.join(aliases)}." if aliases else "")
 
 
 def _synopsis(rest: str, *, first: bool = False) -> list[str]:
