@@ -31,7 +31,10 @@ def literals(name: str, *functions: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(("name", "table", "body"), blocks(TEXT), ids=lambda value: value[:40])
 def test_part_of_the_page_is_what_was_measured(name: str, table: str, body: str) -> None:
-    assert measured(name, table, DATA) in (None, body), "run `make docs`"
+    path = DATA / f"{name}.json"
+    is_stored = path.exists() and bool(json.loads(path.read_text(encoding="utf-8"))["tables"])
+    wanted = measured(name, table, DATA)
+    assert wanted == body if is_stored else wanted is None, "run `make docs`"
 
 
 @pytest.mark.parametrize("name", BENCHES)
