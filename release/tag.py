@@ -26,8 +26,8 @@ def problem(version: str, changelog: str, status: str, tags: str) -> str:
         return f"CHANGELOG.md has no heading ## [{version}] - DATE"
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", heading[1]):
         return f"CHANGELOG.md says {heading[1]!r} of {version}; write the date, such as 2026-01-31"
-    if status.strip():
-        return "there are changes that are not committed"
+    if changed := [line[3:] for line in status.splitlines()]:
+        return f"there are changes that are not committed: {', '.join(changed)}"
     if f"v{version}" in tags.split():
         return f"the tag v{version} exists; raise the version in src/aws_runas/__init__.py"
     return ""

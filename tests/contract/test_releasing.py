@@ -43,7 +43,7 @@ def test_tag_has_the_version_and_a_second_one_is_refused(repository: Path) -> No
 
 def test_uncommitted_change_is_not_tagged(repository: Path) -> None:
     (repository / "new").write_text("x")
-    with pytest.raises(SystemExit, match="not committed"):
+    with pytest.raises(SystemExit, match=r"not committed: new$"):
         tag(repository, "4.0.0")
     assert git(repository, "tag") == ""
 

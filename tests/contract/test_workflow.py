@@ -34,3 +34,28 @@ def test_actions_are_pinned_to_a_commit() -> None:
     used = [step["uses"] for job in workflow()["jobs"].values() for step in job["steps"] if "uses" in step]
     assert used
     assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == []
+
+
+def test_the_form_for_reports_asks_for_version_command_and_output_and_warns_of_secrets() -> None:
+    (form,) = (ROOT / ".github" / "ISSUE_TEMPLATE").iterdir()
+    body = yaml.safe_load(form.read_text(encoding="utf-8"))["body"]
+    required = [field["id"] for field in body if field.get("validations", {}).get("required")]
+    assert required == ["version", "command", "output"]
+    assert "Leave out credentials" in body[0]["attributes"]["value"]
+
+
+def test_addresses_that_are_ours_to_give_are_in_one_place() -> None:
+    placeholder = re.compile(r"aws-runas\.(?:example|invalid)")
+    folders = ("src", "release", "docs", ".github")
+    files = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".md", ".toml", ".yml")
+    ]
+    named = [
+        path
+        for path in [*files, *ROOT.glob("*.md"), ROOT / "pyproject.toml"]
+        if placeholder.search(path.read_text(encoding="utf-8"))
+    ]
+    assert [path.relative_to(ROOT).as_posix() for path in named] == ["src/aws_runas/release.py"]
