@@ -65,7 +65,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "ssm.forward": (*BELOW_SESSIONS, "socket_owner"),
     "ssm.copy": BELOW_SESSIONS,
     "ssm.plugin": (),
-    "ssm.api": ("aws", "config", "ssm.transport"),
+    "ssm.api": ("aws", "config", "ssm.transport", "ssm.versions"),
     "diagnosis": ("aws", "config", "targets", "ssm"),
     "fleet": ("aws", "config", "targets", "ssm"),
     "tunnels": ("config", "credentials", "targets", "ssm"),

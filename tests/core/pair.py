@@ -31,7 +31,9 @@ class End:
         return b"".join(e.data for e in self.events if isinstance(e, DataReceived) and e.payload_type == payload_type)
 
 
-def make_channel(role: Role, settings: ChannelSettings, seed: int = 1) -> Channel:
+def make_channel(
+    role: Role, settings: ChannelSettings, seed: int = 1, wall_clock: Callable[[], int] = lambda: WALL_CLOCK_START
+) -> Channel:
     """A channel whose randomness and clock are made up."""
     source = random.Random(f"{role}{seed}")
     return Channel(
@@ -40,7 +42,7 @@ def make_channel(role: Role, settings: ChannelSettings, seed: int = 1) -> Channe
         target="i-0123456789abcdef0",
         settings=settings,
         random_bytes=source.randbytes,
-        wall_clock=lambda: WALL_CLOCK_START,
+        wall_clock=wall_clock,
     )
 
 

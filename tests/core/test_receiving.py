@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import (
     ChannelClosed,
+    ChannelFailed,
     DataReceived,
     Event,
     ExitCodeReceived,
@@ -217,29 +220,82 @@ def made(number: int, at: float) -> bytes:
     return naive.build("output_stream_data", number, b"x", payload_type=1, created_date=int((at + 1_000_000) * 1000))
 
 
+@dataclass
+class After:
+    """What comes after a cut at 10.0 and a new connection at 10.5, in seconds from the start.
+
+    Args:
+        heard: when the service says start_publication; None if it does not.
+        arrivals: of messages: when the agent made it, and when it arrives.
+        slept: seconds of the cut that the monotonic clock did not count.
+    """
+
+    closed_at: float
+    arrivals: tuple[tuple[float, float], ...] = ()
+    heard: float | None = 10.52
+    slept: float = 0.0
+
+    def end(self) -> Event:
+        """Return the last event."""
+        wall = [START]
+        channel = make_channel(Role.CLIENT, ChannelSettings(), wall_clock=lambda: int(wall[0] * 1000))
+
+        def receive(frame: bytes, at: float, slept: float) -> None:
+            wall[0] = START + at + slept
+            channel.receive_message(frame, START + at)
+
+        channel.connect("token", START)
+        receive(made(0, START), 0.02, 0.0)
+        channel.receive_disconnect(START + 10)
+        wall[0] = START + 10.5 + self.slept
+        channel.connect("token", START + 10.5)
+        if self.heard is not None:
+            receive(naive.build("start_publication", 0, b"{}"), self.heard, self.slept)
+        for number, (made_at, arrives_at) in enumerate(self.arrivals, 1):
+            receive(made(number, START + made_at + self.slept), arrives_at, self.slept)
+        receive(naive.build("channel_closed", 0, b"{}"), self.closed_at, self.slept)
+        return channel.events(START + self.closed_at)[-1]
+
+
+CERTAIN, UNCERTAIN = ChannelClosed(""), ChannelClosed("", end_may_be_missing=True)
+UNLESS_OLD = ChannelClosed("", end_may_be_missing=True, did_not_wait=True)
+
+
 @pytest.mark.parametrize(
-    ("arrivals", "closed_at", "uncertain"),
+    ("after", "end"),
     [
-        ([], 12.0, True),
-        ([(9.9, 11.0), (9.9, 11.1)], 12.0, True),  # two that were resent
-        ([(9.9, 11.0), (10.1, 11.1)], 12.0, True),  # made while the connection was away
-        ([(9.9, 11.0), (10.8, 11.1)], 12.0, False),  # made on the new connection
-        ([(9.9, 11.0)], 13.6, False),  # an agent that had more to resend would have done so
-        ([], 13.6, False),
+        (After(12.0), UNCERTAIN),
+        (After(12.0, ((9.9, 11.0), (9.9, 11.1))), UNCERTAIN),  # two that were resent
+        (After(11.3, ((9.9, 11.0), (9.9, 11.1))), UNLESS_OLD),  # with one unacknowledged, it had waited until 11.9
+        (After(11.3, ((9.9, 11.0), (9.9, 11.1)), slept=3.0), UNCERTAIN),  # its dates cannot be compared with ours
+        (After(12.0, ((9.9, 11.0), (10.1, 11.1))), UNCERTAIN),  # made while the connection was away
+        (After(12.4, ((9.9, 11.0), (10.8, 11.1))), CERTAIN),  # made on the new connection
+        (After(12.8, ((9.9, 11.0), (10.8, 11.1)), heard=10.7), UNCERTAIN),  # perhaps before the service had it
+        (After(12.8, ((9.9, 11.0), (10.8, 11.1)), heard=None), UNCERTAIN),
+        (After(12.4, ((9.9, 11.0), (10.8, 11.1)), slept=3.0), UNCERTAIN),
+        (After(13.6, ((9.9, 11.0),)), CERTAIN),  # an agent that had more to resend would have done so
+        (After(13.6), CERTAIN),
     ],
 )
-def test_end_just_after_a_cut_is_uncertain_unless_something_newer_came(
-    arrivals: list[tuple[float, float]], closed_at: float, uncertain: bool
-) -> None:
+def test_end_just_after_a_cut_is_uncertain_unless_something_proves_it_whole(after: After, end: ChannelClosed) -> None:
+    assert after.end() == end
+
+
+@pytest.mark.parametrize(("later", "fails"), [(-1.0, False), (0.0, False), (0.5, True)])
+def test_agent_that_counts_from_zero_again_ends_the_session_loudly(later: float, fails: bool) -> None:
+    """It would wait for number 0 for ever, and what it says would be taken for repetitions."""
     channel = plain_client()
-    channel.receive_message(made(0, START), START + 0.02)
-    channel.receive_disconnect(START + 10)
-    channel.connect("token", START + 10.5)
-    for number, (made_at, arrives_at) in enumerate(arrivals, 1):
-        channel.receive_message(made(number, START + made_at), START + arrives_at)
-    channel.receive_message(naive.build("channel_closed", 0, b"{}"), START + closed_at)
-    events = channel.events(START + closed_at)
-    assert events[-1] == ChannelClosed("", end_may_be_missing=uncertain)
+    first = made(0, START)
+    for frame in (first, made(1, START + 0.1)):
+        channel.receive_message(frame, START + 0.2)
+    channel.receive_disconnect(START + 1)
+    channel.connect("token", START + 2)
+    channel.receive_message(first, START + 2)  # a resent one keeps its id and date
+    channel.receive_message(made(0, START + 0.1 + later), START + 3)
+    events = channel.events(START + 3)
+    assert any(isinstance(event, ChannelFailed) for event in events) is fails
+    if fails:
+        assert events[-1] == ChannelFailed("the agent has started again; what ran in the session is gone")
 
 
 def test_end_without_a_cut_is_certain_although_all_came_at_once() -> None:

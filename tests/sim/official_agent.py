@@ -43,6 +43,7 @@ class OfficialAgent:
         data_key: 64 bytes that encrypt the session, b"" for none; the two KMS calls are taken for granted.
         pump_interval: seconds between two messages of a download.
         ends: its program ends behind the download, as a shell does.
+        waits: for acknowledgements then; agents before 3.0.732 do not.
     """
 
     def __init__(
@@ -54,8 +55,11 @@ class OfficialAgent:
         pump_interval: float = PUMP_INTERVAL,
         *,
         ends: bool = False,
+        waits: bool = True,
     ) -> None:
         self._ends = ends
+        self._waits = waits
+        self.clock_ahead = 0.0  # of the world's time
         self._end_at: float | None = None
         self.ended = False
         self.farewell = ""
@@ -137,7 +141,7 @@ class OfficialAgent:
             payload_type=payload_type,
             flags=1 if number == 0 else 0,
             message_id=uuid.UUID(int=self._rng.getrandbits(128), version=4),
-            created_date=int(now * 1000),
+            created_date=int((now + self.clock_ahead) * 1000),
         )
         if not self.paused and self._connected:
             self._frames.append(frame)
@@ -168,7 +172,7 @@ class OfficialAgent:
                 self._download = self._download[1024:]
             self._pump_at = now + self._pump_interval if self._download else None
             if self._ends and not self._download:
-                self._end_at = now + END_PATIENCE
+                self._end_at = now + END_PATIENCE if self._waits else now
         if self._end_at is not None and (now >= self._end_at or not self._outgoing):
             self._end_at = None
             self.ended = True

@@ -151,6 +151,7 @@ class World:
     frame_limit: int | None = None
     pauses: bool = True
     keeps_what_is_under_way: bool = False  # a cut loses only what arrives before the party is back
+    tells_after: float = 0.001  # seconds from the service to a party
     loses_what_left: bool = False  # a cut of the client loses what it sent within half the latency before
     lost_data: int = 0  # messages with output that never reached the client
     first_lost_at: float = 0.0
@@ -186,7 +187,7 @@ class World:
         self._epoch[name] += 1
         self.node(name).connect(self.now)
         if name == "client" and self._farewell:
-            self._deliver("client", self._farewell, self.now + 0.01)
+            self._deliver("client", self._farewell, self.now + max(0.01, self.tells_after))
         if self.pauses:
             other = "agent" if name == "client" else "client"
             if self.connected[other]:
@@ -212,7 +213,7 @@ class World:
         body = json.dumps({"MessageType": "channel_closed", "Output": output}).encode()
         frame = naive.build("channel_closed", 0, body, header_length=112, padding=b"\0")
         if self.connected["client"]:
-            self._deliver("client", frame, self.now + 0.01)
+            self._deliver("client", frame, self.now + max(0.01, 2 * self.tells_after))  # the agent tells the service
         self._farewell = frame
 
     def lose_agent(self) -> None:
@@ -233,7 +234,7 @@ class World:
             frame = frame[:80] + bytes(32) + frame[112:]
         elif form == 2:
             frame = frame[: header_length + 4] + b"text"
-        self._deliver(name, frame, self.now + 0.001)
+        self._deliver(name, frame, self.now + self.tells_after)
 
     # frames
     def _deliver(self, name: str, frame: Frame, when: float, sender: str = "") -> None:
@@ -298,12 +299,12 @@ class World:
     def _collect(self) -> None:
         for name in ("client", "agent"):
             frames = self.node(name).messages_to_send(self.now)
-            if name == "agent" and not self.over and getattr(self.agent, "ended", False):
-                self.over = True
-                self.close(getattr(self.agent, "farewell", "the agent has ended"))
             if self.connected[name]:
                 for frame in frames:
                     self._carry(name, frame)
+            if name == "agent" and not self.over and getattr(self.agent, "ended", False):
+                self.over = True
+                self.close(getattr(self.agent, "farewell", "the agent has ended"))
 
     # time
     def run(self, seconds: float, until: Callable[[], bool]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from aws_runas.aws.errors import aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
 from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
+from aws_runas.ssm.versions import WAITS_AT_THE_END, at_least
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -168,6 +170,15 @@ class SsmApi:
             return self.describe_session(session_id) is not None
         except AwsRunasError:
             return None
+
+    def agent_waits(self, target: str, version: str) -> bool:
+        """See transport.interfaces.SessionService."""
+        if not version and not target.startswith("ecs:"):
+            from aws_runas.aws.ssm import ask_instance_facts
+
+            with suppress(AwsRunasError):
+                version = ask_instance_facts(self._access, target).agent_version
+        return at_least(version, WAITS_AT_THE_END)
 
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
         """See transport.interfaces.SessionService."""

@@ -44,7 +44,8 @@ class SshSession:
         self._has_received = False
         self._say = say
         self._silence = SilenceNotice(channel.agent_silent_for, say, "the connection waits")
-        self._is_connected = True
+        self._connected = asyncio.Event()
+        self._connected.set()
         self._loss_notice: asyncio.TimerHandle | None = None
         self._is_loss_told = False
         self._sent = 0
@@ -104,12 +105,13 @@ class SshSession:
         self._outbox.flush()
 
     def connection_lost(self, reason: str) -> None:
-        self._is_connected = False
+        self._connected.clear()
         # The hourly reconnect takes less. A line in the middle of what ssh shows must be worth it.
         self._loss_notice = self._loop.call_later(AGENT_SILENT_AFTER, self._tell_loss, reason)
 
     def connection_regained(self, seconds: float) -> None:
-        self._is_connected = True
+        self._connected.set()
+        self._last_received = self._loop.time()  # nothing could come before
         if self._loss_notice is not None:
             self._loss_notice.cancel()
         if self._is_loss_told:
@@ -154,7 +156,8 @@ class SshSession:
     async def _end_input(self) -> None:
         """Wait for the last answers after the end of input.
 
-        An end of input cannot be sent to the remote end without losing the answers that are still in transit.
+        An end of input cannot be sent to the remote end without losing the answers that are still in transit. Silence
+        counts only on a connection that works.
         """
         if not await self._delivered():
             self._fail(f"the port accepted no data for {STALL_TIMEOUT:.0f} s")
@@ -162,7 +165,9 @@ class SshSession:
         self._last_received = max(self._last_received, self._loop.time())
         quiet_for = 0.0
         while quiet_for < HALF_CLOSE_TIMEOUT:
+            self._channel.check_connection()
             await asyncio.sleep(HALF_CLOSE_TIMEOUT - quiet_for)
+            await self._connected.wait()
             quiet_for = self._loop.time() - self._last_received
         if self._has_received or self._sent:
             self._broken()
@@ -180,7 +185,7 @@ class SshSession:
                 queued = self._outbox.queued
                 await asyncio.wait([delivery], timeout=STALL_TIMEOUT)
                 is_stalled = not delivery.done() and self._outbox.queued == queued
-                if is_stalled and self._is_connected and not self._has_received:
+                if is_stalled and self._connected.is_set() and not self._has_received:
                     return False
             return True
         finally:

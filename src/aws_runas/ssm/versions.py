@@ -9,6 +9,7 @@ from aws_runas.errors import SessionError
 PORT_SESSIONS: Final = "2.3.672.0"  # at least: it forwards ports
 TERMINATE_FLAG: Final = "2.3.722.0"  # later than: it understands TerminateSession
 MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections in one session (smux)
+WAITS_AT_THE_END: Final = "3.0.732.0"  # at least: it ends a session when all is acknowledged, or after two seconds
 REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts
 COMMANDS: Final = "3.1.1511.0"  # at least: a command without a terminal has two streams and an exit status
 NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it does without smux keep-alive frames

@@ -153,3 +153,44 @@ def test_repetition_among_frames_of_any_size_is_noticed(
     number %= len(messages)
     repeated, broken = read_as_official(b"".join(messages[: number + 1] + messages[number:]))
     assert broken or repeated == {3: payload}
+
+
+# A frame of 1,016 bytes of data fills a message of 1,024; from 1,017 on it straddles two, and its header may be cut.
+BORDERS = (0, 1, 2, 7, 8, 9, *range(1003, 1027), *range(2035, 2045), 4_096, 32_768, 65_535)
+
+
+@pytest.mark.parametrize("payload", [bytes(140_000), *(text * 4 for text in FORGED.values())], ids=["0", *FORGED])
+def test_chunks_around_the_size_of_a_message_arrive_once_and_their_repetition_is_noticed(payload: bytes) -> None:
+    """Two chunks of each size, alone and behind a short one, so that frames begin at and just off the border."""
+    for size in BORDERS:
+        for chunks in ([size], [3, size, 5]):
+            total = payload[: 2 * sum(chunks)]
+            messages = messages_of(total, 32_768, 1024, chunks if size else [1])
+            assert all(0 < len(message) <= 1024 for message in messages), size
+            assert read_as_official(b"".join(messages)) == ({3: total}, False), size
+            for number in {0, len(messages) // 2, *range(max(0, len(messages) - 2), len(messages))}:
+                behind = messages[number:]
+                repeated, broken = read_as_official(b"".join(messages[: number + 1] + behind))
+                assert broken or repeated == {3: total}, f"{size} in {chunks}, message {number} of {len(messages)}"
+
+
+@given(
+    lengths=st.lists(st.integers(1006, 1016) | st.sampled_from((0, 1, 1014, 2_040, 2_048)), min_size=1, max_size=6),
+    first=st.integers(0, 20),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_message_is_a_run_of_whole_frames_around_the_border(lengths: list[int], first: int) -> None:
+    ready = deque([frame(first), *map(frame, lengths)])
+    packer = MessagePacker(lambda room: ready.popleft() if ready and len(ready[0]) <= room else b"")
+    messages = []
+    while ready or packer.has_data():
+        messages.append(packer.next_message(1024, 2_048))
+    stream, position = b"".join(messages), 0
+    frames, _ = frames_of(stream)
+    assert [each for each in frames if each != KEEPALIVE] == [frame(first), *map(frame, lengths)]
+    borders = {0}
+    for each in frames:
+        borders.add(max(borders) + len(each))
+    for message in messages:
+        assert not (position in borders and position + len(message) in borders)
+        position += len(message)

@@ -26,6 +26,7 @@ class ListedService:
     headers: list[tuple[str, str]] = field(default_factory=list)
     key: Callable[[str, dict[str, str]], tuple[bytes, bytes]] | None = None
     active: bool | None = True
+    waits: bool = False
     calls: list[str] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)
 
@@ -49,6 +50,10 @@ class ListedService:
     def session_is_active(self, session_id: str) -> bool | None:
         self._called("describe")
         return self.active
+
+    def agent_waits(self, target: str, version: str) -> bool:
+        self._called(f"waits {version}")
+        return self.waits
 
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
         self._called("sign")

@@ -364,7 +364,7 @@ def test_the_stream_request_is_signed_while_the_session_is_resumed() -> None:
             channel.write(b"x")
             await recorder.until(lambda: recorder.ended)
             assert recorder.error is None
-        assert service.calls == ["sign", "connected", "sign", "resume"]  # once for the address that stays
+        assert service.calls == ["sign", "connected", "sign", "resume", "waits "]  # once for the address that stays
 
     asyncio.run(run())
 

@@ -26,7 +26,7 @@ from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.message import Message
 from aws_runas.ssm.core.payloads import OUTPUT
 from aws_runas.ssm.transport.driver import ChannelDriver
-from aws_runas.ssm.versions import at_least, later_than
+from aws_runas.ssm.versions import WAITS_AT_THE_END, at_least, later_than
 
 OFFICIAL_DRAIN_TIMEOUT = 2.0  # seconds that official agents wait for the client's last acknowledgements
 KIND_DRAIN_TIMEOUT = 5.0
@@ -245,6 +245,7 @@ class AgentSession:
             return
         self._ending = output
         patience = OFFICIAL_DRAIN_TIMEOUT if self.machine.official else KIND_DRAIN_TIMEOUT
+        at_once = at_once or not at_least(self.machine.agent_version, WAITS_AT_THE_END)
         self._deadline = self._loop.call_later(0 if at_once else patience, self._end)
         self._driver.want_turn()
 

@@ -49,7 +49,7 @@ class Channel:
         session_id, target: for the encryption context.
         settings: see ChannelSettings.
         random_bytes: n -> n random bytes; message ids, nonces and challenges come from here.
-        wall_clock: milliseconds since the epoch, for CreatedDate and nothing else.
+        wall_clock: milliseconds since the epoch: for CreatedDate, and to notice that the machine slept.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Channel:
             syn=not is_client,
         )
         delay = settings.acknowledge_delay if is_client else 0.0
-        self._receiver = Receiver(wire.AcknowledgeEncoder(inward, self._ids), delay)
+        self._receiver = Receiver(wire.AcknowledgeEncoder(inward, self._ids), delay, wall_clock)
         self._events: list[Event] = []
         self._handshake = self._make_handshake(random_bytes)
         self._dispatcher = Dispatcher(role, self._handshake, self._emit, expects_handshake=settings.handshake)
@@ -94,6 +94,7 @@ class Channel:
         )
         self._opening: list[bytes | str] = []
         self._connected = False
+        self._is_unheard = False  # nothing has come on this connection yet
         self._lost_at = float("-inf")
         self._blocked = False
         self._granted = 0  # bytes that the owner was told it may send
@@ -140,7 +141,7 @@ class Channel:
         """
         if self._life.ended:
             return
-        self._connected = True
+        self._connected = self._is_unheard = True
         if self._life.paused:
             self._life.apply(Trigger.RESUME)
         self._sender.flight.connection_opened()
@@ -185,6 +186,8 @@ class Channel:
         if isinstance(data, str):
             data = data.encode("utf-8", "replace")  # both official peers accept text as binary; spec 1.4
         number = wire.read_plain_acknowledgement(data)
+        if self._is_unheard:
+            self._hear(data, now)
         if number is not None:
             self._acknowledged(number, now)
             return
@@ -192,6 +195,12 @@ class Channel:
             self._receive(data, now)
         except RemoteProtocolError as error:
             self._fail(str(error))
+
+    def _hear(self, data: bytes, now: float) -> None:
+        """Note the first message of a connection, which shows that the service has the connection."""
+        if wire.message_type_of(data) != wire.CHANNEL_CLOSED:
+            self._is_unheard = False
+            self._receiver.connection_carries(now)
 
     def _receive(self, data: bytes, now: float) -> None:
         message_type = wire.message_type_of(data)
@@ -217,6 +226,8 @@ class Channel:
         if message_type == self._inward:
             self._unreadable = 0
             self._resume()
+            if not message.sequence_number and self._is_client and self._receiver.is_new_beginning(message):
+                raise RemoteProtocolError("the agent has started again; what ran in the session is gone")
             for ready in self._receiver.receive(message, now):
                 if ready.payload_type in payloads.HANDSHAKE_TYPES:
                     self._receiver.send_now(now)
@@ -237,7 +248,8 @@ class Channel:
             self._fail(f"the service ended the session while part of its output was missing{text}")
             return
         self._life.apply(Trigger.END)
-        self._events.append(ChannelClosed(output, end_may_be_missing=self._receiver.end_may_be_missing(now)))
+        missing = self._receiver.end_may_be_missing(now)
+        self._events.append(ChannelClosed(output, missing, missing and self._receiver.peer_did_not_wait(now)))
 
     def _fail(self, reason: str) -> None:
         self._emit(ChannelFailed(reason))

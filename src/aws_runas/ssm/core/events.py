@@ -97,11 +97,15 @@ class ChannelClosed:
 
     Args:
         output: the service's reason, "" at an ordinary end.
-        end_may_be_missing: a connection was lost shortly before, and nothing shows that the agent has resent all.
+        end_may_be_missing: a connection was lost shortly before, and nothing that came shows that the agent has
+            resent all.
+        did_not_wait: but the agent ended the session so soon that all of its messages were acknowledged, unless it is
+            one that waits for no acknowledgement (spec 8.10).
     """
 
     output: str
     end_may_be_missing: bool = False
+    did_not_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)

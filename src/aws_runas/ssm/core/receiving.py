@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 
@@ -18,6 +19,8 @@ RECENT_ACKNOWLEDGEMENTS = 256  # kept for the case that the connection is cut wi
 UNDER_WAY = 0.3  # seconds before a cut: an acknowledgement that left within them may be lost
 FRESH_MARGIN = 0.2  # seconds after a cut: a message made later was not lost in it, nor was any before it
 SETTLED_AFTER = 2.5  # seconds without a message: an agent resends within 1.1 s, and gives up an ended session in 2
+WAITED_LESS = 1.8  # seconds from its last message to its end: an agent to which one is unacknowledged waits 2
+CLOCK_TOLERANCE = 0.1  # seconds by which the wall clock may leave the monotonic one before its dates prove nothing
 
 _NOTHING: tuple[Message, ...] = ()
 
@@ -27,11 +30,13 @@ class Receiver:
 
     Args:
         delay: seconds to hold acknowledgements of data back (spec 8.3).
+        wall_clock: milliseconds since the epoch, to notice that the machine slept or its clock was set.
     """
 
-    def __init__(self, encoder: AcknowledgeEncoder, delay: float) -> None:
+    def __init__(self, encoder: AcknowledgeEncoder, delay: float, wall_clock: Callable[[], int]) -> None:
         self._encoder = encoder
         self._delay = delay
+        self._wall_clock = wall_clock
         self._settle = min(MIN_ACKNOWLEDGE_DELAY, delay)
         self.expected = 0
         self._stored: dict[int, Message] = {}
@@ -46,7 +51,11 @@ class Receiver:
         self._loss_seen_at = float("-inf")
         self._last_at = float("-inf")
         self._clock_offset = float("inf")  # of our clock to the peer's, the shortest way included; seconds
+        self._first_id = b""  # of message 0
+        self._last_made = float("-inf")  # the date of the last message delivered, by the peer's clock; seconds
+        self._wall_ahead: float | None = None  # seconds by which the wall clock was ahead at the last connection
         self._cut_at: float | None = None  # what the peer sent before may be lost and not resent yet
+        self._heard_at: float | None = None  # when the connection after the cut first carried something
 
     @property
     def has_gap(self) -> bool:
@@ -65,6 +74,8 @@ class Receiver:
             return _NOTHING  # neither accepted nor acknowledged, so the peer sends it again
         if number == self.expected:
             self.expected = number + 1
+            if not number:
+                self._first_id = message.message_id
             self._note_arrival(message, now)
             if self._stored:  # it is late: a retransmission
                 self._loss_seen_at = now
@@ -85,6 +96,17 @@ class Receiver:
         # else: no room; not acknowledged, so the peer sends it again
         return _NOTHING
 
+    def is_new_beginning(self, message: Message) -> bool:
+        """Return True if the peer counts from 0 again: a first message that is another one, made after all others.
+
+        A resent message keeps its id and its date.
+
+        Args:
+            message: with number 0.
+        """
+        is_first = not self.expected or message.message_id == self._first_id
+        return not is_first and message.created_date / 1000 > self._last_made
+
     def _drain(self, message: Message, now: float) -> list[Message]:
         ready = [message]
         while (following := self._stored.pop(self.expected, None)) is not None:
@@ -96,13 +118,37 @@ class Receiver:
 
     def _note_arrival(self, message: Message, now: float) -> None:
         """Note the arrival of a message; one that was made after a cut shows that nothing of the cut is missing."""
-        made_at = message.created_date / 1000
+        self._last_made = made_at = message.created_date / 1000
         if self._cut_at is None:
             if now - made_at < self._clock_offset:
                 self._clock_offset = now - made_at
-        elif self._is_settled(now) or self._cut_at + FRESH_MARGIN < made_at + self._clock_offset < float("inf"):
+        elif self._is_settled(now) or self._is_made_after_cut(made_at, now):
             self._cut_at = None
         self._last_at = now
+
+    def _is_made_after_cut(self, made_at: float, now: float) -> bool:
+        """Return True if the peer surely made a message when the connection after the cut carried messages already.
+
+        The service had that connection at the latest when the first message left it, and what it has to pass on from
+        then on is not lost.
+        """
+        if self._heard_at is None or not self._knows_clock(now):
+            return False
+        return self._heard_at + FRESH_MARGIN < made_at + self._clock_offset
+
+    def connection_carries(self, now: float) -> None:
+        """Note that the connection has carried a message of the peer or of the service."""
+        if self._heard_at is None:
+            self._heard_at = now
+
+    def _wall_clock_ahead(self, now: float) -> float:
+        return self._wall_clock() / 1000 - now
+
+    def _knows_clock(self, now: float) -> bool:
+        """Return True if the peer's dates can be read by our clock; no sleep or setting of the clock came between."""
+        if self._clock_offset == float("inf") or self._wall_ahead is None:
+            return False
+        return abs(self._wall_clock_ahead(now) - self._wall_ahead) <= CLOCK_TOLERANCE
 
     def _is_settled(self, now: float) -> bool:
         """Return True if the peer has been so quiet since the cut that it has nothing left to resend."""
@@ -117,6 +163,16 @@ class Receiver:
             now: monotonic seconds.
         """
         return not self._is_settled(now)
+
+    def peer_did_not_wait(self, now: float) -> bool:
+        """Return True if the peer ends the session sooner than it would with a message unacknowledged.
+
+        Agents end it when all is acknowledged, or two seconds after their last message.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return self._knows_clock(now) and now < self._last_made + self._clock_offset + WAITED_LESS
 
     def _acknowledge_at_once(self, number: int, message_id: bytes, now: float) -> None:
         if not self._urgent:
@@ -136,10 +192,20 @@ class Receiver:
             lost_at: monotonic seconds; minus infinity if there was none.
             now: monotonic seconds.
         """
+        ahead = self._wall_clock_ahead(now)
         if lost_at > float("-inf"):
-            self._cut_at = now
-        if self._delay:
-            again = [(number, message_id, now) for number, message_id, at in self._recent if lost_at - at < UNDER_WAY]
+            self._cut_at, self._heard_at = now, None
+            if self._wall_ahead is None or abs(ahead - self._wall_ahead) > CLOCK_TOLERANCE:
+                self._clock_offset = float("inf")
+        self._wall_ahead = ahead
+        if self._delay and self._recent:
+            # The last one in any case: a paused agent goes on at an acknowledgement, and may never get a start.
+            last = len(self._recent) - 1
+            again = [
+                (number, message_id, now)
+                for index, (number, message_id, at) in enumerate(self._recent)
+                if lost_at - at < UNDER_WAY or index == last
+            ]
             self._repeats.extendleft(again)  # the newest first: it is the most likely one to be lost
             self._recent.clear()
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import field
 from typing import Final, assert_never
 
@@ -19,21 +20,22 @@ from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.core import events
 from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import Event
-from aws_runas.ssm.core.message import read_plain_acknowledgement
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.driver import ChannelDriver
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
-from aws_runas.ssm.transport.keepalive import AgentSilence, PauseTimeout
+from aws_runas.ssm.transport.keepalive import AgentSilence, PauseTimeout, is_from_agent
 from aws_runas.ssm.transport.resumer import ReconnectPolicy, Resumer
 from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
 TERMINATE_SESSION: Final = 2  # flag, spec 4
 SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
+STEADY_AFTER: Final = 1.0  # seconds that a new connection must last, without data, until the user is told of it
 PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
 CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a sleep or a change of network
 PREPARE_INTERVAL: Final = 15.0  # seconds between two looks at the connection for ResumeSession while data comes in
+VERSION_TIMEOUT: Final = 5.0  # seconds that the end of a session waits to learn whether it is certain
 TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
 
 
@@ -100,8 +102,12 @@ class SessionChannel:
         self._is_proved = False  # the connection has carried something from the agent
         self._data_at = float("-inf")  # when data was last received
         self._reconnecting: asyncio.Task[None] | None = None
+        self._lost_at: float | None = None  # the handler was told so, and not yet that there is a connection again
+        self._back_at = 0.0
+        self._steady_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._session_type = ""
+        self._agent_version = ""
         self._probed_at = 0.0
         self._pause = PauseTimeout()
         self._silence = AgentSilence()
@@ -199,7 +205,7 @@ class SessionChannel:
         now = self._loop.time()
         self._pause.message_received(now)
         self._silence.messages_received(messages, now)
-        if not self._is_proved and any(_is_acknowledgement(message) for message in messages):
+        if not self._is_proved and any(is_from_agent(message) for message in messages):
             self._prove_connection()
         self._driver.messages_received(messages)
 
@@ -212,10 +218,12 @@ class SessionChannel:
         self._websocket = None
         self._driver.disconnect()
         self._silence.disconnected(self._loop.time())
+        if self._steady_timer is not None:
+            self._steady_timer.cancel()
         if self._loop.time() - self._connected_at >= PROVED_AFTER:
             self._prove_connection()
         if self._terminating is None:
-            self._reconnecting = self._loop.create_task(self._reconnect(str(closed)))
+            self._reconnecting = self._loop.create_task(self._reconnect(closed))
 
     # --- driver.ChannelOwner
 
@@ -247,6 +255,12 @@ class SessionChannel:
         if not self._is_proved:
             self._is_proved = True
             self._resumer.connection_proved()
+            self._tell_regained()
+
+    def _tell_regained(self) -> None:
+        if self._lost_at is not None and self._handler is not None and not self.ended.done():
+            lost_at, self._lost_at = self._lost_at, None
+            self._handler.connection_regained(self._back_at - lost_at)
 
     def _connected(self, websocket: WebSocket, token: str) -> None:
         self._connected_at, self._is_proved = self._loop.time(), False
@@ -269,7 +283,7 @@ class SessionChannel:
             case events.SendingUnblocked():
                 handler.writable()
             case events.SessionStarted():
-                self._session_type = event.session_type
+                self._session_type, self._agent_version = event.session_type, event.agent_version
                 handler.session_started(event)
             case events.ExitCodeReceived():
                 handler.exit_code_received(event.exit_code)
@@ -282,8 +296,7 @@ class SessionChannel:
             case events.PublicationResumed():
                 self._pause.pause_ended()
             case events.ChannelClosed():
-                self._end_may_be_missing = event.end_may_be_missing
-                self._end(_reason_of(event.output), event.output)
+                self._closed(event)
             case events.ChannelFailed():
                 self._fail(SessionError(f"the session failed: {event.reason}", code="session-failed"))
             case events.SizeReceived():
@@ -312,20 +325,25 @@ class SessionChannel:
             return
         self._driver.provide_data_key(key, blob)
 
-    async def _reconnect(self, reason: str) -> None:
-        lost_at = self._loop.time()
-        if self._handler is not None:
-            self._handler.connection_lost(reason)
-        was_busy = self._driver.unacknowledged() > 0 or lost_at - self._data_at < BUSY_WITHIN
+    async def _reconnect(self, closed: Closed) -> None:
+        """Resume after a loss. A connection that was broken as soon as it was there belongs to the same loss."""
+        now = self._loop.time()
+        if self._lost_at is None:
+            self._lost_at = now
+            if self._handler is not None:
+                self._handler.connection_lost(str(closed))
+        was_busy = self._driver.unacknowledged() > 0 or now - self._data_at < BUSY_WITHIN
+        refused = closed if closed.error is None and not self._is_proved else None
         try:
-            self._connected(*await self._resumer.reconnect(lost_at, was_busy=was_busy))
+            connection = await self._resumer.reconnect(now, was_busy=was_busy, refused=refused)
         except AwsRunasError as error:
             self._fail(error)
             return
         finally:
             self._reconnecting = None
-        if self._handler is not None and not self.ended.done():
-            self._handler.connection_regained(self._loop.time() - lost_at)
+        self._back_at = self._loop.time()
+        self._steady_timer = self._loop.call_later(STEADY_AFTER, self._tell_regained)
+        self._connected(*connection)
 
     def _pause_received(self) -> None:
         self._pause.pause_received(self._loop.time())
@@ -370,6 +388,23 @@ class SessionChannel:
         self._failing = self._loop.create_task(self._terminate_at_service())
         self._end(error, "")
 
+    def _closed(self, event: events.ChannelClosed) -> None:
+        """End with what the service says. Whether the end is certain may depend on the agent's version."""
+        self._end_may_be_missing = event.end_may_be_missing
+        if event.did_not_wait and not event.output:
+            self._finish()
+            self._spawn(self._end_by_version())
+        else:
+            self._end(_reason_of(event.output), event.output)
+
+    async def _end_by_version(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(VERSION_TIMEOUT):
+                waits = await in_thread(self._service.agent_waits, self.started.target, self._agent_version)
+                self._end_may_be_missing = not waits
+        if self._handler is not None:
+            self._handler.session_ended(None, "")
+
     def _end(self, error: Exception | None, output: str) -> None:
         if self.ended.done():
             return
@@ -381,8 +416,9 @@ class SessionChannel:
         self._pause.pause_ended()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
-        if self._prepare_timer is not None:
-            self._prepare_timer.cancel()
+        for timer in (self._prepare_timer, self._steady_timer):
+            if timer is not None:
+                timer.cancel()
         self._driver.stop()
         if self._websocket is not None:
             self._websocket.close(wait=False)
@@ -402,7 +438,3 @@ def _reason_of(output: str) -> SessionError | None:
     """The service's text at the end of a session is there only when something was wrong."""
     text = " ".join(output.split())
     return SessionError(f"the session was ended by the service: {text}", code="session-ended") if text else None
-
-
-def _is_acknowledgement(message: bytes | str) -> bool:
-    return isinstance(message, bytes) and read_plain_acknowledgement(message) is not None

@@ -159,6 +159,17 @@ class SessionService(Protocol):
         """Return True if the service still has the session, None if it does not say."""
         ...
 
+    def agent_waits(self, target: str, version: str) -> bool:
+        """Return True if a target's agent ends no session before all is acknowledged, or two seconds have passed.
+
+        False if its version is not known.
+
+        Args:
+            target: of the session.
+            version: of the agent; "" if the session has named none, then the service is asked.
+        """
+        ...
+
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
         """Return headers that sign the WebSocket's opening request (spec 13.1); [] if the address is signed already."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from aws_runas.dataclass import dataclass
-from aws_runas.ssm.core.message import CHANNEL_CLOSED, PAUSE_PUBLICATION, START_PUBLICATION, message_type_of
+from aws_runas.ssm.core.message import ACKNOWLEDGE, OUTPUT_STREAM_DATA, message_type_of
 
 PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
 PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
@@ -139,7 +139,12 @@ class PauseTimeout:
         return "resume" if self._expired == 1 else "ask"
 
 
-FROM_THE_SERVICE: Final = (PAUSE_PUBLICATION, START_PUBLICATION, CHANNEL_CLOSED)  # they say nothing about the agent
+FROM_THE_AGENT: Final = (OUTPUT_STREAM_DATA, ACKNOWLEDGE)  # what the service says tells nothing about the agent
+
+
+def is_from_agent(message: bytes | str) -> bool:
+    """Return True if an agent sent the message, and not the service itself or something in its place."""
+    return message_type_of(message.encode() if isinstance(message, str) else message) in FROM_THE_AGENT
 
 
 class AgentSilence:
@@ -161,7 +166,7 @@ class AgentSilence:
 
     def messages_received(self, messages: Sequence[bytes | str], now: float) -> None:
         """Note that messages arrived, of the agent or of the service."""
-        if any(isinstance(message, str) or message_type_of(message) not in FROM_THE_SERVICE for message in messages):
+        if any(is_from_agent(message) for message in messages):
             self._since, self._before = now, 0.0
 
     def connected(self, now: float) -> None:

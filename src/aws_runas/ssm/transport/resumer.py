@@ -17,7 +17,13 @@ from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, Sessi
 from aws_runas.ssm.transport.address import StreamAddress, parse_stream_url
 from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, open_transport, open_websocket, tls_context
 from aws_runas.ssm.transport.event_loop import in_thread
-from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone, SessionService
+from aws_runas.ssm.transport.interfaces import (
+    Closed,
+    CredentialsRefused,
+    ServiceUnavailable,
+    SessionGone,
+    SessionService,
+)
 from aws_runas.ssm.transport.websocket import HandshakeRefused, WebSocket, WebSocketOwner
 
 # The service ends a session at the latest 60 minutes after the last input (spec 13.5); some minutes for its own slack.
@@ -35,6 +41,7 @@ class ReconnectPolicy:
         give_up_after: seconds (awake) from the loss; a session cannot live longer without a client.
         opening_attempts: how many times the very first connection is tried.
         refusals: how many times in a row AWS may refuse before its word is taken.
+        refused_after: seconds (awake) for which the service may close each new connection in order.
     """
 
     first_delay: float = 0.2
@@ -43,6 +50,7 @@ class ReconnectPolicy:
     give_up_after: float = SESSION_MAY_LIVE
     opening_attempts: int = 4
     refusals: int = 3
+    refused_after: float = 120.0
 
     def delay(self, attempt: int, chance: Callable[[], float]) -> float:
         """Return the seconds to wait before an attempt; attempt 0 is the first.
@@ -58,6 +66,7 @@ class ReconnectPolicy:
 
 
 FORBIDDEN = (401, 403)
+WORDS_LIMIT: Final = 120  # characters of what something said in the service's place
 
 
 class Resumer:
@@ -85,6 +94,7 @@ class Resumer:
         self._policy = policy
         self._context: ssl.SSLContext | None = None
         self._attempt = 0
+        self._failing_since: float | None = None  # no connection has proved good since
         self._woken = asyncio.Event()
 
     def connection_proved(self) -> None:
@@ -93,6 +103,7 @@ class Resumer:
         A peer that accepts each connection and breaks it proves nothing.
         """
         self._attempt = 0
+        self._failing_since = None
 
     async def connect_first(self) -> tuple[WebSocket, str]:
         """Open the first connection.
@@ -122,13 +133,16 @@ class Resumer:
                     raise _readable(error, self._url) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def reconnect(self, lost_at: float, *, was_busy: bool) -> tuple[WebSocket, str]:
+    async def reconnect(
+        self, lost_at: float, *, was_busy: bool, refused: Closed | None = None
+    ) -> tuple[WebSocket, str]:
         """Try until there is a connection again.
 
         Args:
             lost_at: loop time at which the last connection ended.
             was_busy: data was flowing: the first attempt is made at once. Each millisecond without a connection costs
                 an official agent about 70 ms later (spec 16).
+            refused: how the service closed the last connection before that carried anything; None if it did not.
 
         Returns:
             The open WebSocket, and the token for its opening message.
@@ -137,7 +151,15 @@ class Resumer:
             AwsRunasError: the session is gone, or may not be resumed, or cannot live any more.
         """
         loop = asyncio.get_running_loop()
-        refusals = 0
+        if self._failing_since is None:
+            self._failing_since = lost_at
+        failing_since, refusals = self._failing_since, 0
+        if refused is not None and lost_at - failing_since > self._policy.refused_after:
+            raise SessionError(
+                f"the service closes each new connection of the session ({str(refused)[:WORDS_LIMIT]})",
+                code="resume-refused",
+                hint="start another session",
+            )
         while True:
             if self._attempt or not was_busy:
                 await self._wait(self._policy.delay(self._attempt, random.random))
@@ -148,12 +170,12 @@ class Resumer:
                 raise
             except (HandshakeRefused, CredentialsRefused, CredentialsError) as error:
                 refusals += _is_forbidden(error)
-                last = loop.time() - lost_at > self._policy.give_up_after
+                last = loop.time() - failing_since > self._policy.give_up_after
                 if last or refusals >= self._policy.refusals:
                     raise _readable(error, self._url) from error
                 await self._renew()
             except (OSError, InvalidHandshake, ProxyRefused, ServiceUnavailable) as error:
-                if loop.time() - lost_at > self._policy.give_up_after:
+                if loop.time() - failing_since > self._policy.give_up_after:
                     raise _readable(error, self._url) from error
 
     def retry_now(self) -> None:
@@ -269,6 +291,12 @@ def _readable(error: Exception, url: str) -> AwsRunasError:
         )
     if isinstance(error, ProxyRefused):
         return ConfigError(str(error), code="proxy-refused", hint="look at HTTPS_PROXY and NO_PROXY")
+    if isinstance(error, InvalidHandshake):
+        return SessionError(
+            f"{host} answered the data channel with no WebSocket: {str(error)[:WORDS_LIMIT]}",
+            code="stream-refused",
+            hint="check the proxy and --stream-host; what answers is not Session Manager",
+        )
     if isinstance(error, TimeoutError):
         return SessionError(f"{host} did not answer in time", code="stream-unreachable")
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
