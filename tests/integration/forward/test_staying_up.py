@@ -68,8 +68,9 @@ def test_cut_connections_are_resumed_without_losing_or_repeating_a_byte(make_san
 
 
 def test_a_line_on_stderr_tells_that_the_connection_was_lost_and_one_that_it_is_back(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox(close_after=0.4)
+    sandbox = make_sandbox()
     with forwarding(sandbox, PROFILE, f"{TARGET}:9000") as forward:
+        sandbox.cut()
         forward.wait_for_error("connection lost (closed with code 1000 (Bye)); resuming")
         forward.wait_for_error("resumed after")
 

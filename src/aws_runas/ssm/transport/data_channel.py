@@ -31,6 +31,7 @@ from aws_runas.ssm.transport.websocket import Closed, WebSocket
 TERMINATE_SESSION: Final = 2  # flag, spec 4
 SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
 STEADY_AFTER: Final = 1.0  # seconds that a new connection must last, without data, until the user is told of it
+ADMITTED_AFTER: Final = 5.0  # seconds that a connection must last without a message, so that it was not refused
 PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
 CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a sleep or a change of network
@@ -100,6 +101,7 @@ class SessionChannel:
         self._websocket: WebSocket | None = None
         self._connected_at = 0.0
         self._is_proved = False  # the connection has carried something from the agent
+        self._is_heard = False  # it has carried something, if only from the service
         self._data_at = float("-inf")  # when data was last received
         self._reconnecting: asyncio.Task[None] | None = None
         self._lost_at: float | None = None  # the handler was told so, and not yet that there is a connection again
@@ -205,6 +207,7 @@ class SessionChannel:
         now = self._loop.time()
         self._pause.message_received(now)
         self._silence.messages_received(messages, now)
+        self._is_heard = True
         if not self._is_proved and any(is_from_agent(message) for message in messages):
             self._prove_connection()
         self._driver.messages_received(messages)
@@ -263,7 +266,7 @@ class SessionChannel:
             self._handler.connection_regained(self._back_at - lost_at)
 
     def _connected(self, websocket: WebSocket, token: str) -> None:
-        self._connected_at, self._is_proved = self._loop.time(), False
+        self._connected_at, self._is_proved, self._is_heard = self._loop.time(), False, False
         self._websocket = websocket
         self._silence.connected(self._loop.time())
         self._driver.connect(websocket, token)
@@ -333,7 +336,8 @@ class SessionChannel:
             if self._handler is not None:
                 self._handler.connection_lost(str(closed))
         was_busy = self._driver.unacknowledged() > 0 or now - self._data_at < BUSY_WITHIN
-        refused = closed if closed.error is None and not self._is_proved else None
+        was_admitted = self._is_heard or now - self._connected_at >= ADMITTED_AFTER
+        refused = closed if closed.error is None and not was_admitted else None
         try:
             connection = await self._resumer.reconnect(now, was_busy=was_busy, refused=refused)
         except AwsRunasError as error:
