@@ -13,7 +13,8 @@ import pytest
 
 from aws_runas.sandbox.world import Sandbox
 from aws_runas.signin.browser_window import Window
-from aws_runas.signin.devtools import DevTools, SamlPosted
+from aws_runas.signin.devtools import DevTools
+from aws_runas.signin.form_walk import SamlFound
 from tests.interop import simplesaml
 from tests.interop.browser_person import BrowserPerson, closes, signs_in
 from tests.interop.federated import HEADLESS, MANY, Home, iam_client, make_role
@@ -116,7 +117,7 @@ def test_a_long_response_from_a_frame_or_a_second_window_is_held_back_too(path: 
         arguments = f"{HEADLESS} --disable-popup-blocking"
         environ = {**os.environ, "RUNAS_TEST_BROWSER_ARGUMENTS": arguments}
         found = Window(chromium, None, environ, 60).run(DevTools(url + path))
-    assert isinstance(found, SamlPosted)
+    assert isinstance(found, SamlFound)
     assert (found.encoded == BIG, found.address) == (True, "https://eu-west-1.signin.aws.amazon.com/saml")
 
 

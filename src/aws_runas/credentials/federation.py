@@ -168,14 +168,15 @@ class Federation:
         return found.encoded
 
     def _by_browser(self) -> str:
-        from aws_runas.signin.devtools import DevTools, SamlPosted
+        from aws_runas.signin.devtools import DevTools
+        from aws_runas.signin.form_walk import SamlFound
 
         if self.source.provider == "azuread":
             self.context.say("the pages of Entra are shown in a browser window, where every factor works")
         window = self._window()
         self.context.say(f"sign in to {self.source.label} in the browser window")
         found = window.run(DevTools(self.source.url))
-        if not isinstance(found, SamlPosted):
+        if not isinstance(found, SamlFound):
             raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="try again")
         return found.encoded
 

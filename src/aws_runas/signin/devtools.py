@@ -14,10 +14,10 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from aws_runas.signin.form_walk import is_redirect
+from aws_runas.signin.form_walk import RedirectFound, SamlFound, is_redirect
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a message may hold a posted file
 SAML_HOSTS = re.compile(
@@ -41,33 +41,13 @@ Object = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class SamlPosted:
-    """The identity provider's page posted a response to AWS's address.
-
-    Args:
-        encoded: base64.
-        address: that it would have gone to.
-    """
-
-    encoded: str = field(repr=False)
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Redirected:
-    """A page led to the client's address."""
-
-    url: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class WindowClosed:
     """The last window was closed, or the browser does not obey."""
 
     reason: str
 
 
-Outcome = SamlPosted | Redirected | WindowClosed
+Outcome = SamlFound | RedirectFound | WindowClosed
 
 
 class DevTools:
@@ -182,18 +162,18 @@ class DevTools:
         location = _location(values)
         if self._redirect_uri and (is_redirect(url, self._redirect_uri) or is_redirect(location, self._redirect_uri)):
             target = url if is_redirect(url, self._redirect_uri) else location
-            self._finish(session, identifier, Redirected(target))
+            self._finish(session, identifier, RedirectFound(target))
             return
         encoded = _saml_response(details) if not self._redirect_uri and is_saml_address(url) else ""
         if encoded:
-            self._finish(session, identifier, SamlPosted(encoded, url))
+            self._finish(session, identifier, SamlFound(encoded, url))
             return
         self._send("Fetch.continueRequest", {"requestId": identifier}, session)
 
     def _navigation(self, url: str) -> None:
         """Take a navigation by script to an address that no request is made for."""
         if self._redirect_uri and is_redirect(url, self._redirect_uri):
-            self._end(Redirected(url))
+            self._end(RedirectFound(url))
 
     def _finish(self, session: str, identifier: str, outcome: Outcome) -> None:
         body = base64.b64encode(DONE_PAGE.encode()).decode()

@@ -53,11 +53,11 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class SamlFound:
-    """A form had a response for AWS.
+    """A form has a response for AWS.
 
     Args:
         encoded: base64.
-        address: where a browser would post it.
+        address: where a browser posts it.
     """
 
     encoded: str = field(repr=False)
@@ -66,7 +66,7 @@ class SamlFound:
 
 @dataclass(frozen=True, slots=True)
 class RedirectFound:
-    """The browser would go to the client's address now."""
+    """A page led to the client's address."""
 
     url: str = field(repr=False)
 

@@ -22,7 +22,7 @@ from aws_runas.signin.browser_window import Window
 from aws_runas.signin.callback import Outcome, check_outcome
 from aws_runas.signin.callback_server import CallbackServer
 from aws_runas.signin.context import SignInContext
-from aws_runas.signin.devtools import DevTools, Redirected
+from aws_runas.signin.devtools import DevTools
 from aws_runas.signin.form_sign_in import FormSettings, sign_in_by_forms
 from aws_runas.signin.form_walk import RedirectFound
 from aws_runas.signin.id_token import IdToken, check_id_token
@@ -167,7 +167,7 @@ class OidcSignIn:
         else:
             self.context.say(f"sign in to {self.source.label} in the browser window")
             found = self.window().run(DevTools(address, redirect_uri))
-        if not isinstance(found, (RedirectFound, Redirected)):
+        if not isinstance(found, RedirectFound):
             raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="use provider browser")
         code = oidc.read_redirect(found.url, pkce.state)
         return self._exchange(provider, code, redirect_uri, pkce, nonce)

@@ -12,7 +12,8 @@ import pytest
 from aws_runas.config.profile import Setting
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.signin.browser_window import Window, find_program, why_impossible
-from aws_runas.signin.devtools import DevTools, SamlPosted
+from aws_runas.signin.devtools import DevTools
+from aws_runas.signin.form_walk import SamlFound
 
 POSTED = (
     '{"method":"Fetch.requestPaused","params":{"requestId":"r","request":{"method":"POST",'
@@ -46,7 +47,7 @@ while b"Browser.close" not in os.read(3, 65536): pass
     found = window(tmp_path, body, RUNAS_PASSWORD="canary", AWS_SESSION_TOKEN="canary").run(
         DevTools("https://idp.example")
     )
-    assert found == SamlPosted("QUJD", "https://signin.aws.amazon.com/saml")
+    assert found == SamlFound("QUJD", "https://signin.aws.amazon.com/saml")
     seen = (tmp_path / "seen").read_text()
     assert "--remote-debugging-pipe" in seen
     assert "RUNAS_PASSWORD" not in seen

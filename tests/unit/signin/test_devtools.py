@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws_runas.signin.devtools import DevTools, Redirected, SamlPosted, WindowClosed, is_saml_address
+from aws_runas.signin.devtools import DevTools, WindowClosed, is_saml_address
+from aws_runas.signin.form_walk import RedirectFound, SamlFound
 
 START = "https://idp.example/start?x=y"
 
@@ -68,7 +69,7 @@ def test_the_post_to_every_partition_is_held_back(host: str, path: str) -> None:
     browser.attach()
     sent = browser.pause(f"https://{host}{path}", request={"postData": "SAMLResponse=QUJD%2B&RelayState="})
     assert methods(sent) == ["Fetch.fulfillRequest"]  # and never Fetch.continueRequest
-    assert browser.machine.outcome == SamlPosted("QUJD+", f"https://{host}{path}")
+    assert browser.machine.outcome == SamlFound("QUJD+", f"https://{host}{path}")
     assert "QUJD" not in repr(browser.machine.outcome)
 
 
@@ -92,7 +93,7 @@ def test_a_body_in_parts_is_joined() -> None:
     browser.attach()
     parts = [{"bytes": "U0FNTFJlc3BvbnNlPQ=="}, {"bytes": "QUJD"}]  # SAMLResponse=, ABC
     browser.pause("https://signin.aws.amazon.com/saml", request={"postDataEntries": parts})
-    assert browser.machine.outcome == SamlPosted("ABC", "https://signin.aws.amazon.com/saml")
+    assert browser.machine.outcome == SamlFound("ABC", "https://signin.aws.amazon.com/saml")
 
 
 def test_a_post_without_a_response_goes_on() -> None:
@@ -107,7 +108,7 @@ def test_a_loopback_redirect_is_stopped_as_a_request() -> None:
     browser = Browser("http://127.0.0.1:99/cb")
     browser.attach()
     browser.pause("http://127.0.0.1:99/cb?code=c&state=s", "GET")
-    assert browser.machine.outcome == Redirected("http://127.0.0.1:99/cb?code=c&state=s")
+    assert browser.machine.outcome == RedirectFound("http://127.0.0.1:99/cb?code=c&state=s")
 
 
 def test_a_redirect_to_an_app_is_read_off_the_response_before_it() -> None:
@@ -118,7 +119,7 @@ def test_a_redirect_to_an_app_is_read_off_the_response_before_it() -> None:
         "Fetch.continueRequest"
     ]
     browser.pause("https://idp.example/x", "GET", responseStatusCode=302, responseHeaders=headers)
-    assert browser.machine.outcome == Redirected("app:/callback?code=c")
+    assert browser.machine.outcome == RedirectFound("app:/callback?code=c")
     assert "code=c" not in repr(browser.machine.outcome)
 
 
@@ -126,7 +127,7 @@ def test_a_navigation_by_script_to_an_app_is_seen() -> None:
     browser = Browser("app:/callback")
     browser.attach()
     browser.say("Page.frameRequestedNavigation", "s1", url="app:/callback?code=c")
-    assert browser.machine.outcome == Redirected("app:/callback?code=c")
+    assert browser.machine.outcome == RedirectFound("app:/callback?code=c")
 
 
 def test_the_last_window_ends_the_sign_in() -> None:
