@@ -81,13 +81,10 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
     else:
         source, links = chain.source, chain.links
         role_links = chain.role_links
-    return _build(
-        files,
-        _Chosen(label, name is not None, source, links, role_links, url=chain.federated if chain else None),
-        overrides,
-        environ,
-        _both_present(environ, source, label if name else None),
-    )
+    url = chain.federated if chain else None
+    warnings = _both_present(environ, source, label if name else None)
+    chosen = _Chosen(label, name is not None, source, links, role_links, url=url, warnings=warnings)
+    return _build(files, chosen, overrides, environ)
 
 
 def _resolve_arn(
@@ -120,13 +117,9 @@ def _resolve_arn(
             f"there is nothing to assume {arn} with: neither the environment nor profile default has credentials",
             "set AWS_PROFILE to the profile that holds your keys",
         )
-    return _build(
-        files,
-        _Chosen(arn, True, source, links, role_links, arn, federated),
-        overrides,
-        environ,
-        _both_present(environ, source, source_name),
-    )
+    warnings = _both_present(environ, source, source_name)
+    chosen = _Chosen(arn, True, source, links, role_links, arn, federated, warnings)
+    return _build(files, chosen, overrides, environ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +134,7 @@ class _Chosen:
         role_links: those of them that have a role to assume.
         arn: a role that was named by its ARN.
         url: of the sign-in that the first credentials come from, instead of source.
+        warnings: about how it was chosen.
     """
 
     name: str
@@ -150,6 +144,7 @@ class _Chosen:
     role_links: tuple[ProfileSection, ...]
     arn: str | None = None
     url: FederatedUrl | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def _inherited_url(files: ConfigFiles, overrides: Overrides, environ: Mapping[str, str]) -> FederatedUrl | None:
@@ -163,30 +158,12 @@ def _is_empty_default(label: str, chain: chains.Chain) -> bool:
     return label == "default" and bare and chain.federated is None
 
 
-def _build(
-    files: ConfigFiles,
-    chosen: _Chosen,
-    overrides: Overrides,
-    environ: Mapping[str, str],
-    warnings: tuple[str, ...],
-) -> Profile:
+def _build(files: ConfigFiles, chosen: _Chosen, overrides: Overrides, environ: Mapping[str, str]) -> Profile:
     links, source = chosen.links, chosen.source
     lookup = Lookup(environ, links, files.profiles.get("default"))
     endpoints, unused = endpoint_urls(files, links[0] if links else None, environ)
     notes = list(unused)
-    has_role = bool(chosen.arn or chosen.role_links or chosen.url)
-    duration = _unless_unused(
-        lambda: role_duration(lookup, overrides, own=None if chosen.arn else links[0] if links else None),
-        has_role,
-        Setting(ROLE_DEFAULT, "default"),
-        notes,
-    )
-    session_token_duration = _unless_unused(
-        lambda: lookup.session_token_duration(overrides.session_token_duration),
-        chosen.url is None and (not isinstance(source, ResolverSource) or source.kind == "process"),
-        Setting(SESSION_TOKEN_DEFAULT, "default"),
-        notes,
-    )
+    duration, session_token_duration = _lifetimes(lookup, chosen, overrides, notes)
     roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ)
     if chosen.url is not None:
         build = functools.partial(federation.build, files, lookup, chosen.url, overrides, chosen.name)
@@ -218,9 +195,28 @@ def _build(
         source_profile=links[-1].name
         if links and not (isinstance(source, KeySource) and source.origin == "the environment")
         else None,
-        warnings=warnings,
+        warnings=chosen.warnings,
         unused=tuple(notes),
     )
+
+
+def _lifetimes(
+    lookup: Lookup, chosen: _Chosen, overrides: Overrides, notes: list[str]
+) -> tuple[Setting[int], Setting[int]]:
+    """Read how long roles and session tokens live, in seconds."""
+    has_role = bool(chosen.arn or chosen.role_links or chosen.url)
+    own = None if chosen.arn or not chosen.links else chosen.links[0]
+    role = _unless_unused(
+        lambda: role_duration(lookup, overrides, own=own), has_role, Setting(ROLE_DEFAULT, "default"), notes
+    )
+    is_own_key = not isinstance(chosen.source, ResolverSource) or chosen.source.kind == "process"
+    session_token = _unless_unused(
+        lambda: lookup.session_token_duration(overrides.session_token_duration),
+        chosen.url is None and is_own_key,
+        Setting(SESSION_TOKEN_DEFAULT, "default"),
+        notes,
+    )
+    return role, session_token
 
 
 def _first_role(
