@@ -115,7 +115,7 @@ def logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] |
         return lambda _: None, None
     import logging
 
-    logger = logging.getLogger("aws_runas.credentials")
+    logger = logging.getLogger("aws_runas")
     return logger.debug, logger.debug if verbosity > 1 else None
 
 

@@ -107,6 +107,13 @@ class Environment:
         self.stderr.write(printable(text, keep="\n\t"))
         self.stderr.flush()
 
+    def cache_directory(self) -> Path:
+        """Return the cache directory of this run; it may not exist yet."""
+        from aws_runas.config.files import config_path
+        from aws_runas.credentials.cache import cache_directory
+
+        return cache_directory(self.environ, config_path(self.environ, self.home), self.home)
+
     def profile_names(self) -> list[str]:
         """Return the names of the profiles in both files.
 

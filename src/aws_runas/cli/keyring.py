@@ -1,4 +1,4 @@
-"""The keyring of a run, and what has to be forgotten when its keys change."""
+"""The keyring of a run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,3 @@ def open_store_for(env: Environment) -> Store:
     from aws_runas.store.choose import open_store
 
     return open_store(env.environ, keyring_directory_of(env), ask_passphrase)
-
-
-def forget_shortcuts(env: Environment) -> None:
-    """Make every shortcut invalid: no start from now on answers with credentials of before."""
-    from aws_runas.credentials.cache import cache_directory
-    from aws_runas.fast import shortcut
-
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    try:
-        shortcut.invalidate(directory)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        env.warn(
-            f"the cache {directory} cannot be written ({reason}): remove it, or old credentials are used until they end"
-        )

@@ -243,7 +243,4 @@ def uses(env: Environment) -> ProfileUses:
     Args:
         env: its variables and config file name the cache directory.
     """
-    from aws_runas.config.files import config_path
-    from aws_runas.credentials.cache import cache_directory
-
-    return ProfileUses(cache_directory(env.environ, config_path(env.environ, env.home), env.home))
+    return ProfileUses(env.cache_directory())

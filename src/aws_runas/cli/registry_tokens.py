@@ -9,10 +9,9 @@ from aws_runas.aws.credentials import Credentials, parse_time
 from aws_runas.aws.ecr import RegistryToken, public_registry_token, registry_token
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.shortcut import is_cached
-from aws_runas.config.files import config_path
 from aws_runas.config.profile import Profile
 from aws_runas.credentials import cached, processes
-from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name, read_values, write_values
+from aws_runas.credentials.cache import DiskCache, entry_name, read_values, write_values
 from aws_runas.fast import shortcut
 from aws_runas.fast.registry import KIND
 from aws_runas.tokens.registry import Registry
@@ -32,7 +31,7 @@ def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh
     Raises:
         AwsRunasError: there are no credentials, or ECR refused.
     """
-    cache = DiskCache(cache_directory(env.environ, config_path(env.environ, env.home), env.home), env.warn)
+    cache = DiskCache(env.cache_directory(), env.warn)
     name = _entry(access, access.provider.credentials(), registry)
     found = None if refresh else _read(cache, name, env.now())
     if found is not None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
-from aws_runas.config.files import config_path
-from aws_runas.credentials.cache import DiskCache, cache_directory
+from aws_runas.credentials.cache import DiskCache
 from aws_runas.fast import shortcut
 from aws_runas.signin.context import SignInContext, SignInOptions
 
@@ -46,13 +45,12 @@ def sign_in_context(
         attendance: whether the user can answer.
     """
     attendance = attendance or Attendance()
-    cache = cache_of(env)
 
     def signed_in() -> None:
-        forget(env, cache, *DERIVED)
+        forget(env, *DERIVED)
 
     return SignInContext(
-        cache.directory,
+        env.cache_directory(),
         env.environ,
         env.home,
         lambda line: _say(env, line),
@@ -68,22 +66,24 @@ def sign_in_context(
 
 def cache_of(env: Environment) -> DiskCache:
     """Return the cache of this run."""
-    directory = cache_directory(env.environ, config_path(env.environ, env.home), env.home)
-    return DiskCache(directory, lambda line: _say(env, line))
+    return DiskCache(env.cache_directory(), lambda line: _say(env, line))
 
 
-def forget(env: Environment, cache: DiskCache, *names: str) -> bool:
-    """Remove cached entries, and make every shortcut invalid; warn and return False where that fails.
+def forget(env: Environment, *names: str) -> bool:
+    """Make every shortcut invalid and remove cached entries; warn and return False where that fails.
 
     Args:
-        names: as for `DiskCache.remove_entries`.
+        env: whose cache it is.
+        names: as for `DiskCache.remove_entries`; none if only the credentials of the cached path are outdated.
     """
+    cache = cache_of(env)
     try:
-        cache.remove_entries(*names, "ecr-")  # tokens of registries, made with any of them
+        if names:
+            cache.remove_entries(*names, "ecr-")  # tokens of registries, made with any of them
         shortcut.invalidate(cache.directory)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        _say(env, f"warning: cached credentials in {cache.directory} are still there: {reason}")
+        env.warn(f"cached credentials in {cache.directory} are still there ({reason}): remove it, or they stay in use")
         return False
     return True
 

@@ -22,10 +22,9 @@ from aws_runas.errors import UsageError
 from aws_runas.ssm.copy.names import Location, parse_location
 
 if TYPE_CHECKING:
-    from aws_runas.aws.access import Access
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.cli.terminal.progress import ProgressLine
-    from aws_runas.ssm.command.carrier import RefusedDocuments, SessionStarter
+    from aws_runas.ssm.command.carrier import SessionStarter
     from aws_runas.ssm.command.guardian import Guardian
     from aws_runas.ssm.copy.copying import CopyRequest, CopyResult
     from aws_runas.ssm.copy.sessions import CopySessions
@@ -212,6 +211,7 @@ class _CopyTask:
 
     def session_starter(self) -> SessionStarter:
         """Return the calls that start shell sessions on the instance."""
+        from aws_runas.cli.session.open import refused_documents
         from aws_runas.ssm.command.carrier import Carrier, SessionStarter
 
         return SessionStarter(
@@ -219,7 +219,7 @@ class _CopyTask:
             self.opened.target,
             Carrier.SHELL,
             {},
-            _refusals(self.opened.access, self.env),
+            refused_documents(self.opened.access, self.env),
             self.say,
             random.random,
             reason=self.options.session.reason,
@@ -234,6 +234,7 @@ class _CopyTask:
             starting: the first session, which is being started.
             agent_version: of the instance; "" if it is not known.
         """
+        from aws_runas.cli.access import logs
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.copy.sessions import CopySessions
 
@@ -246,7 +247,7 @@ class _CopyTask:
             options.far.user,
             options.namespace.via,
             self.say,
-            _debug(options),
+            logs(options.flags.verbose)[0],
             agent_version,
             not options.namespace.no_verify,
             None if options.upload else lambda: _warn_logged(self.opened, self.say),
@@ -458,22 +459,6 @@ def _wait(text: str | None) -> float:
         return float(parse_duration(text))
     except ValueError as error:
         raise UsageError(f"--wait: {error}", code="duration-invalid") from None
-
-
-def _refusals(access: Access, env: Environment) -> RefusedDocuments:
-    from aws_runas.credentials.cache import cache_directory
-    from aws_runas.ssm.command.carrier import RefusedDocuments
-
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    return RefusedDocuments(directory, access.provider.credentials().access_key_id, access.region(), env.now)
-
-
-def _debug(options: Options) -> Callable[[str], None]:
-    if not options.flags.verbose:
-        return _ignore
-    import logging
-
-    return logging.getLogger("aws_runas.cp").debug
 
 
 def _ignore(_: str) -> None:

@@ -277,9 +277,9 @@ def _json(name: str, until: float | None) -> str:
 
 
 def _forget(env: Environment, *names: str) -> None:
-    from aws_runas.cli.sign_in import cache_of, forget
+    from aws_runas.cli.sign_in import forget
 
-    forget(env, cache_of(env), *names)
+    forget(env, *names)
 
 
 def _check_source(source: object, name: str) -> None:

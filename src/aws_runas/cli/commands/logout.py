@@ -185,6 +185,6 @@ def _forget_cli(directory: Path) -> None:
 
 
 def _forget(env: Environment, *names: str) -> bool:
-    from aws_runas.cli.sign_in import cache_of, forget
+    from aws_runas.cli.sign_in import forget
 
-    return forget(env, cache_of(env), *names)
+    return forget(env, *names)

@@ -85,7 +85,8 @@ def run(options: Options, env: Environment) -> Result:
 
 def _federated(source: FederatedSource, options: Options, env: Environment) -> Result:
     """Store or remove the password of an identity provider."""
-    from aws_runas.cli.keyring import forget_shortcuts, open_store_for
+    from aws_runas.cli.keyring import open_store_for
+    from aws_runas.cli.sign_in import forget
     from aws_runas.cli.terminal.prompt import ask_line, ask_secret
     from aws_runas.store.items import password_name, write_secret
 
@@ -102,14 +103,14 @@ def _federated(source: FederatedSource, options: Options, env: Environment) -> R
     item = password_name(source.url, user)
     if options.forget:
         removed = store.remove(item)
-        forget_shortcuts(env)
+        forget(env)
         text = f"removed {what} from {store.label}" if removed else f"{store.label} has none for {user}"
         return Result(stderr=f"aws-runas: {text}\n")
     secret = ask_secret(f"{'Client secret' if options.client_secret else 'Password'} of {user}: ")
     if not secret or ask_secret("The same again: ") != secret:
         raise CredentialsError("what was typed differs or is empty; nothing was stored", code="password-mismatch")
     write_secret(store, item, secret)
-    forget_shortcuts(env)
+    forget(env)
     return Result(stderr=f"aws-runas: {what} is in {store.label}, for {user}\n")
 
 
@@ -117,7 +118,7 @@ def _change(access: Access, env: Environment) -> Result:
     """Change the console password: the old one once, the new one twice."""
     from aws_runas.aws.iam import Iam
     from aws_runas.aws.sts import caller_identity
-    from aws_runas.cli.keyring import forget_shortcuts
+    from aws_runas.cli.sign_in import forget
     from aws_runas.cli.terminal.prompt import ask_secret
     from aws_runas.identity.roles import caller_of
 
@@ -134,7 +135,7 @@ def _change(access: Access, env: Environment) -> Result:
     if not new or ask_secret("New password again: ") != new:
         raise CredentialsError("the new passwords differ; nothing was changed", code="password-mismatch")
     Iam(access).change_password(old, new)
-    forget_shortcuts(env)
+    forget(env)
     return Result(stderr=f"aws-runas: the password of {caller.holder.name} is changed\n")
 
 

@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +28,6 @@ from aws_runas.ssm.command.request import CommandRequest, join_words
 from aws_runas.targets.spelling import is_instance_id
 
 if TYPE_CHECKING:
-    from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.ssm.command.carrier import Carrier, RefusedDocuments, SessionStarter
@@ -204,7 +202,9 @@ def _run(options: Options, env: Environment) -> int:
 
 
 def _run_command(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
+    from aws_runas.cli.access import logs
     from aws_runas.cli.session.instance import supported_instance
+    from aws_runas.cli.session.open import refused_documents
     from aws_runas.ssm.command.carrier import (
         DOCUMENT_PACE,
         Carrier,
@@ -216,7 +216,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     from aws_runas.ssm.session_start import SessionStart
 
     access, api = opened.access, opened.api
-    refusals = _refusals(access, env)
+    refusals = refused_documents(access, env)
     carrier = choose_carrier(request, options.via, refusals)
     paced = replace(request, pace=request.pace or DOCUMENT_PACE)
     nonce = os.urandom(8).hex()
@@ -243,7 +243,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
             messages=stderr,
             quiet=options.session.quiet,
             events=options.events,
-            debug=_debug(options),
+            debug=logs(options.flags.verbose)[0],
             nonce=nonce,
         )
         try:
@@ -261,12 +261,13 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
 
 def _run_terminal(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
     """With a pty on the far side, or with a custom document: the session is the command's own, without a helper."""
+    from aws_runas.cli.session.open import refused_documents
     from aws_runas.ssm.command.carrier import Carrier
     from aws_runas.ssm.session_start import SessionStart
 
     access, api, target = opened.access, opened.api, opened.target
     if options.document is None:
-        start = _starter(options, opened, env, _refusals(access, env), Carrier.SHELL, {}).start
+        start = _starter(options, opened, env, refused_documents(access, env), Carrier.SHELL, {}).start
     else:
 
         def start() -> StartedSession:
@@ -319,15 +320,6 @@ def _starter(
     )
 
 
-def _refusals(access: Access, env: Environment) -> RefusedDocuments:
-    from aws_runas.credentials.cache import cache_directory
-    from aws_runas.ssm.command.carrier import RefusedDocuments
-
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    key_id = access.provider.credentials().access_key_id
-    return RefusedDocuments(directory, key_id, access.region(), env.now)
-
-
 def _wants_input(options: Options, env: Environment) -> bool:
     """Return True if standard input belongs to the command.
 
@@ -365,14 +357,6 @@ def _open_output(name: str | None) -> int | None:
             code="output-file-unwritable",
             hint="name a file that you can write",
         ) from error
-
-
-def _debug(options: Options) -> Callable[[str], None]:
-    if not options.flags.verbose:
-        return lambda _: None
-    import logging
-
-    return logging.getLogger("aws_runas.run").debug
 
 
 def _say(env: Environment, line: str) -> None:

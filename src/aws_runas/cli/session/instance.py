@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from aws_runas.aws.ssm import InstanceFacts, agent_version
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.session.open import OpenTarget
-from aws_runas.credentials.cache import cache_directory
 from aws_runas.errors import SessionError, TargetError
 from aws_runas.ssm.versions import COMMANDS, check_forwarding, is_older
 from aws_runas.targets.facts import instance_facts
@@ -44,8 +43,7 @@ def supported_instance(command: str, opened: OpenTarget, env: Environment) -> In
     Raises:
         TargetError: the command does not work with its platform.
     """
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    facts = instance_facts(opened.access, opened.target, directory, env.now, _is_good)
+    facts = instance_facts(opened.access, opened.target, env.cache_directory(), env.now, _is_good)
     if facts.platform in NOT_SUPPORTED:
         raise _not_supported(command, f"{facts.platform} instances", opened.target)
     return facts

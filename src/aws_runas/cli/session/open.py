@@ -13,7 +13,6 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.session.flags import SessionFlags, check_picker
 from aws_runas.cli.sign_in import Attendance
 from aws_runas.cli.terminal.prompt import ask_on_terminal
-from aws_runas.credentials.cache import cache_directory
 from aws_runas.dataclass import dataclass
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.records import SessionRecord, SessionRecords, identify_process
@@ -21,6 +20,7 @@ from aws_runas.ssm.records import SessionRecord, SessionRecords, identify_proces
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.aws.session import StartedSession
+    from aws_runas.ssm.command.carrier import RefusedDocuments
 
 
 def session_records(env: Environment) -> SessionRecords:
@@ -29,8 +29,20 @@ def session_records(env: Environment) -> SessionRecords:
     Args:
         env: its variables and home name the directory.
     """
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    return SessionRecords(directory / "sessions")
+    return SessionRecords(env.cache_directory() / "sessions")
+
+
+def refused_documents(access: Access, env: Environment) -> RefusedDocuments:
+    """Return the documents that this identity may not start sessions with, as far as it was tried.
+
+    Args:
+        access: whose credentials start sessions; asks for them.
+        env: its cache directory keeps the answers.
+    """
+    from aws_runas.ssm.command.carrier import RefusedDocuments
+
+    key_id = access.provider.credentials().access_key_id
+    return RefusedDocuments(env.cache_directory(), key_id, access.region(), env.now)
 
 
 class RecordingApi(SsmApi):

@@ -17,12 +17,10 @@ from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.session.flags import SessionFlags, stream_options
-from aws_runas.cli.session.open import session_api
-from aws_runas.credentials.cache import cache_directory
+from aws_runas.cli.session.open import refused_documents, session_api
 from aws_runas.fleet.model import Host, Limits, Outcome
 from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_host
 from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet, Sessions
-from aws_runas.ssm.command.carrier import RefusedDocuments
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import PARENT_INTERVAL
@@ -156,7 +154,5 @@ def _interrupt_without_parent(fleet: SessionFleet, parent: int) -> None:
 def _open(access: Access, env: Environment) -> HostAccess:
     api = session_api(access, env)
     api.prepare()
-    directory = cache_directory(env.environ, env.config_files().config.path, env.home)
-    identity = access.provider.credentials().access_key_id
-    refusals = RefusedDocuments(directory, identity, access.region(), env.now)
-    return HostAccess(api, api, stream_options(SessionFlags(quiet=True), access, env), refusals)
+    stream = stream_options(SessionFlags(quiet=True), access, env)
+    return HostAccess(api, api, stream, refused_documents(access, env))

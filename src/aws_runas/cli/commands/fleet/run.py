@@ -17,7 +17,6 @@ from aws_runas.cli.commands.fleet.options import ASK_ABOVE, MOST_SESSIONS, Fleet
 from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
-from aws_runas.credentials.cache import cache_directory
 from aws_runas.errors import TargetError, UsageError
 from aws_runas.files import read_named
 from aws_runas.fleet.calls import AwsCalls, Script
@@ -273,4 +272,4 @@ def _storage(full: str) -> dict[str, str]:
 
 
 def run_records(env: Environment) -> RunRecords:
-    return RunRecords(cache_directory(env.environ, env.config_files().config.path, env.home) / "fleet")
+    return RunRecords(env.cache_directory() / "fleet")

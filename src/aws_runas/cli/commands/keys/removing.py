@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.keyring import forget_shortcuts, open_store_for
+from aws_runas.cli.keyring import open_store_for
 from aws_runas.cli.output import Result
-from aws_runas.credentials.cache import DiskCache, cache_directory
+from aws_runas.cli.sign_in import forget
+from aws_runas.credentials.cache import DiskCache
 from aws_runas.credentials.key_lines import profiles_of, remove_keyring_lines, with_key_id
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.store.items import keys_name
@@ -39,7 +40,7 @@ def remove(options: KeysOptions, env: Environment) -> Result:
     removed = False if others else store.remove(keys_name(name))
     remove_keyring_lines(files, profile)
     drop_entries(entries, env)
-    forget_shortcuts(env)
+    forget(env)
     if others:
         text = f"profile {profile} does not use the keys {key_id} any more; they stay for {', '.join(others)}"
     elif removed:
@@ -92,6 +93,6 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
 
 def drop_entries(entries: Iterable[str], env: Environment) -> None:
     """Remove entries of the cache; what is missing is no error."""
-    cache = DiskCache(cache_directory(env.environ, env.config_files().config.path, env.home), lambda _: None)
+    cache = DiskCache(env.cache_directory(), lambda _: None)
     for entry in entries:
         cache.remove(entry)

@@ -11,8 +11,9 @@ from aws_runas import files
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.commands.keys.removing import drop_entries, entries_of_key
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.keyring import forget_shortcuts, keyring_directory_of, open_store_for
+from aws_runas.cli.keyring import keyring_directory_of, open_store_for
 from aws_runas.cli.output import Result
+from aws_runas.cli.sign_in import forget
 from aws_runas.config.files import load_files
 from aws_runas.config.profile import KeyringSource, KeySource
 from aws_runas.credentials.key_lines import plain_keys, with_keys
@@ -73,7 +74,7 @@ def _rotation(
 
     def drop_sessions(key_id: str) -> None:
         drop_entries(entries_of_key(key_id, env, in_use=in_use), env)
-        forget_shortcuts(env)
+        forget(env)
 
     delete = options.delete or options.finish
     rotation = Rotation(

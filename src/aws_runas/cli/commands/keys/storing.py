@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.environment import Environment
-from aws_runas.cli.keyring import forget_shortcuts, open_store_for
+from aws_runas.cli.keyring import open_store_for
 from aws_runas.cli.output import Result
+from aws_runas.cli.sign_in import forget
 from aws_runas.config.files import ConfigFiles
 from aws_runas.credentials.key_lines import (
     PlainKeys,
@@ -114,7 +115,7 @@ def store_pair(pair: KeyPair, profile: str, env: Environment, *, mfa_serial: str
     except ConfigError as error:
         error.hint = f"the keys are in {store.label} as {name}; {error.hint}, and run it again"
         raise
-    forget_shortcuts(env)
+    forget(env)
     return Stored(store.label, name)
 
 

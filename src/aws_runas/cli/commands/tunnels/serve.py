@@ -15,7 +15,6 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.session.flags import SessionFlags
 from aws_runas.config.tunnels import Tunnel, find_tunnel, read_tunnels, tunnels_path
-from aws_runas.credentials.cache import cache_directory
 from aws_runas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def run_directory(env: Environment) -> Path:
     runtime = env.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         return Path(runtime) / "aws-runas"
-    return cache_directory(env.environ, env.config_files().config.path, env.home) / "run"
+    return env.cache_directory() / "run"
 
 
 def check_directory(path: Path) -> None:
