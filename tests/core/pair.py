@@ -11,6 +11,7 @@ from aws_runas.ssm.core.events import DataReceived, Event
 
 PLAIN = ChannelSettings(handshake=False)
 PORT = ChannelSettings(session_type="Port", properties={"portNumber": "5432", "type": "LocalPortForwarding"})
+START = 50.0  # seconds of the monotonic clock
 WALL_CLOCK_START = 1_700_000_000_000
 
 Frame = bytes | str
@@ -44,6 +45,14 @@ def make_channel(
         random_bytes=source.randbytes,
         wall_clock=wall_clock,
     )
+
+
+def connected_client(settings: ChannelSettings | None = None) -> Channel:
+    """A client whose connection is open since `START`, and its opening message sent."""
+    channel = make_channel(Role.CLIENT, settings or ChannelSettings())
+    channel.connect("token", START)
+    channel.messages_to_send(START)
+    return channel
 
 
 class Pair:

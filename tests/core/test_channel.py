@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 
-from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.events import ChannelClosed, ChannelFailed, PublicationPaused
 from tests.core import naive
 from tests.core.frames import acknowledgement, numbers, output
-from tests.core.pair import PLAIN, Pair, make_channel
-
-START = 50.0
-
-
-def _client(settings: ChannelSettings | None = None) -> Channel:
-    channel = make_channel(Role.CLIENT, settings or ChannelSettings())
-    channel.connect("token", START)
-    channel.messages_to_send(START)
-    return channel
+from tests.core.pair import PLAIN, START, Pair, connected_client, make_channel
 
 
 def test_new_connection_resends_everything_unacknowledged_lowest_first() -> None:
-    channel = _client(ChannelSettings(frame_rate=None, window_bytes=None, handshake=False))
+    channel = connected_client(ChannelSettings(frame_rate=None, window_bytes=None, handshake=False))
     channel.receive_message(output(0, b"$ "), START)
     channel.send_data(bytes(5 * 1024), START)
     assert numbers(channel.messages_to_send(START)) == [0, 1, 2, 3, 4]
@@ -63,7 +54,7 @@ def test_receiver_keeps_its_place_across_connections() -> None:
 
 
 def test_service_closes_with_its_own_header() -> None:
-    channel = _client()
+    channel = connected_client()
     body = b'{"MessageType":"channel_closed","Output":"bye"}'
     channel.receive_message(naive.build("channel_closed", 0, body, header_length=112, padding=b"\0"), START)
     assert channel.events(START) == [ChannelClosed("bye")]
@@ -74,7 +65,7 @@ def test_service_closes_with_its_own_header() -> None:
 
 
 def test_close_while_output_is_missing_is_an_error() -> None:
-    channel = _client()
+    channel = connected_client()
     channel.receive_message(output(1, b"b"), START)
     channel.receive_message(naive.build("channel_closed", 0, b'{"Output":"bye"}', header_length=112), START)
     (failed,) = channel.events(START)
@@ -84,7 +75,7 @@ def test_close_while_output_is_missing_is_an_error() -> None:
 
 
 def test_endless_damage_ends_the_session_with_a_reason() -> None:
-    channel = _client()
+    channel = connected_client()
     damaged = output(0, b"good")[:-1] + b"x"
     for _ in range(100):
         channel.receive_message(damaged, START)
@@ -95,7 +86,7 @@ def test_endless_damage_ends_the_session_with_a_reason() -> None:
 
 
 def test_text_frame_is_taken_for_a_binary_one() -> None:
-    channel = _client()
+    channel = connected_client()
     frame = naive.build("pause_publication", 0, b"{}", header_length=112, created_date=1)[:40]
     channel.receive_message(frame.decode("ascii"), START)
     assert channel.events(START) == [PublicationPaused()]

@@ -35,6 +35,12 @@ def failed(end: End) -> str:
 
 def encrypted_pair(client_key: bytes = KEY, agent_key: bytes = KEY) -> Pair:
     pair = Pair(KMS)
+    provide_keys(pair, client_key, agent_key)
+    return pair
+
+
+def provide_keys(pair: Pair, client_key: bytes = KEY, agent_key: bytes = KEY) -> None:
+    """Answer the request for a data key on both sides, the client first."""
     pair.run(0.1)
     pair.client.channel.provide_data_key(client_key, b"blob", pair.now)
     pair.exchange()
@@ -42,7 +48,6 @@ def encrypted_pair(client_key: bytes = KEY, agent_key: bytes = KEY) -> Pair:
     pair.agent.channel.provide_data_key(agent_key, b"", pair.now)
     pair.exchange()
     pair.run(0.5)
-    return pair
 
 
 def change(payload_type: int, edit: Callable[[bytes], bytes]) -> Callable[[Frame], list[Frame]]:
@@ -160,13 +165,7 @@ def test_data_in_the_clear_is_refused_in_an_encrypted_session() -> None:
 def test_challenge_that_does_not_fit_the_key_is_refused(payload: bytes) -> None:
     pair = Pair(KMS)
     pair.agent.filter = change(payloads.CHALLENGE_REQUEST, lambda _: payload)
-    pair.run(0.1)
-    pair.client.channel.provide_data_key(KEY, b"blob", pair.now)
-    pair.exchange()
-    pair.run(0.1)
-    pair.agent.channel.provide_data_key(KEY, b"", pair.now)
-    pair.exchange()
-    pair.run(0.5)
+    provide_keys(pair)
     assert failed(pair.client)
 
 

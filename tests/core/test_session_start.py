@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from aws_runas.ssm.core.channel import Channel, ChannelSettings, Role
+from aws_runas.ssm.core.channel import Channel, ChannelSettings
 from aws_runas.ssm.core.events import DataReceived, SessionStarted
 from tests.core import naive
 from tests.core.frames import acknowledgement, handshake_complete, handshake_request, output
-from tests.core.pair import Frame, make_channel
-
-START = 50.0
-
-
-def _client(settings: ChannelSettings | None = None) -> Channel:
-    channel = make_channel(Role.CLIENT, settings or ChannelSettings())
-    channel.connect("token", START)
-    channel.messages_to_send(START)
-    return channel
+from tests.core.pair import START, Frame, connected_client
 
 
 def _silent() -> Channel:
-    return _client(ChannelSettings(assume_started_after=3.0))
+    return connected_client(ChannelSettings(assume_started_after=3.0))
 
 
 def _drain(channel: Channel, now: float) -> list[Frame]:
@@ -30,7 +21,7 @@ def _drain(channel: Channel, now: float) -> list[Frame]:
 
 
 def test_session_without_handshake_starts_at_the_first_output() -> None:
-    channel = _client()
+    channel = connected_client()
     channel.receive_message(output(0, b"$ "), START)
     assert channel.events(START) == [SessionStarted("Standard_Stream", {}, ""), DataReceived(b"$ ")]
 
@@ -47,7 +38,7 @@ def test_silent_command_gets_its_input_after_a_while() -> None:
 
 
 def test_without_leave_nothing_is_assumed() -> None:
-    channel = _client()
+    channel = connected_client()
     assert channel.next_timer(START) is None
 
 

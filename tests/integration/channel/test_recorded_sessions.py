@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aws_runas.errors import SessionError
-from tests.integration.channel.client import ListedService, connect
+from tests.integration.channel.client import ListedService, Recorder, connect
 from tests.integration.channel.stream_server import OUTPUT, SIZE, STANDARD_ERROR, Connection, StreamServer, take_apart
 
 VECTORS = Path(__file__).parents[2] / "core" / "vectors"
@@ -166,47 +166,34 @@ async def play_recording(recording: Recording) -> None:
     assert not [call for call in service.calls if call == "resume"]
 
 
+async def play(recording: Recording) -> Recorder:
+    """Play the far side of a recording to its end; what our side made of it."""
+
+    async def far_side(connection: Connection) -> None:
+        for who, data in recording.steps:
+            if who != "client":
+                await connection.websocket.send(data)
+            elif take_apart(data).payload_type == 6:
+                await connection.data()
+        await connection.websocket.wait_closed()
+
+    async with StreamServer(far_side) as server:
+        _, recorder = await connect(server.url(), ListedService(resumes=[("never", "")]))
+        await recorder.until(lambda: recorder.ended)
+    return recorder
+
+
 def test_the_exit_status_of_a_recorded_command_is_told() -> None:
-    async def run() -> None:
-        recording = Recording("noninteractive-separate-command")
-
-        async def agent(connection: Connection) -> None:
-            for who, data in recording.steps:
-                if who != "client":
-                    await connection.websocket.send(data)
-                elif take_apart(data).payload_type == 6:
-                    await connection.data()
-            await connection.websocket.wait_closed()
-
-        async with StreamServer(agent) as server:
-            _, recorder = await connect(server.url(), ListedService(resumes=[("never", "")]))
-            await recorder.until(lambda: recorder.ended)
-        assert recorder.exit_code == 3
-        assert (recorder.output, recorder.error_output) == (b"out\n", b"err\n")
-        assert recorder.error is None
-
-    asyncio.run(run())
+    recorder = asyncio.run(play(Recording("noninteractive-separate-command")))
+    assert recorder.exit_code == 3
+    assert (recorder.output, recorder.error_output) == (b"out\n", b"err\n")
+    assert recorder.error is None
 
 
 def test_the_services_reason_for_a_recorded_end_becomes_an_error() -> None:
-    async def run() -> None:
-        recording = Recording("channel-closed-with-output")
-
-        async def service(connection: Connection) -> None:
-            for who, data in recording.steps:
-                if who != "client":
-                    await connection.websocket.send(data)
-                elif take_apart(data).payload_type == 6:
-                    await connection.data()
-            await connection.websocket.wait_closed()
-
-        async with StreamServer(service) as server:
-            _, recorder = await connect(server.url(), ListedService(resumes=[("never", "")]))
-            await recorder.until(lambda: recorder.ended)
-        assert recorder.closing_words
-        assert recorder.closing_words.strip() in str(recorder.error)
-
-    asyncio.run(run())
+    recorder = asyncio.run(play(Recording("channel-closed-with-output")))
+    assert recorder.closing_words
+    assert recorder.closing_words.strip() in str(recorder.error)
 
 
 def test_base64_of_a_recorded_kms_key_reaches_the_agent() -> None:

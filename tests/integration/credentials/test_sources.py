@@ -6,15 +6,14 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.support.loopback import Quiet, serving
 from tests.support.sts_server import ROLE, Sts, running_sts, write_home
 
 LATER = "2099-01-01T00:00:00Z"
@@ -31,30 +30,18 @@ def _serving(answers: dict[str, str]) -> Iterator[tuple[str, list[tuple[str, dic
     """A server that answers by path; yields its address and what it was asked."""
     asked: list[tuple[str, dict[str, str]]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
             path = self.path.partition("?")[0]
             asked.append((path, dict(self.headers)))
             body = answers.get(path)
-            self.send_response(200 if body is not None else 404)
-            self.end_headers()
-            self.wfile.write((body or "").encode())
+            self.answer(200 if body is not None else 404, (body or "").encode())
 
-        def do_PUT(self) -> None:
+        def do_PUT(self) -> None:  # noqa: N802 - the name that http.server calls
             self.do_GET()
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address, asked
 
 
 def _run(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:

@@ -45,22 +45,27 @@ def test_signal_while_connections_are_open_breaks_them_off(sandbox: Sandbox) -> 
             connection.recv(1)
 
 
-@pytest.mark.slow
-def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox(start_slow=2.0)
+def end_while_opening(sandbox: Sandbox, verb: str, number: signal.Signals) -> int:
+    """Send a signal while StartSession takes its time; the exit status."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "aws_runas", "forward", PROFILE, f"{TARGET}:9000"],
+        [sys.executable, "-m", "aws_runas", verb, PROFILE, f"{TARGET}:9000"],
         env=sandbox.environ,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     wait_until(lambda: sandbox.count("AssumeRole") == 1, "StartSession comes next, and takes its time")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=30)
-    assert process.returncode == 143
     assert (output, errors.count(b"Traceback")) == (b"", 0)
+    return process.returncode
+
+
+@pytest.mark.slow
+def test_signal_while_the_first_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(start_slow=2.0)
+    assert end_while_opening(sandbox, "forward", signal.SIGTERM) == 143
     assert active_sessions(sandbox) == []
 
 
@@ -115,17 +120,5 @@ def _is_running(pid: int) -> bool:
 
 def test_ssh_that_is_hung_up_while_its_session_is_being_opened_leaves_none(make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(start_slow=2.0)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aws_runas", "ssh", PROFILE, f"{TARGET}:9000"],
-        env=sandbox.environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    wait_until(lambda: sandbox.count("AssumeRole") == 1, "StartSession comes next, and takes its time")
-    process.send_signal(signal.SIGHUP)
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == 129
-    assert (output, errors.count(b"Traceback")) == (b"", 0)
+    assert end_while_opening(sandbox, "ssh", signal.SIGHUP) == 129
     assert active_sessions(sandbox) == []

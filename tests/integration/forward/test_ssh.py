@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import os
@@ -97,18 +98,13 @@ def test_command_runs_and_its_status_comes_back(sshd: Sshd) -> None:
     assert result.returncode == 3
 
 
-def test_interactive_login_with_typing_and_window_size(sshd: Sshd) -> None:
-    child = pexpect.spawn(
-        "ssh",
-        ["-F", str(sshd.config), "-tt", TARGET, "/bin/sh"],
-        env=sshd.environ,
-        timeout=DEADLINE,
-        dimensions=(31, 97),
-    )
+@contextlib.contextmanager
+def login(sshd: Sshd, rows: int = 24, columns: int = 80) -> Iterator[pexpect.spawn[str]]:
+    """An interactive login; leaving it types ``exit 4`` and checks that this is ssh's status."""
+    words = ["-F", str(sshd.config), "-tt", TARGET, "/bin/sh"]
+    child = pexpect.spawn("ssh", words, env=sshd.environ, timeout=DEADLINE, dimensions=(rows, columns))
     try:
-        child.sendline("stty size; echo do''ne")
-        child.expect("31 97")
-        child.expect("done")
+        yield child
         child.sendline("exit 4")
         child.expect(pexpect.EOF)
         child.wait()
@@ -117,11 +113,16 @@ def test_interactive_login_with_typing_and_window_size(sshd: Sshd) -> None:
         child.close(force=True)
 
 
+def test_interactive_login_with_typing_and_window_size(sshd: Sshd) -> None:
+    with login(sshd, 31, 97) as child:
+        child.sendline("stty size; echo do''ne")
+        child.expect("31 97")
+        child.expect("done")
+
+
 @pytest.mark.slow
 def test_user_is_told_on_the_raw_terminal_that_the_agent_is_away_and_back(sshd: Sshd, sandbox: Sandbox) -> None:
-    words = ["-F", str(sshd.config), "-tt", TARGET, "/bin/sh"]
-    child = pexpect.spawn("ssh", words, env=sshd.environ, timeout=DEADLINE)
-    try:
+    with login(sshd) as child:
         child.sendline("echo be''gun")
         child.expect("begun\r\n")
         assert sandbox.agents_leave(7) >= 1  # the session of an earlier test may not be over yet
@@ -129,12 +130,6 @@ def test_user_is_told_on_the_raw_terminal_that_the_agent_is_away_and_back(sshd: 
         child.sendline("echo do''ne")
         child.expect(r"\r\naws-runas: the agent has not answered for \d+ s; the connection waits\r\n")
         child.expect_exact("\r\naws-runas: the agent answers again\r\n")
-        child.sendline("exit 4")
-        child.expect(pexpect.EOF)
-        child.wait()
-        assert child.exitstatus == 4
-    finally:
-        child.close(force=True)
 
 
 @pytest.mark.slow

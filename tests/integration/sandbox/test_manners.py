@@ -10,6 +10,8 @@ import os
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,16 @@ def input_message(number: int, payload: bytes) -> bytes:
     )
 
 
+@contextmanager
+def shell(sandbox: Sandbox) -> Iterator[tuple[ClientConnection, str]]:
+    """A shell that has shown its prompt, without a client of ours: its connection, and the session's id."""
+    reply = user_client(sandbox, "ssm").start_session(Target=TARGET)
+    with dial(reply["StreamUrl"]) as connection:
+        connection.send(opening(reply["TokenValue"]))
+        output_until(connection, b"output_stream_data")
+        yield connection, reply["SessionId"]
+
+
 def send_in_one_write(connection: ClientConnection, frames: list[bytes]) -> None:
     """Let all frames arrive in one read."""
     with connection.protocol_mutex:
@@ -192,12 +204,9 @@ def send_in_one_write(connection: ClientConnection, frames: list[bytes]) -> None
 def test_cut_with_messages_in_the_buffer_executes_one_of_them_twice(sandbox: Sandbox, tmp_path: Path) -> None:
     """Trap 12.16. The messages are resent by hand, as a client does that saw no acknowledgement."""
     log = tmp_path / "log"
-    reply = user_client(sandbox, "ssm").start_session(Target=TARGET)
-    with dial(reply["StreamUrl"]) as connection:
-        connection.send(opening(reply["TokenValue"]))
-        output_until(connection, b"output_stream_data")
+    with shell(sandbox) as (connection, session_id):
         burst = [input_message(n, f"echo {n} >> {log}\n".encode()) for n in range(BURST)]
-        cut_with_messages_in_the_buffer(sandbox, connection, reply["SessionId"], burst)
+        cut_with_messages_in_the_buffer(sandbox, connection, session_id, burst)
         send_in_one_write(connection, burst)
         wait_until(lambda: log.exists() and str(BURST - 1) in log.read_text(), "the last message")
     assert log.read_text().split() == TWICE
@@ -206,14 +215,11 @@ def test_cut_with_messages_in_the_buffer_executes_one_of_them_twice(sandbox: San
 def test_cut_in_the_resent_messages_executes_nothing_that_was_counted(sandbox: Sandbox, tmp_path: Path) -> None:
     """The first acknowledgement, which is still written, is that of a repeated message: then the next new one fails."""
     log = tmp_path / "log"
-    reply = user_client(sandbox, "ssm").start_session(Target=TARGET)
-    with dial(reply["StreamUrl"]) as connection:
-        connection.send(opening(reply["TokenValue"]))
-        output_until(connection, b"output_stream_data")
+    with shell(sandbox) as (connection, session_id):
         burst = [input_message(n, f"echo {n} >> {log}\n".encode()) for n in range(BURST)]
         send_in_one_write(connection, burst[:3])
         wait_until(lambda: log.exists() and "2" in log.read_text(), "three messages")
-        cut_with_messages_in_the_buffer(sandbox, connection, reply["SessionId"], burst)
+        cut_with_messages_in_the_buffer(sandbox, connection, session_id, burst)
         send_in_one_write(connection, burst)
         wait_until(lambda: str(BURST - 1) in log.read_text(), "the last message")
     assert log.read_text().split() == ["0", "1", "2", "3", *map(str, range(3, BURST))]
@@ -276,12 +282,9 @@ def open_encrypted(sandbox: Sandbox, connection: ClientConnection, reply: dict[s
 
 def test_single_message_in_the_buffer_is_executed_once(sandbox: Sandbox, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    reply = user_client(sandbox, "ssm").start_session(Target=TARGET)
-    with dial(reply["StreamUrl"]) as connection:
-        connection.send(opening(reply["TokenValue"]))
-        output_until(connection, b"output_stream_data")
+    with shell(sandbox) as (connection, session_id):
         frame = input_message(0, f"echo 0 >> {log}\n".encode())
-        cut_with_messages_in_the_buffer(sandbox, connection, reply["SessionId"], [frame])
+        cut_with_messages_in_the_buffer(sandbox, connection, session_id, [frame])
         send_in_one_write(connection, [frame, input_message(1, f"echo 1 >> {log}\n".encode())])
         wait_until(lambda: log.exists() and "1" in log.read_text(), "the last message")
     assert log.read_text().split() == ["0", "1"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from aws_runas.credentials.cache import decode
 from aws_runas.credentials.sources import read_document
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError
 from aws_runas.ssm.api import SsmApi, generate_data_key
+from tests.support.loopback import Quiet, serving
 from tests.support.sts_server import Sts, running_sts, write_home
 
 NOW = 1_800_000_000.0
@@ -519,32 +518,19 @@ def _answering() -> Iterator[tuple[str, list[bytes]]]:
     """A server that gives the last body of a list to everybody; IMDS gets its token and its role's name."""
     bodies = [b""]
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Quiet):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
             body = bodies[-1]
             if self.path.endswith("/token"):
                 body = b"token"
             elif self.path.endswith("/security-credentials/"):
                 body = b"role"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, body)
 
         do_PUT = do_GET  # noqa: N815 - the name that http.server calls
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", bodies
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Handler) as address:
+        yield address, bodies
 
 
 @pytest.mark.parametrize("kind", ["EcsContainer", "Ec2InstanceMetadata"])
