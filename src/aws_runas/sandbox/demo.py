@@ -124,6 +124,14 @@ def terminal_user_is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
+def program() -> str:
+    """Return what the reader types for aws-runas: its path, as short as can be, where the shell would not find it."""
+    if shutil.which("aws-runas"):
+        return "aws-runas"
+    beside = os.path.join(os.path.dirname(sys.executable), "aws-runas")
+    return min(beside, os.path.relpath(beside), key=len)
+
+
 def free_port() -> int:
     """Return PORT, or a port that the system picks if PORT is taken.
 
@@ -182,7 +190,7 @@ def main() -> int:
     except (StepFailed, TerminalTimeout, AwsRunasError, OSError, subprocess.SubprocessError) as problem:
         say(f"\ndemo: failed: {problem}")
         return 1
-    say("\nThat was all: the sandbox is gone. Your turn: aws-runas sandbox")
+    say(f"\nThat was all: the sandbox is gone. Your turn: {shlex.quote(program())} sandbox")
     return 0
 
 
