@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from release.recordings import LONGEST_WAIT, PROMPT, READING, SCENES, TYPING, Event, paced, with_still
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -66,3 +67,12 @@ def test_picture_is_drawn_from_its_recording_and_is_still_where_nothing_is_anima
 def test_still_is_the_last_move() -> None:
     svg = "<svg><style>a{transform:translateY(0px)} b{transform:translateY(-20px)}</style></svg>"
     assert "#screen_view {transform: translateY(-20px);}" in with_still(svg)
+
+
+def test_every_picture_is_made_by_a_command_and_shown_on_a_page() -> None:
+    page = (ROOT / "tests" / "interop" / "test_page.py").read_text(encoding="utf-8")
+    made = {f"serve-{name}.png" for name in re.findall(r'_picture\(\w+, "([\w-]+)"\)', page)}
+    made |= {f"{name}.{kind}" for name in SCENES for kind in ("cast", "svg")}
+    assert {path.name for path in IMAGES.iterdir()} == made
+    text = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/how-to/*.md")])
+    assert sorted(name for name in made if not name.endswith(".cast") and f"images/{name}" not in text) == []

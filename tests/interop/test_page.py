@@ -46,7 +46,6 @@ def test_a_person_picks_a_profile_types_a_wrong_code_then_the_right_one_and_refr
 
         browser.click("button[data-name='my-profile-mfa']")
         browser.wait_script("return document.getElementById('mfa').open")
-        _picture(browser, "mfa")
         browser.enter("#code", "12345" + ENTER)
         browser.wait_text("#code-error", "A code has six digits.")
         right = sandbox.mfa_code()
@@ -84,7 +83,6 @@ def test_credentials_count_down_to_their_end_and_can_be_had_again(browser: Brows
         assert browser.wait_script("return document.getElementById('said').textContent").startswith(
             "The credentials of"
         )
-        _picture(browser, "ended")
         provider.life = 3600.0
         browser.click("#refresh")
         browser.wait_text("#left", "59:")
@@ -97,7 +95,6 @@ def test_what_went_wrong_is_said_in_words(browser: Browser, fakes: FakeCatalogue
         browser.click("button[data-name='denied']")
         browser.wait_text("#problem", "AWS refused AssumeRole (AccessDenied).")
         assert browser.role("#problem") == "alert"
-        _picture(browser, "error")
     browser.click("button[data-name='dev']")
     browser.wait_text("#problem", "The server does not answer.")
 
