@@ -103,15 +103,16 @@ def test_the_script_of_the_debian_package_holds_ctrl_c_back_until_main_runs(tmp_
     (packages / "stub.py").write_text(
         "import os, signal, sys\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
-        "print(sys.flags.isolated, sys.flags.no_site, flush=True)\n"
+        "print(sys.flags.isolated, sys.flags.no_site, sys.executable, flush=True)\n"
         "def main():\n"
         "    signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         "    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])\n"
     )
+    own = tmp_path / "lib/aws-runas/bin/python3"  # what starts our own programs, such as tunnels
     script = tmp_path / "bin/aws-runas"
     script.parent.mkdir()
     text = debian.LAUNCHER.format(module="stub", python=python)
     assert text.startswith("#!/usr/bin/python3 -IS\n")
     script.write_text(text)
     found = subprocess.run([sys.executable, "-IS", str(script)], capture_output=True, check=False)
-    assert (found.returncode, found.stdout, found.stderr) == (-signal.SIGINT, b"1 1\n", b"")
+    assert (found.returncode, found.stdout, found.stderr) == (-signal.SIGINT, f"1 1 {own}\n".encode(), b"")

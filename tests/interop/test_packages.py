@@ -164,7 +164,7 @@ def test_debian_package_installs_into_a_root_of_its_own(dist: tuple[Path, Path],
     smoke(root / "usr/bin", tmp_path / "home")
     python = root / "usr/lib/aws-runas/bin/python3"
     missing = run(str(root / "usr/bin/aws-runas"), "sandbox", "true", home=tmp_path / "home")
-    assert str(python).encode() in missing.stderr  # what starts our own programs, such as tunnels
+    assert b"pipx install 'aws-runas-py[sandbox]', beside the Debian package" in missing.stderr
     started = run(str(python), "-P", "-m", "aws_runas", "-V", home=tmp_path / "home")
     assert started.stdout == f"aws-runas {__version__}\n".encode()
     _check_manuals(root / "usr/share/man/man1")

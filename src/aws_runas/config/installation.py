@@ -11,6 +11,8 @@ def install_command(extra: str, prefix: str, python: str) -> str:
         prefix: sys.prefix.
         python: sys.executable.
     """
+    if python.replace("\\", "/").endswith("/lib/aws-runas/bin/python3"):
+        return f"pipx install 'aws-runas-py[{extra}]', beside the Debian package, which has no pip"
     parts = prefix.replace("\\", "/").split("/")
     name = f"'aws-runas-py[{extra}]'"
     if "pipx" in parts:

@@ -282,3 +282,5 @@ def test_the_install_hint_fits_the_way_of_installing_and_names_our_package(prefi
     from aws_runas.cli.commands.sandbox import install_hint
 
     assert install_hint(prefix, "/p/python") == hint
+    debian = install_hint("/usr", "/usr/lib/aws-runas/bin/python3")
+    assert debian == "pipx install 'aws-runas-py[sandbox]', beside the Debian package, which has no pip"
