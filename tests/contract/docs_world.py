@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import dns.exception
@@ -27,6 +27,7 @@ import dns.rcode
 import pexpect
 
 from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.serve.listeners import ECS_PORT
 from tests.contract.docs_blocks import Block
 
 ROLE = "arn:aws:iam::123456789012:role/my-role"
@@ -40,6 +41,7 @@ PROGRAMS = {
     "browser": 'exec {python} -m tests.support.portal_browser "$1"',
     "docker": 'password=$(cat); test "${{#password}}" -gt 20 && [ "$1 $2" = "login --username" ]',
     "skopeo": 'password=$(cat); test "${{#password}}" -gt 20 && [ "$1" = login ]',
+    "mysql": 'case "$MYSQL_PWD" in orders.*.rds.amazonaws.com:3306/?Action=connect*) ;; *) exit 1 ;; esac',
     "systemctl": (  # what systemd thinks of the units that were written
         'case "$*" in *daemon-reload) ;; *) for unit; do :; done\n'
         'exec systemd-analyze --user verify "$XDG_CONFIG_HOME/systemd/user/$unit";; esac'
@@ -173,6 +175,16 @@ def _free_port() -> int:
         tcp.bind(("127.0.0.1", 0))
         port: int = tcp.getsockname()[1]
         return port
+
+
+def on_free_ports(block: Block) -> Block:
+    """Return the block with free ports in place of the page's, so that two runs of the tests do not meet."""
+    text = "\n".join(block.lines)
+    if re.search(r"aws-runas (?:serve|srv) ecs\b(?!.* (?:-p|--socket) )", text):
+        text = re.sub(r"aws-runas (serve|srv) ecs\b", rf"aws-runas \1 ecs -p {ECS_PORT}", text)
+    for port in set(re.findall(r"(?:-p |-L |127\.0\.0\.1:)(\d{4,5})\b", text)):
+        text = re.sub(rf"(?<!\d){port}(?!\d)", str(_free_port()), text)
+    return replace(block, lines=tuple(text.split("\n")))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from aws_runas.cli.parsing import parser
 from aws_runas.errors import UsageError
 from aws_runas.sandbox.world import Sandbox
 from tests.contract.docs_blocks import Block, blocks
-from tests.contract.docs_world import SCENARIOS, make_world
+from tests.contract.docs_world import SCENARIOS, make_world, on_free_ports
 from tests.integration.conftest import sandbox
 
 __all__ = ["sandbox"]
@@ -21,15 +21,10 @@ __all__ = ["sandbox"]
 BLOCKS = blocks()
 NOT_RUN = [  # pages of the blocks that cannot be run; each has its reason above it
     "docs/how-to/credentials.md",
-    "docs/how-to/database-tokens.md",
-    "docs/how-to/run.md",
     "docs/how-to/serve.md",
     "docs/how-to/serve.md",
     "docs/how-to/serve.md",
     "docs/how-to/serve.md",
-    "docs/how-to/sign-in-saml-oidc.md",
-    "docs/how-to/sign-in-saml-oidc.md",
-    "docs/how-to/sign-in-saml-oidc.md",
     "docs/how-to/uninstall.md",
 ]
 
@@ -62,7 +57,7 @@ def _runnable() -> list[object]:
 @pytest.mark.parametrize("block", _runnable())
 def test_the_block_runs_in_the_sandbox(block: Block, sandbox: Sandbox, tmp_path: Path) -> None:
     with make_world(sandbox, tmp_path) as world:
-        SCENARIOS[block.scenario](block, world)
+        SCENARIOS[block.scenario](on_free_ports(block), world)
 
 
 def test_every_scenario_has_a_block() -> None:

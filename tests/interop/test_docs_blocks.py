@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests.contract.docs_blocks import Block, blocks
+from tests.contract.docs_blocks import ROOT, Block, blocks
 from tests.contract.docs_world import World, make_world
 from tests.integration.forward.test_databases import create_database
+from tests.interop.browser_person import BrowserPerson, signs_in
+from tests.interop.federated import HEADLESS
+from tests.interop.simplesaml import ROLES
 from tests.interop.test_database_tokens import postgresql
 from tests.interop.test_databases_by_name import folder, own_sandbox
 from tests.interop.test_forwarded_programs import client, free_port
+from tests.interop.test_oidc import BROWSER
+from tests.interop.test_oidc import running_provider as oidc_provider
+from tests.interop.test_programs_over_run import fetch_through_sshuttle
+from tests.interop.test_saml import running_provider as saml_provider
 from tests.support import rds_iam, requires
 from tests.support.bind_server import bind_server
 
@@ -91,4 +99,86 @@ def _database(block: Block, world: World, folder: Path) -> None:
                 running.terminate()
 
 
-SCENARIOS: dict[str, Callable[[Block, World, Path], None]] = {"programs": _programs, "database": _database}
+def _settings(name: str, changes: dict[str, str]) -> str:
+    """Return the settings that the page on SAML and OIDC shows for a profile, for profile dev.
+
+    Args:
+        name: of the profile on the page.
+        changes: what is different here: the addresses and roles of the identity providers.
+    """
+    page = (ROOT / "docs" / "how-to" / "sign-in-saml-oidc.md").read_text(encoding="utf-8")
+    shown = page.partition(f"    [profile {name}]\n")[2].partition("\n\n")[0]
+    for old, new in changes.items():
+        assert old in shown, (old, shown)
+        shown = shown.replace(old, new)
+    return "[profile dev]\n" + "".join(f"{line.strip()}\n" for line in shown.splitlines())
+
+
+def _set_up(world: World, settings: str, **variables: str) -> None:
+    """Replace profile dev, which uses Identity Center on other pages."""
+    config = Path(world.environ["AWS_CONFIG_FILE"])
+    config.write_text(config.read_text().partition("[profile dev]")[0] + settings + "region = us-east-1\n")
+    world.environ |= {"RUNAS_LOGIN": "always", "RUNAS_KEYRING": "file", **variables}
+
+
+@contextlib.contextmanager
+def _saml(world: World) -> Iterator[dict[str, str]]:
+    """Run SimpleSAMLphp; what differs from the page is the address and the role."""
+    with saml_provider(world.folder / "simplesaml", world.sandbox) as idp:
+        yield {
+            "https://idp.example.com/app/aws/sso/saml": idp.sign_in_address(),
+            "arn:aws:iam::123456789012:role/Developer": ROLES[0],
+            "region = eu-west-1": "",
+        }
+
+
+def _saml_window(block: Block, world: World, _folder: Path) -> None:
+    """A person signs in at SimpleSAMLphp's page, in the window of Chromium that aws-runas opens."""
+    browser = world.folder / "headless"
+    browser.write_text(f'#!/bin/sh\nexec {requires.program("chromium")} --remote-debugging-port=0 "$@"\n')
+    browser.chmod(0o755)
+    with _saml(world) as changes:
+        settings = _settings("dev", changes) + f"auth_browser = {browser}\n"
+        _set_up(world, settings, RUNAS_TEST_BROWSER_ARGUMENTS=HEADLESS)
+        person = BrowserPerson(world.folder / "aws-runas" / "browser", signs_in("jane", "secret-of-jane"))
+        assert "sign in to" in world.succeed(block.script), person.seen
+        assert f"{ROLES[0].rpartition('/')[2]}/jane" in world.succeed("aws-runas whoami dev")
+
+
+def _saml_roles(block: Block, world: World, _folder: Path) -> None:
+    """The roles that SimpleSAMLphp offers, by its forms."""
+    with _saml(world) as changes:
+        settings = _settings("dev", changes) + "saml_provider = form\nsaml_username = jane\n"
+        _set_up(world, settings, RUNAS_PASSWORD="secret-of-jane")
+        listed = world.succeed(block.script)
+        assert [role for role in ROLES if role in listed] == list(ROLES), listed
+
+
+def _oidc_login(block: Block, world: World, _folder: Path) -> None:
+    """A sign-in at node-oidc-provider in the user's browser, another one, and the end of it."""
+    with oidc_provider(world.sandbox) as provider:
+        changes = {
+            "https://login.example.com/realms/corp": provider.issuer,
+            "= aws-cli": "= native",
+            "role/Developer": "role/web-one",
+        }
+        _set_up(world, _settings("web", changes), RUNAS_BROWSER=BROWSER, SCRIPT="sign-in")
+        world.succeed(block.script)
+        assert provider.seen()["authorizations"] == 2
+        gone = world.run("RUNAS_LOGIN=never aws-runas dev")
+        assert (gone.returncode, "aws-runas login dev" in gone.stdout) == (4, True), gone.stdout
+
+
+def _sshuttle(block: Block, world: World, _folder: Path) -> None:
+    """sshuttle in a network of its own, whose traffic it carries to the instance."""
+    fetch_through_sshuttle(block.script, world.environ, world.folder)
+
+
+SCENARIOS: dict[str, Callable[[Block, World, Path], None]] = {
+    "programs": _programs,
+    "database": _database,
+    "SAML in a window": _saml_window,
+    "roles of a SAML profile": _saml_roles,
+    "sign-in with OIDC": _oidc_login,
+    "sshuttle": _sshuttle,
+}

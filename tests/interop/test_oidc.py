@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -37,8 +38,9 @@ class Provider:
             return json.load(answer)
 
 
-@pytest.fixture(scope="module")
-def provider(sandbox: Sandbox) -> Iterator[Provider]:
+@contextlib.contextmanager
+def running_provider(sandbox: Sandbox) -> Iterator[Provider]:
+    """Start the provider, which the sandbox's IAM knows with its roles; it ends with the block."""
     node = javascript.node()
     process = subprocess.Popen(
         [node, "oidc.mjs"],
@@ -63,6 +65,12 @@ def provider(sandbox: Sandbox) -> Iterator[Provider]:
         yield Provider(issuer)
     finally:
         process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def provider(sandbox: Sandbox) -> Iterator[Provider]:
+    with running_provider(sandbox) as running:
+        yield running
 
 
 @pytest.fixture

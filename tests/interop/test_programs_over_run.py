@@ -168,23 +168,31 @@ def _own_address() -> str:
         return "" if address.startswith("127.") else address
 
 
-def test_sshuttle_carries_the_traffic_of_a_network(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Its own firewall rules redirect a connection that has no other way to the instance, which dials the server."""
+def fetch_through_sshuttle(line: str, environ: dict[str, str], folder: Path) -> None:
+    """Fetch data from a server of this machine, out of a network that reaches nothing but through sshuttle.
+
+    Args:
+        line: starts sshuttle; ``aws-runas`` joins the network of the sandbox, and 10.0.0.0/8 is the server's address.
+        environ: of the sandbox.
+        folder: for its log.
+    """
     for name, package in (("sshuttle", None), ("iptables", None), ("ip", "iproute2"), ("unshare", "util-linux")):
         requires.program(name, package=package)
-    environ = sandbox.environ | {"PATH": f"{sandbox.environ['PATH']}:/usr/sbin:/sbin"}
+    environ = environ | {"PATH": f"{environ['PATH']}:/usr/sbin:/sbin"}
     address = _own_address()
     able = subprocess.run(["unshare", "-n", "sh", "-c", REDIRECT], env=environ, capture_output=True, check=False)
     if able.returncode or not address:
-        return  # a machine without root, NAT or network; the start of sshuttle's server is tested above
+        reason = able.stderr.decode(errors="replace").strip() or "no address but the loopback's"
+        requires.missing(f"needs root, NAT in a network namespace and an address of this machine: {reason}")
     data = Random(21).randbytes(200_000)
+    log = folder / "log"
+    joined = line.replace("aws-runas ", f"nsenter --net=/proc/{os.getpid()}/ns/net {sys.executable} -m aws_runas ")
     with socket.create_server((address, 0)) as listening:
         threading.Thread(target=_answer, args=(listening, data), daemon=True).start()
-        command = f"nsenter --net=/proc/{os.getpid()}/ns/net {RUN} -q --join my-profile"
-        log, port = tmp_path / "log", listening.getsockname()[1]
+        port = listening.getsockname()[1]
         script = (
             f"{NETWORK} || exit 9\n"
-            f"sshuttle --method nat -e '{command}' -r web {address}/32 >{log} 2>&1 & p=$!\n"
+            f"{joined.replace('10.0.0.0/8', f'{address}/32')} --method nat >{log} 2>&1 & p=$!\n"
             f"until grep -q Connected {log}; do kill -0 $p 2>/dev/null || exit 8; sleep 0.1; done\n"
             'python3 -c "$0" "$@"; status=$?\n'
             "kill $p; wait $p; exit $status\n"
@@ -194,6 +202,12 @@ def test_sshuttle_carries_the_traffic_of_a_network(sandbox: Sandbox, tmp_path: P
             env=environ, capture_output=True, timeout=120, check=False,
         )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, b"hello" + data), (done.stderr, log.read_text())
+
+
+def test_sshuttle_carries_the_traffic_of_a_network(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its own firewall rules redirect a connection that has no other way to the instance, which dials the server."""
+    line = "sshuttle -e 'aws-runas run -q --join my-profile' -r web 10.0.0.0/8"
+    fetch_through_sshuttle(line, sandbox.environ, tmp_path)
 
 
 def _answer(listening: socket.socket, data: bytes) -> None:

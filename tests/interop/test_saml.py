@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 import subprocess
@@ -19,15 +20,22 @@ from tests.interop.simplesaml import PROVIDER, ROLES, SimpleSaml
 from tests.support import saml
 
 
-@pytest.fixture(scope="module")
-def idp(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[SimpleSaml]:
-    with simplesaml.running(tmp_path_factory.mktemp("simplesaml")) as running:
+@contextlib.contextmanager
+def running_provider(folder: Path, sandbox: Sandbox) -> Iterator[SimpleSaml]:
+    """Start the provider, which the sandbox's IAM knows with its roles; it ends with the block."""
+    with simplesaml.running(folder) as running:
         iam = iam_client(sandbox)
         key = simplesaml.private_key()
         iam.create_saml_provider(Name="idp", SAMLMetadataDocument=running.metadata, AddPrivateKey=key)
         condition = {"StringEquals": {"SAML:aud": saml.RECIPIENT}}
         for arn in ROLES:
             make_role(iam, arn.rpartition("/")[2], "sts:AssumeRoleWithSAML", PROVIDER, condition)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def idp(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[SimpleSaml]:
+    with running_provider(tmp_path_factory.mktemp("simplesaml"), sandbox) as running:
         yield running
 
 
