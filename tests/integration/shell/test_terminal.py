@@ -125,12 +125,15 @@ def test_a_signal_restores_the_terminal_and_ends_the_session(sandbox: Sandbox, n
 
 
 def test_ctrl_c_before_the_session_is_there_leaves_nothing_behind(make_sandbox: MakeSandbox) -> None:
-    sandbox = make_sandbox(start_slow=1.5)
+    sandbox = make_sandbox(start_slow=60)
     terminal = Terminal(sandbox, "shell", "my-profile", "i-deadbeef")
     eventually(lambda: sandbox.count("GetCallerIdentity") + sandbox.count("AssumeRole") > 0)
     terminal.type(b"\x03")
+    terminal.see("^C")  # the terminal has sent the signal
+    sandbox.set_faults(start_slow=0)
     assert terminal.end() == 130
-    assert sandbox.count("StartSession") in (0, sandbox.count("TerminateSession"))
+    eventually(lambda: sandbox.count("StartSession") == sandbox.count("TerminateSession"))
+    assert all(session["ended"] for session in sandbox.sessions())
 
 
 def test_a_closed_terminal_ends_the_session(sandbox: Sandbox) -> None:

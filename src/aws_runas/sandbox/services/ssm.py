@@ -35,6 +35,7 @@ from aws_runas.sandbox.state import SandboxState
 
 FAILURES = {"InternalServerError": 500, "ThrottlingException": 400, "AccessDeniedException": 400}
 Authorize = Callable[..., None]
+DELAY_STEP = 0.02  # seconds between two looks at start_slow
 MAX_DESCRIBED = 200  # sessions in one answer of DescribeSessions
 DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
@@ -93,10 +94,15 @@ class SsmService:
 
     # --- sessions
 
+    def _delay_start(self) -> None:
+        """Wait as long as start_slow says; a change of the fault counts for the calls that wait."""
+        begun = time.monotonic()
+        while time.monotonic() < begun + self._state.faults.start_slow:
+            time.sleep(DELAY_STEP)
+
     def _start_session(self, values: Input, key: Key) -> dict[str, str]:
+        self._delay_start()
         faults = self._state.faults
-        if faults.start_slow:
-            time.sleep(faults.start_slow)
         if faults.start_fails:
             status = FAILURES.get(faults.start_fails, 400)
             raise ServiceError(faults.start_fails, "The sandbox was told to fail StartSession.", status)
