@@ -205,6 +205,7 @@ def test_nothing_is_fetched_from_elsewhere_and_no_foreign_script_runs(browser: B
     with serving("ecs") as served:
         _open(browser, f"http://127.0.0.1:{served.port}/")
         fetched = browser.run("return performance.getEntriesByType('resource').map(each => each.name)")
+        assert fetched
         assert all(name.startswith((f"http://127.0.0.1:{served.port}/", "data:")) for name in fetched)
         browser.messages()  # of the tests before
         browser.run("""

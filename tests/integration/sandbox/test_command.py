@@ -116,7 +116,9 @@ def test_environment_points_at_the_sandbox_and_holds_nothing_foreign(environ: di
 
 def test_files_are_for_this_user_alone(environ: dict[str, str]) -> None:
     script = 'find "$RUNAS_SANDBOX" -printf "%m %y %p\\n"'
-    for line in run(environ, "sh", "-c", script).stdout.decode().splitlines():
+    lines = run(environ, "sh", "-c", script).stdout.decode().splitlines()
+    assert any(line.endswith("/config") for line in lines), lines
+    for line in lines:
         mode, _, path = line.split(" ", 2)
         assert stat.S_IMODE(int(mode, 8)) & 0o077 == 0, path
 

@@ -334,7 +334,7 @@ def test_documents_need_a_permission_of_their_own(
     ssm = client(sandbox, "ssm", keys=restricted(sandbox, *statements))
     more = {} if document is None else {"DocumentName": document, "Parameters": {"command": ["true"]}}
     if not refused:
-        ssm.start_session(Target=TARGET, **more)
+        assert ssm.start_session(Target=TARGET, **more)["SessionId"]
         return
     with pytest.raises(ClientError) as caught:
         ssm.start_session(Target=TARGET, **more)
