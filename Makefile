@@ -10,6 +10,8 @@ JS := tests/interop/js
 JS_STAMP := $(JS)/node_modules/.installed
 PYSSM := $(BIN)/pyssm
 PYTEST := $(BIN)/python -m pytest
+# The order of sets: `make check` has always the same one, `make test` and `make interop` another one in each run.
+SEED := $(or $(PYTHONHASHSEED),$(shell echo $$RANDOM))
 SITE_VENV := .venv-site
 SITE_STAMP := $(SITE_VENV)/.installed
 RELEASE_VENV := .venv-release
@@ -34,11 +36,11 @@ demo: install ## run the main job in the sandbox: credentials, a shell, a forwar
 	@$(BIN)/python -m aws_runas.sandbox.demo
 
 test: install ## run the tests, but those of interop and slow ones; five at a time, because most of them wait
-	@$(PYTEST) -n 5 --dist loadfile -m "not slow" --ignore tests/interop
+	@RUNAS_TESTS_EVERY_FIX=1 PYTHONHASHSEED=$(SEED) $(PYTEST) -n 5 --dist loadfile -m "not slow" --ignore tests/interop
 
 interop: install $(PYSSM) $(SITE_STAMP) $(RELEASE_STAMP) $(if $(shell command -v npm),$(JS_STAMP)) ## test against programs that we did not write: browsers, SDKs, databases, shells; and the slow tests
-	@$(PYTEST) -n 2 --dist loadfile tests/interop
-	@$(PYTEST) -n 4 --dist loadfile -m slow tests/contract tests/integration tests/sim
+	@PYTHONHASHSEED=$(SEED) $(PYTEST) -n 2 --dist loadfile tests/interop
+	@PYTHONHASHSEED=$(SEED) $(PYTEST) -n 4 --dist loadfile -m slow tests/contract tests/integration tests/sim
 
 $(PYSSM): requirements/interop.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --ignore-requires-python -r $<
@@ -52,7 +54,7 @@ check: install ## check formatting, lint, types, and the coverage of the unit an
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(PYTEST) -n 2 --cov --cov-report= tests/unit tests/core
+	@PYTHONHASHSEED=0 $(PYTEST) -n 2 --cov --cov-report= tests/unit tests/core
 	@$(BIN)/python -m tests.support.coverage_floor .coverage
 
 format: install ## format the sources and fix what ruff can fix

@@ -1,112 +1,98 @@
-"""Every error names a fix in its message or hint, and a test asserts the words of the hint.
+"""Every error of the sources has a fix in tests/support/fixes.py, and hints that are written out match it.
 
-This check reads the sources, and proves this much: words of the hint (a run of at least eight characters) are in a text
-of some test, docstrings left out. If the source has no such run, the code is in tests/unit/test_hints.py. It does not
-prove that the test provokes the error. `tests/support/blank_hints.py` does: it blanks all hints of a run of the tests,
-and lists the errors for which no test failed.
+That table is what judges: tests/conftest.py compares it with each error that a test raises, whatever the test asserts
+itself, and `make test` fails if no test raises one of its errors. What is tested here is the table.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
+import pytest
+
+from tests.support.fixes import FIXES, HANDED_ON, NOTHING_TO_DO, complaint
+
 ROOT = Path(__file__).parents[2]
-PROVOKED = ROOT / "tests" / "unit" / "test_hints.py"
-LEAST = 8  # characters of a hint that a test must name
-
-# Errors whose message is the fix, as in "takes a number from 1 to 8".
-MESSAGE_IS_THE_FIX = {
-    "copy-failed", "document-missing", "duration-out-of-range", "flag-argument-missing", "flag-takes-no-argument",
-    "mode-invalid", "number-invalid", "reason-invalid", "sandbox-option-invalid", "sessions-invalid",
-    "ssm-command-unknown", "sso-action-unknown", "window-invalid",
-}  # fmt: skip
-# Errors that leave nothing to do: a choice of the user, the words of AWS or of the far side, or never shown alone.
-NOTHING_TO_DO = {
-    "aws-error", "endpoint-without-program", "helper-failed", "instances-gone", "interrupted", "parameter-invalid",
-    "profile-not-picked", "session-ended", "session-failed", "session-gone", "session-invalid", "session-left",
-    "target-not-picked",
-}  # fmt: skip
-WITHOUT_HINT = MESSAGE_IS_THE_FIX | NOTHING_TO_DO
+ANY_WORD = "usage"  # any wrong word of a command line: what it should be is in the message, or in the hint as a command
+SHARED = 16  # other errors whose hint a pattern may match, as "run the same command again" does
+ANYTHING = ("", "x", "try it", "check it", "see the documentation", "something is wrong with the value")
 
 
-def _texts(node: ast.expr | None) -> list[str] | None:
-    """Return the constant parts of a hint, None if they cannot be read off the source."""
-    if isinstance(node, ast.Constant):
-        return [node.value] if isinstance(node.value, str) else []
-    if isinstance(node, ast.JoinedStr):
-        return [str(part.value) for part in node.values if isinstance(part, ast.Constant)]
-    if isinstance(node, ast.IfExp):
-        branches = [_texts(node.body), _texts(node.orelse)]
-        return None if None in branches else [text for branch in branches for text in branch or []]
-    return [] if node is None else None
-
-
-def _hints() -> dict[str, list[list[str] | None]]:
-    """Code -> the hints of the places where it is raised."""
-    found: dict[str, list[list[str] | None]] = {}
+def _hints() -> dict[str, list[str | None]]:
+    """Code -> the hints of the places where it is raised: their text, None if it is not written out there."""
+    found: dict[str, list[str | None]] = {}
     for path in sorted((ROOT / "src").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
             values = {keyword.arg: keyword.value for keyword in node.keywords}
-            code = values.get("code")
+            code, hint = values.get("code"), values.get("hint")
             if isinstance(code, ast.Constant) and isinstance(code.value, str):
-                found.setdefault(code.value, []).append(_texts(values.get("hint")))
+                text = hint.value if isinstance(hint, ast.Constant) else None
+                found.setdefault(code.value, []).append(text if isinstance(text, str) else None)
     return found
-
-
-def _docstrings(tree: ast.AST) -> set[int]:
-    """Return the ids of the constants that are docstrings."""
-    return {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-
-
-def _tested() -> str:
-    texts = []
-    for path in sorted((ROOT / "tests").rglob("*.py")):
-        if "node_modules" in path.parts or path.name == Path(__file__).name:
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        left_out = _docstrings(tree)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
-                texts.append(node.value)
-    return "\n".join(texts)
-
-
-def _runs(text: str) -> Iterator[str]:
-    words = text.strip(" ;,.:()").split()
-    for start in range(len(words)):
-        for end in range(start + 1, len(words) + 1):
-            run = " ".join(words[start:end])
-            if len(run) >= LEAST:
-                yield run
-                break  # a longer one from here holds this one
-
-
-def _is_asserted(code: str, hints: list[list[str] | None], tested: str) -> bool:
-    if any(hint is None for hint in hints):
-        return True
-    runs = [run for hint in hints for text in hint or [] for run in _runs(text)]
-    return any(run in tested for run in runs) if runs else f'"{code}",' in PROVOKED.read_text(encoding="utf-8")
 
 
 HINTS = _hints()
 
 
-def test_an_error_without_a_hint_is_a_known_one() -> None:
-    without = {code for code, hints in HINTS.items() if all(hint == [] for hint in hints)}
-    assert without == WITHOUT_HINT
+def _patterns(code: str) -> list[str]:
+    fix = FIXES[code]
+    return [fix] if isinstance(fix, str) else list(fix.values())
 
 
-def test_the_fix_of_an_error_is_asserted_by_a_test() -> None:
-    tested = _tested()
-    missing = {
-        code
-        for code, hints in HINTS.items()
-        if code not in WITHOUT_HINT and not _is_asserted(code, [hint for hint in hints if hint != []], tested)
-    }
-    assert missing == set()
+def test_each_error_has_a_fix_or_needs_none() -> None:
+    assert HINTS.keys() == FIXES.keys() | NOTHING_TO_DO | HANDED_ON
+    assert not FIXES.keys() & (NOTHING_TO_DO | HANDED_ON)
+    assert not NOTHING_TO_DO & HANDED_ON
+
+
+def test_an_error_that_leaves_nothing_to_do_has_no_hint() -> None:
+    assert {code for code in NOTHING_TO_DO if any(HINTS[code])} == set()
+
+
+def test_a_fix_tells_something() -> None:
+    """A pattern that anything matches would judge nothing."""
+    assert {
+        code for code in FIXES for pattern in _patterns(code) for text in ANYTHING if re.search(pattern, text)
+    } == set()
+
+
+def test_a_fix_is_that_of_its_error() -> None:
+    """Hints of other errors do not match: the way out of one fault is not that of most."""
+    foreign = {}
+    for code in FIXES.keys() - {ANY_WORD}:
+        for pattern in _patterns(code):
+            others = {one for one, hints in HINTS.items() for hint in hints if hint and re.search(pattern, hint)}
+            if len(others - {code}) > SHARED:
+                foreign[code] = pattern
+    assert foreign == {}
+
+
+def test_hints_that_are_written_out_match() -> None:
+    """Also where no test raises the error: a hint that is one text must match one of the patterns of its code."""
+    assert {
+        (code, hint)
+        for code in FIXES
+        for hint in HINTS[code]
+        if hint and not any(re.search(pattern, hint) for pattern in _patterns(code))
+    } == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hint", "is_wrong"),
+    [
+        ("no-space", "no space: x", "free some space; the same command resumes", False),
+        ("no-space", "no space: x", "try again", True),
+        ("no-space", "no space: x", None, True),
+        ("port-taken", "[::1]:80 is in use already", "choose another with -p, or leave it out", False),
+        ("port-taken", "a is in use already, by another forward of this command", "choose another with -p", True),
+        ("flag-argument-missing", "--region needs an argument", None, False),
+        ("interrupted", "interrupted", None, False),
+        ("an-error-of-tomorrow", "what is wrong", "how to fix it", True),
+    ],
+)
+def test_the_judge_tells_a_fix_from_other_words(code: str, message: str, hint: str | None, is_wrong: bool) -> None:
+    assert bool(complaint(code, message, hint)) == is_wrong

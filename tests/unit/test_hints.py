@@ -110,7 +110,7 @@ def test_an_error_says_how_to_fix_it(code: str, hint: str | None, call: Callable
         (copy_error("file-changed", "f"), ("file-changed", "run the same command again")),
         (copy_error("name-refused", "f"), ("name-refused", "copy it by another name, or look at the instance")),
         (listener._bind_error(LocalAddress("127.0.0.1", 80), OSError(errno.EACCES, "no")),
-         ("port-not-permitted", "ports below 1024 are for root")),
+         ("port-not-permitted", "ports below 1024 are for root: choose another with -p")),
         (listener._bind_error(LocalAddress(path="/s"), OSError(errno.EACCES, "no")),
          ("port-not-permitted", "choose a directory of your own")),
         (listener._bind_error(LocalAddress("192.0.2.1", 80), OSError(errno.EADDRNOTAVAIL, "no")),

@@ -130,13 +130,14 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return CredentialsError(
             f"{call}: the credentials have expired",
             code="credentials-expired",
-            hint="get new ones; with -r aws-runas does not use its cache",
+            hint="get new ones, or use -r, which ignores the cache",
         )
     if code in _BAD_KEY:
         return CredentialsError(
             f"{call}: AWS does not know this access key",
             code="access-key-unknown",
-            hint="the key may be deleted, disabled, mistyped or of another partition, or its session token wrong",
+            hint="check aws_access_key_id and aws_session_token: "
+            "the key may be deleted, disabled, mistyped or of another partition",
         )
     if code in ("SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidSignatureException"):
         return _signature(call, message, code)

@@ -143,7 +143,7 @@ class Federation:
     def _by_process(self) -> str:
         command = self.source.process
         if command is None:  # the configuration is checked before
-            raise CredentialsError("there is no saml_process", code="saml-process-failed")
+            raise CredentialsError("there is no saml_process", code="saml-process-failed", hint="add it to the profile")
         try:
             printed = processes.run(f"saml_process of profile {self.profile.name}", command, timeout=PROCESS_TIMEOUT)
             return printed.decode("ascii")
@@ -164,7 +164,9 @@ class Federation:
                 self.source, self.source.url, self._http(cookies), self._forms(), self.context.debug
             )
         if not isinstance(found, SamlFound):
-            raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="use provider browser")
+            raise CredentialsError(
+                "the sign-in ended without a SAML response", code="saml-page-unknown", hint="use provider browser"
+            )
         return found.encoded
 
     def _by_browser(self) -> str:
@@ -177,7 +179,9 @@ class Federation:
         self.context.say(f"sign in to {self.source.label} in the browser window")
         found = window.run(DevTools(self.source.url))
         if not isinstance(found, SamlFound):
-            raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="try again")
+            raise CredentialsError(
+                "the sign-in ended without a SAML response", code="saml-page-unknown", hint="check saml_auth_url"
+            )
         return found.encoded
 
     def _sign_in_oidc(self) -> tuple[str, float]:

@@ -60,7 +60,9 @@ def plain_keys(files: ConfigFiles, name: str) -> PlainKeys | None:
 def temporary_keys(origin: str) -> CredentialsError:
     """Return the error for keys that end by themselves and belong in no keyring."""
     return CredentialsError(
-        f"{origin} are temporary keys", code="keys-temporary", hint="a keyring keeps the long-term keys of an IAM user"
+        f"{origin} are temporary keys",
+        code="keys-temporary",
+        hint="name a profile that has the long-term keys of an IAM user",
     )
 
 

@@ -134,7 +134,9 @@ class FilePlace:
         pair = self._read(self._heading)
         if pair is None:
             raise CredentialsError(
-                f"[{self._heading}] in {self._path} has no keys any more", code="credentials-missing"
+                f"[{self._heading}] in {self._path} has no keys any more",
+                code="credentials-missing",
+                hint="add both lines again: aws_access_key_id and aws_secret_access_key",
             )
         return pair
 
@@ -148,7 +150,9 @@ class FilePlace:
         change_sections(self._path, {self._pending: _lines(new)})
         if self._read(self._pending) != new:
             raise CredentialsError(
-                f"{self._path} does not give back what was written", code="keyring-failed", hint="look at the file"
+                f"{self._path} does not give back what was written",
+                code="keyring-failed",
+                hint="check the file and the space on the disk",
             )
 
     def adopt(self, new: KeyPair) -> None:

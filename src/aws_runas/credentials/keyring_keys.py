@@ -62,4 +62,8 @@ def no_keyring() -> Store:
     Raises:
         CredentialsError: always.
     """
-    raise CredentialsError("no keyring is set up here", code="keyring-missing", hint="see RUNAS_KEYRING")
+    raise CredentialsError(
+        "no keyring is set up here",
+        code="keyring-missing",
+        hint="name one in RUNAS_KEYRING, for instance RUNAS_KEYRING=file",
+    )

@@ -103,7 +103,7 @@ def _not_a_code(origin: str) -> CredentialsError:
     return CredentialsError(
         f"that is not an MFA code{f' ({origin})' if origin else ''}",
         code="mfa-code-invalid",
-        hint="a code has six digits",
+        hint="type the six digits that the device shows",
     )
 
 

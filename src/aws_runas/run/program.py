@@ -103,7 +103,9 @@ def find(name: str, variables: "Mapping[str, str]") -> str | None:
         if not os.path.exists(name):
             raise ProgramError(f"program {name!r} was not found", code="program-not-found", exit_status=127)
         if os.path.isdir(name):
-            raise ProgramError(f"{name!r} is a directory", code="program-not-executable", exit_status=126)
+            raise ProgramError(
+                f"{name!r} is a directory", code="program-not-executable", exit_status=126, hint="name a program in it"
+            )
         if not os.access(name, os.X_OK):
             raise _not_executable(name)
         return name
@@ -131,4 +133,6 @@ def _cannot(path: str, error: OSError) -> ProgramError:
     reason = f"cannot be executed: {(error.strerror or str(error)).lower()}"
     if error.errno == 2 and os.path.exists(path):
         reason = "cannot be executed: the interpreter in its first line was not found"
-    return ProgramError(f"{path!r} {reason}", code="program-not-executable", exit_status=126)
+    return ProgramError(
+        f"{path!r} {reason}", code="program-not-executable", exit_status=126, hint="check the first line of the script"
+    )

@@ -174,7 +174,9 @@ class Window:
                 left = deadline - self.clock()
                 if left <= 0:
                     raise CredentialsError(
-                        f"nobody signed in within {self.timeout:.0f} s", code="login-timeout", hint="try again"
+                        f"nobody signed in within {self.timeout:.0f} s",
+                        code="login-timeout",
+                        hint="try again; aws-runas login --timeout 15m gives more time",
                     )
                 if selector.select(left):
                     _read(reader, machine)

@@ -245,7 +245,9 @@ def denied(error: str, description: str) -> CredentialsError:
     """Return the error for a sign-in that the user or the provider refused."""
     words = printable(" ".join(description.split()))[:MAX_TEXT] or printable(error)[:MAX_TEXT]
     return CredentialsError(
-        f"the identity provider did not sign you in: {words}", code="login-denied", hint="try again"
+        f"the identity provider did not sign you in: {words}",
+        code="login-denied",
+        hint="sign in again, or ask its administrators whether you may use this application",
     )
 
 

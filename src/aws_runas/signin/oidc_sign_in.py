@@ -168,7 +168,11 @@ class OidcSignIn:
             self.context.say(f"sign in to {self.source.label} in the browser window")
             found = self.window().run(DevTools(address, redirect_uri))
         if not isinstance(found, RedirectFound):
-            raise CredentialsError("the sign-in ended elsewhere", code="saml-page-unknown", hint="use provider browser")
+            raise CredentialsError(
+                f"the sign-in did not end at {redirect_uri}",
+                code="saml-page-unknown",
+                hint="use provider browser, or check web_identity_redirect_uri",
+            )
         code = oidc.read_redirect(found.url, pkce.state)
         return self._exchange(provider, code, redirect_uri, pkce, nonce)
 

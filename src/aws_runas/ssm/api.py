@@ -200,7 +200,7 @@ class SsmApi:
             self._access.provider.credentials(refresh=True)
         except CredentialsError as error:
             if error.code in _UNREACHABLE:
-                raise ServiceUnavailable(error.message, code="service-unavailable") from error
+                raise ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint) from error
             raise
 
     def _not_connected(self, target: str) -> TargetError:

@@ -127,7 +127,9 @@ class FileStore:
         first = self._ask(f"New passphrase for {self.path}: ")
         if not first or self._ask("The same passphrase again: ") != first:
             raise CredentialsError(
-                "the passphrases differ or are empty; nothing was stored", code="keyring-passphrase-wrong"
+                "the passphrases differ or are empty; nothing was stored",
+                code="keyring-passphrase-wrong",
+                hint="run it again, and type the same passphrase twice",
             )
         self._passphrase = first
 

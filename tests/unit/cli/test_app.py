@@ -128,7 +128,7 @@ def run(
         (["--regoin", "x"], {}, 2, "aws-runas: unknown flag --regoin; did you mean --region?\n"),
         (["--role-session-name", "bad name!", "prod"], {}, 2,
             "aws-runas: role session name 'bad name!' may hold letters, digits and _+=,.@-\n"),
-        (["version", "extra"], {}, 2, "aws-runas: unexpected argument 'extra'\n"),
+        (["version", "extra"], {}, 2, "aws-runas: unexpected argument 'extra'; leave it out\n"),
         (["default", "nosuchprogram"], {}, 127, "aws-runas: program 'nosuchprogram' was not found in PATH\n"),
         (["default", "./nosuchprogram"], {}, 127, "aws-runas: program './nosuchprogram' was not found\n"),
         (["completion", "bash", "zsh"], {}, 2, "aws-runas: one shell only; use: aws-runas completion bash\n"),

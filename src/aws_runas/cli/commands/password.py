@@ -108,7 +108,9 @@ def _federated(source: FederatedSource, options: Options, env: Environment) -> R
         return Result(stderr=f"aws-runas: {text}\n")
     secret = ask_secret(f"{'Client secret' if options.client_secret else 'Password'} of {user}: ")
     if not secret or ask_secret("The same again: ") != secret:
-        raise CredentialsError("what was typed differs or is empty; nothing was stored", code="password-mismatch")
+        raise CredentialsError(
+            "what was typed differs or is empty; nothing was stored", code="password-mismatch", hint="run it again"
+        )
     write_secret(store, item, secret)
     forget(env)
     return Result(stderr=f"aws-runas: {what} is in {store.label}, for {user}\n")
@@ -133,7 +135,9 @@ def _change(access: Access, env: Environment) -> Result:
     old = ask_secret(f"Current password of {caller.holder.name}: ")
     new = ask_secret("New password: ")
     if not new or ask_secret("New password again: ") != new:
-        raise CredentialsError("the new passwords differ; nothing was changed", code="password-mismatch")
+        raise CredentialsError(
+            "the new passwords differ; nothing was changed", code="password-mismatch", hint="run it again"
+        )
     Iam(access).change_password(old, new)
     forget(env)
     return Result(stderr=f"aws-runas: the password of {caller.holder.name} is changed\n")

@@ -413,7 +413,9 @@ def _variable(text: str, env: Environment) -> tuple[str, str]:
     if equals:
         return name, value
     if name not in env.environ:
-        raise UsageError(f"--env {name}: the variable is not set here", code="variable-invalid", hint="NAME=VALUE")
+        raise UsageError(
+            f"--env {name}: the variable is not set here", code="variable-invalid", hint="write --env NAME=VALUE"
+        )
     return name, env.environ[name]
 
 

@@ -153,7 +153,11 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
             f"{profile!r} is neither an action of sessions nor a profile", code="usage", hint=f"use {_known_actions()}"
         )
     if options.action == "list" and arguments:
-        raise UsageError(f"unexpected argument {arguments[0]!r}", code="argument-unexpected")
+        raise UsageError(
+            f"unexpected argument {arguments[0]!r}",
+            code="argument-unexpected",
+            hint="use: aws-runas sessions list [profile]",
+        )
     if options.action == "show" and len(arguments) != 1:
         raise UsageError("show needs one session id", code="session-id-missing", hint="see: aws-runas sessions list")
     if options.action == "end" and bool(arguments) == (options.mine or options.orphans or options.target is not None):

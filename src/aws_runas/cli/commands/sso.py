@@ -111,7 +111,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError(f"sso takes list or profiles{given}", code="sso-action-unknown")
     words = [word for word in namespace.words if word != "--"]
     if len(words) > 1:
-        hint = "flags go before the profile" if words[1].startswith("-") else None
+        hint = "flags go before the profile" if words[1].startswith("-") else "leave it out"
         raise UsageError(f"unexpected argument {words[1]!r}", code="argument-unexpected", hint=hint)
     options = SsoOptions(
         namespace.action,

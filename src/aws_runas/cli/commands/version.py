@@ -27,7 +27,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         UsageError: there is an argument.
     """
     if namespace.words:
-        raise UsageError(f"unexpected argument {namespace.words[0]!r}", code="argument-unexpected")
+        raise UsageError(f"unexpected argument {namespace.words[0]!r}", code="argument-unexpected", hint="leave it out")
 
 
 def run(options: None, env: Environment) -> Result:  # noqa: ARG001

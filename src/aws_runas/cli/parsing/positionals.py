@@ -57,7 +57,7 @@ def split_profile(
 def _refuse_surplus(rest: Sequence[str], most: int | None) -> None:
     if most is not None and len(rest) > most:
         surplus = rest[most]
-        hint = "flags go before the profile" if surplus.startswith("-") else None
+        hint = "flags go before the profile" if surplus.startswith("-") else "leave it out"
         raise UsageError(f"unexpected argument {surplus!r}", code="argument-unexpected", hint=hint)
 
 

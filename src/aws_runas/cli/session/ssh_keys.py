@@ -16,6 +16,7 @@ from aws_runas.errors import UsageError
 ACCEPTED: Final = ("ssh-ed25519", "ssh-rsa")  # by EC2 Instance Connect
 MOST: Final = 5  # sshd refuses a client after six attempts (MaxAuthTries)
 PROGRAM_TIMEOUT: Final = 10.0  # seconds
+MAKE_ONE: Final = "make one with ssh-keygen -t ed25519, or name one with --identity"
 _FALLBACK: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_rsa")
 
 
@@ -83,7 +84,7 @@ def public_keys(settings: SshSettings, chosen: Sequence[str], environ: Mapping[s
         raise UsageError(
             "no public key to push: the ssh agent has none, and no identity file has a .pub beside it",
             code="ssh-key-missing",
-            hint="make one with ssh-keygen -t ed25519, or name one with --identity",
+            hint=MAKE_ONE,
         )
     return keys
 
@@ -100,11 +101,13 @@ def _read(path: str, environ: Mapping[str, str], *, must: bool) -> str:
     except OSError as error:
         if must:
             raise UsageError(
-                f"cannot read {public}: {(error.strerror or str(error)).lower()}", code="ssh-key-missing"
+                f"cannot read {public}: {(error.strerror or str(error)).lower()}",
+                code="ssh-key-missing",
+                hint=MAKE_ONE,
             ) from None
         return ""
     if must and not key:
-        raise UsageError(f"{public} holds no RSA or ED25519 public key", code="ssh-key-missing")
+        raise UsageError(f"{public} holds no RSA or ED25519 public key", code="ssh-key-missing", hint=MAKE_ONE)
     return key
 
 

@@ -227,7 +227,9 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
         return SessionError(
             f"not permitted to listen on {address}",
             code="port-not-permitted",
-            hint="choose a directory of your own" if address.path else "ports below 1024 are for root",
+            hint="choose a directory of your own"
+            if address.path
+            else "ports below 1024 are for root: choose another with -p",
         )
     reason = error.strerror or str(error)
     return SessionError(

@@ -165,7 +165,7 @@ def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 def _parse(name: str, value: str) -> Proxy:
     bad = ConfigError(
-        f"{name} is no HTTP proxy address that can be used",
+        f"{name}={value.rpartition('@')[2]} is not the address of an HTTP proxy",  # without user and password
         code="proxy-invalid",
         hint="it should look like http://host:port or http://user:password@host:port",
     )

@@ -290,7 +290,10 @@ def _readable(error: Exception, url: str) -> AwsRunasError:
             hint="behind a TLS-inspecting proxy, name its certificates in AWS_CA_BUNDLE",
         )
     if isinstance(error, ProxyRefused):
-        return ConfigError(str(error), code="proxy-refused", hint="look at HTTPS_PROXY and NO_PROXY")
+        hint = "check NO_PROXY, and which hosts the proxy allows"
+        if " 407" in str(error):
+            hint = "it needs a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+        return ConfigError(str(error), code="proxy-refused", hint=hint)
     if isinstance(error, InvalidHandshake):
         return SessionError(
             f"{host} answered the data channel with no WebSocket: {str(error)[:WORDS_LIMIT]}",
@@ -298,7 +301,9 @@ def _readable(error: Exception, url: str) -> AwsRunasError:
             hint="check the proxy and --stream-host; what answers is not Session Manager",
         )
     if isinstance(error, TimeoutError):
-        return SessionError(f"{host} did not answer in time", code="stream-unreachable")
+        return SessionError(
+            f"{host} did not answer in time", code="stream-unreachable", hint="check the network and the proxy"
+        )
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return SessionError(
         f"cannot connect to {host}: {text}",

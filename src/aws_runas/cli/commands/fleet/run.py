@@ -234,7 +234,7 @@ def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> 
     from aws_runas.cli.terminal.prompt import confirm
 
     if not confirm(f"run on {len(hosts)} instances?"):
-        raise UsageError("nothing was run", code="fleet-not-confirmed")
+        raise UsageError("nothing was run", code="fleet-not-confirmed", hint="to run it without a question: --yes")
 
 
 def make_report(options: FleetOptions, env: Environment, total: int) -> FleetReport:

@@ -35,7 +35,9 @@ def remove(options: KeysOptions, env: Environment) -> Result:
         from aws_runas.cli.terminal.prompt import confirm
 
         if not confirm(f"Remove the keys {key_id} ({name}) from {store.label}? AWS shows a secret only once."):
-            raise CredentialsError("nothing was changed", code="keys-kept")
+            raise CredentialsError(
+                "nothing was changed", code="keys-kept", hint="to remove them without a question: -y"
+            )
     entries = entries_of_key(key_id, env)
     removed = False if others else store.remove(keys_name(name))
     remove_keyring_lines(files, profile)
