@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pygal.style import Style
 
 WIDTH = 640  # pixels; a phone shows it at 60 %, where the text can still be read
 BAR_HEIGHT = 34  # pixels
+LABEL_LENGTH = 34  # characters
+LARGEST_WITH_DIGITS = 999.5  # from here on, three digits would need an exponent
 FRAME_HEIGHT = 110  # pixels for the title, the axis and the margins
 
 
@@ -68,6 +71,15 @@ def draw_charts(page: str, results: Path, directory: Path) -> str:
     return page
 
 
+def _short(name: str) -> str:
+    """Cut a name that would leave no room for its bar; the table has the whole one."""
+    return textwrap.shorten(name, LABEL_LENGTH, placeholder=" …")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= LARGEST_WITH_DIGITS else f"{value:.3g}"
+
+
 def _bars(measured: Measured) -> bytes:
     style = Style(
         background="transparent",
@@ -93,7 +105,7 @@ def _bars(measured: Measured) -> bytes:
         spacing=10,
     )
     rows = list(reversed(measured.rows.items()))
-    chart.x_labels = [f"{name}: {value:.3g}" for name, value in rows]
+    chart.x_labels = [f"{_short(name)}: {_number(value)}" for name, value in rows]
     chart.add("", [value for _, value in rows])
     rendered: bytes = chart.render()
     return rendered

@@ -132,6 +132,8 @@ def test_every_chart_of_a_run_is_on_the_performance_page_below_its_heading(site:
     wanted = {(f"{chart['title']}, {chart['unit']}", name) for name, found in data.items() for chart in found["charts"]}
     assert len(shown) == len(wanted)
     assert {(html.unescape(title), name) for title, name in shown} == wanted
+    drawn = "".join(path.read_text(encoding="utf-8") for path in HTML.glob("reference/charts/*.svg"))
+    assert re.findall(r": \d\.\d+e\+\d+<", drawn) == []
     order = [text.index(f"charts/{name}-") for name in ("forward", "codec", "startup", "fleet")]
     assert order == sorted(order)
 
