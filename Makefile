@@ -81,9 +81,10 @@ fuzz: install ## feed the protocol's decoders and both channels with what a fuzz
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	@$(BIN)/python -m tests.fuzz -max_total_time=$(or $(FUZZ_SECONDS),60)
 
-bench: install ## measure everything, each beside a peer in the same run; BENCH=startup for one
+bench: install ## measure everything, each beside a peer in the same run; BENCH=startup for one, QUICK=1 for less of each
 	@failed=; for name in $(or $(BENCH),startup codec channel forward serve run copy fleet session_start recovery tunnels identity completion); do \
-		echo "== bench.$$name"; $(BIN)/python -m bench.$$name || failed="$$failed $$name"; \
+		echo "== bench.$$name"; quick=; if test -n "$(QUICK)" && grep -q '"--quick"' bench/$$name.py; then quick=--quick; fi; \
+		$(BIN)/python -m bench.$$name $$quick || failed="$$failed $$name"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 docs: install ## generate the tables of docs/reference/cli.md and performance.md, and the state diagram of docs/protocol
