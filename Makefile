@@ -90,7 +90,7 @@ bench: install ## measure everything, each beside a peer in the same run; BENCH=
 docs: install ## generate the tables of docs/reference/cli.md and performance.md, and the state diagram of docs/protocol
 	@$(BIN)/python -m tests.contract.cli_reference
 	@$(BIN)/python -m tests.contract.state_diagram
-	@$(BIN)/python -m bench.page
+	@$(BIN)/python -m release.performance_page
 
 $(SITE_STAMP): requirements/site.txt
 	@test -x $(SITE_VENV)/bin/python || $(PYTHON) -m venv $(SITE_VENV)

@@ -1,4 +1,4 @@
-"""The numbers of a benchmark as data: `make site` draws them, `bench.page` fills the tables of a document with them.
+"""The numbers of a benchmark as data: `make site` draws them, `release.performance_page` writes them into a page.
 
 A benchmark prints its tables through this module, so what is printed, what is drawn and what stands in
 docs/reference/performance.md are the numbers of one run.
@@ -12,6 +12,8 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from release.performance_page import markdown
 
 DIRECTORY = Path(os.environ.get("BENCH_DATA", "build/bench"))
 
@@ -66,20 +68,3 @@ class Results:
             "tables": self._tables,
         }
         (DIRECTORY / f"{self._name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def conditions(data: dict[str, object]) -> str:
-    """Return what a reader has to know of a run: its command, the Python, the machine and its load.
-
-    Args:
-        data: content of a file that `Results.write` wrote.
-    """
-    before = f"{data['load_before']:.1f} before and " if "load_before" in data else ""
-    machine = f"Python {data['python']}, {data['cores']} cores, load {before}{data['load']:.1f}"
-    return f"`{data['command']}`: {machine}" + (" after" if before else "")
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as Markdown, without a line break at its end."""
-    lines = [f"| {' | '.join(columns)} |".replace("|  |", "| |"), "|---" * len(columns) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])

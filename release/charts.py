@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pygal
-from bench.page import block_ends
 from pygal.style import Style
+
+from release.performance_page import block_ends
 
 WIDTH = 640  # pixels; a phone shows it at 60 %, where the text can still be read
 BAR_HEIGHT = 34  # pixels
@@ -51,7 +52,7 @@ def draw_charts(page: str, results: Path, directory: Path) -> str:
     A chart stands below the table of its title, or below the last table of its benchmark.
 
     Args:
-        page: Markdown with the parts that `bench.page` fills.
+        page: Markdown with the parts that `performance_page` fills.
         results: directory of the numbers.
         directory: where the pictures go; the page is beside it.
     """

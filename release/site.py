@@ -14,10 +14,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from bench.page import filled
-
 from release import charts, verbs
 from release.diagram import state_diagram
+from release.performance_page import filled
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "site"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import time
@@ -219,6 +220,13 @@ def _imports(path: Path) -> Iterator[str]:
             yield node.module
             for alias in node.names:
                 yield f"{node.module}.{alias.name}"
+
+
+def test_no_test_imports_a_benchmark() -> None:
+    tests = Path(__file__).parents[1]
+    importing = re.compile(r"^\s*(?:from|import) bench\b", re.MULTILINE)
+    found = [str(path.relative_to(tests)) for path in tests.rglob("*.py") if importing.search(path.read_text("utf-8"))]
+    assert found == ["contract/test_performance_page.py"], "only in the text of the sample that this one runs"
 
 
 def test_only_its_own_command_imports_the_sandbox() -> None:

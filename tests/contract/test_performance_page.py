@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench import results
-from bench.page import DATA, PAGE, ROOT, block_ends, blocks, filled, measured
+from release.performance_page import DATA, PAGE, ROOT, block_ends, blocks, filled, measured
 
 TEXT = PAGE.read_text(encoding="utf-8")
 SAMPLE = (
     "Said by hand.\n<!-- bench: sample: Speed -->\n\nold\n\n<!-- end -->\n<!-- bench: sample -->\nold\n<!-- end -->\n"
 )
+BENCHMARK = """
+from bench.results import Results
+run = Results("sample")
+run.add("Speed", "MB/s", {"ours": 0.123456})
+run.table("Speed", ("", "ours"), [["upload", "0.12 MB/s"]])
+run.write()
+"""
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 (BENCHES,) = (found.split() for found in re.findall(r"\$\(or \$\(BENCH\),(.*?)\)", MAKEFILE))
 
@@ -64,17 +73,12 @@ def test_every_number_in_a_table_stands_in_a_part_that_is_filled() -> None:
     assert [line for line in outside.splitlines() if line.startswith("|")] == []
 
 
-def test_run_fills_its_table_and_its_conditions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(results, "DIRECTORY", tmp_path)
-    monkeypatch.setattr("sys.argv", ["sample.py", "--quick"])
-    run = results.Results("sample")
-    run.add("Speed", "MB/s", {"ours": 0.123456})
-    run.table("Speed", ("", "ours"), [["upload", "0.12 MB/s"]])
-    run.write()
+def test_run_fills_its_table_and_its_conditions(tmp_path: Path) -> None:
+    environ = os.environ | {"BENCH_DATA": str(tmp_path)}
+    command = [sys.executable, "-c", BENCHMARK, "--quick"]
+    ran = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
     table = "| | ours |\n|---|---|\n| upload | 0.12 MB/s |"
-    assert table in capsys.readouterr().out
+    assert table in ran.stdout
     page = filled(SAMPLE, tmp_path)
     assert page.startswith(f"Said by hand.\n<!-- bench: sample: Speed -->\n\n{table}\n\n<!-- end -->\n")
     assert "`python -m bench.sample --quick`: Python " in page

@@ -1,6 +1,6 @@
 """Fills the tables of docs/reference/performance.md from the numbers that the benchmarks wrote.
 
-    .venv/bin/python -m bench.page [DATA]
+    .venv/bin/python -m release.performance_page [DATA]
 
 A line ``<!-- bench: NAME -->`` is followed by the conditions of a run, ``<!-- bench: NAME: TABLE -->`` by one of its
 tables; ``<!-- end -->`` ends both. Nobody writes between these lines, so a table never has numbers of two runs.
@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from bench.results import conditions, markdown
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "docs" / "reference" / "bench"
@@ -61,6 +60,23 @@ def measured(name: str, table: str | None, directory: Path) -> str | None:
     if table not in data["tables"]:
         return None
     return f"\n{markdown(data['tables'][table]['columns'], data['tables'][table]['rows'])}\n\n"
+
+
+def conditions(data: dict[str, object]) -> str:
+    """Return what a reader has to know of a run: its command, the Python, the machine and its load.
+
+    Args:
+        data: content of a file that `Results.write` wrote.
+    """
+    before = f"{data['load_before']:.1f} before and " if "load_before" in data else ""
+    machine = f"Python {data['python']}, {data['cores']} cores, load {before}{data['load']:.1f}"
+    return f"`{data['command']}`: {machine}" + (" after" if before else "")
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown, without a line break at its end."""
+    lines = [f"| {' | '.join(columns)} |".replace("|  |", "| |"), "|---" * len(columns) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def main() -> None:
