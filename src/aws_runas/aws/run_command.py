@@ -352,15 +352,13 @@ def _from_logs(access: Access, group: str, folder: str) -> tuple[str | None, str
     return (found.get("stdout", ""), found.get("stderr", "")) if found else (None, None)
 
 
-def _events(client: object, group: str, name: str) -> str:
+def _events(client: Any, group: str, name: str) -> str:
     """Return all messages of a stream; each event is one or more lines without the last line's end."""
     parts: list[str] = []
     size = 0
     more: dict[str, str] = {}
     for _ in range(reply.MAX_PAGES):
-        page = client.get_log_events(  # type: ignore[attr-defined]
-            logGroupName=group, logStreamName=name, startFromHead=True, **more
-        )
+        page = client.get_log_events(logGroupName=group, logStreamName=name, startFromHead=True, **more)
         messages = [reply.text(row, "message", "") for row in reply.mappings(page, "events")]
         parts += messages
         size += sum(map(len, messages))

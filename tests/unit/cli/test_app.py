@@ -15,6 +15,7 @@ from aws_runas.cli import app
 from aws_runas.cli.commands import exec as exec_command
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing import parser
+from aws_runas.config import files as config_files
 
 CONFIG = """
 [default]
@@ -284,3 +285,20 @@ def test_the_install_hint_fits_the_way_of_installing_and_names_our_package(prefi
     assert install_hint(prefix, "/p/python") == hint
     debian = install_hint("/usr", "/usr/lib/aws-runas/bin/python3")
     assert debian == "pipx install 'aws-runas-py[sandbox]', beside the Debian package, which has no pip"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["diagnose prod", "list profiles", "keys list", "whoami prod", "-E prod true", "shell prod i-0123456789abcdef0"],
+)
+def test_a_run_reads_each_config_file_once(home: Path, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    parse_file = config_files.parse_file
+
+    def counting(path: Path) -> config_files.ParsedFile:
+        read.append(path.name)
+        return parse_file(path)
+
+    monkeypatch.setattr(config_files, "parse_file", counting)
+    run(home, *words.split())
+    assert sorted(read) == ["config", "credentials"]

@@ -100,13 +100,12 @@ def run(options: Options, env: Environment) -> Result:
 
 def _checks(options: Options, env: Environment) -> Iterator[Finding]:
     from aws_runas.cli.access import open_access_for
-    from aws_runas.config.files import load_files
     from aws_runas.diagnosis import local
 
     access: Access | None = None
     files = None
     try:
-        files = load_files(env.environ, env.home)
+        files = env.config_files()
         access = open_access_for(options.flags, options.profile, env)
         yield local.check_profile(access.profile, files)
     except AwsRunasError as error:
