@@ -62,7 +62,7 @@ def open_access_for(
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
     # a call with flags that affect credentials, or that may open the picker next time, is not the usual call
-    if replace(overrides, session=False, refresh=False) == Overrides() and not may_ask:
+    if replace(overrides, use_session_token=False, refresh=False) == Overrides() and not may_ask:
         access.shortcut = lambda found: write_shortcut(
             profile, access.profile, found, env.environ, before, shortcut_facts(access.profile, env.environ, env.home)
         )
@@ -97,7 +97,7 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
         otp=flags.otp,
         mfa_process=flags.mfa_process,
         external_id=flags.external_id,
-        session=flags.session,
+        use_session_token=flags.use_session_token,
         refresh=flags.refresh,
         role_session_name=_name(flags.role_session_name, "role session name"),
         session_tags=tuple(_pair(tag) for tag in flags.session_tags),

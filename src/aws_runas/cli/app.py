@@ -170,7 +170,7 @@ def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:
         flags,
         verbose=flags.verbose or int(is_on(env.environ, "RUNAS_VERBOSE")),
         env=flags.env or is_on(env.environ, "RUNAS_ENV_CREDENTIALS"),
-        session=flags.session or is_on(env.environ, "RUNAS_SESSION_CREDENTIALS"),
+        use_session_token=flags.use_session_token or is_on(env.environ, "RUNAS_SESSION_CREDENTIALS"),
     )
 
 

@@ -46,14 +46,14 @@ def write_shortcut(
         fast.END: str(int(credentials.expiration.timestamp())),
         "expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    fast.write(name or "", environ, before, fields | dict(facts or {}), session=profile.session)
+    fast.write(name or "", environ, before, fields | dict(facts or {}), use_session_token=profile.use_session_token)
 
 
 def _last_use(profile: Profile, credentials: Credentials) -> float | None:
     """Return the moment until which they are given out, in seconds since the epoch."""
     until = usable_until(credentials)
     source = profile.source
-    of_source = profile.session or not profile.roles
+    of_source = profile.use_session_token or not profile.roles
     if until is None or credentials.expiration is None or not of_source:
         return until
     if isinstance(source, ResolverSource) and source.kind == "login":
@@ -82,7 +82,7 @@ def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> 
 def is_cached(profile: Profile) -> bool:
     """Return True if the full path would find these credentials on disk, by files and variables alone."""
     source = profile.source
-    role = bool(profile.roles) and not profile.session
+    role = bool(profile.roles) and not profile.use_session_token
     if role and any(each.policy for each in profile.roles):
         return False  # it may have come from a file of its own, whose change must count
     if isinstance(source, KeySource):

@@ -30,7 +30,7 @@ class Overrides:
 
     Args:
         session_token_duration, role_duration: seconds.
-        session: use session token credentials instead of the role's.
+        use_session_token: use session token credentials instead of the role's.
         refresh: use nothing from the cache.
         policy: JSON text, or ``file://`` and a path.
         signin: of the sign-in with SAML or OIDC.
@@ -43,7 +43,7 @@ class Overrides:
     otp: str | None = None
     mfa_process: str | None = None
     external_id: str | None = None
-    session: bool = False
+    use_session_token: bool = False
     refresh: bool = False
     role_session_name: str | None = None
     session_tags: tuple[tuple[str, str], ...] = ()

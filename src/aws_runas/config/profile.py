@@ -208,7 +208,7 @@ class Profile:
         source: where the first credentials come from.
         roles: AssumeRole calls in order; empty for a plain user. The last one is what the user asked for.
         region: None where nothing names one.
-        session: use the session token instead of the role.
+        use_session_token: use the session token instead of the role.
         endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
         unused: what is wrong with settings that have no effect.
     """
@@ -223,7 +223,7 @@ class Profile:
     mfa_process: Setting[str] | None
     session_token_duration: Setting[int]
     role_duration: Setting[int]
-    session: bool
+    use_session_token: bool
     refresh: bool
     otp: Setting[str] | None = field(repr=False)
     endpoint_urls: Mapping[str, Setting[str]] = field(default_factory=dict)

@@ -185,7 +185,7 @@ def _build(files: ConfigFiles, chosen: _Chosen, overrides: Overrides, environ: M
         mfa_process=lookup.text("mfa_process", flag=overrides.mfa_process, flag_name="--mfa-process"),
         session_token_duration=session_token_duration,
         role_duration=duration,
-        session=overrides.session or is_on(environ, "RUNAS_SESSION_CREDENTIALS"),
+        use_session_token=overrides.use_session_token or is_on(environ, "RUNAS_SESSION_CREDENTIALS"),
         refresh=overrides.refresh,
         otp=lookup.otp(overrides.otp),
         endpoint_urls=endpoints,

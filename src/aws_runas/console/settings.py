@@ -128,7 +128,7 @@ def find_way(profile: Profile, *, federation: bool) -> Way:
         of a user, by GetFederationToken. "unknown": STS knows what they are.
     """
     source = profile.source
-    if profile.roles and not profile.session:
+    if profile.roles and not profile.use_session_token:
         own_keys = isinstance(source, KeyringSource) or (isinstance(source, KeySource) and source.session_token is None)
         kept = profile.roles[-1].duration.value <= CHAINED_ROLE_LIMIT  # such a role goes through a session token
         return "direct" if own_keys and len(profile.roles) == 1 and not kept else "chained"

@@ -167,7 +167,9 @@ def compose(
     source = parts.source()
     # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
     user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, context.now)
-    provider: Provider = parts.session(user) if profile.session or not profile.roles else parts.roles(user)
+    provider: Provider = (
+        parts.session_token(user) if profile.use_session_token or not profile.roles else parts.roles(user)
+    )
     if profile.refresh:
         provider = _RefreshFirst(provider)
     asked = provider if provider is source else MemoryProvider(provider, context.now)
@@ -270,7 +272,7 @@ class _Parts:
         }
         return self._cached(SsoProvider(role, self.clients, self.signin, command), source.kind, inputs)
 
-    def session(self, user: Provider) -> Provider:
+    def session_token(self, user: Provider) -> Provider:
         """Return the provider of the session token. Keys that are temporary already are used as they are."""
         source = self.profile.source
         if isinstance(source, KeySource):
@@ -294,7 +296,7 @@ class _Parts:
             ):
                 return RefusedProvider(refused_duration(last, "temporary keys"))
             return self._role(user, first, self.mfa, self._source_identity())
-        provider = self._role(self.session(user), first, None, self._source_identity())
+        provider = self._role(self.session_token(user), first, None, self._source_identity())
         for role in others:
             provider = self._role(provider, role, None, provider.name)
         # each role's provider asks the one before it: two frames a role, in a chain of any length

@@ -138,7 +138,7 @@ def check_identity(access: Access, answer: StsAnswer) -> Finding:
     """
     if answer.error is not None:
         return fail("identity", answer.error)
-    if answer.identity is not None and not access.profile.roles and not access.profile.session:
+    if answer.identity is not None and not access.profile.roles and not access.profile.use_session_token:
         return ok("identity", answer.identity.arn)
     try:
         return ok("identity", caller_identity(access).arn)

@@ -67,20 +67,22 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,")  # capitals ar
 _CLOCK_TOLERANCE = 300  # seconds, as in freshness.py
 
 
-def read(name: str, environ: "Mapping[str, str]", *, session: bool = False, kind: str = "") -> dict[str, str] | None:
+def read(
+    name: str, environ: "Mapping[str, str]", *, use_session_token: bool = False, kind: str = ""
+) -> dict[str, str] | None:
     """Return the credentials of a profile without resolving it.
 
     Args:
         name: as typed on the command line, or "" when nothing was.
         environ: the variables.
-        session: ``-s`` was given.
+        use_session_token: ``-s`` was given.
         kind: letter of another kind of file, whose name is no profile's.
 
     Returns:
         A dict of `FIELDS` and the writer's facts, all str; None: use the full path.
     """
     now = time.time()
-    kind = kind or ("s" if session else "r")
+    kind = kind or ("s" if use_session_token else "r")
     path = file_path(name, environ, kind)
     start = header(environ)
     if path is None or start is None:
@@ -239,17 +241,17 @@ def write(
     before: str | None,
     fields: dict[str, str],
     *,
-    session: bool = False,
+    use_session_token: bool = False,
     kind: str = "",
 ) -> None:
     """Leave the file for next time; silently not, where that is not possible.
 
     Args:
-        name, environ, session, kind: as for `read`.
+        name, environ, use_session_token, kind: as for `read`.
         before: `header` as it was before the files were read.
         fields: `FIELDS` and facts of the caller's own, all str.
     """
-    kind = kind or ("s" if session else "r")
+    kind = kind or ("s" if use_session_token else "r")
     path = file_path(name, environ, kind)
     if before is None or path is None or before != header(environ):
         return

@@ -29,7 +29,7 @@ class _Call:
     name = ""
     program: "list[str]"
     in_environment = False
-    session = False
+    use_session_token = False
     output = ""  # the argument of -O
 
 
@@ -53,7 +53,7 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", functi
         return
     if function and call.program:
         os._exit(FUNCTION_DECLINED)
-    found = shortcut.read(call.name, environ, session=call.session)
+    found = shortcut.read(call.name, environ, use_session_token=call.use_session_token)
     if found is None or shortcut.CONFIG_FILE not in found or shortcut.ROLE_ARN not in found:
         return
     if not call.program:
@@ -114,7 +114,7 @@ def _read(words: list[str], environ: "Mapping[str, str]", function: str) -> _Cal
         if call.program[:1] == ["--"]:
             del call.program[0]
     call.in_environment = "E" in letters or is_on(environ, "RUNAS_ENV_CREDENTIALS")
-    call.session = "s" in letters or is_on(environ, "RUNAS_SESSION_CREDENTIALS")
+    call.use_session_token = "s" in letters or is_on(environ, "RUNAS_SESSION_CREDENTIALS")
     return call
 
 

@@ -29,7 +29,7 @@ def start(words: list[str], environ: "Mapping[str, str]") -> None:
     if surplus not in (0, 1) or any(not word or word[0] == "-" for word in arguments) or bad_switch(environ):
         return
     name = arguments.pop(0) if surplus else ""
-    found = shortcut.read(name, environ, session=is_on(environ, "RUNAS_SESSION_CREDENTIALS"))
+    found = shortcut.read(name, environ, use_session_token=is_on(environ, "RUNAS_SESSION_CREDENTIALS"))
     if found is None:
         return
     try:

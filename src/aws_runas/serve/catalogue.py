@@ -64,7 +64,7 @@ class ConfigCatalogue:
         profile = access.profile
         facts = ProfileFacts(
             name=profile.name,
-            role_arn=None if profile.session else profile.role_arn,
+            role_arn=None if profile.use_session_token else profile.role_arn,
             region=profile.region.value if profile.region else None,
             mfa_serial=profile.mfa_serial.value if profile.mfa_serial else None,
             source_profile=profile.source_profile,

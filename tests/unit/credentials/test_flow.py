@@ -61,7 +61,7 @@ def test_a_user_without_a_device_is_asked_no_code(world: World) -> None:
 
 def test_session_flag_gives_the_session_token_of_a_role_profile(world: World) -> None:
     world.answers = ["123456"]
-    found = world.access("role", Overrides(session=True)).provider.credentials()
+    found = world.access("role", Overrides(use_session_token=True)).provider.credentials()
     assert found.access_key_id.startswith("ASIASESSION")
     assert world.sts.actions() == ["GetSessionToken"]
 

@@ -52,7 +52,7 @@ class Home:
     def read(
         self, name: str = "role", environ: dict[str, str] | None = None, *, session: bool = False
     ) -> dict[str, str] | None:
-        return fast.read(name, self.environ | (environ or {}), session=session)
+        return fast.read(name, self.environ | (environ or {}), use_session_token=session)
 
     def file(self, name: str = "role") -> Path:
         return self.path / ".aws" / "aws-runas" / "cache" / f"fast-r-{name}"
@@ -193,7 +193,7 @@ def test_the_file_of_the_session_token_is_not_read_for_the_role(home: Home) -> N
     other = fast.file_path("plain", home.environ, "s")
     assert other is not None
     home.file("plain").rename(other)
-    assert fast.read("plain", home.environ, session=True) is None
+    assert fast.read("plain", home.environ, use_session_token=True) is None
 
 
 def test_names_of_other_bytes_are_files_of_their_own(home: Home) -> None:

@@ -215,7 +215,7 @@ def _other_kind(options: LoginOptions, env: Environment) -> Result:
     from aws_runas.cli.access import open_access_for
     from aws_runas.cli.sign_in import Attendance
 
-    flags = replace(options.flags, session=True)
+    flags = replace(options.flags, use_session_token=True)
     access = open_access_for(flags, options.profile, env, attendance=Attendance(options.sign_in))
     source = access.profile.source
     _check_source(source, access.profile.name)

@@ -134,7 +134,7 @@ def _other_kind(options: LogoutOptions, env: Environment) -> Result:
 def _with_session(flags: GlobalFlags) -> GlobalFlags:
     from dataclasses import replace
 
-    return replace(flags, session=True)
+    return replace(flags, use_session_token=True)
 
 
 def _everywhere(options: LogoutOptions, env: Environment) -> Result:

@@ -98,7 +98,7 @@ FLAGS = (
         CREDENTIAL,
         "s",
         "session",
-        "session",
+        "use_session_token",
         "switch",
         "",
         "Use or print the session token credentials instead of the role's",
@@ -294,7 +294,7 @@ class GlobalFlags:
     list_mfa: bool = False
     expiration: bool = False
     make_conf: bool = False
-    session: bool = False
+    use_session_token: bool = False
     refresh: bool = False
     verbose: int = 0
     quiet: bool = False

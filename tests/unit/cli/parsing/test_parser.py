@@ -54,7 +54,7 @@ def test_a_command_line_names_its_command(words: list[str], command: str, positi
 def test_global_flags_count_before_and_after_the_command_word() -> None:
     parsed = parser.parse(["-v", "-E", "-d", "1h", "shell", "-v", "-d2h", "-s", "prof", "i-1"])
     flags = parsed.flags
-    assert (flags.verbose, flags.env, flags.session, flags.session_token_duration) == (2, True, True, 7200)
+    assert (flags.verbose, flags.env, flags.use_session_token, flags.session_token_duration) == (2, True, True, 7200)
 
 
 VALUES = {

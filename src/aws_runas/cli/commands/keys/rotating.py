@@ -117,7 +117,7 @@ def _place(options: KeysOptions, env: Environment) -> tuple[str, KeyPlace]:
 def _access(profile: str, options: KeysOptions, env: Environment) -> Access:
     from aws_runas.cli.access import open_access_for
 
-    return open_access_for(replace(options.flags, session=True), profile, env)
+    return open_access_for(replace(options.flags, use_session_token=True), profile, env)
 
 
 def _trial(profile: str, pair: KeyPair, options: KeysOptions, env: Environment) -> Access:
