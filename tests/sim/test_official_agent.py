@@ -193,3 +193,26 @@ def test_session_without_a_cut_ends_without_doubt() -> None:
         whole, client = Ending(seed).play()
         assert whole
         assert client.events[-1] == ChannelClosed("")
+
+
+@pytest.mark.parametrize("session_type", ["Port", ""])
+@pytest.mark.parametrize("client_goes_too", [False, True])
+def test_agent_whose_numbers_begin_again_ends_the_session(session_type: str, client_goes_too: bool) -> None:
+    """A process of the agent that died took its numbers with it; another one would wait for our number 0 for ever."""
+    for seed in range(5):
+        dice = random.Random(seed)
+        client = ChannelNode(make_channel(Role.CLIENT, ChannelSettings(), seed), dice.randbytes(5000))
+        first = OfficialAgent(random.Random(seed + 1), dice.randbytes(20_000), session_type)
+        world = World(dice, client, first, Link(0.01), Link(0.01))
+        world.connect("client")
+        world.connect("agent")
+        assert world.run(10, lambda client=client: len(client.received) == 20_000)  # type: ignore[misc]
+        world.cut("agent", 1.0)
+        if client_goes_too:
+            world.cut("client", 0.5)
+        world.agent = OfficialAgent(random.Random(seed + 2), dice.randbytes(20_000), session_type)
+        assert world.run(10, lambda client=client: client.ended)  # type: ignore[misc]
+        end = client.events[-1]
+        assert isinstance(end, ChannelFailed)
+        assert "the agent has started again" in end.reason
+        assert len(client.received) == 20_000  # nothing of the other one

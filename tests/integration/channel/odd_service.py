@@ -15,6 +15,7 @@ from types import TracebackType
 from tests.integration.channel.stream_server import Message, channel_closed, put_together, take_apart
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\r\nsecond line\u202e"  # text that does things to a terminal
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
 
@@ -66,6 +67,10 @@ class Peer:
     async def read_request(self) -> None:
         """Read the opening request."""
         self.head = await self._reader.readuntil(b"\r\n\r\n")
+
+    async def hello(self) -> None:
+        """Read the beginning of a TLS handshake."""
+        assert await self._reader.readexactly(1) == b"\x16"
 
     def acceptance(self) -> bytes:
         """Return the answer that a WebSocket server gives."""
@@ -163,8 +168,8 @@ class OddService:
         self._server.close()
         for peer in self.peers:
             peer.reset()
-        for task in self._tasks:
-            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
         if kind is None:
             assert not self.failures, self.failures
 

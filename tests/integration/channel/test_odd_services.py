@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import struct
 
 import pytest
 
 from aws_runas.errors import AwsRunasError
+from aws_runas.redact import printable
+from aws_runas.sandbox.world import Sandbox
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.resumer import ReconnectPolicy
 from tests.integration.channel.client import ListedService, connect
 from tests.integration.channel.odd_service import (
     BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
+    ESCAPES,
     OddService,
     Peer,
     Play,
@@ -27,9 +24,7 @@ from tests.integration.channel.odd_service import (
     output,
     rest,
 )
-from tests.integration.channel.stream_server import channel_closed
-
-ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\r\nsecond line\u202e"
+from tests.integration.conftest import AWS_RUNAS
 
 
 def http(status: str, *headers: str, body: str = "") -> bytes:
@@ -95,7 +90,7 @@ def answering(answer: bytes) -> Play:
 
 
 def is_one_line(text: str) -> bool:
-    return bool(re.fullmatch(r"[ -~]{1,300}", text))
+    return bool(re.fullmatch(r"[ -~]{1,600}", text))
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -164,161 +159,6 @@ def test_service_that_never_answers_is_given_up_after_the_time_for_it() -> None:
     asyncio.run(run(dripping))
 
 
-# Frames that break the connection; the session goes on in the next one.
-BROKEN: dict[str, bytes] = {
-    "reserved bits": frame(BINARY, b"x", reserved=4),
-    "an unknown opcode": frame(3, b"x"),
-    "an unknown control opcode": frame(11, b""),
-    "a masked frame": frame(BINARY, output(1, b"lost"), masked=True),
-    "100 MB announced": frame(BINARY, b"x" * 1000, length=100 << 20),
-    "2**63 bytes announced": frame(BINARY, b"x" * 1000, length=1 << 63),
-    "a continuation of nothing": frame(CONTINUATION, b"x"),
-    "a message inside a message": frame(BINARY, b"x", fin=False) + frame(BINARY, b"y"),
-    "a ping in fragments": frame(PING, b"x", fin=False),
-    "a ping of 126 bytes": frame(PING, bytes(126)),
-    "a close of 1 byte": frame(CLOSE, b"x"),
-    "a close of 126 bytes": frame(CLOSE, struct.pack(">H", 1000) + bytes(124)),
-    "a close reason that is no UTF-8": frame(CLOSE, struct.pack(">H", 1000) + b"\xff\xfe"),
-    "fragments beyond the limit": b"".join(frame(0 if n else BINARY, bytes(400_000), fin=False) for n in range(4)),
-    "plain bytes": b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4,
-    "a close and more behind it": closing(1000, "Bye") + frame(BINARY, output(1, b"lost")),
-    "half a frame, then the end": frame(BINARY, output(1, b"lost"))[:100],
-}
-# Frames between which the session goes on in the same connection.
-TOLERATED: dict[str, bytes] = {
-    "text in place of binary": frame(TEXT, output(1, b"after")),
-    "fragments": frame(BINARY, output(1, b"after")[:7], fin=False) + frame(CONTINUATION, output(1, b"after")[7:]),
-    "a ping between fragments": b"%b%b%b"
-    % (
-        frame(BINARY, output(1, b"after")[:130], fin=False),
-        frame(PING, b"now"),
-        frame(CONTINUATION, output(1, b"after")[130:]),
-    ),
-    "empty fragments": frame(BINARY, b"", fin=False)
-    + frame(CONTINUATION, output(1, b"after"), fin=False)
-    + frame(CONTINUATION),
-    "fragments of text": frame(TEXT, output(1, b"after")[:7], fin=False) + frame(CONTINUATION, output(1, b"after")[7:]),
-    "an empty message": frame(BINARY) + frame(TEXT) + frame(BINARY, output(1, b"after")),
-    "a pong that nobody asked for": frame(PONG, b"?") + frame(BINARY, output(1, b"after")),
-    "text that is no UTF-8": frame(TEXT, b"\xff\xfe\x80") + frame(BINARY, output(1, b"after")),
-    "a JSON text": frame(TEXT, b'{"message":"Forbidden"}') + frame(BINARY, output(1, b"after")),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_frame_that_is_none_costs_the_connection_and_not_the_session(name: str) -> None:
-    async def first(peer: Peer) -> None:
-        await peer.accept()
-        await peer.send(frame(BINARY, output(0, b"before ")) + BROKEN[name])
-        if name.startswith("half"):
-            peer.hang_up()
-        await peer.until_gone()
-
-    async def run() -> None:
-        async with OddService(first, rest(1, b"after")) as service:
-            calls = ListedService(resumes=[("token-1", "")])
-            _, recorder = await connect(service.url, calls)
-            await recorder.until(lambda: recorder.ended)
-            assert (recorder.output, recorder.error) == (b"before after", None)
-            assert len(service.peers) == 2
-            assert calls.calls.count("resume") == 1
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("name", TOLERATED)
-def test_frames_that_are_unusual_are_taken(name: str) -> None:
-    async def only(peer: Peer) -> None:
-        await peer.accept()
-        await peer.send(frame(BINARY, output(0, b"before ")) + TOLERATED[name])
-        await peer.until_acknowledged(1)
-        await peer.send(frame(BINARY, channel_closed()))
-        await peer.until_gone()
-
-    async def run() -> None:
-        async with OddService(only) as service:
-            _, recorder = await connect(service.url, ListedService(resumes=[("token-1", "")]))
-            await recorder.until(lambda: recorder.ended)
-            assert (recorder.output, recorder.error, recorder.lost) == (b"before after", None, [])
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("payload", [b"", b"x", bytes(range(125))], ids=["empty", "short", "125 bytes"])
-def test_ping_is_answered_with_its_payload(payload: bytes) -> None:
-    async def only(peer: Peer) -> None:
-        await peer.accept()
-        await peer.send(frame(PING, payload))
-        assert await peer.until(lambda opcode, _: opcode == PONG) == payload
-        await peer.send(frame(BINARY, output(0, b"$ ")))
-        await peer.until_gone()
-
-    async def run() -> None:
-        async with OddService(only) as service:
-            channel, recorder = await connect(service.url, ListedService())
-            await recorder.until(lambda: recorder.started is not None)
-            await channel.terminate()
-
-    asyncio.run(run())
-
-
-CODES = (
-    999,
-    1000,
-    1001,
-    1002,
-    1003,
-    1004,
-    1005,
-    1006,
-    1007,
-    1008,
-    1009,
-    1010,
-    1011,
-    1012,
-    1013,
-    1014,
-    1015,
-    1016,
-    2999,
-)
-STAGES = ("before a message", "after one", "in a message", "before the opening is read")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("reason", ["", "Bye", ESCAPES], ids=["no reason", "Bye", "escapes"])
-@pytest.mark.parametrize("code", [*CODES, 3000, 4000, 4999, 5000, 65_535])
-def test_no_close_code_ends_a_session(code: int, reason: str, stage: str) -> None:
-    """The code says nothing: the service closes with 1000 each hour, and only channel_closed ends a session."""
-    number = 0 if stage.startswith("before") else 1
-
-    async def first(peer: Peer) -> None:
-        if stage == "before the opening is read":
-            await peer.read_request()
-            await peer.send(peer.acceptance())
-        else:
-            await peer.accept()
-        if number:
-            await peer.send(frame(BINARY, output(0, b"before ")))
-        if stage == "in a message":
-            await peer.send(frame(BINARY, output(1, b"lost"), fin=False))
-        await peer.send(closing(code, reason))
-        await peer.until_gone()
-
-    async def run() -> None:
-        async with OddService(first, rest(number, b"after")) as service:
-            calls = ListedService(resumes=[("token-1", "")])
-            _, recorder = await connect(service.url, calls)
-            await recorder.until(lambda: recorder.ended)
-            assert recorder.output == b"before after"[0 if number else 7 :]
-            assert recorder.error is None
-            assert calls.calls.count("resume") == 1
-
-    asyncio.run(run())
-
-
 async def refusing(peer: Peer) -> None:
     """Accept the connection, and the token not."""
     await peer.accept()
@@ -385,3 +225,96 @@ def test_connections_that_break_do_not_count_as_refused() -> None:
             assert (len(recorder.lost), recorder.regained) == (1, 1)
 
     asyncio.run(run())
+
+
+# Answers to CONNECT, or in place of a TLS handshake.
+GARBAGE: dict[str, bytes] = {
+    "nothing": b"",
+    "NULs": bytes(2000) + b"\r\n\r\n",
+    "escapes": ESCAPES.encode() + b"\r\n\r\n",
+    "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "a status without a line": b"200\r\n\r\n",
+    "half an answer": b"HTTP/1.1 200 Connec",
+    "407": http("407 Proxy Authentication Required", "Proxy-Authenticate: Basic", body="who are you"),
+    "502 with a page": http("502 Bad Gateway", body="<html>" * 1000),
+    "an answer without end": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000,
+    "an alert of TLS": b"\x15\x03\x03\x00\x02\x02\x28",
+    "half a record of TLS": b"\x16\x03\x03\x40\x00\x02",
+    "a record that is too long": b"\x16\x03\x03\xff\xff" + bytes(70_000),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_in_place_of_a_proxys_answer_is_one_line(name: str) -> None:
+    async def run() -> None:
+        async with OddService(answering(GARBAGE[name])) as proxy:
+            calls = ListedService(resumes=[("token-1", "")])
+            dialling = Dialling(environ={"HTTPS_PROXY": f"http://me:secret-word@127.0.0.1:{proxy.port}"})
+            with pytest.raises(AwsRunasError) as caught:
+                await connect("wss://stream.example.com/x", calls, dialling=dialling)
+            assert caught.value.code == "proxy-refused"
+            assert caught.value.exit_status in (3, 6)
+            assert is_one_line(printable(caught.value.message)), caught.value.message
+            assert "secret-word" not in caught.value.message
+            assert calls.calls[-1] == "terminate"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("behind_proxy", [False, True], ids=["directly", "behind a proxy"])
+@pytest.mark.parametrize("name", GARBAGE)
+def test_end_of_a_connection_in_its_tls_handshake_is_one_line(name: str, behind_proxy: bool) -> None:
+    async def play(peer: Peer) -> None:
+        if behind_proxy:
+            await peer.read_request()
+            await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await peer.hello()
+        await peer.send(GARBAGE[name])
+        peer.hang_up()
+
+    async def run() -> None:
+        async with OddService(play) as service:
+            calls = ListedService(resumes=[("token-1", "")])
+            environ = {"HTTPS_PROXY": f"http://127.0.0.1:{service.port}"} if behind_proxy else {}
+            host = "stream.example.com" if behind_proxy else f"localhost:{service.port}"
+            with pytest.raises(AwsRunasError) as caught:
+                await connect(f"wss://{host}/x", calls, dialling=Dialling(environ=environ))
+            assert caught.value.code == "stream-unreachable", caught.value
+            assert caught.value.exit_status == 6
+            assert is_one_line(caught.value.message), caught.value.message
+            assert calls.calls[-1] == "terminate"
+
+    asyncio.run(run())
+
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "shell": ("my-profile", "i-deadbeef"),
+    "ssh": ("my-profile", "i-deadbeef:22"),
+    "forward": ("my-profile", "i-deadbeef:9000"),
+    "run": ("my-profile", "i-deadbeef", "true"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_command_whose_stream_is_answered_by_something_else_says_so_and_ends_its_session(
+    sandbox: Sandbox, verb: str
+) -> None:
+    async def run(name: str) -> tuple[int | None, bytes]:
+        async with OddService(answering(REFUSALS[name][0])) as service:
+            words = [*AWS_RUNAS, verb, "--stream-host", f"127.0.0.1:{service.port}", *VERBS[verb]]
+            pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+            process = await asyncio.create_subprocess_exec(
+                *words, env=sandbox.environ, stdin=nothing, stdout=pipe, stderr=pipe
+            )
+            output, error = await process.communicate()
+            assert output == b""
+            return process.returncode, error
+
+    for name in ("400 with escapes", "101 with a wrong key", "escapes for a status line"):
+        before = sandbox.count("TerminateSession")
+        status, error = asyncio.run(run(name))
+        assert (status, len(error.splitlines())) == (6, 2), error
+        assert b"answered the data channel with" in error.splitlines()[0]
+        assert is_one_line(error.replace(b"\n", b"").decode())
+        assert sandbox.count("TerminateSession") == before + 1

@@ -21,6 +21,8 @@ from aws_runas.ssm.transport.silence_notice import SilenceNotice
 SILENT_COMMAND: Final = 2.0  # seconds after which a silent session gets input anyway (spec 12, trap 7)
 START_NOTICE_AFTER: Final = 10.0  # seconds without a message from the agent until a notice is printed
 END_RESEND_INTERVAL: Final = 2.0  # seconds without output after the end of input, before the end is sent again
+AWAY_LIMIT: Final = 0.3  # seconds without a connection after which agents send nothing more of a command that printed
+SILENT_AFTER_AWAY: Final = 20.0  # seconds of silence after that until the user is told
 END_OF_TRANSMISSION: Final = b"\x04"
 INTERRUPT: Final = b"\x03"
 QUIT: Final = b"\x1c"
@@ -64,6 +66,7 @@ class ShellSession:
         self._ends_sent = 0
         self._end_sent_at = 0.0
         self._interrupts = 0
+        self._away_timer: asyncio.TimerHandle | None = None
 
     # --- from the channel
 
@@ -80,6 +83,7 @@ class ShellSession:
 
     def data_received(self, data: bytes, payload_type: int) -> None:
         self._output_at = self._loop.time()
+        self._stop_away_timer()
         if payload_type == STANDARD_ERROR:
             self.console.write_error(data)
         else:
@@ -100,9 +104,26 @@ class ShellSession:
 
     def connection_regained(self, seconds: float) -> None:
         self.console.say(f"connection regained after {seconds:.1f} s")
+        if self._running and not self._interactive and seconds >= AWAY_LIMIT:
+            self._stop_away_timer()
+            self._away_timer = self._loop.call_later(SILENT_AFTER_AWAY, self._tell_silence, seconds)
+
+    def _tell_silence(self, seconds: float) -> None:
+        """Tell that the command may have ended unnoticed: agents stop for good if it prints while nobody listens."""
+        self.console.say(
+            f"the connection was away for {seconds:.0f} s, and nothing has come since. An agent sends nothing more of "
+            "a command that printed meanwhile, not even its end. Press Ctrl-C three times to leave it",
+            always=True,
+        )
+
+    def _stop_away_timer(self) -> None:
+        if self._away_timer is not None:
+            self._away_timer.cancel()
+            self._away_timer = None
 
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
         self._silence.close()
+        self._stop_away_timer()
         if self._timer is not None:
             self._timer.cancel()
         if self.status.done():
