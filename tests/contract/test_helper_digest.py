@@ -15,9 +15,9 @@ from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
     "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
-    "shell helper": "00d70577da4f023d5a088cc5008923b24aa615c93dd0c1820f27eb6edeceed52",
+    "shell helper": "a2b3a2c52c5c399353fdb0f602eecc9f2a34fc01a98fd34c1b500fcd962395e0",
     "file server without Python": "97177dbf1999c086536dc3a4be6d23fbb5eb2d116ca1dc72cd75e99cd0cd05f4",
-    "file server": "78aefbd0171ff39fb556992745bfae2fbd62add7d2d5580ff32c8954fa20f381",
+    "file server": "ef0c51d0cdd55d8ec8115f55f393591f8e750425c4cd24dd2b60103a19023711",
 }
 
 

@@ -123,17 +123,20 @@ class LocalSession:
         at: Callable[[LocalSession, Ran], None] | None = None,
         *,
         credit: int = CREDIT,
+        limit: int = CREDIT,
         ends: int = 0,
     ) -> Ran:
         """Send input as the credit allows; collect output.
 
         Args:
+            credit: at the start; nothing is sent without any, not even the end.
+            limit: it may never be more.
             ends: empty output frames to wait for, as the shell helper sends them at the end of each stream.
         """
-        ran, limit, sent, finished = Ran(), credit, 0, not wants_input
+        ran, sent, finished, allowed = Ran(), 0, not wants_input, credit > 0
         while ran.status is None or ends > 0:
             assert not self.ended or self.events, (ran.status, ran.errors, ran.stderr)
-            while not finished and not ran.input_closed and len(self._waiting) < 65536:
+            while allowed and not finished and not ran.input_closed and len(self._waiting) < 65536:
                 piece = data[sent : sent + min(self.encoder.data_size, credit)]
                 if not piece and sent < len(data):
                     break
@@ -151,7 +154,7 @@ class LocalSession:
                     case OutputReceived(_, output):
                         ran.stderr += output
                     case CreditReceived(size):
-                        credit += size
+                        credit, allowed = credit + size, True
                         assert credit <= limit
                     case InputClosed():
                         ran.input_closed = True

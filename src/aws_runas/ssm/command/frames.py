@@ -174,11 +174,12 @@ class FrameParser:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._frames_only = False  # PythonMissing was seen; its message may come twice, and what follows is no output
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes and return the events that they complete.
 
-        Bytes behind PythonMissing are kept for the next call, or for take_rest.
+        Bytes behind the first PythonMissing are kept for the next call, or for take_rest.
         """
         buffer = self._buffer
         buffer += data
@@ -187,7 +188,8 @@ class FrameParser:
         while (end := buffer.find(b"\n", start)) >= 0:
             events.append(_parse(bytes(buffer[start:end])))
             start = end + 1
-            if isinstance(events[-1], PythonMissing):
+            if isinstance(events[-1], PythonMissing) and not self._frames_only:
+                self._frames_only = True
                 break
         del buffer[:start]
         if len(buffer) > MAX_LINE and b"\n" not in buffer:

@@ -32,7 +32,6 @@ from aws_runas.ssm.command.helper import CREDIT, helper_digest
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.shell_helper import (
     RESTRICTIONS,
-    SHELL_CREDIT,
     SentinelFilter,
     missing_tools,
     shell_helper_digest,
@@ -261,6 +260,8 @@ class CommandLink:
                 self._owner.output_received(stream, data)
             case CreditReceived(size):
                 self._credit += size
+                if not self._frames and not self._end_sent:
+                    self._input_allowed = True  # the shell helper begins with a credit
                 self._pump()
             case InputClosed():
                 self._close_input()
@@ -314,8 +315,8 @@ class CommandLink:
         self._owner.say(RESTRICTIONS)
         self._bootstrap.helper_answered()
         self._messages += shell_helper_lines(self._bootstrap, self._request, tools)
-        self.started = self._input_allowed = True
-        self._open_streams, self._credit = 2, SHELL_CREDIT
+        self.started = True
+        self._open_streams = 2
         self._set_deadline()
         self._owner.command_started("shell")
         self._pump()

@@ -23,15 +23,21 @@ RESTRICTIONS: Final = (
 )
 
 # Variables: E encodes, D decodes, C the script, K a check that must succeed first, both base64; I is 1 for input.
-# f NUMBER: frames of an output, and an empty one at its end. g: input from frames. m: the command.
+# f NUMBER: frames of an output, and an empty one at its end. p: printf as one write, because the printf of bash and
+# busybox takes several for a long line, and a credit or a frame of the other output would come between them.
+# g: input from frames. m: the command. N: read a header, as k, s and z.
 # w: wait until the client says that it has everything, as the Python helper does.
 # Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
-# A sh that is bash reads ahead on a terminal: what it has read beyond a header is lost to dd.
+# The read of bash, ksh and zsh reads ahead on a terminal, and what it has read is lost to dd. The mapfile of bash (4.0)
+# takes byte after byte. The bootstrap's lines came through read, so no input may follow them before the first credit.
 # No process but the command and its f holds 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
-f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do printf '\036%s0%s\n' "$1" "$d";done
+p(){ printf "$@"|dd bs=8192 count=1 iflag=fullblock 2>/dev/null;}
+f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do p '\036%s0%s\n' "$1" "$d";done
 printf '\036%s0\n' "$1";}
-g(){ n=0;t=0;while read -r k s z _;do case $k in
+N(){ read -r k s z _;}
+[ "$BASH_VERSION" ]&&N(){ mapfile -n 1 a&&[ "$a" ]&&set -f&&set -- $a&&k=$1&&s=$2&&z=$3;}
+g(){ n=0;t=0;printf '\036c0%s\n' "$(printf @CREDIT@|$E)">&4;while N;do case $k in
 d0)[ "$z" -eq 0 ]&&return
 if [ "$s" -le "$n" ];then dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;continue;fi
 n=$s;dd bs="$z" count=1 iflag=fullblock 2>/dev/null;t=$((t+z))
@@ -40,12 +46,13 @@ q0)return;;esac;done;}
 m(){ exec 5>&1
 r=$({ { (eval "$C" 2>&3 3>&- 4>&- 5>&- 6>&-);echo $?>&6;} 3>&1 >&5|f 2 >&4;} 6>&1)
 printf '\036x0%s\n' "$(printf %s "$r"|$E)">&4;}
-w(){ while read -r k s z _;do case $k in
+w(){ while N;do case $k in
 d0)dd bs="$z" count=1 iflag=fullblock >/dev/null 2>&1;;
 q0)return;;esac;done;}
 exec 4>&1
-if [ "$I" = 1 ]&&[ "$BASH_VERSION" ];then
-printf '\036e0%s\n' "$(printf 'shell bash reads ahead on a terminal, and standard input would be damaged'|$E)";exit;fi
+v=$KSH_VERSION$ZSH_VERSION;[ "$BASH_VERSION" ]&&! type mapfile >/dev/null 2>&1&&v="bash $BASH_VERSION"
+if [ "$I" = 1 ]&&[ "$v" ];then
+printf '\036e0%s\n' "$(printf 'shell %s reads ahead, and would damage the input' "$v"|$E)";exit;fi
 C=$(printf %s "$C"|$D)
 if [ "$K" ]&&! e=$(eval "$(printf %s "$K"|$D)" 2>&1 </dev/null);then
 printf '\036e0%s\n' "$(printf 'check %s' "$e"|$E)";w;exit;fi
@@ -53,7 +60,7 @@ if [ "$I" = 1 ];then g|m|f 1 >&4
 else m </dev/null|f 1 >&4;fi
 w
 exit
-"""
+""".replace("@CREDIT@", str(SHELL_CREDIT))
 
 
 def shell_helper_digest() -> str:

@@ -123,3 +123,12 @@ def test_what_the_helper_escapes_comes_back_and_the_agent_neither_damages_it_nor
 def test_an_escape_that_is_none_is_junk(text: bytes) -> None:
     line = b"\x1e30" + text
     assert FrameParser().receive_data(line + b"\n") == [frames.JunkReceived(line)]
+
+
+def test_what_follows_a_repeated_list_of_tools_is_not_kept_back() -> None:
+    """Behind the first one the instance may go on with plain output; an agent may execute the message twice."""
+    parser = frames.FrameParser()
+    missing, credit = frames.PythonMissing(frozenset(("dd",))), frames.CreditReceived(10)
+    assert parser.receive_data(b"\x1en0dd.\nplain\n") == [missing]
+    assert parser.take_rest() == b"plain\n"
+    assert parser.receive_data(b"\x1en0dd.\n\x1ec0MTA=\n") == [missing, credit]
