@@ -1,9 +1,9 @@
 """`cp` beside `forward` and beside scp through `ssh`, in one run: MB/s up and down, text, many files, the first byte.
 
-    .venv/bin/python -m bench.copy [--quick | --long]
+    .venv/bin/python -m bench.copy [--quick | --long [SHARE]]
 
-`--long` measures little and judges what is too slow for the tests: 50 MB while connections are cut, 10,000 files, 1 GiB
-resumed after SIGKILL, and 4 and 8 sessions.
+`--long` measures little and judges what is too slow for the tests: 50 MB while connections are cut, and 4 and 8
+sessions. A share such as 0.02 makes all of it smaller, to try the benchmark itself.
 
 Agents send at the pace of official ones. `forward` is a stream of zeros through as many sessions; `cp`
 sends random data, so its compression does not count. Everything shares this machine's processors.
@@ -143,23 +143,21 @@ def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) 
     results.table("Copies", ("MB/s", "`forward`", "`cp --via port`", "`cp --via shell`"), cells)
 
 
-def others(results: Results, sandbox: Sandbox, folder: Path, *, quick: bool) -> None:
+def others(results: Results, sandbox: Sandbox, folder: Path, *, share: float) -> None:
     """Text, many files, a single small file, and memory."""
     cells = []
     text = folder / "text"
+    lines = int(270_000 * share)
     line = b"2026-11-27 12:00:%02d host app[%d]: request took %d ms\n"
-    text.write_bytes(b"".join(line % (n % 60, n, n % 977) for n in range(90_000)))
+    text.write_bytes(b"".join(line % (n % 60, n, n % 977) for n in range(lines)))
     events = cp(sandbox, "--sessions", "1", "my-profile", str(text), f"{TARGET}:{folder}/text2")
     last = events[-1]
     megabytes = text.stat().st_size / MEGABYTE
-    sent = f"{last['seconds']:.1f} s, {last['sent'] / MEGABYTE:.2f} MB sent"
+    sent = f"{rate(events):.1f} MB/s, {last['sent'] / MEGABYTE:.2f} MB sent, {last['seconds']:.1f} s in all"
     cells.append([f"text, {megabytes:.1f} MB, 1 session", sent])
     tree = folder / "tree"
-    count = 1_000 if quick else 10_000
-    for number in range(count):
-        path = tree / f"{number % 100}" / f"{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(Random(number).randbytes(1000))
+    count = int(10_000 * share)
+    make_tree(tree, count, 1000)
     began = time.perf_counter()
     cp(sandbox, "-r", "--sessions", "1", "my-profile", str(tree), f"{TARGET}:{folder}/tree2")
     cells.append([f"{count:,} files of 1 kB, 1 session", f"{time.perf_counter() - began:.1f} s"])
@@ -167,7 +165,7 @@ def others(results: Results, sandbox: Sandbox, folder: Path, *, quick: bool) -> 
     began = time.perf_counter()
     cp(sandbox, "my-profile", str(folder / "one"), f"{TARGET}:{folder}/one2")
     cells.append(["one byte, whole command", f"{time.perf_counter() - began:.1f} s"])
-    for mebibytes in (64,) if quick else (64, 512):
+    for mebibytes in (64,) if share < 1 else (64, 512):
         source, there = folder / "large", folder / "large2"
         source.write_bytes(Random(mebibytes).randbytes(1 << 20) * mebibytes)
         for direction, sides in (
@@ -177,7 +175,31 @@ def others(results: Results, sandbox: Sandbox, folder: Path, *, quick: bool) -> 
             _, memory = cp_and_memory(sandbox, "--no-resume", "--rate", "off", "my-profile", *sides)
             cells.append([f"most memory of `cp --rate off`, {mebibytes} MiB {direction}", f"{memory:.0f} MB"])
             there.unlink()
+    cells += memory_of_trees(sandbox, folder, int(100_000 * share))
+    if share >= 1:  # progress is reported once a second, too seldom for less
+        cells += resume(sandbox, folder)
     results.table("Text, many files, memory", ("", ""), cells)
+
+
+def make_tree(top: Path, count: int, size: int) -> None:
+    """Make so many files of so many bytes, in a hundred directories."""
+    for number in range(count):
+        path = top / f"{number % 100}" / f"{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Random(number).randbytes(size))
+
+
+def memory_of_trees(sandbox: Sandbox, folder: Path, count: int) -> list[list[str]]:
+    """Rows about a tree of many small files, both ways."""
+    cells = []
+    source, there = folder / "many", folder / "many2"
+    make_tree(source, count, 10)
+    for direction, sides in (("up", (str(source), f"{TARGET}:{there}")), ("down", (f"{TARGET}:{source}", str(there)))):
+        _, memory = cp_and_memory(sandbox, "-r", "--rate", "off", "my-profile", *sides)
+        cells.append([f"most memory of `cp -r`, {count:,} files of 10 bytes {direction}", f"{memory:.0f} MB"])
+        shutil.rmtree(there)
+    shutil.rmtree(source)
+    return cells
 
 
 def same(one: Path, other: Path) -> bool:
@@ -189,10 +211,11 @@ def same(one: Path, other: Path) -> bool:
     return digests[0] == digests[1]
 
 
-def cuts(base: dict[str, str], folder: Path) -> None:
+def cuts(base: dict[str, str], folder: Path, share: float) -> list[list[str]]:
     """50 MB over both carriers while the service, or the agent, closes connections."""
+    cells = []
     source = folder / "fifty"
-    source.write_bytes(Random(50).randbytes(50 * MEGABYTE))
+    source.write_bytes(Random(50).randbytes(int(50 * MEGABYTE * share)))
     for via in ("port", "shell"):
         for faults in (Faults(close_after=4.0, new_cell=True), Faults(leave_after=3.0, away=0.5)):
             with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
@@ -201,19 +224,18 @@ def cuts(base: dict[str, str], folder: Path) -> None:
                 cp(sandbox, *words, str(source), f"{TARGET}:{there}")
                 seconds, resumed = time.perf_counter() - began, sandbox.count("ResumeSession")
                 kind = "service" if faults.close_after else "agent"
-                print(
-                    f"50 MB, {via}, cut by the {kind}: exact {same(source, there)}, {resumed} resumed, {seconds:.0f} s",
-                    flush=True,
-                )
+                exact = f"exact {same(source, there)}, {resumed} resumed, {seconds:.0f} s"
+                cells.append([f"{50 * share:g} MB up, {via}, connections cut by the {kind}", exact])
                 there.unlink()
+    return cells
 
 
-def resume(sandbox: Sandbox, folder: Path) -> None:
+def resume(sandbox: Sandbox, folder: Path) -> list[list[str]]:
     """Kill a copy of 1 GiB at 60 % and run the same command again."""
     source, there = folder / "gibibyte", folder / "gibibyte2"
-    random = Random(1)
+    random, mebibytes = Random(1), 1024
     with source.open("wb") as stream:
-        for _ in range(1024):
+        for _ in range(mebibytes):
             stream.write(random.randbytes(1 << 20))
     words = ("--progress", "json", "--sessions", "2", "--rate", "off", "my-profile", str(source), f"{TARGET}:{there}")
     process = subprocess.Popen(
@@ -221,49 +243,50 @@ def resume(sandbox: Sandbox, folder: Path) -> None:
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith(b"{") and json.loads(line)["done"] > 0.6 * (1 << 30):
+        if line.startswith(b"{") and json.loads(line)["done"] > 0.6 * (mebibytes << 20):
             break
     process.kill()
     process.communicate()
     began = time.perf_counter()
-    share = cp(sandbox, *words[2:])[-1]["sent"] / (1 << 30)
+    again = cp(sandbox, *words[2:])[-1]["sent"] / (mebibytes << 20)
     seconds, exact = time.perf_counter() - began, same(source, there)
-    print(f"1 GiB after SIGKILL at 60 %: exact {exact}, {share:.1%} sent again, {seconds:.0f} s", flush=True)
     source.unlink()
     there.unlink()
+    return [[f"{mebibytes} MiB up after SIGKILL at 60 %", f"exact {exact}, {again:.1%} sent again, {seconds:.0f} s"]]
 
 
-def sessions(sandbox: Sandbox, folder: Path) -> None:
+def sessions(sandbox: Sandbox, folder: Path, share: float) -> list[list[str]]:
     """4 and 8 sessions, paced, beside one."""
+    cells = []
     for count in (1, 4, 8):
         source = folder / f"data{count}"
-        source.write_bytes(Random(count).randbytes(count * 4 * MEGABYTE))
+        source.write_bytes(Random(count).randbytes(int(count * 4 * MEGABYTE * share)))
         for upload_ in (True, False):
             there = folder / f"there{count}"
             sides = (str(source), f"{TARGET}:{there}") if upload_ else (f"{TARGET}:{source}", str(there))
             speed = rate(cp(sandbox, "--sessions", str(count), "my-profile", *sides))
             exact = same(source, there)
-            print(f"{count} sessions, {'up' if upload_ else 'down'}: {speed:.2f} MB/s, exact {exact}", flush=True)
+            name = f"{count} session{'s' * (count > 1)}, {'up' if upload_ else 'down'}"
+            cells.append([name, f"{speed:.2f} MB/s, exact {exact}"])
             there.unlink()
+    return cells
 
 
-def long(base: dict[str, str], folder: Path) -> None:
+def long(base: dict[str, str], folder: Path, share: float) -> None:
     """Everything of --long."""
-    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
-    cuts(base, folder)
-    with start_sandbox(SandboxOptions(), base=base) as sandbox:
-        resume(sandbox, folder)
+    cells = cuts(base, folder, share)
     with start_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
-        others(Results("copy"), sandbox, folder, quick=False)
-        sessions(sandbox, folder)
-    print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
+        cells += sessions(sandbox, folder, share)
+    print("\n".join(" | ".join(row) for row in cells), flush=True)
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
-    parser.add_argument("--long", action="store_true", help="judge what is too slow for the tests")
+    parser.add_argument(
+        "--long", type=float, nargs="?", const=1.0, metavar="SHARE", help="judge what is too slow for the tests"
+    )
     arguments = parser.parse_args()
     quick = arguments.quick
     results = Results("copy")
@@ -273,12 +296,12 @@ def main() -> None:
         # Of this process too: instances have the PATH of the sandbox's process, which inherits ours.
         base["PATH"] = os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
         if arguments.long:
-            long(base | {"HOME": name}, folder)
+            long(base | {"HOME": name}, folder, arguments.long)
             return
         table(results, base | {"HOME": name}, folder, quick=quick)
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
         with start_sandbox(options, base=base | {"HOME": name}) as sandbox:
-            others(results, sandbox, folder, quick=quick)
+            others(results, sandbox, folder, share=0.1 if quick else 1.0)
         results.write()
 
 

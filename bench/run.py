@@ -95,7 +95,7 @@ def awkward_bytes(size: int) -> bytes:
     return b"".join(pieces) + b"\xef\xbf\xbd\xff\xfe\xfd"
 
 
-def long_run(base: dict[str, str], cutter: str, size: int) -> str:
+def long_run(base: dict[str, str], cutter: str, size: int) -> list[str]:
     """Send bytes up and get them back on both streams while connections are cut; return what was seen."""
     data = awkward_bytes(size)
     seconds = size / MEGABYTE / 3  # unpaced, this lasts longer: both cuts come in the middle
@@ -124,10 +124,11 @@ def long_run(base: dict[str, str], cutter: str, size: int) -> str:
         seconds = time.perf_counter() - began
         exact = (done.stdout == data, errors.read_bytes() == data)
         resumed = sandbox.count("ResumeSession")
-    last = done.stderr.splitlines()[-1:]
-    return (
-        f"{size} bytes, {cutter}: exact {exact}, status {done.returncode}, {resumed} resumed, {seconds:.0f} s, {last}"
-    )
+    if not all(exact) or done.returncode:
+        print(done.stderr.decode("utf-8", "replace"), file=sys.stderr)
+    cutting = "service" if cutter == "close_after" else "agent"
+    seen = f"exact {all(exact)}, status {done.returncode}, {resumed} resumed, {seconds:.0f} s"
+    return [f"{size:,} bytes up and down on both streams, connections cut by the {cutting}", seen]
 
 
 def main() -> None:
@@ -142,8 +143,9 @@ def main() -> None:
     base["PATH"] = os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
     if arguments.long:
         with tempfile.TemporaryDirectory() as home:
-            for cutter in ("close_after", "leave_after"):
-                print(long_run(base | {"HOME": home}, cutter, arguments.long << 20), flush=True)
+            cutters = ("close_after", "leave_after")
+            cells = [long_run(base | {"HOME": home}, cutter, arguments.long << 20) for cutter in cutters]
+        print("\n".join(" | ".join(row) for row in cells), flush=True)
         return
     results = Results("run")
     with tempfile.TemporaryDirectory() as home:

@@ -34,6 +34,7 @@ from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 START_INTERVAL: Final = 0.5  # seconds between two StartSession calls, spec sessions 4
 MAX_OUTPUT: Final = 16 << 20  # bytes of a stream that are kept
+MAX_LINE: Final = 64 * 1024  # bytes; a longer line is shown in pieces
 CANCEL_GRACE: Final = 6.0  # seconds that commands may take to end after the first Ctrl-C
 
 
@@ -88,11 +89,11 @@ class Lines:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self.on_line(line.decode("utf-8", "replace"))
-        if len(self._rest) > MAX_OUTPUT:
-            self._rest = b""
+        if len(self._rest) > MAX_LINE:
+            self.end()
 
     def end(self) -> None:
-        """Pass on a last line without end."""
+        """Pass on a line without its end."""
         if self._rest:
             self.on_line(self._rest.decode("utf-8", "replace"))
             self._rest = b""

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aws_runas.errors import SessionError
@@ -175,8 +175,8 @@ def tree(top: Path, *, modes: bool = False) -> dict[bytes, object]:
     return found
 
 
-def packed(values: object) -> bytes:
+def packed(values: Iterable[object]) -> bytes:
     """A tree's list as the file server sends it."""
     import zlib
 
-    return zlib.compress(json.dumps(values).encode())
+    return zlib.compress("".join(json.dumps(value) + "\n" for value in values).encode())

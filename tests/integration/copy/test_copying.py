@@ -82,8 +82,8 @@ def test_a_tree_arrives_as_it_is(upload: bool, content: dict[bytes, tuple[str, o
 
 
 def _is_plain(name: bytes) -> bool:
-    """A far name with control characters is refused, and what is below it too."""
-    return all(letter >= 32 and letter != 127 for letter in name)
+    """A far name with control characters but line feeds is refused, and what is below it too."""
+    return all((letter >= 32 and letter != 127) or letter == 10 for letter in name)
 
 
 def test_links_are_copied_as_links_or_followed(tmp_path: Path) -> None:
@@ -132,6 +132,10 @@ def test_destinations_follow_the_rules_of_cp(tmp_path: Path, upload: bool) -> No
     assert (tmp_path / "d" / "b").read_bytes() == b"b"
     with pytest.raises(Exception, match="not a directory"):
         copy([tmp_path / "a"], tmp_path / "missing", upload=upload, into=True)
+    with pytest.raises(Exception, match="not a directory"):
+        copy([tmp_path / "a"], tmp_path / "missing", upload=upload, into=True, recursive=True)
+    copy([f"{tmp_path}/d/"], f"{tmp_path}/made/", upload=upload, into=True, recursive=True)
+    assert sorted(os.listdir(tmp_path / "made")) == ["a", "b"]
     result = copy([tmp_path / "d", tmp_path / "nothing"], tmp_path / "d", upload=upload)
     assert [text for _, _, text in result.failures] == ["it is a directory; add -r", "it does not exist"]
     result = copy([f"{tmp_path}/a/", f"{tmp_path}/nothing/"], tmp_path / "d", upload=upload)
@@ -139,6 +143,29 @@ def test_destinations_follow_the_rules_of_cp(tmp_path: Path, upload: bool) -> No
         "it is no directory; leave out the slash at its end",
         "it does not exist",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
+def test_a_tree_deeper_than_the_longest_path_is_copied_as_far_as_it_has_names(tmp_path: Path, upload: bool) -> None:
+    """The interpreter's own limit is 1,000 levels."""
+    requires.program("rm")
+    deep = tmp_path / "here"
+    deep.mkdir()
+    at = os.open(deep, os.O_RDONLY)
+    for _ in range(1300):
+        os.mkdir("ddd", dir_fd=at)
+        below = os.open("ddd", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    try:
+        result = copy([deep], tmp_path / "there", upload=upload, recursive=True)
+        assert {text for _, _, text in result.failures} == {"File name too long"}
+        assert len(result.failures) == 1
+        assert os.path.isdir(os.path.join(tmp_path / "there", *["ddd"] * 980))
+    finally:
+        subprocess.run(["rm", "-r", str(deep), str(tmp_path / "there")], check=True)  # shutil's is recursive
 
 
 @pytest.mark.parametrize("upload", [True, False], ids=["up", "down"])
@@ -460,7 +487,7 @@ def _evil_download(tmp_path: Path, hand: Hand, content: bytes = b"x" * 1000, com
     )
 
 
-EVIL_NAMES = ["../escaped", "/tmp/escaped-x", "a/../../escaped", "a\nb", "..", "\x1b[31mred"]
+EVIL_NAMES = ["../escaped", "/tmp/escaped-x", "a/../../escaped", "a\tb", "..", "", "\x1b[31mred"]
 
 
 @pytest.mark.parametrize("name", EVIL_NAMES)

@@ -249,6 +249,18 @@ def test_some_files_that_fail_are_listed_and_the_status_is_1(sandbox: Sandbox, t
     assert b"\x1b" not in done.stderr
 
 
+def test_refused_names_of_the_instance_are_status_6_and_the_rest_is_copied(sandbox: Sandbox, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "good\nname").write_bytes(b"good")
+    os.mkfifo(tree / "pipe\x1b[2J")
+    down = _cp(sandbox, "-r", "my-profile", f"web:{tree}", f"{tmp_path}/down/")
+    assert (down.returncode, os.listdir(tmp_path / "down")) == (6, ["good\nname"]), down.stderr
+    assert b"\x1b" not in down.stderr
+    up = _cp(sandbox, "-r", "my-profile", str(tree), f"web:{tmp_path}/up")
+    assert (up.returncode, os.listdir(tmp_path / "up")) == (1, ["good\nname"]), up.stderr
+
+
 def _in_shell(sandbox: Sandbox, redirected: str, tmp_path: Path) -> subprocess.CompletedProcess[bytes]:
     words = f"exec {shlex.join(AWS_RUNAS)} cp -q my-profile {redirected}"
     return subprocess.run(["sh", "-c", words], env=sandbox.environ, capture_output=True, timeout=60, check=False)

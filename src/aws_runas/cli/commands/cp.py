@@ -355,7 +355,7 @@ def _source_path(location: Location) -> str:
 def _result(options: Options, result: CopyResult, line: ProgressLine) -> Result:
     if options.namespace.dry_run:
         text = "".join(f"{_printable(action)}\n" for action in result.actions)
-        return Result(1 if result.failures else 0, text, _failure_lines(result.failures))
+        return Result(_status(options, result), text, _failure_lines(result.failures))
     progress = result.progress
     summary = line.summary(progress, result.sessions, result.carrier)
     stdout = ""
@@ -375,7 +375,13 @@ def _result(options: Options, result: CopyResult, line: ProgressLine) -> Result:
     shown = "" if options.session.quiet else summary
     if options.flags.verbose:
         shown += "".join(f"aws-runas: skipped {_printable(name)}\n" for name in result.skipped)
-    return Result(1 if result.failures else 0, stdout, shown + _failure_lines(result.failures))
+    return Result(_status(options, result), stdout, shown + _failure_lines(result.failures))
+
+
+def _status(options: Options, result: CopyResult) -> int:
+    """Return 0, 1 for files that failed, 6 for what the instance has sent and may not send."""
+    refused = not options.upload and any(code == "name-refused" for _, code, _ in result.failures)
+    return 6 if refused else 1 if result.failures else 0
 
 
 def _failure_lines(failures: object) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,7 +11,7 @@ from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.files import Files, LocalFiles
 from aws_runas.ssm.copy.names import base_name, join, refusal
 from aws_runas.ssm.copy.plan import CopyOptions, Entry, FileCopy, Plan, Source, plan_tree, read_entry
-from aws_runas.ssm.copy.protocol import copy_error
+from aws_runas.ssm.copy.protocol import copy_error, unpack_entries
 from aws_runas.ssm.copy.streams import StreamCopy
 from aws_runas.ssm.copy.transfer import Progress, Transfer
 
@@ -26,7 +24,6 @@ LOST_SESSIONS: Final = 3  # lost sessions that are replaced
 # what comes from one is, so downloads have a session of their own.
 FIRST_SESSION_BYTES: Final = 1 << 20
 SHOWN_PARTS: Final = 5  # names of unfinished files in messages
-WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +249,19 @@ async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
     """
     there = await _stat(target, request.target, follow=True)
     into = request.into or (there is not None and there.kind == "dir")
+    if into and there is None and request.options.recursive and len(request.sources) == 1:
+        only = await _stat(source, request.sources[0], follow=request.options.follow)
+        into = only is not None and only.kind != "dir"  # a directory is copied under the new name, as cp does
     if into and (there is None or there.kind != "dir"):
         raise copy_error("copy-failed", f"{request.target} is not a directory")
     plan = Plan()
     tops: dict[str, str] = {}
     for path in request.sources:
         name = base_name(path)
-        reason = "its last part is no name" if name == ".." else ""
-        if not request.upload and name not in (".", ".."):
-            reason = refusal(name)
-        if reason:
+        if name == "..":
+            plan.failures.append((path, "copy-failed", "its last part is no name"))
+            continue
+        if not request.upload and name != "." and (reason := refusal(name)):
             plan.failures.append((path, "name-refused", reason))
             continue
         top = join(request.target, name) if into and name != "." else request.target
@@ -284,7 +284,7 @@ async def _plan_one(source: Files, target: Files, path: str, top: str, request: 
         return Plan(failures=[(path, "copy-failed", reason)])
     if entry.kind == "dir" and not options.recursive:
         return Plan(failures=[(path, "copy-failed", "it is a directory; add -r")])
-    below: list[Entry] = []
+    below: Iterable[Entry] = ()
     there: dict[str, Entry] = {}
     existing = await _stat(target, top, follow=entry.kind == "dir")
     if existing is not None:
@@ -317,17 +317,14 @@ async def _stat(files: Files, path: str, *, follow: bool) -> Entry | None:
     return read_entry(entry, "") if isinstance(entry, dict) else None
 
 
-async def _walk(files: Files, path: str, *, follow: bool) -> list[Entry]:
+async def _walk(files: Files, path: str, *, follow: bool) -> Iterator[Entry]:
     _, data = await files.call("walk", {"path": path, "follow": follow})
-    try:
-        engine = zlib.decompressobj()
-        listed = json.loads(engine.decompress(data, WALK_LIMIT))
-    except (zlib.error, ValueError, RecursionError):
-        raise SessionError("the list of the tree is damaged", code="helper-failed") from None
-    if not isinstance(listed, list):
-        raise SessionError("the list of the tree is damaged", code="helper-failed")
-    entries = [item for item in listed if isinstance(item, dict)]
-    return [read_entry(item, item["name"] if isinstance(item.get("name"), str) else "") for item in entries]
+    return map(_listed_entry, unpack_entries(data))
+
+
+def _listed_entry(values: dict[str, object]) -> Entry:
+    name = values.get("name")
+    return read_entry(values, name if isinstance(name, str) else "")
 
 
 def describe(plan: Plan) -> list[str]:

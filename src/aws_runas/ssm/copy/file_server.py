@@ -21,7 +21,7 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
 SEGMENT = 1 << 20  # bytes, spec sessions 2
@@ -117,36 +117,41 @@ def op_stat(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
     return {"entry": entry}, b""
 
 
-def walk(
-    path: "bytes", name: "bytes", follow: "bool", above: "frozenset[tuple[int, int]]"
-) -> "list[dict[str, object]]":
-    """Return the entries below a directory, each with its name relative to the top."""
-    found: list[dict[str, object]] = []
-    for child in sorted(os.listdir(path)):
+def walk(top: "bytes", follow: "bool") -> "Iterator[dict[str, object]]":
+    """Yield the entries below a directory, each with its name relative to the top."""
+    here = os.stat(top)
+    levels = [(top, b"", iter(sorted(os.listdir(top))), (here.st_dev, here.st_ino))]
+    while levels:
+        path, name, children, _ = levels[-1]
+        child = next(children, None)
+        if child is None:
+            levels.pop()
+            continue
         inner = os.path.join(path, child)
         entry: dict[str, object] = {"name": decode(name + child)}
         try:
             entry.update(describe(inner, follow))
             if entry["kind"] == "dir":
                 here = os.stat(inner)
-                if (here.st_dev, here.st_ino) in above:
+                identity = (here.st_dev, here.st_ino)
+                if identity in [level[3] for level in levels]:
                     raise OSError(errno.ELOOP, "the directory contains itself")
-                below = walk(inner, name + child + b"/", follow, above | {(here.st_dev, here.st_ino)})
-                found.append(entry)
-                found.extend(below)
-                continue
+                levels.append((inner, name + child + b"/", iter(sorted(os.listdir(inner))), identity))
         except OSError as error:
             entry.update(kind="error", text=error.strerror or str(error))
-        found.append(entry)
-    return found
+        yield entry
+
+
+def pack_entries(entries: "Iterable[dict[str, object]]") -> "bytes":
+    """Return entries as compressed JSON, one per line. A tree has many: they are never together in memory."""
+    engine = zlib.compressobj(1)
+    parts = [engine.compress(json.dumps(entry).encode("ascii") + b"\n") for entry in entries]
+    return b"".join(parts) + engine.flush()
 
 
 def op_walk(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, object], bytes]":
-    """Return everything below a directory, as compressed JSON."""
-    path = text(request, "path")
-    top = os.stat(path or b".")
-    entries = walk(path or b".", b"", bool(request.get("follow")), frozenset([(top.st_dev, top.st_ino)]))
-    return {}, zlib.compress(json.dumps(entries).encode("ascii"), 1)
+    """Return everything below a directory."""
+    return {}, pack_entries(walk(text(request, "path") or b".", bool(request.get("follow"))))
 
 
 def squeeze(data: "bytes", how: "object") -> "tuple[bool, bytes]":
@@ -249,17 +254,23 @@ def op_hash(request: "dict[str, object]", payload: "bytes") -> "tuple[dict[str, 
     return {"sha": hash_file(text(request, "path"))}, b""
 
 
-def check_parents(item: "dict[str, object]", path: "bytes") -> "None":
-    """Refuse to write through a link: each part between root and path must be a directory."""
+def check_parents(item: "dict[str, object]", path: "bytes", checked: "set[bytes] | None" = None) -> "None":
+    """Refuse to write through a link: each part between root and path must be a directory.
+
+    Those that a request has checked before are not checked again: a deep tree has many parts in each path.
+    """
     root = text(item, "root") if item.get("root") else b""
     if not root or not path.startswith(root.rstrip(b"/") + b"/"):
         return
-    parts = path[len(root.rstrip(b"/")) + 1 :].split(b"/")[:-1]
-    at = root
-    for part in parts:
-        at = os.path.join(at, part)
+    checked = set() if checked is None else checked
+    top, at, new = len(root.rstrip(b"/")), os.path.dirname(path), []
+    while len(at) > top and at not in checked:
+        new.append(at)
+        at = os.path.dirname(at)
+    for at in reversed(new):
         if stat.S_ISLNK(os.lstat(at).st_mode):
             raise OperationError("name-refused", decode(at) + " is a link")
+        checked.add(at)
 
 
 def check_target(path: "bytes") -> "None":
@@ -346,6 +357,7 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
     if hashlib.sha256(data).hexdigest() != request.get("sha"):
         raise OperationError("hash-differs", "the batch arrived damaged")
     replies: list[dict[str, object]] = []
+    checked: set[bytes] = set()
     written: list[tuple[bytes, bytes, int]] = []
     at = 0
     together = len(items(request, "files")) > SYNC_TOGETHER
@@ -354,7 +366,7 @@ def op_write_many(request: "dict[str, object]", payload: "bytes") -> "tuple[dict
         content, at = data[at : at + size], at + size
         try:
             path = text(item, "path")
-            check_parents(item, path)
+            check_parents(item, path, checked)
             check_target(path)
             part = part_name(path, f"{os.getpid():x}-{len(replies):x}")
             write_part(part, content, item, sync=not together)
@@ -515,10 +527,11 @@ def each(
 ) -> "tuple[dict[str, object], bytes]":
     """Call a function for every item. A failure does not stop the others."""
     replies: list[dict[str, object]] = []
+    checked: set[bytes] = set()
     for item in items(request, "files"):
         try:
             path = text(item, "path")
-            check_parents(item, path)
+            check_parents(item, path, checked)
             act(path, item)
             replies.append({})
         except (OSError, OperationError) as error:

@@ -7,13 +7,16 @@ import hashlib
 import importlib.resources
 from collections import deque
 from functools import cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.copy import file_server
 from aws_runas.ssm.copy.protocol import CopyError, Reply, ReplyParser, check_reply, encode_request
 
-REPLY_WAIT: Final = 600.0  # seconds for one reply while the session is alive: a hash of a large file takes long
+REPLY_WAIT: Final = 600.0  # seconds without a byte while a reply is due: a hash of a large file takes long
+
+
+Answer = TypeVar("Answer")
 
 
 class Files(Protocol):
@@ -61,6 +64,31 @@ class LocalFiles:
         return check_reply(await asyncio.to_thread(file_server.handle, {"op": operation, **(values or {})}, payload))
 
 
+class Answering(Protocol):
+    """Gets replies of the instance. Args: received: bytes that have come."""
+
+    received: int
+
+    def fail(self, error: Exception) -> None:
+        """Fail every call, now and later."""
+        ...
+
+
+async def wait_for_reply(reply: asyncio.Future[Answer], files: Answering) -> None:
+    """Wait until a reply is there, or its error. A slow one may take any time, as long as some bytes come.
+
+    Args:
+        reply: set by the files.
+        files: they fail if nothing comes for REPLY_WAIT.
+    """
+    seen = -1
+    while not reply.done():
+        if seen == files.received:
+            files.fail(SessionError(f"the instance has not answered for {REPLY_WAIT:.0f} s", code="session-ended"))
+        seen = files.received
+        await asyncio.wait([reply], timeout=REPLY_WAIT)
+
+
 class RemoteFiles:
     """Implements Files on the instance: requests go out in turn, replies come in the same order.
 
@@ -85,8 +113,8 @@ class RemoteFiles:
                 raise SessionError(str(self._error), code="session-ended") from self._error
             self._waiting.append(reply)
             await self._link.send(encode_request(operation, values or {}, payload))
-        async with asyncio.timeout(REPLY_WAIT):
-            return check_reply(await reply)
+        await wait_for_reply(reply, self)
+        return check_reply(reply.result())
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes of the file server."""

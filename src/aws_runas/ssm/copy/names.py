@@ -7,6 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
+
+MAX_PART: Final = 255  # bytes of a file's name
+MAX_NAME: Final = 4096  # bytes of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 def refusal(name: object) -> str:
     """Return why a name that the far side reports is refused; "" for a good one.
 
+    A line feed is no reason: lists keep names apart without it, and names are escaped where they are shown.
+
     Args:
         name: relative to the top of the copy, parts separated by ``/``.
     """
@@ -36,12 +42,13 @@ def refusal(name: object) -> str:
         return "it is empty"
     if name.startswith("/"):
         return "it is absolute"
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+    if any((ord(letter) < 32 and letter != "\n") or ord(letter) == 127 for letter in name):
         return "it has control characters"
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts):
         return "it leads out of the destination"
-    if any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts):
+    size = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
+    if max(size) > MAX_PART or sum(size) > MAX_NAME:
         return "it is too long"
     return ""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from aws_runas.ssm.copy.names import Filters, join, link_refusal, refusal
@@ -42,6 +43,11 @@ class Entry:
         return [self.size, self.mtime, self.inode]
 
 
+# One object for all entries that have the same kind or mode.
+_KINDS: Final = {kind: kind for kind in ("file", "dir", "link", "error")}
+_MODES: Final = tuple(range(0o10000))
+
+
 def read_entry(values: Mapping[str, object], name: str) -> Entry:
     """Read an entry of file_server; wrong types become empty values."""
 
@@ -53,14 +59,12 @@ def read_entry(values: Mapping[str, object], name: str) -> Entry:
         value = values.get(key)
         return value if isinstance(value, str) else ""
 
-    kind = text("kind")
-    known = ("file", "dir", "link", "error")
     return Entry(
         name,
-        kind if kind in known else "other",
+        _KINDS.get(text("kind"), "other"),
         max(number("size"), 0),
         number("mtime"),  # negative before 1970
-        max(number("mode"), 0),
+        _MODES[number("mode") & 0o7777],
         max(number("inode"), 0),
         text("target"),
         text("text"),
@@ -101,13 +105,34 @@ class CopyOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class FileCopy:
-    """One file to copy. Args: source, target: paths on their sides; root: nothing above it is checked for links."""
+class Tops:
+    """The two ends of a copied tree, shared by its entries. Args: source, target: paths on their sides."""
 
-    entry: Entry
     source: str
     target: str
-    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileCopy:
+    """One entry to copy. A tree has many, so its paths are made when they are needed."""
+
+    entry: Entry
+    tops: Tops
+
+    @property
+    def source(self) -> str:
+        """Path on the side of the source."""
+        return join(self.tops.source, self.entry.name)
+
+    @property
+    def target(self) -> str:
+        """Path on the side of the target."""
+        return join(self.tops.target, self.entry.name)
+
+    @property
+    def root(self) -> str:
+        """Path on the side of the target; nothing above it is checked for links."""
+        return self.tops.target
 
 
 @dataclass(slots=True)
@@ -143,13 +168,13 @@ class Source:
     Args:
         path: of the top.
         top: the top itself, with an empty name.
-        below: what is in it, in the order of the walk; another machine may name something twice.
+        below: what is in it, in the order of the walk, read once; another machine may name something twice.
         trusted: it is on this machine; otherwise names and links are checked.
     """
 
     path: str
     top: Entry
-    below: Sequence[Entry]
+    below: Iterable[Entry]
     trusted: bool
 
 
@@ -157,27 +182,27 @@ def plan_tree(source: Source, target: str, there: Mapping[str, Entry], options: 
     """Compare a source with what the destination has.
 
     Args:
-        source: what is copied.
+        source: what is copied; what is below it is read once.
         target: path of the destination.
         there: what the destination has, by name; "" is the destination itself.
         options: of the copy.
     """
     trusted = source.trusted
-    plan = Plan()
+    plan, tops = Plan(), Tops(source.path, target)
     excluded: list[str] = []
     seen: set[str] = set()
-    for entry in [source.top, *source.below]:
-        shown = join(source.path, entry.name)
-        seen.add(entry.name)
-        if entry.name and not trusted and (reason := refusal(entry.name)):
-            plan.failures.append((shown, "name-refused", reason))
+    for entry in chain([source.top], source.below):
+        copy = FileCopy(entry, tops)
+        if options.delete:
+            seen.add(entry.name)
+        if entry is not source.top and not trusted and (reason := refusal(entry.name)):
+            plan.failures.append((copy.source, "name-refused", reason))
             continue
         if entry.name.startswith(tuple(excluded)) if excluded else False:
             continue
         if entry.name and not options.filters.allows(entry.name):
             excluded.append(entry.name + "/")
             continue
-        copy = FileCopy(entry, shown, join(target, entry.name), target)
         existing = there.get(entry.name)
         _plan_entry(plan, copy, existing, options, trusted=trusted)
         if entry.kind == "dir" and existing is not None and existing.kind != "dir":
@@ -187,7 +212,7 @@ def plan_tree(source: Source, target: str, there: Mapping[str, Entry], options: 
     if options.delete and source.top.kind == "dir":
         extra = [entry for name, entry in there.items() if name not in seen and options.filters.allows(name)]
         extra.sort(key=lambda entry: entry.name, reverse=True)  # the content of a directory before the directory itself
-        plan.delete += [FileCopy(entry, "", join(target, entry.name), target) for entry in extra]
+        plan.delete += [FileCopy(entry, tops) for entry in extra]
     return plan
 
 

@@ -8,14 +8,15 @@ import json
 import os
 import zlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import quote
-from aws_runas.ssm.copy.file_server import expand, part_name
-from aws_runas.ssm.copy.files import REPLY_WAIT, ByteLink
+from aws_runas.ssm.copy.file_server import expand, pack_entries, part_name
+from aws_runas.ssm.copy.files import ByteLink, wait_for_reply
 from aws_runas.ssm.copy.plan import SEGMENT
 from aws_runas.ssm.copy.protocol import MAX_PAYLOAD, CopyError, Reply, copy_error
 
@@ -56,6 +57,8 @@ class PosixFiles:
         self._sending = asyncio.Lock()
         self._error: Exception | None = None
         self._home = ""
+        self.received = 0
+        """Bytes that have come."""
         self.tools: asyncio.Future[Tools] = asyncio.get_running_loop().create_future()
         """Set when the script runs; its error if it cannot."""
 
@@ -63,6 +66,7 @@ class PosixFiles:
 
     def receive_data(self, data: bytes) -> None:
         """Take output of the script."""
+        self.received += len(data)
         self._buffer += data
         try:
             if not self.tools.done() and (line := self._line()) is not None:
@@ -128,8 +132,8 @@ class PosixFiles:
                 raise SessionError(str(self._error), code="session-ended") from self._error
             self._waiting.append(answer)
             await self._link.send(b"%d %d\n%b%b" % (len(text), len(payload), text, payload))
-        async with asyncio.timeout(REPLY_WAIT):
-            return await answer
+        await wait_for_reply(answer, self)
+        return answer.result()
 
     async def _one(self, *words: object, payload: bytes = b"") -> tuple[bytes, bytes]:
         """Call one function and return its result and the output."""
@@ -171,14 +175,14 @@ class PosixFiles:
                 break
         else:
             raise copy_error("copy-failed", f"{path} changes while it is listed")
-        entries: list[Values] = []
-        for name, line in zip(names, lines, strict=True):
-            if name != b".":
-                entries.append({"name": os.fsdecode(name.removeprefix(b"./")), **read_stat(line)})
-        await self._add_targets(path, [entry for entry in entries if entry["kind"] == "link"], follow=follow)
-        if errors := _result(records[1]).decode("utf-8", "replace").splitlines():
-            entries.append({"name": "(unreadable)", "kind": "error", "text": errors[0].partition(": ")[2]})
-        return {}, zlib.compress(json.dumps(entries).encode("ascii"), 1)
+        links = [entry for entry in _listed(names, lines) if entry["kind"] == "link"]
+        await self._add_targets(path, links, follow=follow)
+        with_targets, errors = iter(links), _result(records[1]).decode("utf-8", "replace").splitlines()[:1]
+        entries = (next(with_targets) if entry["kind"] == "link" else entry for entry in _listed(names, lines))
+        unreadable: list[Values] = [
+            {"name": "(unreadable)", "kind": "error", "text": error.partition(": ")[2]} for error in errors
+        ]
+        return {}, pack_entries(chain(entries, unreadable))
 
     async def _add_targets(self, top: str, links: list[Values], *, follow: bool) -> None:
         for at in range(0, len(links), 500):
@@ -347,6 +351,12 @@ def read_tools(line: bytes, *, verify: bool) -> Tools:
             hint="--no-verify copies without comparing",
         )
     return tools
+
+
+def _listed(names: Sequence[bytes], lines: Sequence[bytes]) -> Iterator[Values]:
+    for name, line in zip(names, lines, strict=True):
+        if name != b".":
+            yield {"name": os.fsdecode(name.removeprefix(b"./")), **read_stat(line)}
 
 
 def read_stat(line: bytes) -> Values:

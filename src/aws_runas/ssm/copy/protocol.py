@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Iterator
 from typing import Final
 
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, SessionError
 
 MAX_LINE: Final = 64  # bytes of the first line
 MAX_HEADER: Final = 64 << 20  # bytes
 MAX_PAYLOAD: Final = 64 << 20  # bytes
+
+MAX_TEXT: Final = 4096  # characters of an error
+WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
+MIN_ENTRY: Final = 100  # bytes that an entry of a list counts at least, as many as an honest one has
+MAX_ENTRY: Final = 128 * 1024  # bytes of an entry; a name has at most 4,096, and a link's target too
+WALK_PIECE: Final = 64 * 1024  # bytes that are expanded at once
 
 Reply = tuple[dict[str, object], bytes]
 
@@ -73,6 +81,36 @@ class ReplyParser:
         return values, data
 
 
+def unpack_entries(data: bytes) -> Iterator[dict[str, object]]:
+    """Yield the entries of a tree's list, as file_server's pack_entries has packed them.
+
+    Args:
+        data: payload of the reply to ``walk``.
+
+    Raises:
+        SessionError: it is no such list, or longer than any honest one.
+    """
+    engine = zlib.decompressobj()
+    rest, counted = b"", 0
+    try:
+        while not engine.eof:
+            piece = engine.decompress(data, WALK_PIECE)
+            if not piece and not engine.eof:
+                raise ValueError("it is cut short")
+            data = engine.unconsumed_tail
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                counted += max(len(line), MIN_ENTRY)
+                entry = json.loads(line)
+                if not isinstance(entry, dict) or counted > WALK_LIMIT:
+                    raise ValueError("it is too long, or has something else")
+                yield entry
+            if len(rest) > MAX_ENTRY:
+                raise ValueError("an entry is too long")
+    except (zlib.error, ValueError, RecursionError):
+        raise SessionError("the list of the tree is damaged", code="helper-failed") from None
+
+
 def check_reply(reply: Reply) -> Reply:
     """Return a reply that is no error.
 
@@ -87,7 +125,8 @@ def check_reply(reply: Reply) -> Reply:
 
 
 def copy_error(code: str, text: str) -> CopyError:
-    """Return the error for a reply's code."""
+    """Return the error for a reply's code; of a text that is very long, the beginning."""
+    text = text[:MAX_TEXT]
     if code == "no-space":
         return CopyError(f"no space: {text}", code="no-space", hint="free some space; the same command resumes")
     if code == "hash-differs":

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.file_server import squeeze
 from aws_runas.ssm.copy.files import Files
-from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, attributes, read_entry
+from aws_runas.ssm.copy.plan import SEGMENT, CopyOptions, Entry, FileCopy, Tops, attributes, read_entry
 from aws_runas.ssm.copy.protocol import CopyError, Reply, copy_error
 from aws_runas.ssm.copy.transfer import DAMAGES, Progress, was_renamed
 from aws_runas.ssm.shutdown import SignalReceived
@@ -85,7 +85,7 @@ class StreamCopy:
         try:
             size, sha = await self._send_blocks(part)
             umask = info.get("umask")
-            copy = FileCopy(Entry("", "file", size=size), "-", self.path, "")
+            copy = FileCopy(Entry("", "file", size=size), Tops("-", self.path))
             finish: dict[str, object] = {"part": part, "path": self.path, "size": size, "sha": sha}
             finish |= attributes(copy, self.options, umask if isinstance(umask, int) else 0o022)
             await self._finish(finish)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,11 +57,20 @@ class _Large:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Work for one session. Args: action: does it with that session's files."""
+    """Work for one session. Args: action: does it with that session's files; copies: what fails if it does."""
 
     action: Callable[[Files], Awaitable[None]]
-    names: list[str]
+    copies: Sequence[FileCopy]
     losses: int = 0
+
+
+@dataclass(slots=True)
+class _Segments:
+    """Jobs of a large file, each made when a session asks for one: a terabyte has a million. Args: left: indices."""
+
+    large: _Large
+    left: Iterator[int]
+    next: int | None
 
 
 @dataclass(slots=True)
@@ -88,19 +97,18 @@ class Transfer:
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     unfinished: dict[str, None] = field(default_factory=dict)
     """Names of large files' parts that were begun and neither renamed nor reported as failed."""
-    _jobs: deque[_Job] = field(default_factory=deque)
+    _jobs: deque[_Job | _Segments] = field(default_factory=deque)
     _open: int = 0
     _wakers: set[asyncio.Event] = field(default_factory=set)
 
     def start(self) -> None:
         """Make the jobs of all files. Directories and links are made before, by `prepare`."""
         self.progress.total, self.progress.files = self.plan.total(), len(self.plan.files)
-        small = [copy for copy in self.plan.files if copy.entry.size < SMALL_FILE]
         for copy in self.plan.files:
             if copy.entry.size >= SMALL_FILE:
-                self._add(partial(self._open_large, copy), [copy.target])
-        for batch in batches(small):
-            self._add(partial(self._copy_batch, batch, 0), [copy.target for copy in batch])
+                self._add(partial(self._open_large, copy), [copy])
+        for batch in batches(copy for copy in self.plan.files if copy.entry.size < SMALL_FILE):
+            self._add(partial(self._copy_batch, batch, 0), batch)
         self._check_finished()
 
     async def prepare(self, far: Files) -> None:
@@ -150,30 +158,44 @@ class Transfer:
                     waker.clear()
                     await waker.wait()
                     continue
-                await self._run(self._jobs.popleft(), far)
+                await self._run(self._next_job(), far)
         finally:
             self._wakers.discard(waker)
+
+    def _next_job(self) -> _Job:
+        first = self._jobs.popleft()
+        if isinstance(first, _Job):
+            return first
+        job = _Job(partial(self._copy_segment, first.large, first.next or 0), [first.large.copy])
+        first.next = next(first.left, None)
+        if first.next is not None and not first.large.failed:
+            self._open += 1
+            self._jobs.appendleft(first)
+        return job
 
     async def _run(self, job: _Job, far: Files) -> None:
         try:
             await job.action(far)
         except CopyError as error:
-            self.failures += [(name, error.code, error.message) for name in job.names]
+            self.failures += [(copy.target, error.code, error.message) for copy in job.copies]
         except BaseException as error:
             job.losses += isinstance(error, AwsRunasError)
             if job.losses <= RETRIES:
                 self._jobs.appendleft(job)
             else:
-                self.failures += [(name, "copy-failed", "the session was lost each time") for name in job.names]
+                lost = "the session was lost each time"
+                self.failures += [(copy.target, "copy-failed", lost) for copy in job.copies]
                 self._open -= 1
                 self._check_finished()
             raise
         self._open -= 1
         self._check_finished()
 
-    def _add(self, action: Callable[[Files], Awaitable[None]], names: list[str], *, first: bool = False) -> None:
+    def _add(
+        self, action: Callable[[Files], Awaitable[None]], copies: Sequence[FileCopy], *, first: bool = False
+    ) -> None:
         self._open += 1
-        job = _Job(action, names)
+        job = _Job(action, copies)
         if first:
             self._jobs.appendleft(job)
         else:
@@ -200,7 +222,7 @@ class Transfer:
         except CopyError as error:
             if error.code != "hash-differs" or damages >= DAMAGES:
                 raise
-            self._add(partial(self._copy_batch, batch, damages + 1), [copy.target for copy in batch], first=True)
+            self._add(partial(self._copy_batch, batch, damages + 1), batch, first=True)
 
     async def _copy_batch_once(self, batch: list[FileCopy], far: Files) -> None:
         source, target = self._sides(far)
@@ -269,17 +291,19 @@ class Transfer:
             self.note(f"{copy.source} has changed since the last attempt; starting over")
         part = str(values.get("part", ""))
         self.unfinished[part] = None
-        done = set(_numbers(values.get("done")))
         count = -(-entry.size // SEGMENT)
-        missing = [index for index in range(count) if index not in done]
-        resumed = entry.size - sum(min(SEGMENT, entry.size - index * SEGMENT) for index in missing)
+        done = {index for index in _numbers(values.get("done")) if 0 <= index < count}
+        resumed = sum(min(SEGMENT, entry.size - index * SEGMENT) for index in done)
         self.progress.done += resumed
         self.progress.resumed += resumed
-        large = _Large(copy, part, len(missing))
-        for index in reversed(missing):
-            self._add(partial(self._copy_segment, large, index), [copy.target], first=True)
-        if not missing:
-            self._add(partial(self._finish_large, large), [copy.target], first=True)
+        large = _Large(copy, part, count - len(done))
+        if large.missing:
+            left = (index for index in range(count) if index not in done)
+            self._open += 1
+            self._jobs.appendleft(_Segments(large, left, next(left)))
+            self._wake()
+        else:
+            self._add(partial(self._finish_large, large), [copy], first=True)
 
     async def _copy_segment(self, large: _Large, index: int, far: Files) -> None:
         if large.failed:
@@ -315,7 +339,7 @@ class Transfer:
         except CopyError as error:
             if error.code == "hash-differs" and large.damages < DAMAGES:
                 large.damages += 1
-                self._add(partial(self._copy_segment, large, index), [large.copy.target], first=True)
+                self._add(partial(self._copy_segment, large, index), [large.copy], first=True)
                 return
             await self._fail_large(large, name, error, target)
             return
@@ -323,7 +347,7 @@ class Transfer:
         self.progress.done += length
         large.missing -= 1
         if large.missing == 0:
-            self._add(partial(self._finish_large, large), [large.copy.target], first=True)
+            self._add(partial(self._finish_large, large), [large.copy], first=True)
 
     async def _finish_large(self, large: _Large, far: Files) -> None:
         source, target = self._sides(far)
