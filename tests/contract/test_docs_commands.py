@@ -24,7 +24,6 @@ NOT_RUN = [  # pages of the blocks that cannot be run; each has its reason above
     "docs/how-to/serve.md",
     "docs/how-to/serve.md",
     "docs/how-to/serve.md",
-    "docs/how-to/serve.md",
     "docs/how-to/uninstall.md",
 ]
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +34,8 @@ from tests.support.bind_server import bind_server
 __all__ = ["folder", "own_sandbox"]
 
 BLOCKS = [block for block in blocks() if block.interop]
+READER = 4321  # user id of somebody who may call sudo
+ROLES_ADDRESS = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
 
 
 def test_a_block_of_each_kind_is_here() -> None:
@@ -174,6 +179,56 @@ def _sshuttle(block: Block, world: World, _folder: Path) -> None:
     fetch_through_sshuttle(block.script, world.environ, world.folder)
 
 
+def _user_of_sudo(folder: Path) -> Path:
+    """Make the files of a machine with a user who may call sudo; returns the home, with keys that need no AWS."""
+    home = folder / "home"
+    (home / ".aws").mkdir(parents=True)
+    (home / ".aws" / "config").write_text(
+        "[profile my-profile]\naws_access_key_id = ASIAMADEUP\naws_secret_access_key = made-up\n"
+        "aws_session_token = made-up-token\nregion = eu-west-1\n"
+    )
+    folder.chmod(0o755)
+    for path in (home, home / ".aws", home / ".aws" / "config"):
+        os.chown(path, READER, READER)
+    (folder / "passwd").write_text(f"root:*:0:0::/root:/bin/sh\nreader:*:{READER}:{READER}::{home}:/bin/sh\n")
+    search = f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+    (folder / "sudoers").write_text(f'Defaults secure_path="{search}"\nreader ALL=(ALL) NOPASSWD: ALL\n')
+    (folder / "sudoers").chmod(0o440)
+    return home
+
+
+def _by_sudo(block: Block, _world: World, folder: Path) -> None:
+    """A user calls the real sudo in namespaces of its own, and curl asks the address that the server has added."""
+    for name, package in (("sudo", None), ("ip", "iproute2"), ("setpriv", "util-linux"), ("curl", None)):
+        requires.program(name, package=package)
+    if os.geteuid() != 0:
+        requires.missing("needs root, for namespaces with a user who may call sudo")
+    home = _user_of_sudo(folder)
+    script = (
+        f"ip link set lo up && mount --bind {folder}/passwd /etc/passwd && mount --bind {folder}/sudoers /etc/sudoers"
+        f" && exec setpriv --reuid={READER} --regid={READER} --clear-groups bash -c {shlex.quote(block.script)}"
+    )
+    with subprocess.Popen(
+        ["unshare", "-n", "-m", "sh", "-c", script],
+        env={"HOME": str(home), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER": "reader"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        printed = ""
+        try:
+            for line in running.stdout:
+                printed += line
+                if " are served; " in line:
+                    break
+            asked = ["nsenter", "-t", str(running.pid), "-n", "curl", "-s", ROLES_ADDRESS]
+            assert subprocess.check_output(asked, text=True, timeout=60) == "my-profile", printed
+        finally:
+            running.terminate()
+
+
 SCENARIOS: dict[str, Callable[[Block, World, Path], None]] = {
     "programs": _programs,
     "database": _database,
@@ -181,4 +236,5 @@ SCENARIOS: dict[str, Callable[[Block, World, Path], None]] = {
     "roles of a SAML profile": _saml_roles,
     "sign-in with OIDC": _oidc_login,
     "sshuttle": _sshuttle,
+    "sudo": _by_sudo,
 }
