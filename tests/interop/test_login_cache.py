@@ -132,7 +132,7 @@ def test_our_proof_is_botocores_but_for_the_signature() -> None:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
     theirs = LoginCredentialFetcher._load_private_key({"dpopKey": pem})
     url = "https://us-east-1.signin.aws.amazon.com/v1/token"
-    ours = proof(key, "POST", url, 1_800_000_000, "id").split(".")
+    ours = proof(key, "POST", url, 1_800_000_000, identifier="id").split(".")
     assert ours[:2] == _build_dpop_header(theirs, url, uid="id", ts=1_800_000_000).split(".")[:2]
     signature = urlsafe_b64decode(ours[2] + "=" * (-len(ours[2]) % 4))
     assert len(signature) == 64

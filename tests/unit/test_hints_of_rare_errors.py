@@ -319,7 +319,7 @@ def test_a_browser_that_does_not_ask_is_replaced(env: Environment, monkeypatch: 
     monkeypatch.setattr(console, "_start", lambda *_: None)
     monkeypatch.setattr(console, "_in_container", lambda *_: "")
     options, browser = fake(container="x"), cast(Any, None)
-    error = error_of(lambda: console._open(options, env, cast(Any, None), browser, "https://x", secret=True))
+    error = error_of(lambda: console._open(options, env, cast(Any, None), browser, address="https://x", secret=True))
     assert error.code == "browser-silent"
     assert "--print or --clipboard" in (error.hint or "")
 
@@ -330,7 +330,7 @@ def test_generated_profiles_do_not_take_names_of_others(env: Environment, tmp_pa
     config.write_text("[profile Corp-Admin]\nregion = eu-west-1\n")
     assigned = [fake(account_name="Corp", account_id="123456789012", role_name="Admin")]
     options = fake(regions=(), name="{account}-{role}", write=True, prune=False, strict=True)
-    error = error_of(lambda: command_sso._generate(options, fake(name="corp"), assigned, assigned, env))
+    error = error_of(lambda: command_sso._generate(options, fake(name="corp"), assigned, assigned, env=env))
     assert (error.code, error.hint) == ("profile-name-taken", "choose other names with --name, or leave out --strict")
 
 

@@ -107,7 +107,9 @@ class Access:
                 if endpoint is not None:
                     fetch = self.provider.credentials
                     bundle = ca_bundle(self.profile)
-                    self._session_client = DirectSsm(endpoint, region, fetch, lambda: self.client("ssm"), bundle)
+                    self._session_client = DirectSsm(
+                        endpoint, region, fetch, lambda: self.client("ssm"), ca_bundle=bundle
+                    )
             direct = self._session_client
         return direct if direct is not None else self.client("ssm")
 

@@ -85,17 +85,17 @@ def find_cache(access: Access, identifier: str, part: str = "") -> DatabaseEndpo
 def list_rds(access: Access) -> list[str]:
     """Return the identifiers of all instances, clusters and proxies that may be listed."""
     return [
-        *_names(access, "rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
-        *_names(access, "rds", "describe_db_clusters", "DBClusters", "DBClusterIdentifier"),
-        *_names(access, "rds", "describe_db_proxies", "DBProxies", "DBProxyName"),
+        *_names(access, "rds", "describe_db_instances", "DBInstances", key="DBInstanceIdentifier"),
+        *_names(access, "rds", "describe_db_clusters", "DBClusters", key="DBClusterIdentifier"),
+        *_names(access, "rds", "describe_db_proxies", "DBProxies", key="DBProxyName"),
     ]
 
 
 def list_caches(access: Access) -> list[str]:
     """Return the identifiers of all replication groups and cache clusters that may be listed."""
     return [
-        *_names(access, "elasticache", "describe_replication_groups", "ReplicationGroups", "ReplicationGroupId"),
-        *_names(access, "elasticache", "describe_cache_clusters", "CacheClusters", "CacheClusterId"),
+        *_names(access, "elasticache", "describe_replication_groups", "ReplicationGroups", key="ReplicationGroupId"),
+        *_names(access, "elasticache", "describe_cache_clusters", "CacheClusters", key="CacheClusterId"),
     ]
 
 
@@ -257,7 +257,7 @@ def _subnet_vpc(access: Access, subnets: list[str]) -> str:
         return ""
 
 
-def _names(access: Access, service: str, operation: str, container: str, key: str) -> list[str]:
+def _names(access: Access, service: str, operation: str, container: str, *, key: str) -> list[str]:
     try:
         with translate(service, operation, TargetError):
             pages = reply.limited(access.client(service).get_paginator(operation).paginate())

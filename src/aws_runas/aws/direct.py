@@ -118,6 +118,7 @@ class DirectClient(ABC):
         region: str,
         credentials: Callable[[], Credentials],
         fallback: Callable[[], Any],
+        *,
         ca_bundle: str | None = None,
     ) -> None:
         parts = urlsplit(endpoint)

@@ -124,7 +124,7 @@ def groups_of_instance(access: Access, instance_id: str) -> tuple[tuple[str, ...
 
 
 def admits(
-    access: Access, groups: Sequence[str], port: int, from_groups: Sequence[str], from_addresses: Sequence[str]
+    access: Access, groups: Sequence[str], port: int, from_groups: Sequence[str], *, from_addresses: Sequence[str]
 ) -> bool:
     """Return True if a rule of the groups admits TCP connections to a port.
 

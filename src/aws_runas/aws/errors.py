@@ -72,7 +72,7 @@ def _translated(
     code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
     # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
     cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
-    ours = _answered(service, operation, kind, code, message)
+    ours = _answered(service, operation, kind, code, message=message)
     if ours.code == "aws-error":
         ours = _skewed(f"{service} {operation}", error, message) or ours
     return ours, cause
@@ -124,7 +124,7 @@ def aws_message(error: AwsRunasError) -> str:
     return str(response.get("Error", {}).get("Message", ""))
 
 
-def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str, message: str) -> AwsRunasError:
+def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str, *, message: str) -> AwsRunasError:
     call = f"{service} {operation}"
     if code in _EXPIRED:
         return CredentialsError(

@@ -52,7 +52,7 @@ class RefreshedLogin:
     refresh_token: str = field(repr=False)
 
 
-def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str, again: str) -> RefreshedLogin:
+def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str, *, again: str) -> RefreshedLogin:
     """Trade a refresh token for new keys and a new refresh token.
 
     Args:
@@ -67,7 +67,7 @@ def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str
     key = load_key(dpop_key, again)
 
     def add_proof(request: Any, **_: object) -> None:
-        request.headers["DPoP"] = proof(key, "POST", request.url, int(time.time()), str(uuid.uuid4()))
+        request.headers["DPoP"] = proof(key, "POST", request.url, int(time.time()), identifier=str(uuid.uuid4()))
 
     # for each attempt, not once for the call as botocore does: a proof is good for one request
     client.meta.events.register("request-created.signin.CreateOAuth2Token", add_proof)
@@ -127,7 +127,7 @@ def load_key(pem: str, again: str) -> EllipticCurvePrivateKey:
     )
 
 
-def proof(key: EllipticCurvePrivateKey, method: str, url: str, now: int, identifier: str) -> str:
+def proof(key: EllipticCurvePrivateKey, method: str, url: str, now: int, *, identifier: str) -> str:
     """Make the value of a DPoP header.
 
     Args:

@@ -23,7 +23,7 @@ class SsoAccount:
     name: str
 
 
-def get_role_credentials(client: Any, access_token: str, account_id: str, role_name: str, now: float) -> Credentials:
+def get_role_credentials(client: Any, access_token: str, account_id: str, role_name: str, *, now: float) -> Credentials:
     """Fetch the credentials of a role.
 
     Args:

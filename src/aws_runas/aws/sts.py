@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def get_session_token(
-    client: Any, duration: int, mfa_serial: str | None, mfa_code: str | None, now: float
+    client: Any, duration: int, mfa_serial: str | None, mfa_code: str | None, *, now: float
 ) -> Credentials:
     """Trade a user's own keys for temporary ones.
 
@@ -33,7 +33,7 @@ def get_session_token(
         return _credentials(client.get_session_token(**parameters), now)
 
 
-def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str | None, now: float) -> Credentials:
+def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str | None, *, now: float) -> Credentials:
     """Assume a role.
 
     Args:
@@ -65,7 +65,7 @@ def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str |
 
 
 def assume_role_with_saml(
-    client: Any, role_arn: str, principal_arn: str, response: str, duration: int, now: float
+    client: Any, role_arn: str, principal_arn: str, response: str, *, duration: int, now: float
 ) -> Credentials:
     """Assume a role with a SAML response; the call is not signed.
 
@@ -82,7 +82,7 @@ def assume_role_with_saml(
         return _credentials(reply, now)
 
 
-def assume_role_with_web_identity(client: Any, role: Role, token: str, duration: int, now: float) -> Credentials:
+def assume_role_with_web_identity(client: Any, role: Role, token: str, duration: int, *, now: float) -> Credentials:
     """Assume a role with an ID token; the call is not signed.
 
     Args:
@@ -103,7 +103,7 @@ def assume_role_with_web_identity(client: Any, role: Role, token: str, duration:
         return _credentials(client.assume_role_with_web_identity(**parameters), now)
 
 
-def get_federation_token(client: Any, name: str, policy: str, duration: int, now: float) -> Credentials:
+def get_federation_token(client: Any, name: str, policy: str, duration: int, *, now: float) -> Credentials:
     """Get credentials of a federated user, which can sign in to the console.
 
     Args:

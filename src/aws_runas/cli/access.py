@@ -64,7 +64,12 @@ def open_access_for(
     # a call with flags that affect credentials, or that may open the picker next time, is not the usual call
     if replace(overrides, use_session_token=False, refresh=False) == Overrides() and not may_ask:
         access.shortcut = lambda found: write_shortcut(
-            profile, access.profile, found, env.environ, before, shortcut_facts(access.profile, env.environ, env.home)
+            profile,
+            access.profile,
+            found,
+            env.environ,
+            before=before,
+            facts=shortcut_facts(access.profile, env.environ, env.home),
         )
     if flags.expiration:
         access.provider = _Announced(access.provider, env)

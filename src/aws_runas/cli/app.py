@@ -198,7 +198,7 @@ def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, .
     if parsed.command == "exec" and parsed.flags.profile is None:
         profile, arguments = next(iter(arguments), None), arguments[1:]
     elif parsed.command != "exec" and arguments:
-        profile, arguments = split_profile(arguments, env.profile_names, env.environ, 1, parsed.flags.profile)
+        profile, arguments = split_profile(arguments, env.profile_names, env.environ, 1, named=parsed.flags.profile)
         if profile is None and arguments and arguments[0] in env.profile_names():
             profile, arguments = arguments[0], []
     if arguments:

@@ -130,7 +130,7 @@ def _get(server: str, env: Environment) -> Result:
     access = open_access_for(GlobalFlags(), profile, env, prompt=refuse, attendance=Attendance(unattended=True))
     credentials = access.provider.credentials()
     token = fetch_token(access, registry, env)
-    write_registry_shortcut(registry.host, access.profile, credentials, token, env.environ, before)
+    write_registry_shortcut(registry.host, access.profile, credentials, token, environ=env.environ, before=before)
     answer = {"ServerURL": server, "Username": token.user, "Secret": token.password}
     return Result(stdout=json.dumps(answer, separators=(",", ":")) + "\n")
 

@@ -47,7 +47,7 @@ def profile_of(namespace: argparse.Namespace, flags: GlobalFlags) -> str | None:
         UsageError: another word follows.
     """
     words = [word for word in namespace.words if word != "--"]
-    return split_profile(words, (), {}, 0, flags.profile)[0]
+    return split_profile(words, (), {}, 0, named=flags.profile)[0]
 
 
 def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Question:

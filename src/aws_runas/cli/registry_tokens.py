@@ -63,6 +63,7 @@ def write_registry_shortcut(
     profile: Profile,
     credentials: Credentials,
     token: RegistryToken,
+    *,
     environ: Mapping[str, str],
     before: str | None,
 ) -> None:

@@ -20,6 +20,7 @@ def write_shortcut(
     profile: Profile,
     credentials: Credentials,
     environ: Mapping[str, str],
+    *,
     before: str | None,
     facts: Mapping[str, str] | None = None,
 ) -> None:

@@ -89,7 +89,12 @@ def session_of(profile: Profile, env: Environment) -> SsoSession | None:
 
 
 def at_work(
-    session: SsoSession, flags: GlobalFlags, env: Environment, options: SignInOptions | None = None, profile: str = ""
+    session: SsoSession,
+    flags: GlobalFlags,
+    env: Environment,
+    options: SignInOptions | None = None,
+    *,
+    profile: str = "",
 ) -> SessionAtWork:
     """Give a session what its calls need.
 

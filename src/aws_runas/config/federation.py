@@ -114,7 +114,7 @@ def check_contradiction(lookup: Lookup, url: FederatedUrl, overrides: Overrides,
 
 
 def build(
-    files: ConfigFiles, lookup: Lookup, url: FederatedUrl, overrides: Overrides, profile: str, role: Role | None
+    files: ConfigFiles, lookup: Lookup, url: FederatedUrl, overrides: Overrides, *, profile: str, role: Role | None
 ) -> FederatedSource:
     """Collect the settings.
 
@@ -142,7 +142,7 @@ def build(
         role=role,
         username=reader.username(url.kind),
         federated_username=reader.text("federated_username", variables=("FEDERATED_USERNAME",)),
-        mfa_type=reader.choice("mfa_type", MFA_TYPES, overrides.signin.mfa_type, "-t", ("MFA_TYPE",)),
+        mfa_type=reader.choice("mfa_type", MFA_TYPES, overrides.signin.mfa_type, "-t", variables=("MFA_TYPE",)),
         browser=reader.text("auth_browser", variables=("AUTH_BROWSER",)),
         password=reader.password(files, url.kind, address),
         keep_session=_value(lookup.text("idp_session")) == "keep",
@@ -262,6 +262,7 @@ class _Reader:
         choices: tuple[str, ...],
         flag: str | None = None,
         flag_name: str = "",
+        *,
         variables: tuple[str, ...] = (),
     ) -> str:
         setting = self.text(key, flag_name, flag, variables)

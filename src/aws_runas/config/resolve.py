@@ -45,10 +45,10 @@ def resolve(files: ConfigFiles, name: str | None, overrides: Overrides, environ:
     if name is None or not looks_like_arn(name):
         text = name or (chosen.value if chosen else None)
         if text and looks_like_arn(text):
-            return _resolve_arn(files, text, None, overrides, environ)
+            return _resolve_arn(files, text, None, overrides, environ=environ)
         return _resolve_named(files, text, overrides, environ)
     source = chosen.value if chosen and not looks_like_arn(chosen.value) else None
-    return _resolve_arn(files, name, source, overrides, environ)
+    return _resolve_arn(files, name, source, overrides, environ=environ)
 
 
 def profile_variable(environ: Mapping[str, str]) -> Setting[str] | None:
@@ -88,7 +88,7 @@ def _resolve_named(files: ConfigFiles, name: str | None, overrides: Overrides, e
 
 
 def _resolve_arn(
-    files: ConfigFiles, arn: str, source_name: str | None, overrides: Overrides, environ: Mapping[str, str]
+    files: ConfigFiles, arn: str, source_name: str | None, overrides: Overrides, *, environ: Mapping[str, str]
 ) -> Profile:
     if not is_role_arn(arn):
         raise ConfigError(
@@ -164,11 +164,11 @@ def _build(files: ConfigFiles, chosen: _Chosen, overrides: Overrides, environ: M
     endpoints, unused = endpoint_urls(files, links[0] if links else None, environ)
     notes = list(unused)
     duration, session_token_duration = _lifetimes(lookup, chosen, overrides, notes)
-    roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ)
+    roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ=environ)
     if chosen.url is not None:
-        build = functools.partial(federation.build, files, lookup, chosen.url, overrides, chosen.name)
-        first, roles = _first_role(lookup, overrides, chosen.name, roles, duration)
-        source = dataclasses.replace(build(first), duration=first.duration if first else duration)
+        build = functools.partial(federation.build, files, lookup, chosen.url, overrides, profile=chosen.name)
+        first, roles = _first_role(lookup, overrides, chosen.name, roles, duration=duration)
+        source = dataclasses.replace(build(role=first), duration=first.duration if first else duration)
         notes += federation.notes(lookup, overrides)
     elif overrides.signin.jump_role:
         notes.append("flag -J is for SAML and OIDC; not used")
@@ -220,7 +220,7 @@ def _lifetimes(
 
 
 def _first_role(
-    lookup: Lookup, overrides: Overrides, name: str, roles: tuple[Role, ...], duration: Setting[int]
+    lookup: Lookup, overrides: Overrides, name: str, roles: tuple[Role, ...], *, duration: Setting[int]
 ) -> tuple[Role | None, tuple[Role, ...]]:
     """Split the role that a sign-in gives (the jump role, else the first one) from the roles assumed with it."""
     jump = federation.jump_role(lookup, overrides)

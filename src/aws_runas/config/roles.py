@@ -36,6 +36,7 @@ def build_roles(
     arn: str | None,
     duration: Setting[int],
     overrides: Overrides,
+    *,
     environ: Mapping[str, str],
 ) -> tuple[Role, ...]:
     """Return the roles in the order in which they are assumed.

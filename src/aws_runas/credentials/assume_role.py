@@ -33,6 +33,7 @@ class AssumeRoleProvider:
         clients: StsClients,
         role: Role,
         mfa: MfaCodes | None,
+        *,
         now: Callable[[], float],
     ) -> None:
         self._source = source
@@ -68,7 +69,7 @@ class AssumeRoleProvider:
         from aws_runas.aws import sts
 
         try:
-            return sts.assume_role(self._clients.signed_by(keys), self._role, serial, code, self._now())
+            return sts.assume_role(self._clients.signed_by(keys), self._role, serial, code, now=self._now())
         except CredentialsError as error:
             raise self._explain(error) from error.__cause__
 

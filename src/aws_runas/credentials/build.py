@@ -208,7 +208,7 @@ class _Parts:
         if isinstance(source, FederatedSource):
             return self._federated(source)
         if source.kind == "login":
-            return ConsoleLoginProvider(self.profile, source, self.cache, self.clients, self.context)
+            return ConsoleLoginProvider(self.profile, source, self.cache, self.clients, context=self.context)
         if source.kind == "sso":
             return self._single_sign_on(source)
         fetched = ResolverProvider(self.profile, source, self.context.now, self.context.trace)
@@ -230,7 +230,7 @@ class _Parts:
         if source.kind == "oidc" and source.role is not None:
             from aws_runas.credentials.web_identity import WebIdentityProvider
 
-            inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, self.context.now)
+            inner = WebIdentityProvider(source, source.role, self.sts, federation.oidc, now=self.context.now)
         else:
             inner = self.saml_provider(source, federation)
         return self._cached(inner, source.kind, self._federated_inputs(source))
@@ -240,7 +240,9 @@ class _Parts:
         from aws_runas.credentials.saml import SamlProvider
 
         partition = self.profile.partition
-        return SamlProvider(source, self.sts, federation.saml, partition, federation.person, self.context.now)
+        return SamlProvider(
+            source, self.sts, federation.saml, partition, person=federation.person, now=self.context.now
+        )
 
     def _federated_inputs(self, source: FederatedSource) -> dict[str, object]:
         return {
@@ -305,7 +307,7 @@ class _Parts:
 
     def _session_token(self, user: Provider, key_id: str) -> Provider:
         duration = self.profile.session_token_duration.value
-        inner = SessionTokenProvider(user, self.sts, self.mfa, duration, self.context.now)
+        inner = SessionTokenProvider(user, self.sts, self.mfa, duration, now=self.context.now)
         inputs = {
             "key": key_id,
             "mfa": self._mfa_serial(),
@@ -318,7 +320,7 @@ class _Parts:
         return self._cached(inner, "session", inputs)
 
     def _role(self, source: Provider, role: Role, mfa: MfaCodes | None, before: object) -> CachedProvider:
-        inner = AssumeRoleProvider(source, self.sts, role, mfa, self.context.now)
+        inner = AssumeRoleProvider(source, self.sts, role, mfa, now=self.context.now)
         inputs = {
             "source": before,  # of the chain, or the entry of the role before
             "mfa": self._mfa_serial(),
@@ -331,7 +333,7 @@ class _Parts:
     def _cached(self, inner: Provider, kind: str, inputs: dict[str, object]) -> CachedProvider:
         name = entry_name(kind, inputs)
         self.entries.append(name)
-        return CachedProvider(inner, self.cache, name, self.context.now, self.context.debug)
+        return CachedProvider(inner, self.cache, name, self.context.now, debug=self.context.debug)
 
     def _endpoint(self) -> str:
         return self.profile.endpoint_url("sts") or ""

@@ -93,6 +93,7 @@ class CachedProvider:
         cache: DiskCache,
         name: str,
         now: Callable[[], float],
+        *,
         debug: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._inner = inner

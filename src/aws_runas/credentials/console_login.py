@@ -90,6 +90,7 @@ class ConsoleLoginProvider:
         source: ResolverSource,
         cache: DiskCache,
         clients: Callable[[], Clients],
+        *,
         context: RunContext,
     ) -> None:
         self._profile = profile
@@ -164,7 +165,7 @@ class ConsoleLoginProvider:
             login.text("clientId"),
             login.text("refreshToken"),
             login.text("dpopKey"),
-            self._again,
+            again=self._again,
         )
         try:
             return login.renewed(answer, self._now())

@@ -114,7 +114,7 @@ class Federation:
         user = f" as {self.source.login_name}" if self.source.login_name else ""
         name = f"{self.source.label}{user}"  # for people; an address may have a secret in its query
         with processes.holding(kept.name):
-            lock = LoginLock(self.context.cache, kept.name, name, self.context.say, self.context.now)
+            lock = LoginLock(self.context.cache, kept.name, name, self.context.say, now=self.context.now)
             self.context.debug(f"sign-in to {name}: {kept.name}")
             return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.is_asked_for)
 
@@ -161,7 +161,7 @@ class Federation:
 
         with self._cookies() as cookies:
             found = sign_in_by_forms(
-                self.source, self.source.url, self._http(cookies), self._forms(), self.context.debug
+                self.source, self.source.url, self._http(cookies), self._forms(), debug=self.context.debug
             )
         if not isinstance(found, SamlFound):
             raise CredentialsError(

@@ -33,6 +33,7 @@ class SamlProvider:
         sts: StsClients,
         sign_in: SignIn,
         partition: str,
+        *,
         person: Person,
         now: Callable[[], float],
     ) -> None:
@@ -75,7 +76,7 @@ class SamlProvider:
         client = self._sts.unsigned(None if partition == self._partition else first_region(partition))
         try:
             return sts.assume_role_with_saml(
-                client, role.role_arn, role.principal_arn, response.encoded, duration, self._now()
+                client, role.role_arn, role.principal_arn, response.encoded, duration=duration, now=self._now()
             )
         except CredentialsError as error:
             if not aws_code(error):

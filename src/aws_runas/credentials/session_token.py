@@ -21,7 +21,7 @@ class SessionTokenProvider:
     """
 
     def __init__(
-        self, source: Provider, clients: StsClients, mfa: MfaCodes | None, duration: int, now: Callable[[], float]
+        self, source: Provider, clients: StsClients, mfa: MfaCodes | None, duration: int, *, now: Callable[[], float]
     ) -> None:
         self._source = source
         self._clients = clients
@@ -44,7 +44,7 @@ class SessionTokenProvider:
     def _call(self, keys: Credentials, serial: str | None, code: str | None) -> Credentials:
         from aws_runas.aws import sts
 
-        return sts.get_session_token(self._clients.signed_by(keys), self._duration, serial, code, self._now())
+        return sts.get_session_token(self._clients.signed_by(keys), self._duration, serial, code, now=self._now())
 
 
 class SessionOrSource:

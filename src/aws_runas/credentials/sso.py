@@ -55,7 +55,7 @@ class SsoProvider:
 
         client = service_client(self._clients(), "sso", self._role)
         return sso.get_role_credentials(
-            client, access_token, self._role.account_id, self._role.role_name, self._context.now()
+            client, access_token, self._role.account_id, self._role.role_name, now=self._context.now()
         )
 
 

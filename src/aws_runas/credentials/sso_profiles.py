@@ -117,6 +117,7 @@ def update(
     config: ConfigFiles,
     profiles: Iterable[GeneratedProfile],
     session: str,
+    *,
     assigned: Iterable[AssignedRole] | None = None,
 ) -> Update:
     """Put generated profiles into the text of a config file.

@@ -55,7 +55,7 @@ class StsClients:
         endpoint = direct_endpoint(self._direct, self._region, "sts") if is_usual(self._direct) else None
         if endpoint is None:
             return None
-        return DirectSts(endpoint, self._region, self._current, self._by_botocore, ca_bundle(self._direct))
+        return DirectSts(endpoint, self._region, self._current, self._by_botocore, ca_bundle=ca_bundle(self._direct))
 
     def unsigned(self, region: str | None = None) -> object:
         """Return the client for calls without a signature.

@@ -25,7 +25,7 @@ class WebIdentityProvider:
     """
 
     def __init__(
-        self, source: FederatedSource, role: Role, sts: StsClients, sign_in: SignIn, now: Callable[[], float]
+        self, source: FederatedSource, role: Role, sts: StsClients, sign_in: SignIn, *, now: Callable[[], float]
     ) -> None:
         self._source = source
         self._role = role
@@ -49,7 +49,7 @@ class WebIdentityProvider:
         duration = self._source.duration
         try:
             return sts.assume_role_with_web_identity(
-                self._sts.unsigned(), self._role, token.encoded, duration.value, self._now()
+                self._sts.unsigned(), self._role, token.encoded, duration.value, now=self._now()
             )
         except CredentialsError as error:
             if not aws_code(error):

@@ -49,7 +49,7 @@ def _cluster(arguments: list[str], found: dict[str, str], environ: "Mapping[str,
         return ""
     cluster.check_cluster(arguments[0])
     now = time.time()
-    token = cluster.cluster_token(arguments[0], endpoint, region, found, now)
+    token = cluster.cluster_token(arguments[0], endpoint, region, found, now=now)
     return cluster.exec_credential(token, version, now, float(found[shortcut.END]))
 
 
@@ -60,4 +60,4 @@ def _database(arguments: list[str], found: dict[str, str], _environ: "Mapping[st
     region = database.region_of(host)
     if not region:
         return ""  # the full path warns of it
-    return database.database_token(host, port, arguments[1], region, found, time.time()) + "\n"
+    return database.database_token(host, port, arguments[1], region, found=found, now=time.time()) + "\n"

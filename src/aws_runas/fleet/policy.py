@@ -247,7 +247,7 @@ class FleetPolicy:
         for command_id, command in self._commands.items():
             if command.running and now > command.sent_at + patience:
                 for instance_id in list(command.running):
-                    self._end(command, command_id, Invocation(instance_id, ""), State.UNKNOWN, now)
+                    self._end(command, command_id, Invocation(instance_id, ""), State.UNKNOWN, now=now)
 
     # --- answers
     def sent(self, send: Send, command_id: str, now: float) -> None:
@@ -335,7 +335,7 @@ class FleetPolicy:
                 command.started.add(invocation.instance_id)
             final = FINAL_DETAILS.get(invocation.details)
             if final is not None and invocation.instance_id in command.running:
-                self._end(command, poll.command_id, invocation, final[0], now, is_error=final[1])
+                self._end(command, poll.command_id, invocation, final[0], now=now, is_error=final[1])
 
     def poll_failed(
         self, poll: Poll, reason: str, now: float, *, throttled: bool, final: bool = False, answered: bool = False
@@ -361,7 +361,7 @@ class FleetPolicy:
             self._stopped = True  # sending more that cannot be followed helps nobody
             self._cancelled.update(self._commands)
             for instance_id in sorted(command.running):
-                self._end(command, poll.command_id, Invocation(instance_id, reason), State.UNKNOWN, now)
+                self._end(command, poll.command_id, Invocation(instance_id, reason), State.UNKNOWN, now=now)
 
     def fetched(self, fetch: Fetch, invocation: Invocation, now: float) -> None:
         """Note the reply of GetCommandInvocation.
@@ -426,8 +426,8 @@ class FleetPolicy:
         command_id: str,
         invocation: Invocation,
         state: State,
-        now: float,
         *,
+        now: float,
         is_error: bool = False,
     ) -> None:
         host = command.hosts[invocation.instance_id]

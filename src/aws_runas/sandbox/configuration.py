@@ -128,7 +128,7 @@ def write_web_identity_token(directory: Path) -> str:
     return token
 
 
-def write(directory: Path, fixtures: Fixtures, region: str, port: int, token: str, start_url: str) -> None:
+def write(directory: Path, fixtures: Fixtures, region: str, port: int, *, token: str, start_url: str) -> None:
     """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
 
     Args:

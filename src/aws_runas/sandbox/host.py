@@ -162,7 +162,9 @@ class Host:
         self.ssm.base_url = f"ws://127.0.0.1:{port}"
         self.endpoint = f"http://127.0.0.1:{port}"
         start_url = self.endpoint + self.single_sign_on.start_path
-        configuration.write(self.directory, self.fixtures, self.options.region, port, self._token, start_url)
+        configuration.write(
+            self.directory, self.fixtures, self.options.region, port, token=self._token, start_url=start_url
+        )
         token = next(iter(self.single_sign_on.sign_in(refreshable=False).access_tokens))
         write_token(self.directory / configuration.HOME, token, start_url, self.options.region)
         threading.Thread(target=self.populate_rest, name="populate", daemon=True).start()

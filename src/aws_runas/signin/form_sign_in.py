@@ -36,6 +36,7 @@ def sign_in_by_forms(
     start: str,
     client: HttpClient,
     settings: FormSettings,
+    *,
     debug: Callable[[str], None],
     redirect_uri: str = "",
 ) -> SamlFound | RedirectFound:

@@ -33,7 +33,9 @@ class LoginLock:
         now: seconds since the epoch.
     """
 
-    def __init__(self, directory: Path, kind: str, name: str, say: Say, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, directory: Path, kind: str, name: str, say: Say, *, now: Callable[[], float] = time.time
+    ) -> None:
         digest = hashlib.sha256(f"{kind}\n{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._directory = directory
         self._stem = f"login-{digest}.json"  # the cache sweeps old files of these endings away

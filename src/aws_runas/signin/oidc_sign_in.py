@@ -136,7 +136,7 @@ class OidcSignIn:
             success = False
             try:
                 outcome = check_outcome(self._wait(server), self.source.label, self.command)
-                found = self._exchange(provider, outcome.code, redirect_uri, pkce, nonce)
+                found = self._exchange(provider, outcome.code, redirect_uri, pkce, nonce=nonce)
                 success = True
             finally:
                 server.finish(success=success)
@@ -162,7 +162,7 @@ class OidcSignIn:
         address = self._address(provider, redirect_uri, pkce, nonce)
         if self.source.method == "form":
             found: object = sign_in_by_forms(
-                self.source, address, self.web(), self.forms, self.context.debug, redirect_uri
+                self.source, address, self.web(), self.forms, debug=self.context.debug, redirect_uri=redirect_uri
             )
         else:
             self.context.say(f"sign in to {self.source.label} in the browser window")
@@ -174,7 +174,7 @@ class OidcSignIn:
                 hint="use provider browser, or check web_identity_redirect_uri",
             )
         code = oidc.read_redirect(found.url, pkce.state)
-        return self._exchange(provider, code, redirect_uri, pkce, nonce)
+        return self._exchange(provider, code, redirect_uri, pkce, nonce=nonce)
 
     def _address(self, provider: oidc.IdentityProvider, redirect_uri: str, pkce: Pkce, nonce: str) -> str:
         return oidc.authorization_address(
@@ -197,7 +197,7 @@ class OidcSignIn:
         say(f"sign in to {self.source.label} in your browser; {verb} this address: {address}")
 
     def _exchange(
-        self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, nonce: str
+        self, provider: oidc.IdentityProvider, code: str, redirect_uri: str, pkce: Pkce, *, nonce: str
     ) -> IdToken:
         answer = self._send(
             provider,

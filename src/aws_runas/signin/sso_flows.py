@@ -42,6 +42,7 @@ class SsoFlows:
         client: object,
         start_url: str,
         token_files: TokenFiles,
+        *,
         context: SignInContext,
         command: str,
     ) -> None:
@@ -242,7 +243,9 @@ class SsoFlows:
             raise
         expires = self._context.now() + reply.expires_in
         before = self._files.read(self._session)
-        return make_token(self._session, reply.access_token, expires, reply.refresh_token, registration, before)
+        return make_token(
+            self._session, reply.access_token, expires, reply.refresh_token, registration=registration, before=before
+        )
 
     def _forget(self, flow: str) -> None:
         with contextlib.suppress(OSError):

@@ -43,7 +43,7 @@ class SsoTokens:
         self._context = context
         self._command = command or login_command(session)
         self._files = TokenFiles(context.home, context.sleep)
-        self._lock = LoginLock(context.cache, "sso", session.label, context.say, context.now)
+        self._lock = LoginLock(context.cache, "sso", session.label, context.say, now=context.now)
 
     def token(self, *, rejected: str = "") -> SsoToken:
         """Return a token that the service should accept.
@@ -118,7 +118,7 @@ class SsoTokens:
         expires = self._context.now() + reply.expires_in
         # RFC 6749, 6: without a new refresh token the old one stays good
         refresh_token = reply.refresh_token or before.text("refreshToken")
-        token = make_token(self._session, reply.access_token, expires, refresh_token, None, before)
+        token = make_token(self._session, reply.access_token, expires, refresh_token, registration=None, before=before)
         self._keep(token)
         self._context.debug(f"the sign-in to {self._session.label} was refreshed")
         return token
@@ -146,7 +146,9 @@ class SsoTokens:
         start_url = self._session.start_url
         if not _is_loopback(endpoint_url(client)):
             start_url = resolve_start_url(start_url)
-        token = SsoFlows(self._session, client, start_url, self._files, self._context, self._command).sign_in()
+        token = SsoFlows(
+            self._session, client, start_url, self._files, context=self._context, command=self._command
+        ).sign_in()
         self._keep(token)
         self._context.signed_in()
         return token

@@ -219,6 +219,7 @@ def make_token(
     access_token: str,
     expires: float,
     refresh_token: str,
+    *,
     registration: Registration | None,
     before: SsoToken | None = None,
 ) -> SsoToken:

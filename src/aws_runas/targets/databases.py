@@ -125,7 +125,7 @@ def explain_unreachable(database: DatabaseEndpoint, bastion_id: str, access: Acc
         return ""
     try:
         bastion_groups, addresses = groups_of_instance(access, bastion_id)
-        if admits(access, database.security_groups, database.port, bastion_groups, addresses):
+        if admits(access, database.security_groups, database.port, bastion_groups, from_addresses=addresses):
             return ""
     except AwsRunasError:
         return ""

@@ -30,6 +30,7 @@ def instance_facts(
     instance_id: str,
     directory: Path,
     now: Callable[[], float],
+    *,
     is_good: Callable[[InstanceFacts], bool] = lambda _: True,
 ) -> InstanceFacts:
     """Return what is known of an instance; without permission to ask, nothing is.

@@ -43,7 +43,7 @@ def check_cluster(name: str) -> None:
         )
 
 
-def cluster_token(cluster: str, endpoint: str, region: str, found: "Mapping[str, str]", now: float) -> str:
+def cluster_token(cluster: str, endpoint: str, region: str, found: "Mapping[str, str]", *, now: float) -> str:
     """Return a bearer token for a cluster.
 
     Args:

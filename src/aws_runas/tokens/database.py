@@ -68,7 +68,7 @@ def region_of(host: str) -> str:
     return ""
 
 
-def database_token(host: str, port: int, user: str, region: str, found: "Mapping[str, str]", now: float) -> str:
+def database_token(host: str, port: int, user: str, region: str, *, found: "Mapping[str, str]", now: float) -> str:
     """Return the password of a database user, good for 15 minutes.
 
     Args:

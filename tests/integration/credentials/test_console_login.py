@@ -383,7 +383,7 @@ def test_a_shortcut_ends_five_minutes_before_the_keys(login: Login) -> None:
     access = login.access()
     found = access.provider.credentials()
     login.cache.mkdir(mode=0o700)
-    write_shortcut(PROFILE, access.profile, found, environ, fast.header(environ))
+    write_shortcut(PROFILE, access.profile, found, environ, before=fast.header(environ))
     (path,) = login.cache.glob("fast-*")
     assert found.expiration is not None
     assert f"until {int(found.expiration.timestamp()) - 300}" in path.read_text().splitlines()

@@ -160,7 +160,7 @@ def test_server_is_trusted_by_the_bundle_and_no_other_way(tmp_path: Path) -> Non
     with serving(Service([(200, STARTED)]), certificates.server) as service:
         for bundle, calls in ((certificates.authority, 0), (other.authority, 1), (tmp_path / "missing.pem", 1)):
             fallback = Botocore()
-            client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, lambda: fallback, str(bundle))  # noqa: B023
+            client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, lambda: fallback, ca_bundle=str(bundle))  # noqa: B023
             client.start_session(Target="i-1")
             assert len(fallback.calls) == calls, bundle
     assert len(service.requests) == 1
@@ -170,7 +170,7 @@ def test_connection_opened_ahead_over_tls_is_used_by_the_next_call(tmp_path: Pat
     """Session tickets wait in the socket then; they are no end of the connection."""
     certificates = Certificates(tmp_path)
     with serving(Service([(200, STARTED)]), certificates.server) as service:
-        client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, Botocore, str(certificates.authority))
+        client = DirectSsm(service.url, "eu-west-1", lambda: KEYS, Botocore, ca_bundle=str(certificates.authority))
         client.open_ahead()
         client.resume_session(SessionId="me-1")
         client.open_ahead()

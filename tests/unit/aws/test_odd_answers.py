@@ -291,8 +291,8 @@ ROLE = Role("arn:aws:iam::123456789012:role/R", "p", "name", Setting(3600, "defa
 USER = Holder("user", "me")
 COMMAND_ID = "11111111-2222-3333-4444-555555555555"
 CALLS: dict[str, Callable[[Access], object]] = {
-    "AssumeRole": lambda access: sts.assume_role(access.client("sts"), ROLE, None, None, NOW),
-    "GetSessionToken": lambda access: sts.get_session_token(access.client("sts"), 3600, None, None, NOW),
+    "AssumeRole": lambda access: sts.assume_role(access.client("sts"), ROLE, None, None, now=NOW),
+    "GetSessionToken": lambda access: sts.get_session_token(access.client("sts"), 3600, None, None, now=NOW),
     "GetCallerIdentity": sts.caller_identity,
     "DescribeInstances": lambda access: ec2.describe_instances(access, {}),
     "DescribeInstanceInformation": lambda access: ssm.managed_node(access, "i-0123456789abcdef0"),
@@ -327,7 +327,7 @@ CALLS: dict[str, Callable[[Access], object]] = {
     "ListCommandInvocations": lambda access: run_command.list_invocations(access, COMMAND_ID),
     "GetCommandInvocation": lambda access: run_command.get_invocation(access, COMMAND_ID, "i-1"),
     "DescribeInstances, groups": lambda access: ec2.groups_of_instance(access, "i-1"),
-    "DescribeSecurityGroups": lambda access: ec2.admits(access, ["sg-1"], 5432, ["sg-2"], ["10.0.0.1"]),
+    "DescribeSecurityGroups": lambda access: ec2.admits(access, ["sg-1"], 5432, ["sg-2"], from_addresses=["10.0.0.1"]),
     "DescribeSessions, all": lambda access: list(list_sessions(access)),
 }
 
@@ -506,7 +506,7 @@ def test_a_body_of_sts_is_credentials_or_an_error(
     resolved = resolve(load_files(environ, home), "plainrole", Overrides(), environ)
     keys = Credentials("AKIAPLAINEXAMPLE", "secret-key-of-plain")
     client = Clients(resolved).client("sts", "us-east-1", lambda: keys)
-    found = answer_or_error(lambda: sts.assume_role(client, ROLE, None, None, NOW))
+    found = answer_or_error(lambda: sts.assume_role(client, ROLE, None, None, now=NOW))
     assert isinstance(found, (Credentials, CredentialsError))
 
 

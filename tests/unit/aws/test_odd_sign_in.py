@@ -137,7 +137,7 @@ LOGIN = parse_login(
 
 def renew(client: Any) -> CachedLogin:
     """Renew a login as its provider does."""
-    answer = signin.refresh_login(client, "c", "r", KEY, "aws login")
+    answer = signin.refresh_login(client, "c", "r", KEY, again="aws login")
     try:
         return LOGIN.renewed(answer, NOW)
     except ValueError as error:  # its provider asks for a new sign-in
@@ -167,7 +167,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], object], dict[str, Any]]] = {
     ),
     "GetRoleCredentials": (
         "sso",
-        lambda client: sso.get_role_credentials(client, "t", "111111111111", "Admin", NOW),
+        lambda client: sso.get_role_credentials(client, "t", "111111111111", "Admin", now=NOW),
         {
             "roleCredentials": {
                 "accessKeyId": "ASIAX",

@@ -47,7 +47,7 @@ def apply(
 ) -> Update:
     path.write_text(text, newline="")
     files = load_files({"AWS_CONFIG_FILE": str(path), "AWS_SHARED_CREDENTIALS_FILE": str(path) + "-none"}, path.parent)
-    return update(text, files, profiles, "corp", assigned)
+    return update(text, files, profiles, "corp", assigned=assigned)
 
 
 def test_names_hold_what_a_section_name_can() -> None:

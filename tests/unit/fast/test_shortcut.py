@@ -47,7 +47,7 @@ class Home:
         issued = datetime.now(UTC) - timedelta(seconds=age)
         credentials = Credentials("ASIAX", "s%\n", "t", expiration=issued + timedelta(seconds=life), issued=issued)
         facts = {"fact": "a fact"} | shortcut_facts(profile, variables, self.path)
-        write_shortcut(name, profile, credentials, variables, before, facts)
+        write_shortcut(name, profile, credentials, variables, before=before, facts=facts)
 
     def read(
         self, name: str = "role", environ: dict[str, str] | None = None, *, session: bool = False

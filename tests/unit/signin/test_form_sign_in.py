@@ -36,7 +36,7 @@ class Server:
 
 def sign_in(server: Server) -> object:
     settings = FormSettings(Passwords(START, None, lambda _: None, lambda _: "secret"), Person(ask=lambda _: "jane"))
-    return sign_in_by_forms(SOURCE, START, server, settings, lambda _: None)  # type: ignore[arg-type]
+    return sign_in_by_forms(SOURCE, START, server, settings, debug=lambda _: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

@@ -80,7 +80,7 @@ class World:
         return SsoTokens(SESSION, lambda: self, context)
 
     def keep(self, ends_in: float) -> SsoToken:
-        token = make_token(SESSION, "before", NOW + ends_in, "refresh", None)
+        token = make_token(SESSION, "before", NOW + ends_in, "refresh", registration=None)
         more = {"clientId": "c", "clientSecret": "s", "registrationExpiresAt": write_time(NOW + 86400)}
         kept = SsoToken("before", token.expires, dict(token.members) | more)
         self.files.write(SESSION, kept)
@@ -208,5 +208,5 @@ def test_over_ssh_a_named_port_of_the_callback_is_used(world: New, port: int, de
     environ = {"SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}
     context = SignInContext(cache=there.home, environ=environ, options=SignInOptions(redirect_port=port))
     session = SsoSession("corp", SESSION.start_url, "us-east-1")
-    flows = SsoFlows(session, there, session.start_url, there.files, context, "login")
+    flows = SsoFlows(session, there, session.start_url, there.files, context=context, command="login")
     assert flows.is_by_device(find_browser(environ)) is device

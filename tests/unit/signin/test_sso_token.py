@@ -36,7 +36,7 @@ def test_the_name_is_the_sha1_of_the_session_or_of_the_start_url(tmp_path: Path)
 
 def test_what_is_written_is_read_and_private(tmp_path: Path) -> None:
     token_files = TokenFiles(tmp_path)
-    made = make_token(SESSION, "token", NOW + 3600, "refresh", Registration("id", "secret", NOW + 86400))
+    made = make_token(SESSION, "token", NOW + 3600, "refresh", registration=Registration("id", "secret", NOW + 86400))
     token_files.write(SESSION, made)
     path = token_files.path(SESSION)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -60,21 +60,21 @@ def test_an_existing_directory_keeps_its_mode_and_a_readable_file_becomes_privat
     token_files.directory.chmod(0o755)
     token_files.path(SESSION).write_text("{}")
     token_files.path(SESSION).chmod(0o644)
-    token_files.write(SESSION, make_token(SESSION, "token", NOW, "", None))
+    token_files.write(SESSION, make_token(SESSION, "token", NOW, "", registration=None))
     assert token_files.directory.stat().st_mode & 0o777 == 0o755
     assert token_files.path(SESSION).stat().st_mode & 0o777 == 0o600
 
 
 def test_unknown_members_survive_and_a_lost_refresh_token_does_not(tmp_path: Path) -> None:
     before = SsoToken("old", NOW, {"other": {"a": 1}, "refreshToken": "old", "clientId": "id"})
-    after = make_token(SESSION, "new", NOW, "", None, before)
+    after = make_token(SESSION, "new", NOW, "", registration=None, before=before)
     assert after.members["other"] == {"a": 1}
     assert after.members["clientId"] == "id"
     assert "refreshToken" not in after.members
 
 
 def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
-    whole = json.dumps(dict(make_token(SESSION, "token", NOW, "", None).members))
+    whole = json.dumps(dict(make_token(SESSION, "token", NOW, "", registration=None).members))
     token_files = TokenFiles(tmp_path)
     pauses: list[float] = []
 
@@ -163,13 +163,13 @@ def test_the_registrations_of_both_flows_and_of_the_aws_cli_have_files_of_their_
 
 def test_every_token_is_found_also_of_sessions_in_no_config(tmp_path: Path) -> None:
     token_files = TokenFiles(tmp_path)
-    token_files.write(SESSION, make_token(SESSION, "one", NOW, "", None))
+    token_files.write(SESSION, make_token(SESSION, "one", NOW, "", registration=None))
     token_files.write_registration(SESSION, "device", SESSION.start_url, Registration("id", "secret", NOW + 86400))
     (token_files.directory / "other.json").write_text(os.environ.get("NOTHING", "not json"))
     assert [token.access_token for _, token in TokenFiles(tmp_path, lambda _: None).all()] == ["one"]
 
 
 def test_no_secret_is_in_a_repr() -> None:
-    token = make_token(SESSION, "canary", NOW, "canary", Registration("id", "canary", NOW))
+    token = make_token(SESSION, "canary", NOW, "canary", registration=Registration("id", "canary", NOW))
     assert "canary" not in repr(token)
     assert "canary" not in repr(Registration("id", "canary", NOW))

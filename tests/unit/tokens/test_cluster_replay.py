@@ -61,7 +61,7 @@ class Service:
             "secret": self.key.secret_access_key,
             "token": self.key.session_token or "",
         }
-        return cluster_token(cluster, ENDPOINT, "eu-west-1", values, self.now)
+        return cluster_token(cluster, ENDPOINT, "eu-west-1", values, now=self.now)
 
 
 @pytest.fixture

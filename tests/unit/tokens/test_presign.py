@@ -65,7 +65,7 @@ def theirs(sts: Any, name: str) -> str:
 
 
 def ours(name: str, endpoint: str, region: str, **values: str) -> str:
-    token = cluster.cluster_token(name, endpoint, region, found(**values), NOW.timestamp())
+    token = cluster.cluster_token(name, endpoint, region, found(**values), now=NOW.timestamp())
     assert token.startswith("k8s-aws-v1.")
     assert "=" not in token
     text = token.removeprefix("k8s-aws-v1.")
@@ -96,7 +96,7 @@ def test_any_credentials_sign_as_botocore_does(secret: str, token: str) -> None:
     rds = client("rds", "eu-west-1", secret, token)
     expected = at_now(lambda: rds.generate_db_auth_token("db.cxyz.eu-west-1.rds.amazonaws.com", 5432, "app"))
     made = database.database_token(
-        "db.cxyz.eu-west-1.rds.amazonaws.com", 5432, "app", "eu-west-1", found(secret, token), NOW.timestamp()
+        "db.cxyz.eu-west-1.rds.amazonaws.com", 5432, "app", "eu-west-1", found=found(secret, token), now=NOW.timestamp()
     )
     assert made == expected
 
@@ -107,7 +107,7 @@ def test_any_user_and_port_sign_as_botocore_does(user: str, port: int) -> None:
     rds = client("rds", "us-east-1")
     host = "db.cluster-cxyz.us-east-1.rds.amazonaws.com"
     expected = at_now(lambda: rds.generate_db_auth_token(host, port, user))
-    assert database.database_token(host, port, user, "us-east-1", found(), NOW.timestamp()) == expected
+    assert database.database_token(host, port, user, "us-east-1", found=found(), now=NOW.timestamp()) == expected
 
 
 def test_headers_are_signed_with_single_blanks() -> None:

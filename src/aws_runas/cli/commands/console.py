@@ -137,7 +137,7 @@ def _split(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str 
             return None, word
         if plain and word not in env.profile_names():
             return None, word
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1, named=flags.profile)
     return profile, rest[0] if rest else None
 
 
@@ -162,9 +162,9 @@ def run(options: Options, env: Environment) -> Result:
     if destination.warning:
         _say(options, env, f"warning: {destination.warning}")
     if way == "portal":
-        return _deliver(options, env, access, browser, _portal(options, access, destination.address, env))
-    address, until = _federated(options, access, way, destination.address, env)
-    return _deliver(options, env, access, browser, address, until)
+        return _deliver(options, env, access, browser, address=_portal(options, access, destination.address, env))
+    address, until = _federated(options, access, way, destination.address, env=env)
+    return _deliver(options, env, access, browser, address=address, until=until)
 
 
 def _flags(options: Options) -> GlobalFlags:
@@ -190,7 +190,7 @@ def _portal(options: Options, access: Access, destination: str, env: Environment
     return portal_address(settings, origin, destination if options.destination else None)
 
 
-def _federated(options: Options, access: Access, way: Way, destination: str, env: Environment) -> tuple[str, str]:
+def _federated(options: Options, access: Access, way: Way, destination: str, *, env: Environment) -> tuple[str, str]:
     """Return the address that signs in, and the end of the session in words."""
     from aws_runas.aws.federation import get_signin_token
     from aws_runas.console.links import federation_address, find_partition, login_address, signin_override, with_logout
@@ -264,7 +264,7 @@ def _federated_user(options: Options, access: Access, env: Environment) -> Crede
     duration = min(options.duration or USER_DURATION, longest)
     _say(options, env, "note: you sign in as a federated user; IAM and STS do not work there, and there is no MFA")
     client = access.user_client("sts")
-    return sts.get_federation_token(client, federation_name(arn), policy, duration, env.now())
+    return sts.get_federation_token(client, federation_name(arn), policy, duration, now=env.now())
 
 
 def _browser(options: Options, access: Access, env: Environment) -> Browser:
@@ -302,7 +302,13 @@ def _browser(options: Options, access: Access, env: Environment) -> Browser:
 
 
 def _deliver(
-    options: Options, env: Environment, access: Access, browser: Browser | None, address: str, until: str | None = None
+    options: Options,
+    env: Environment,
+    access: Access,
+    browser: Browser | None,
+    *,
+    address: str,
+    until: str | None = None,
 ) -> Result:
     """Print, copy or open an address.
 
@@ -310,7 +316,7 @@ def _deliver(
         until: end of the session, for people; None for an address that is no secret and may be in an argv.
     """
     if browser is not None:
-        _open(options, env, access, browser, address, secret=until is not None)
+        _open(options, env, access, browser, address=address, secret=until is not None)
         return Result(stderr=f"aws-runas: opened the console of {access.profile.name}{until or ''}\n")
     address = _in_container(options, access, address)
     if options.print:
@@ -334,7 +340,7 @@ def _in_container(options: Options, access: Access, address: str) -> str:
     return container_address(address, name, color.value if color else None, add_on.value if add_on else "granted")
 
 
-def _open(options: Options, env: Environment, access: Access, browser: Browser, address: str, *, secret: bool) -> None:
+def _open(options: Options, env: Environment, access: Access, browser: Browser, *, address: str, secret: bool) -> None:
     """Start the browser; an address that is a secret is not in its argv.
 
     Raises:

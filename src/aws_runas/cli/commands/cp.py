@@ -157,18 +157,18 @@ def run(options: Options, env: Environment) -> Result:
     refuse_containers("cp", target)
     streams = _descriptor(options, env, "stdin"), _descriptor(options, env, "stdout")
     raise_at_signals()
-    opened = open_target(options.flags, options.session, options.profile, target, env)
+    opened = open_target(options.flags, options.session, options.profile, target, env=env)
     refuse_containers("cp", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
     with Guardian(opened.api.terminate_session) as guardian:
         try:
-            return _copy(options, env, opened, guardian, streams)
+            return _copy(options, env, opened, guardian, streams=streams)
         finally:
             leave_quickly()
 
 
 def _copy(
-    options: Options, env: Environment, opened: OpenTarget, guardian: Guardian, streams: tuple[int, int]
+    options: Options, env: Environment, opened: OpenTarget, guardian: Guardian, *, streams: tuple[int, int]
 ) -> Result:
     from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.terminal.progress import ProgressLine

@@ -61,7 +61,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     from aws_runas.cli.parsing.positionals import split_profile
 
     words = [word for word in namespace.words if word != "--"]
-    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1, flags.profile)
+    profile, rest = split_profile(words, lambda: _names(env), env.environ, 1, named=flags.profile)
     if profile is None and rest and rest[0] in _names(env):  # a lone word that is a profile is no target
         profile, rest = rest[0], []
     if rest and rest[0].startswith("-"):

@@ -64,7 +64,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         profile, program = None, list(namespace.words)
         _refuse_profile(program, env)
     else:
-        profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, flags.profile)
+        profile, program = split_profile(namespace.words, env.profile_names, env.environ, most, named=flags.profile)
     if program and program[0] == "--":
         program = program[1:]
     if flags.unset and program:
@@ -133,7 +133,7 @@ def run(options: Options, env: Environment) -> Result:
     written = _write_credentials(access, credentials, env) if options.flags.write_credentials else ""
     if options.program:
         env.tell(written)
-        _run(options, env, access, credentials, prompt, config_file)
+        _run(options, env, access, credentials, prompt=prompt, config_file=config_file)
     silent = options.flags.expiration or (options.flags.write_credentials and options.flags.output is None)
     if silent and not env.function:
         return Result(stderr=written)
@@ -273,6 +273,7 @@ def _run(
     env: Environment,
     access: Access,
     credentials: Credentials,
+    *,
     prompt: _Prompt,
     config_file: str | None,
 ) -> NoReturn:

@@ -144,7 +144,7 @@ def _session(session: SsoSession, options: LoginOptions, env: Environment) -> Re
     from aws_runas.cli.sso_session import at_work
     from aws_runas.signin.sso_token import TokenFiles, write_time
 
-    work = at_work(session, options.flags, env, options.sign_in, options.profile or "")
+    work = at_work(session, options.flags, env, options.sign_in, profile=options.profile or "")
     before = TokenFiles(env.home).read(session)
     token = work.tokens().token()
     renews = token.is_refreshable(env.now())

@@ -93,7 +93,7 @@ def _end(session: SsoSession, options: LogoutOptions, env: Environment, path: Pa
 
     work = at_work(session, options.flags, env)
     token_files = TokenFiles(env.home)
-    lock = LoginLock(work.context.cache, "sso", session.label, work.context.say, env.now)
+    lock = LoginLock(work.context.cache, "sso", session.label, work.context.say, now=env.now)
     with lock.hold():
         token = token_files.read(session) if path is None else token_files.read_path(path)
         warning = ""

@@ -190,7 +190,7 @@ def _run(options: Options, env: Environment) -> int:
     request = replace(options.request, wants_input=_wants_input(options, env))
     refuse_containers("run", options.target)
     raise_at_signals()
-    opened = open_target(options.flags, options.session, options.profile, options.target, env)
+    opened = open_target(options.flags, options.session, options.profile, options.target, env=env)
     refuse_containers("run", opened.target)
     opened.api.prepare()  # before the fork and the threads: a code may be asked for
     opened.take_terminal()
@@ -224,7 +224,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
     with Guardian(api.terminate_session) as guardian:
         facts = supported_instance("run", opened, env)
         carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
-        starter = _starter(options, opened, env, refusals, carrier, parameters)
+        starter = _starter(options, opened, env, refusals, carrier=carrier, parameters=parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
         starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
         with starting.abandoned_on_error():
@@ -267,7 +267,9 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
 
     access, api, target = opened.access, opened.api, opened.target
     if options.document is None:
-        start = _starter(options, opened, env, refused_documents(access, env), Carrier.SHELL, {}).start
+        start = _starter(
+            options, opened, env, refused_documents(access, env), carrier=Carrier.SHELL, parameters={}
+        ).start
     else:
 
         def start() -> StartedSession:
@@ -299,6 +301,7 @@ def _starter(
     opened: OpenTarget,
     env: Environment,
     refusals: RefusedDocuments,
+    *,
     carrier: Carrier,
     parameters: dict[str, list[str]],
 ) -> SessionStarter:

@@ -112,7 +112,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         raise UsageError(f"-p: {error}", code="port-invalid") from None
 
     words = [word for word in namespace.words if word != "--"]
-    profile = split_profile(words, env.profile_names, {}, 0, flags.profile)[0]
+    profile = split_profile(words, env.profile_names, {}, 0, named=flags.profile)[0]
     return Options(
         namespace.kind,
         profile,
@@ -157,7 +157,7 @@ def run(options: Options, env: Environment) -> Result:
         server = Server(listeners, app.handle)
         ended = stack.enter_context(_until_signal(server))
         _fetch_first(profiles)
-        _announce(options, env, listeners, token, profiles)
+        _announce(options, env, listeners, token, profiles=profiles)
         if options.socket is not None:
             stack.callback(_unlink, options.socket)
         server.serve_forever()
@@ -248,7 +248,7 @@ def _fetch_first(profiles: Profiles) -> None:
 
 
 def _announce(
-    options: Options, env: Environment, listeners: list[socket.socket], token: str | None, profiles: Profiles
+    options: Options, env: Environment, listeners: list[socket.socket], token: str | None, *, profiles: Profiles
 ) -> None:
     """Print the address, and the variables that clients need."""
     host, port = listeners[0].getsockname()[:2]

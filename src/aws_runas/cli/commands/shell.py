@@ -88,7 +88,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
             code="argument-unexpected",
             hint=f"use: aws-runas run {arguments}",
         )
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1, named=flags.profile)
     if not any(rest):
         check_picker("use: aws-runas shell [profile] target", env)
     parameters = parse_parameters(namespace.parameter)
@@ -112,7 +112,7 @@ def run(options: Options, env: Environment) -> Result:
 
     raise_at_signals()
     prompt = _Prompt()
-    opened = open_target(options.flags, options.session, options.profile, options.target, env, prompt=prompt.ask)
+    opened = open_target(options.flags, options.session, options.profile, options.target, env=env, prompt=prompt.ask)
     if options.session.plugin:
         from aws_runas.cli.session.plugin import run_plugin
 

@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Separate profile, user, target and port."""
     words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
-    profile, rest = split_profile(words, env.profile_names, env.environ, 1, flags.profile)
+    profile, rest = split_profile(words, env.profile_names, env.environ, 1, named=flags.profile)
     if not any(rest):
         check_picker("use: aws-runas ssh [profile] [user@]target[:port]", env)
     user, _, where = (rest[0] if rest else "").rpartition("@")
@@ -105,7 +105,7 @@ def run(options: Options, env: Environment) -> Result:
     from aws_runas.ssm.shutdown import raise_at_signals
 
     raise_at_signals()
-    opened = open_target(options.flags, options.session, options.profile, options.target, env)
+    opened = open_target(options.flags, options.session, options.profile, options.target, env=env)
     if options.instance_connect:
         _push_keys(options, env, opened.access, opened.target)
     if options.session.plugin:

@@ -159,7 +159,7 @@ def run(options: SsoOptions, env: Environment) -> Result:
     if options.action == "list":
         note = "" if chosen or not assigned else f"aws-runas: none of your {len(assigned)} roles matches\n"
         return Result(stdout=_listing(chosen, _profiles(env.config_files(), session), options.output), stderr=note)
-    return _generate(options, session, assigned, chosen, env)
+    return _generate(options, session, assigned, chosen, env=env)
 
 
 def _is_chosen(assignment: Assignment, options: SsoOptions) -> bool:
@@ -200,6 +200,7 @@ def _generate(
     session: SsoSession,
     assigned: Sequence[Assignment],
     chosen: Sequence[Assignment],
+    *,
     env: Environment,
 ) -> Result:
     from aws_runas.config.files import config_path, load_files
@@ -223,7 +224,9 @@ def _generate(
     def change(text: str) -> str:
         """Read the file again: it may have changed since this run began, for instance during a sign-in."""
         files = load_files(env.environ, env.home)
-        update = sso_profiles.update(text, files, profiles, session.name, roles(assigned) if options.prune else None)
+        update = sso_profiles.update(
+            text, files, profiles, session.name, assigned=roles(assigned) if options.prune else None
+        )
         updates.append(update)
         return text if update.clashes and options.strict else update.content
 

@@ -132,7 +132,7 @@ def _database(options: Options, env: Environment) -> Result:
             f"aws-runas: note: {host} is not the name of an RDS endpoint; RDS takes tokens for such names only\n"
             f"aws-runas: note: the token is for {region}\n"
         )
-    token = database.database_token(host, port, options.arguments[1], region, _values(credentials), env.now())
+    token = database.database_token(host, port, options.arguments[1], region, found=_values(credentials), now=env.now())
     return Result(stdout=f"{token}\n", stderr="" if options.flags.quiet else note)
 
 
@@ -146,7 +146,7 @@ def _cluster(options: Options, env: Environment) -> Result:
     access, credentials = _open(options, env)
     endpoint, region = sts_address(access.profile)
     now = env.now()
-    token = cluster.cluster_token(name, endpoint, region, _values(credentials), now)
+    token = cluster.cluster_token(name, endpoint, region, _values(credentials), now=now)
     end = credentials.expiration.timestamp() if credentials.expiration else None
     return Result(stdout=cluster.exec_credential(token, version, now, end), stderr=note)
 

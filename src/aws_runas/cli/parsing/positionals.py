@@ -12,7 +12,7 @@ Names = Collection[str] | Callable[[], Collection[str]]
 
 
 def split_profile(
-    words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None, named: str | None = None
+    words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None, *, named: str | None = None
 ) -> tuple[str | None, list[str]]:
     """Part the profile from what follows.
 

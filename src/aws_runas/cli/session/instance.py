@@ -43,7 +43,7 @@ def supported_instance(command: str, opened: OpenTarget, env: Environment) -> In
     Raises:
         TargetError: the command does not work with its platform.
     """
-    facts = instance_facts(opened.access, opened.target, env.cache_directory(), env.now, _is_good)
+    facts = instance_facts(opened.access, opened.target, env.cache_directory(), env.now, is_good=_is_good)
     if facts.platform in NOT_SUPPORTED:
         raise _not_supported(command, f"{facts.platform} instances", opened.target)
     return facts

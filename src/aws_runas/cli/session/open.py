@@ -113,8 +113,8 @@ def open_target(
     session: SessionFlags,
     profile: str | None,
     text: str,
-    env: Environment,
     *,
+    env: Environment,
     prompt: Callable[[str], str] = ask_on_terminal,
 ) -> OpenTarget:
     """Resolve profile and target; nothing is started at the service.

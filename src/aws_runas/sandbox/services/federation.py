@@ -95,7 +95,14 @@ class Federation:
             "SAML:namequalifier": _name_qualifier(assertion.issuer, provider.name),
             "sts:RoleSessionName": name,
         }
-        role = self._trusted(role_arn, "AssumeRoleWithSAML", principal_arn, context, assertion.tags(), source_identity)
+        role = self._trusted(
+            role_arn,
+            "AssumeRoleWithSAML",
+            principal_arn,
+            context,
+            tags=assertion.tags(),
+            source_identity=source_identity,
+        )
         if role is None:
             raise denied
         duration = _shorter(asked, parameters, assertion.value("SessionDuration"))
@@ -135,7 +142,7 @@ class Federation:
             "sts:RoleSessionName": name,
         }
         action = "AssumeRoleWithWebIdentity"
-        role = self._trusted(role_arn, action, provider_arn, context, tags, source_identity)
+        role = self._trusted(role_arn, action, provider_arn, context, tags=tags, source_identity=source_identity)
         if role is None:
             raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
         _check_duration(duration, role)
@@ -156,7 +163,10 @@ class Federation:
             raise ServiceError("ExpiredTokenException", text)
         if token.count(".") != 2:  # not a token of a provider: AWS checks the role first
             provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{SANDBOX_ISSUER}"
-            if self._trusted(role_arn, "AssumeRoleWithWebIdentity", provider, {}, {}, None) is None:
+            if (
+                self._trusted(role_arn, "AssumeRoleWithWebIdentity", provider, {}, tags={}, source_identity=None)
+                is None
+            ):
                 raise ServiceError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)
         issuer = str(id_tokens.claims_without_check(token).get("iss", ""))
         arn = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{re.sub('^https?://', '', issuer)}"
@@ -171,6 +181,7 @@ class Federation:
         call: str,
         principal: str,
         context: Mapping[str, str],
+        *,
         tags: Mapping[str, str],
         source_identity: str | None,
     ) -> Role | None:

@@ -74,6 +74,7 @@ class Forwarding:
         open_channel: Callable[[Destination], OpenChannel],
         notify: Notify,
         settings: ForwardingSettings | None = None,
+        *,
         clock: Callable[[], float] = time.monotonic,
         listeners: Mapping[LocalAddress, Listener] | None = None,
     ) -> None:

@@ -264,7 +264,7 @@ async def run_shell(
         AwsRunasError: the session could not be opened, or ended with an error.
     """
     try:
-        return await run_until_signal(_run_session(starting, service, target, options, stream, opened))
+        return await run_until_signal(_run_session(starting, service, target, options, stream=stream, opened=opened))
     except SignalReceived as ended:
         return ended.exit_status
 
@@ -274,6 +274,7 @@ async def _run_session(
     service: SessionService,
     target: str,
     options: ShellOptions,
+    *,
     stream: StreamOptions,
     opened: Callable[[ShellSession], None],
 ) -> int:

@@ -137,7 +137,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
-    profile, rest = split_profile(arguments, env.profile_names, env.environ, 1, options.flags.profile)
+    profile, rest = split_profile(arguments, env.profile_names, env.environ, 1, named=options.flags.profile)
     if options.through is not None or not rest or is_database(rest[0]):
         return [_database_plan(profile, rest, options, env)]
     sessions = pool_settings(options.sessions or AUTO)

@@ -118,7 +118,7 @@ def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> Resol
     if any(spec.database for spec in plan.forwards):
         opened, plan, databases = open_databases(plan, options, env)
     else:
-        opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
+        opened = open_target(options.flags, options.session, plan.profile, plan.target, env=env)
     opened.access.provider.credentials()
     return ResolvedPlan(plan, opened.target, opened.access, opened.api, databases)
 

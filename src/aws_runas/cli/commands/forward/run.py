@@ -115,7 +115,7 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
             "--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward", hint="leave --plugin out"
         )
     raise_at_signals()
-    opened = open_target(options.flags, options.session, plan.profile, plan.target, env)
+    opened = open_target(options.flags, options.session, plan.profile, plan.target, env=env)
     destination = Destination(opened.target, spec.port, spec.host)
     parameters = dict(destination.parameters)
     if spec.local.port:

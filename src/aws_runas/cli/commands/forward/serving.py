@@ -55,7 +55,9 @@ def serve(
 
     def make_groups(hints: Sequence[UnreachableHints]) -> list[Forwarding]:
         return [
-            _make_forwarding(options, resolved, stream, hint.watching(report.notify), first if index == 0 else None)
+            _make_forwarding(
+                options, resolved, stream, hint.watching(report.notify), first=first if index == 0 else None
+            )
             for index, (resolved, stream, hint) in enumerate(zip(resolved_plans, streams, hints, strict=True))
         ]
 
@@ -104,7 +106,12 @@ async def _show_status(groups: Sequence[Forwarding], report: ForwardReport) -> N
 
 
 def _make_forwarding(
-    options: ForwardOptions, resolved: ResolvedPlan, stream: StreamOptions, notify: Notify, first: FirstSession | None
+    options: ForwardOptions,
+    resolved: ResolvedPlan,
+    stream: StreamOptions,
+    notify: Notify,
+    *,
+    first: FirstSession | None,
 ) -> Forwarding:
     forwards = [
         Forward(listener.address, destination)

@@ -39,7 +39,7 @@ def rotate(options: KeysOptions, env: Environment) -> Result:
     try:
         files.make_private_directory(journal.parent)
         with files.lock(journal.with_suffix(".lock"), timeout=0):
-            rotated = _rotation(profile, place, Journal(journal), options, env)
+            rotated = _rotation(profile, place, Journal(journal), options, env=env)
     except TimeoutError:
         raise CredentialsError(
             f"another process rotates the keys of {profile}", code="rotation-running", hint="wait until it has ended"
@@ -50,11 +50,11 @@ def rotate(options: KeysOptions, env: Environment) -> Result:
             code="keyring-failed",
             hint="make it writable for you",
         ) from None
-    return Result(stderr=_report(rotated, profile, options.name, place, env))
+    return Result(stderr=_report(rotated, profile, options.name, place, env=env))
 
 
 def _rotation(
-    profile: str, place: KeyPlace, journal: Journal, options: KeysOptions, env: Environment
+    profile: str, place: KeyPlace, journal: Journal, options: KeysOptions, *, env: Environment
 ) -> Rotated | None:
     access = _access(options.name, options, env)  # not the source profile: the MFA device may be in the role's profile
     user = iam_user_of(access)
@@ -135,7 +135,7 @@ def _say(line: str, env: Environment) -> None:
     env.tell(f"aws-runas: {line}\n")
 
 
-def _report(rotated: Rotated | None, profile: str, named: str, place: KeyPlace, env: Environment) -> str:
+def _report(rotated: Rotated | None, profile: str, named: str, place: KeyPlace, *, env: Environment) -> str:
     if rotated is None:
         return f"aws-runas: profile {profile} has one access key; there is nothing to finish\n"
     lines = [f"profile {profile} uses the new key {rotated.new_id} ({place.label})"]
