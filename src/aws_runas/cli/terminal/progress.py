@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
+from aws_runas.cli.terminal.status_line import StatusLine
 from aws_runas.redact import printable
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ class ProgressLine:
 
     def __init__(self, stream: TextIO, kind: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
-        self._terminal = stream.isatty()
-        self._kind = kind if kind != "auto" else "bar" if self._terminal else "none"
+        self._kind = kind if kind != "auto" else "bar" if stream.isatty() else "none"
+        self._status_line = StatusLine(stream)
         self._clock = clock
         self._began = clock()
         self._shown_at = self._began
-        self._width = 0
 
     def show(self, progress: Progress) -> None:
         """Draw the progress if the last drawing is long enough ago.
@@ -53,10 +52,8 @@ class ProgressLine:
             self._write(json.dumps(values | {"seconds": round(seconds, 1)}) + "\n")
         elif self._kind == "plain":
             self._write(f"aws-runas: {describe(progress, seconds)}\n")
-        elif self._owns_terminal():
-            text = describe(progress, seconds)[: self._columns() - 1]
-            self._write("\r" + text + " " * max(self._width - len(text), 0))
-            self._width = len(text)
+        else:
+            self._write(self._status_line.drawn(describe(progress, seconds)))
 
     def note(self, text: str) -> None:
         """Write a line for the user; the bar is drawn again below it.
@@ -69,9 +66,7 @@ class ProgressLine:
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._width:
-            self._write("\r" + " " * self._width + "\r")
-            self._width = 0
+        self._write(self._status_line.removed())
 
     def summary(self, progress: Progress, sessions: int, carrier: str) -> str:
         """Return the last line, "" if no progress is shown.
@@ -93,18 +88,6 @@ class ProgressLine:
             f"aws-runas: {progress.files_done} file{plural}, {size(progress.done)} in {seconds:.1f} s, {rate}/s, "
             f"sessions: {sessions} ({carrier})\n"
         )
-
-    def _owns_terminal(self) -> bool:
-        try:
-            return self._terminal and os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
-        except (OSError, ValueError):
-            return False
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._stream.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aws_runas import files
 from aws_runas.cli.environment import Environment
+from aws_runas.cli.terminal.status_line import StatusLine
 from aws_runas.errors import SessionError, TargetError
 from aws_runas.fleet.model import Host, Outcome, State
 from aws_runas.redact import printable
 
-CLEAR_LINE = "\r\033[K"
 NAME_BYTES = 200  # of a host's name in a file name, which may have 255 with id and suffix
 FIRST_LINE_WIDTH = 40  # characters of output in the table
 FAILED = (State.FAILED, State.TIMED_OUT, State.NOT_DELIVERED, State.REFUSED, State.UNKNOWN)
@@ -52,7 +51,7 @@ class FleetReport:
         self._is_terminal = is_terminal
         self._directory = directory
         self._live = live
-        self._shown = ""
+        self._status_line = StatusLine(env.stderr)
         self._tenth = 0
         self._stdout_open = True
         self._unwritten = False
@@ -122,10 +121,7 @@ class FleetReport:
         if self._quiet:
             return
         if self._is_terminal:
-            text = text[: self._columns() - 1]
-            if text != self._shown and self._owns_terminal():
-                self._error(f"{CLEAR_LINE}{text}")
-                self._shown = text
+            self._error(self._status_line.drawn(text))
         elif self._total and done * 10 // self._total > self._tenth:
             self._tenth = done * 10 // self._total
             self._error(f"aws-runas: {text}\n")
@@ -136,14 +132,11 @@ class FleetReport:
         Args:
             text: without a line end.
         """
-        self._error(f"{CLEAR_LINE if self._shown else ''}aws-runas: {printable(text)}\n")
-        self._shown = ""
+        self._error(f"{self._status_line.removed()}aws-runas: {printable(text)}\n")
 
     def finish(self) -> str:
         """Remove the progress line; return what is left for stdout."""
-        if self._shown:
-            self._error(CLEAR_LINE)
-            self._shown = ""
+        self._error(self._status_line.removed())
         everything = [*self.outcomes, *self._unreached]
         if self._output == "json":
             return to_json([as_object(one) for one in _sorted(everything)], indent=2) + "\n"
@@ -152,9 +145,7 @@ class FleetReport:
     def _print(self, text: str) -> None:
         if not self._stdout_open:
             return
-        if self._shown:
-            self._error(CLEAR_LINE)
-            self._shown = ""
+        self._error(self._status_line.removed())
         try:
             self._env.stdout.write(_encoded(text))
             self._env.stdout.flush()
@@ -171,21 +162,10 @@ class FleetReport:
         self._unwritten = True
 
     def _error(self, text: str) -> None:
+        if not text:
+            return
         self._env.stderr.write(text)
         self._env.stderr.flush()
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._env.stderr.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
-
-    def _owns_terminal(self) -> bool:
-        """Return True if this is the job in the foreground; others must not draw."""
-        try:
-            return os.tcgetpgrp(self._env.stderr.fileno()) == os.getpgrp()
-        except (OSError, ValueError):
-            return False
 
 
 def exit_status(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final, assert_never
 
 from aws_runas.cli.environment import Environment
+from aws_runas.cli.terminal.status_line import StatusLine
 from aws_runas.redact import printable
 from aws_runas.ssm.forward import events
 from aws_runas.ssm.forward.forwarding import Totals
@@ -59,7 +59,7 @@ class ForwardReport:
         self._quiet = quiet
         self._verbose = verbose
         self._has_status = not quiet and not verbose and env.stderr.isatty()
-        self._shown = ""
+        self._status_line = StatusLine(env.stderr)
         self._told_unwritable = False
         self._last: tuple[float, Totals] | None = None
         self.stdout_closed: Callable[[], None] = lambda: None
@@ -89,9 +89,7 @@ class ForwardReport:
         Args:
             text: without a line end.
         """
-        clear = self._clear() if self._shown and self._owns_terminal() else ""
-        self._error(f"{clear}aws-runas: {printable(text)}\n")
-        self._shown = ""
+        self._error(f"{self._status_line.removed()}aws-runas: {printable(text)}\n")
 
     def status(self, totals: Totals) -> None:
         """Update the status line; called about once a second.
@@ -111,16 +109,12 @@ class ForwardReport:
             f"{_count(totals.sessions, 'session')}"
             + f" · resumed {_count(totals.resumed, 'time')}"
             * bool(totals.resumed)
-        )[: self._width()]
-        if text != self._shown and self._owns_terminal():
-            self._error(f"{self._clear()}{text}")
-            self._shown = text
+        )
+        self._error(self._status_line.drawn(text))
 
     def finish(self) -> None:
         """Remove the status line."""
-        if self._shown and self._owns_terminal():
-            self._error(self._clear())
-            self._shown = ""
+        self._error(self._status_line.removed())
         self._has_status = False
 
     def _line(self, event: events.ForwardEvent) -> str:
@@ -193,29 +187,13 @@ class ForwardReport:
             self.stdout_closed()
 
     def _error(self, text: str) -> None:
+        if not text:
+            return
         try:
             self._env.stderr.write(text)
             self._env.stderr.flush()
         except (OSError, ValueError):  # nobody reads it any more
             self._has_status = False
-
-    def _clear(self) -> str:
-        """Return what removes the status line, also if the terminal has become narrower and wrapped it."""
-        rows_above = (len(self._shown) - 1) // (self._width() + 1) if self._shown else 0
-        return "\r" + "\x1b[A" * rows_above + ("\x1b[J" if rows_above else "\x1b[K")
-
-    def _owns_terminal(self) -> bool:
-        """Return True if our process group is in the foreground; a background job must not draw over a prompt."""
-        try:
-            return os.tcgetpgrp(self._env.stderr.fileno()) == os.getpgrp()
-        except (OSError, ValueError, AttributeError):  # AttributeError: Windows, which has no process groups
-            return True
-
-    def _width(self) -> int:
-        try:
-            return max(20, os.get_terminal_size(self._env.stderr.fileno()).columns - 1)
-        except (OSError, ValueError):
-            return 79
 
 
 def _count(number: int, noun: str) -> str:

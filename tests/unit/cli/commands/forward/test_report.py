@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import struct
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
+from aws_runas.cli.terminal.progress import ProgressLine
+from aws_runas.ssm.copy.transfer import Progress
 from aws_runas.ssm.forward.forwarding import Totals
 
 
@@ -42,7 +46,8 @@ class Screen:
 
 
 @pytest.fixture
-def screen() -> Iterator[Screen]:
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())  # the pty is no terminal of this process
     screen = Screen(80)
     yield screen
     screen.stderr.close()
@@ -69,6 +74,43 @@ def test_a_terminal_that_became_narrower_keeps_nothing_of_the_line(screen: Scree
     rows_above = (len(shown) - 1) // 30
     assert rows_above > 0
     assert screen.received().startswith("\r" + "\x1b[A" * rows_above + "\x1b[J2 connections")
+
+
+def test_a_terminal_of_ten_columns_wraps_nothing(screen: Screen) -> None:
+    screen.resize(10)
+    screen.report.status(totals())
+    screen.report.status(totals(connections=2))
+    screen.report.finish()
+    assert screen.received() == "\r\x1b[K1 connect\r\x1b[K2 connect\r\x1b[K"
+
+
+def test_progress_of_copies_and_of_a_fleet_leaves_nothing_on_a_terminal_that_became_narrower(screen: Screen) -> None:
+    times = iter(range(100))
+    copy = ProgressLine(screen.stderr, "auto", clock=lambda: float(next(times)))
+    copy.show(Progress(files=3, total=9_000_000, done=1_000_000))
+    shown = screen.received().removeprefix("\r\x1b[K")
+    screen.resize(20)
+    copy.note("a warning")
+    up = "\r" + "\x1b[A" * ((len(shown) - 1) // 20) + "\x1b[J"
+    assert screen.received().replace("\r\n", "\n") == f"{up}aws-runas: a warning\n"
+    screen.resize(80)
+    env = Environment(stdout=io.BytesIO(), stderr=screen.stderr, environ={}, home=Path("/nonexistent"))
+    fleet = FleetReport(env, output="table", total=20, quiet=False, is_terminal=True, directory=None)
+    fleet.progress(20, 0)
+    shown = screen.received().removeprefix("\r\x1b[K")
+    screen.resize(20)
+    fleet.finish()
+    assert screen.received() == "\r" + "\x1b[A" * ((len(shown) - 1) // 20) + "\x1b[J"
+
+
+def test_nothing_is_drawn_on_a_terminal_that_is_not_ours() -> None:
+    screen = Screen(80)
+    screen.report.status(totals())
+    screen.report.message("said all the same")
+    assert screen.received() == "aws-runas: said all the same\r\n"
+    screen.stderr.close()
+    os.close(screen.main)
+    os.close(screen.side)
 
 
 def test_a_background_job_draws_nothing() -> None:
