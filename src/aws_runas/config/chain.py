@@ -125,7 +125,7 @@ def _check_source_profile(files: ConfigFiles, section: ProfileSection, source_pr
         raise ConfigError(
             f"source_profile {source_profile} of profile {section.name} does not exist",
             code="source-profile-not-found",
-            hint=f"correct it in {section.origin('source_profile')}",
+            hint=files.wrong_heading(source_profile) or f"correct it in {section.origin('source_profile')}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aws_runas.config.files import ConfigFiles, ProfileSection
+from aws_runas.config.headings import heading_of
 from aws_runas.config.profile import Setting
 from aws_runas.errors import ConfigError
 from aws_runas.fast.names import is_aws_true
@@ -97,11 +98,9 @@ def _of_profile(
     if name not in files.services:
         problem = f"services {name} of profile {section.name} has no section"
         if not overridden:
-            raise ConfigError(
-                problem,
-                code="services-not-found",
-                hint=f"add [services {name}] or correct {section.origin('services')}",
-            )
+            added = f"add [{heading_of('services', name)}] or correct {section.origin('services')}"
+            hint = files.ignored().get(("services", name), added)
+            raise ConfigError(problem, code="services-not-found", hint=hint)
         unused.append(f"{problem}; AWS_ENDPOINT_URL overrides it")
         return found
     for service, values in files.services[name].items():

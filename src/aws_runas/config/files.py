@@ -7,14 +7,15 @@ that names the file and the line.
 from __future__ import annotations
 
 import configparser
+import errno
 import io
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from string import Template
 
+from aws_runas.config.headings import broken_heading, heading_of, intended_heading, split_heading
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
@@ -100,6 +101,31 @@ class ConfigFiles:
         """Return every profile of both files, in file order."""
         return list(self.profiles)
 
+    def ignored(self) -> dict[tuple[str, str], str]:
+        """Return what is wrong with each section of the config file that has no meaning as its heading is written.
+
+        The key is kind and name as they were probably meant.
+        """
+        found = {}
+        for heading in self.config.sections:
+            intended = intended_heading(heading)
+            if intended:
+                found[split_heading(intended)] = f"{self._place(heading)}: [{heading}] is ignored; write [{intended}]"
+        return found
+
+    def wrong_heading(self, name: str) -> str:
+        """Return why a profile is not known although the config file has a section for it, "" if it has none.
+
+        Args:
+            name: of the profile.
+        """
+        if name in self.config.sections:
+            return f"{self._place(name)} has [{name}]; in this file it must be [{heading_of('profile', name)}]"
+        return self.ignored().get(("profile", name), "")
+
+    def _place(self, heading: str) -> str:
+        return f"{self.config.path}, line {self.config.lines.get((heading, ''), '?')}"
+
 
 def profile_heading(parsed: ParsedFile, name: str) -> str:
     """Return the heading of a profile's section in the config file, or the one that it would get.
@@ -109,11 +135,9 @@ def profile_heading(parsed: ParsedFile, name: str) -> str:
         name: of the profile.
     """
     for heading in reversed(parsed.sections):
-        if _split_heading(heading) == ("profile", name):
+        if split_heading(heading) == ("profile", name):
             return heading
-    if name == "default":
-        return name
-    return f"profile {shlex.quote(name)}"
+    return heading_of("profile", name)
 
 
 def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
@@ -132,7 +156,7 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
     sso_sessions: dict[str, Section] = {}
     services: dict[str, Section] = {}
     for heading, section in config.sections.items():
-        kind, name = _split_heading(heading)
+        kind, name = split_heading(heading)
         if kind == "profile":
             profiles[name] = _section(name, config, heading, section)
         elif kind == "sso-session":
@@ -243,7 +267,10 @@ def _read(path: Path) -> str | None:
         raise ConfigError(
             f"cannot read {path}: {(error.strerror or str(error)).lower()}",
             code="config-file-unreadable",
-            hint="make it readable for you, for instance with chmod 600",
+            hint="make it readable for you, for instance with chmod 600"
+            if isinstance(error, PermissionError)
+            else "name another file in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
+            + ("; this symbolic link leads back to itself" if error.errno == errno.ELOOP else ""),
         ) from None
     if len(content) > MAX_SIZE:
         raise ConfigError(
@@ -280,10 +307,7 @@ def _damaged(path: Path, error: configparser.Error, text: str) -> ConfigError:
         line = errors[0][0] if errors else line
         what = "neither a [section], nor key = value, nor a comment"
     if line:
-        lines = text.splitlines()
-        heading = lines[line - 1].strip() if line <= len(lines) else ""
-        if heading.startswith("[") and "]" not in heading:
-            what = f"']' is missing in {heading!r}"
+        line, what = broken_heading(text, line) or (line, what)
     where = f"{path}, line {line}" if line else str(path)
     return ConfigError(f"{where}: {what}", code="config-file-damaged", hint="correct that line")
 
@@ -302,20 +326,6 @@ def _nested(path: Path, value: str, line: int | None) -> dict[str, str]:
             )
         values[key.strip()] = content.strip()
     return values
-
-
-def _split_heading(heading: str) -> tuple[str, str]:
-    if heading == "default":
-        return "profile", heading
-    if not heading.startswith(("profile", "sso-session", "services")):
-        return "", heading
-    try:
-        words = shlex.split(heading)
-    except ValueError:
-        return "", heading
-    # the AWS CLI looks at the prefix only, then at the number of words
-    kind = next(kind for kind in ("profile", "sso-session", "services") if heading.startswith(kind))
-    return (kind, words[1]) if len(words) == 2 else ("", heading)
 
 
 def _section(name: str, parsed: ParsedFile, heading: str, section: Section) -> ProfileSection:

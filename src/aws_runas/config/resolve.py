@@ -162,7 +162,7 @@ def _build(files: ConfigFiles, chosen: _Chosen, overrides: Overrides, environ: M
     links, source = chosen.links, chosen.source
     lookup = Lookup(environ, links, files.profiles.get("default"))
     endpoints, unused = endpoint_urls(files, links[0] if links else None, environ)
-    notes = list(unused)
+    notes = [*files.ignored().values(), *unused]
     duration, session_token_duration = _lifetimes(lookup, chosen, overrides, notes)
     roles = build_roles(chosen.role_links, chosen.arn, duration, overrides, environ=environ)
     if chosen.url is not None:
@@ -287,14 +287,12 @@ def _not_found(files: ConfigFiles, name: str, environ: Mapping[str, str]) -> Con
     if not files.config.exists and environ.get("AWS_CONFIG_FILE"):
         hint = f"there is no config file {files.config.path} (AWS_CONFIG_FILE)"
         return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)
-    if name in files.config.sections:
-        line = files.config.lines.get((name, ""), "?")
-        hint = f"{files.config.path}, line {line} has [{name}]; in this file it must be [profile {name}]"
-        return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)
-
+    mistake = files.wrong_heading(name)
+    if mistake:
+        return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=mistake)
     near = difflib.get_close_matches(name, files.profile_names(), n=3, cutoff=0.6)
     lower = [known for known in files.profiles if known.lower() == name.lower() and known not in near]
-    hint = f"the config file is {files.config.path}"
+    hint = next(iter(files.ignored().values()), f"the config file is {files.config.path}")
     if near or lower:
         hint = f"did you mean {' or '.join([*lower, *near][:3])}?"
     return ConfigError(f"profile {name} does not exist", code="profile-not-found", hint=hint)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from aws_runas.config.files import ConfigFiles, ProfileSection, Section
+from aws_runas.config.headings import heading_of
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
@@ -113,7 +114,7 @@ def sso_session(
         raise ConfigError(
             f"sso-session {name} does not exist" + (f" (profile {referrer.name} names it)" if referrer else ""),
             code="sso-session-not-found",
-            hint=f"add [sso-session {name}] with sso_start_url and sso_region{where}; {known}",
+            hint=f"add [{heading_of('sso-session', name)}] with sso_start_url and sso_region{where}; {known}",
         )
     place = f"sso-session {name}"
     url, region = _text(values, "sso_start_url"), _text(values, "sso_region")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,42 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read") as caught:
         parse_file(loop)
     assert caught.value.code == "config-file-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[profile b]\nregion = x\n[profile a\nregion = x\n", "line 3: ']' is missing in '[profile a'"),
+        ("[b]\n[profile a\nx\n", "line 2: ']' is missing in '[profile a'"),
+        ("profile a]\nregion = x\n", "line 1: '[' is missing in 'profile a]'"),
+        ("[b]\nsso-session a]\nregion = x\n", "line 2: '[' is missing in 'sso-session a]'"),
+        ("[b]\nregion = x\nregion = y\n", "line 3: key region is twice in section [b]"),
+    ],
+)
+def test_a_broken_heading_is_named_and_not_what_comes_of_it(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        parse_file(path)
+    assert caught.value.message == f"{path}, {message}"
+
+
+def test_chmod_is_the_fix_for_missing_permissions_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path, words in ((loop, "leads back to itself"), (tmp_path / ("x" * 300), "name another file")):
+        with pytest.raises(ConfigError) as caught:
+            parse_file(path)
+        assert words in str(caught.value.hint)
+        assert "chmod" not in str(caught.value.hint)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may read everything
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError) as caught:
+        parse_file(tmp_path / "config")
+    assert "chmod 600" in str(caught.value.hint)
 
 
 def test_an_error_shows_nothing_of_the_line_it_names(tmp_path: Path) -> None:

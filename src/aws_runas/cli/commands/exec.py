@@ -179,8 +179,8 @@ def _check_profile(options: Options, env: Environment) -> None:
         return
     from aws_runas.config.arn import looks_like_arn
 
-    if looks_like_arn(name) or name in env.config_files().config.sections:  # [NAME] without the word profile
-        return
+    if looks_like_arn(name) or env.config_files().wrong_heading(name):
+        return  # the error of a profile that does not exist names the line
     import difflib
     import shutil
 

@@ -62,6 +62,8 @@ def run(options: Options, env: Environment) -> Result:
     """Return the list. Roles and devices are asked of IAM with the user's own keys, SAML roles of the provider."""
     if options.what == "profiles":
         names = sorted(env.profile_names())
+        for mistake in env.config_files().ignored().values():
+            env.warn(mistake)
         if not names and not options.json:  # a newcomer's first command must say something
             files = env.config_files()
             env.warn(
