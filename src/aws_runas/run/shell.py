@@ -28,15 +28,15 @@ def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | N
     """
     name = words[0]
     shell = variables.get("SHELL", "")
-    script = SHELLS.get(os.path.basename(shell))
-    if script is None or not os.access(shell, os.X_OK):
+    script_of_shell = SHELLS.get(os.path.basename(shell))
+    if script_of_shell is None or not os.access(shell, os.X_OK):
         return None
     if not name or name.startswith("-") or name in RESERVED or not PLAIN.issuperset(name):
         return None  # quoted, it would not be taken for an alias
-    separator = ["--"] if script is _FISH else [shell]
-    script = script.format(name=name, shell=os.path.basename(shell))
-    if os.path.basename(shell) == "bash" and not _has_terminal():
-        # bash complains that it has no terminal to control, though none is wanted
+    separator = ["--"] if script_of_shell is _FISH else [shell]
+    script = script_of_shell.format(name=name, shell=os.path.basename(shell))
+    if script_of_shell is _POSIX and not _has_terminal():
+        # shells complain that they have no terminal to control, though none is wanted
         script = f"exec 2>&9 9>&-; {script}"
         return ["/bin/sh", "-c", 'exec "$@" 9>&2 2>/dev/null', "sh", shell, "-ic", script, *separator, *words[1:]]
     return [shell, "-ic", script, *separator, *words[1:]]

@@ -57,6 +57,12 @@ def test_what_is_neither_is_127(with_shell: dict[str, str]) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (127, b"", message.encode())
 
 
+def test_a_plain_posix_shell_does_not_complain_that_it_has_no_terminal(each_way: dict[str, str]) -> None:
+    ran = run([PROFILE, "no-such-thing"], each_way | {"SHELL": requires.program("dash")})
+    message = "aws-runas: program 'no-such-thing' was not found in PATH, nor as an alias or function of dash\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (127, b"", message.encode())
+
+
 def test_a_word_of_the_shells_grammar_or_with_its_quotes_is_not_handed_to_it(with_shell: dict[str, str]) -> None:
     for word in ("if", "a;b", "$(reboot)", "`x`", "a b", "-c"):
         ran = run([PROFILE, "--", word, "y"], with_shell)

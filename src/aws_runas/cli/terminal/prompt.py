@@ -56,8 +56,22 @@ def ask_line(question: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question that is answered by yes or no, no by default; see `ask_line`."""
-    return is_yes(ask_line(f"{question} {CHOICE}"))
+    """Ask a question that is answered by yes or no, no by default. The command has -y for those who know the answer.
+
+    Raises:
+        CredentialsError: there is no terminal.
+        Interrupted: Ctrl-C.
+    """
+    try:
+        return is_yes(_read_line(f"{question} {CHOICE}"))
+    except OSError:
+        raise CredentialsError(
+            f"there is no terminal to ask: {question.splitlines()[-1]}",
+            code="terminal-missing",
+            hint="run it in a terminal, or add -y",
+        ) from None
+    except KeyboardInterrupt:
+        raise Interrupted from None
 
 
 def is_yes(answer: str) -> bool:

@@ -50,4 +50,5 @@ def test_a_question_without_a_terminal_is_not_about_an_mfa_code(monkeypatch: pyt
     with pytest.raises(CredentialsError) as error:
         prompt.confirm("remove it?")
     assert error.value.code == "terminal-missing"
-    assert "MFA" not in error.value.message
+    assert "remove it?" in error.value.message
+    assert error.value.hint == "run it in a terminal, or add -y"
