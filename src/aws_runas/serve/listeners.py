@@ -98,6 +98,12 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _refused(where: str, error: OSError) -> AwsRunasError:
+    if os.path.isdir(where):
+        return AwsRunasError(
+            f"cannot listen on {where}: it is a directory",
+            code="serve-address-unusable",
+            hint="name a path for the socket in it",
+        )
     if error.errno == errno.EADDRINUSE:
         is_path = where.startswith("/")
         owner = find_port_owner(0, where) if is_path else find_port_owner(int(where.rpartition(":")[2]))

@@ -119,6 +119,37 @@ def run(
             "use: aws-runas run prod i-deadbeef extra words\n",
         ),
         (
+            ["shell", "prod", "i-deadbeef", "ls", "-l"], {}, 2,
+            "aws-runas: shell runs no program, but 'ls' follows the target; "
+            "use: aws-runas run prod i-deadbeef ls -l\n",
+        ),
+        (
+            ["shell", "i-deadbeef", "ls"], {"AWS_PROFILE": "prod"}, 2,
+            "aws-runas: shell runs no program, but 'ls' follows the target; use: aws-runas run i-deadbeef ls\n",
+        ),
+        (
+            ["ssh", "prod", "root@i-deadbeef:22", "ls", "-l"], {}, 2,
+            "aws-runas: ssh runs no program, but 'ls' follows the target; use: aws-runas run prod i-deadbeef ls -l\n",
+        ),
+        (
+            ["forward", "prod", "i-deadbeef:22", "ls"], {}, 2,
+            "aws-runas: forward takes one target, but 'ls' follows it; each -L port:host:hostport adds a forward\n",
+        ),
+        (
+            ["serve", "ec3", "prod"], {}, 2,
+            "aws-runas: 'ec3' is not a kind of server; use: aws-runas serve ecs prod, or aws-runas serve ec2 prod\n",
+        ),
+        (
+            ["serve", "big box"], {}, 2,
+            "aws-runas: 'big box' is not a kind of server; "
+            "use: aws-runas serve ecs 'big box', or aws-runas serve ec2 'big box'\n",
+        ),
+        (
+            ["serve", "--ec2", "ecs", "prod"], {}, 2,
+            "aws-runas: --ec2 does not work with serve; it works with exec, shell and forward; "
+            "use: aws-runas serve ec2 [profile]\n",
+        ),
+        (
             ["serve", "prod"], {}, 2,
             "aws-runas: 'prod' is not a kind of server; use: aws-runas serve ecs prod, or aws-runas serve ec2 prod\n",
         ),
@@ -178,6 +209,28 @@ def test_a_section_without_the_word_profile_is_found_and_explained(home: Path) -
         "aws-runas: profile bare does not exist\n"
         f"aws-runas: {home}/.aws/config, line 7 has [bare]; in this file it must be [profile bare]\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("heading", "name", "correct"),
+    [
+        ("profile a b", "a b", "profile 'a b'"),
+        ("Profile x", "x", "profile x"),
+        ('profile "q', "q", "profile q"),
+    ],
+)
+def test_a_heading_that_is_ignored_is_named_with_its_line(home: Path, heading: str, name: str, correct: str) -> None:
+    config = home / ".aws" / "config"
+    role = f"role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = {name}\n"
+    config.write_text(f"[profile prod]\n[{heading}]\nregion = eu-west-1\n[plugins]\n[profile r]\n{role}")
+    mistake = f"{config}, line 2: [{heading}] is ignored; write [{correct}]\n"
+    not_there = f"aws-runas: profile {name} does not exist\naws-runas: {mistake}"
+    assert run(home, "list", "profiles") == (0, "prod\nr\n", f"aws-runas: warning: {mistake}")
+    assert run(home, name, "true") == (3, "", not_there)
+    assert run(home, "whoami", name) == (3, "", not_there)
+    assert run(home, "whoami", "nothing-like-it")[2].endswith(mistake)
+    assert run(home, "whoami", "r")[2].endswith(f"aws-runas: {mistake}")
+    assert mistake.rstrip() in run(home, "-v", "-e", "prod")[2]
 
 
 def test_the_version_of_a_program_named_like_a_command_comes_with_a_note(home: Path) -> None:

@@ -130,7 +130,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     words = _take_flags(words, namespace)
     without_target = not words or words[0] == "--"
     if without_target and not namespace.pick:
-        check_picker("aws-runas run [profile] target command", env)
+        check_picker("use: aws-runas run [profile] target command", env)
     target, command = ("", words) if without_target else (words[0], words[1:])
     if command[:1] == ["--"]:
         command = command[1:]

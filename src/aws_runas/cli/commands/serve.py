@@ -92,11 +92,12 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         UsageError: flags that do not go together, or too many words.
     """
     if namespace.kind not in WORDS:
-        profile = namespace.kind or "PROFILE"
+        is_profile = not namespace.words or namespace.kind in env.profile_names()
+        name = shlex.quote((namespace.kind if is_profile else namespace.words[0]) or "PROFILE")
         raise UsageError(
             f"{namespace.kind!r} is not a kind of server" if namespace.kind else "no kind of server given",
             code="usage",
-            hint=f"use: aws-runas serve ecs {profile}, or aws-runas serve ec2 {profile}",
+            hint=f"use: aws-runas serve ecs {name}, or aws-runas serve ec2 {name}",
         )
     for name in ("bind", "socket"):
         if namespace.kind == "ec2" and getattr(namespace, name, None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import CREDENTIAL, SEED_FLAGS, GlobalFlags
-from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.cli.parsing.positionals import refuse_program, split_profile
 from aws_runas.cli.session.flags import (
     SessionFlags,
     add_session_flags,
@@ -81,13 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Separate the profile from the target."""
     words = [] if namespace.first is None else [namespace.first, *namespace.more]
-    if len(words) > 2 or (len(words) > 1 and flags.profile is not None):
-        arguments = " ".join(words)
-        raise UsageError(
-            f"shell runs no program, but {words[2 if flags.profile is None else 1]!r} follows the target",
-            code="argument-unexpected",
-            hint=f"use: aws-runas run {arguments}",
-        )
+    refuse_program("shell", words, env.profile_names, env.environ, named=flags.profile)
     profile, rest = split_profile(words, env.profile_names, env.environ, 1, named=flags.profile)
     if not any(rest):
         check_picker("use: aws-runas shell [profile] target", env)

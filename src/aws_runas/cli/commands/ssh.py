@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aws_runas.cli.environment import Environment, stream_descriptor
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
-from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.cli.parsing.positionals import refuse_program, split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.redact import printable
@@ -80,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Separate profile, user, target and port."""
     words = [*([] if namespace.first is None else [namespace.first]), *namespace.more]
+    refuse_program("ssh", words, env.profile_names, env.environ, named=flags.profile)
     profile, rest = split_profile(words, env.profile_names, env.environ, 1, named=flags.profile)
     if not any(rest):
         check_picker("use: aws-runas ssh [profile] [user@]target[:port]", env)

@@ -37,6 +37,7 @@ PACKAGES = {
     "tunnels": "tunnels.command",
 }  # commands with a package of their own
 RUN_PROGRAMS = ("exec", "fleet", "run", "sandbox")  # what follows their first positional may be a program's flag
+TARGET_COMMANDS = ("shell", "ssh")  # what follows their target is meant as a program
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
 
 
@@ -139,7 +140,7 @@ def parse(words: Sequence[str]) -> Parsed:
     Raises:
         UsageError: it cannot be understood; nothing else has happened.
     """
-    front = scan(words, _known_globals())
+    front = scan(words, _known_globals(), find=_find_flag)
     command, rest, ended = _command(front)
     word = "" if ended and command == "exec" else front.rest[0]
     module = load(command)
@@ -150,6 +151,7 @@ def parse(words: Sequence[str]) -> Parsed:
         else scan(
             rest,
             _known_globals() | known_flags(parser),
+            find=_find_flag,
             ignored=getattr(module, "WORDS", ()),
             anywhere=getattr(module, "FLAGS_ANYWHERE", False),
         )
@@ -159,7 +161,7 @@ def parse(words: Sequence[str]) -> Parsed:
         at = len(back.rest) - (len(rest) - rest.index("--") - 1)
         back = back._replace(rest=[*back.rest[:at], "--", *back.rest[at:]])
     if not back.ended and command not in RUN_PROGRAMS:
-        _refuse_late_flags(back.rest)
+        _refuse_late_flags(back.rest, command)
     flags = front.flags + back.flags
     for flag in flags:
         asked = HELP_FLAGS.get(flag.removeprefix("--"))
@@ -286,7 +288,7 @@ def _command(front: Scanned) -> tuple[str, list[str], bool]:
     word, *rest = front.rest
     if word != SSM:
         return COMMANDS[word], rest, False
-    inner = scan(rest, _known_globals())
+    inner = scan(rest, _known_globals(), find=_find_flag)
     if inner.ended or not inner.rest or inner.rest[0] not in SSM_COMMANDS:
         given = f", not {inner.rest[0]!r}" if inner.rest else ""
         if not inner.rest and any(word.removeprefix("--") in HELP_FLAGS for word in inner.flags):
@@ -295,8 +297,24 @@ def _command(front: Scanned) -> tuple[str, list[str], bool]:
     return COMMANDS[inner.rest[0]], [*inner.flags, *inner.rest[1:]], False
 
 
-def _refuse_late_flags(rest: Sequence[str]) -> None:
+def _find_flag(name: str, following: str | None) -> Known | None:
+    """Return a flag that commands of their own have, None if no command has it.
+
+    It may come before the command word, or with a command that does not have it.
+
+    Args:
+        name: of the flag.
+        following: the word behind it. Where one command's flag takes a value and another's does not, a command word
+            there is no value.
+    """
+    found = {known for _, _, parser in commands() if (known := known_flags(parser).get(name))}
+    return min(found, key=lambda known: (known.takes_value == (following in COMMANDS), known), default=None)
+
+
+def _refuse_late_flags(rest: Sequence[str], command: str) -> None:
     """Refuse a flag behind the first positional, which would be read as the target, the file or the user."""
+    if command in TARGET_COMMANDS and len(rest) > 2 and not rest[1].startswith("-") and not rest[2].startswith("-"):
+        return  # the command itself says that it runs no program
     late = next((each for each in rest[1:] if len(each) > 1 and each.startswith("-")), "")
     if late:
         name = late.partition("=")[0]  # a value may be a secret
@@ -310,7 +328,12 @@ def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, kno
     common = _known_globals()
     for position, flag in enumerate((*front, *back)):
         name = flag.partition("=")[0]
-        differs = position < len(front) and name in known and known[name].takes_value != common[name].takes_value
+        differs = (
+            position < len(front)
+            and name in known
+            and name in common
+            and known[name].takes_value != common[name].takes_value
+        )
         if name not in known or differs:
             raise _unsuitable(name.removeprefix("--"), command)
 
@@ -318,18 +341,23 @@ def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, kno
 def _unsuitable(long: str, command: str) -> UsageError:
     """Return the error for a flag that has no meaning for a command; it lists the commands where it has."""
     works = [name for name, _, parser in commands() if _has_flag(parser, long) and name != "exec"]
-    flag = next(flag for flag in FLAGS if flag.long == long)
+    flag = next((flag for flag in FLAGS if flag.long == long), None)
     if long == "port":
         works += ["--ec2", "--ecs"]
-    elif flag.group not in (CREDENTIAL, SIGN_IN):
+    elif flag and flag.group not in (CREDENTIAL, SIGN_IN):
         works.insert(0, "exec")
     places = f"{', '.join(works[:-1])} and {works[-1]}" if len(works) > 1 else "".join(works)
-    return UsageError(f"{flag.name} does not work with {command}; it works with {places}", code="flag-unsuitable")
+    equivalent = EQUIVALENTS.get(flag.field) if flag else None
+    return UsageError(
+        f"{flag.name if flag else f'--{long}'} does not work with {command}; it works with {places}",
+        code="flag-unsuitable",
+        hint=f"use: aws-runas {equivalent}" if equivalent else None,
+    )
 
 
 def _has_flag(parser: Parser, long: str) -> bool:
-    common, own = _known_globals()[f"--{long}"], known_flags(parser).get(f"--{long}")
-    return own is not None and own.takes_value == common.takes_value
+    common, own = _known_globals().get(f"--{long}"), known_flags(parser).get(f"--{long}")
+    return own is not None and (common is None or own.takes_value == common.takes_value)
 
 
 def _known_globals() -> dict[str, Known]:

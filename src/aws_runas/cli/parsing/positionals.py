@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from aws_runas.config.arn import looks_like_arn
@@ -52,6 +53,35 @@ def split_profile(
         raise UsageError("the profile's name is empty", code="profile-empty", hint="leave the word out for default")
     _refuse_surplus(rest, most)
     return profile, rest
+
+
+def refuse_program(
+    command: str, words: Sequence[str], names: Names, environ: Mapping[str, str], *, named: str | None
+) -> None:
+    """Refuse words behind the target of a command that runs no program.
+
+    Args:
+        command: its word.
+        words: the positionals.
+        names: the known profiles, or a function that finds them.
+        environ: the variables.
+        named: value of --profile.
+
+    Raises:
+        UsageError: there are some; the hint is the command that runs them.
+    """
+    is_target = bool(words) and is_profile_set(environ) and _is_plainly_a_target(words[0])
+    most = 1 if named is not None or (is_target and len(words) > 1 and words[0] not in _known(names)) else 2
+    if len(words) > most:
+        where = words[most - 1]
+        if command == "ssh":  # [user@]target[:port]
+            where = where.rpartition("@")[2]
+            where = where.rpartition(":")[0] if where.rpartition(":")[2].isdigit() else where
+        raise UsageError(
+            f"{command} runs no program, but {words[most]!r} follows the target",
+            code="argument-unexpected",
+            hint=f"use: aws-runas run {shlex.join([*words[: most - 1], where or 'target', *words[most:]])}",
+        )
 
 
 def _refuse_surplus(rest: Sequence[str], most: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from aws_runas.errors import UsageError
@@ -24,6 +24,9 @@ class Known(NamedTuple):
     optional: bool = False
 
 
+Find = Callable[[str, str | None], Known | None]
+
+
 class Scanned(NamedTuple):
     """A command line, split where its flags end.
 
@@ -39,13 +42,19 @@ class Scanned(NamedTuple):
 
 
 def scan(
-    words: Sequence[str], known: Mapping[str, Known], *, ignored: Collection[str] = (), anywhere: bool = False
+    words: Sequence[str],
+    known: Mapping[str, Known],
+    *,
+    find: Find = lambda _name, _following: None,
+    ignored: Collection[str] = (),
+    anywhere: bool = False,
 ) -> Scanned:
     """Part the flags in front from the positionals behind.
 
     Args:
         words: the command line, without the program's name.
         known: every flag by each of its spellings, dashes included.
+        find: a flag that is not known and the word behind it -> the flag of whatever command has it.
         ignored: positionals that do not end the flags; each at most once, in front of the others.
         anywhere: no positional ends the flags, since the command runs no program.
 
@@ -66,15 +75,15 @@ def scan(
                 continue
             return Scanned(flags, [*passed, *words[index - 1 :]], False)
         following = words[index] if index < len(words) else None
-        found, used = (_long if word.startswith("--") else _letters)(word, following, known)
+        found, used = (_long if word.startswith("--") else _letters)(word, following, known, find)
         flags += found
         index += used
     return Scanned(flags, passed, False)
 
 
-def _long(word: str, following: str | None, known: Mapping[str, Known]) -> tuple[list[str], int]:
+def _long(word: str, following: str | None, known: Mapping[str, Known], find: Find) -> tuple[list[str], int]:
     name, equals, value = word.partition("=")
-    flag = known.get(name) or _unknown(name, known)
+    flag = known.get(name) or find(name, following) or _unknown(name, known)
     if not flag.takes_value:
         if equals and flag.optional:
             return [f"{flag.spelling}={value}"], 0
@@ -86,11 +95,11 @@ def _long(word: str, following: str | None, known: Mapping[str, Known]) -> tuple
     return [_with(flag, name, following)], 1
 
 
-def _letters(word: str, following: str | None, known: Mapping[str, Known]) -> tuple[list[str], int]:
+def _letters(word: str, following: str | None, known: Mapping[str, Known], find: Find) -> tuple[list[str], int]:
     """Read ``-Es``, ``-d1h`` or ``-p``: several switches, the last of them with its argument."""
     found: list[str] = []
     for position, letter in enumerate(word[1:], start=2):
-        flag = known.get(f"-{letter}") or _unknown(f"-{letter}", known, of=word)
+        flag = known.get(f"-{letter}") or find(f"-{letter}", following) or _unknown(f"-{letter}", known, of=word)
         if not flag.takes_value:
             found.append(flag.spelling)
             continue

@@ -57,6 +57,24 @@ def test_global_flags_count_before_and_after_the_command_word() -> None:
     assert (flags.verbose, flags.env, flags.use_session_token, flags.session_token_duration) == (2, True, True, 7200)
 
 
+@pytest.mark.parametrize(
+    ("command", "flags", "rest"),
+    [
+        (["shell"], ["--reason", "why"], ["prof", "i-1"]),
+        (["ssm", "shell"], ["--document=D"], ["prof", "i-1"]),
+        (["forward"], ["-L", "1:h:2"], ["prof", "i-1"]),  # -L has a value here,
+        (["cp"], ["-L"], ["a", "b:c"]),  # and none here
+        (["fleet"], ["--profiles", "a,b"], ["true"]),
+        (["completion"], ["--profiles"], []),
+    ],
+)
+def test_flags_of_one_command_count_before_the_command_word_too(
+    command: list[str], flags: list[str], rest: list[str]
+) -> None:
+    before, after = parser.parse([*flags, *command, *rest]), parser.parse([*command, *flags, *rest])
+    assert vars(before.namespace) == vars(after.namespace)
+
+
 VALUES = {
     "session-duration": "1h", "role-duration": "1h", "port": "80", "format": "json", "region": "eu-west-1",
 }  # fmt: skip
@@ -95,6 +113,10 @@ def test_a_global_flag_works_before_and_after_the_command_word_or_nowhere(comman
             "-p does not work with whoami; it works with forward, serve, sandbox, --ec2 and --ecs",
         ),
         (["-p", "80", "prof"], "-p does not work with exec; it works with forward, serve, sandbox, --ec2 and --ecs"),
+        (["--half-close", "1", "whoami", "prof"], "--half-close does not work with whoami; it works with forward"),
+        (["whoami", "--plugin", "prof"], "--plugin does not work with whoami; it works with shell, forward and ssh"),
+        (["--reason", "x", "prof"], "--reason does not work with exec; it works with shell, forward, ssh, run and cp"),
+        (["-y", "prof", "true"], "--yes does not work with exec; it works with keys, sessions and fleet"),
         (["ssh", "-l", "prof"], "-l does not work with ssh; it works with exec, shell and forward"),
         (
             ["-E", "run", "prof", "i-deadbeef", "true"],

@@ -137,6 +137,12 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
         tunnels = _named(options, env)
         if tunnels:
             return tunnels
+    if len(arguments) > 2:
+        raise UsageError(
+            f"forward takes one target, but {arguments[2]!r} follows it",
+            code="argument-unexpected",
+            hint="each -L port:host:hostport adds a forward",
+        )
     profile, rest = split_profile(arguments, env.profile_names, env.environ, 1, named=options.flags.profile)
     if options.through is not None or not rest or is_database(rest[0]):
         return [_database_plan(profile, rest, options, env)]
