@@ -246,7 +246,7 @@ def test_closed_port_is_an_error_on_stderr(sandbox: Sandbox) -> None:
     assert result.returncode == 6
     assert result.stdout == b""
     assert f"aws-runas: nothing accepts connections on port 1 of {TARGET}\n".encode() in result.stderr
-    assert b"does a server listen there? (dial tcp " in result.stderr
+    assert b"does a server listen there? (dial tcp localhost:1: connect: connection refused)" in result.stderr
 
 
 def test_port_is_22_unless_named(sandbox: Sandbox) -> None:

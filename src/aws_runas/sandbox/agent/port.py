@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 from collections.abc import Callable
 from typing import assert_never
 
@@ -212,7 +214,7 @@ class BasicPortPlugin:
         except OSError as error:
             self._connection = None
             host, port = self._destination
-            reason = (error.strerror or str(error)).lower()
+            reason = _reason(error)
             text = f"Unable to connect to specified port: dial tcp {host}:{port}: connect: {reason}"
             if first or not self._forwarding:
                 self._agent.finish(text)
@@ -281,3 +283,9 @@ class BasicPortPlugin:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.abort()
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words for a failed connection. asyncio's own text holds Python's notation of the address."""
+    number = error.errno or int((re.findall(r"\[Errno (\d+)\]", str(error)) or ["0"])[0])  # one of several addresses
+    return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

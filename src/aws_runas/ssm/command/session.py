@@ -233,7 +233,9 @@ class CommandRun:
             how = AwsRunasError(
                 f"standard {name} cannot be written: {error.strerror}",
                 code="output-unwritable",
-                hint="free some space, or redirect it to another file",
+                hint="redirect it to a file that can be written"
+                if error.errno == errno.EBADF
+                else "free some space, or redirect it to another file",
             )
         if self._link is not None:
             self._link.pause_reading(any(self._full))
