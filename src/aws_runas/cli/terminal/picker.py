@@ -189,12 +189,13 @@ class Menu:
             self.fitting = rank(self.query, self.rows)
             self.marked = 0
 
-    def lines(self, columns: int, most: int) -> list[str]:
+    def lines(self, columns: int, most: int, *, has_footer: bool = True) -> list[str]:
         """Return the lines to draw: the prompt, and as many rows around the marked one as there is room for.
 
         Args:
             columns: of the terminal.
             most: rows of the list.
+            has_footer: there is room for a last line that says how many rows fit.
         """
         first = max(0, min(self.marked - most // 2, len(self.fitting) - most))
         drawn = [clipped(f"> {self.query}", columns)]
@@ -202,8 +203,8 @@ class Menu:
             row = clipped(self.rows[self.fitting[position]], columns - (4 if self.colors else 2))
             swatch = self._swatch(self.fitting[position])
             drawn.append(swatch + (f"\x1b[7m> {row}\x1b[0m" if position == self.marked else f"  {row}"))
-        drawn.append(clipped(f"  {len(self.fitting)} of {len(self.rows)}; type to narrow, Enter, Esc", columns))
-        return drawn
+        footer = f"  {len(self.fitting)} of {len(self.rows)}; type to narrow, Enter, Esc"
+        return [*drawn, clipped(footer, columns)] if has_footer or not self.fitting else drawn
 
     def _swatch(self, position: int) -> str:
         """A cell in the color of a row (ISO 8613-6, direct color), and a blank."""
@@ -238,7 +239,8 @@ def _read_keys(descriptor: int, menu: Menu, screen: TextIO) -> Iterator[str]:
         size = shutil.get_terminal_size()
         with contextlib.suppress(OSError):
             size = os.get_terminal_size(descriptor)
-        lines = menu.lines(max(size.columns, 20), max(1, min(ROWS, size.lines - 3)))
+        columns, height = size.columns or 80, size.lines or 24  # some terminals do not know their size
+        lines = menu.lines(columns, max(1, min(ROWS, height - 3)), has_footer=height > 2)
         column = sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in lines[0]) + 1
         screen.write("\r\x1b[J" + "\r\n".join(lines) + f"\x1b[{len(lines) - 1}A\x1b[{column}G")
         screen.flush()

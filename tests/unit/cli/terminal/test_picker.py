@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,23 @@ def test_a_line_is_cut_to_the_terminal() -> None:
     assert clipped("abcdef", 4) == "abc"
     assert clipped("日本語", 5) == "日本"
     assert clipped("abc", 20) == "abc"
+
+
+@pytest.mark.parametrize("colors", [(), ("ff0000", "", "00ff00")])
+@pytest.mark.parametrize("columns", [8, 10, 19, 20, 40])
+def test_no_line_is_wrapped_by_a_narrow_terminal(columns: int, colors: tuple[str, ...]) -> None:
+    menu = Menu(ROWS, colors)
+    for key in "web-blue":
+        menu.press(key)
+        for line in menu.lines(columns, 2):
+            assert len(re.sub(r"\x1b\[[0-9;]*m", "", line)) < columns
+
+
+def test_a_terminal_of_two_lines_shows_the_marked_row_only() -> None:
+    assert Menu(ROWS).lines(20, 1, has_footer=False) == ["> ", "\x1b[7m> i-aaaaaaaa  web-b\x1b[0m"]
+    nothing = Menu(ROWS)
+    nothing.press("!")
+    assert nothing.lines(40, 1, has_footer=False) == ["> !", "  0 of 3; type to narrow, Enter, Esc"]
 
 
 @pytest.fixture
