@@ -240,6 +240,16 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
         raise
 
 
+def write_hint(error: OSError, otherwise: str) -> str:
+    """Return how to fix a failed write: free some space on a full disk, something else for other reasons.
+
+    Args:
+        error: of the write.
+        otherwise: the fix where space is not what is missing.
+    """
+    return "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
+
+
 def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
     """Read a file that belongs to this program or is shared with another one.
 

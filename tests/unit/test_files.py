@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -405,3 +406,10 @@ def test_a_named_file_may_be_a_pipe_and_is_not_read_for_ever(tmp_path: Path) -> 
     os.close(writing)
     assert files.read_named(Path(f"/dev/fd/{reading}")) == b"from a pipe"
     os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EACCES, "chmod")]
+)
+def test_a_full_disk_is_not_fixed_by_permissions(number: int, hint: str) -> None:
+    assert files.write_hint(OSError(number, "no"), "chmod") == hint

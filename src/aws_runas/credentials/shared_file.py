@@ -80,7 +80,9 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
         raise ConfigError(
             f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="credentials-file-unwritable",
-            hint="make it writable for you, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+            hint=files.write_hint(
+                error, "make it writable for you, or name another in AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE"
+            ),
         ) from None
 
 

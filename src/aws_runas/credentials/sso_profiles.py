@@ -173,7 +173,7 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
         raise ConfigError(
             f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="config-file-unwritable",
-            hint="make it writable for you, or name another in AWS_CONFIG_FILE",
+            hint=files.write_hint(error, "make it writable for you, or name another in AWS_CONFIG_FILE"),
         ) from None
 
 

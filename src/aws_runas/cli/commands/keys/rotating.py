@@ -48,7 +48,7 @@ def rotate(options: KeysOptions, env: Environment) -> Result:
         raise CredentialsError(
             f"cannot use {journal.parent}: {(error.strerror or str(error)).lower()}",
             code="keyring-failed",
-            hint="make it writable for you",
+            hint=files.write_hint(error, "make it writable for you"),
         ) from None
     return Result(stderr=_report(rotated, profile, options.name, place, env=env))
 
