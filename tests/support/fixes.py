@@ -41,7 +41,8 @@ FIXES: dict[str, Fix] = {
         "": "AWS-UpdateSSMAgent",
     },
     "argument-unexpected": {
-        "shell runs no program": "^use: aws-runas run ",
+        "^(shell|ssh) runs no program": "^use: aws-runas run ",
+        "^forward takes one target": "^each -L port:host:hostport adds a forward$",
         "takes a profile only": r"^use: aws-runas \w",
         "keys takes": "aws-runas keys -h",
         "argument '-": "^flags go before the profile$",
@@ -107,10 +108,13 @@ FIXES: dict[str, Fix] = {
     "config-file-directory": "AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
     "config-file-encoding": "as UTF-8",
     "config-file-unreadable": {
-        "MiB": "AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
-        "": "chmod 600",
+        "permission denied": "chmod 600",
+        "": "AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
     },
-    "config-file-unwritable": "AWS_CONFIG_FILE|run it again",
+    "config-file-unwritable": {
+        "no space|quota": "^free some space$",
+        "": "AWS_CONFIG_FILE|run it again",
+    },
     "config-value-invalid": "leave out the line breaks",
     "console-not-possible": {
         "no public console": "can be opened in aws",
@@ -141,7 +145,10 @@ FIXES: dict[str, Fix] = {
     },
     "credential-source-unknown": "Environment, EcsContainer or Ec2InstanceMetadata",
     "credentials-expired": r"use -r\b",
-    "credentials-file-unwritable": "AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+    "credentials-file-unwritable": {
+        "no space|quota": "^free some space$",
+        "": "AWS_CONFIG_FILE or AWS_SHARED_CREDENTIALS_FILE",
+    },
     "credentials-missing": {
         "AWS_SECRET_ACCESS_KEY is set": "set both, or name a profile",
         "AWS_ACCESS_KEY_ID is not set": "set it and AWS_SECRET_ACCESS_KEY",
@@ -203,6 +210,7 @@ FIXES: dict[str, Fix] = {
     "flag-takes-no-argument": "takes no argument",
     "flag-unknown": r"did you mean --?[\w-]+\?$|^use: aws-runas \w|^aws-runas --help lists the flags$",
     "flag-unsuitable": {
+        "^(-[lmwD]|--ec2|--ecs) does not work with ": "^use: aws-runas (list|whoami|diagnose|serve) ",
         "^--ec2 and --ecs": "start one server for each",
         "--print and --clipboard": "use one of them",
         "does not go|do not go together|and --pick": "leave one of them out|name the profile",
@@ -262,6 +270,7 @@ FIXES: dict[str, Fix] = {
         "": "answer the prompt of the system",
     },
     "keyring-failed": {
+        "^cannot use .*(no space|quota)": "^free some space$",
         "^cannot use ": "make it writable for you",
         "^cannot (write|read|open|remove|lock)|^cannot ": "the space on the disk",
         "^pass did not answer": "pass ls",
@@ -360,7 +369,10 @@ FIXES: dict[str, Fix] = {
         "sso list": r"sso list prints \w",
         "": "one of env, json",
     },
-    "output-unwritable": "free some space",
+    "output-unwritable": {
+        "Bad file descriptor": "redirect it to a file",
+        "": "free some space",
+    },
     "packed-policy-too-large": "shorter policies",
     "password-mismatch": {
         "no user name": "saml_username or use -U",
@@ -402,6 +414,7 @@ FIXES: dict[str, Fix] = {
         "": (
             "did you mean |aws-runas list profiles|the config file is "
             r"|there is no config file .*AWS_CONFIG_FILE|must be \[profile |aws-runas default "
+            r"|, line \d+: \[.*\] is ignored; write \[\w"
         ),
     },
     "profile-required": {
@@ -473,6 +486,7 @@ FIXES: dict[str, Fix] = {
     },
     "serve-address-unusable": {
         "does not exist": "make the directory",
+        "it is a directory": "name a path for the socket in it",
         "": "an address of this machine, and a free port",
     },
     "serve-config-unreadable": "aws-runas list profiles",
@@ -484,7 +498,7 @@ FIXES: dict[str, Fix] = {
     "serve-provider-failed": "-v, and report",
     "serve-token-unusable": "unset it",
     "serve-user-unknown": "by sudo from your own account",
-    "services-not-found": r"^add \[services \S+\] or correct ",
+    "services-not-found": r"^add \[services .+\] or correct |is ignored; write \[services ",
     "session-denied": "ssm:StartSession",
     "session-id-missing": "aws-runas sessions list",
     "session-not-found": "aws-runas sessions list --all",
@@ -527,7 +541,7 @@ FIXES: dict[str, Fix] = {
     },
     "source-missing": "add (source_profile = NAME|the role_arn that|aws_access_key_id and .*, source_profile)",
     "source-profile-cycle": "in a profile that holds keys",
-    "source-profile-not-found": "^correct it in ",
+    "source-profile-not-found": r"^correct it in |must be \[profile |is ignored; write \[profile ",
     "ssh-key-missing": "ssh-keygen -t ed25519.*--identity",
     "ssh-user-missing": "user@target",
     "ssm-command-unknown": "shell, forward or ssh",
@@ -539,7 +553,7 @@ FIXES: dict[str, Fix] = {
     "sso-role-denied": "aws-runas sso list",
     "sso-session-not-found": {
         "does not use IAM Identity Center": "--sso-session",
-        "": r"add \[sso-session \S+\] with sso_start_url and sso_region",
+        "": r"add \[sso-session .+\] with sso_start_url and sso_region",
     },
     "sso-start-url-foreign": r"https://example\.awsapps\.com/start",
     "sso-token-dead": "aws-runas login",

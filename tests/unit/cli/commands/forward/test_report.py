@@ -21,6 +21,8 @@ from aws_runas.cli.terminal.progress import ProgressLine
 from aws_runas.ssm.copy.transfer import Progress
 from aws_runas.ssm.forward.forwarding import Totals
 
+END = b"\0"
+
 
 class Screen:
     """A terminal that a report writes to, and what it has received."""
@@ -38,11 +40,11 @@ class Screen:
         fcntl.ioctl(self.side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def received(self) -> str:
-        os.set_blocking(self.main, False)
-        try:
-            return os.read(self.main, 65536).decode()
-        except BlockingIOError:
-            return ""
+        os.write(self.side, END)  # a pty passes bytes on when its kernel thread runs
+        text = b""
+        while not text.endswith(END):
+            text += os.read(self.main, 65536)
+        return text.removesuffix(END).decode()
 
 
 @pytest.fixture
