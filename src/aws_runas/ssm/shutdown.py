@@ -125,8 +125,6 @@ class ShutdownWatcher:
         self._loop = asyncio.get_running_loop()
         self._leave = leave
         self._has_left = False
-        self._parent = os.getppid()
-        self._timer: asyncio.TimerHandle | None = None
         self._installed: list[int] = []
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -134,15 +132,12 @@ class ShutdownWatcher:
         self._add(signal.SIGINT, *((interrupt,) if interrupt is not None else (self._received, signal.SIGINT)))
         if (swallowed := swallowed_signal()) is not None:
             self._loop.call_soon(self._received, swallowed)
-        hangup = getattr(signal, "SIGHUP", None)
-        is_orphan = self._parent <= 1
-        if watch_parent and hangup is not None and not is_orphan and signal.getsignal(hangup) is not signal.SIG_IGN:
-            self._check_parent()
+        self._parent = ParentWatcher(lambda: self._received(signal.SIGHUP)) if watch_parent else None
 
     def close(self) -> None:
         """Stop watching."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._parent is not None:
+            self._parent.close()
         for number in self._installed:
             self._loop.remove_signal_handler(number)
         self._installed.clear()
@@ -156,11 +151,37 @@ class ShutdownWatcher:
             self._has_left = True
             self._leave(number)
 
-    def _check_parent(self) -> None:
+
+class ParentWatcher:
+    """Watches, inside the event loop, for the end of the parent process.
+
+    It watches nothing where there is no parent to watch, and where SIGHUP is ignored (nohup).
+
+    Args:
+        gone: called once, when the parent has ended.
+    """
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._gone = gone
+        self._parent = os.getppid()
+        self._timer: asyncio.TimerHandle | None = None
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None and self._parent > 1 and signal.getsignal(hangup) is not signal.SIG_IGN:
+            self._check()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self) -> None:
         if os.getppid() != self._parent:
-            self._received(signal.SIGHUP)
+            self._gone()
         else:
-            self._timer = self._loop.call_later(PARENT_INTERVAL, self._check_parent)
+            self._timer = self._loop.call_later(PARENT_INTERVAL, self._check)
 
 
 def leave_quickly() -> None:

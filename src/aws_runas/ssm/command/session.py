@@ -21,7 +21,7 @@ from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
-from aws_runas.ssm.shutdown import swallowed_signal
+from aws_runas.ssm.shutdown import ParentWatcher, swallowed_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
@@ -33,7 +33,6 @@ HANGUP_GRACE: Final = 6.0  # seconds for the helper's HUP and KILL when our pare
 OUTPUT_GRACE: Final = 2.0  # seconds for the command to end when nobody reads its output
 CLOSE_WAIT: Final = 0.5  # seconds for the session to end by itself after the status
 INTERRUPTS: Final = (3, 3.0)  # number of INTs, and the seconds within which they end the program, spec sessions 1
-PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 TIMED_OUT: Final = 124  # exit status, spec sessions 8
 OUTPUT_GONE: Final = 141  # exit status, 128 + SIGPIPE
 FORWARDED: Final = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -86,7 +85,7 @@ class CommandRun:
         self._interrupts: deque[float] = deque(maxlen=INTERRUPTS[0])
         self._signals: list[int] = []
         self._last_signal = 0
-        self._parent = os.getppid()
+        self._parent: ParentWatcher | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._counts = _Counts()
         self.session_id = ""
@@ -150,14 +149,12 @@ class CommandRun:
 
     def watch_signals(self) -> None:
         """Forward signals to the command, and watch for the end of the parent process."""
-        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         for name in FORWARDED:
             number = getattr(signal, name)
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._loop.add_signal_handler(number, self._signalled, int(number))
                 self._signals.append(int(number))
-        if not ignored and self._parent > 1:
-            self._later(PARENT_INTERVAL, self._check_parent)
+        self._parent = ParentWatcher(self._parent_gone)
         if (swallowed := swallowed_signal()) is not None:
             self._leave(128 + swallowed)
 
@@ -165,6 +162,8 @@ class CommandRun:
         """Restore signals and descriptors, and drop output that is not written yet."""
         for number in self._signals:
             self._loop.remove_signal_handler(number)
+        if self._parent is not None:
+            self._parent.close()
         for timer in self._timers:
             timer.cancel()
         self._input.stop()
@@ -209,10 +208,8 @@ class CommandRun:
         self._interrupts.append(self._loop.time())
         return len(self._interrupts) == count and self._interrupts[-1] - self._interrupts[0] <= span
 
-    def _check_parent(self) -> None:
-        if os.getppid() == self._parent:
-            self._later(PARENT_INTERVAL, self._check_parent)
-        elif self._link is not None and self._link.end_command():
+    def _parent_gone(self) -> None:
+        if self._link is not None and self._link.end_command():
             self._later(HANGUP_GRACE, self._leave, 128 + signal.SIGHUP)
         else:
             self._leave(128 + signal.SIGHUP)

@@ -23,9 +23,8 @@ from aws_runas.fleet.records import OutputFiles, RunRecord, RunRecords, ended_ho
 from aws_runas.fleet.sessions import FleetCallbacks, HostAccess, SessionFleet, Sessions
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.request import CommandRequest
-from aws_runas.ssm.command.session import PARENT_INTERVAL
 from aws_runas.ssm.records import identify_process
-from aws_runas.ssm.shutdown import leave_quickly
+from aws_runas.ssm.shutdown import ParentWatcher, leave_quickly
 from aws_runas.ssm.transport import event_loop
 
 REASON = "aws-runas fleet"
@@ -134,21 +133,13 @@ async def _run(make_fleet: Callable[[], SessionFleet]) -> bool:
     fleet = make_fleet()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, fleet.interrupt)
-    if os.getppid() > 1:
-        _interrupt_without_parent(fleet, os.getppid())
+    parent = ParentWatcher(fleet.interrupt)  # nobody reads the output any more
     try:
         await fleet.run()
     finally:
+        parent.close()
         loop.remove_signal_handler(signal.SIGINT)
     return fleet.interrupted
-
-
-def _interrupt_without_parent(fleet: SessionFleet, parent: int) -> None:
-    """Interrupt the run when our parent is gone: nobody reads its output. Looks again and again."""
-    if os.getppid() != parent:
-        fleet.interrupt()
-    else:
-        asyncio.get_running_loop().call_later(PARENT_INTERVAL, _interrupt_without_parent, fleet, parent)
 
 
 def _open(access: Access, env: Environment) -> HostAccess:
