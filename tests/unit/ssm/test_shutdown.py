@@ -8,14 +8,21 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine, Iterator
+from typing import cast
 
 import pytest
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.ssm import shutdown
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import CommandRun, RunOptions
+from aws_runas.ssm.command.terminal import run_on_terminal
+from aws_runas.ssm.session_start import SessionStart
+from aws_runas.ssm.shell.console import ConsoleOptions
 from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
 from aws_runas.ssm.transport import event_loop
+from aws_runas.ssm.transport.data_channel import StreamOptions
+from aws_runas.ssm.transport.interfaces import SessionService
 
 
 async def _until_cancelled(steps: list[str], *signals: int) -> None:
@@ -163,3 +170,27 @@ def test_signal_that_a_library_swallowed_ends_a_command_all_the_same() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     with open(os.devnull, "r+b") as null:
         assert event_loop.run(leaving(null.fileno())) == 128 + signal.SIGTERM
+
+
+@pytest.mark.usefixtures("signals_raise")
+def test_signal_that_a_library_swallowed_ends_a_command_on_a_terminal_and_its_session() -> None:
+    ended: list[str] = []
+    started = StartedSession("me-1", "ws://127.0.0.1:9/", "token", "i-deadbeef")
+
+    async def run(null: int) -> int:
+        starting = SessionStart(lambda: started, ended.append)
+        async with asyncio.timeout(30):
+            return await run_on_terminal(
+                starting,
+                cast("SessionService", None),  # nothing is asked of it
+                request=CommandRequest("true"),
+                console=ConsoleOptions(True, b"~", null, null, null),
+                stream=StreamOptions(),
+            )
+
+    with contextlib.suppress(Exception):  # as a library does
+        os.kill(os.getpid(), signal.SIGTERM)
+    with open(os.devnull, "r+b") as null, pytest.raises(SignalReceived) as caught:
+        event_loop.run(run(null.fileno()))
+    assert caught.value.exit_status == 128 + signal.SIGTERM
+    assert ended == ["me-1"]

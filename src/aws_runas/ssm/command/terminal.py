@@ -23,6 +23,7 @@ from aws_runas.ssm.command.shell_helper import SentinelFilter
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import Console, ConsoleOptions
+from aws_runas.ssm.shutdown import SignalReceived, swallowed_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
@@ -217,7 +218,9 @@ async def run_on_terminal(
         AwsRunasError: the session could not be opened, or ended before the command's status came.
     """
     with starting.abandoned_on_error():
+        _raise_swallowed()
         started = await in_thread(starting.result)
+        _raise_swallowed()
     settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
     commands: list[TerminalCommand] = []
 
@@ -232,6 +235,8 @@ async def run_on_terminal(
     for number in numbers:
         loop.add_signal_handler(number, command.signalled, int(number))
     loop.add_signal_handler(signal.SIGWINCH, command.resized)
+    if (swallowed := swallowed_signal()) is not None:
+        command.signalled(swallowed)
     try:
         command.opened()
         status = await command.status
@@ -246,3 +251,9 @@ async def run_on_terminal(
                 await asyncio.shield(channel.ended)
         await channel.terminate()
         command.console.close()
+
+
+def _raise_swallowed() -> None:
+    """Raise the signal of before that a library has swallowed, if there is one; the loop does not know of it."""
+    if (number := swallowed_signal()) is not None:
+        raise SignalReceived(number)
