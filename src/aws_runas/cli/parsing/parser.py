@@ -173,6 +173,7 @@ def parse(words: Sequence[str]) -> Parsed:
     found = global_flags(namespace)
     if found.ec2 and found.ecs:
         raise UsageError("--ec2 and --ecs do not go together", code="flag-unsuitable", hint="start one server for each")
+    _check_questions(found)
     if command == "exec" and found.port is not None and not (found.ec2 or found.ecs):
         raise _unsuitable("port", "exec")
     return Parsed(command, namespace, found, tuple(back.rest), word=word)
@@ -336,6 +337,21 @@ def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, kno
         )
         if name not in known or differs:
             raise _unsuitable(name.removeprefix("--"), command)
+
+
+def _check_questions(found: GlobalFlags) -> None:
+    """Refuse a flag about a program or printed credentials beside one that answers a question or starts a server."""
+    names = {flag.field: flag.name for flag in FLAGS}
+    question = next((field for field in QUESTIONS if getattr(found, field)), "")
+    without = next(
+        (field for field in ("env", "expiration", "write_credentials", "unset") if getattr(found, field)), ""
+    )
+    if question and without:
+        raise UsageError(
+            f"{names[without]} and {names[question]} do not go together",
+            code="flag-unsuitable",
+            hint="leave one of them out",
+        )
 
 
 def _unsuitable(long: str, command: str) -> UsageError:
