@@ -14,7 +14,7 @@ from aws_runas.ssm.copy.files import file_server_digest, file_server_source
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 
 REVIEWED = {
-    "helper": "84036f81e72d01518bf320c36a05a2e9aadde6f5e7946b71f9a0df8a33561df2",
+    "helper": "2edd55d3e462b4c392efcd92d9f2865ecd50f6b6e86cdf12c68beb54ec209b2d",
     "shell helper": "a2b3a2c52c5c399353fdb0f602eecc9f2a34fc01a98fd34c1b500fcd962395e0",
     "file server without Python": "97177dbf1999c086536dc3a4be6d23fbb5eb2d116ca1dc72cd75e99cd0cd05f4",
     "file server": "ef0c51d0cdd55d8ec8115f55f393591f8e750425c4cd24dd2b60103a19023711",

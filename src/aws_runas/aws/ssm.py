@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError, TargetError
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.command.helper import HELPER, packed_helper
 
 FIRST_OUTPUT_WAIT: Final = 1.2  # seconds of silence before line 1 is typed, spec sessions 0.4

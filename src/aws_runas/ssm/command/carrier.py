@@ -11,13 +11,13 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
 from aws_runas import files
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError, UsageError
 from aws_runas.ssm.command.bootstrap import list_tools, quote, start_python
 from aws_runas.ssm.command.helper import packed_helper

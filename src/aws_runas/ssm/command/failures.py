@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapFailure
 

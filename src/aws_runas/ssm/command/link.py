@@ -7,9 +7,9 @@ import os
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, assert_never
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.command import failures
 from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapState

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.command.bootstrap import quote
 
 
