@@ -75,6 +75,19 @@ def silent(seconds: int) -> SessionError:
     )
 
 
+def not_started(seconds: float) -> SessionError:
+    """Return the error for a session of a document in which no helper has answered.
+
+    Args:
+        seconds: since its start.
+    """
+    return SessionError(
+        f"the helper did not start within {seconds:.0f} s",
+        code="status-unknown",
+        hint="use --via shell, and see whether python3 starts on the instance",
+    )
+
+
 def bootstrap_failed(failure: BootstrapFailure) -> SessionError:
     """Return the error for a bootstrap that failed, with the session's last output.
 

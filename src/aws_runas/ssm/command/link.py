@@ -12,7 +12,7 @@ from typing import Final, Protocol, assert_never
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.command import failures
-from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapState
+from aws_runas.ssm.command.bootstrap import HELLO_WAIT, Bootstrap, BootstrapState
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.frames import (
     CommandExited,
@@ -405,6 +405,9 @@ class CommandLink:
         ticking = self.started and self._options.carrier is Carrier.DOCUMENT and not self._plain
         if ticking and self._silent_seconds > SILENCE_LIMIT:
             self._fail(failures.silent(SILENCE_LIMIT))
+        starting = not self.started and self._options.carrier is Carrier.DOCUMENT
+        if starting and self._silent_seconds > HELLO_WAIT:
+            self._fail(failures.not_started(HELLO_WAIT))
         if self._deadline is not None and now >= self._deadline:
             self.timed_out = True
             self._set_status(128 + 9)

@@ -17,6 +17,7 @@ from typing import Final
 from aws_runas.aws.session import StartedSession
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.redact import printable
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
@@ -143,7 +144,7 @@ class CommandRun:
 
     def say(self, text: str) -> None:
         if not self._options.quiet and not self._options.events:
-            self._write(f"aws-runas: {text}\n")
+            self._write(f"aws-runas: {printable(text)}\n")
 
     # --- signals
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 from itertools import pairwise
 
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import SETTLE_WAIT
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
+from aws_runas.ssm.command.session import CommandRun, RunOptions
 from aws_runas.ssm.command.shell_helper import SentinelFilter
 from tests.support.quick_loop import QuickLoop
 
@@ -189,3 +192,37 @@ def test_without_the_sentinel_everything_is_output(end: bytes) -> None:
     sentinel = SentinelFilter(NONCE, with_status=True)
     assert sentinel.receive_data(b"data" + end) + sentinel.rest() == b"data" + end
     assert not sentinel.ended
+
+
+def test_a_helper_that_does_not_start_in_a_documents_session_is_not_waited_for() -> None:
+    """Its Python may hang. The time of a lost connection does not count."""
+    loop = QuickLoop()
+
+    async def run() -> float:
+        notes = Notes()
+        link = CommandLink(notes, notes, CommandRequest("x"), LinkOptions(Carrier.DOCUMENT, 1024, NONCE))
+        link.opened()
+        link.connection_lost("cut")
+        await asyncio.sleep(300)
+        link.connection_regained(300)
+        began = loop.time()
+        with pytest.raises(SessionError, match="the helper did not start"):
+            await link.status
+        link.session_ended(None, "")
+        return loop.time() - began
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        assert 20 <= runner.run(run()) <= 30
+
+
+def test_output_of_the_instance_in_a_message_cannot_steer_the_terminal() -> None:
+    async def run(messages: int) -> None:
+        CommandRun(RunOptions(messages=messages), CommandRequest("x")).say("its last output: \x1b[2J\x11\n")
+
+    reader, writer = os.pipe()
+    try:
+        asyncio.run(run(writer))
+        assert os.read(reader, 1000) == b"aws-runas: its last output: \\x1b[2J\\x11\\n\n"
+    finally:
+        os.close(reader)
+        os.close(writer)
