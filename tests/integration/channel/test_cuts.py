@@ -399,3 +399,31 @@ def test_data_keeps_a_connection_for_the_resume_ready_and_silence_does_not(monke
         assert service.calls.count("prepare") == 1
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_end_just_after_a_cut_is_certain_if_the_agent_waits_for_acknowledgements(
+    monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    monkeypatch.setattr("aws_runas.ssm.core.receiving.WAITED_LESS", 100.0)  # a busy machine is slow
+
+    async def play(connection: Connection) -> None:
+        if len(server.connections) == 1:
+            await connection.websocket.send(output(0, b"all of it"))
+            await connection.until_acknowledged({0})
+            reset(connection)
+        else:
+            await connection.websocket.send(channel_closed())
+            await hold(connection)
+
+    async def run() -> None:
+        async with server:
+            service = ListedService(resumes=[("token-1", "")], waits=waits)
+            channel, recorder = await connect(server.url(), service)
+            await recorder.until(lambda: recorder.ended)
+            assert (recorder.output, recorder.error) == (b"all of it", None)
+            assert channel.end_may_be_missing() is not waits
+            assert service.calls[-1] == "waits "
+
+    server = StreamServer(play)
+    asyncio.run(run())

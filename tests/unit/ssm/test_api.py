@@ -183,3 +183,24 @@ def test_whether_a_session_is_active_is_asked_of_the_service(api: SsmApi, stand_
     found = {"Sessions": [{"SessionId": "me-0123", "Target": "i-deadbeef", "Status": "Connected"}]}
     stand_in.answers = [(200, found), (200, {"Sessions": []}), error("AccessDeniedException")]
     assert [api.session_is_active("me-0123") for _ in range(3)] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    ("target", "version", "answer", "waits", "calls"),
+    [
+        ("i-deadbeef", "", "3.3.0.0", True, 1),
+        ("i-deadbeef", "", "3.0.731.0", False, 1),
+        ("i-deadbeef", "", "newest", False, 1),
+        ("i-deadbeef", "", None, False, 1),  # refused
+        ("i-deadbeef", "3.0.732.0", "2.0.0.0", True, 0),
+        ("i-deadbeef", "2.3.0.0", "3.3.0.0", False, 0),
+        ("ecs:web_0123_4567", "", "3.3.0.0", False, 0),  # the service does not know a container's agent
+    ],
+)
+def test_agent_waits_for_acknowledgements_if_its_version_is_known_to(
+    api: SsmApi, stand_in: StandIn, target: str, version: str, answer: str | None, waits: bool, calls: int
+) -> None:
+    known = {"InstanceInformationList": [{"InstanceId": target, "AgentVersion": answer}]}
+    stand_in.answers = [(200, known) if answer is not None else error("AccessDeniedException")]
+    assert api.agent_waits(target, version) is waits
+    assert [name for name, _ in stand_in.requests] == ["DescribeInstanceInformation"] * calls
