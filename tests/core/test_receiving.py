@@ -18,7 +18,7 @@ from aws_runas.ssm.core.events import (
 )
 from aws_runas.ssm.core.receiving import MAX_STORED_MESSAGES
 from tests.core import naive
-from tests.core.frames import acknowledged, handshake_complete, handshake_request, output
+from tests.core.frames import acknowledged, acknowledgement, handshake_complete, handshake_request, output
 from tests.core.pair import make_channel
 
 START = 50.0
@@ -228,12 +228,14 @@ class After:
         heard: when the service says start_publication; None if it does not.
         arrivals: of messages: when the agent made it, and when it arrives.
         slept: seconds of the cut that the monotonic clock did not count.
+        acknowledged: when the agent acknowledges something.
     """
 
     closed_at: float
     arrivals: tuple[tuple[float, float], ...] = ()
     heard: float | None = 10.52
     slept: float = 0.0
+    acknowledged: float | None = None
 
     def end(self) -> Event:
         """Return the last event."""
@@ -251,6 +253,8 @@ class After:
         channel.connect("token", START + 10.5)
         if self.heard is not None:
             receive(naive.build("start_publication", 0, b"{}"), self.heard, self.slept)
+        if self.acknowledged is not None:
+            receive(acknowledgement(0), self.acknowledged, self.slept)
         for number, (made_at, arrives_at) in enumerate(self.arrivals, 1):
             receive(made(number, START + made_at + self.slept), arrives_at, self.slept)
         receive(naive.build("channel_closed", 0, b"{}"), self.closed_at, self.slept)
@@ -274,7 +278,9 @@ UNLESS_OLD = ChannelClosed("", end_may_be_missing=True, did_not_wait=True)
         (After(12.8, ((9.9, 11.0), (10.8, 11.1)), heard=None), UNCERTAIN),
         (After(12.4, ((9.9, 11.0), (10.8, 11.1)), slept=3.0), UNCERTAIN),
         (After(13.6, ((9.9, 11.0),)), CERTAIN),  # an agent that had more to resend would have done so
-        (After(13.6), CERTAIN),
+        (After(13.6, acknowledged=10.6), CERTAIN),
+        (After(13.0, acknowledged=10.6), UNCERTAIN),
+        (After(19.0), UNCERTAIN),  # the agent may have been away all the time
     ],
 )
 def test_end_just_after_a_cut_is_uncertain_unless_something_proves_it_whole(after: After, end: ChannelClosed) -> None:

@@ -157,25 +157,22 @@ class OfficialAgent:
         del now
         waiting = (self._pump_at, self._resend_at if self._outgoing else None, self._work_at, self._end_at)
         times = [t for t in waiting if t is not None]
-        return min(times) if times and self._connected else None
+        if not self._connected:
+            return min([t for t in (self._end_at, self._pump_at) if t is not None and self._ends], default=None)
+        return min(times) if times else None
 
     def handle_timer(self, now: float) -> None:
         """The pump sends a kilobyte, the resend loop looks at the oldest message."""
         if not self._connected:
+            if self._ends:  # its program goes on, and it tells the end on another way
+                self._pump(now)
+                self._end(now)
             return
         while self._work_at is not None and now >= self._work_at and not self.blocked:
             self._take(self._inbox.pop(0), now)
             self._work_at = self._work_at + WORK if self._inbox else None
-        if self._pump_at is not None and now >= self._pump_at:
-            if not self.paused:
-                self._send(self._download[:1024], 1, now)
-                self._download = self._download[1024:]
-            self._pump_at = now + self._pump_interval if self._download else None
-            if self._ends and not self._download:
-                self._end_at = now + END_PATIENCE if self._waits else now
-        if self._end_at is not None and (now >= self._end_at or not self._outgoing):
-            self._end_at = None
-            self.ended = True
+        self._pump(now)
+        self._end(now)
         if self._resend_at is not None and now >= self._resend_at:
             self._resend_at = now + RESEND_INTERVAL
             if self._outgoing and not self.paused:
@@ -184,6 +181,20 @@ class OfficialAgent:
                     self._frames.append(oldest.frame)
                     self.resent += 1
                     oldest.sent_at = now
+
+    def _pump(self, now: float) -> None:
+        if self._pump_at is not None and now >= self._pump_at:
+            if not self.paused:
+                self._send(self._download[:1024], 1, now)
+                self._download = self._download[1024:]
+            self._pump_at = now + self._pump_interval if self._download else None
+            if self._ends and not self._download:
+                self._end_at = now + END_PATIENCE if self._waits else now
+
+    def _end(self, now: float) -> None:
+        if self._end_at is not None and (now >= self._end_at or not self._outgoing):
+            self._end_at = None
+            self.ended = True
 
     # receiving
     def receive_message(self, data: bytes | str, now: float) -> None:

@@ -111,6 +111,7 @@ class Ending:
         latency: seconds from one party to the other.
         slept: seconds that the client's machine sleeps at the cut; its monotonic clock does not count them.
         waits: False for an agent before 3.0.732.
+        agent_gap: seconds without a connection of the agent, which is cut a moment later; None if it is not.
     """
 
     seed: int
@@ -119,6 +120,7 @@ class Ending:
     latency: float = 0.02
     slept: float = 0.0
     waits: bool = True
+    agent_gap: float | None = None
 
     def play(self) -> tuple[bool, ChannelNode]:
         """Return whether all came, and the client."""
@@ -141,6 +143,9 @@ class Ending:
         def cut() -> None:
             agent.clock_ahead += self.slept
             world.cut("client", self.gap)
+            if self.agent_gap is not None:
+                gap = self.agent_gap
+                world.at(world.now + 0.005, lambda: world.cut("agent", gap))
 
         if self.cut is not None:
             world.at(world.now + 1.06 - self.cut, cut)
@@ -178,13 +183,14 @@ def test_end_that_a_cut_has_taken_is_never_silent_and_a_whole_one_seldom_in_doub
     latency=st.sampled_from((0.0, 0.001, 0.02, 0.15, 0.4)),
     slept=st.sampled_from((0.0, 0.0, 0.3, 2.0, 3600.0)),
     waits=st.booleans(),
+    agent_gap=st.sampled_from((None, None, 0.1, 1.0, 4.0, 9.0)),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_truncated_end_is_never_silent(
-    cut: float, gap: float, latency: float, slept: float, waits: bool, seed: int
+    cut: float, gap: float, latency: float, slept: float, waits: bool, agent_gap: float | None, seed: int
 ) -> None:
-    whole, client = Ending(seed, cut, gap, latency, slept, waits).play()
+    whole, client = Ending(seed, cut, gap, latency, slept, waits, agent_gap).play()
     assert whole or is_said(client.events[-1], waits=waits)
 
 

@@ -94,7 +94,7 @@ class Channel:
         )
         self._opening: list[bytes | str] = []
         self._connected = False
-        self._is_unheard = False  # nothing has come on this connection yet
+        self._is_unheard = False  # nothing of the peer has come on this connection yet
         self._lost_at = float("-inf")
         self._blocked = False
         self._granted = 0  # bytes that the owner was told it may send
@@ -197,10 +197,14 @@ class Channel:
             self._fail(str(error))
 
     def _hear(self, data: bytes, now: float) -> None:
-        """Note the first message of a connection, which shows that the service has the connection."""
-        if wire.message_type_of(data) != wire.CHANNEL_CLOSED:
+        """Note the first messages of a connection: that the service has the connection, and that the peer is there."""
+        message_type = wire.message_type_of(data)
+        if message_type == wire.CHANNEL_CLOSED:
+            return
+        self._receiver.connection_carries(now)
+        if message_type in (self._inward, wire.ACKNOWLEDGE):
             self._is_unheard = False
-            self._receiver.connection_carries(now)
+            self._receiver.peer_is_there(now)
 
     def _receive(self, data: bytes, now: float) -> None:
         message_type = wire.message_type_of(data)

@@ -56,6 +56,7 @@ class Receiver:
         self._wall_ahead: float | None = None  # seconds by which the wall clock was ahead at the last connection
         self._cut_at: float | None = None  # what the peer sent before may be lost and not resent yet
         self._heard_at: float | None = None  # when the connection after the cut first carried something
+        self._peer_heard_at: float | None = None  # when it first carried something of the peer
 
     @property
     def has_gap(self) -> bool:
@@ -141,6 +142,11 @@ class Receiver:
         if self._heard_at is None:
             self._heard_at = now
 
+    def peer_is_there(self, now: float) -> None:
+        """Note the first message of the peer itself on a connection."""
+        if self._peer_heard_at is None:
+            self._peer_heard_at = now
+
     def _wall_clock_ahead(self, now: float) -> float:
         return self._wall_clock() / 1000 - now
 
@@ -151,8 +157,13 @@ class Receiver:
         return abs(self._wall_clock_ahead(now) - self._wall_ahead) <= CLOCK_TOLERANCE
 
     def _is_settled(self, now: float) -> bool:
-        """Return True if the peer has been so quiet since the cut that it has nothing left to resend."""
-        return self._cut_at is None or now - max(self._cut_at, self._last_at) >= SETTLED_AFTER
+        """Return True if the peer has been there since the cut, and so quiet that it has nothing left to resend.
+
+        A cut mostly meets both connections: the silence of a peer that may be away proves nothing.
+        """
+        if self._cut_at is None:
+            return True
+        return self._peer_heard_at is not None and now - max(self._peer_heard_at, self._last_at) >= SETTLED_AFTER
 
     def end_may_be_missing(self, now: float) -> bool:
         """Return True if the last messages of a session that ends now may be missing. No gap shows that.
@@ -194,7 +205,7 @@ class Receiver:
         """
         ahead = self._wall_clock_ahead(now)
         if lost_at > float("-inf"):
-            self._cut_at, self._heard_at = now, None
+            self._cut_at, self._heard_at, self._peer_heard_at = now, None, None
             if self._wall_ahead is None or abs(ahead - self._wall_ahead) > CLOCK_TOLERANCE:
                 self._clock_offset = float("inf")
         self._wall_ahead = ahead

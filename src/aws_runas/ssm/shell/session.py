@@ -104,6 +104,7 @@ class ShellSession:
 
     def connection_regained(self, seconds: float) -> None:
         self.console.say(f"connection regained after {seconds:.1f} s")
+        self.resized()  # which the agent acknowledges, and so shows that it is there
         if self._running and not self._interactive and seconds >= AWAY_LIMIT:
             self._stop_away_timer()
             self._away_timer = self._loop.call_later(SILENT_AFTER_AWAY, self._tell_silence, seconds)
