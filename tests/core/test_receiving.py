@@ -248,6 +248,7 @@ class After:
 
         channel.connect("token", START)
         receive(made(0, START), 0.02, 0.0)
+        receive(made(1, START + 0.5), 0.52, 0.0)
         channel.receive_disconnect(START + 10)
         wall[0] = START + 10.5 + self.slept
         channel.connect("token", START + 10.5)
@@ -255,7 +256,7 @@ class After:
             receive(naive.build("start_publication", 0, b"{}"), self.heard, self.slept)
         if self.acknowledged is not None:
             receive(acknowledgement(0), self.acknowledged, self.slept)
-        for number, (made_at, arrives_at) in enumerate(self.arrivals, 1):
+        for number, (made_at, arrives_at) in enumerate(self.arrivals, 2):
             receive(made(number, START + made_at + self.slept), arrives_at, self.slept)
         receive(naive.build("channel_closed", 0, b"{}"), self.closed_at, self.slept)
         return channel.events(START + self.closed_at)[-1]
@@ -302,6 +303,35 @@ def test_agent_that_counts_from_zero_again_ends_the_session_loudly(later: float,
     assert any(isinstance(event, ChannelFailed) for event in events) is fails
     if fails:
         assert events[-1] == ChannelFailed("the agent has started again; what ran in the session is gone")
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["late", "late once", "late because nobody read", "in time", "a repetition", "repetitions", "paused", "paused now"],
+)
+def test_end_behind_what_an_agent_has_resent_is_uncertain_without_a_cut_too(case: str) -> None:
+    """The agent's own connection may have been cut: it resends one message in 0.1 s, and ends 2 s after its program."""
+    channel = plain_client()
+    for number in range(3):
+        channel.receive_message(made(number, START + number / 1000), START + 0.02 + number / 1000)
+    if case.startswith("late"):
+        if "nobody" in case:
+            channel.reading_resumed(START + 1)
+        channel.receive_message(made(3, START + 0.003), START + 1.01)
+        if case != "late once":
+            channel.receive_message(made(4, START + 0.004), START + (1.01 if "nobody" in case else 1.11))
+    elif case == "in time":
+        channel.receive_message(made(3, START + 1), START + 1.02)
+    elif "repetition" in case:
+        for at in (1.01, 1.11)[: 1 if case == "a repetition" else 2]:
+            channel.receive_message(made(2, START + 0.002), START + at)
+    elif case.startswith("paused"):
+        channel.receive_message(naive.build("pause_publication", 0, b""), START + (3.1 if "now" in case else 1))
+    channel.receive_message(naive.build("channel_closed", 0, b"{}"), START + 3.11)
+    end = channel.events(START + 3.11)[-1]
+    assert isinstance(end, ChannelClosed)
+    assert end.end_may_be_missing is (case in ("late", "repetitions", "paused"))
+    assert not end.did_not_wait
 
 
 def test_end_without_a_cut_is_certain_although_all_came_at_once() -> None:

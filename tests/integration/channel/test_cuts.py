@@ -364,7 +364,7 @@ def test_the_stream_request_is_signed_while_the_session_is_resumed() -> None:
             channel.write(b"x")
             await recorder.until(lambda: recorder.ended)
             assert recorder.error is None
-        assert service.calls == ["sign", "connected", "sign", "resume", "waits "]  # once for the address that stays
+        assert service.calls == ["sign", "connected", "sign", "resume"]  # once for the address that stays
 
     asyncio.run(run())
 
@@ -409,8 +409,9 @@ def test_end_just_after_a_cut_is_certain_if_the_agent_waits_for_acknowledgements
 
     async def play(connection: Connection) -> None:
         if len(server.connections) == 1:
-            await connection.websocket.send(output(0, b"all of it"))
-            await connection.until_acknowledged({0})
+            await connection.websocket.send(output(0, b"all "))
+            await connection.websocket.send(output(1, b"of it"))
+            await connection.until_acknowledged({0, 1})
             reset(connection)
         else:
             await connection.websocket.send(channel_closed())

@@ -35,6 +35,7 @@ QUEUE_AHEAD = 4  # messages accepted beyond what the pacer lets out: what a byte
 REFILL_AT = 2  # messages queued at which the owner is asked for more: several at a time cost less than one by one
 DEPARTS_SOON = 0.0035  # seconds: what else is due before a message leaves is looked at then
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
+AWAY_AFTER_PAUSE = 0.3  # seconds of a pause after which the agent counts as away; a pause just before the end is usual
 UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 15.2
 
 
@@ -96,6 +97,7 @@ class Channel:
         self._connected = False
         self._is_unheard = False  # nothing of the peer has come on this connection yet
         self._lost_at = float("-inf")
+        self._paused_at = float("-inf")
         self._blocked = False
         self._granted = 0  # bytes that the owner was told it may send
         self._unreadable = 0
@@ -246,13 +248,22 @@ class Channel:
         self._sender.acknowledge(number, now)
         self._start.acknowledged(now)
 
+    def reading_resumed(self, now: float) -> None:
+        """Note that nothing was read for a while, because the local side accepted nothing.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._receiver.reading_resumed(now)
+
     def _closed(self, output: str, now: float) -> None:
         if self._receiver.has_gap:
             text = f": {output}" if output else ""
             self._fail(f"the service ended the session while part of its output was missing{text}")
             return
+        is_peer_away = self._life.paused and now - self._paused_at > AWAY_AFTER_PAUSE
+        missing = is_peer_away or self._receiver.end_may_be_missing(now)
         self._life.apply(Trigger.END)
-        missing = self._receiver.end_may_be_missing(now)
         self._events.append(ChannelClosed(output, missing, missing and self._receiver.peer_did_not_wait(now)))
 
     def _fail(self, reason: str) -> None:
@@ -287,6 +298,7 @@ class Channel:
     # publication
     def _pause(self, now: float) -> None:
         if not self._life.paused:
+            self._paused_at = now
             self._life.apply(Trigger.PAUSE)
             self._pacer.slow_down_if_saturated(now)
             self._sender.flight.pause(now)

@@ -20,6 +20,8 @@ UNDER_WAY = 0.3  # seconds before a cut: an acknowledgement that left within the
 FRESH_MARGIN = 0.2  # seconds after a cut: a message made later was not lost in it, nor was any before it
 SETTLED_AFTER = 2.5  # seconds without a message: an agent resends within 1.1 s, and gives up an ended session in 2
 WAITED_LESS = 1.8  # seconds from its last message to its end: an agent to which one is unacknowledged waits 2
+RESENDS = 2  # late or repeated messages in a row that show an agent's resend loop; one alone is the network's
+RESEND_GAP = 0.08  # seconds by which a message comes late behind the one before it, if an agent resends one in 0.1 s
 CLOCK_TOLERANCE = 0.1  # seconds by which the wall clock may leave the monotonic one before its dates prove nothing
 
 _NOTHING: tuple[Message, ...] = ()
@@ -53,6 +55,8 @@ class Receiver:
         self._clock_offset = float("inf")  # of our clock to the peer's, the shortest way included; seconds
         self._first_id = b""  # of message 0
         self._last_made = float("-inf")  # the date of the last message delivered, by the peer's clock; seconds
+        self._resent_in_a_row = 0  # messages that came last, as those come that are resent
+        self._resent_at = float("-inf")  # when the last of them came
         self._wall_ahead: float | None = None  # seconds by which the wall clock was ahead at the last connection
         self._cut_at: float | None = None  # what the peer sent before may be lost and not resent yet
         self._heard_at: float | None = None  # when the connection after the cut first carried something
@@ -85,7 +89,8 @@ class Receiver:
             self._pending.append((number, message.message_id, now))
             return (message,)
         if number < self.expected or number in self._stored:
-            self._loss_seen_at = now
+            self._loss_seen_at = self._resent_at = now
+            self._resent_in_a_row += 1
             if number >= 0:  # its acknowledgement was lost or too early: acknowledge again at once (spec 8.2)
                 self._acknowledge_retransmission(number, message.message_id, now)
             return _NOTHING
@@ -119,9 +124,14 @@ class Receiver:
 
     def _note_arrival(self, message: Message, now: float) -> None:
         """Note the arrival of a message; one that was made after a cut shows that nothing of the cut is missing."""
-        self._last_made = made_at = message.created_date / 1000
+        made_at = message.created_date / 1000
+        is_first = self._last_made == float("-inf")  # nobody knows whether that is late
+        is_late = not is_first and now - self._last_at > made_at - self._last_made + RESEND_GAP
+        self._resent_in_a_row = self._resent_in_a_row + 1 if is_late else 0
+        self._resent_at = now
+        self._last_made = made_at
         if self._cut_at is None:
-            if now - made_at < self._clock_offset:
+            if now - made_at < self._clock_offset and not (is_first or is_late):
                 self._clock_offset = now - made_at
         elif self._is_settled(now) or self._is_made_after_cut(made_at, now):
             self._cut_at = None
@@ -168,12 +178,22 @@ class Receiver:
     def end_may_be_missing(self, now: float) -> bool:
         """Return True if the last messages of a session that ends now may be missing. No gap shows that.
 
-        An agent resends one message in 100 ms, and gives up two seconds after the end of the session's program.
+        They may be after a cut, or if the peer was resending because its own connection was cut. An agent resends one
+        message in 100 ms, and gives up two seconds after the end of the session's program.
 
         Args:
             now: monotonic seconds.
         """
-        return not self._is_settled(now)
+        is_resending = self._resent_in_a_row >= RESENDS and now - self._resent_at < SETTLED_AFTER
+        return is_resending or not self._is_settled(now)
+
+    def reading_resumed(self, now: float) -> None:
+        """Note that what waited in the socket is read now: it is late, and was not resent.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._last_at = max(self._last_at, now) if self._last_at > float("-inf") else self._last_at
 
     def peer_did_not_wait(self, now: float) -> bool:
         """Return True if the peer ends the session sooner than it would with a message unacknowledged.

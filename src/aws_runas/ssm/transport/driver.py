@@ -116,6 +116,8 @@ class ChannelDriver:
 
     def resume_reading(self) -> None:
         """Undo pause_reading."""
+        if self.reading_paused:
+            self._channel.reading_resumed(self._loop.time())
         self.reading_paused = False
         if self._link is not None:
             self._link.resume_reading()
