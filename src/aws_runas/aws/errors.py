@@ -290,6 +290,8 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
     proxy = _shown_proxy(error)
     words = " ".join(str(cause) for cause in causes(error))
     answer = re.search(r"Tunnel connection failed: (\d{3}) ?([\w .-]*)", words)
+    if proxy == "http://":
+        return _proxy_invalid(call)
     if answer is None:
         return kind(
             f"{call}: the proxy {proxy} does not answer: {_reason(error)}",
@@ -321,12 +323,12 @@ def _proxy_invalid(call: str) -> ConfigError:
 
 
 def _is_unreadable(name: str) -> bool:
-    """Return True if the value of a variable is no address at all, such as ``http://[::1``."""
+    """Return True if the value of a variable is no address at all, such as ``http://[::1`` or ``http://user:word@``."""
+    value = os.environ.get(name, "")
     try:
-        urllib.parse.urlsplit(os.environ.get(name, ""))
+        return bool(value) and not urllib.parse.urlsplit(value if "://" in value else f"http://{value}").hostname
     except ValueError:
         return True
-    return False
 
 
 def _endpoint_variable(url: str, service: str | None) -> str:

@@ -47,7 +47,7 @@ def is_role_arn(text: str) -> bool:
     name = resource.removeprefix("role/")
     return (
         arn == "arn"
-        and bool(partition)
+        and partition.split("-", 1)[0] == "aws"  # those to come as well
         and service == "iam"
         and not region
         and len(account) == ACCOUNT_DIGITS

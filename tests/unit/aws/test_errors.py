@@ -267,12 +267,18 @@ def test_a_socks_proxy_is_said_not_to_work(tmp_path: Path, monkeypatch: pytest.M
     assert "HTTPS_PROXY=socks5://127.0.0.1:1" in error.message
 
 
-def test_a_proxy_that_is_no_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "shown"), [("http://[::1", "http://[::1"), ("http://user:secret-of-the-proxy@", "http://")]
+)
+def test_a_proxy_that_is_no_address_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, shown: str
+) -> None:
     environ = write_home(tmp_path, "https://sts.us-east-1.amazonaws.com")
-    environ["HTTPS_PROXY"] = "http://[::1"
+    environ["HTTPS_PROXY"] = value
     error = _fail(environ, tmp_path, monkeypatch)
     assert (error.code, error.exit_status) == ("proxy-invalid", 3)
-    assert "HTTPS_PROXY=http://[::1 is not the address of an HTTP proxy" in error.message
+    assert f"HTTPS_PROXY={shown} is not the address of an HTTP proxy" in error.message
+    assert "secret-of-the-proxy" not in f"{error.message} {error.hint}"
 
 
 def test_a_refused_connection_is_told_in_the_system_s_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
