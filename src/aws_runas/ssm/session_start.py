@@ -60,7 +60,12 @@ class SessionStart:
         self._started: StartedSession | None = None
         self._error: BaseException | None = None
         self._done = threading.Event()
-        threading.Thread(target=self._run, name="start-session", daemon=True).start()
+        self._is_abandoned = False
+        try:
+            threading.Thread(target=self._run, name="start-session", daemon=True).start()
+        except (KeyboardInterrupt, AwsRunasError):  # start waits for the thread, and a signal may come meanwhile
+            self.abandon()
+            raise
 
     def result(self) -> StartedSession:
         """Wait for the reply; blocks.
@@ -76,7 +81,10 @@ class SessionStart:
         return self._started
 
     def abandon(self) -> None:
-        """End the session if it was opened; blocks. Call it if the session is not used."""
+        """End the session if it was opened; blocks. Call it if the session is not used; only the first call counts."""
+        if self._is_abandoned:
+            return
+        self._is_abandoned = True
         if self._done.wait(ABANDON_TIMEOUT) and self._started is not None:
             with suppress(AwsRunasError):
                 self._terminate(self._started.session_id)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable
 
 import pytest
 
+from aws_runas.aws.session import StartedSession
 from aws_runas.errors import SessionError
-from aws_runas.ssm.session_start import START_TIMEOUT, wait_for_start
+from aws_runas.ssm.session_start import START_TIMEOUT, SessionStart, wait_for_start
+from aws_runas.ssm.shutdown import SignalReceived
 from tests.support.quick_loop import QuickLoop
 
 
@@ -43,3 +47,21 @@ def test_an_error_of_the_start_is_passed_on() -> None:
     with pytest.raises(SessionError) as error:
         _wait(lambda started: started.set_exception(refused), 1.0)
     assert error.value is refused
+
+
+@pytest.mark.parametrize("interruption", [SignalReceived(signal.SIGTERM), KeyboardInterrupt()], ids=["TERM", "INT"])
+def test_a_signal_while_the_thread_starts_leaves_no_session(
+    interruption: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thread.start waits for the thread, so a signal that comes meanwhile is raised in it."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise interruption
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    terminated: list[str] = []
+    with pytest.raises(type(interruption)):
+        SessionStart(lambda: StartedSession("ann-1", "wss://x", "token", "i-deadbeef"), terminated.append)
+    assert terminated == ["ann-1"]

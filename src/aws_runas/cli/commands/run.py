@@ -230,7 +230,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import CommandSession, RunOptions, run_command
-            from aws_runas.ssm.shutdown import leave_quickly
+            from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
             from aws_runas.ssm.transport import event_loop
 
             stream = stream_options(options.session, access, env)
@@ -255,6 +255,9 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
                     guardian.watched(starter.open_session),
                 )
             )
+        except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+            starting.abandon()
+            raise
         finally:
             leave_quickly()
 
@@ -281,7 +284,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         from aws_runas.ssm.command.terminal import run_on_terminal
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
-        from aws_runas.ssm.shutdown import leave_quickly
+        from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
         from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
@@ -292,6 +295,9 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
             shell = ShellOptions(console, runs_shell=False)
             return event_loop.run(run_shell(starting, api, target=target, options=shell, stream=stream))
         return event_loop.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
+    except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+        starting.abandon()
+        raise
     finally:
         leave_quickly()
 

@@ -148,7 +148,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
-        from aws_runas.ssm.shutdown import leave_quickly
+        from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
         from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
@@ -166,6 +166,9 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
                 opened=prompt.opened,
             )
         )
+    except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+        starting.abandon()
+        raise
     finally:
         leave_quickly()
 
