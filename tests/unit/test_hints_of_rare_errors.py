@@ -229,7 +229,9 @@ def test_a_file_in_place_of_a_socket_is_kept(tmp_path: Path) -> None:
 
 def test_directories_of_the_control_socket_are_named_by_their_variable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert error_of(lambda: check_directory(tmp_path / "file" / "d")).code == "tunnels-directory"
+    error = error_of(lambda: check_directory(tmp_path / "file" / "d"))
+    assert error.code == "tunnels-directory"
+    assert "XDG_RUNTIME_DIR" in (error.hint or "")
     path = tmp_path / ("long" * 40) / "s"
     error = error_of(lambda: asyncio.run(ControlServer(path, cast(Any, None)).start()))
     assert error.code == "tunnels-socket"
