@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "Open it in a container of Firefox (default: named like the profile); it needs an add-on"
     add("--container", nargs="?", const="", metavar="NAME", help=text)
     add("--browser", metavar="COMMAND", help="Command that opens the browser; %s in it becomes the address")
-    text = "Sign in with the role's credentials, not by the Identity Center portal"
+    text = "Sign in with the role's credentials, not through the Identity Center portal"
     add("--federation", action="store_true", help=text)
     add("words", nargs="*", metavar="[<profile>]", help=PROFILE_HELP)
     text = "Service word (s3, ec2, cfn, ...), path, https address in the console, or ARN"

@@ -93,9 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exclude", metavar="PATTERN", action="append", default=[], help="Skip names that match; repeatable")
     add("--include", metavar="PATTERN", action="append", default=[], help="Copy names despite --exclude; repeatable")
     add("--dry-run", action="store_true", help="Print what would be done, and do nothing")
-    add("--delete", action="store_true", help="With -r: remove what the source does not have")
+    add("--delete", action="store_true", help="With -r: remove files that the source does not have")
     add("--no-clobber", action="store_true", help="Do not replace existing files")
-    add("--no-verify", action="store_true", help="Do not compare the SHA-256 of whole files")
+    add("--no-verify", action="store_true", help="Do not compare the SHA-256 of complete files")
     add("--progress", choices=PROGRESS, default="auto", metavar="auto|bar|plain|json|none", help="Progress on stderr")
     add(
         "--via",

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "podman, finch and nerdctl that is installed)",
     )
     parser.add_argument(
-        "--authfile", metavar="FILE", help="File that the client keeps the login in (podman, buildah, skopeo, helm)"
+        "--authfile", metavar="FILE", help="File in which the client stores the login (podman, buildah, skopeo, helm)"
     )
     parser.add_argument("action", nargs="?", metavar="login", help="What to do")
     parser.add_argument(

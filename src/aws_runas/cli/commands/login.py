@@ -66,11 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--redirect-port",
         metavar="PORT",
         type=port,
-        help="Port that the browser comes back to (default: any free port)",
+        help="Port that the browser returns to (default: any free port)",
     )
     parser.add_argument("--timeout", metavar="DURATION", help="How long to wait for the browser (default 10m)")
     parser.add_argument(
-        "--fresh-browser", action="store_true", help="Use an empty browser profile where the browser is driven (SAML)"
+        "--fresh-browser", action="store_true", help="Use an empty browser profile for the sign-in window (SAML)"
     )
     parser.add_argument("--force", action="store_true", help="Sign in even if you are signed in")
     add_profile(parser)

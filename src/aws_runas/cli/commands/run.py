@@ -101,13 +101,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="auto|shell|document",
         help="How to reach the instance (default auto)",
     )
-    add("--document", metavar="NAME", help="Custom session document; the command is the document's own")
+    add("--document", metavar="NAME", help="Custom session document, which defines the command")
     add("--parameter", metavar="NAME=VALUE", action="append", default=[], help="Parameter of --document; repeatable")
     add("--stdout", metavar="FILE", help="Write standard output to a file")
     add("--stderr", metavar="FILE", help="Write standard error of the command to a file")
     add("--wait", metavar="TIME", help="Wait up to this time for an instance that is not connected")
-    add("--pace", metavar="BYTES", help="Bytes of output per second at most (default 800000 without input)")
-    add("--error-status", metavar="N", help="Exit status of our own failures instead of 2 to 6 (ssh has 255)")
+    add("--pace", metavar="BYTES", help="Maximum bytes of output per second (default 800000 without input)")
+    add("--error-status", metavar="N", help="Exit status for failures of run itself, instead of 2 to 6 (ssh uses 255)")
     add("--events", action="store_true", help="Write events as JSON lines to stderr")
     add("--reason", metavar="TEXT", help="Reason stored in the service's session history, up to 256 characters")
     add_pick_flag(parser)

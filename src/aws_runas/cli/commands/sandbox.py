@@ -41,7 +41,7 @@ FAULTS = (
     ("duplicate", "probability", "P", "Deliver frames twice with probability P, 0 to 1"),
     ("reorder", "probability", "P", "Deliver frames late with probability P, 0 to 1"),
     ("delay", "time", "TIME", "Delay each frame by TIME"),
-    ("federation-get-only", "switch", "", "The console's federation endpoint does not take POST"),
+    ("federation-get-only", "switch", "", "The console's federation endpoint accepts no POST"),
     ("sso-token-life", "time", "TIME", "Lifetime of single sign-on tokens (default 8h)"),
     ("sso-rate", "number", "N", "Throttle the portal's lists above N calls a second, 0: every call (default 20)"),
     ("sso-accounts", "integer", "N", "Additional accounts in the portal (default none)"),
@@ -54,7 +54,7 @@ FAULTS = (
     ("signin-fails", "text", "CODE", "The sign-in service of aws login answers this error, such as TOKEN_EXPIRED"),
     ("sts-slow", "time", "TIME", "STS takes TIME for each call"),
     ("start-rate", "number", "N", "Throttle StartSession above N calls a second; the real service allows about 3"),
-    ("reuse-tokens", "switch", "", "A token is good for more than one connection"),
+    ("reuse-tokens", "switch", "", "A token is valid for more than one connection"),
 )
 
 
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", metavar="REGION", help="Region of its profiles (default us-east-1)")
     parser.add_argument("--agent-version", metavar="VERSION", help="Version that the agents report (default 3.3.0.0)")
     parser.add_argument(
-        "--agent-rate", metavar="N", help="Messages per second that an agent sends at most (default: no limit)"
+        "--agent-rate", metavar="N", help="Maximum messages per second of an agent (default: no limit)"
     )
     parser.add_argument(
         "--agent-manners", metavar="KIND", help="How agents behave: official or kind (default official)"

@@ -64,7 +64,7 @@ class SessionsOptions:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flags and positionals."""
     parser.add_argument("--mine", action="store_true", help="Sessions of the caller (default of list)")
-    parser.add_argument("--all", action="store_true", help="List the sessions of everybody")
+    parser.add_argument("--all", action="store_true", help="List the sessions of all users")
     parser.add_argument("--orphans", action="store_true", help="Sessions of the caller whose local process is gone")
     parser.add_argument("--history", action="store_true", help="List sessions of the last 30 days that have ended")
     parser.add_argument("--target", metavar="TARGET", help="Sessions to this target")

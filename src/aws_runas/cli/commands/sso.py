@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aws_runas.credentials.sso_profiles import Update
     from aws_runas.identity.sso_assignments import Assignment
 
-SUMMARY = "List the accounts and roles of IAM Identity Center, or make profiles for them"
+SUMMARY = "List the accounts and roles of IAM Identity Center, or generate profiles for them"
 USAGE = "sso list|profiles [<profile>]"
 ACTIONS = ("list", "profiles")
 WORDS = ACTIONS
@@ -80,13 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-O", "--output", metavar="FORMAT", dest="sso_output", help="Format of list: text, json or csv (default text)"
     )
-    parser.add_argument("--write", action="store_true", help="Write the profiles to the config file, else print them")
+    parser.add_argument("--write", action="store_true", help="Write the profiles to the config file instead of printing them")
     parser.add_argument("--prune", action="store_true", help="Remove generated profiles whose role you no longer have")
     parser.add_argument("--strict", action="store_true", help="Write nothing if a name belongs to another profile")
     parser.add_argument(
         "--name",
         metavar="TEMPLATE",
-        help="Name of profiles, of {account}, {account_id}, {role}, {region} (default {account}-{role})",
+        help="Template for profile names, with {account}, {account_id}, {role}, {region} (default {account}-{role})",
     )
     parser.add_argument(
         "--region",

@@ -64,7 +64,7 @@ FLAGS = (
         "profile",
         "text",
         "NAME",
-        "Profile name or role ARN; no positional argument is the profile then",
+        "Profile name or role ARN; then no positional argument is the profile",
     ),
     Flag(
         PROGRAM,
@@ -73,7 +73,7 @@ FLAGS = (
         "pick",
         "switch",
         "",
-        "Choose the profile from a list on the terminal; all positional arguments are the program then",
+        "Choose the profile from a list on the terminal; then all positional arguments are the program",
     ),
     Flag(CREDENTIAL, "", "region", "region", "region", "REGION", "Region; overrides environment and profile"),
     Flag(

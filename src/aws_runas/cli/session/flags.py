@@ -96,8 +96,8 @@ def add_channel_flags(parser: argparse.ArgumentParser) -> None:
         parser: of a command.
     """
     add = parser.add_argument
-    add("--rate", metavar="FRAMES|off", help="Messages per second that one session sends at most (default 925)")
-    add("--window", metavar="BYTES|off", help="Unacknowledged bytes of one session at most (default 262144)")
+    add("--rate", metavar="FRAMES|off", help="Maximum messages per second of one session (default 925)")
+    add("--window", metavar="BYTES|off", help="Maximum unacknowledged bytes of one session (default 262144)")
     add("--payload-size", metavar="BYTES", help="Data bytes per message, 64 to 32768 (default 1024)")
 
 

@@ -38,8 +38,8 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--user",), "USER", None, "Run as this user with sudo (default: root, as the agent)"),
     (("-O", "--output"), "FORMAT", None, "Output format: table, text, json or jsonl (default table)"),
     (("--dir",), "DIRECTORY", None, "Also write NAME.out, NAME.err and NAME.status for each instance"),
-    (("--via",), "command|sessions", "command", "Run Command, or a session each with live output (default command)"),
-    (("--full",), "WHERE", "auto", "Whole outputs: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
+    (("--via",), "command|sessions", "command", "Run Command, or a session for each instance with live output (default command)"),
+    (("--full",), "WHERE", "auto", "Where complete outputs are stored: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
 )
 SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--powershell",), "The command is PowerShell, for Windows instances"),

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace-inactive",
         action="store_true",
-        help="Delete an inactive access key that leaves no room for a new one",
+        help="Delete an inactive access key to make room for a new one",
     )
     parser.add_argument("--delete", action="store_true", help="Delete the old access key at the end of the rotation")
     parser.add_argument("--finish", action="store_true", help="Delete the old access key of an earlier rotation")
