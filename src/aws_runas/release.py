@@ -64,7 +64,7 @@ def page_address(environ: Mapping[str, str], configured: Callable[[], tuple[str,
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigError(
-            f"{origin}: {url!r} is no http or https address",
+            f"{origin}: {url!r} is not an http or https address",
             code="releases-url-invalid",
             hint="write it as https://host/path, or leave it unset",
         )
@@ -101,7 +101,7 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
         try:
             answer.append(_ask(url, time.monotonic() + timeout))
         except http.client.HTTPException as error:  # some of them repeat what the server sent, line breaks included
-            answer.append(f"the answer is no HTTP: {type(error).__name__}")
+            answer.append(f"the answer is not HTTP: {type(error).__name__}")
         except RecursionError:
             answer.append("the answer is nested too deeply")
         except (OSError, ValueError) as error:
@@ -116,9 +116,9 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
     if isinstance(found, Release):
         return found
     raise AwsRunasError(
-        f"cannot find out the latest release from {url}: {found}",
+        f"cannot determine the latest release from {url}: {found}",
         code="update-unknown",
-        hint="check the network, or look at the page in a browser",
+        hint="check the network, or open the page in a browser",
     )
 
 

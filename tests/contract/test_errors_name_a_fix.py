@@ -87,7 +87,7 @@ def test_hints_that_are_written_out_match() -> None:
         ("no-space", "no space: x", "free some space; the same command resumes", False),
         ("no-space", "no space: x", "try again", True),
         ("no-space", "no space: x", None, True),
-        ("port-taken", "[::1]:80 is in use already", "choose another with -p, or leave it out", False),
+        ("port-taken", "[::1]:80 is in use already", "choose another port with -p, or leave it out", False),
         ("port-taken", "a is in use already, by another forward of this command", "choose another with -p", True),
         ("flag-argument-missing", "--region needs an argument", None, False),
         ("interrupted", "interrupted", None, False),

@@ -60,7 +60,7 @@ def test_completion_is_told_once() -> None:
 
 def test_completion_before_the_request_is_a_protocol_error() -> None:
     client = _Client()
-    with pytest.raises(RemoteProtocolError, match="before it had our answer"):
+    with pytest.raises(RemoteProtocolError, match="before it had received our answer"):
         client.receive(payloads.HANDSHAKE_COMPLETE, handshake_complete())
     assert client.events == []
 

@@ -32,7 +32,7 @@ def _send_flags(end: End, now: float, count: int) -> None:
 
 MISUSES: dict[str, Callable[[End, float], object]] = {
     "more data than the capacity": lambda end, now: end.channel.send_data(bytes(10_000_000), now),
-    "a payload type that is no stream data": lambda end, now: end.channel.send_data(b"x", now, 3),
+    "a payload type that is not stream data": lambda end, now: end.channel.send_data(b"x", now, 3),
     "a key that nobody asked for": lambda end, now: end.channel.provide_data_key(bytes(64), b"", now),
     "the refusal of a key that nobody asked for": lambda end, now: end.channel.refuse_data_key("no", now),
     "more flags than may wait": lambda end, now: _send_flags(end, now, 1025),

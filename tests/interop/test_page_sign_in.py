@@ -155,5 +155,5 @@ def test_a_sign_in_that_is_cancelled_says_so(browser: Browser, home: Home) -> No
         browser.click("#sign-in")
         browser.wait_text("#question-text", "Password of jane at")
         browser.press(ESCAPE)
-        browser.wait_text("#problem", "The sign-in was given up on the page.")
+        browser.wait_text("#problem", "The sign-in was cancelled on the page.")
         assert _is_shown(browser, "#sign-in")

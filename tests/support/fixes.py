@@ -43,7 +43,7 @@ FIXES: dict[str, Fix] = {
     "argument-unexpected": {
         "^(shell|ssh) runs no program": "^use: aws-runas run ",
         "^forward takes one target": "^each -L port:host:hostport adds a forward$",
-        "takes a profile only": r"^use: aws-runas \w",
+        "takes only a profile": r"^use: aws-runas \w",
         "keys takes": "aws-runas keys -h",
         "argument '-": "^flags go before the profile$",
         "": r"^leave it out$|^the command goes after --$|^use: aws-runas \w|^aws-runas fleet list$",
@@ -60,7 +60,7 @@ FIXES: dict[str, Fix] = {
         "none? .*family|browser of the Chrome family": "auth_browser = PATH",
         "^cannot start ": "auth_browser",
         "no browser window": "provider form or process",
-        "cannot be handed": "--print or --clipboard",
+        "cannot be passed": "--print or --clipboard",
         "": "--print or --clipboard, .*--browser",
     },
     "browser-not-found": {
@@ -122,7 +122,7 @@ FIXES: dict[str, Fix] = {
     },
     "console-refused": "without -d|try again in a moment|try -r",
     "console-setting-invalid": "granted or open-url",
-    "container-client-failed": "the lines above",
+    "container-client-failed": "the output of .* above",
     "container-client-missing": "--client",
     "container-client-unknown": "docker, podman, .*helm",
     "container-token-invalid": {
@@ -131,7 +131,7 @@ FIXES: dict[str, Fix] = {
     },
     "copy-broken": "run the same command again to resume|cannot be resumed: start over",
     "copy-incomplete": {
-        "empty word": r"\. for this directory",
+        "empty argument": r"\. for this directory",
         "": r"aws-runas cp \[profile\] file \S+:/",
     },
     "copy-no-remote": "target:path",
@@ -140,7 +140,7 @@ FIXES: dict[str, Fix] = {
         "": "copy the other files separately",
     },
     "copy-two-remotes": {
-        "sources": "one cp for each",
+        "sources": "a separate cp for each",
         "": "to this machine first",
     },
     "credential-source-unknown": "Environment, EcsContainer or Ec2InstanceMetadata",
@@ -156,11 +156,11 @@ FIXES: dict[str, Fix] = {
         "has no access keys in": r"aws-runas keys add \S+ asks for keys; --from",
         "could be replaced": "aws-runas keys list",
         "no profile is named": "AWS_PROFILE, or set AWS_ACCESS_KEY_ID",
-        "": "copy both keys whole|add (keys|source_profile|aws_access_key_id)",
+        "": "copy both keys completely|add (keys|source_profile|aws_access_key_id)",
     },
     "data-key-denied": "kms:GenerateDataKey",
     "destination-invalid": {
-        "is a profile and no destination": r"aws-runas console --profile \S+, or unset AWS_PROFILE",
+        "is a profile, not a destination": r"aws-runas console --profile \S+, or unset AWS_PROFILE",
         "is empty": "leave it out for the home page",
         "characters that no address": "%20",
         "is not under https://": "a page of the console, or a service word",
@@ -213,12 +213,12 @@ FIXES: dict[str, Fix] = {
         "^(-[lmwD]|--ec2|--ecs) does not work with ": "^use: aws-runas (list|whoami|diagnose|serve) ",
         "^--ec2 and --ecs": "start one server for each",
         "--print and --clipboard": "use one of them",
-        "does not go|do not go together|and --pick": "leave one of them out|name the profile",
+        "does not go|cannot be combined|and --pick": "leave one of them out|name the profile",
         "has no effect|chooses the profile": "leave one of them out",
         "--logout-first .*portal": "--federation",
         "--logout-first": "sign out in the browser",
         "--unset runs no program": r'eval "\$\(aws-runas --unset\)"',
-        "": r"it works with \w|goes with|goes without|-O json|has no \w",
+        "": r"it works with \w|goes with|works only with|needs --|-O json|has no \w",
     },
     "fleet-command-missing": r"aws-runas fleet --on SELECTOR \[profile\] -- command",
     "fleet-group-broken": "by a tag",
@@ -227,7 +227,7 @@ FIXES: dict[str, Fix] = {
     "fleet-not-confirmed": {
         "nothing was run": "--yes",
         "via sessions": "--yes, or use --via command",
-        "": "--yes, or look with --dry-run",
+        "": "--yes, or check the selection with --dry-run",
     },
     "fleet-run-unknown": "aws-runas fleet list",
     "forward-invalid": r"\[bind:\]port:host:hostport, such as 5432:",
@@ -334,7 +334,7 @@ FIXES: dict[str, Fix] = {
         "": "name a profile, or --sso-session NAME",
     },
     "login-timeout": {
-        "nobody signed in": "aws-runas login --timeout",
+        "no sign-in within": "aws-runas login --timeout",
         "^the sign-in to ": "^run: aws-runas login",
         "": "sign in again",
     },
@@ -351,7 +351,7 @@ FIXES: dict[str, Fix] = {
     "mfa-required": "POST it to /mfa",
     "mode-invalid": "an octal number up to 777",
     "name-invalid": "letters|characters|correct it in ",
-    "name-refused": "by another name",
+    "name-refused": "under another name",
     "no-bastion": "--through, or with bastion = TARGET",
     "no-shell": "needs sh",
     "no-space": "free some space",
@@ -400,7 +400,7 @@ FIXES: dict[str, Fix] = {
     "port-silent": "as sshd does",
     "port-taken": {
         "another forward of this command": "port 0 for a free one",
-        "": "another with -p",
+        "": "another port with -p",
     },
     "process-circle": "another profile, or from another program",
     "process-invalid": "check its quotes",
@@ -497,7 +497,7 @@ FIXES: dict[str, Fix] = {
     "serve-privileges-kept": "-p PORT without root",
     "serve-provider-failed": "-v, and report",
     "serve-token-unusable": "unset it",
-    "serve-user-unknown": "by sudo from your own account",
+    "serve-user-unknown": "with sudo from your own account",
     "services-not-found": r"^add \[services .+\] or correct |is ignored; write \[services ",
     "session-denied": "ssm:StartSession",
     "session-id-missing": "aws-runas sessions list",
@@ -614,7 +614,7 @@ FIXES: dict[str, Fix] = {
         "": (
             r"^use:? (--?\w|aws-runas |shell|show|-O)|^use (one of )?\w+, |^see: aws-runas |^write |^name "
             r"|^drop --|^auto, none|^one of |^it belongs to |^--\S+ \d|^aws-runas \w|^-?-?[\w-]+ .*(takes"
-            "|goes with|does not go|go together|not one of|such as|is not)|exclude each other|go together"
+            "|goes with|does not go|go together|not one of|such as|is not)|cannot be combined|go together"
             r"|goes with|needs? (--|a name)|does not (go|work) with|is neither \w+ nor|such as |is not (in|a"
             "|one)|cannot be|no such|: |has no token"
         ),

@@ -108,9 +108,9 @@ def test_an_error_says_how_to_fix_it(code: str, hint: str | None, call: Callable
     ("error", "expected"),
     [
         (copy_error("file-changed", "f"), ("file-changed", "run the same command again")),
-        (copy_error("name-refused", "f"), ("name-refused", "copy it by another name, or look at the instance")),
+        (copy_error("name-refused", "f"), ("name-refused", "copy it under another name, or check the instance")),
         (listener._bind_error(LocalAddress("127.0.0.1", 80), OSError(errno.EACCES, "no")),
-         ("port-not-permitted", "ports below 1024 are for root: choose another with -p")),
+         ("port-not-permitted", "ports below 1024 need root: choose another with -p")),
         (listener._bind_error(LocalAddress(path="/s"), OSError(errno.EACCES, "no")),
          ("port-not-permitted", "choose a directory of your own")),
         (listener._bind_error(LocalAddress("192.0.2.1", 80), OSError(errno.EADDRNOTAVAIL, "no")),
@@ -209,7 +209,7 @@ def test_a_container_client_that_fails_has_said_why(tmp_path: Path) -> None:
     env = Environment(io.BytesIO(), io.BytesIO(), io.StringIO(), {"PATH": "/nonexistent"}, tmp_path, time.time)
     token = cast(Any, SimpleNamespace(password="secret"))
     call = lambda: ecr._log_in("docker", [str(program), "login", "host"], token, env)  # noqa: E731
-    assert raised(call) == ("container-client-failed", "the lines above are what docker said")
+    assert raised(call) == ("container-client-failed", "see the output of docker above")
 
 
 def test_an_agent_that_does_not_begin_may_be_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:

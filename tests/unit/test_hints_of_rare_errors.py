@@ -127,7 +127,7 @@ CALLS: list[tuple[str, str, Callable[[], object]]] = [
     ("serve-address-unusable", "an address of this machine",
      lambda: listeners._refused("192.0.2.1:80", OSError(errno.EADDRNOTAVAIL, "no"))),
     ("serve-not-permitted", "-p", lambda: listeners._refused("127.0.0.1:80", OSError(errno.EACCES, "no"))),
-    ("serve-user-unknown", "by sudo", lambda: privileges.user_behind({"SUDO_USER": "nobody-of-that-name"}, uid=0)),
+    ("serve-user-unknown", "with sudo", lambda: privileges.user_behind({"SUDO_USER": "nobody-of-that-name"}, uid=0)),
     ("serve-config-unreadable", "aws-runas list profiles",
      lambda: Profiles.names(fake(_catalogue=fake(names=lambda: [][0])), roles=True)),
     ("sso-role-denied", "aws-runas sso list",
@@ -173,7 +173,7 @@ def test_many_instances_need_a_yes(env: Environment, monkeypatch: pytest.MonkeyP
     hosts = cast(Any, [fake()] * 60)
     options = fake(yes=False, via="command")
     error = error_of(lambda: fleet_run._confirm(options, hosts, env))
-    assert (error.code, error.hint) == ("fleet-not-confirmed", "add --yes, or look with --dry-run")
+    assert (error.code, error.hint) == ("fleet-not-confirmed", "add --yes, or check the selection with --dry-run")
     error = error_of(lambda: fleet_run._confirm(fake(yes=False, via="sessions"), hosts, env))
     assert "--via command" in (error.hint or "")
     monkeypatch.setattr(prompt, "confirm", lambda _question: False)

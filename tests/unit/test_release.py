@@ -103,7 +103,7 @@ def test_an_answer_in_json_tells_the_release() -> None:
         ((302, {}, b""), "status 302"),
         (redirect("/x"), "too many redirects"),
         (redirect("file:///etc/passwd"), "redirects to file:"),
-        (redirect("http://ho st/x"), "is no HTTP: InvalidURL"),
+        (redirect("http://ho st/x"), "is not HTTP: InvalidURL"),
         (redirect("http://[::1/x"), "Invalid IPv6"),
         ((200, {}, b"[" * 100_000), "nested too deeply"),
         ((200, {}, b'{"tag_name": "v%s.0.0"}' % (b"9" * 5000)), "names no release"),
@@ -142,7 +142,7 @@ def test_what_is_no_http_is_an_error_without_a_traceback(answer: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(AwsRunasError, match="is no HTTP: ") as raised:
+        with pytest.raises(AwsRunasError, match="is not HTTP: ") as raised:
             latest(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=60)
         thread.join()
     assert raised.value.code == "update-unknown"
@@ -227,4 +227,4 @@ def test_the_flag_answers_programs_in_json() -> None:
 def test_offline_the_flag_says_so_and_exits_1() -> None:
     found = asked("http://127.0.0.1:9/latest", "--update")
     assert (found.returncode, found.stdout) == (1, "")
-    assert "cannot find out the latest release" in found.stderr
+    assert "cannot determine the latest release" in found.stderr

@@ -262,7 +262,7 @@ def _tls_failed(call: str, kind: type[AwsRunasError], error: Exception, where: s
             code="certificate-untrusted",
             hint="name your own authority's certificates in AWS_CA_BUNDLE",
         )
-    reason = "what answers there does not speak TLS" if "WRONG_VERSION_NUMBER" in words else "the TLS handshake failed"
+    reason = "the server there does not speak TLS" if "WRONG_VERSION_NUMBER" in words else "the TLS handshake failed"
     return kind(
         f"{call}: cannot reach {where}: {reason}",
         code="endpoint-unreachable",

@@ -96,7 +96,7 @@ def _failure(address: str, error: Exception) -> AwsRunasError:
             hint="check AWS_CA_BUNDLE and ca_bundle",
         )
     return CredentialsError(
-        f"{CALL}: what answers at {address} is not AWS ({type(error).__name__})",
+        f"{CALL}: the server at {address} is not AWS ({type(error).__name__})",
         code="endpoint-not-aws",
         hint="check RUNAS_SIGNIN_URL and the proxy",
     )
@@ -121,7 +121,7 @@ def _refusal(status: int, body: bytes, duration: int | None, secrets: dict[str, 
     if status == 400 and duration is not None:
         hint = f"it may refuse a session of {duration} s with these credentials: try without -d, or a shorter one"
     elif status in (400, 401, 403):
-        hint = "the credentials may have ended (try -r), or be of a kind that cannot sign in"
+        hint = "the credentials may have expired (try -r), or be of a kind that cannot sign in"
     else:
         hint = "try again in a moment"
     text = _words(body, [value for value in secrets.values() if value])

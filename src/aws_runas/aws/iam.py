@@ -176,7 +176,7 @@ def _named(holder: Holder) -> dict[str, str]:
 
 
 def _document(raw: object) -> Mapping[str, object]:
-    """Botocore decodes documents; what it could not decode is tried once more, and is empty when it is no JSON."""
+    """Botocore decodes documents; what it could not decode is tried once more, and is empty when it is not JSON."""
     if isinstance(raw, str):
         try:
             raw = json.loads(urllib.parse.unquote(raw))

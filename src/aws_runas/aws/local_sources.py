@@ -44,7 +44,12 @@ def check_container_variables(origin: str) -> None:
         )
     if relative:
         if not relative.startswith("/") or not _is_clean(relative):
-            raise _invalid(RELATIVE, relative, "is not a path", f"it begins with / and is asked at {CONTAINER_HOST}")
+            raise _invalid(
+                RELATIVE,
+                relative,
+                "is not a path",
+                f"write a path that begins with /; it is requested from {CONTAINER_HOST}",
+            )
         return  # the token variables are for the full address only
     _check_full_address(str(full))
     _check_token()
@@ -63,7 +68,7 @@ def _check_full_address(url: str) -> None:
         raise _invalid(
             FULL,
             url,
-            "would be asked without encryption, and is not on this machine",
+            "would be used without encryption, and is not on this machine",
             "use https, an address of this machine, 169.254.170.2 or 169.254.170.23",
         )
 

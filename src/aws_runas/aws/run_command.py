@@ -205,7 +205,7 @@ def send_command(access: Access, instance_ids: Sequence[str], command: Command) 
             raise SessionError(
                 f"ssm SendCommand: the answer names the command {command_id!r}, which is not an id of AWS",
                 code="command-id-invalid",
-                hint="check AWS_ENDPOINT_URL and the proxy; nobody knows whether the command runs",
+                hint="check AWS_ENDPOINT_URL and the proxy; the command may be running",
             )
         return command_id
 

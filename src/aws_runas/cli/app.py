@@ -192,7 +192,7 @@ def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, .
         return ()
     if parsed.command == "exec" and parsed.flags.pick:
         name = next(flag.name for flag in FLAGS if flag.field == field)
-        raise UsageError(f"{name} and --pick do not go together", code="flag-unsuitable", hint="name the profile")
+        raise UsageError(f"{name} and --pick cannot be combined", code="flag-unsuitable", hint="name the profile")
     arguments = list(parsed.positionals)
     profile: str | None = None
     if parsed.command == "exec" and parsed.flags.profile is None:
@@ -206,7 +206,7 @@ def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, .
         verb = "starts a server" if field in ("ec2", "ecs") else "answers a question"
         equivalent = parser.EQUIVALENTS.get(field)
         raise UsageError(
-            f"{flag.name} {verb} and takes a profile only, but {arguments[0]!r} was given",
+            f"{flag.name} {verb} and takes only a profile, but {arguments[0]!r} was given",
             code="argument-unexpected",
             hint=f"use: aws-runas {equivalent}" if equivalent else None,
         )

@@ -153,7 +153,7 @@ def is_wanted(flags: GlobalFlags, profile: str | None, env: Environment) -> bool
     """
     if flags.pick and (profile is not None or flags.profile is not None):
         raise UsageError(
-            "--pick and --profile do not go together", code="flag-unsuitable", hint="leave one of them out"
+            "--pick and --profile cannot be combined", code="flag-unsuitable", hint="leave one of them out"
         )
     if flags.pick:
         return True

@@ -68,7 +68,7 @@ def find_session(
             return only
         if "default" not in files.profiles or not _signs_in(env):
             raise UsageError(
-                f"nothing says where to {verb}",
+                f"it is not clear where to {verb}",
                 code="login-target-missing",
                 hint="name a profile, or --sso-session NAME" + _known(list(files.sso_sessions)),
             )

@@ -94,7 +94,7 @@ def follow(
             return Chain((*links, current), 1, own_source(current))
         if source_profile in visited:
             raise ConfigError(
-                "source_profile goes in a circle: " + " -> ".join([*visited, source_profile]),
+                "source_profile forms a cycle: " + " -> ".join([*visited, source_profile]),
                 code="source-profile-cycle",
                 hint="end the chain in a profile that holds keys",
             )

@@ -112,7 +112,7 @@ def _of_profile(
 
 def _warn_of(setting: Setting[str], reason: str, unused: list[str]) -> None:
     if not _is_address(setting.value):
-        unused.append(f"endpoint {setting.value!r} ({setting.origin}) is no address; not used: {reason}")
+        unused.append(f"endpoint {setting.value!r} ({setting.origin}) is not an address; not used: {reason}")
 
 
 def _ignored(section: ProfileSection | None, environ: Mapping[str, str]) -> bool:

@@ -297,9 +297,9 @@ def _damaged(path: Path, error: configparser.Error, text: str) -> ConfigError:
     """Say what is wrong with a file, and where, without showing what it holds: it may be a secret."""
     line: int | None = getattr(error, "lineno", None)
     if isinstance(error, configparser.DuplicateSectionError):
-        what = f"section [{error.section}] is there twice"
+        what = f"section [{error.section}] occurs twice"
     elif isinstance(error, configparser.DuplicateOptionError):
-        what = f"key {error.option} is twice in section [{error.section}]"
+        what = f"key {error.option} occurs twice in section [{error.section}]"
     elif isinstance(error, configparser.MissingSectionHeaderError):
         what = "a line is before the first [section]"
     else:

@@ -214,7 +214,7 @@ def read_policy(text: str | None, origin: str) -> str | None:
         origin: of the text, for messages.
 
     Raises:
-        UsageError, ConfigError: it is no JSON, or the file cannot be read.
+        UsageError, ConfigError: it is not JSON, or the file cannot be read.
     """
     if not text:
         return None

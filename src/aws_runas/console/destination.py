@@ -54,7 +54,7 @@ def find_destination(text: str | None, partition: Partition, region: str | None)
         path, is_global = service
         return Destination(_page(path, partition, partition.home if is_global else region))
     known = "/" in text or "#" in text
-    warning = "" if known else f"{text} is no service that aws-runas knows; it is opened as a path of the console"
+    warning = "" if known else f"{text} is not a service that aws-runas knows; it is opened as a path of the console"
     return Destination(_page(text.lstrip("/"), partition, region), warning)
 
 
@@ -84,7 +84,7 @@ def _checked_address(text: str, partition: Partition) -> str:
 def _of_arn(text: str, partition: Partition) -> str:
     parts = text.split(":", 5)
     if len(parts) != 6:
-        raise _invalid(text, "is no ARN", f"name the ARN of {ARN_KINDS}")
+        raise _invalid(text, "is not an ARN", f"name the ARN of {ARN_KINDS}")
     _, name, service, region, _, resource = parts
     if name != partition.name:
         raise _invalid(text, f"is not in the profile's partition {partition.name}", "use a profile of that partition")

@@ -56,7 +56,7 @@ def federation_policy(profile: Profile) -> str:
     """Return the policy of a federated user: ``console_policy``, else one that takes nothing away.
 
     Raises:
-        ConfigError: it is no JSON, or its file cannot be read.
+        ConfigError: it is not JSON, or its file cannot be read.
     """
     setting = find_setting(profile, "console_policy")
     return (read_policy(setting.value, setting.origin) if setting else None) or ALLOW_ALL

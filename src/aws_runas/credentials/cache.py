@@ -169,7 +169,7 @@ class DiskCache:
 
     def _disable(self, message: str) -> None:
         if self._state is not False:
-            self._warn(f"{message}; going on without it")
+            self._warn(f"{message}; continuing without it")
         self._state = False
 
 
@@ -272,7 +272,7 @@ def read_private(directory: files.Directory, name: str) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: others own it or may read it, it is no plain file, or it is too large.
+        ValueError: other users own it or can read it, it is no plain file, or it is too large.
     """
     descriptor = directory.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as stream:
@@ -280,7 +280,7 @@ def read_private(directory: files.Directory, name: str) -> bytes:
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_SIZE:
             raise ValueError("it is not a plain file, or it is too large")
         if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & files.OPEN_TO_OTHERS):
-            raise ValueError("others own it or may read it")
+            raise ValueError("other users own it or can read it")
         return stream.read()
 
 

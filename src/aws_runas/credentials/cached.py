@@ -135,4 +135,4 @@ class CachedProvider:
             return None, "no entry in the cache"
         if not is_usable(found, self._now()):
             return None, f"the entry in the cache ends {found.expiration}, too soon to be used"
-        return found, f"from the cache, good until {found.expiration}"
+        return found, f"from the cache, valid until {found.expiration}"

@@ -170,7 +170,7 @@ class ConsoleLoginProvider:
         try:
             return login.renewed(answer, self._now())
         except ValueError as error:
-            raise self._needed(f"the sign-in service answered keys that cannot be used ({error})") from None
+            raise self._needed(f"the sign-in service returned unusable keys ({error})") from None
 
     def _write(self, directory: files.Directory, login: CachedLogin) -> None:
         try:
@@ -242,7 +242,7 @@ def _load(path: Path) -> object:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise ValueError("it is no JSON") from None
+        raise ValueError("it is not JSON") from None
 
 
 def _reason(error: OSError) -> str:

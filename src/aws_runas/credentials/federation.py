@@ -148,7 +148,7 @@ class Federation:
             printed = processes.run(f"saml_process of profile {self.profile.name}", command, timeout=PROCESS_TIMEOUT)
             return printed.decode("ascii")
         except (processes.ProcessFailed, UnicodeDecodeError) as error:
-            reason = str(error) if isinstance(error, processes.ProcessFailed) else "it printed what is not base64"
+            reason = str(error) if isinstance(error, processes.ProcessFailed) else "its output is not base64"
             raise CredentialsError(
                 f"saml_process ({command.origin}) gave no SAML response: {reason}",
                 code="saml-process-failed",

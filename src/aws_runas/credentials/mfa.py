@@ -90,7 +90,7 @@ class MfaCodes:
             return CredentialsError(
                 "the MFA code was refused",
                 code="mfa-code-refused",
-                hint="each code is good once and for half a minute: wait for the next one",
+                hint="each code is valid once, for half a minute: wait for the next one",
             )
         return CredentialsError(
             f"AWS refused the MFA device {self.serial.value} ({self.serial.origin}): {aws_message(error)}",

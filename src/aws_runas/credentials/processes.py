@@ -121,7 +121,7 @@ def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
         return
     circle = steps[matches.index(True) :]
     message = " -> ".join(step.label for step in [*circle, circle[0]])
-    raise _circle(f"programs for credentials run each other in a circle: {message}", report)
+    raise _circle(f"programs for credentials run each other in a cycle: {message}", report)
 
 
 class _Report:

@@ -31,7 +31,7 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
     where = f" in {files.config.path}" if files is not None and profile.section else ""
     if profile.unused:
         lines = "; ".join([", ".join(steps) + where, *profile.unused])
-        return warn("profile", lines, "correct or remove the settings that nothing uses")
+        return warn("profile", lines, "correct or remove the unused settings")
     return ok("profile", ", ".join(steps) + where)
 
 
@@ -91,7 +91,7 @@ def check_region(profile: Profile, *, needed: bool) -> Finding:
         return fail(
             "region", ConfigError("no region is set, and a session needs one", code="region-missing", hint=advice)
         )
-    return warn("region", f"no region is set; STS is asked in {profile.sts_region}", f"for sessions, {advice}")
+    return warn("region", f"no region is set; STS is called in {profile.sts_region}", f"for sessions, {advice}")
 
 
 def check_credentials(profile: Profile) -> Finding:
@@ -113,7 +113,7 @@ def check_credentials(profile: Profile) -> Finding:
             return warn(
                 "credentials",
                 f"{message}, although there are keys in the keyring too ({section.origin('keyring')})",
-                f"the keys of the credentials file count; remove these lines, or: aws-runas keys remove {section.name}",
+                f"the credentials file is used; remove these lines, or: aws-runas keys remove {section.name}",
             )
         return ok("credentials", message)
     return ok("credentials", f"from {source.origin}")

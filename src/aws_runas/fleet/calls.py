@@ -80,7 +80,7 @@ class AwsCalls:
             if aws_code(error) == run_command.INVALID_INSTANCE:
                 words = aws_message(error)
                 named = [host.instance_id for host in hosts if host.instance_id in words]
-                raise InstancesGoneError("Run Command does not know it any more", named) from error
+                raise InstancesGoneError("Run Command no longer knows it", named) from error
             sent = self._find(comment, began) if error.code in run_command.UNANSWERED else None
             if sent is None:
                 raise

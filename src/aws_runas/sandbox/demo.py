@@ -172,7 +172,7 @@ def forward(sandbox: Sandbox) -> None:
             words, env=sandbox.environ, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=30, check=False
         )
         show(answer.stdout.decode())
-        expect(answer.returncode == 0 and b"hello from the sandbox" in answer.stdout, "no answer came through")
+        expect(answer.returncode == 0 and b"hello from the sandbox" in answer.stdout, "no answer arrived")
         say("   (Ctrl-C in the first one)")
         terminal.keys("\x03")
         status = terminal.finish()
@@ -184,7 +184,7 @@ def main() -> int:
     try:
         type_command(["aws-runas", "sandbox"])
         with start_sandbox() as sandbox:
-            say(f"   (a small AWS at {sandbox.endpoint}; what follows happens inside)\n")
+            say(f"   (a small AWS at {sandbox.endpoint}; the next steps run inside it)\n")
             for step in (credentials, shell, forward):
                 step(sandbox)
     except (StepFailed, TerminalTimeout, AwsRunasError, OSError, subprocess.SubprocessError) as problem:

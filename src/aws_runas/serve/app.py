@@ -219,4 +219,4 @@ class App:
 def _read_only(request: Request) -> Response | None:
     if request.method in ("GET", "HEAD"):
         return None
-    return replies.error(405, "method-not-allowed", "credentials are fetched by GET", (("Allow", "GET, HEAD"),))
+    return replies.error(405, "method-not-allowed", "credentials are fetched with GET", (("Allow", "GET, HEAD"),))

@@ -136,7 +136,7 @@ class Desk:
         with self._changed:
             if not self._open:
                 raise CredentialsError(
-                    f"the sign-in asks for {text.strip().rstrip(':')!r}, and nobody has started it on the page",
+                    f"the sign-in asks for {text.strip().rstrip(':')!r}, and it was not started on the page",
                     code="login-needed",
                     hint="sign in on the server's page",
                 )
@@ -147,7 +147,7 @@ class Desk:
             answer, self._answer, self._question = self._answer, None, None
         if not answered or not answer:
             raise CredentialsError(
-                "the sign-in was given up on the page" if answered else "nobody answered on the server's page",
+                "the sign-in was cancelled on the page" if answered else "no answer was given on the server's page",
                 code="sign-in-given-up",
                 hint="start it again on the server's page",
             )

@@ -49,10 +49,10 @@ class Endpoint:
             answer(refusal)
         elif request.method not in ("GET", "HEAD"):
             answer(
-                replies.error(405, "method-not-allowed", "credentials are fetched by GET", (("Allow", "GET, HEAD"),))
+                replies.error(405, "method-not-allowed", "credentials are fetched with GET", (("Allow", "GET, HEAD"),))
             )
         elif ecs.wanted_profile(request) != "":
-            answer(replies.error(404, "not-found", "there are credentials at /credentials only"))
+            answer(replies.error(404, "not-found", "credentials are only at /credentials"))
         else:
             self._renewal.get(lambda outcome: answer(self._respond(outcome)))
 

@@ -148,7 +148,7 @@ def framed(request: Request) -> Response | None:
         None if the request may go on, else the answer that refuses it.
     """
     if request.header("sec-fetch-dest") not in (None, "document", "empty"):
-        return replies.error(403, "origin-refused", "the page is shown in a window of its own only")
+        return replies.error(403, "origin-refused", "the page cannot be shown in a frame")
     return None
 
 

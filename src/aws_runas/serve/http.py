@@ -192,7 +192,7 @@ def _read_request_line(line: bytes) -> tuple[str, str, int]:
         raise BadRequest(400, "the request line is not one of HTTP")
     method, target, version = parts
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise BadRequest(505 if version.startswith(b"HTTP/") else 400, "only HTTP/1.1 and 1.0 are spoken here")
+        raise BadRequest(505 if version.startswith(b"HTTP/") else 400, "only HTTP/1.1 and 1.0 are supported")
     if not target.startswith(b"/") or target.translate(None, _NOT_IN_TARGET) != target:
         raise BadRequest(400, "the request target is not a path")
     return method.decode("ascii"), decode_path(target.split(b"#")[0].split(b"?")[0]), version[-1] - 0x30
@@ -246,7 +246,7 @@ def _body_length(headers: list[tuple[str, str]]) -> int:
     if any(name == "transfer-encoding" for name, _ in headers):
         raise BadRequest(411, "send the body with a Content-Length")
     if any(name == "expect" for name, _ in headers):
-        raise BadRequest(417, "no expectation is met here")
+        raise BadRequest(417, "Expect is not supported")
     lengths = {value for name, value in headers if name == "content-length"}
     if not lengths:
         return 0

@@ -112,7 +112,7 @@ def handle(
     if request.path == TOKEN_PATH:
         return _token(request, tokens, now)
     if request.method not in ("GET", "HEAD"):
-        return replies.error(405, "method-not-allowed", "metadata is read by GET", (("Allow", "GET, HEAD"),))
+        return replies.error(405, "method-not-allowed", "metadata is read with GET", (("Allow", "GET, HEAD"),))
     token = request.header(TOKEN_HEADER)
     if (token is None and not allow_v1) or (token is not None and not tokens.is_valid(token, now)):
         return replies.error(401, "token-refused", "a valid session token is needed: PUT /latest/api/token")
@@ -121,7 +121,7 @@ def handle(
 
 def _token(request: Request, tokens: Tokens, now: float) -> Response:
     if request.method != "PUT":
-        return replies.error(405, "method-not-allowed", "a token is had by PUT", (("Allow", "PUT"),))
+        return replies.error(405, "method-not-allowed", "a token is requested with PUT", (("Allow", "PUT"),))
     ttl = request.header(TTL_HEADER) or ""
     if not (ttl.isascii() and ttl.isdigit() and len(ttl) <= 5 and 1 <= int(ttl) <= MAX_TTL):
         return replies.error(400, "ttl-refused", f"{TTL_HEADER} must be a number of seconds from 1 to {MAX_TTL}")

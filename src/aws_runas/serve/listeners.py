@@ -117,7 +117,7 @@ def _refused(where: str, error: OSError) -> AwsRunasError:
         return AwsRunasError(
             f"not permitted to listen on {where}",
             code="serve-not-permitted",
-            hint="ports below 1024 are for root: choose another with -p",
+            hint="ports below 1024 need root: choose another with -p",
         )
     folder = os.path.dirname(where)
     if error.errno == errno.ENOENT and where.startswith("/") and not os.path.isdir(folder):

@@ -61,7 +61,9 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
             return None
     except (KeyError, ValueError):
         raise ConfigError(
-            f"there is no user {number or name}", code="serve-user-unknown", hint="run it by sudo from your own account"
+            f"there is no user {number or name}",
+            code="serve-user-unknown",
+            hint="run it with sudo from your own account",
         ) from None
     gid = environ.get("SUDO_GID", "") if environ.get("SUDO_UID") else ""  # pkexec and doas set none: it would be old
     return User(entry.pw_uid, int(gid) if gid.isdigit() else entry.pw_gid, entry.pw_name, Path(entry.pw_dir))

@@ -64,7 +64,7 @@ class CodeSlot:
             raise CredentialsError(
                 "the MFA code was refused",
                 code="mfa-code-refused",
-                hint="each code is good once: wait for the next one",
+                hint="each code is valid once: wait for the next one",
             )
         raise CredentialsError(
             "an MFA code is needed", code="mfa-required", hint="type it on the server's page, or POST it to /mfa"

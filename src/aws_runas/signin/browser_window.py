@@ -151,7 +151,7 @@ class Window:
                 raise CredentialsError(
                     f"cannot use {self.profile}: {(error.strerror or str(error)).lower()}",
                     code="browser-profile-unusable",
-                    hint="use --fresh-browser, or make it a directory of yours alone",
+                    hint="use --fresh-browser, or make it a private directory",
                 ) from None
             # one window for each profile: a second browser would hand its page to the first one and end
             with files.lock(self.profile.with_name(f"{self.profile.name}.lock")):
@@ -174,7 +174,7 @@ class Window:
                 left = deadline - self.clock()
                 if left <= 0:
                     raise CredentialsError(
-                        f"nobody signed in within {self.timeout:.0f} s",
+                        f"no sign-in within {self.timeout:.0f} s",
                         code="login-timeout",
                         hint="try again; aws-runas login --timeout 15m gives more time",
                     )

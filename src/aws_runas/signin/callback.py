@@ -208,7 +208,7 @@ class Callback:
         target, _, version = rest.rpartition(" ")
         hosts = [line.partition(":")[2].strip().lower() for line in lines[1:] if line.lower().startswith("host:")]
         if not version.startswith("HTTP/1.") or not target.startswith("/"):
-            return _reply(400, "This is no request that a browser sends.")
+            return _reply(400, "This request was not sent by a browser.")
         if len(hosts) != 1 or hosts[0] not in [f"{name}:{self._endpoint.port}" for name in self._endpoint.hosts]:
             return _reply(400, "The host name is not the one of this sign-in.")
         if method != "GET":
@@ -223,7 +223,7 @@ class Callback:
         status = self._decide(_fields(query))
         if status == 302:
             return _redirect(self._endpoint.done_path)
-        text = "This sign-in has been answered already." if status == 409 else "This is no answer to the sign-in."
+        text = "This sign-in has been answered already." if status == 409 else "This is not an answer to the sign-in."
         return _reply(status, text)
 
     def _decide(self, fields: dict[str, str] | None) -> int:

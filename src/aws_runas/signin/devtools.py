@@ -83,7 +83,7 @@ class DevTools:
         """Take bytes from the browser."""
         self._received += data
         if len(self._received) > MAX_MESSAGE:
-            self._end(WindowClosed("it sends messages without an end"))
+            self._end(WindowClosed("it sends endless messages"))
             self._received.clear()
         *messages, rest = bytes(self._received).split(b"\0")
         self._received[:] = rest
@@ -91,7 +91,7 @@ class DevTools:
             try:
                 content = json.loads(message)
             except (ValueError, RecursionError):
-                self._end(WindowClosed("it sends what is not JSON"))
+                self._end(WindowClosed("it sends data that is not JSON"))
                 return
             if isinstance(content, dict):
                 self._receive(content)

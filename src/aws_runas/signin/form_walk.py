@@ -144,7 +144,7 @@ class FormWalk:
         try:
             target = urljoin(response.url, response.location)
         except ValueError:
-            raise unknown_page(response.url, "it leads to an address that is none") from None
+            raise unknown_page(response.url, "it leads to an invalid address") from None
         if self._redirect_uri and is_redirect(target, self._redirect_uri):
             self.result = RedirectFound(target)
             return
@@ -169,7 +169,7 @@ class FormWalk:
         if len(hidden) == 1:  # a form that script would send on
             self._post(hidden[0], hidden[0].values())
             return
-        reason = "it needs script" if page.has_script else "it has no form that can be filled in"
+        reason = "it needs scripts" if page.has_script else "it has no form that can be filled in"
         raise unknown_page(response.url, self.reason or reason)
 
     def _fill(self, form: Form) -> None:
@@ -253,7 +253,7 @@ def _check_address(target: str, origin: str) -> None:
         parts, before = urlsplit(target), urlsplit(origin)
         host = parts.hostname
     except ValueError:
-        raise unknown_page(origin, "it leads to an address that is none") from None
+        raise unknown_page(origin, "it leads to an invalid address") from None
     if parts.scheme == "https" and host:
         return
     if parts.scheme == "http" and host in LOOPBACK and (before.scheme == "http" or host):

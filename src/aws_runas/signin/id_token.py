@@ -69,7 +69,7 @@ def check_id_token(encoded: str, *, issuer: str, client_id: str, nonce: str | No
     if not isinstance(expires, (int, float)) or isinstance(expires, bool):
         raise token_invalid("exp is missing")
     if expires > LATEST_EXPIRY:
-        raise token_invalid("exp is no time")
+        raise token_invalid("exp is not a time")
     if expires <= now - CLOCK_SKEW:
         raise token_invalid("it has expired", "check this machine's clock")
     if nonce is not None and claims.get("nonce") != nonce:

@@ -98,7 +98,7 @@ class LoginLock:
                 self._wait(stack, directory, unless)
             except (OSError, NotImplementedError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                self._say(f"cannot lock {self._directory}: {reason.lower()}; going on without a lock")
+                self._say(f"cannot lock {self._directory}: {reason.lower()}; continuing without a lock")
             yield
 
     def _wait(self, stack: contextlib.ExitStack, directory: files.Directory, unless: Callable[[], bool]) -> None:

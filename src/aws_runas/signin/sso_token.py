@@ -269,7 +269,7 @@ def write_time(moment: float) -> str:
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         raise CredentialsError(
-            "the sign-in service answers with an expiration that is no time",
+            "the sign-in service answers with an expiration that is not a time",
             code="endpoint-not-aws",
             hint="check AWS_ENDPOINT_URL",
         ) from None

@@ -81,9 +81,9 @@ def resolve_start_url(url: str, ask: Ask | None = None) -> str:
     try:
         target = urljoin(url, location) if location and 300 <= status < 400 else ""
     except ValueError:
-        raise _foreign(url, f"it leads to {location}, which is no address") from None
+        raise _foreign(url, f"it leads to {location}, which is not an address") from None
     if not target:
-        raise _foreign(url, f"it answers {status} and leads nowhere")
+        raise _foreign(url, f"it answers {status} and does not redirect")
     if not is_of_aws(target):
         raise _foreign(url, f"it leads to {target}")
     return target

@@ -110,9 +110,7 @@ def find_plugin(environ: Mapping[str, str]) -> Plugin:
             check=False,
         ).stdout.decode("utf-8", "replace")
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SessionError(
-            f"{path} cannot be asked for its version: {error}", code="plugin-broken", hint=_WHERE
-        ) from None
+        raise SessionError(f"{path} does not report its version: {error}", code="plugin-broken", hint=_WHERE) from None
     version = parse_version(answer)
     if version is None:
         raise SessionError(

@@ -287,9 +287,9 @@ def _decode(content: bytes) -> _Sealed:
     if checksum != _checksum(values) or values.get("Version") != VERSION:
         raise ValueError("its checksum is wrong")
     if not (1 < n <= MAX_N and not n & (n - 1) and 1 <= r <= MAX_R and 1 <= p <= MAX_P):
-        raise ValueError("its cost is not credible")
+        raise ValueError("its cost is not plausible")
     if len(nonce) != NONCE_SIZE:
-        raise ValueError("its nonce is not credible")
+        raise ValueError("its nonce is not plausible")
     return _Sealed(salt, nonce, data, (n, r, p))
 
 

@@ -98,7 +98,7 @@ class Questions:
             self._silent = "this machine has no name server set"
             raise NoAnswer(self._silent) from None
         except (dns.exception.DNSException, UnicodeError, OSError) as error:
-            raise NoAnswer(f"cannot be asked of DNS ({str(error) or type(error).__name__})") from None
+            raise NoAnswer(f"cannot be looked up in DNS ({str(error) or type(error).__name__})") from None
         return iter(answer)
 
     def _configured(self) -> dns.resolver.Resolver:

@@ -101,7 +101,7 @@ def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pi
     if container.agent != "RUNNING":
         state = f"is {container.agent}" if container.agent else "is not there"
         raise TargetError(
-            f"container {container.name!r} of task {container.task_id} takes no commands: its agent {state}",
+            f"container {container.name!r} of task {container.task_id} accepts no commands: its agent {state}",
             code="ecs-execute-command-off",
             hint="start the task again with --enable-execute-command and a task role that allows ssmmessages",
         )

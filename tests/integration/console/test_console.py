@@ -327,7 +327,7 @@ def test_the_clipboard_and_standard_output_need_no_browser(console: Console, tmp
 
 
 def test_printing_on_a_terminal_is_warned_of(console: Console) -> None:
-    assert "whoever has this address is signed in" in console("--print", "my-profile", tty=True).stderr
+    assert "anyone with this address is signed in" in console("--print", "my-profile", tty=True).stderr
     assert console("--print", "-q", "my-profile", tty=True).stderr == ""
     assert console("--print", "my-profile-sso", tty=True).stderr == ""
 
@@ -364,7 +364,7 @@ def test_profile_and_destination_are_told_apart(
         (["my-profile", "https://evil.example/"], {}, 2, "is not under https://console.aws.amazon.com"),
         (["nowhere"], {}, 3, "profile nowhere does not exist"),
         (["-d", "36h", "my-profile"], {}, 2, "15m to 12h"),
-        (["--clipboard", "my-profile"], {}, 2, "do not go together"),
+        (["--clipboard", "my-profile"], {}, 2, "cannot be combined"),
         (["--browser", "x", "my-profile"], {}, 2, "--browser has no effect with --print"),
         (["my-profile"], {"RUNAS_SIGNIN_URL": "http://signin.example.com"}, 3, "is not an https address"),
         (["my-profile"], {"AWS_REGION": "us-iso-east-1", "AWS_PROFILE": ""}, 0, ""),
@@ -383,4 +383,4 @@ def test_what_cannot_be_is_one_clear_error(
 def test_an_unknown_word_is_opened_as_a_path_with_a_warning(console: Console) -> None:
     done = console("--print", "my-profile-sso", "brandnew")
     assert quote("us-east-1.console.aws.amazon.com/brandnew", safe="") in _printed(done)
-    assert "warning: brandnew is no service" in done.stderr
+    assert "warning: brandnew is not a service" in done.stderr

@@ -140,7 +140,7 @@ def test_destinations_follow_the_rules_of_cp(tmp_path: Path, upload: bool) -> No
     assert [text for _, _, text in result.failures] == ["it is a directory; add -r", "it does not exist"]
     result = copy([f"{tmp_path}/a/", f"{tmp_path}/nothing/"], tmp_path / "d", upload=upload)
     assert [text for _, _, text in result.failures] == [
-        "it is no directory; leave out the slash at its end",
+        "it is not a directory; leave out the slash at its end",
         "it does not exist",
     ]
 

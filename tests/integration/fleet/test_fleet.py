@@ -307,8 +307,8 @@ def test_unreached_instances_are_reported_before_and_count_as_failure(fleet: San
     selection = ("fleet", "--on", "Name:odd-offline", "--on", "Name:fleet-001", "--on", "i-0123abcd")
     done = runas(fleet, *selection, "my-profile", "--", "true")
     assert done.returncode == 1
-    assert b"odd-offline (i-0f1ee7ff000000001) is not asked: its agent is not connected" in done.stderr
-    assert b"i-0123abcd (i-0123abcd) is not asked: Systems Manager does not know it in us-east-1" in done.stderr
+    assert b"odd-offline (i-0f1ee7ff000000001) is skipped: its agent is not connected" in done.stderr
+    assert b"i-0123abcd (i-0123abcd) is skipped: Systems Manager does not know it in us-east-1" in done.stderr
     table = done.stdout.decode()
     assert (table.count("success"), table.count("  offline  ")) == (1, 2)
     assert runas(fleet, *selection, "--skip-offline", "my-profile", "--", "true").returncode == 0
@@ -323,7 +323,7 @@ def test_another_platform_is_refused_beforehand(fleet: Sandbox, runas: RunAs, vi
     words = ("fleet", "--via", via, "-O", "jsonl", "my-profile", "--", "true")
     done = runas(fleet, *words[:3], "--on", "Name:odd-windows", *words[3:])
     assert done.returncode == 5
-    assert b"odd-windows (i-0f1ee7ff000000003) is not asked: it runs Windows, so it needs --" in done.stderr
+    assert b"odd-windows (i-0f1ee7ff000000003) is skipped: it runs Windows, so it needs --" in done.stderr
     assert [fleet.count(name) for name in ("SendCommand", "StartSession")] == before
     mixed = runas(fleet, *words[:3], "--on", "Name:odd-windows", "--on", "i-deadbeef", "--skip-offline", *words[3:])
     assert mixed.returncode == 1  # a command for the wrong platform is no matter of being offline
@@ -366,7 +366,9 @@ def test_an_instance_that_vanishes_does_not_spoil_the_others(fleet: Sandbox, run
     assert done.returncode == 1, done.stderr
     states = sorted(row["status"] for row in objects(done.stdout))
     assert states == ["not-delivered"] + ["success"] * 10
-    assert b"odd-vanished (i-0f1ee7ff000000004): did not take the command: Run Command does not know it" in done.stderr
+    assert (
+        b"odd-vanished (i-0f1ee7ff000000004): did not accept the command: Run Command no longer knows it" in done.stderr
+    )
     assert runas(fleet, *selection, "--yes", "--skip-offline", "my-profile", "--", "true").returncode == 0
     alone = runas(fleet, "fleet", "--on", "Name:odd-vanished", "my-profile", "--", "true")
     assert alone.returncode == 5

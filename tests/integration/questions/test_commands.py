@@ -147,7 +147,7 @@ def test_the_alias_of_the_account_is_written(ann: Ann) -> None:
         (("list", "roles", "ann", "more"), "unexpected argument 'more'; leave it out"),
         (("password", "ann", "secret"), "unexpected argument 'secret'; leave it out"),
         (("diagnose", "ann", "--ntp"), "unexpected argument '--ntp'; flags go before the profile"),
-        (("list",), "nothing was named to list; use: aws-runas list roles|mfa|profiles|instances [profile]"),
+        (("list",), "list needs something to list; use: aws-runas list roles|mfa|profiles|instances [profile]"),
         (("list", "users"), "'users' cannot be listed; use: aws-runas list roles|mfa|profiles|instances [profile]"),
         (
             ("-w", "-O", "yaml", "ann"),

@@ -142,7 +142,7 @@ def test_records_are_private_and_removed_with_the_session(own_sandbox: Sandbox) 
         (["end", PROFILE], 2, "name either session ids, or --mine"),
         (["end", "--mine", PROFILE, "ann-0123"], 2, "name either session ids, or --mine"),
         (["show", PROFILE], 2, "show needs one session id"),
-        (["list", "--mine", "--all", PROFILE], 2, "exclude each other"),
+        (["list", "--mine", "--all", PROFILE], 2, "cannot be combined"),
         (["list", "--since", "soon", PROFILE], 2, "'soon' is not a time"),
     ],
 )

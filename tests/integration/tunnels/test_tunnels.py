@@ -420,7 +420,7 @@ def test_units_are_written_and_removed(world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "text"),
     [
-        ([], 2, "nothing to do was named"),
+        ([], 2, "no action given"),
         (["start"], 2, "'start' is no action"),
         (["down", "--lazy"], 2, "--lazy does not go with down"),
         (["up", "dc"], 3, "no tunnel 'dc'"),

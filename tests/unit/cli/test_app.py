@@ -95,22 +95,22 @@ def run(
         (["sandbox", "--loss", "2"], {}, 2, "aws-runas: --loss '2': must be a probability from 0 to 1\n"),
         (
             ["-D", "prod", "i-deadbeef"], {}, 2,
-            "aws-runas: -D answers a question and takes a profile only, but 'i-deadbeef' was given; "
+            "aws-runas: -D answers a question and takes only a profile, but 'i-deadbeef' was given; "
             "use: aws-runas diagnose [profile] [target]\n",
         ),
         (
             ["-l", "prod", "ls"], {}, 2,
-            "aws-runas: -l answers a question and takes a profile only, but 'ls' was given; "
+            "aws-runas: -l answers a question and takes only a profile, but 'ls' was given; "
             "use: aws-runas list roles [profile]\n",
         ),
         (
             ["shell", "-l", "i-deadbeef"], {"AWS_PROFILE": "prod"}, 2,
-            "aws-runas: -l answers a question and takes a profile only, but 'i-deadbeef' was given; "
+            "aws-runas: -l answers a question and takes only a profile, but 'i-deadbeef' was given; "
             "use: aws-runas list roles [profile]\n",
         ),
         (
             ["--profile", "prod", "--ec2", "true"], {}, 2,
-            "aws-runas: --ec2 starts a server and takes a profile only, but 'true' was given; "
+            "aws-runas: --ec2 starts a server and takes only a profile, but 'true' was given; "
             "use: aws-runas serve ec2 [profile]\n",
         ),
         (

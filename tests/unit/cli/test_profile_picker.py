@@ -86,9 +86,9 @@ def test_who_chose_none_gets_no_credentials(world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "environ", "message"),
     [
-        (["--pick", "--profile", "alpha"], {}, "--pick and --profile do not go together"),
+        (["--pick", "--profile", "alpha"], {}, "--pick and --profile cannot be combined"),
         (["--pick", "alpha"], {}, "--pick chooses the profile, but profile alpha is named"),
-        (["--pick", "-w"], {}, "-w and --pick do not go together"),
+        (["--pick", "-w"], {}, "-w and --pick cannot be combined"),
         (["--pick", "list", "roles"], {}, "--pick does not work with list"),
     ],
 )

@@ -64,14 +64,14 @@ def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
         (["fleet", "--on", "all", "prof", "uptime"], 2, "'uptime' is not behind --", "[profile] -- command"),
         (["sessions", "lst", "prof"], 2, "'lst' is neither an action", "list, show or end"),
         (["sessions", "end", "prof", "", ""], 2, "a session id is empty", "sessions list"),
-        (["cp", "prof", "", "web:x"], 2, "an empty word names no file", "write ."),
+        (["cp", "prof", "", "web:x"], 2, "an empty argument names no file", "write ."),
         (["cp", "-O", "env", "prof", "f", "web:x"], 2, "-O env is a format for credentials", "-O json"),
         (["forward", "nosuch"], 2, "'nosuch' is neither a tunnel nor a profile", "forward --list"),
         (["run", "--via", "x", "prof", "web", "true"], 2, "--via 'x' is not one of", "auto, shell, document"),
         (["tunnels", "up"], 3, "there are no tunnels in", 'target = "web"'),
         (["run", "prof", "i-deadbeef"], 2, "no command given", "aws-runas shell [profile] target"),
         (["run", "prof", "ecs:c/s", "true"], 5, "does not work with ECS containers yet: ecs:c/s", "aws-runas shell"),
-        (["run", "-l", "a b", "prof", "i-deadbeef", "true"], 2, "'a b' is no user name", "-l USER or user@target"),
+        (["run", "-l", "a b", "prof", "i-deadbeef", "true"], 2, "'a b' is not a user name", "-l USER or user@target"),
         (["run", "--pace", "x", "prof", "i-deadbeef", "true"], 2, "not 'x'", "a number from 1000 to"),
         (["cp", "prof", "-", "a", "web:/x"], 2, "- is one file", "copy the other files separately"),
         (["cp", "prof", "a:/x", "b:/y"], 2, "both sides are on an instance", "copy to this machine first"),
@@ -100,7 +100,7 @@ def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
         (["keys", "add", ARN.strip()], 2, f"not to {ARN.strip()}", "keys belong to a profile"),
         (["ssm", "x"], 2, "not 'x'", "shell, forward or ssh"),
         (["sso", "x"], 2, "not 'x'", "list or profiles"),
-        (["sandbox", "otp"], 2, "otp prints an MFA code", "the shell that aws-runas sandbox opens"),
+        (["sandbox", "otp"], 2, "otp works only inside a sandbox", "the shell that aws-runas sandbox opens"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -168,4 +168,4 @@ def test_a_setting_that_cannot_be_used_is_named_with_the_fix(
 def test_a_token_that_no_client_can_send_is_refused_by_a_server(tmp_path: Path) -> None:
     status, text = _run(tmp_path, "serve", "ecs", "prof", AWS_CONTAINER_AUTHORIZATION_TOKEN=" x ")
     assert status == 3
-    assert "unset it, and a random one is made" in text
+    assert "unset it to get a random one" in text

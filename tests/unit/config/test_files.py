@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("[b]\n[profile a\nx\n", "line 2: ']' is missing in '[profile a'"),
         ("profile a]\nregion = x\n", "line 1: '[' is missing in 'profile a]'"),
         ("[b]\nsso-session a]\nregion = x\n", "line 2: '[' is missing in 'sso-session a]'"),
-        ("[b]\nregion = x\nregion = y\n", "line 3: key region is twice in section [b]"),
+        ("[b]\nregion = x\nregion = y\n", "line 3: key region occurs twice in section [b]"),
     ],
 )
 def test_a_broken_heading_is_named_and_not_what_comes_of_it(tmp_path: Path, text: str, message: str) -> None:

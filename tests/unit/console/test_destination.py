@@ -51,7 +51,7 @@ def test_a_service_without_region_opens_in_the_home_region() -> None:
 
 
 def test_only_an_unknown_word_is_warned_of() -> None:
-    assert "brandnew is no service" in find_destination("brandnew", AWS, None).warning
+    assert "brandnew is not a service" in find_destination("brandnew", AWS, None).warning
     assert [word for word in services.WORDS if find_destination(word, AWS, None).warning] == []
     assert find_destination("some/path", AWS, None).warning == ""
 

@@ -112,6 +112,7 @@ def test_a_profile_that_is_open_to_others_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError) as caught:
         window(tmp_path, "").run(DevTools("https://idp.example"))
     assert caught.value.code == "browser-profile-unusable"
+    assert caught.value.hint == "use --fresh-browser, or make it a private directory"
 
 
 @pytest.mark.parametrize(

@@ -118,4 +118,4 @@ def test_without_a_cache_directory_it_signs_in_and_says_so(tmp_path: Path) -> No
     session = Session()
     lines: list[str] = []
     assert lock_of(tmp_path, lines).sign_in(session.read, session.fetch, command="login") == "token 1"
-    assert "going on without a lock" in lines[0]
+    assert "continuing without a lock" in lines[0]

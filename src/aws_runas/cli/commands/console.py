@@ -97,7 +97,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     words = [word for word in [*namespace.words, *namespace.destination_words] if word != "--"]
     profile, destination = _split(words, flags, env)
     if namespace.print and namespace.clipboard:
-        raise UsageError("--print and --clipboard do not go together", code="flag-unsuitable", hint="use one of them")
+        raise UsageError("--print and --clipboard cannot be combined", code="flag-unsuitable", hint="use one of them")
     if namespace.browser == "":
         raise UsageError("--browser '' names no program", code="usage", hint="name a program, or leave it out")
     if destination == "":
@@ -130,7 +130,7 @@ def _split(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str 
         if is_profile_set(env.environ):
             if not plain and word in env.profile_names():
                 raise UsageError(
-                    f"{word} is a profile and no destination; AWS_PROFILE already names the profile",
+                    f"{word} is a profile, not a destination; AWS_PROFILE already names the profile",
                     code="destination-invalid",
                     hint=f"to use it: aws-runas console --profile {word}, or unset AWS_PROFILE",
                 )
@@ -237,7 +237,7 @@ def _credentials(options: Options, access: Access, way: Way, env: Environment) -
         raise CredentialsError(
             f"the temporary keys of {arn} cannot sign in to the console",
             code="console-not-possible",
-            hint="session tokens never can: use a profile with a role, or with the user's own keys",
+            hint="session tokens cannot sign in; use a profile with a role, or with the user's own keys",
         )
     return found, way
 
@@ -321,7 +321,7 @@ def _deliver(
     address = _in_container(options, access, address)
     if options.print:
         shown = until is not None and env.stdout.isatty() and not options.flags.quiet
-        note = "aws-runas: note: whoever has this address is signed in; it is good for 15 minutes\n" if shown else ""
+        note = "aws-runas: note: anyone with this address is signed in; it is valid for 15 minutes\n" if shown else ""
         return Result(stdout=f"{address}\n", stderr=note)
     from aws_runas.cli.terminal.clipboard import copy_text
 
@@ -364,7 +364,7 @@ def _open(options: Options, env: Environment, access: Access, browser: Browser, 
                 return
     except OSError as error:
         raise CredentialsError(
-            f"the address cannot be handed to the browser: {(error.strerror or str(error)).lower()}",
+            f"the address cannot be passed to the browser: {(error.strerror or str(error)).lower()}",
             code="browser-missing",
             hint="use --print or --clipboard",
         ) from None

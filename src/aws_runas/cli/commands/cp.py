@@ -127,7 +127,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
             "cp needs a source and a destination", code="copy-incomplete", hint="aws-runas cp [profile] file web:/srv/"
         )
     if not all(words):
-        raise UsageError("an empty word names no file", code="copy-incomplete", hint="write . for this directory")
+        raise UsageError("an empty argument names no file", code="copy-incomplete", hint="write . for this directory")
     *sources, destination = [parse_location(word) for word in words]
     _check_sides(sources, destination)
     session = read_session_flags(argparse.Namespace(**{**vars(namespace), "plugin": False}))
@@ -424,7 +424,9 @@ def _check_sides(sources: list[Location], destination: Location) -> None:
     if destination.target is None and all(source.target is None for source in sources):
         raise UsageError("no side is on an instance", code="copy-no-remote", hint="write one side as target:path")
     if len(targets) > 1:
-        raise UsageError("the sources are on different instances", code="copy-two-remotes", hint="use one cp for each")
+        raise UsageError(
+            "the sources are on different instances", code="copy-two-remotes", hint="use a separate cp for each"
+        )
     streams = [location for location in (*sources, destination) if location.target is None and location.path == "-"]
     if streams and len(sources) > 1:
         raise UsageError(

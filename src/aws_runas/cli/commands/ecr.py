@@ -159,7 +159,7 @@ def _base_command(client: str, path: str, options: Options) -> list[str]:
         return words
     if client not in AUTHFILE_FLAGS:
         raise UsageError(
-            f"{client} has no flag for a file of logins",
+            f"{client} has no flag for a login file",
             code="authfile-unsuitable",
             hint=f"leave --authfile out{', and set DOCKER_CONFIG to a directory' if client == 'docker' else ''}",
         )
@@ -224,5 +224,5 @@ def _log_in(client: str, words: list[str], token: RegistryToken, env: Environmen
         raise AwsRunasError(
             f"{client} login to {words[-1]} failed with {status}",
             code="container-client-failed",
-            hint=f"the lines above are what {client} said",
+            hint=f"see the output of {client} above",
         )

@@ -53,7 +53,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         UsageError: the command line does not say what to list.
     """
     if namespace.what not in WORDS:
-        given = f"{namespace.what!r} cannot be listed" if namespace.what else "nothing was named to list"
+        given = f"{namespace.what!r} cannot be listed" if namespace.what else "list needs something to list"
         raise UsageError(given, code="usage", hint="use: aws-runas list roles|mfa|profiles|instances [profile]")
     return Options(namespace.what, flags, profile_of(namespace, flags), wants_json(flags, env))
 

@@ -84,9 +84,9 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """
     profile = profile_of(namespace, flags) or flags.profile
     if namespace.sso_session is not None and profile is not None:
-        raise UsageError(f"--sso-session and profile {profile} exclude each other", code="usage")
+        raise UsageError(f"--sso-session and profile {profile} cannot be combined", code="usage")
     if (namespace.start_url is None) != (namespace.sso_region is None):
-        raise UsageError("--start-url and --sso-region go together", code="usage")
+        raise UsageError("--start-url and --sso-region must be used together", code="usage")
     if namespace.start_url is not None and namespace.sso_session is None:
         raise UsageError("--start-url needs a name for the session: --sso-session NAME", code="usage")
     _check_flags(namespace)

@@ -57,7 +57,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     profile = profile_of(namespace, flags) or flags.profile
     given = [name for name in (profile, namespace.sso_session, "--all" if namespace.all else None) if name]
     if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} exclude each other", code="usage")
+        raise UsageError(f"{given[0]} and {given[1]} cannot be combined", code="usage")
     return LogoutOptions(flags, profile, namespace.sso_session, namespace.all)
 
 

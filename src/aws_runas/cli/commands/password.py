@@ -109,7 +109,7 @@ def _federated(source: FederatedSource, options: Options, env: Environment) -> R
     secret = ask_secret(f"{'Client secret' if options.client_secret else 'Password'} of {user}: ")
     if not secret or ask_secret("The same again: ") != secret:
         raise CredentialsError(
-            "what was typed differs or is empty; nothing was stored", code="password-mismatch", hint="run it again"
+            "the two entries differ or are empty; nothing was stored", code="password-mismatch", hint="run it again"
         )
     write_secret(store, item, secret)
     forget(env)

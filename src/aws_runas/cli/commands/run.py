@@ -341,7 +341,7 @@ def _wants_input(options: Options, env: Environment) -> bool:
     terminal, null = os.isatty(descriptor), _is_null(descriptor)
     if options.words == 0 and (options.no_input or terminal or null):
         raise UsageError(
-            "no command given, and standard input is no script",
+            "no command given, and standard input is not a script",
             code="command-missing",
             hint="for a shell use: aws-runas shell [profile] target",
         )
@@ -411,7 +411,7 @@ def _split_user(target: str, user: str | None) -> tuple[str | None, str]:
     if at and _USER.fullmatch(name):
         user, target = name, rest
     if user is not None and not _USER.fullmatch(user):
-        raise UsageError(f"{user!r} is no user name", code="user-invalid", hint="write it as -l USER or user@target")
+        raise UsageError(f"{user!r} is not a user name", code="user-invalid", hint="write it as -l USER or user@target")
     return user, target
 
 

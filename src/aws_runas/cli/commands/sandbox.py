@@ -71,9 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--port", metavar="PORT", help="Port to listen on, 1 to 65535 (default: any free port)")
     parser.add_argument("--region", metavar="REGION", help="Region of its profiles (default us-east-1)")
     parser.add_argument("--agent-version", metavar="VERSION", help="Version that the agents report (default 3.3.0.0)")
-    parser.add_argument(
-        "--agent-rate", metavar="N", help="Maximum messages per second of an agent (default: no limit)"
-    )
+    parser.add_argument("--agent-rate", metavar="N", help="Maximum messages per second of an agent (default: no limit)")
     parser.add_argument(
         "--agent-manners", metavar="KIND", help="How agents behave: official or kind (default official)"
     )
@@ -182,7 +180,7 @@ def _otp(env: Environment) -> str:
     endpoint, token = env.environ.get("AWS_ENDPOINT_URL"), env.environ.get("RUNAS_SANDBOX_TOKEN")
     if not endpoint or not token:
         raise UsageError(
-            "otp prints an MFA code of the sandbox around it, and there is none",
+            "otp works only inside a sandbox, and there is none here",
             code="sandbox-not-around",
             hint="run it in the shell that aws-runas sandbox opens",
         )

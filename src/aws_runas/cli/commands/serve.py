@@ -89,7 +89,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the kind of server, its addresses and its flags.
 
     Raises:
-        UsageError: flags that do not go together, or too many words.
+        UsageError: flags that cannot be combined, or too many words.
     """
     if namespace.kind not in WORDS:
         is_profile = not namespace.words or namespace.kind in env.profile_names()
@@ -102,10 +102,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     for name in ("bind", "socket"):
         if namespace.kind == "ec2" and getattr(namespace, name, None):
             raise UsageError(
-                f"--{name} goes with serve ecs", code="usage", hint="instance metadata has no token to ask for"
+                f"--{name} works only with serve ecs", code="usage", hint="instance metadata has no token to ask for"
             )
     if namespace.kind == "ecs" and getattr(namespace, "no_v1", False):
-        raise UsageError("--no-v1 goes with serve ec2", code="usage")
+        raise UsageError("--no-v1 works only with serve ec2", code="usage")
 
     try:
         port = _port(namespace.port)
@@ -182,7 +182,7 @@ def _token(env: Environment) -> str:
         raise ConfigError(
             f"{TOKEN_VARIABLE} is not a usable token: it must be printable ASCII without blanks around it",
             code="serve-token-unusable",
-            hint="unset it, and a random one is made",
+            hint="unset it to get a random one",
         )
     if len(token) < SHORT_TOKEN:
         _log(env)(

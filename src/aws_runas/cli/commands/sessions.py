@@ -101,11 +101,11 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
         arguments=tuple(arguments),
     )
     if options.mine and options.everyone:
-        raise UsageError("--mine and --all exclude each other", code="usage")
+        raise UsageError("--mine and --all cannot be combined", code="usage")
     if options.orphans and (options.everyone or options.history):
         raise UsageError("--orphans lists active sessions of the caller", code="usage", hint="drop --all and --history")
     if action != "list" and (options.everyone or options.history or options.since is not None):
-        raise UsageError(f"--all, --history and --since do not go with {action}", code="usage")
+        raise UsageError(f"--all, --history and --since do not work with {action}", code="usage")
     return options
 
 

@@ -87,7 +87,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     user, _, where = (rest[0] if rest else "").rpartition("@")
     target, port = split_port(where, SSH_PORT) if where else ("", SSH_PORT)
     if namespace.identity and not namespace.ec2ic:
-        raise UsageError("--identity goes with --ec2ic", code="usage")
+        raise UsageError("--identity needs --ec2ic", code="usage")
     return Options(
         flags,
         read_session_flags(namespace),

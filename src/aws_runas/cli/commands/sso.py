@@ -80,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-O", "--output", metavar="FORMAT", dest="sso_output", help="Format of list: text, json or csv (default text)"
     )
-    parser.add_argument("--write", action="store_true", help="Write the profiles to the config file instead of printing them")
+    parser.add_argument(
+        "--write", action="store_true", help="Write the profiles to the config file instead of printing them"
+    )
     parser.add_argument("--prune", action="store_true", help="Remove generated profiles whose role you no longer have")
     parser.add_argument("--strict", action="store_true", help="Write nothing if a name belongs to another profile")
     parser.add_argument(
@@ -264,13 +266,13 @@ def _check(options: SsoOptions, output: str | None) -> None:
     }
     used = [flag for flag, value in own.items() if value]
     if options.action == "list" and used:
-        raise UsageError(f"{used[0]} goes with sso profiles", code="flag-unsuitable")
+        raise UsageError(f"{used[0]} works only with sso profiles", code="flag-unsuitable")
     if options.action == "profiles" and output:
-        raise UsageError("-O goes with sso list; sso profiles prints INI", code="flag-unsuitable")
+        raise UsageError("-O works only with sso list; sso profiles prints INI", code="flag-unsuitable")
     if (options.prune or options.strict) and not options.write:
         raise UsageError(f"{'--prune' if options.prune else '--strict'} needs --write", code="usage")
     if options.profile and options.sso_session:
-        raise UsageError(f"--sso-session and profile {options.profile} exclude each other", code="usage")
+        raise UsageError(f"--sso-session and profile {options.profile} cannot be combined", code="usage")
 
 
 def _format(text: str | None, env: Environment) -> str:

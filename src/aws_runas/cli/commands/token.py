@@ -61,7 +61,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -
     """
     kind, words = namespace.kind, [word for word in namespace.words if word != "--"]
     if kind not in COUNTS:
-        given = f"there are no tokens for {kind!r}" if kind else "nothing was named to make a token for"
+        given = f"there are no tokens for {kind!r}" if kind else "token needs rds or eks"
         raise UsageError(given, code="usage", hint="use: aws-runas token rds or aws-runas token eks")
     count = COUNTS[kind]
     profile = flags.profile

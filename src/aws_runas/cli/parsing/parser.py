@@ -172,7 +172,7 @@ def parse(words: Sequence[str]) -> Parsed:
     namespace.command_word = word
     found = global_flags(namespace)
     if found.ec2 and found.ecs:
-        raise UsageError("--ec2 and --ecs do not go together", code="flag-unsuitable", hint="start one server for each")
+        raise UsageError("--ec2 and --ecs cannot be combined", code="flag-unsuitable", hint="start one server for each")
     _check_questions(found)
     if command == "exec" and found.port is not None and not (found.ec2 or found.ecs):
         raise _unsuitable("port", "exec")
@@ -348,7 +348,7 @@ def _check_questions(found: GlobalFlags) -> None:
     )
     if question and without:
         raise UsageError(
-            f"{names[without]} and {names[question]} do not go together",
+            f"{names[without]} and {names[question]} cannot be combined",
             code="flag-unsuitable",
             hint="leave one of them out",
         )

@@ -69,7 +69,7 @@ def silent(seconds: int) -> SessionError:
         seconds: since the last sign of it.
     """
     return SessionError(
-        f"nothing came from the command for {seconds} s; its status is unknown",
+        f"the command sent nothing for {seconds} s; its status is unknown",
         code="status-unknown",
         hint="use --via shell, or limit the output with --pace",
     )

@@ -259,7 +259,7 @@ async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
     for path in request.sources:
         name = base_name(path)
         if name == "..":
-            plan.failures.append((path, "copy-failed", "its last part is no name"))
+            plan.failures.append((path, "copy-failed", "its last part is not a name"))
             continue
         if not request.upload and name != "." and (reason := refusal(name)):
             plan.failures.append((path, "name-refused", reason))
@@ -280,7 +280,7 @@ async def _plan_one(source: Files, target: Files, path: str, top: str, request: 
     if entry is None:
         bare = path.rstrip("/")
         is_file = bare != path and await _stat(source, bare, follow=True) is not None
-        reason = "it is no directory; leave out the slash at its end" if is_file else "it does not exist"
+        reason = "it is not a directory; leave out the slash at its end" if is_file else "it does not exist"
         return Plan(failures=[(path, "copy-failed", reason)])
     if entry.kind == "dir" and not options.recursive:
         return Plan(failures=[(path, "copy-failed", "it is a directory; add -r")])

@@ -335,7 +335,7 @@ def read_tools(line: bytes, *, verify: bool) -> Tools:
     """
     words = line.decode("ascii", "replace").split()
     if len(words) < 3 or words[0] != "posix":
-        raise _damaged("it is no file server")
+        raise _damaged("it is not a file server")
     tools = Tools(words[1] == "1", words[2] == "gzip")
     missing = words[3:]
     if missing:
@@ -418,7 +418,7 @@ def gzip_to_zlib(data: bytes) -> tuple[bytes, bytes]:
     except zlib.error:
         raise copy_error("hash-differs", "the compressed data is damaged") from None
     if not data.startswith(GZIP_HEADER[:4]) or len(plain) > SEGMENT or not engine.eof:
-        raise copy_error("hash-differs", "the compressed data has not the announced size")
+        raise copy_error("hash-differs", "the compressed data does not have the announced size")
     return plain, b"\x78\x01" + data[10:-8] + zlib.adler32(plain).to_bytes(4, "big")
 
 

@@ -135,7 +135,7 @@ def copy_error(code: str, text: str) -> CopyError:
         return CopyError(
             f"the name was refused: {text}",
             code="name-refused",
-            hint="copy it by another name, or look at the instance",
+            hint="copy it under another name, or check the instance",
         )
     if code == "file-changed":
         return CopyError(

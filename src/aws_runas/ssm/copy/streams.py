@@ -250,7 +250,7 @@ def expand_checked(values: dict[str, object], data: bytes, limit: int) -> bytes:
         except zlib.error:
             raise copy_error("hash-differs", "the compressed data is damaged") from None
     if len(data) > limit or len(data) != values.get("size"):
-        raise copy_error("hash-differs", "a segment has not the announced size")
+        raise copy_error("hash-differs", "a segment does not have the announced size")
     if hashlib.sha256(data).hexdigest() != values.get("sha"):
         raise copy_error("hash-differs", "a segment arrived damaged")
     return data

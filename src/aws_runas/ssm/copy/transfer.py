@@ -236,7 +236,7 @@ class Transfer:
                 self._failed(copy.source, item)
                 files.append({"path": "", "size": 0})
             elif not isinstance(size, int) or not 0 <= size <= (copy.entry.size or UNKNOWN_SIZE_LIMIT):
-                raise copy_error("hash-differs", f"{copy.source} has not the announced size")
+                raise copy_error("hash-differs", f"{copy.source} does not have the announced size")
             else:
                 values_of = attributes(copy, self.options, self.umask)
                 files.append({"path": copy.target, "root": copy.root, "size": size, **values_of})
@@ -263,7 +263,7 @@ class Transfer:
     ) -> None:
         size = sum(item["size"] for item in files if isinstance(item["size"], int))
         if values.get("size") != size:
-            raise copy_error("hash-differs", "a batch has not the announced size")
+            raise copy_error("hash-differs", "a batch does not have the announced size")
         sha, packed = values.get("sha"), bool(values.get("packed"))
         reply, _ = await target.call("write_many", {"files": files, "sha": sha, "packed": packed, "size": size}, data)
         for copy, item in zip(copies, _objects(reply.get("files"), len(copies)), strict=True):
@@ -323,7 +323,7 @@ class Transfer:
                 },
             )
             if values.get("stamp") != entry.stamp or values.get("size") != length:
-                raise copy_error("file-changed", "its size, time or inode is another one")
+                raise copy_error("file-changed", "its size, time or inode has changed")
             name = large.copy.target
             await target.call(
                 "part_write",

@@ -345,7 +345,7 @@ class Channel:
             LocalProtocolError: more than `send_capacity` bytes.
         """
         if payload_type not in payloads.DATA_TYPES:
-            raise LocalProtocolError(f"payload type {payload_type} is no stream data")
+            raise LocalProtocolError(f"payload type {payload_type} is not stream data")
         if self._life.ended:
             return
         self._take_granted(len(data), now)

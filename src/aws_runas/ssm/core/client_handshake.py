@@ -131,7 +131,11 @@ class ClientHandshake:
         if self._errors:
             # the agent ends the session at any status but success; say why instead of waiting for that
             self.state = HandshakeState.FAILED
-            self._emit(ChannelFailed("the agent asked for what this client cannot do: " + "; ".join(self._errors)))
+            self._emit(
+                ChannelFailed(
+                    "the agent requested actions that this client does not support: " + "; ".join(self._errors)
+                )
+            )
 
     def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:  # noqa: ARG002
         """Answer the agent with the encrypted data key; see `Handshake.provide_data_key`."""
@@ -167,7 +171,7 @@ class ClientHandshake:
         if self.state is HandshakeState.COMPLETE:
             return
         if self.state is not HandshakeState.ANSWERED:
-            raise RemoteProtocolError("the agent ended the handshake before it had our answer")
+            raise RemoteProtocolError("the agent ended the handshake before it had received our answer")
         if self.cipher is not None and not self._challenged:
             raise RemoteProtocolError("the agent ended the handshake without proving that it has the data key")
         self.state = HandshakeState.COMPLETE

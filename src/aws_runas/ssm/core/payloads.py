@@ -177,7 +177,7 @@ def decode_exit_code(payload: bytes) -> int:
     text = payload.decode("ascii", "replace").strip()
     digits = text.removeprefix(_EXIT_CODE_PREFIX.strip()).strip()
     if not digits.removeprefix("-").isdecimal() or len(digits) > 11:
-        raise RemoteProtocolError(f"{text[:40]!r} is no exit code")
+        raise RemoteProtocolError(f"{text[:40]!r} is not an exit code")
     return int(digits)
 
 

@@ -221,7 +221,7 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
         return SessionError(
             f"{address} is in use already{by_owner}",
             code="port-taken",
-            hint="choose another with -p, or leave it out and one is found",
+            hint="choose another port with -p, or leave -p out to use a free one",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return SessionError(
@@ -229,7 +229,7 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
             code="port-not-permitted",
             hint="choose a directory of your own"
             if address.path
-            else "ports below 1024 are for root: choose another with -p",
+            else "ports below 1024 need root: choose another with -p",
         )
     reason = error.strerror or str(error)
     return SessionError(

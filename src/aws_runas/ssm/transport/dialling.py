@@ -241,7 +241,7 @@ class _Connect(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.answered.done():
-            self._fail(str(exc) if exc is not None else "it hung up")
+            self._fail(str(exc) if exc is not None else "it closed the connection")
 
     def _fail(self, answer: str) -> None:
         where = f"{self._proxy.host}:{self._proxy.port}"

@@ -23,7 +23,7 @@ class SilenceNotice:
     """
 
     def __init__(
-        self, silent_for: Callable[[], float], say: Callable[[str], None], consequence: str = "what you type waits"
+        self, silent_for: Callable[[], float], say: Callable[[str], None], consequence: str = "your input waits"
     ) -> None:
         self._silent_for = silent_for
         self._say = say

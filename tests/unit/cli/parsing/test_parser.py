@@ -113,10 +113,10 @@ def test_a_global_flag_works_before_and_after_the_command_word_or_nowhere(comman
             "-p does not work with whoami; it works with forward, serve, sandbox, --ec2 and --ecs",
         ),
         (["-p", "80", "prof"], "-p does not work with exec; it works with forward, serve, sandbox, --ec2 and --ecs"),
-        (["-e", "--ecs", "prof"], "-e and --ecs do not go together"),
-        (["-E", "-w", "prof"], "-E and -w do not go together"),
-        (["--unset", "-l"], "--unset and -l do not go together"),
-        (["shell", "-e", "-l", "prof"], "-e and -l do not go together"),
+        (["-e", "--ecs", "prof"], "-e and --ecs cannot be combined"),
+        (["-E", "-w", "prof"], "-E and -w cannot be combined"),
+        (["--unset", "-l"], "--unset and -l cannot be combined"),
+        (["shell", "-e", "-l", "prof"], "-e and -l cannot be combined"),
         (["--half-close", "1", "whoami", "prof"], "--half-close does not work with whoami; it works with forward"),
         (["whoami", "--plugin", "prof"], "--plugin does not work with whoami; it works with shell, forward and ssh"),
         (["--reason", "x", "prof"], "--reason does not work with exec; it works with shell, forward, ssh, run and cp"),
@@ -126,7 +126,7 @@ def test_a_global_flag_works_before_and_after_the_command_word_or_nowhere(comman
             ["-E", "run", "prof", "i-deadbeef", "true"],
             "-E does not work with run; it works with exec, shell and forward",
         ),
-        (["--ec2", "--ecs"], "--ec2 and --ecs do not go together"),
+        (["--ec2", "--ecs"], "--ec2 and --ecs cannot be combined"),
     ],
 )
 def test_the_message_names_the_flag_as_typed_and_where_it_works(words: list[str], message: str) -> None:

@@ -82,7 +82,7 @@ def told(silences: list[float]) -> list[str]:
 
 def test_user_is_told_once_that_the_agent_is_silent_and_once_that_it_answers_again() -> None:
     assert told([5.0, 6.0, 7.0, 0.0]) == [
-        "the agent has not answered for 5 s; what you type waits",
+        "the agent has not answered for 5 s; your input waits",
         "the agent answers again",
     ]
 

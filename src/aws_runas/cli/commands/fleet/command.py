@@ -38,8 +38,18 @@ VALUES: tuple[tuple[tuple[str, ...], str, str | None, str], ...] = (
     (("--user",), "USER", None, "Run as this user with sudo (default: root, as the agent)"),
     (("-O", "--output"), "FORMAT", None, "Output format: table, text, json or jsonl (default table)"),
     (("--dir",), "DIRECTORY", None, "Also write NAME.out, NAME.err and NAME.status for each instance"),
-    (("--via",), "command|sessions", "command", "Run Command, or a session for each instance with live output (default command)"),
-    (("--full",), "WHERE", "auto", "Where complete outputs are stored: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)"),
+    (
+        ("--via",),
+        "command|sessions",
+        "command",
+        "Run Command, or a session for each instance with live output (default command)",
+    ),
+    (
+        ("--full",),
+        "WHERE",
+        "auto",
+        "Where complete outputs are stored: auto, none, s3:BUCKET/PREFIX or logs:GROUP (default auto)",
+    ),
 )
 SWITCHES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--powershell",), "The command is PowerShell, for Windows instances"),
@@ -143,7 +153,7 @@ def _check_run(options: FleetOptions) -> None:
             hint="aws-runas fleet --on SELECTOR [profile] -- command",
         )
     if options.command and options.script is not None:
-        raise UsageError("--script and a command exclude each other", code="usage")
+        raise UsageError("--script and a command cannot be combined", code="usage")
     if not options.selectors:
         raise UsageError(
             "no instances selected", code="selector-invalid", hint="--on tag:Role=web, --on Name:web-* or --on all"

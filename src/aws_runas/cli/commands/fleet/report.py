@@ -66,7 +66,7 @@ class FleetReport:
         """
         self._unreached.append(outcome)
         self._show(outcome)
-        self.message(f"{outcome.host.label} ({outcome.host.instance_id}) is not asked: {outcome.details}")
+        self.message(f"{outcome.host.label} ({outcome.host.instance_id}) is skipped: {outcome.details}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Report a host that has ended.
@@ -201,10 +201,10 @@ def describe(outcome: Outcome) -> str:
         return f"failed with status {outcome.exit_status}"
     words = {
         State.TIMED_OUT: "did not end within the time limit",
-        State.NOT_DELIVERED: "did not take the command",
+        State.NOT_DELIVERED: "did not accept the command",
         State.NOT_RUN: "was not run, because of --max-errors or an interrupt",
         State.REFUSED: "was refused",
-        State.UNKNOWN: "never reported an end",
+        State.UNKNOWN: "never reported a result",
     }
     text = words.get(outcome.state, outcome.state.value)
     return f"{text}: {outcome.details}" if outcome.details and outcome.state in EXPLAINED else text

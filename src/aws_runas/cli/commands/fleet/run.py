@@ -177,7 +177,7 @@ def _missing(hosts: Sequence[Host], inventories: Sequence[Inventory]) -> list[Ou
 
 
 def _words(outcome: Outcome) -> str:
-    return f"{outcome.host.label} ({outcome.host.instance_id}) is not asked: {outcome.details}"
+    return f"{outcome.host.label} ({outcome.host.instance_id}) is skipped: {outcome.details}"
 
 
 def comment_of(record: RunRecord) -> str:
@@ -229,7 +229,9 @@ def _confirm(options: FleetOptions, hosts: Sequence[Host], env: Environment) -> 
         )
     if not env.stderr.isatty():
         raise UsageError(
-            f"{len(hosts)} instances are selected", code="fleet-not-confirmed", hint="add --yes, or look with --dry-run"
+            f"{len(hosts)} instances are selected",
+            code="fleet-not-confirmed",
+            hint="add --yes, or check the selection with --dry-run",
         )
     from aws_runas.cli.terminal.prompt import confirm
 

@@ -83,7 +83,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
     """
     bind = namespace.bind or DEFAULT_BIND
     if flags.output not in (None, "json"):
-        raise UsageError(f"-O {flags.output} does not go with forward", code="usage", hint="use -O json")
+        raise UsageError(f"-O {flags.output} does not work with forward", code="usage", hint="use -O json")
     if namespace.sessions is not None:
         pool_settings(namespace.sessions)
     return ForwardOptions(
@@ -260,7 +260,7 @@ def tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None = N
         raise ConfigError(f"tunnel {tunnel.name!r}: {error.message}", code="tunnels-invalid", hint=error.hint) from None
     if options.local is not None:
         if len(forwards) != 1 or len(options.arguments) != 1:
-            raise UsageError("-p goes with a tunnel that has one forward", code="usage", hint="use -L")
+            raise UsageError("-p works only with a tunnel that has one forward", code="usage", hint="use -L")
         forwards = [replace(forwards[0], local=options.local)]
     return Plan(
         profile or options.flags.profile or tunnel.profile,

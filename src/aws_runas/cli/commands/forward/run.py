@@ -71,7 +71,7 @@ def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) 
             raise SessionError(
                 f"{spec.local} is in use already, by another forward of this command",
                 code="port-taken",
-                hint="give each forward a port of its own, or port 0 for a free one",
+                hint="give each forward its own port, or port 0 for a free one",
             )
         listener = bind(spec.local)
         leaving.callback(listener.release)
@@ -112,7 +112,7 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
     spec = plan.forwards[0]
     if len(plans) > 1 or len(plan.forwards) > 1 or spec.local.path or spec.local.host not in ("127.0.0.1", "localhost"):
         raise UsageError(
-            "--plugin forwards one port of 127.0.0.1 and no more", code="plugin-forward", hint="leave --plugin out"
+            "--plugin forwards only one port of 127.0.0.1", code="plugin-forward", hint="leave --plugin out"
         )
     raise_at_signals()
     opened = open_target(options.flags, options.session, plan.profile, plan.target, env=env)

@@ -97,7 +97,7 @@ def _check_flags(namespace: argparse.Namespace, action: str) -> None:
     if namespace.source not in (None, *SOURCES):
         raise UsageError(f"--from takes {', '.join(SOURCES)}, not {namespace.source!r}", code="usage")
     if namespace.finish and (namespace.delete or namespace.replace_inactive):
-        raise UsageError("--finish goes without --delete and --replace-inactive", code="flag-unsuitable")
+        raise UsageError("--finish cannot be combined with --delete or --replace-inactive", code="flag-unsuitable")
 
 
 def run(options: KeysOptions, env: Environment) -> Result:

@@ -75,7 +75,9 @@ def check_pair(key_id: object, secret: object, origin: str) -> KeyPair:
     try:
         checked(key_id, secret, None, expiration=None, now=0.0)
     except ValueError as error:
-        raise CredentialsError(f"{origin}: {error}", code="credentials-missing", hint="copy both keys whole") from None
+        raise CredentialsError(
+            f"{origin}: {error}", code="credentials-missing", hint="copy both keys completely"
+        ) from None
     if str(key_id).startswith("ASIA"):
         raise temporary_keys(origin)
     return KeyPair(str(key_id), str(secret))

@@ -64,7 +64,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """
     action = namespace.action
     if action not in ACTIONS:
-        given = f"{action!r} is no action" if action else "nothing to do was named"
+        given = f"{action!r} is no action" if action else "no action given"
         raise UsageError(given, code="usage", hint=f"aws-runas tunnels {'|'.join(ACTIONS)}")
     allowed = {"lazy": "up", "foreground": "up", "watch": "status", "start": "install"}
     for flag, owner in allowed.items():
