@@ -173,6 +173,7 @@ class Channel:
             self._connected = False
             self._lost_at = now
             self._opening = []
+            self._spacing.connection_lost()
             self._pacer.slow_down_if_saturated(now)
 
     # receiving
@@ -493,7 +494,7 @@ class Channel:
             if not self._sender.frames_to_send(when, 1, created_date):
                 break
             self._pacer.spend(1)
-            self._spacing.sent(1, when)
+            self._spacing.made_ahead(when)
             ahead.append(self._sender.flight.last_sent())
         return ahead
 
@@ -516,7 +517,7 @@ class Channel:
         times: list[float] = []
         if self._connected:
             if self._opening or self._sender.has_waiting(now) or self._may_unblock(now):
-                self.next_departure = departure = max(self._pacer.ready_at(1), self._spacing.ready_at)
+                self.next_departure = departure = max(self._pacer.ready_at(1), self._spacing.next_departure(now))
                 if departure - now < DEPARTS_SOON:
                     return departure
                 times.append(departure)

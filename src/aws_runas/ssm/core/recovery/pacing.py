@@ -94,13 +94,18 @@ class DataSpacing:
     def __init__(self, *, paced: bool) -> None:
         self._paced = paced
         self._is_leaving = False
+        self._ahead = 0  # messages that were made ahead of their time and have not left
         self.ready_at = float("-inf")
 
     def allowed(self, now: float) -> int:
         """Return how many data messages may leave now."""
         if not self._paced:
             return 1 << 30
-        return 1 if now >= self.ready_at - 1e-6 else 0
+        return 1 if now >= self.ready_at - 1e-6 and not self._ahead else 0
+
+    def next_departure(self, now: float) -> float:
+        """Return when the next data message may leave that has not been made yet."""
+        return max(self.ready_at, now + MIN_SPACING) if self._ahead else self.ready_at
 
     def leaving_soon(self, tokens: int) -> int:
         """Return how many data messages leave without much delay, of as many as the token bucket has saved up.
@@ -124,8 +129,18 @@ class DataSpacing:
         """
         if self._is_leaving:
             self._is_leaving = False
-            self.departed(now)
+            self.ready_at = max(self.ready_at, now + MIN_SPACING)
+
+    def made_ahead(self, when: float) -> None:
+        """Note that a message was made that leaves then; until it has left, no other does (`Channel.messages_ahead`)."""
+        self.ready_at = when + MIN_SPACING
+        self._ahead += 1
 
     def departed(self, now: float) -> None:
-        """Note that a message left that was made ahead of its time; see `Channel.messages_ahead`."""
+        """Note that a message left that was made ahead of its time."""
+        self._ahead = max(self._ahead - 1, 0)
         self.ready_at = max(self.ready_at, now + MIN_SPACING)
+
+    def connection_lost(self) -> None:
+        """Note that what was made ahead does not leave any more."""
+        self._ahead = 0
