@@ -46,21 +46,47 @@ def test_acknowledgements_of_output_wait_a_little_and_leave_together() -> None:
     channel = plain_client()
     for number in range(3):
         channel.receive_message(output(number, b"x"), START + number * 0.001)
-    assert channel.messages_to_send(START + 0.004) == []
-    due = channel.next_timer(START + 0.004)
+    assert channel.messages_to_send(START + 0.007) == []
+    due = channel.next_timer(START + 0.007)
     assert due is not None
-    assert due == pytest.approx(START + 0.005)
+    assert due == pytest.approx(START + 0.0075)
     channel.handle_timer(due)
     assert acknowledged(channel.messages_to_send(due)) == [0, 1, 2]
     assert channel.messages_to_send(START + 1) == []
 
 
+def test_message_that_comes_later_than_after_the_delay_takes_the_acknowledgements_along() -> None:
+    channel = plain_client()
+    for number, at in enumerate((0, 0.0015, 0.003, 0.0045)):
+        channel.receive_message(output(number, b"x"), START + at)
+    assert channel.messages_to_send(START + 0.0055) == []
+    channel.receive_message(output(4, b"x"), START + 0.006)
+    assert acknowledged(channel.messages_to_send(START + 0.006)) == [
+        0,
+        1,
+        2,
+    ]  # the agent may not have stored the others
+
+
 def test_acknowledgement_of_what_came_a_moment_ago_does_not_leave_with_the_others() -> None:
     channel = plain_client()
     channel.receive_message(output(0, b"x"), START)
-    channel.receive_message(output(1, b"x"), START + 0.0049)  # the agent may not have stored it yet
+    channel.receive_message(output(1, b"x"), START + 0.0051)  # the agent may not have stored it yet
     assert acknowledged(channel.messages_to_send(START + 0.0051)) == [0]
-    assert acknowledged(channel.messages_to_send(START + 0.0100)) == [1]
+    assert acknowledged(channel.messages_to_send(START + 0.0130)) == [1]
+
+
+def test_quiet_download_says_until_when_nothing_leaves() -> None:
+    channel = plain_client()
+    assert channel.quiet_until() is None  # nothing at all is pending
+    channel.receive_message(output(0, b"x"), START)
+    assert channel.quiet_until() == channel.next_timer(START) == pytest.approx(START + 0.0075)
+    channel.send_data(b"typed", START + 0.001)
+    assert channel.quiet_until() is None
+    assert channel.messages_to_send(START + 0.001)
+    assert channel.quiet_until() is None  # it may have to be sent again
+    channel.receive_disconnect(START + 0.002)
+    assert channel.quiet_until() is None
 
 
 def test_handshake_is_acknowledged_at_once() -> None:
@@ -119,7 +145,7 @@ def test_acknowledgements_that_left_shortly_before_a_cut_are_repeated_on_the_new
     times_acknowledged(channel, 0, START + 1)
     for number in (1, 2, 3):
         channel.receive_message(output(number, b"x"), START + 2)
-    assert times_acknowledged(channel, 3, START + 2.1) == pytest.approx([2.005])
+    assert times_acknowledged(channel, 3, START + 2.1) == pytest.approx([2.0075])
     channel.receive_disconnect(START + 2.1)
     channel.connect("token", START + 2.5)
     assert acknowledged(channel.messages_to_send(START + 2.5)) == [3, 2, 1]
@@ -132,7 +158,7 @@ def test_acknowledgements_are_sent_once_when_the_loss_is_over() -> None:
         channel.receive_message(output(number, b"x"), START)
     times_acknowledged(channel, 0, START + 5)
     channel.receive_message(output(2, b"y"), START + 5)
-    assert times_acknowledged(channel, 2, START + 10) == pytest.approx([5.005])
+    assert times_acknowledged(channel, 2, START + 10) == pytest.approx([5.0075])
 
 
 def test_acknowledgement_names_the_message_that_came() -> None:

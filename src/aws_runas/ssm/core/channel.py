@@ -232,13 +232,16 @@ class Channel:
             return
         if message_type == self._inward:
             self._unreadable = 0
-            self._resume()
+            if self._life.paused:
+                self._resume()
             if not message.sequence_number and self._is_client and self._receiver.is_new_beginning(message):
                 raise RemoteProtocolError("the agent has started again; what ran in the session is gone")
             for ready in self._receiver.receive(message, now):
                 if ready.payload_type in payloads.HANDSHAKE_TYPES:
                     self._receiver.send_now(now)
-                self._start.received(ready.payload_type)
+                    self._start.received(ready.payload_type)
+                elif self._life.assumed:
+                    self._start.received(ready.payload_type)
                 self._dispatcher.dispatch(ready, now)
         elif message_type == wire.CHANNEL_CLOSED:
             self._closed(payloads.decode_channel_closed(message.payload), now)
@@ -281,7 +284,7 @@ class Channel:
 
     def events(self, now: float) -> list[Event]:
         """Return everything that happened since the last call, in order."""
-        if self._may_unblock(now):
+        if self._blocked and self._may_unblock(now):
             self._blocked = False
             self._events.append(SendingUnblocked())
         events, self._events = self._events, []
@@ -508,6 +511,20 @@ class Channel:
         message.sent_at = now
         self._spacing.departed(now)
         return now + MIN_SPACING
+
+    def quiet_until(self) -> float | None:
+        """Return until when nothing leaves if nothing arrives: acknowledgements are all that is pending.
+
+        This is a download's usual state, and much cheaper to ask for than `messages_to_send` and `next_timer`.
+
+        Returns:
+            Monotonic seconds; None if there is more to say, and those two know it.
+        """
+        if self._blocked or self._opening or self._life.ended or not self._connected or self._sender.unacknowledged():
+            return None
+        if self._start.deadline is not None or self._handshake.deadline is not None:
+            return None
+        return self._receiver.due_at()
 
     def next_timer(self, now: float) -> float | None:
         """Return when to call `handle_timer`, in monotonic seconds; None if there is nothing to wait for."""

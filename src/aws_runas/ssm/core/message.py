@@ -119,7 +119,7 @@ def decode_message(data: bytes, *, check_digest: bool = True) -> Message:
         payload = data[SERVICE_HEADER_LENGTH + 4 :]
     else:
         raise RemoteProtocolError(f"header length {header_length} in a message of {size} bytes")
-    message_type = message_type_of(data)
+    message_type = _USUAL_TYPES.get(raw_type) or message_type_of(data)
     if not message_type:
         raise RemoteProtocolError("a message without a type")
     if not created:

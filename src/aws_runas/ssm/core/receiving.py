@@ -10,6 +10,7 @@ from aws_runas.ssm.core.message import AcknowledgeEncoder, Message
 MAX_STORED_MESSAGES = 10_000  # out of order; the official client's number; limit 15.3
 MAX_STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
 MAX_PENDING_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
+ACKNOWLEDGE_PATIENCE = 0.0025  # seconds beyond the delay, for the next message: it wakes the client anyway; spec 8.3
 MIN_ACKNOWLEDGE_DELAY = 0.002  # seconds: before 0.5 ms an agent may not have stored its message; spec 8.3
 
 REPEAT_AFTER = 0.02  # seconds after which an acknowledgement is repeated while messages are being lost; spec 8.3
@@ -40,6 +41,7 @@ class Receiver:
         self._delay = delay
         self._wall_clock = wall_clock
         self._settle = min(MIN_ACKNOWLEDGE_DELAY, delay)
+        self._patience = ACKNOWLEDGE_PATIENCE if delay else 0.0
         self.expected = 0
         self._stored: dict[int, Message] = {}
         self._stored_bytes = 0
@@ -250,7 +252,11 @@ class Receiver:
         """Return when acknowledgements are due, monotonic seconds; None if none is pending."""
         if self._urgent:
             return self._urgent_since
-        due = self._pending[0][2] + self._delay if self._pending else None
+        due = None
+        if self._pending:
+            due = self._pending[0][2] + self._delay
+            if self._last_at < due and not self._stored:
+                due += self._patience
         for again in (self._retransmissions, self._repeats):
             if again and (due is None or again[0][2] < due):
                 due = again[0][2]

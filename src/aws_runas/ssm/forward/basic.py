@@ -85,6 +85,7 @@ class BasicMultiplexer:
             return
         self._undelivered += len(data)
         connection.write(data)
+        connection.flush()
         if self._undelivered > self._settings.receive_buffer and not self._reading_paused:
             self._reading_paused = True
             self._channel.pause_reading()

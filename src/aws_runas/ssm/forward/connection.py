@@ -59,8 +59,7 @@ class LocalConnection(asyncio.BufferedProtocol):
         self._accepted = accepted
         self._owner: ConnectionOwner | None = None
         self._transport: asyncio.Transport | None = None
-        self._unwritten: list[bytes] = []  # written at the end of this turn of the loop
-        self._flush_due = False
+        self._unwritten: list[bytes] = []  # until flush
         self._finish_due = False
         self._given = 0  # bytes given to write
         self._delivered = 0  # bytes of these that were reported as delivered
@@ -78,22 +77,33 @@ class LocalConnection(asyncio.BufferedProtocol):
             self.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send bytes to the program. Everything written in one turn of the loop is sent together."""
+        """Queue bytes for the program; `flush` sends them."""
         self._given += len(data)
         self.received += len(data)
         self._unwritten.append(data)
-        if not self._flush_due:
-            self._flush_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+
+    def flush(self) -> None:
+        """Send what was written, together, without another turn of the loop. Nothing that is queued is also fine."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._unwritten:
+            data = self._unwritten[0] if len(self._unwritten) == 1 else b"".join(self._unwritten)
+            self._unwritten.clear()
+            self._transport.write(data)
+            self.report_delivered()
+        if self._finish_due and self._transport.can_write_eof():
+            self._finish_due = False
+            with contextlib.suppress(OSError):  # the program has closed already
+                self._transport.write_eof()
 
     def finish(self) -> None:
         """Send EOF to the program after the bytes written so far."""
         self._finish_due = True
-        self._flush()
+        self.flush()
 
     def close(self) -> None:
         """Close the connection after the bytes written so far are sent."""
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 
@@ -173,20 +183,6 @@ class LocalConnection(asyncio.BufferedProtocol):
         self._unwritten.clear()
         if self._owner is not None:
             self._owner.local_lost(self)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._unwritten:
-            data = self._unwritten[0] if len(self._unwritten) == 1 else b"".join(self._unwritten)
-            self._unwritten.clear()
-            self._transport.write(data)
-            self.report_delivered()
-        if self._finish_due and self._transport.can_write_eof():
-            self._finish_due = False
-            with contextlib.suppress(OSError):  # the program has closed already
-                self._transport.write_eof()
 
 
 def _peer(transport: asyncio.BaseTransport) -> str:

@@ -65,6 +65,7 @@ class SmuxMultiplexer:
         self._smux = SmuxSession(Side.CLIENT, frame_data=settings.frame_data, receive_buffer=settings.receive_buffer)
         self._by_id: dict[int, _Stream] = {}
         self._by_connection: dict[LocalConnection, _Stream] = {}
+        self._written: list[LocalConnection] = []  # to be flushed when all that arrived together is handled
         self._lingering: set[_Stream] = set()  # streams of which the local connection is gone
         self._refusals = 0  # ConnectToPortError flags whose FIN has not come
         self._send_due = False
@@ -198,6 +199,9 @@ class SmuxMultiplexer:
                     pass  # only a server receives this
                 case _:
                     assert_never(event)
+        for connection in self._written:
+            connection.flush()
+        self._written.clear()
 
     def _deliver(self, stream_id: int, data: bytes) -> None:
         stream = self._by_id.get(stream_id)
@@ -207,6 +211,7 @@ class SmuxMultiplexer:
         stream.received += len(data)
         stream.last_received = self._clock()
         stream.connection.write(data)
+        self._written.append(stream.connection)
 
     def _handle_remote_end(self, stream_id: int) -> None:
         stream = self._by_id.get(stream_id)

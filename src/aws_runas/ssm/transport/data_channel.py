@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import field
+from itertools import groupby
 from typing import Final, assert_never
 
 from aws_runas.aws.session import StartedSession
@@ -102,7 +103,8 @@ class SessionChannel:
         self._connected_at = 0.0
         self._is_proved = False  # the connection has carried something from the agent
         self._is_heard = False  # it has carried something, if only from the service
-        self._data_at = float("-inf")  # when data was last received
+        self._received_at = float("-inf")  # when a message was last received
+        self._data_at = float("-inf")  # when data was
         self._reconnecting: asyncio.Task[None] | None = None
         self._lost_at: float | None = None  # the handler was told so, and not yet that there is a connection again
         self._back_at = 0.0
@@ -204,7 +206,7 @@ class SessionChannel:
     def messages_received(self, messages: list[bytes | str]) -> None:
         if self.ended.done():
             return
-        now = self._loop.time()
+        self._received_at = now = self._loop.time()
         self._pause.message_received(now)
         self._silence.messages_received(messages, now)
         self._is_heard = True
@@ -231,7 +233,7 @@ class SessionChannel:
     # --- driver.ChannelOwner
 
     def events_received(self, events: list[Event]) -> None:
-        for event in events:
+        for event in events if len(events) == 1 else _join_data(events):
             self._deliver(event)
             if self.ended.done():
                 return
@@ -239,7 +241,8 @@ class SessionChannel:
     def turn_ended(self, now: float) -> None:
         if self._drained and not self._driver.unacknowledged():
             self._release(self._drained)
-        self._probe_if_silent(now)
+        if now - self._received_at > SILENCE:
+            self._probe_if_silent(now)
 
     def _probe_if_silent(self, now: float) -> None:
         """Ask whether the peer is there, if it is silent while something is unacknowledged."""
@@ -278,10 +281,11 @@ class SessionChannel:
         match event:
             case events.DataReceived():
                 self._pause.data_received()
-                self._data_at = self._loop.time()
+                self._data_at = self._received_at
                 if self._prepare_timer is None:
                     self._prepare_timer = self._loop.call_later(PREPARE_INTERVAL, self._prepare_resume)
-                self._prove_connection()
+                if not self._is_proved:
+                    self._prove_connection()
                 handler.data_received(event.data, event.payload_type)
             case events.SendingUnblocked():
                 handler.writable()
@@ -436,6 +440,23 @@ class SessionChannel:
             if not waiter.done():
                 waiter.set_result(None)
         waiters.clear()
+
+
+def _join_data(received: list[Event]) -> list[Event]:
+    """Join data that arrived together: handing it over costs more than copying it does, in a forward a system call."""
+    joined: list[Event] = []
+    for payload_type, group in groupby(received, _type_of_data):
+        run = list(group)
+        if payload_type is None:
+            joined += run
+        else:
+            data = b"".join([event.data for event in run if isinstance(event, events.DataReceived)])
+            joined.append(events.DataReceived(data, payload_type))
+    return joined
+
+
+def _type_of_data(event: Event) -> int | None:
+    return event.payload_type if isinstance(event, events.DataReceived) else None
 
 
 def _reason_of(output: str) -> SessionError | None:

@@ -13,6 +13,8 @@ from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
 
 AHEAD: Final = 0.0025  # seconds for which messages are made ahead: two of three that leave paced
+SOON: Final = 0.01  # seconds: a timer that fires so soon for nothing is moved instead
+SAME_TIME: Final = 0.001  # seconds that a timer may be early
 CallExactly = Callable[[float, Callable[[], None]], None]
 
 
@@ -221,7 +223,10 @@ class ChannelDriver:
             self._in_turn = False
         if self._stopped:
             return
-        if self._write(now):
+        quiet_until = self._channel.quiet_until()
+        if quiet_until is not None and quiet_until > now:
+            self._wake_at(quiet_until, now)
+        elif self._write(now):
             self._make_ahead(now)
             self._set_timer(now)
         self._owner.turn_ended(now)
@@ -268,11 +273,16 @@ class ChannelDriver:
             return
         if self._rest_until is not None and self._channel.next_departure is not None:
             self._rest_until(self._channel.next_departure)
+        self._wake_at(max(due, now), now)
+
+    def _wake_at(self, due: float, now: float) -> None:
+        """Set the timer. One that would come too early is moved only if that is soon: it would wake for nothing."""
         if self._timer is not None:
-            if self._timer.when() <= due:
+            set_for = self._timer.when()
+            if set_for <= due and (due - set_for < SAME_TIME or set_for - now > SOON):
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(max(due, now), self._timer_fired)
+        self._timer = self._loop.call_at(due, self._timer_fired)
 
     def _take_due_timer(self, now: float) -> bool:
         """Return True if the timer is due: what was just received is handled in the same turn."""

@@ -25,6 +25,7 @@ except ImportError:  # a wheel without the compiled part
 MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
 TEXT: Final = 0x81  # FIN and opcode 1, RFC 6455 section 5.2
 BINARY: Final = 0x82
+_USUAL_START: Final = bytes((BINARY, 126))  # of a frame that is not masked: 126 stands for 16 bits of length
 _MASKS_AT_ONCE: Final = 1024
 
 _SHORT = struct.Struct("!BB").pack
@@ -74,6 +75,12 @@ class FrameSplitter:
     def __init__(self) -> None:
         self._rest = bytearray()  # the beginning of a frame
         self._needed = 2  # bytes from which on more can be said about it
+
+    def is_one_frame(self, data: bytes) -> bool:
+        """Return True for exactly one whole binary frame of the usual length, 126 to 65,535 bytes, without a mask."""
+        if self._rest or data[:2] != _USUAL_START:
+            return False
+        return int.from_bytes(data[2:4], "big") == len(data) - 4 > 125
 
     def split(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Take what arrived next and return the frames that are whole.
@@ -159,6 +166,9 @@ class Incoming:
             return
         if self._protocol._state is State.CONNECTING:
             data = self._take_answer(data, messages)
+        elif self._splitter.is_one_frame(data) and not self._fragments and self._protocol._state is State.OPEN:
+            messages.append(data[4:])  # what a read holds while messages come one by one
+            return
         for head, frame in self._splitter.split(data):
             if head and not self._fragments and self._protocol._state is State.OPEN:
                 messages.append(frame[head:])

@@ -57,11 +57,7 @@ class KeepAlive:
         self._next_check = now + min(interval, MAX_CHECK_INTERVAL)
         self._deadlines: list[tuple[float, float]] = []  # (due, when the ping was sent)
         self.last_received = now
-        """The arrival of the last byte, in monotonic seconds."""
-
-    def bytes_received(self, now: float) -> None:
-        """Note a sign of life."""
-        self.last_received = now
+        """The arrival of the last byte, in monotonic seconds; the owner sets it, because every read does."""
 
     def ping_sent(self, timeout: float, now: float) -> None:
         """Note a ping; without a byte within ``timeout`` seconds the peer is dead."""
@@ -166,8 +162,10 @@ class AgentSilence:
 
     def messages_received(self, messages: Sequence[bytes | str], now: float) -> None:
         """Note that messages arrived, of the agent or of the service."""
-        if any(is_from_agent(message) for message in messages):
-            self._since, self._before = now, 0.0
+        for message in messages:
+            if is_from_agent(message):
+                self._since, self._before = now, 0.0
+                return
 
     def connected(self, now: float) -> None:
         """Note that there is a new connection: since the end of the last one, nothing could arrive."""

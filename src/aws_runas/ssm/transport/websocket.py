@@ -152,7 +152,7 @@ class WebSocket(asyncio.BufferedProtocol):
         """Undo pause_reading."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._keepalive.bytes_received(self._loop.time())  # what waits in the socket has not been looked at
+            self._keepalive.last_received = self._loop.time()  # what waits in the socket has not been looked at
             if self._unread:
                 self._loop.call_soon(self._continue_reading)
             else:
@@ -204,9 +204,13 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Process bytes from the other side; a server passes on what came with the opening request."""
-        self._keepalive.bytes_received(self._loop.time())
+        self._keepalive.last_received = self._loop.time()
         if self._unread:
             self._unread += data
+        elif len(data) <= SLICE_SIZE:
+            messages: list[bytes | str] = []
+            self._incoming.take(data, messages)
+            self._process(messages)
         else:
             self._receive(data)
 
@@ -256,10 +260,6 @@ class WebSocket(asyncio.BufferedProtocol):
         A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
         """
         messages: list[bytes | str] = []
-        if len(data) <= SLICE_SIZE:
-            self._incoming.take(data, messages)
-            self._process(messages)
-            return
         end = self._loop.time() + MAX_TURN
         position = 0
         while position < len(data) and (not position or self._loop.time() < end):

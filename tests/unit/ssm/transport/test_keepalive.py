@@ -27,7 +27,7 @@ class Peer:
             self.now = max(due, self.now)
             if self._answers_due and self._answers_due[0] <= self.now:
                 self._answers_due.pop(0)
-                self.keepalive.bytes_received(self.now)
+                self.keepalive.last_received = self.now
                 continue
             self._act(self.keepalive.handle_timer(self.now, self.now + self.slept, is_listening=self.is_listening))
         self.now = end
@@ -62,7 +62,7 @@ def test_missing_answer_means_a_dead_peer() -> None:
 def test_any_byte_counts_as_an_answer() -> None:
     peer = Peer(answers=0)
     peer.run(45)
-    peer.keepalive.bytes_received(peer.now)
+    peer.keepalive.last_received = peer.now
     peer.run(10)
     assert peer.dead is None
 

@@ -132,7 +132,7 @@ class DataSpacing:
             self.ready_at = max(self.ready_at, now + MIN_SPACING)
 
     def made_ahead(self, when: float) -> None:
-        """Note that a message was made that leaves then; until it has left, no other does (`Channel.messages_ahead`)."""
+        """Note that a message was made that leaves then (`Channel.messages_ahead`); no other leaves before it."""
         self.ready_at = when + MIN_SPACING
         self._ahead += 1
 
