@@ -2,6 +2,8 @@
 
 import _socket
 import os
+import sys
+import time
 
 from aws_runas.errors import ProgramError
 from aws_runas.run import config_copy, environment, program, waiting
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 128  # connections that queue while the server's code is loaded
 TOKEN_BYTES = 32
+HEAD_START = 0.005  # seconds of the program alone: many end in them, and the server would be loaded in vain
+SWITCH_INTERVAL = 0.0005  # seconds until the end of the program interrupts the loading; Python's own is ten times that
 
 
 def run(
@@ -46,6 +50,7 @@ def run(
         environment.with_endpoint(variables, listener.getsockname()[1], token, copy)
 
         def serve_if_it_runs() -> None:
+            time.sleep(HEAD_START)
             descriptor = listener.detach()
             if descriptor >= 0:  # else the program has ended already, and the listener is closed
                 serve(descriptor, token)
@@ -74,6 +79,7 @@ def _run(words: "Sequence[str]", variables: dict[str, str], serve: "Callable[[],
     except BaseException:
         waiting.unblock(mask)
         raise
+    sys.setswitchinterval(SWITCH_INTERVAL)
     _thread.start_new_thread(serve, ())
     return waiting.wait_for(pid)
 
