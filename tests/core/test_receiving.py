@@ -68,6 +68,13 @@ def test_message_that_comes_later_than_after_the_delay_takes_the_acknowledgement
     ]  # the agent may not have stored the others
 
 
+def test_acknowledgements_of_a_flood_wait_for_no_further_message() -> None:
+    channel = plain_client()
+    for number in range(9):
+        channel.receive_message(output(number, b"x"), START)
+    assert channel.next_timer(START) == pytest.approx(START + 0.005)
+
+
 def test_acknowledgement_of_what_came_a_moment_ago_does_not_leave_with_the_others() -> None:
     channel = plain_client()
     channel.receive_message(output(0, b"x"), START)

@@ -230,3 +230,14 @@ def test_owner_is_asked_for_more_when_all_that_was_queued_is_made_ahead() -> Non
     assert due is not None
     assert due < NOW + 10.05  # not only when the next acknowledgement comes
     assert channel.events(due) == [SendingUnblocked()]
+
+
+def test_agent_that_is_late_keeps_its_pace_by_sending_several_at_once() -> None:
+    """Only agents execute messages twice, so only clients space theirs; an agent's pace holds on a busy machine."""
+    agent = make_channel(Role.AGENT, ChannelSettings(frame_rate=500, handshake=False))
+    agent.connect("token", NOW)
+    agent.messages_to_send(NOW)
+    agent.send_data(bytes(16 * 1024), NOW)
+    agent.messages_to_send(NOW)
+    agent.send_data(bytes(16 * 1024), NOW + 1)
+    assert len(agent.messages_to_send(NOW + 1)) == 16

@@ -102,7 +102,9 @@ class Channel:
         self._granted = 0  # bytes that the owner was told it may send
         self._unreadable = 0
         self._share = DataShare()
-        self._spacing = DataSpacing(paced=settings.frame_rate is not None)
+        self._spacing = DataSpacing(
+            paced=is_client and settings.frame_rate is not None
+        )  # an agent that is late catches up
         self.next_departure: float | None = None
         """The time at which a message that waits for its turn leaves, as of the last next_timer, if one does."""
 

@@ -11,6 +11,7 @@ MAX_STORED_MESSAGES = 10_000  # out of order; the official client's number; limi
 MAX_STORED_BYTES = 16 * 1024 * 1024  # of their payloads; limit 15.4
 MAX_PENDING_ACKNOWLEDGEMENTS = 50_000  # a minute of an official agent's output while nothing may be sent; limit 15.5
 ACKNOWLEDGE_PATIENCE = 0.0025  # seconds beyond the delay, for the next message: it wakes the client anyway; spec 8.3
+PATIENT_UP_TO = 8  # pending; more mean a sender without a pace, that may wait for them: its window is full
 MIN_ACKNOWLEDGE_DELAY = 0.002  # seconds: before 0.5 ms an agent may not have stored its message; spec 8.3
 
 REPEAT_AFTER = 0.02  # seconds after which an acknowledgement is repeated while messages are being lost; spec 8.3
@@ -254,8 +255,10 @@ class Receiver:
             return self._urgent_since
         due = None
         if self._pending:
-            due = self._pending[0][2] + self._delay
-            if self._last_at < due and not self._stored:
+            oldest = self._pending[0][2]
+            due = oldest + self._delay
+            lossless = oldest - self._loss_seen_at > LOSS_MEMORY
+            if self._last_at < due and lossless and len(self._pending) <= PATIENT_UP_TO:
                 due += self._patience
         for again in (self._retransmissions, self._repeats):
             if again and (due is None or again[0][2] < due):

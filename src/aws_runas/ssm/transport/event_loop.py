@@ -86,7 +86,7 @@ if hasattr(selectors, "EpollSelector"):
             self._exact_selector = ExactSelector()
             self._departures = itertools.count()
             super().__init__(self._exact_selector)
-            self.time = time.monotonic  # type: ignore[method-assign]  # the same without a call: a message needs several
+            setattr(self, "time", time.monotonic)  # noqa: B010 - without a call of Python; a message needs several
 
         def rest_until(self, when: float) -> None:
             """Be exact about a timer that is due then, and read nothing before, for MAX_REST at most.
