@@ -35,7 +35,7 @@ AGENT_RATE = 650.0  # frames a second: what an official agent sends (spec, measu
 
 
 class Server:
-    """Answers by the first byte: U swallow, D send for ever, E echo, anything else is HTTP."""
+    """Answers by the first byte: U swallow, D send forever, E echo, anything else is HTTP."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)

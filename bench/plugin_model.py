@@ -124,7 +124,7 @@ class PluginModel:
     def _output(self, data: bytes) -> None:
         number = int.from_bytes(data[48:56], "big")
         if number < self._expected:
-            return  # the plugin is silent here, which leaves the agent waiting for ever
+            return  # the plugin is silent here, which leaves the agent waiting forever
         identity = str(uuid.UUID(bytes=data[72:80] + data[64:72]))
         text = (
             f'{{"AcknowledgedMessageType":"output_stream_data","AcknowledgedMessageId":"{identity}",'

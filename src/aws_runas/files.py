@@ -254,7 +254,7 @@ def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
     """Read a file that belongs to this program or is shared with another one.
 
     Args:
-        path: the file; a pipe in its place would keep us waiting for ever.
+        path: the file; a pipe in its place would keep us waiting forever.
         max_size: bytes that are read at most.
 
     Raises:
@@ -410,7 +410,7 @@ def _flock(path: Path, directory: int | None, deadline: float | None, unless: Ca
     """Open a file and lock it; the lock ends when the descriptor is closed. None: `unless` said True.
 
     The system wakes one waiter the moment the lock is free, and says so where a file system has no locks: filelock
-    polls, and would poll for ever there.
+    polls, and would poll forever there.
     """
     import fcntl
 

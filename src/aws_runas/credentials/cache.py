@@ -123,7 +123,7 @@ class DiskCache:
         return directory
 
     def _prune(self, directory: files.Directory) -> None:
-        """Remove what nobody can use any more, so that the directory does not grow for ever."""
+        """Remove what nobody can use any more, so that the directory does not grow forever."""
         for name, age in directory.ages(time.time()):
             if age > KEPT and (name.startswith("fast-") or name.endswith((".json", ".json.lock"))):
                 directory.remove(name)

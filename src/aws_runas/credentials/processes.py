@@ -3,7 +3,7 @@
 Such a program may run aws-runas again. So the environment of each one holds a mark that names the programs on the way
 to it. A program that is on the way already is an error that prints the circle; without the mark, one process would
 start the next one until the machine is full. The mark also names the cache entries that are locked on the way, because
-a process that waits for one of them would wait for ever.
+a process that waits for one of them would wait forever.
 """
 
 from __future__ import annotations

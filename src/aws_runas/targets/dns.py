@@ -127,7 +127,7 @@ class Questions:
 
 
 def _from_file(path: Path) -> dns.resolver.Resolver:
-    """Return a resolver with the settings of a file. dnspython itself would read a device for ever."""
+    """Return a resolver with the settings of a file. dnspython itself would read a device forever."""
     import dns.resolver
 
     try:

@@ -176,7 +176,7 @@ class MessageIds:
         """Return a new id of 16 bytes."""
         if not self._ids:
             batch = bytearray(self._random_bytes(16 * _IDS_IN_BATCH))
-            batch[14::16] = batch[14::16].translate(_VERSION_4)  # uuid byte 6 lies at wire byte 14
+            batch[14::16] = batch[14::16].translate(_VERSION_4)  # uuid byte 6 is at wire byte 14
             batch[0::16] = batch[0::16].translate(_VARIANT_1)  # uuid byte 8 at wire byte 0
             whole = bytes(batch)
             self._ids = [whole[at : at + 16] for at in range(0, len(whole), 16)]

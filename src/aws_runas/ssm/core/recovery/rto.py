@@ -58,7 +58,7 @@ class RttEstimator:
         """Return the seconds after which a message that was sent so often is lost by timeout.
 
         Each retransmission doubles the wait. Where round trips have grown beyond the rto, acknowledgements of
-        retransmissions teach nothing (Karn), and resending everything at one pace would make them grow for ever.
+        retransmissions teach nothing (Karn), and resending everything at one pace would make them grow forever.
         """
         doublings = max(self._backoff, transmissions - 1)
         return min(self._rto * (1 << min(doublings, MAX_BACKOFF)), MAX_RTO)
