@@ -6,8 +6,13 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import fixes
+
+# A busy machine is no fault of the code: a property holds however long an example takes.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Started by nohup, or in the background of a shell without job control, a run has some of these ignored, and so would
 # every program that a test starts and then signals.

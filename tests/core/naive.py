@@ -72,7 +72,9 @@ def build(
     return data + struct.pack(">I", len(payload)) + payload
 
 
-def build_acknowledgement(message: NaiveMessage, message_id: uuid.UUID | None = None) -> bytes:
+def build_acknowledgement(
+    message: NaiveMessage, message_id: uuid.UUID | None = None, created_date: int = 1_700_000_000_000
+) -> bytes:
     """The answer to a stream data message."""
     payload = {
         "AcknowledgedMessageType": message.message_type,
@@ -81,7 +83,7 @@ def build_acknowledgement(message: NaiveMessage, message_id: uuid.UUID | None = 
         "IsSequentialMessage": True,
     }
     body = json.dumps(payload, separators=(",", ":")).encode()
-    return build("acknowledge", 0, body, message_id=message_id)
+    return build("acknowledge", 0, body, message_id=message_id, created_date=created_date)
 
 
 def parse_acknowledgement(data: bytes) -> int:

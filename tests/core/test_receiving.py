@@ -367,6 +367,37 @@ def test_end_behind_what_an_agent_has_resent_is_uncertain_without_a_cut_too(case
     assert not end.did_not_wait
 
 
+@pytest.mark.parametrize(
+    ("acknowledged_late", "closed_at", "certain"), [(0.0, 2.0, True), (0.0, 2.9, False), (2.0, 2.0, False)]
+)
+def test_clocks_are_compared_by_acknowledgements_where_no_message_has_come_in_time(
+    acknowledged_late: float, closed_at: float, certain: bool
+) -> None:
+    """A short session on a busy machine: each message is late, so none tells how far the clocks are apart.
+
+    Args:
+        acknowledged_late: seconds by which the date of an acknowledgement lies before our message: it proves nothing.
+        closed_at: seconds after the start; the last message was made at 1.0.
+        certain: an agent that had to wait for an acknowledgement would have ended the session at 3.0.
+    """
+    wall = [START]
+    channel = make_channel(Role.CLIENT, ChannelSettings(), wall_clock=lambda: int(wall[0] * 1000))
+    channel.connect("token", START)
+    channel.messages_to_send(START)
+    channel.receive_message(made(0, START), START + 0.2)
+    channel.send_size(80, 24, START + 0.25)
+    sent = [frame for frame in channel.messages_to_send(START + 0.25) if isinstance(frame, bytes)]
+    (size,) = (frame for frame in sent if naive.parse(frame).payload_type == 3)
+    date = int((START + 0.26 - acknowledged_late + 1_000_000) * 1000)
+    frame = naive.build_acknowledgement(naive.parse(size), created_date=date)
+    channel.receive_message(frame, START + 0.27)
+    for number, late in ((1, 0.4), (2, 0.6)):
+        channel.receive_message(made(number, START + number / 2), START + number / 2 + late)
+    wall[0] = START + closed_at
+    channel.receive_message(naive.build("channel_closed", 0, b"{}"), START + closed_at)
+    assert channel.events(START + closed_at)[-1] == ChannelClosed("", end_may_be_missing=True, did_not_wait=certain)
+
+
 def test_end_without_a_cut_is_certain_although_all_came_at_once() -> None:
     channel = plain_client()
     channel.receive_message(made(0, START), START)

@@ -191,8 +191,8 @@ def test_end_that_a_cut_has_taken_is_never_silent_and_a_whole_one_seldom_in_doub
 def test_truncated_end_is_never_silent(
     cut: float, gap: float | None, latency: float, slept: float, waits: bool, agent_gap: float | None, seed: int
 ) -> None:
-    if gap is None:  # of an agent that never comes back, nothing is known
-        agent_gap = min(agent_gap or 0.02, 1.0)
+    if gap is None:  # of an agent that never comes back, or ends without resending, nothing is known
+        agent_gap, waits = min(agent_gap or 0.02, 1.0), True
     whole, client = Ending(seed, cut, gap, latency, slept, waits, agent_gap).play()
     assert whole or is_said(client.events[-1], waits=waits)
 

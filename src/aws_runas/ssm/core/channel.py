@@ -194,7 +194,7 @@ class Channel:
         if self._is_unheard:
             self._hear(data, now)
         if number is not None:
-            self._acknowledged(number, now)
+            self._acknowledged(number, data, now)
             return
         try:
             self._receive(data, now)
@@ -223,7 +223,7 @@ class Channel:
         try:
             message = wire.decode_message(data, check_digest=self._is_client)
             if message_type == wire.ACKNOWLEDGE:
-                self._acknowledged(payloads.decode_acknowledge(message.payload), now)
+                self._acknowledged(payloads.decode_acknowledge(message.payload), data, now)
                 return
         except RemoteProtocolError as error:
             self._unreadable += 1  # ignored and not acknowledged, so it comes again (spec 2.2)
@@ -248,10 +248,12 @@ class Channel:
         elif message_type == wire.CHANNEL_CLOSED:
             self._closed(payloads.decode_channel_closed(message.payload), now)
 
-    def _acknowledged(self, number: int, now: float) -> None:
+    def _acknowledged(self, number: int, data: bytes, now: float) -> None:
         if self._life.paused:
             self._resume()
-        self._sender.acknowledge(number, now)
+        rtt = self._sender.acknowledge(number, now)
+        if rtt is not None and self._receiver.wants_clock:
+            self._receiver.read_clock(wire.date_of(data) / 1000, now - rtt)
         self._start.acknowledged(now)
 
     def reading_resumed(self, now: float) -> None:

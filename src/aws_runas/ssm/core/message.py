@@ -36,6 +36,7 @@ _FULL = Struct(">I32sIQqQ16s32sII")
 _WORD = Struct(">I")
 _DIGEST = slice(80, 112)
 _TYPE = slice(4, 36)
+_DATE = slice(40, 48)
 
 _ACK_TYPE = b"acknowledge".ljust(32)
 _ACK_START = (_WORD.pack(HEADER_LENGTH) + _ACK_TYPE, _WORD.pack(HEADER_LENGTH) + b"acknowledge".ljust(32, b"\0"))
@@ -256,6 +257,15 @@ class AcknowledgeEncoder:
             len(payload),
         )
         return head + payload
+
+
+def date_of(data: bytes) -> int:
+    """Return the CreatedDate of an encoded message, in milliseconds since the epoch by the sender's clock.
+
+    Args:
+        data: a message with a whole header.
+    """
+    return int.from_bytes(data[_DATE])
 
 
 def read_plain_acknowledgement(data: bytes) -> int | None:

@@ -21,6 +21,7 @@ RECENT_ACKNOWLEDGEMENTS = 256  # kept for the case that the connection is cut wi
 UNDER_WAY = 0.3  # seconds before a cut: an acknowledgement that left within them may be lost
 FRESH_MARGIN = 0.2  # seconds after a cut: a message made later was not lost in it, nor was any before it
 SETTLED_AFTER = 2.5  # seconds without a message: an agent resends within 1.1 s, and gives up an ended session in 2
+CLOCK_READS = 16  # acknowledgements whose dates are compared with our clock
 WAITED_LESS = 1.8  # seconds from its last message to its end: an agent to which one is unacknowledged waits 2
 RESENDS = 2  # late or repeated messages in a row that show an agent's resend loop; one alone is the network's
 RESEND_GAP = 0.08  # seconds by which a message comes late behind the one before it, if an agent resends one in 0.1 s
@@ -56,6 +57,9 @@ class Receiver:
         self._loss_seen_at = float("-inf")
         self._last_at = float("-inf")
         self._clock_offset = float("inf")  # of our clock to the peer's, the shortest way included; seconds
+        self._least_offset = float("-inf")  # of our clock to the peer's: it is this or more
+        self._most_offset = float("inf")  # and this or less
+        self._clock_reads = 0
         self._first_id = b""  # of message 0
         self._last_made = float("-inf")  # the date of the last message delivered, by the peer's clock; seconds
         self._resent_in_a_row = 0  # messages that came last, as those come that are resent
@@ -128,6 +132,7 @@ class Receiver:
     def _note_arrival(self, message: Message, now: float) -> None:
         """Note the arrival of a message; one that was made after a cut shows that nothing of the cut is missing."""
         made_at = message.created_date / 1000
+        self._most_offset = min(self._most_offset, now - made_at)
         is_first = self._last_made == float("-inf")  # nobody knows whether that is late
         is_late = not is_first and now - self._last_at > made_at - self._last_made + RESEND_GAP
         self._resent_in_a_row = self._resent_in_a_row + 1 if is_late else 0
@@ -164,10 +169,12 @@ class Receiver:
         return self._wall_clock() / 1000 - now
 
     def _knows_clock(self, now: float) -> bool:
-        """Return True if the peer's dates can be read by our clock; no sleep or setting of the clock came between."""
-        if self._clock_offset == float("inf") or self._wall_ahead is None:
-            return False
-        return abs(self._wall_clock_ahead(now) - self._wall_ahead) <= CLOCK_TOLERANCE
+        """Return True if the peer's dates can be read by our clock."""
+        return self._clock_offset < float("inf") and self._is_clock_steady(now)
+
+    def _is_clock_steady(self, now: float) -> bool:
+        """Return True if the machine has not slept since the last connection, and its clock was not set."""
+        return self._wall_ahead is not None and abs(self._wall_clock_ahead(now) - self._wall_ahead) <= CLOCK_TOLERANCE
 
     def _is_settled(self, now: float) -> bool:
         """Return True if the peer has been there since the cut, and so quiet that it has nothing left to resend.
@@ -206,7 +213,25 @@ class Receiver:
         Args:
             now: monotonic seconds.
         """
-        return self._knows_clock(now) and now < self._last_made + self._clock_offset + WAITED_LESS
+        offset = self._clock_offset
+        if offset == float("inf"):  # no message has come in time: a short session on a busy machine
+            offset = self._least_offset if self._least_offset <= self._most_offset else float("-inf")
+        return self._is_clock_steady(now) and now < self._last_made + offset + WAITED_LESS
+
+    @property
+    def wants_clock(self) -> bool:
+        """True if `read_clock` can still tell something. A few acknowledgements are enough."""
+        return self._clock_reads < CLOCK_READS
+
+    def read_clock(self, made_at: float, sent_at: float) -> None:
+        """Note by an acknowledgement how far the clocks are apart at least: the peer made it after we sent its message.
+
+        Args:
+            made_at: seconds by the peer's clock.
+            sent_at: when the acknowledged message left, in monotonic seconds.
+        """
+        self._clock_reads += 1
+        self._least_offset = max(self._least_offset, sent_at - made_at)
 
     def _acknowledge_at_once(self, number: int, message_id: bytes, now: float) -> None:
         if not self._urgent:
@@ -230,7 +255,9 @@ class Receiver:
         if lost_at > float("-inf"):
             self._cut_at, self._heard_at, self._peer_heard_at = now, None, None
             if self._wall_ahead is None or abs(ahead - self._wall_ahead) > CLOCK_TOLERANCE:
-                self._clock_offset = float("inf")
+                self._clock_offset = self._most_offset = float("inf")
+                self._least_offset = float("-inf")
+                self._clock_reads = 0
         self._wall_ahead = ahead
         if self._delay and self._recent:
             # The last one in any case: a paused agent goes on at an acknowledgement, and may never get a start.

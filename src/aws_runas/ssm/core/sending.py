@@ -144,13 +144,15 @@ class Sender:
         """Note that the next message is the first data after a handshake; see `Flight.expect_unready_peer`."""
         self.flight.expect_unready_peer(self._next_number)
 
-    def acknowledge(self, number: int, now: float) -> None:
-        """Take an acknowledgement."""
+    def acknowledge(self, number: int, now: float) -> float | None:
+        """Take an acknowledgement; return its round trip in seconds, None if no single transmission is known for it."""
         flight = self.flight
         known = flight.acknowledge(number, now)
-        if known is not None:
-            sequence, rtt = known
-            self.window.acknowledged(sequence, flight.next_sequence, rtt, flight.rtt, now)
+        if known is None:
+            return None
+        sequence, rtt = known
+        self.window.acknowledged(sequence, flight.next_sequence, rtt, flight.rtt, now)
+        return rtt
 
     # sending
     def frames_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
