@@ -201,8 +201,8 @@ def test_a_program_that_is_not_there_is_127_and_one_that_cannot_be_executed_126(
         ("", 127, b"'' was not found"),
         ("./no-such-program", 127, b"was not found"),
         ("plain", 126, b"plain' is not executable\naws-runas: chmod +x "),
-        (str(tmp_path), 126, b"is a directory"),
-        (str(orphan), 126, b"the interpreter in its first line was not found"),
+        (str(tmp_path), 126, b"is a directory\naws-runas: name a program in it"),
+        (str(orphan), 126, b"was not found\naws-runas: check the first line of the script"),
     ):
         ran = run([*mode, PROFILE, word], environ)
         assert (ran.returncode, ran.stdout) == (status, b""), word
