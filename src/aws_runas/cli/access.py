@@ -1,4 +1,4 @@
-"""From the global flags to an Access, with the terminal for MFA codes and stderr for warnings."""
+"""Opens an Access from the global flags. MFA prompts go to the terminal, warnings to stderr."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_access_for(
         env: streams and variables.
         prompt: asks for an MFA code.
         attendance: whether the user can answer a sign-in.
-        files: used instead of the run's config files; None for those.
+        files: config files to use; None for those of the run.
 
     Raises:
         ConfigError: see `aws_runas.config.resolve.resolve`.
@@ -61,7 +61,7 @@ def open_access_for(
         signin=sign_in_context(env, debug, attendance),
     )
     may_ask = profile is None and not is_profile_set(env.environ) and asks_for_picker(env.config_files())
-    # a call with flags that affect credentials, or that may open the picker next time, is not the usual call
+    # no shortcut if flags affect the credentials, or if the same call may open the picker next time
     if replace(overrides, use_session_token=False, refresh=False) == Overrides() and not may_ask:
         access.shortcut = lambda found: write_shortcut(
             profile,
@@ -77,7 +77,7 @@ def open_access_for(
 
 
 class _Announced:
-    """Says when the first credentials end, for -e, whatever the command is."""
+    """Provider that reports, for -e, when the first credentials expire, whatever the command is."""
 
     def __init__(self, inner: Provider, env: Environment) -> None:
         self._inner = inner
@@ -115,7 +115,7 @@ def overrides_of(flags: GlobalFlags) -> Overrides:
 
 
 def logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] | None]:
-    """Return the functions that take debug and trace lines; without -v, logging is not imported."""
+    """Return the functions that log debug and trace lines; without -v, logging is not imported."""
     if not verbosity:
         return lambda _: None, None
     import logging
@@ -125,7 +125,7 @@ def logs(verbosity: int) -> tuple[Callable[[str], None], Callable[[str], None] |
 
 
 def _name(text: str | None, what: str) -> str | None:
-    """Check a name by the rule that AWS has for it (AWS API reference, sts AssumeRole)."""
+    """Check a name against the pattern that AWS requires (AWS API reference, sts AssumeRole)."""
     if text is None:
         return None
     problem = check_name(text)

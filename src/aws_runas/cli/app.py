@@ -1,4 +1,4 @@
-"""The full path: parse, run the command, write the answer. The cached path leaves here what it does not know."""
+"""The full path: parse, run the command, write the answer. It handles every call that the cached path cannot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(words: Sequence[str], env: Environment | None = None, *, function: str 
     Args:
         words: without the program's name.
         env: the outside world; the real one when None.
-        function: of the real outside world, see `Environment`.
+        function: for the real outside world, see `Environment`.
 
     Returns:
         The exit status.
@@ -43,7 +43,7 @@ def main(words: Sequence[str], env: Environment | None = None, *, function: str 
 
 
 def _internal_error(error: Exception, words: Sequence[str]) -> str:
-    """Describe an error that is a fault of this program. Its own text is left out: it could hold a secret."""
+    """Describe an internal error. Its text is left out because it could contain a secret."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     text = f"aws-runas: internal error: {type(error).__name__}{place}\n"
@@ -55,12 +55,12 @@ def _internal_error(error: Exception, words: Sequence[str]) -> str:
 def _is_verbose(words: Sequence[str]) -> bool:
     try:
         return parser.parse(words).flags.verbose > 0
-    except Exception:  # the parser may be what failed
+    except Exception:  # the parser itself may have failed
         return False
 
 
 def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environment) -> AwsRunasError:
-    """Add how to run the program of that name, if a command line with AWS_PROFILE set was perhaps meant for it."""
+    """Add a hint on how to run the program of that name, if AWS_PROFILE is set and the user may have meant it."""
     hint = _program_hint(words[0], env) if isinstance(error, UsageError) and words else ""
     if hint:
         error.hint = f"{error.hint}; {hint}" if error.hint else hint
@@ -68,7 +68,7 @@ def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environm
 
 
 def _program_hint(word: str, env: Environment) -> str:
-    """Return how to run a program that is named like a command, if AWS_PROFILE is set and there is one."""
+    """Return how to run the program that has the name of a command, if AWS_PROFILE is set and it exists."""
     if word in COMMANDS and is_profile_set(env.environ) and shutil.which(word, path=env.environ.get("PATH")):
         return f"to run the program {word}: aws-runas -- {word} ..."
     return ""
@@ -111,16 +111,16 @@ def _answer(words: Sequence[str], env: Environment) -> Result:
 
 
 def _start_log(level: int, stream: TextIO) -> None:
-    """Log what this package does, and nothing of the libraries: botocore's own debug log holds secrets.
+    """Log this package only, not its libraries: the debug log of botocore contains secrets.
 
     Args:
-        level: how often -v was given; the second time each call to AWS is logged too.
-        stream: where the lines go.
+        level: number of -v flags; with two, each call to AWS is logged too.
+        stream: receives the lines.
     """
     import logging
 
     class Escaping(logging.Formatter):
-        """Formatter for lines that may hold names and messages of others."""
+        """Formatter for lines that may contain names and messages from outside."""
 
         def format(self, record: logging.LogRecord) -> str:
             return printable(super().format(record), keep="\n\t")
@@ -146,14 +146,14 @@ def _help(parsed: parser.Parsed, env: Environment) -> str:
 
 
 def understand(words: Sequence[str], env: Environment) -> object:
-    """Read a command line into the options of its command, and run nothing.
+    """Parse a command line into the options of its command, without running it.
 
     Args:
         words: without the program's name.
         env: the outside world.
 
     Raises:
-        UsageError: it cannot be understood.
+        UsageError: the command line is invalid.
     """
     parsed = parser.parse(words)
     return parser.load(parsed.command).read(parsed.namespace, _with_switches(parsed.flags, env), env)
@@ -175,7 +175,7 @@ def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:
 
 
 def _ineffective_note(parsed: parser.Parsed) -> str:
-    """Return a note on a flag that shell and forward accept as the original does, and that has no effect there."""
+    """Return a note on a flag that shell and forward accept for compatibility only, and that has no effect there."""
     if parsed.flags.env and parsed.command in ("shell", "forward"):
         return f"aws-runas: note: -E has no effect with {parsed.command}\n"
     return ""
@@ -185,7 +185,7 @@ def _question_arguments(parsed: parser.Parsed, env: Environment) -> tuple[str, .
     """Return the profile among the positionals, for the command that answers a question flag such as -l.
 
     Raises:
-        UsageError: there is more than a profile.
+        UsageError: there is another positional besides the profile.
     """
     field = next((field for field in parser.QUESTIONS if getattr(parsed.flags, field)), "")
     if not field:

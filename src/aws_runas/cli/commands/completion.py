@@ -1,4 +1,4 @@
-"""``completion``: a script that teaches a shell to complete our command lines."""
+"""``completion``: print a script with which a shell completes aws-runas command lines."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Options:
     """Options of `completion`.
 
     Args:
-        shell: the script for this shell; None for names, one per line, which the scripts ask for.
-        tunnels: names of tunnels, not of profiles.
+        shell: shell of the script; None to print names, one per line, as the scripts request them.
+        tunnels: print names of tunnels instead of profiles.
     """
 
     shell: str | None
@@ -41,7 +41,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the name of the shell.
 
     Raises:
-        UsageError: none, more than one, or one that there is no script for.
+        UsageError: no shell or more than one is named, or it is not supported.
     """
     from aws_runas.cli.completion.table import SHELLS
 

@@ -41,12 +41,12 @@ class Options:
     """Options of `console`.
 
     Args:
-        destination: as typed, None for the console's home.
+        destination: as typed; None for the home page of the console.
         duration: seconds of the console session, None for as long as the credentials live.
-        print: write the address on standard output.
-        container: name of a container of Firefox, "" for the profile's name; None for none.
-        browser: command that opens it.
-        federation: not by the portal of Identity Center.
+        print: write the address to standard output.
+        container: name of a Firefox container, "" for the name of the profile; None for no container.
+        browser: command that opens the address.
+        federation: sign in through the federation endpoint, not the portal of Identity Center.
     """
 
     flags: GlobalFlags
@@ -62,7 +62,7 @@ class Options:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's own flags and positionals. ``-d`` is about the console session here."""
+    """Declare the command's own flags and positionals. Here, ``-d`` sets the duration of the console session."""
     add = parser.add_argument
     text = "Console session lifetime, 15m to 12h; on a role it works like -a (default: as long as the credentials live)"
     add("-d", "--duration", dest="session_token_duration", type=_duration, metavar="DURATION", help=text)
@@ -92,7 +92,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Separate the profile from the destination, and check the flags.
 
     Raises:
-        UsageError: there are too many words, or flags that exclude one another.
+        UsageError: there are too many arguments, or mutually exclusive flags.
     """
     words = [word for word in [*namespace.words, *namespace.destination_words] if word != "--"]
     profile, destination = _split(words, flags, env)
@@ -142,10 +142,10 @@ def _split(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str 
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Make the address, and open, print or copy it.
+    """Create the address, and open, print or copy it.
 
     Raises:
-        AwsRunasError: the profile cannot sign in, there is no browser, or an endpoint refused.
+        AwsRunasError: the profile cannot sign in, there is no browser, or an endpoint refused the request.
     """
     from aws_runas.cli.access import open_access_for
     from aws_runas.console.destination import find_destination
@@ -168,7 +168,7 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _flags(options: Options) -> GlobalFlags:
-    """Let ``-d`` ask for role credentials of that life, as ``-a`` does."""
+    """Make ``-d`` request role credentials of that duration, as ``-a`` does."""
     if options.duration is None or options.flags.role_duration is not None:
         return options.flags
     return replace(options.flags, role_duration=options.duration)
@@ -191,7 +191,7 @@ def _portal(options: Options, access: Access, destination: str, env: Environment
 
 
 def _federated(options: Options, access: Access, way: Way, destination: str, *, env: Environment) -> tuple[str, str]:
-    """Return the address that signs in, and the end of the session in words."""
+    """Return the sign-in address, and a phrase that says when the session ends."""
     from aws_runas.aws.federation import get_signin_token
     from aws_runas.console.links import federation_address, find_partition, login_address, signin_override, with_logout
     from aws_runas.console.settings import session_duration
@@ -207,7 +207,7 @@ def _federated(options: Options, access: Access, way: Way, destination: str, *, 
     except CredentialsError as error:
         if error.code != "console-refused" or duration is None or options.duration is not None:
             raise
-        duration = None  # nobody asked for it: AWS then decides
+        duration = None  # not requested by the user, so AWS may choose
         token = get_signin_token(profile, endpoint, credentials, None)
     address = login_address(endpoint, destination, token)
     if options.logout_first:
@@ -217,10 +217,10 @@ def _federated(options: Options, access: Access, way: Way, destination: str, *, 
 
 
 def _credentials(options: Options, access: Access, way: Way, env: Environment) -> tuple[Credentials, Way]:
-    """Return credentials that can sign in, and what they are.
+    """Return credentials that can sign in, and how they sign in.
 
     Raises:
-        CredentialsError: the profile has none.
+        CredentialsError: the profile has no such credentials.
     """
     from aws_runas.aws.sts import caller_identity
     from aws_runas.console.settings import can_sign_in
@@ -248,7 +248,7 @@ def _of_profile(options: Options, access: Access) -> Credentials:
     except UsageError as error:
         if options.duration is None or options.flags.role_duration is not None:
             raise
-        # the life of the role's credentials is out of range, and -d asked for it
+        # the duration of the role credentials is out of range, and it came from -d
         error.message = error.message.replace("flag -a", "flag -d")
         raise
 
@@ -268,11 +268,11 @@ def _federated_user(options: Options, access: Access, env: Environment) -> Crede
 
 
 def _browser(options: Options, access: Access, env: Environment) -> Browser:
-    """Find the browser before anything is asked at AWS.
+    """Find the browser before any call to AWS.
 
     Raises:
-        CredentialsError: there is none.
-        ConfigError: what was chosen is no program.
+        CredentialsError: there is no browser.
+        ConfigError: the chosen browser is not a program.
     """
     import shutil
     import sys
@@ -313,7 +313,7 @@ def _deliver(
     """Print, copy or open an address.
 
     Args:
-        until: end of the session, for people; None for an address that is no secret and may be in an argv.
+        until: phrase for the end of the session; None if the address is not secret and may appear in argv.
     """
     if browser is not None:
         _open(options, env, access, browser, address=address, secret=until is not None)
@@ -329,7 +329,7 @@ def _deliver(
 
 
 def _in_container(options: Options, access: Access, address: str) -> str:
-    """Return the address that opens another one in a container, if that is wanted."""
+    """Return the address that opens another one in a container, if a container was requested."""
     if options.container is None:
         return address
     from aws_runas.console.links import container_address
@@ -341,10 +341,10 @@ def _in_container(options: Options, access: Access, address: str) -> str:
 
 
 def _open(options: Options, env: Environment, access: Access, browser: Browser, *, address: str, secret: bool) -> None:
-    """Start the browser; an address that is a secret is not in its argv.
+    """Start the browser. A secret address never appears in its argv.
 
     Raises:
-        CredentialsError: it cannot be started, or does not ask for the address.
+        CredentialsError: the browser cannot be started, or does not request the address.
     """
     from aws_runas.console.page import write_page
     from aws_runas.signin.browser import is_apart
@@ -358,7 +358,7 @@ def _open(options: Options, env: Environment, access: Access, browser: Browser, 
             page = write_page(address, env.environ)
             _start(browser, page.as_uri(), env, page)
             return
-        with Handover(address) as handover:  # Firefox does not follow a page to an add-on without a question
+        with Handover(address) as handover:  # Firefox asks before a local page may open an add-on
             _start(browser, _in_container(options, access, handover.address), env)
             if handover.wait():
                 return

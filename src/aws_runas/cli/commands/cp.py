@@ -1,4 +1,4 @@
-"""``aws-runas cp``: files and trees to and from an instance, without sshd, keys or S3."""
+"""``aws-runas cp``: copy files and trees to and from an instance, without sshd, keys or S3."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Options:
     """Options of `cp`.
 
     Args:
-        profile: name or role ARN, None where none was named.
+        profile: name or role ARN; None if none was given.
         sources, destination: as typed; one side has a target.
-        sessions: number, 0 for auto.
+        sessions: number of sessions, 0 for auto.
         namespace: the flags of the copy itself.
     """
 
@@ -73,7 +73,7 @@ class Options:
 
     @property
     def far(self) -> Location:
-        """A location on the instance."""
+        """The destination if it is on the instance, else the first source."""
         return self.destination if self.upload else self.sources[0]
 
 
@@ -147,7 +147,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Copy."""
+    """Run the copy."""
     from aws_runas.cli.session.instance import refuse_containers
     from aws_runas.cli.session.open import open_target
     from aws_runas.ssm.command.guardian import Guardian
@@ -159,7 +159,7 @@ def run(options: Options, env: Environment) -> Result:
     raise_at_signals()
     opened = open_target(options.flags, options.session, options.profile, target, env=env)
     refuse_containers("cp", opened.target)
-    opened.api.prepare()  # before the fork and the threads: a code may be asked for
+    opened.api.prepare()  # before the fork and the threads: it may prompt for an MFA code
     with Guardian(opened.api.terminate_session) as guardian:
         try:
             return _copy(options, env, opened, guardian, streams=streams)
@@ -182,7 +182,7 @@ def _copy(
     task = _CopyTask(options, env, opened, guardian, line)
     starter = task.session_starter()
     starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session)
-    with starting.abandoned_on_error():  # the service answers while the rest is imported
+    with starting.abandoned_on_error():  # the service answers while the other modules are imported
         request = copy_request(options, opened.target)
         sessions = task.sessions(starter, starting, facts.agent_version)
     return task.run(request, sessions, streams)
@@ -231,8 +231,8 @@ class _CopyTask:
 
         Args:
             starter: see `session_starter`.
-            starting: the first session, which is being started.
-            agent_version: of the instance; "" if it is not known.
+            starting: the first session, whose start is under way.
+            agent_version: version of the agent on the instance; "" if unknown.
         """
         from aws_runas.cli.access import logs
         from aws_runas.cli.session.flags import stream_options
@@ -277,14 +277,14 @@ class _CopyTask:
         except SignalReceived as error:
             if error.signal_number != signal.SIGPIPE:
                 raise
-            return Result(error.exit_status)  # nobody reads our standard output any more
+            return Result(error.exit_status)  # the reader of standard output is gone
         finally:
             self.line.close()
         return _result(self.options, result, self.line)
 
 
 def _warn_logged(opened: OpenTarget, say: Callable[[str], None]) -> None:
-    """Say where the account keeps what a shell session prints; without permission to ask, nothing is said."""
+    """Tell the user where the account logs the output of shell sessions, if this identity may read that setting."""
     from aws_runas.aws.ssm import session_logs
     from aws_runas.errors import AwsRunasError
 
@@ -300,8 +300,8 @@ def copy_request(options: Options, target: str) -> CopyRequest:
     """Return the request for ssm.copy; local paths are absolute in it.
 
     Args:
-        options: of the command.
-        target: instance or task id.
+        options: options of the command.
+        target: instance id or task id.
     """
     from aws_runas.ssm.copy.copying import CopyRequest
     from aws_runas.ssm.copy.names import Filters
@@ -346,7 +346,7 @@ def _path(location: Location) -> str:
 
 
 def _source_path(location: Location) -> str:
-    """Return the path of a source. A slash at its end stays: it names a directory, or where a link to one leads."""
+    """Return the path of a source. A trailing slash stays: it marks a directory, or the directory behind a link."""
     path = _path(location)
     ends = location.path.endswith("/") and not path.endswith(("/", "/."))
     return path + "/" if ends else path
@@ -379,7 +379,7 @@ def _result(options: Options, result: CopyResult, line: ProgressLine) -> Result:
 
 
 def _status(options: Options, result: CopyResult) -> int:
-    """Return 0, 1 for files that failed, 6 for what the instance has sent and may not send."""
+    """Return 0, 1 if files failed, 6 if the instance sent data that it must not send."""
     refused = not options.upload and any(code == "name-refused" for _, code, _ in result.failures)
     return 6 if refused else 1 if result.failures else 0
 
@@ -402,7 +402,7 @@ def _printable(text: str) -> str:
 
 
 def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str | None, list[str]]:
-    """The first word is the profile unless it is a location, or a variable or flag names the profile."""
+    """Take the first word as the profile, unless it is a location, or a variable or flag names the profile."""
     if flags.profile is not None or not words:
         return flags.profile, words
     first = words[0]
@@ -474,14 +474,14 @@ def _ignore(_: str) -> None:
 
 
 def _descriptor(options: Options, env: Environment, name: str) -> int:
-    """Return the descriptor of a standard stream; where ``-`` does not stand for it, it may be closed.
+    """Return the descriptor of a standard stream. Only a stream that ``-`` names must be open.
 
     Raises:
-        UsageError: it is closed.
+        UsageError: the stream is named and closed.
     """
     try:
         descriptor: int = getattr(env, name).fileno()
-    except (OSError, ValueError):  # closed, or no file at all
+    except (OSError, ValueError):  # closed, or not a real file
         here = options.sources[0] if options.upload else options.destination
         if here.path == "-" and (name == "stdin") == options.upload:
             raise UsageError(f"-: {name} is closed", code="copy-stream-invalid", hint="redirect it") from None

@@ -1,4 +1,4 @@
-"""``diagnose`` and ``-D``: check what must be right, say what is not and what to do about it."""
+"""``diagnose`` and ``-D``: check the setup, report what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Options:
     """Options of `diagnose`.
 
     Args:
-        target: None where none was named.
-        ntp: time server to ask, None for none.
-        json: for programs.
+        target: None if none was given.
+        ntp: time server to query, None for none.
+        json: write JSON, for programs.
     """
 
     flags: GlobalFlags
@@ -62,7 +62,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
     words = [word for word in namespace.words if word != "--"]
     profile, rest = split_profile(words, lambda: _names(env), env.environ, 1, named=flags.profile)
-    if profile is None and rest and rest[0] in _names(env):  # a lone word that is a profile is no target
+    if profile is None and rest and rest[0] in _names(env):  # a single word that names a profile is not a target
         profile, rest = rest[0], []
     if rest and rest[0].startswith("-"):
         hint = "flags go before the profile"
@@ -76,10 +76,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Run the checks in their order; what builds on a failed one is left out.
+    """Run the checks in order. Checks that depend on a failed one are skipped.
 
     Returns:
-        Exit status 0 where nothing failed, else that of the first failure.
+        Exit status 0 if nothing failed, else that of the first failure.
     """
     findings = list(_checks(options, env))
     status = next((one.status for one in findings if one.verdict == "fail"), 0)
@@ -133,7 +133,7 @@ def _checks(options: Options, env: Environment) -> Iterator[Finding]:
 
 
 def _remote(access: Access, env: Environment) -> Generator[Finding, None, bool]:
-    """The checks that ask STS; returns whether the identity is good."""
+    """Run the checks that call STS; return True if the identity is valid."""
     from aws_runas.diagnosis import remote
     from aws_runas.diagnosis.remote import check_key_age
 

@@ -1,4 +1,4 @@
-"""The verb ``ecr login``: log a container client in to registries of ECR."""
+"""The verb ``ecr login``: log a container client in to ECR registries."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Options:
     """Options of `ecr`.
 
     Args:
-        registries: addresses of registries and numbers of accounts; empty for the caller's own account.
+        registries: registry addresses and account numbers; empty for the caller's account.
         client: name of the program, None for the first that is installed.
-        authfile: where the client keeps its logins, None for its own default.
+        authfile: file in which the client keeps its logins, None for its default.
     """
 
     flags: GlobalFlags
@@ -72,7 +72,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Separate the profile from the registries. A first word that is neither registry nor account is the profile.
 
     Raises:
-        UsageError: it makes no sense.
+        UsageError: the arguments are invalid.
     """
     if namespace.action not in WORDS:
         given = f"ecr cannot {namespace.action}" if namespace.action else "ecr needs an action"
@@ -109,7 +109,7 @@ def _is_registry(word: str) -> bool:
 
 
 def _is_mistyped_registry(word: str, env: Environment) -> bool:
-    """Return True for a word that looks like an address, and is the name of no profile."""
+    """Return True for a word that looks like an address and is not the name of a profile."""
     return ("." in word or "/" in word) and not word.startswith("arn:") and word not in env.profile_names()
 
 
@@ -117,7 +117,7 @@ def run(options: Options, env: Environment) -> Result:
     """Fetch the tokens, then call the client once for each registry.
 
     Raises:
-        ProgramError: there is no client.
+        ProgramError: no client is installed.
         AwsRunasError: a token was refused, or the client failed.
     """
     from aws_runas.cli.access import open_access_for
@@ -133,10 +133,10 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def _find_client(options: Options, env: Environment) -> tuple[str, str]:
-    """Return name and path of the client.
+    """Return the name and path of the client.
 
     Raises:
-        ProgramError: it is not installed.
+        ProgramError: the client is not installed.
     """
     names = (options.client,) if options.client else DEFAULT_CLIENTS
     for name in names:
@@ -153,7 +153,7 @@ def _find_client(options: Options, env: Environment) -> tuple[str, str]:
 
 
 def _base_command(client: str, path: str, options: Options) -> list[str]:
-    """Return the client's command line but for the registry. The password is not in it."""
+    """Return the command line of the client without the registry. It does not contain the password."""
     words = [path, *(["registry"] if client == "helm" else []), "login", "--username", "AWS", "--password-stdin"]
     if options.authfile is None:
         return words
@@ -167,7 +167,7 @@ def _base_command(client: str, path: str, options: Options) -> list[str]:
 
 
 def _logins(access: Access, options: Options, env: Environment) -> list[tuple[str, RegistryToken]]:
-    """Fetch a token for each registry; those of one region share one."""
+    """Fetch a token for each registry; registries of one region share a token."""
     from aws_runas.cli.registry_tokens import fetch_token
 
     tokens: dict[tuple[bool, str, bool], RegistryToken] = {}
@@ -175,14 +175,14 @@ def _logins(access: Access, options: Options, env: Environment) -> list[tuple[st
     for registry in _registries(access, options.registries):
         key = (registry.is_public, registry.region, registry.fips)
         if key not in tokens:
-            tokens[key] = fetch_token(access, registry, env, refresh=True)  # a login should last its twelve hours
+            tokens[key] = fetch_token(access, registry, env, refresh=True)  # so that the login lasts for twelve hours
         host = registry.host or tokens[key].endpoint.removeprefix("https://").removeprefix("http://")
         logins.append((host, tokens[key]))
     return logins
 
 
 def _registries(access: Access, words: Sequence[str]) -> list[Registry]:
-    """Return the registries; the host of the caller's own is "" until ECR names it."""
+    """Return the registries. The host of the caller's registry is "" until ECR returns it."""
     from aws_runas.aws.client_settings import dns_suffix
     from aws_runas.tokens.registry import Registry, parse_registry
 
@@ -199,11 +199,11 @@ def _registries(access: Access, words: Sequence[str]) -> list[Registry]:
 
 
 def _log_in(client: str, words: list[str], token: RegistryToken, env: Environment) -> None:
-    """Run the client with the password on its standard input. Its own messages pass through.
+    """Run the client with the password on its standard input. Messages of the client pass through.
 
     Raises:
-        AwsRunasError: it failed.
-        ProgramError: it could not be started.
+        AwsRunasError: the client failed.
+        ProgramError: the client could not be started.
     """
     import subprocess
 

@@ -32,9 +32,9 @@ class Options:
 
     Args:
         flags: the global flags.
-        profile: its name or a role ARN, None where none was named.
+        profile: name or role ARN; None if none was given.
         program: the program and its arguments, empty to print credentials.
-        by_position: the first argument was read as the profile, and could have been meant as a command.
+        by_position: the first argument was read as the profile, but may have been meant as a command.
     """
 
     flags: GlobalFlags
@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> Options:
     """Separate the profile from the program and its arguments."""
-    # -O and the shell function say that credentials are printed: with one word there is no program. A
-    # credential_process is called like that, and with the AWS_PROFILE that led to it.
+    # With -O or the shell function, credentials are printed, so a single word is the profile and not a program. A
+    # credential_process is called this way, with AWS_PROFILE still set.
     asked = flags.output is not None or bool(env.function)
     printed = asked and len(namespace.words) == 1 and namespace.words[0] in env.profile_names()
     most = 0 if printed and flags.profile is None else None
@@ -78,10 +78,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def _refuse_profile(program: list[str], env: Environment) -> None:
-    """Refuse a program that does not exist and whose name is a profile's, beside --pick.
+    """Refuse, with --pick, a program that does not exist and has the name of a profile.
 
     Raises:
-        UsageError: it was probably meant as the profile.
+        UsageError: the word was probably meant as the profile.
     """
     import shutil
 
@@ -105,7 +105,7 @@ def run(options: Options, env: Environment) -> Result:
         return Result(FUNCTION_DECLINED)
     _check_profile(options, env)
     if options.program:
-        _check_program(options, env)  # before anybody is asked for a code
+        _check_program(options, env)  # before any MFA prompt
     elif options.flags.unset:
         from aws_runas.credentials.printing import render_unset
 
@@ -119,7 +119,7 @@ def run(options: Options, env: Environment) -> Result:
 
     prompt = _Prompt()
     output = "" if options.program else _format(options, env)
-    # JSON that nobody sees is the answer of a credential_process: the program behind it cannot wait for a person
+    # JSON that goes to a pipe is for a credential_process, whose caller cannot wait for the user
     unattended = output == "json" and not env.stdout.isatty()
     access = open_access_for(
         options.flags,
@@ -149,7 +149,7 @@ def _check_program(options: Options, env: Environment) -> None:
     """Check that the program can be started.
 
     Raises:
-        ProgramError: it cannot. If its name is a profile's, the error says how to name the profile.
+        ProgramError: it cannot be started. If a profile has its name, the error says how to name the profile.
     """
     from aws_runas.run import program
 
@@ -169,10 +169,10 @@ def _check_program(options: Options, env: Environment) -> None:
 
 
 def _check_profile(options: Options, env: Environment) -> None:
-    """Check that the first argument is a profile, where it could have been meant as a command or a program.
+    """Check that the first argument is a profile, if it may have been meant as a command or a program.
 
     Raises:
-        ConfigError: it is neither; the error suggests what is near.
+        ConfigError: there is no such profile; the error suggests similar names.
     """
     name = options.profile
     if name is None or not options.by_position or name == "default" or name in env.profile_names():
@@ -180,7 +180,7 @@ def _check_profile(options: Options, env: Environment) -> None:
     from aws_runas.config.arn import looks_like_arn
 
     if looks_like_arn(name) or env.config_files().wrong_heading(name):
-        return  # the error of a profile that does not exist names the line
+        return  # the later error for an unknown profile names the line
     import difflib
     import shutil
 
@@ -208,7 +208,7 @@ def _check_profile(options: Options, env: Environment) -> None:
 
 
 class _Prompt:
-    """Asks on the terminal as long as that is ours."""
+    """Prompts on the terminal until the program uses it."""
 
     def __init__(self) -> None:
         self.program_has_terminal = False
@@ -224,7 +224,7 @@ class _Prompt:
 
 
 def _unchanged_note(options: Options, env: Environment) -> str:
-    """Return the note that printed lines set nothing, if they were perhaps meant to: no format was chosen."""
+    """Return the note that printed lines set no variables, if they go to a terminal and no format was chosen."""
     chosen = options.flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT")
     if chosen or env.function or options.flags.quiet or not env.stdout.isatty():
         return ""
@@ -244,7 +244,7 @@ def _format(options: Options, env: Environment) -> str:
 
 
 def _write_credentials(access: Access, credentials: Credentials, env: Environment) -> str:
-    """Do what --write-credentials asks for; return what there is to say of it."""
+    """Write the credentials for --write-credentials; return the message about it."""
     from aws_runas.config.files import credentials_path
     from aws_runas.credentials.shared_file import write_profile
 
@@ -255,7 +255,7 @@ def _write_credentials(access: Access, credentials: Credentials, env: Environmen
 
 
 def _leave_for_next_time(access: Access, credentials: Credentials, env: Environment) -> str | None:
-    """Leave what the fast start needs; return the config file if programs beside an endpoint need a copy of it."""
+    """Write the shortcut and count the use; return the config file if programs with an endpoint need a copy of it."""
     from aws_runas.config.files import config_path
     from aws_runas.run import config_copy
 

@@ -1,4 +1,4 @@
-"""``aws-runas fleet``: one command on many instances through SSM Run Command."""
+"""``aws-runas fleet``: run one command on many instances through SSM Run Command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUMMARY = "Run a command on many instances"
 USAGE = "fleet [run|status|output|cancel|list] [<profile>] [<id>] [-- <command> [<args>...]]"
 ACTIONS = ("run", "status", "output", "cancel", "list")
 WORDS = ACTIONS
-KEEPS_END = True  # what stands behind "--" is the command, also where no profile is named
+KEEPS_END = True  # the words after "--" are the command, even if no profile is given
 ACCEPTS = ("credential", "output", "quiet")
 FORMATS = ("table", "text", "json", "jsonl")
 EXAMPLES = (
@@ -82,7 +82,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check flags and arguments that need no config file.
 
     Raises:
-        UsageError: flags or arguments do not fit together.
+        UsageError: flags or arguments cannot be combined.
     """
     words = list(namespace.words)
     command: list[str] = []
@@ -166,7 +166,7 @@ def _check_run(options: FleetOptions) -> None:
 
 
 def _text(command: list[str]) -> str:
-    """One word is shell text; several words are one argument each."""
+    """Return the command as shell text. One word is shell text already; several words are one argument each."""
     return command[0] if len(command) == 1 else shlex.join(command)
 
 

@@ -1,4 +1,4 @@
-"""The actions of ``fleet`` on a run of before: status, output, cancel, list."""
+"""The actions of ``fleet`` on an earlier run: status, output, cancel, list."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from aws_runas.fleet.policy import FleetPolicy
 from aws_runas.fleet.records import RunRecord, SentCommand, outcome_of
 from aws_runas.ssm.records import SessionRecord
 
-CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS takes requests of clocks that are wrong by less
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS accepts requests from clocks that are wrong by less
 ENDED_WITH_PROCESS: Final = "the process of the run is gone, and its sessions with it"
 
 
 def show_status(options: FleetOptions, env: Environment) -> Result:
-    """Show the table of a run as the service knows it now.
+    """Show the current state of a run as a table.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
     """
     record, outcomes = ask_again(options, env)
@@ -45,14 +45,14 @@ def show_status(options: FleetOptions, env: Environment) -> Result:
         for outcome in outcomes:
             report.outcome(outcome)
         return Result(status, stdout=report.finish())
-    return Result(status, stdout=table(outcomes))  # the run has said what failed
+    return Result(status, stdout=table(outcomes))  # the run itself reported the failures
 
 
 def show_output(options: FleetOptions, env: Environment) -> Result:
     """Print the outputs of a run, each line prefixed with the host's name.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
     """
     _, outcomes = ask_again(options, env)
@@ -63,7 +63,7 @@ def cancel(options: FleetOptions, env: Environment) -> Result:
     """Cancel every command of a run.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
     """
     record = run_records(env).read(_run_id(options))
@@ -86,7 +86,7 @@ def list_runs(options: FleetOptions, env: Environment) -> Result:
     """List the recorded runs of this user.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
     """
     records = run_records(env).all()
@@ -109,7 +109,7 @@ def _run_id(options: FleetOptions) -> str:
 
 
 def ask_again(options: FleetOptions, env: Environment) -> tuple[RunRecord, list[Outcome]]:
-    """Return what is known of a recorded run now: of Run Command from the service, of sessions from the record.
+    """Return a recorded run and its outcomes now: for Run Command from the service, for sessions from the record.
 
     Raises:
         AwsRunasError: there is no such run, or the service does not answer.
@@ -130,20 +130,20 @@ def ask_again(options: FleetOptions, env: Environment) -> tuple[RunRecord, list[
 
 
 def unrecorded(options: FleetOptions, env: Environment, record: RunRecord) -> list[SentCommand]:
-    """Return commands that the service accepted, but the killed run could not record.
+    """Return commands that the service accepted, but that the run did not record because it was killed.
 
     The comment of a command names its run.
 
     Args:
-        options: of the command; its region is replaced by that of each pair.
+        options: options of the command; the region of each pair replaces theirs.
         env: the outside world.
-        record: of the run.
+        record: record of the run.
     """
     found: list[SentCommand] = []
     since = datetime.fromtimestamp(record.started, UTC) - CLOCK_TOLERANCE
     for plan in record.not_sent():
         access = open_access_for(replace(options.flags, region=plan.region), plan.profile or None, env)
-        with suppress(AwsRunasError):  # without the permission, what was noted is all that is known
+        with suppress(AwsRunasError):  # without the permission, only the recorded commands are known
             for row in list_commands(access, comment_of(record), since):
                 instances = {one: plan.instances[one] for one in row.instances if one in plan.instances}
                 if instances:
@@ -152,7 +152,7 @@ def unrecorded(options: FleetOptions, env: Environment, record: RunRecord) -> li
 
 
 def _poll(options: FleetOptions, env: Environment, record: RunRecord, command: SentCommand) -> list[Outcome]:
-    """Poll a command once, and fetch long outputs."""
+    """Poll a command once, and fetch long output."""
     hosts = command.hosts()
     outcomes: list[Outcome] = []
     errors: list[AwsRunasError] = []
@@ -172,8 +172,8 @@ def _poll(options: FleetOptions, env: Environment, record: RunRecord, command: S
     )
     engine.run_once()
     if errors and all(outcome.state in (State.RUNNING, State.UNKNOWN) for outcome in outcomes):
-        raise errors[0]  # nothing was learned
-    return [replace(outcome, seconds=0.0) for outcome in outcomes]  # when it ended is not known
+        raise errors[0]  # no outcome is known
+    return [replace(outcome, seconds=0.0) for outcome in outcomes]  # the end time is not known
 
 
 def _calls(options: FleetOptions, env: Environment, command: SentCommand, record: RunRecord) -> AwsCalls:
@@ -182,7 +182,7 @@ def _calls(options: FleetOptions, env: Environment, command: SentCommand, record
 
 
 def _of_sessions(record: RunRecord, env: Environment) -> list[Outcome]:
-    """Return the outcomes of a run through sessions. What has no end ended with the process that ran it."""
+    """Return the outcomes of a run through sessions. A command without a recorded end ended with the process."""
     records, alive = run_records(env), _is_alive(record)
     outcomes = []
     for plan in record.planned:
@@ -200,7 +200,7 @@ def _of_sessions(record: RunRecord, env: Environment) -> list[Outcome]:
 
 
 def _cancel_sessions(options: FleetOptions, env: Environment, record: RunRecord) -> Result:
-    """End a run through sessions: by its process, which ends the commands, or what is left at the service."""
+    """End a run through sessions: interrupt its process, which ends the commands, or end the sessions left over."""
     if _is_alive(record):
         os.kill(record.pid, signal.SIGINT)
         return Result(stderr=f"aws-runas: run {record.run_id} was interrupted in process {record.pid}\n")
@@ -217,7 +217,7 @@ def _cancel_sessions(options: FleetOptions, env: Environment, record: RunRecord)
 
 
 def _is_alive(record: RunRecord) -> bool:
-    """Return True if the process of the run still runs."""
+    """Return True if the process of the run is alive."""
     return record.pid > 0 and SessionRecord("", record.pid, record.process, "", "", "", "").is_alive()
 
 

@@ -67,13 +67,13 @@ def run_live(run: FleetRun) -> Result:
 
 
 class _Recorder:
-    """Notes a run through sessions, since nothing else knows of it later. What cannot be noted is said once.
+    """Records a run through sessions, since the service keeps no record of it. A failure to write is reported once.
 
     Args:
-        records: where it is noted.
+        records: store for the record.
         env: the outside world.
-        hosts: of the run.
-        report: takes the warning.
+        hosts: hosts of the run.
+        report: receives the warning.
     """
 
     def __init__(self, records: RunRecords, env: Environment, hosts: Sequence[Host], report: FleetReport) -> None:
@@ -91,13 +91,13 @@ class _Recorder:
             self._outputs = records.make_outputs(self._record.run_id)
 
     def session(self, host: Host, session_id: str) -> None:
-        """Note a session. May be called from a thread."""
+        """Record a session. May be called from any thread."""
         with self._lock, self._warning():
             self._record.sessions[host.instance_id] = session_id
             self._records.write(self._record)
 
     def data(self, host: Host, stream: int, data: bytes) -> None:
-        """Note output; after a failure no more of it."""
+        """Record output. After a failure, output is no longer recorded."""
         if self._outputs is None:
             return
         try:
@@ -107,7 +107,7 @@ class _Recorder:
             self._warn(error)
 
     def outcome(self, outcome: Outcome) -> None:
-        """Note and report the end of a host."""
+        """Record and report the outcome of a host."""
         with self._lock, self._warning():
             if self._outputs is not None:
                 self._outputs.close(outcome.host.instance_id)
@@ -129,11 +129,11 @@ class _Recorder:
 
 
 async def _run(make_fleet: Callable[[], SessionFleet]) -> bool:
-    """Run to the end, and return True if the user has interrupted."""
+    """Run to completion, and return True if the user interrupted the run."""
     fleet = make_fleet()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, fleet.interrupt)
-    parent = ParentWatcher(fleet.interrupt)  # nobody reads the output any more
+    parent = ParentWatcher(fleet.interrupt)  # without the parent, the output has no reader
     try:
         await fleet.run()
     finally:

@@ -1,4 +1,4 @@
-"""Options of ``fleet``, and the run that they lead to."""
+"""Options of ``fleet``, and the run that results from them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class FleetOptions:
 
     Args:
         action: one of ACTIONS.
-        profile: None if none was named.
-        run_id: for every action but run and list.
+        profile: None if none was given.
+        run_id: for every action except run and list.
         command: shell text; "" if a script file is used.
         selectors: the values of ``--on``.
-        profiles, regions: every pair of them; empty for the one profile and its region.
+        profiles, regions: the run covers every pair; empty for the one profile and its region.
         max_concurrency, max_errors: numbers or percentages, over all pairs.
-        execution, delivery: seconds.
+        execution, delivery: timeouts in seconds.
         script: file with the command, None if it is on the command line.
         output: one of FORMATS.
-        directory: where each host's output is also written.
+        directory: also receives the output of each host as files.
         via: ``command`` for Run Command, ``sessions`` for live output.
         full: ``auto``, ``none``, ``s3:BUCKET/PREFIX`` or ``logs:GROUP``.
     """
@@ -71,13 +71,13 @@ class FleetRun:
     """A run whose hosts are known and confirmed.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
         text: the command.
-        accesses: of all pairs.
-        hosts: that can be reached.
-        records: where the run is noted.
-        report: prints.
+        accesses: one for each pair.
+        hosts: hosts that can be reached.
+        records: store for the record of the run.
+        report: prints the results.
     """
 
     options: FleetOptions

@@ -14,11 +14,11 @@ from aws_runas.errors import SessionError, TargetError
 from aws_runas.fleet.model import Host, Outcome, State
 from aws_runas.redact import printable
 
-NAME_BYTES = 200  # of a host's name in a file name, which may have 255 with id and suffix
+NAME_BYTES = 200  # of the host name in a file name, which with id and suffix may have 255
 FIRST_LINE_WIDTH = 40  # characters of output in the table
 FAILED = (State.FAILED, State.TIMED_OUT, State.NOT_DELIVERED, State.REFUSED, State.UNKNOWN)
-EXPLAINED = (State.REFUSED, State.NOT_DELIVERED, State.UNKNOWN)  # with the words of the service
-UNREACHED = (State.OFFLINE, State.NOT_DELIVERED)  # --skip-offline makes them no failure
+EXPLAINED = (State.REFUSED, State.NOT_DELIVERED, State.UNKNOWN)  # with the message of the service
+UNREACHED = (State.OFFLINE, State.NOT_DELIVERED)  # not failures with --skip-offline
 
 
 class FleetReport:
@@ -26,10 +26,10 @@ class FleetReport:
 
     Args:
         output: ``table``, ``text``, ``json`` or ``jsonl``.
-        total: hosts of the run.
+        total: number of hosts in the run.
         quiet: no progress, only failed hosts.
         is_terminal: stderr is a terminal, so that one line can be rewritten.
-        directory: where each host's output is also written; None for nowhere.
+        directory: also receives the output of each host as files; None for no files.
         live: output comes line by line, through `line`.
     """
 
@@ -59,10 +59,10 @@ class FleetReport:
         self.outcomes: list[Outcome] = []
 
     def unreached(self, outcome: Outcome) -> None:
-        """Report a host that was selected and cannot be asked, before anything runs.
+        """Report, before anything runs, a selected host that cannot be reached.
 
         Args:
-            outcome: of one host.
+            outcome: outcome of one host.
         """
         self._unreached.append(outcome)
         self._show(outcome)
@@ -72,7 +72,7 @@ class FleetReport:
         """Report a host that has ended.
 
         Args:
-            outcome: of one host.
+            outcome: outcome of one host.
         """
         self.outcomes.append(outcome)
         self._show(outcome)
@@ -91,26 +91,26 @@ class FleetReport:
             self._print(as_text(outcome))
 
     def exit_status(self, *, skip_offline: bool, interrupted: bool) -> int:
-        """Return the status of the run; 1 where a result could not be written, if it were 0 otherwise.
+        """Return the exit status of the run, with 1 in place of 0 if a result could not be written.
 
         Args:
-            skip_offline: unreached hosts are no failure.
+            skip_offline: unreached hosts are not failures.
             interrupted: the user pressed Ctrl-C.
         """
         status = exit_status(self.outcomes, self._unreached, skip_offline=skip_offline, interrupted=interrupted)
         return status or int(self._unwritten)
 
     def line(self, host: Host, text: str) -> None:
-        """Take a line of output as it comes; the format ``text`` prints it."""
+        """Receive a line of live output. The format ``text`` prints it."""
         if self._output == "text":
             self._print(f"{printable(host.label)}: {printable(text)}\n")
 
     def progress(self, running: int, waiting_outputs: int) -> None:
-        """Update the progress line, or without a terminal print a line at each tenth.
+        """Update the progress line. Without a terminal, print a line after each tenth of the hosts.
 
         Args:
             running: hosts on which the command runs.
-            waiting_outputs: hosts whose output is still to be read.
+            waiting_outputs: hosts whose output has yet to be read.
         """
         done = len(self.outcomes)
         failed = sum(outcome.state in FAILED for outcome in self.outcomes)
@@ -135,7 +135,7 @@ class FleetReport:
         self._error(f"{self._status_line.removed()}aws-runas: {printable(text)}\n")
 
     def finish(self) -> str:
-        """Remove the progress line; return what is left for stdout."""
+        """Remove the progress line; return the remaining text for stdout."""
         self._error(self._status_line.removed())
         everything = [*self.outcomes, *self._unreached]
         if self._output == "json":
@@ -149,14 +149,14 @@ class FleetReport:
         try:
             self._env.stdout.write(_encoded(text))
             self._env.stdout.flush()
-        except (BrokenPipeError, ValueError):  # the reader has seen enough; the run goes on
+        except (BrokenPipeError, ValueError):  # the reader closed the pipe; the run continues
             self._stdout_open = False
         except OSError as error:
             self._stdout_open = False
             self._failed_to_write("standard output", error)
 
     def _failed_to_write(self, where: str, error: OSError) -> None:
-        """Say once that results are missing; the run goes on, since the hosts do."""
+        """Report once that results are missing. The run continues, because the hosts do."""
         if not self._unwritten:
             self.message(f"cannot write to {where}: {error.strerror or error}; results are missing there")
         self._unwritten = True
@@ -171,12 +171,12 @@ class FleetReport:
 def exit_status(
     outcomes: Sequence[Outcome], unreached: Sequence[Outcome], *, skip_offline: bool, interrupted: bool
 ) -> int:
-    """Return the status of a run.
+    """Return the exit status of a run.
 
     Args:
-        outcomes: of the hosts that were asked.
-        unreached: of those that were selected and could not be asked.
-        skip_offline: unreached hosts are no failure.
+        outcomes: outcomes of the hosts that were reached.
+        unreached: outcomes of the selected hosts that could not be reached.
+        skip_offline: unreached hosts are not failures.
         interrupted: the user pressed Ctrl-C.
     """
     if interrupted:
@@ -192,10 +192,10 @@ def exit_status(
 
 
 def describe(outcome: Outcome) -> str:
-    """Return in words how a command ended on a host.
+    """Describe how a command ended on a host.
 
     Args:
-        outcome: of one host.
+        outcome: outcome of one host.
     """
     if outcome.state is State.FAILED and outcome.exit_status is not None:
         return f"failed with status {outcome.exit_status}"
@@ -214,8 +214,8 @@ def to_json(value: object, *, indent: int | None = None) -> str:
     """Return JSON in which every character that could control a terminal is escaped.
 
     Args:
-        value: to write.
-        indent: None for one line.
+        value: value to write.
+        indent: spaces per level; None for one line.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text)
@@ -225,7 +225,7 @@ def as_object(outcome: Outcome) -> dict[str, object]:
     """Return the JSON object of a host; its keys are documented and stable.
 
     Args:
-        outcome: of one host.
+        outcome: outcome of one host.
     """
     host = outcome.host
     return {
@@ -248,7 +248,7 @@ def as_text(outcome: Outcome) -> str:
     """Return the output of a host, each line prefixed with its name.
 
     Args:
-        outcome: of one host.
+        outcome: outcome of one host.
     """
     lines = [*_lines(outcome.stdout), *_lines(outcome.stderr)]
     if outcome.truncated:
@@ -261,7 +261,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     """Return a table of all hosts, sorted by name.
 
     Args:
-        outcomes: of all hosts.
+        outcomes: outcomes of all hosts.
     """
     rows: list[tuple[str, ...]] = [("NAME", "ID", "PROFILE", "REGION", "STATUS", "SECONDS", "OUTPUT")]
     for one in _sorted(outcomes):
@@ -275,7 +275,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """Return the bytes of an output: a surrogate is a byte that was no UTF-8, or something odd of the service."""
+    """Return the bytes of an output. A surrogate is a byte that was not UTF-8, or invalid text of the service."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -283,7 +283,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _lines(text: str) -> list[str]:
-    """Split at line ends alone: `str.splitlines` would also split at form feeds and the like, which are escaped."""
+    """Split at line ends only. `str.splitlines` also splits at form feeds and similar characters, which are escaped."""
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
@@ -311,7 +311,7 @@ def file_name(outcome: Outcome) -> str:
     """Return a name for files: the host's name made safe, with its id because names are not unique.
 
     Args:
-        outcome: of one host.
+        outcome: outcome of one host.
     """
     safe = "".join(char if char.isalnum() or char in "-_." else "-" for char in outcome.host.name).strip(".")
     safe = safe.encode()[:NAME_BYTES].decode(errors="ignore")

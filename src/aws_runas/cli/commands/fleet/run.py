@@ -36,7 +36,7 @@ def run_command(options: FleetOptions, env: Environment) -> Result:
     """Run the command on all selected hosts.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
 
     Raises:
@@ -138,7 +138,7 @@ def _new_record(options: FleetOptions, env: Environment, hosts: Sequence[Host]) 
 
 
 def _run_engine(engine: Engine) -> None:
-    """Run to the end; Ctrl-C interrupts the engine instead of the program."""
+    """Run to completion. Ctrl-C interrupts the engine instead of the program."""
     previous = signal.signal(signal.SIGINT, lambda _number, _frame: engine.interrupt())
     try:
         engine.run()
@@ -147,7 +147,7 @@ def _run_engine(engine: Engine) -> None:
 
 
 def _running(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
-    """Return the hosts whose end is not known: command id -> instance ids."""
+    """Return the hosts that are still running, as command id -> instance ids."""
     left: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.state is State.RUNNING:
@@ -156,7 +156,7 @@ def _running(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
 
 
 def _once(hosts: Iterable[Host]) -> list[Host]:
-    """Leave out a host that two pairs reach: profiles of one account see the same instances."""
+    """Remove hosts that two pairs reach: profiles of one account see the same instances."""
     seen: dict[tuple[str, str, str], Host] = {}
     for host in hosts:
         seen.setdefault((host.pair.account, host.pair.region, host.instance_id), host)
@@ -164,7 +164,7 @@ def _once(hosts: Iterable[Host]) -> list[Host]:
 
 
 def _missing(hosts: Sequence[Host], inventories: Sequence[Inventory]) -> list[Outcome]:
-    """Return what was selected and cannot be asked. An id that another pair knows is not missing."""
+    """Return the selected hosts that cannot be reached. An id that another pair knows is not missing."""
     known = {host.instance_id for host in hosts}
     outcomes = [outcome for inventory in inventories for outcome in inventory.unreached]
     listed = {outcome.host.instance_id for outcome in outcomes if outcome.host.name}
@@ -243,7 +243,7 @@ def make_report(options: FleetOptions, env: Environment, total: int) -> FleetRep
     """Return the report of a run, and create its output directory.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: its stderr shows progress.
         total: number of instances.
     """

@@ -29,7 +29,7 @@ def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tup
 
     Args:
         plan: names databases.
-        options: of the command.
+        options: options of the command.
         env: the outside world.
 
     Returns:

@@ -124,7 +124,7 @@ def plans(options: ForwardOptions, env: Environment) -> list[Plan]:
     """Return what to forward, one plan for each target.
 
     Args:
-        options: of the command.
+        options: options of the command.
         env: the outside world.
 
     Raises:
@@ -245,7 +245,7 @@ def tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None = N
 
     Args:
         tunnel: of the file.
-        options: of the command.
+        options: options of the command.
         profile: as the command line names it, None for the tunnel's own.
 
     Raises:

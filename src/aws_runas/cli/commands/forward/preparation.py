@@ -72,7 +72,7 @@ class ResolvedPlan:
         """Return the options of the plan's data channels.
 
         Args:
-            options: of the command.
+            options: options of the command.
             env: the outside world.
 
         Raises:
@@ -111,7 +111,7 @@ def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> Resol
 
     Args:
         plan: of one target.
-        options: of the command.
+        options: options of the command.
         env: the outside world.
     """
     databases: Databases = {}

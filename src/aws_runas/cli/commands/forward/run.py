@@ -28,7 +28,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     """Open the planned forwards, keep them open until a signal arrives, then close them.
 
     Args:
-        options: of the command.
+        options: options of the command.
         plans: at least one.
         env: the outside world.
 
@@ -95,7 +95,7 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
     """Run one forward with the session-manager-plugin.
 
     Args:
-        options: of the command.
+        options: options of the command.
         plans: exactly one, or it is an error.
         env: the outside world.
 

@@ -33,7 +33,7 @@ def serve(
     """Forward until a signal arrives, then close everything.
 
     Args:
-        options: of the command.
+        options: options of the command.
         resolved_plans: at least one; their local addresses are bound.
         env: the outside world.
         first: the session that is being started for the first of them.

@@ -152,7 +152,7 @@ def check_at_aws(pair: KeyPair, options: KeysOptions, env: Environment) -> str:
 
     Args:
         pair: the keys; they take the place of those of the profile.
-        options: of the command.
+        options: options of the command.
         env: the outside world.
 
     Raises:

@@ -33,7 +33,7 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     """Open tunnels in the background process, which is started if it does not run.
 
     Args:
-        names: of tunnels; none means all.
+        names: tunnel names; empty for all.
         env: the outside world.
         flags: the global flags.
         lazy: open a session with the first connection.
@@ -83,7 +83,7 @@ def down(names: Sequence[str], env: Environment) -> Result:
     """Close tunnels; without names all of them, which ends the process.
 
     Args:
-        names: of tunnels; none means all.
+        names: tunnel names; empty for all.
         env: the outside world.
 
     Raises:
@@ -123,7 +123,7 @@ def login(names: Sequence[str], env: Environment, flags: GlobalFlags) -> Result:
     """Get credentials for the profiles of tunnels, with a code if one is needed; the process then uses the cache.
 
     Args:
-        names: of tunnels; none means all.
+        names: tunnel names; empty for all.
         env: the outside world.
         flags: the global flags.
 
