@@ -1,4 +1,4 @@
-"""``aws-runas init``: a function for the shell that sets the credentials of a profile in it."""
+"""``aws-runas init``: print a shell function that sets the credentials of a profile in the shell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Options:
 
     Args:
         shell: one of `shell_function.FORMATS`.
-        name: of the function.
+        name: name of the function.
     """
 
     shell: str
@@ -48,7 +48,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the shell and the name.
 
     Raises:
-        UsageError: there is no such shell, or the function cannot have that name.
+        UsageError: the shell is not supported, or the name is not valid for a function.
     """
     words = namespace.words
     known = ", ".join(shell_function.FORMATS)

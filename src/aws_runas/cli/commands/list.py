@@ -31,7 +31,7 @@ class Options:
 
     Args:
         what: one of WORDS.
-        json: for programs.
+        json: write JSON, for programs.
     """
 
     what: str
@@ -59,12 +59,12 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Return the list. Roles and devices are asked of IAM with the user's own keys, SAML roles of the provider."""
+    """Return the list. Roles and devices come from IAM, with the keys of the user; SAML roles from the provider."""
     if options.what == "profiles":
         names = sorted(env.profile_names())
         for mistake in env.config_files().ignored().values():
             env.warn(mistake)
-        if not names and not options.json:  # a newcomer's first command must say something
+        if not names and not options.json:  # the first command of a new user must print something
             files = env.config_files()
             env.warn(
                 f"{files.config.path} and {files.credentials.path} have no profiles; to try without: aws-runas sandbox"

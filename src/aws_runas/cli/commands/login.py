@@ -1,4 +1,4 @@
-"""``login``: sign in now, so that later commands need nobody."""
+"""``login``: sign in now, so that later commands run unattended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXAMPLES = (
     ("aws-runas login my-profile", "Sign in in the browser, if that is needed"),
     ("aws-runas login --sso-session corp --device-code", "Sign in with a code, on any device"),
 )
-ENOUGH = 900.0  # seconds of life with which credentials of SAML or OIDC need no new sign-in
+ENOUGH = 900.0  # seconds; SAML or OIDC credentials valid for longer need no new sign-in
 NOTHING_TO_SIGN_IN = ("EcsContainer", "Ec2InstanceMetadata", "web-identity", "environment-web-identity")
 
 
@@ -38,9 +38,9 @@ class LoginOptions:
     """Options of `login`.
 
     Args:
-        sso_session: of ``--sso-session``.
+        sso_session: value of ``--sso-session``.
         start_url, sso_region: of a session that is not in the config file yet.
-        json: the answer is for programs.
+        json: write JSON, for programs.
     """
 
     flags: GlobalFlags
@@ -80,7 +80,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check flags that need no config file.
 
     Raises:
-        UsageError: flags do not fit together.
+        UsageError: flags cannot be combined.
     """
     profile = profile_of(namespace, flags) or flags.profile
     if namespace.sso_session is not None and profile is not None:
@@ -114,7 +114,7 @@ def _check_flags(namespace: argparse.Namespace) -> None:
     """Refuse values that no sign-in can use.
 
     Raises:
-        UsageError: one of them.
+        UsageError: a value is invalid.
     """
     if namespace.sso_session == "":
         raise UsageError("--sso-session '' names no session", code="login-target-missing", hint="give it a name")
@@ -131,7 +131,7 @@ def _check_flags(namespace: argparse.Namespace) -> None:
 
 
 def run(options: LoginOptions, env: Environment) -> Result:
-    """Sign in, or say that it is not needed."""
+    """Sign in, or report that no sign-in is needed."""
     from aws_runas.cli.sso_session import find_session
 
     if options.start_url is not None:
@@ -186,7 +186,7 @@ def _new_session(options: LoginOptions, env: Environment) -> Result:
 
 
 def _offer(session: SsoSession, env: Environment) -> str:
-    """Ask whether the section goes to the config file; without a terminal, print it."""
+    """Offer to write the section to the config file; without a terminal, print it."""
     from aws_runas.cli.terminal.prompt import confirm
     from aws_runas.config.files import config_path
     from aws_runas.credentials.shared_file import with_section
@@ -211,7 +211,7 @@ def _offer(session: SsoSession, env: Environment) -> str:
 
 
 def _other_kind(options: LoginOptions, env: Environment) -> Result:
-    """Sign in to whatever else is behind a profile: fetch its first credentials, which need the sign-in."""
+    """Sign in for any other kind of profile: fetch its first credentials, which requires the sign-in."""
     from aws_runas.cli.access import open_access_for
     from aws_runas.cli.sign_in import Attendance
 
@@ -237,7 +237,7 @@ def _other_kind(options: LoginOptions, env: Environment) -> Result:
 
 
 def _federated(access: Access, sign_in: Callable[[], float], options: LoginOptions, env: Environment) -> Result:
-    """Sign in with SAML or OIDC and fetch the role's credentials, since the provider's answer is good for minutes."""
+    """Sign in with SAML or OIDC and fetch role credentials, since the provider's response is valid only for minutes."""
     from aws_runas.cli.sign_in import cache_of
 
     name = access.profile.name
@@ -248,11 +248,11 @@ def _federated(access: Access, sign_in: Callable[[], float], options: LoginOptio
         if until - env.now() > ENOUGH:
             return _signed_in(options, env, name, until, already=True)
     until = sign_in()
-    _forget(env, "saml-", "oidc-", "role-")  # what they hold is of whoever signed in before
+    _forget(env, "saml-", "oidc-", "role-")  # these entries belong to the previous sign-in
     try:
         found = access.user_provider.credentials(refresh=True)
     except CredentialsError as error:
-        if error.code != "saml-role-ambiguous":  # which role, the next command says
+        if error.code != "saml-role-ambiguous":  # the next command names the role
             raise
         return _signed_in(options, env, name, until)
     return _signed_in(options, env, name, found.expiration.timestamp() if found.expiration else None)
@@ -286,7 +286,7 @@ def _check_source(source: object, name: str) -> None:
     """Refuse a profile that has nothing to sign in to.
 
     Raises:
-        AwsRunasError: the source gives credentials by itself, or there is none.
+        AwsRunasError: the source provides credentials without a sign-in, or there is no source.
     """
     if isinstance(source, NoSource):
         raise CredentialsError(source.message, code="credentials-missing", hint=source.hint)

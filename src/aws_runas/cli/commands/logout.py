@@ -1,4 +1,4 @@
-"""``logout``: end the sign-in, and forget what was cached."""
+"""``logout``: end the sign-in, and remove cached credentials."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class LogoutOptions:
     """Options of `logout`.
 
     Args:
-        sso_session: of ``--sso-session``.
-        all: every session, and all of the cache.
+        sso_session: value of ``--sso-session``.
+        all: end every session, and empty the cache.
     """
 
     flags: GlobalFlags
@@ -52,7 +52,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check that one target is named.
 
     Raises:
-        UsageError: several are.
+        UsageError: several targets are named.
     """
     profile = profile_of(namespace, flags) or flags.profile
     given = [name for name in (profile, namespace.sso_session, "--all" if namespace.all else None) if name]
@@ -76,15 +76,15 @@ def run(options: LogoutOptions, env: Environment) -> Result:
 
 
 def _result(text: str, *, is_complete: bool) -> Result:
-    """Return the answer; its status is 1 if something that gives access is still on the disk."""
+    """Return the result. Its status is 1 if something that grants access is still on disk."""
     return Result(status=0 if is_complete else 1, stderr=text + STILL_VALID)
 
 
 def _end(session: SsoSession, options: LogoutOptions, env: Environment, path: Path | None = None) -> tuple[str, bool]:
-    """End one session at the service and remove its token; return what there is to say, and False if the token stays.
+    """End one session at the service and remove its token; return the message, and False if the token remains.
 
     Args:
-        path: of a token file that no session of the config names.
+        path: token file that belongs to no session in the config file.
     """
     from aws_runas.aws import sso
     from aws_runas.cli.sso_session import at_work
@@ -124,7 +124,7 @@ def _other_kind(options: LogoutOptions, env: Environment) -> Result:
         names.append(f"{source.kind}-")
     if isinstance(source, ResolverSource):
         names += [f"{source.kind}-", *(["session-"] if source.kind == "process" else [])]
-    # the session token's entry is not among them for a profile that names no role of its own
+    # these do not include the entry of the session token if the profile has no role
     with_session = open_access_for(_with_session(options.flags), options.profile, env)
     is_removed = _forget(env, *names, *with_session.cache_entries, "role-")
     text = f"aws-runas: removed the cached credentials of {access.profile.name}\n" if is_removed else ""
@@ -174,7 +174,7 @@ def _everywhere(options: LogoutOptions, env: Environment) -> Result:
 
 
 def _forget_cli(directory: Path) -> None:
-    """Remove the AWS CLI's own cached credentials of Identity Center: its entries do not name their session."""
+    """Remove all Identity Center credentials that the AWS CLI cached: its entries do not name their session."""
     paths: Iterable[Path] = ()
     with contextlib.suppress(OSError):
         paths = list(directory.glob("*.json"))

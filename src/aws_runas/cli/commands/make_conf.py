@@ -1,4 +1,4 @@
-"""``-c``: a configuration of the browser extension AWS Extend Switch Roles, with every role found."""
+"""``-c``: write a configuration for the browser extension AWS Extend Switch Roles, with every role found."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run(options: Question, env: Environment) -> Result:
 
 
 def _alias(access: Access) -> str | None:
-    """The account's alias, where this user may ask for it: it helps, and nothing fails without."""
+    """Return the account alias if this user may read it. The alias is optional."""
     from aws_runas.aws.iam import Iam
 
     try:

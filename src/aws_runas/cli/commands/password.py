@@ -34,7 +34,7 @@ class Options:
     Args:
         word: the command word as typed.
         forget: remove the stored password.
-        client_secret: the secret of the OIDC client instead of a person's password.
+        client_secret: store the secret of the OIDC client instead of a user's password.
     """
 
     flags: GlobalFlags
@@ -45,7 +45,7 @@ class Options:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the positional; a password is never one, since others could read it in the list of processes."""
+    """Declare the positional. A password is never an argument: other users could read it in the process list."""
     parser.add_argument("--forget", action="store_true", help="Remove the stored password from the keyring")
     parser.add_argument(
         "--client-secret", action="store_true", help="Store the client secret of an OIDC profile instead"
@@ -61,10 +61,10 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Say which password it is, and ask for it on the terminal.
+    """Say which password is meant, and ask for it on the terminal.
 
     Raises:
-        CredentialsError: no terminal, the typed passwords differ, or IAM or the keyring refused.
+        CredentialsError: there is no terminal, the typed passwords differ, or IAM or the keyring refused.
         UsageError: a flag does not fit the profile.
     """
     from aws_runas.cli.access import open_access_for

@@ -1,4 +1,4 @@
-"""``aws-runas run``: a command on an instance, with its own streams, signals and exit status."""
+"""``aws-runas run``: run a command on an instance, with separate streams, signals and exit status."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class Options:
     """Options of a command on instances.
 
     Args:
-        profile: name or role ARN, None where none was named.
-        target: as it was typed, without the user.
+        profile: name or role ARN; None if none was given.
+        target: as typed, without the user.
         request: the command; its input is decided when it runs.
-        words: how many words the command had.
-        tty: a pty on the far side.
+        words: number of words in the command.
+        tty: allocate a pty on the instance.
         no_input: standard input is /dev/null.
         via: auto, shell or document.
         document: a custom session document, with its parameters.
-        stdout, stderr: files for the streams, None for our own.
+        stdout, stderr: files for the streams, None for our own streams.
         wait: seconds to wait for an instance that is not connected.
-        error_status: exit status of our own failures, None for the usual ones.
-        events: JSON lines on stderr.
+        error_status: exit status for failures of aws-runas, None for the usual ones.
+        events: write events as JSON lines to stderr.
     """
 
     flags: GlobalFlags
@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_channel_flags(parser)
     add("--stream-host", metavar="HOST", help="Connect the stream to this host[:port], such as an interface endpoint")
     add("first", nargs="?", metavar="[<profile>]", help="Profile name or role ARN")
-    # REMAINDER: argparse takes "--" out of other lists, and here it may stand in the place of the target.
+    # REMAINDER: argparse removes "--" from other lists, and here it may replace the target.
     add(
         "more",
         nargs=argparse.REMAINDER,
@@ -192,7 +192,7 @@ def _run(options: Options, env: Environment) -> int:
     raise_at_signals()
     opened = open_target(options.flags, options.session, options.profile, options.target, env=env)
     refuse_containers("run", opened.target)
-    opened.api.prepare()  # before the fork and the threads: a code may be asked for
+    opened.api.prepare()  # before the fork and the threads: it may prompt for an MFA code
     opened.take_terminal()
     if options.document is not None or options.tty:
         if options.document is None:
@@ -255,7 +255,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
                     guardian.watched(starter.open_session),
                 )
             )
-        except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+        except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
             starting.abandon()
             raise
         finally:
@@ -263,7 +263,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
 
 
 def _run_terminal(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
-    """With a pty on the far side, or with a custom document: the session is the command's own, without a helper."""
+    """Run the command without a helper, as the session itself: with a pty on the instance, or a custom document."""
     from aws_runas.cli.session.open import refused_documents
     from aws_runas.ssm.command.carrier import Carrier
     from aws_runas.ssm.session_start import SessionStart
@@ -295,7 +295,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
             shell = ShellOptions(console, runs_shell=False)
             return event_loop.run(run_shell(starting, api, target=target, options=shell, stream=stream))
         return event_loop.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
-    except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+    except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
         starting.abandon()
         raise
     finally:
@@ -333,7 +333,7 @@ def _wants_input(options: Options, env: Environment) -> bool:
     """Return True if standard input belongs to the command.
 
     Raises:
-        UsageError: there is no command, and no script either.
+        UsageError: there is neither a command nor a script.
     """
     if options.document is not None:
         return not options.no_input
@@ -373,7 +373,7 @@ def _say(env: Environment, line: str) -> None:
 
 
 def _take_profile(words: list[str], flags: GlobalFlags, env: Environment) -> tuple[str | None, list[str]]:
-    """Separate the profile from the words behind it (product 1, "Which argument is the profile")."""
+    """Separate the profile from the words after it (product 1, "Which argument is the profile")."""
     if flags.profile is not None or not words:
         return flags.profile, words
     first = words[0]

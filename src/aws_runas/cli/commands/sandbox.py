@@ -1,4 +1,4 @@
-"""``aws-runas sandbox [command]``: a small AWS on this machine, for as long as a command or a shell runs."""
+"""``aws-runas sandbox [command]``: run a small AWS on this machine while a command or a shell runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLES = (
 )
 ACCEPTS: tuple[str, ...] = ()
 
-# flag, kind, metavar, help. What each fault does is told in docs/how-to/sandbox.md.
+# flag, kind, metavar, help. docs/how-to/sandbox.md describes each fault.
 FAULTS = (
     ("close-after", "time", "TIME", "Close each data channel after TIME, code 1000 'Bye'"),
     ("new-cell", "switch", "", "New stream address at each resume; the old one is refused"),
@@ -150,7 +150,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Run the command in a new sandbox; its exit status is ours. ``otp``, inside one, prints an MFA code of it."""
+    """Run the command in a new sandbox and return its exit status. Inside a sandbox, ``otp`` prints an MFA code."""
     if options.program == ("otp",):
         return Result(stdout=_otp(env))
     if importlib.util.find_spec("moto") is None:
@@ -165,7 +165,7 @@ def run(options: Options, env: Environment) -> Result:
 
 
 def install_hint(prefix: str, python: str) -> str:
-    """Return the command that adds the sandbox's packages, for the way in which this program was installed.
+    """Return the command that adds the packages of the sandbox to this kind of installation.
 
     Args:
         prefix: sys.prefix.

@@ -1,4 +1,4 @@
-"""``aws-runas serve ec2|ecs``, ``--ec2`` and ``--ecs``: credentials over HTTP for what cannot be wrapped."""
+"""``aws-runas serve ec2|ecs``, ``--ec2`` and ``--ecs``: credentials over HTTP for programs that cannot be wrapped."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 - the name of
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 DISABLED_VARIABLE = "AWS_EC2_METADATA_DISABLED"
 SHORT_TOKEN = 16  # characters
-FIRST_WAIT = 2.0  # seconds that the announcement waits for the first credentials; clients may connect all the while
+FIRST_WAIT = 2.0  # seconds that the announcement waits for the first credentials; clients may connect meanwhile
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 
 
@@ -51,10 +51,10 @@ class Options:
 
     Args:
         kind: "ec2" or "ecs".
-        profile: name or ARN, None where the command line names none.
-        port: None for the kind's own.
-        bind: another address than loopback, "ecs" only.
-        socket: path of a unix socket to listen on as well, "ecs" only.
+        profile: name or ARN; None if none was given.
+        port: None for the default of the kind.
+        bind: address other than loopback, "ecs" only.
+        socket: path of an additional unix socket to listen on, "ecs" only.
         allow_v1: answer IMDS requests without a session token.
     """
 
@@ -89,7 +89,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the kind of server, its addresses and its flags.
 
     Raises:
-        UsageError: flags that cannot be combined, or too many words.
+        UsageError: flags that cannot be combined, or too many arguments.
     """
     if namespace.kind not in WORDS:
         is_profile = not namespace.words or namespace.kind in env.profile_names()
@@ -126,7 +126,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Serve until a signal comes.
+    """Serve until a signal arrives.
 
     Raises:
         AwsRunasError: the address cannot be used, or the profile does not resolve.
@@ -139,7 +139,7 @@ def run(options: Options, env: Environment) -> Result:
 
     token = _token(env) if options.kind == "ecs" else None
     with contextlib.ExitStack() as stack:
-        # Ports, then privileges, then everything else: as the user, alone in the process, nothing served yet.
+        # Bind ports, then drop privileges, before anything else: the rest runs as the user, and nothing is served yet.
         started = startup.start(
             startup.Where(options.kind, options.port, options.bind, options.socket), env.environ, env.home
         )
@@ -221,7 +221,7 @@ def _catalogue(options: Options, env: Environment) -> ConfigCatalogue:
 
 
 def _sign_in(desk: Desk, env: Environment, debug: Callable[[str], None]) -> SignInContext:
-    """The world of a sign-in that a person starts on the page; nobody is asked on the terminal."""
+    """Return the context of a sign-in that the user starts on the page. It never prompts on the terminal."""
     from aws_runas.cli.sign_in import Attendance, sign_in_context
 
     log = _log(env)
@@ -235,14 +235,14 @@ def _sign_in(desk: Desk, env: Environment, debug: Callable[[str], None]) -> Sign
 
 def _log(env: Environment) -> Callable[[str], None]:
     def log(line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # a closed terminal ends no server
+        with contextlib.suppress(OSError, ValueError):  # a closed terminal must not end the server
             env.tell(f"aws-runas: {line}\n")
 
     return log
 
 
 def _fetch_first(profiles: Profiles) -> None:
-    """Fetch credentials before the first client asks: SDKs give a metadata service one second, and one try."""
+    """Fetch credentials before the first client asks: SDKs allow a metadata service one second, and one try."""
     fetched = threading.Event()
     profiles.active.renewal.get(lambda _: fetched.set())
     fetched.wait(FIRST_WAIT)
@@ -264,11 +264,11 @@ def _announce(
     elif options.port is not None:
         lines = [(ENDPOINT_VARIABLE, f"{base}/")]
     if options.kind == "ec2" and is_aws_true(env.environ.get(DISABLED_VARIABLE)):
-        lines.append((DISABLED_VARIABLE, "false"))  # set here, so likely where the client runs, too
+        lines.append((DISABLED_VARIABLE, "false"))  # set here, so probably also where the client runs
     try:
         env.stdout.write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines).encode())
         env.stdout.flush()
-    except (OSError, ValueError) as error:  # who has read enough of them ends no server
+    except (OSError, ValueError) as error:  # a reader that closes the pipe must not end the server
         if not isinstance(error, BrokenPipeError):
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             log(f"warning: the variables for clients cannot be written to standard output: {reason}")
@@ -287,7 +287,7 @@ def _notice(env: Environment) -> Callable[[str, AwsRunasError], None]:
 
 @contextlib.contextmanager
 def _until_signal(server: Server) -> Iterator[list[int]]:
-    """Let signals end the server; the first one that did is in the list."""
+    """Stop the server on a signal. The list then starts with the number of that signal."""
     ended: list[int] = []
 
     def end(number: int, _: object) -> None:

@@ -36,14 +36,14 @@ class SessionsOptions:
 
     Args:
         action: one of ACTIONS.
-        profile: None if none was named.
+        profile: None if none was given.
         sessions: session ids.
         mine, everyone, orphans: whose sessions.
-        history: sessions that have ended, of the last 30 days.
+        history: sessions that ended in the last 30 days.
         target: only sessions to this target.
         since: seconds; only sessions that started within them.
-        yes: end sessions of others without asking.
-        json: output for programs.
+        yes: end sessions of other users without confirmation.
+        json: write JSON, for programs.
     """
 
     action: str
@@ -80,7 +80,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check action and flags without the config files.
 
     Raises:
-        UsageError: flags and action do not fit together.
+        UsageError: flags and action cannot be combined.
     """
     arguments = list(namespace.arguments)
     action = namespace.action or "list"
@@ -110,7 +110,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: SessionsOptions, env: Environment) -> Result:
-    """Ask the service."""
+    """Run the action against the service."""
     from aws_runas.cli.access import open_access_for
 
     options = _split_arguments(options, env)
@@ -131,7 +131,7 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
     """Separate the profile from the session ids: the first argument is a profile if one of that name exists.
 
     Raises:
-        UsageError: there are too many arguments, or too few.
+        UsageError: there are too many or too few arguments.
     """
     from aws_runas.config.arn import looks_like_arn
 
@@ -205,7 +205,7 @@ def _show(options: SessionsOptions, access: Access, env: Environment) -> Result:
 
 
 def _end(options: SessionsOptions, access: Access, env: Environment) -> Result:
-    """End sessions, and go on after a failure."""
+    """End sessions, and continue after a failure."""
     from aws_runas.aws.ssm import end_session
     from aws_runas.aws.sts import caller_identity
     from aws_runas.cli.session.open import session_records
@@ -235,10 +235,10 @@ def _end(options: SessionsOptions, access: Access, env: Environment) -> Result:
 
 
 def _confirm(others: Sequence[ListedSession], options: SessionsOptions, env: Environment) -> None:
-    """Ask before sessions of others are ended.
+    """Ask for confirmation before sessions of other users are ended.
 
     Raises:
-        UsageError: the user declined, or no terminal is there to ask on.
+        UsageError: the user declined, or there is no terminal to ask on.
     """
     if not others or options.yes:
         return
@@ -286,7 +286,7 @@ def _is_orphan(record: SessionRecord | None) -> bool:
 
 
 def _holder(record: SessionRecord | None) -> str:
-    """Return which local process holds a session, for people."""
+    """Describe the local process that holds a session."""
     if record is None:
         return ""
     return f", held by process {record.pid}" if record.is_alive() else f", orphan of process {record.pid}"

@@ -1,4 +1,4 @@
-"""``aws-runas shell``: a shell, or a command's session, on an instance."""
+"""``aws-runas shell``: open a shell, or the session of a custom document, on an instance."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Options:
     """Options of `shell`.
 
     Args:
-        profile: its name or a role ARN, None where none was named.
-        target: as it was typed.
-        document: None for the account's standard shell.
-        parameters: of the document.
+        profile: name or role ARN; None if none was given.
+        target: as typed.
+        document: name of the document; None for the standard shell of the account.
+        parameters: parameters of the document.
         escape: the byte that begins an escape; empty for none.
     """
 
@@ -116,13 +116,13 @@ def run(options: Options, env: Environment) -> Result:
 
 
 class _Prompt:
-    """Asks for an MFA code on the terminal; a session that has the terminal lends it."""
+    """Prompts for an MFA code on the terminal, which a running session lends for the prompt."""
 
     def __init__(self) -> None:
         self.session: ShellSession | None = None
 
     def opened(self, session: ShellSession) -> None:
-        """From now on the terminal is the session's."""
+        """Register the session that uses the terminal from now on."""
         self.session = session
 
     def ask(self, question: str) -> str:
@@ -139,7 +139,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
     from aws_runas.ssm.session_start import SessionStart
 
     access, target, api = opened.access, opened.target, opened.api
-    api.prepare()  # here, where Ctrl-C at the question for a code works as anywhere
+    api.prepare()  # here, where Ctrl-C at the MFA prompt works as usual
     opened.take_terminal()
     starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
     with starting.abandoned_on_error():
@@ -166,7 +166,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
                 opened=prompt.opened,
             )
         )
-    except (KeyboardInterrupt, SignalReceived):  # before the loop had it in hand
+    except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
         starting.abandon()
         raise
     finally:
@@ -174,7 +174,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
 
 
 def _start(options: Options, access: Access, api: SsmApi, target: str) -> StartedSession:
-    """Open the session: an ECS container's shell is started by ECS, unless a document was named."""
+    """Open the session. Unless a document was named, ECS starts the shell of a container."""
     if is_ecs(target) and options.document is None:
         from aws_runas.targets.ecs import execute_command
 

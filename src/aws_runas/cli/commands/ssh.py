@@ -30,7 +30,7 @@ EXAMPLES = (
     ("aws-runas ssh --ec2ic my-profile %r@%h:%p", "Push the public keys too, as a ProxyCommand"),
 )
 SSH_PORT = 22
-PORT_ERROR = "Unable to connect to specified port"  # how the agent begins (spec 7)
+PORT_ERROR = "Unable to connect to specified port"  # beginning of the agent's error (spec 7)
 DOCUMENT = "AWS-StartSSHSession"
 
 
@@ -39,10 +39,10 @@ class Options:
     """Options of `ssh`.
 
     Args:
-        user: "" where none was named.
-        target: as it was typed, without user and port.
+        user: "" if none was given.
+        target: as typed, without user and port.
         instance_connect: push a public key first.
-        identities: key files for that, none for those that ssh would offer.
+        identities: key files to push; empty for those that ssh would offer.
     """
 
     flags: GlobalFlags
@@ -122,7 +122,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
 
     access, target, api = opened.access, opened.target, opened.api
     parameters = {"portNumber": [str(options.port)]}
-    api.prepare()  # before the thread: what it needs would be imported while the main thread imports other things
+    api.prepare()  # before the thread starts: otherwise it would import modules while the main thread imports others
     opened.take_terminal()
     starting = SessionStart(
         lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
@@ -143,13 +143,13 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
         check_agent_version(error, access, target)
         _check_port(error, options.port, target)
         raise
-    except BaseException:  # a signal before the loop had it in hand
+    except BaseException:  # a signal before the event loop took over the session
         starting.abandon()
         raise
 
 
 def _notices(options: Options, env: Environment) -> Callable[[str], None]:
-    """Return what writes a line to standard error, which ssh has inherited to us: its user's terminal, often raw."""
+    """Return a function that writes a line to stderr, which is inherited from ssh: often a terminal in raw mode."""
     descriptor = stream_descriptor(env, "stderr")
 
     def say(line: str) -> None:
@@ -171,10 +171,10 @@ def _is_raw(descriptor: int) -> bool:
 
 
 def _check_port(error: SessionError, port: int, target: str) -> None:
-    """Translate the agent's error for a port where nothing listens.
+    """Translate the error of the agent for a port on which nothing listens.
 
     Raises:
-        SessionError: that is the error; it names the port.
+        SessionError: nothing listens on the port, which the message names.
     """
     if PORT_ERROR in error.message:
         reason = error.message.rpartition(PORT_ERROR)[2].lstrip(": ")

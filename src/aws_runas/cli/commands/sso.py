@@ -41,8 +41,8 @@ class SsoOptions:
     Args:
         action: one of ACTIONS.
         output: one of FORMATS.
-        write, prune, strict, name, regions: of ``sso profiles``.
-        account, role: patterns with ``*`` and ``?``; the first is for ids and names.
+        write, prune, strict, name, regions: flags of ``sso profiles``.
+        account, role: patterns with ``*`` and ``?``; that of the account matches ids and names.
     """
 
     action: str
@@ -60,7 +60,7 @@ class SsoOptions:
 
 
 class _Regions(argparse.Action):
-    """Collect every region; the last one is the global flag's."""
+    """Collect every region; the last one is also the value of the global flag."""
 
     def __call__(
         self,
@@ -106,7 +106,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check the flags.
 
     Raises:
-        UsageError: the action is missing, or a flag does not go with it.
+        UsageError: the action is missing, or a flag does not work with it.
     """
     if namespace.action not in ACTIONS:
         given = f", not {namespace.action!r}" if namespace.action else ""
@@ -211,7 +211,7 @@ def _generate(
     def roles(assignments: Sequence[Assignment]) -> list[sso_profiles.AssignedRole]:
         return [sso_profiles.AssignedRole(each.account_name, each.account_id, each.role_name) for each in assignments]
 
-    # names are made of all assignments, so that a filter does not change them
+    # names are derived from all assignments, so that a filter does not change them
     wanted = {(each.account_id, each.role_name) for each in chosen}
     profiles = [
         profile

@@ -57,7 +57,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -
     """Separate the profile from the arguments of the token. Their number decides, not AWS_PROFILE.
 
     Raises:
-        UsageError: words are missing, or too many.
+        UsageError: there are too few or too many arguments.
     """
     kind, words = namespace.kind, [word for word in namespace.words if word != "--"]
     if kind not in COUNTS:
@@ -77,14 +77,14 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, _env: Environment) -
     if len(words) < count or not all(words):
         missing = "host and user of the database" if kind == "rds" else "the name of the cluster"
         raise UsageError(f"token {kind} needs {missing}", code="usage", hint=f"use: aws-runas token {kind} {wanted}")
-    if kind == "rds" and profile is None and "." not in words[0] and "." in words[1]:  # a profile, and a host
+    if kind == "rds" and profile is None and "." not in words[0] and "." in words[1]:  # profile and host
         hint = f"use: aws-runas token {kind} {wanted}"
         raise UsageError(f"the user of the database is missing after {words[1]!r}", code="usage", hint=hint)
     return Options(kind, flags, profile, tuple(words))
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Make the token; no call to AWS is made beyond those for the credentials."""
+    """Create the token. AWS is called only for the credentials."""
     return _database(options, env) if options.kind == "rds" else _cluster(options, env)
 
 
@@ -104,10 +104,10 @@ def _open(options: Options, env: Environment) -> tuple[Access, Credentials]:
 
 
 def _check_words(error: CredentialsError, options: Options, env: Environment) -> None:
-    """Say what is missing, if there are no credentials because the profile was taken for what follows it.
+    """Report a missing argument, if there are no credentials because the profile was read as the first argument.
 
     Raises:
-        UsageError: it was.
+        UsageError: the profile was read as the first argument.
     """
     first = options.arguments[0]
     if error.code == "credentials-missing" and options.profile is None and first in env.profile_names():
@@ -123,7 +123,7 @@ def _check_words(error: CredentialsError, options: Options, env: Environment) ->
 def _database(options: Options, env: Environment) -> Result:
     from aws_runas.tokens import database
 
-    host, port = database.split_host(options.arguments[0])  # before anybody is asked for a code
+    host, port = database.split_host(options.arguments[0])  # before any MFA prompt
     access, credentials = _open(options, env)
     region, note = database.region_of(host), ""
     if not region:
@@ -152,7 +152,7 @@ def _cluster(options: Options, env: Environment) -> Result:
 
 
 def exec_version(text: str | None) -> tuple[str, str]:
-    """Return the API version that the client asks for, and a warning where there is cause for one.
+    """Return the API version that the client asks for, and a warning if one is needed.
 
     Args:
         text: value of KUBERNETES_EXEC_INFO, None if it is not set.

@@ -1,4 +1,4 @@
-"""``-u``: is there a newer release."""
+"""``-u``: check for a newer release."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ACCEPTS = ("credential", "output")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Form of the answer.
+    """Output format.
 
     Args:
-        json: for programs.
+        json: write JSON, for programs.
     """
 
     json: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the positionals of the command that ``-u`` came with."""
+    """Accept the positionals of the command that ``-u`` was given with."""
     add_profile(parser)
 
 
@@ -37,11 +37,11 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Options, env: Environment) -> Result:
-    """Ask the release page.
+    """Read the release page.
 
     Raises:
         ConfigError: its address is invalid.
-        AwsRunasError: there is no page, or it names no release; exit status 1.
+        AwsRunasError: the page does not exist or names no release; exit status 1.
     """
     from aws_runas.config.lookup import releases_url
     from aws_runas.redact import printable

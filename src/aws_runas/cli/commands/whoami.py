@@ -1,4 +1,4 @@
-"""``whoami`` and ``-w``: who the credentials are, as STS says."""
+"""``whoami`` and ``-w``: show the identity of the credentials, as reported by STS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
 
 
 def run(options: Question, env: Environment) -> Result:
-    """Ask STS."""
+    """Call STS and show the identity."""
     from aws_runas.aws.sts import caller_identity
     from aws_runas.cli.access import open_access_for
 

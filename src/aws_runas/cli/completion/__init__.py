@@ -1,1 +1,1 @@
-"""Shell completion: one table of what can be typed, and a writer of a script for each shell."""
+"""Shell completion: one table of the possible words, and a script generator for each shell."""

@@ -1,4 +1,4 @@
-"""The script for bash, 3.2 and later (macOS has that): no associative arrays, no compopt that must be there."""
+"""The script for bash, 3.2 and later (macOS has that): no associative arrays, and compopt is optional."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def script(found: Table) -> str:
     """Return the completion script.
 
     Args:
-        found: what can be typed where.
+        found: the possible words at each position.
     """
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]

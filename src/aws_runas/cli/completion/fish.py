@@ -1,4 +1,4 @@
-"""The script for fish: one function tells where the cursor is, and the rules ask it."""
+"""The script for fish: one function finds the cursor position, and the rules call it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def script(found: Table) -> str:
     """Return the completion script.
 
     Args:
-        found: what can be typed where.
+        found: the possible words at each position.
     """
     names = [name for command in found.commands for name in command.names]
     valued = {

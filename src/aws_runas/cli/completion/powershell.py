@@ -112,7 +112,7 @@ def script(found: Table) -> str:
     """Return the completion script.
 
     Args:
-        found: what can be typed where.
+        found: the possible words at each position.
     """
     rows = [_row("", found.flags, ())]
     rows += [_row(name, command.flags, command.positions) for command in found.commands for name in command.names]

@@ -1,4 +1,4 @@
-"""The words that complete at each place, from the same parsers as the help."""
+"""The completions at each position, from the same parsers as the help."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 COMMAND_NAMES = tuple(dict.fromkeys(COMMANDS.values()))
 
 # Kind of each position of a command: "profile", "tunnel" (a named tunnel), "either" of them, "program" (and everything
-# after it), "nothing" that could be looked up without the network, or the words themselves.
+# after it), "nothing" if the values are not known without the network, or the words themselves.
 POSITIONS: dict[str, tuple[str | tuple[str, ...], ...]] = {
     "exec": ("profile", "program"),
     "shell": ("profile", "nothing"),
@@ -76,9 +76,9 @@ class Flag:
 
     Args:
         spellings: ``-d``, ``--duration``.
-        takes_value: an argument follows.
+        takes_value: True if an argument follows.
         help: one line.
-        values: what the argument can be, empty where that cannot be said.
+        values: possible arguments; empty if they are not known.
     """
 
     spellings: tuple[str, ...]
@@ -92,10 +92,10 @@ class Command:
     """One command.
 
     Args:
-        names: how it is typed, aliases last.
+        names: its name, then its aliases.
         summary: one line.
         flags: its own and the global ones.
-        positions: see POSITIONS; "program" takes all that follow, other last ones are not repeated.
+        positions: see POSITIONS; "program" covers all following words, other kinds are not repeated.
     """
 
     names: tuple[str, ...]
@@ -106,10 +106,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Everything.
+    """All flags and commands.
 
     Args:
-        flags: before any command.
+        flags: flags before any command.
         commands: in the order of the help.
     """
 
@@ -120,7 +120,7 @@ class Table:
 
 
 def table() -> Table:
-    """Read the table off the parsers."""
+    """Build the table from the parsers."""
     found = []
     for name, module, parser in commands():
         names = (name, *(alias for alias, target in COMMANDS.items() if target == name and alias != name))
@@ -139,7 +139,7 @@ def _flags(parser: argparse.ArgumentParser) -> tuple[Flag, ...]:
 
 
 def _values(action: argparse.Action) -> tuple[str, ...]:
-    """Return what the argument of a flag can be: by name, by the choices of its parser, or the words of its metavar."""
+    """Return the possible arguments of a flag: by its name, the choices of its parser, or the words of its metavar."""
     for name in action.option_strings:
         if name in VALUES:
             return VALUES[name]

@@ -1,4 +1,4 @@
-"""The script for zsh: words come parted and unquoted, so the walk is short; descriptions are shown."""
+"""The script for zsh: zsh splits and unquotes the words, so the loop over them is short; descriptions are shown."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def script(found: Table) -> str:
     """Return the completion script.
 
     Args:
-        found: what can be typed where.
+        found: the possible words at each position.
     """
     rows = [_row("''", found.flags, ())]
     rows += [_row("|".join(command.names), command.flags, command.positions) for command in found.commands]
@@ -154,5 +154,5 @@ def _row(names: str, flags: tuple[Flag, ...], positions: tuple[str | tuple[str, 
 
 
 def _pair(name: str, text: str) -> str:
-    """``'name:text'`` as _describe takes it; a colon in the name would end it."""
+    """Return ``'name:text'`` for _describe, with colons in the name escaped."""
     return "'" + f"{name.replace(':', chr(92) + ':')}:{text}".replace("'", "'\\''") + "'"

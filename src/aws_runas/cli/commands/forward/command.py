@@ -1,4 +1,4 @@
-"""The verb ``forward``: local ports and unix sockets that lead through SSM to an instance and to hosts behind it."""
+"""The verb ``forward``: forward local ports and unix sockets through SSM to an instance and hosts behind it."""
 
 from __future__ import annotations
 

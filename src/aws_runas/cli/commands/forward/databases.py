@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from aws_runas.ssm.forward.events import ForwardEvent, Notify
 
 Databases = Mapping[str, "DatabaseEndpoint"]
-"""The endpoints of a plan, by destination as events name it."""
+"""The endpoints of a plan, keyed by the destination in events."""
 
 
 def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tuple[OpenTarget, Plan, Databases]:
-    """Look up the databases of a plan and the instance that leads to them.
+    """Look up the databases of a plan and the instance through which they are reached.
 
     Args:
-        plan: names databases.
+        plan: plan with forwards to databases.
         options: options of the command.
         env: the outside world.
 
@@ -77,10 +77,10 @@ class UnreachableHints:
     """Explains, once for each database, why the bastion may not reach it.
 
     Args:
-        databases: by destination.
+        databases: endpoints, keyed by destination.
         target: the instance that connects.
-        access: whose credentials ask EC2.
-        message: writes a line for people.
+        access: credentials for the calls to EC2.
+        message: writes a line for the user.
     """
 
     def __init__(self, databases: Databases, target: str, access: Access, message: Callable[[str], None]) -> None:
@@ -91,10 +91,10 @@ class UnreachableHints:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def watching(self, notify: Notify) -> Notify:
-        """Return a function that passes events on and looks for refused connections.
+        """Return a function that passes events on and watches for refused connections.
 
         Args:
-            notify: takes the events.
+            notify: receives the events.
         """
 
         import asyncio
@@ -111,7 +111,7 @@ class UnreachableHints:
         return notify_and_watch
 
     async def close(self) -> None:
-        """Stop explaining."""
+        """Cancel the explanations that are still running."""
         import asyncio
 
         for task in self._tasks:

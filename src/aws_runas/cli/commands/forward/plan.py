@@ -57,11 +57,11 @@ class Plan:
     """Forwards through one target with one profile.
 
     Args:
-        profile: name of the profile, None if none was named.
+        profile: name of the profile, None if none was given.
         target: as the user wrote it, without its port; "" to find a bastion for databases.
         forwards: local addresses and destinations.
         sessions: limits of the pools.
-        reason: shown in the history of sessions at the service.
+        reason: shown in the session history of the service.
     """
 
     profile: str | None
@@ -75,7 +75,7 @@ def read_options(namespace: argparse.Namespace, flags: GlobalFlags) -> ForwardOp
     """Check the flags of forward.
 
     Args:
-        namespace: what was parsed.
+        namespace: parsed arguments.
         flags: the global flags.
 
     Raises:
@@ -109,7 +109,7 @@ def pool_settings(text: str) -> PoolSettings:
         text: as typed.
 
     Raises:
-        UsageError: it is neither "auto" nor a number from 1 to 8.
+        UsageError: the text is neither "auto" nor a number from 1 to 8.
     """
     if text == AUTO:
         return PoolSettings()
@@ -211,7 +211,7 @@ def listing(env: Environment, *, as_json: bool = False) -> str:
 
 
 def _named(options: ForwardOptions, env: Environment) -> list[Plan]:
-    """Return the plans of the tunnels that the arguments name; none if they name something else."""
+    """Return the plans of the tunnels that the arguments name; an empty list if they name something else."""
     path = tunnels_path(env.environ, env.home)
     tunnels = read_tunnels(path)
     arguments = options.arguments
@@ -244,13 +244,13 @@ def tunnel_plan(tunnel: Tunnel, options: ForwardOptions, profile: str | None = N
     """Return the plan of a named tunnel. Flags override the file.
 
     Args:
-        tunnel: of the file.
+        tunnel: a tunnel of the tunnels file.
         options: options of the command.
-        profile: as the command line names it, None for the tunnel's own.
+        profile: profile on the command line, None for that of the tunnel.
 
     Raises:
-        ConfigError: the file has a forward or a number of sessions that is not valid.
-        UsageError: -p with several forwards.
+        ConfigError: the file has an invalid forward or number of sessions.
+        UsageError: -p was given, and the tunnel has several forwards.
     """
     bind = options.bind or tunnel.bind or DEFAULT_BIND
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.data_channel import StreamOptions
     from aws_runas.ssm.transport.interfaces import OpenChannel
 
-MAX_DESCRIPTORS: Final = 16_384  # open files: eight sessions of 1,024 connections, and some more
+MAX_DESCRIPTORS: Final = 16_384  # open files: eight sessions of 1,024 connections, and some spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ class ResolvedPlan:
 
 
 class FirstSession:
-    """A session that is being started before anybody can connect it.
+    """A session whose start is under way before the event loop can connect to it.
 
     Args:
-        destination: of the session.
+        destination: destination of the session.
         starting: the running call.
     """
 
@@ -96,12 +96,12 @@ class FirstSession:
         self._starting: SessionStart | None = starting
 
     def take(self) -> SessionStart | None:
-        """Return the call once; None if it was returned before. Whoever gets it owns the session."""
+        """Return the call the first time, then None. The caller that gets it owns the session."""
         starting, self._starting = self._starting, None
         return starting
 
     def abandon_unused(self) -> None:
-        """End the session at the service if nobody took it; blocks."""
+        """End the session at the service unless `take` has returned it; blocks."""
         if (starting := self.take()) is not None:
             starting.abandon()
 
@@ -110,7 +110,7 @@ def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> Resol
     """Resolve profile and target. Everything that may ask the user happens here, before the event loop handles signals.
 
     Args:
-        plan: of one target.
+        plan: plan for one target.
         options: options of the command.
         env: the outside world.
     """

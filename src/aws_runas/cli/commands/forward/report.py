@@ -36,9 +36,9 @@ class ForwardReport:
     Args:
         env: streams and wall clock.
         as_json: write the listening line as JSON.
-        event_lines: every event as a JSON line on stdout, the listening line among them.
-        quiet: no status line, and messages only about failures.
-        verbose: also messages about ordinary events.
+        event_lines: write every event as a JSON line to stdout, including the listening line.
+        quiet: write no status line, and only messages about failures.
+        verbose: also write messages about ordinary events.
         clock: monotonic seconds, for the rates of the status line.
     """
 
@@ -73,7 +73,7 @@ class ForwardReport:
         """Show an event.
 
         Args:
-            event: of any forward.
+            event: event of any forward.
         """
         if self._event_lines:
             self._write_json({"event": _EVENT_NAMES[type(event)], "time": _timestamp(self._env.now()), **asdict(event)})
@@ -95,7 +95,7 @@ class ForwardReport:
         """Update the status line; called about once a second.
 
         Args:
-            totals: of all forwards.
+            totals: totals over all forwards.
         """
         now = self._clock()
         up = down = 0.0
@@ -118,7 +118,7 @@ class ForwardReport:
         self._has_status = False
 
     def _line(self, event: events.ForwardEvent) -> str:
-        """Return the message for people, "" if there is none."""
+        """Return the message for the user, "" if there is none."""
         match event:
             case events.RemoteRefused():
                 return f"connection {event.connection}: nothing accepts connections at {event.destination}"
@@ -192,7 +192,7 @@ class ForwardReport:
         try:
             self._env.stderr.write(text)
             self._env.stderr.flush()
-        except (OSError, ValueError):  # nobody reads it any more
+        except (OSError, ValueError):  # the reader is gone
             self._has_status = False
 
 

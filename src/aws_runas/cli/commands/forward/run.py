@@ -1,4 +1,4 @@
-"""Runs the planned forwards until a signal arrives, ours or those of the session-manager-plugin.
+"""Runs the planned forwards until a signal arrives, with our own client or the session-manager-plugin.
 
 StartSession is called before asyncio and the rest are loaded, which takes about as long as the service's answer.
 """
@@ -36,7 +36,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
         128 plus the number of the signal.
 
     Raises:
-        AwsRunasError: a forward could not be opened; nothing is left behind.
+        AwsRunasError: a forward could not be opened; everything opened before is closed.
     """
     raise_at_signals()
     allow_descriptors()
@@ -64,10 +64,10 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
 
 
 def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) -> ResolvedPlan:
-    """Bind the local addresses of a plan; nothing is asked of AWS for an address that cannot be had."""
+    """Bind the local addresses of a plan. This comes first, so that a used address costs no call to AWS."""
     listeners = []
     for spec in resolved.plan.forwards:
-        if spec.local in taken:  # the system takes a port twice as long as nobody listens on it
+        if spec.local in taken:  # the system lets two sockets bind a port until one of them listens
             raise SessionError(
                 f"{spec.local} is in use already, by another forward of this command",
                 code="port-taken",
@@ -96,14 +96,14 @@ def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environ
 
     Args:
         options: options of the command.
-        plans: exactly one, or it is an error.
+        plans: must contain exactly one plan.
         env: the outside world.
 
     Returns:
         Exit status of the plugin.
 
     Raises:
-        UsageError: the plugin cannot do what the plans say.
+        UsageError: the plugin does not support the plans.
         SessionError: there is no plugin, or the session cannot be started.
     """
     from aws_runas.cli.session.plugin import run_plugin

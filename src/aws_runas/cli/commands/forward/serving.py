@@ -1,4 +1,4 @@
-"""Carries planned forwards until a signal arrives."""
+"""Serves planned forwards until a signal arrives."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def serve(
         options: options of the command.
         resolved_plans: at least one; their local addresses are bound.
         env: the outside world.
-        first: the session that is being started for the first of them.
+        first: the session whose start is under way for the first plan.
 
     Returns:
         128 plus the number of the signal.
 
     Raises:
-        AwsRunasError: a forward could not be opened; nothing is left behind.
+        AwsRunasError: a forward could not be opened; everything opened before is closed.
     """
     report = ForwardReport(
         env,
@@ -94,7 +94,7 @@ async def _forward(groups: Sequence[Forwarding], hints: Sequence[UnreachableHint
 
 
 def _describe(context: Mapping[str, object]) -> str:
-    """Return what the event loop reports, such as too many open files, in one line."""
+    """Format a report of the event loop, such as too many open files, as one line."""
     error = context.get("exception")
     return f"{context.get('message', 'error')}: {error}" if error else str(context.get("message", "error"))
 
@@ -132,7 +132,7 @@ def _make_forwarding(
 def _first_opener(
     first: FirstSession, opener: OpenChannel, resolved: ResolvedPlan, stream: StreamOptions
 ) -> OpenChannel:
-    """Return an opener that connects the session that is being started already, and then opens others."""
+    """Return an opener that first connects the session under way, then opens new ones."""
 
     async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
         starting = first.take()
@@ -144,7 +144,7 @@ def _first_opener(
 
 
 def _multiplexer_settings(channel: ChannelSettings, half_close: float) -> MultiplexerSettings:
-    """Choose one frame a message, so that no keystroke waits behind a long frame; longer ones cost less if unpaced."""
+    """Use one frame per message, so that no keystroke waits behind a long frame. Unpaced, longer frames cost less."""
     messages = UNPACED_MESSAGES if channel.frame_rate is None else 1
     return MultiplexerSettings(
         payload_size=channel.payload_size,

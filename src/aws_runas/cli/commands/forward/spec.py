@@ -19,7 +19,7 @@ class ForwardSpec:
         local: the address to listen on.
         host: a host behind the instance, "" for the instance itself.
         port: the port of that host.
-        database: ``rds:ID`` or ``cache:ID``; host and port are known once AWS was asked.
+        database: ``rds:ID`` or ``cache:ID``; host and port are known only after a call to AWS.
     """
 
     local: LocalAddress
@@ -63,7 +63,7 @@ def parse_local(text: str, bind: str = DEFAULT_BIND) -> LocalAddress:
         bind: address for a port.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: the text is neither a port nor a path.
     """
     if "/" in text or text.startswith("~"):
         return LocalAddress(path=text)

@@ -24,7 +24,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare flags and positionals; a secret is never one, since others could read it in the list of processes."""
+    """Declare flags and positionals. A secret is never an argument: other users could read it in the process list."""
     parser.add_argument("--from", dest="source", metavar="PLACE", help="Import from: file (default), env or aws-vault")
     parser.add_argument("--keep", action="store_true", help="Leave the imported keys in their file as well")
     parser.add_argument("-y", "--yes", action="store_true", help="Remove or replace without asking")
@@ -43,7 +43,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check action, profile and flags without the config files.
 
     Raises:
-        UsageError: flags and action do not fit together, or a profile is missing.
+        UsageError: flags and action cannot be combined, or a profile is missing.
     """
     from aws_runas.cli.questions import profile_of
     from aws_runas.config.arn import looks_like_arn

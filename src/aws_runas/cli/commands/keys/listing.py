@@ -1,4 +1,4 @@
-"""``keys list``: which profiles have long-term keys, where, how old they are and when they were used last."""
+"""``keys list``: list the profiles with long-term keys, with the place, age and last use of the keys."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Row:
     """One profile.
 
     Args:
-        profile: that has the keys.
-        key_id: not secret.
+        profile: profile with the keys.
+        key_id: access key id, which is not secret.
         place: ``keyring NAME``, or the path of a file.
-        key, use: as IAM describes them; None if it could not be asked.
-        problem: why it could not.
+        key, use: as described by IAM; None if IAM could not be asked.
+        problem: why IAM could not be asked.
     """
 
     profile: str
@@ -43,7 +43,7 @@ def list_keys(options: KeysOptions, env: Environment) -> Result:
     """List keys. The config files are the index, since a keyring cannot be listed; IAM knows age and use.
 
     Raises:
-        ConfigError: a profile was named that does not exist.
+        ConfigError: the named profile does not exist.
     """
     files = env.config_files()
     if options.profile is not None and options.profile not in files.profiles:
@@ -72,7 +72,7 @@ def _rows(profile: str, env: Environment) -> list[Row]:
         rows.append(Row(profile, section.text("keyring_key_id") or "?", f"keyring {section.text('keyring')}"))
     try:
         plain = plain_keys(files, profile)
-    except AwsRunasError:  # temporary ones, or half of a pair
+    except AwsRunasError:  # temporary keys, or only one of the pair
         plain = None
     if plain is not None:
         rows.append(Row(profile, plain.pair.access_key_id, str(plain.path)))
@@ -80,7 +80,7 @@ def _rows(profile: str, env: Environment) -> list[Row]:
 
 
 def _ask_iam(rows: list[Row], options: KeysOptions, env: Environment) -> None:
-    """Fill in what IAM knows. Profiles of one key are asked about once, and a keyring that fails is opened once."""
+    """Fill in what IAM knows. Each key is looked up once, and a keyring that fails is opened once."""
     known: dict[str, Row] = {}
     failed: dict[str, str] = {}
     for row in rows:

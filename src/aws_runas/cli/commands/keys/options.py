@@ -16,12 +16,12 @@ class KeysOptions:
 
     Args:
         action: one of ACTIONS.
-        profile: whose keys; None only for ``list``.
-        source: one of SOURCES, where an import takes them from.
+        profile: profile with the keys; None only for ``list``.
+        source: where an import reads the keys, one of SOURCES.
         keep: an import leaves the keys in their file.
-        yes: do not ask.
-        replace_inactive, delete, finish: of ``rotate``.
-        json: output for programs.
+        yes: do not ask for confirmation.
+        replace_inactive, delete, finish: flags of ``rotate``.
+        json: write JSON, for programs.
     """
 
     action: str
@@ -37,5 +37,5 @@ class KeysOptions:
 
     @property
     def name(self) -> str:
-        """The profile where one is required."""
+        """The profile, for actions that require one."""
         return self.profile or "default"

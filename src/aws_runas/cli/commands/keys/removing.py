@@ -1,4 +1,4 @@
-"""``keys remove``: keys leave the keyring, their lines leave the config file, and their credentials leave the cache."""
+"""``keys remove``: remove keys from the keyring, their lines from the config file, their credentials from the cache."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def no_keyring_line(profile: str) -> CredentialsError:
 
 
 def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) -> set[str]:
-    """Return the names of the cache entries of every profile whose chain starts with a key, by the files as they are.
+    """Return the names of the cache entries of every profile whose chain starts with a key, according to the files.
 
     Args:
-        key_id: of the key.
+        key_id: id of the key.
         env: config files and variables.
-        in_use: the key id that the files have by now, if it is another.
+        in_use: the key id now in the files, if it differs.
     """
     from aws_runas.config.overrides import Overrides
     from aws_runas.config.profile import KeyringSource, KeySource
@@ -94,7 +94,7 @@ def entries_of_key(key_id: str, env: Environment, *, in_use: str | None = None) 
 
 
 def drop_entries(entries: Iterable[str], env: Environment) -> None:
-    """Remove entries of the cache; what is missing is no error."""
+    """Remove entries of the cache. A missing entry is not an error."""
     cache = DiskCache(env.cache_directory(), lambda _: None)
     for entry in entries:
         cache.remove(entry)

@@ -32,7 +32,7 @@ def rotate(options: KeysOptions, env: Environment) -> Result:
     """Replace the keys of a profile, or of the source profile behind it.
 
     Raises:
-        AwsRunasError: a step failed; the details say what holds now.
+        AwsRunasError: a step failed; the details describe the state it left.
     """
     profile, place = _place(options, env)
     journal = _journal_path(place, env)
@@ -70,7 +70,7 @@ def _rotation(
 
         caller_identity(_trial(profile, new, options, env), user=True)
 
-    in_use = place.in_use().access_key_id  # by the files as they were read
+    in_use = place.in_use().access_key_id  # according to the files as they were read
 
     def drop_sessions(key_id: str) -> None:
         drop_entries(entries_of_key(key_id, env, in_use=in_use), env)
@@ -92,7 +92,7 @@ def _place(options: KeysOptions, env: Environment) -> tuple[str, KeyPlace]:
     """Return the profile that has the keys, and their place.
 
     Raises:
-        CredentialsError: it has no long-term keys of its own.
+        CredentialsError: the profile has no long-term keys.
     """
     access = _access(options.name, options, env)
     source = access.profile.source
@@ -148,7 +148,7 @@ def _report(rotated: Rotated | None, profile: str, named: str, place: KeyPlace, 
 
 
 def _copies(key_id: str, env: Environment) -> list[str]:
-    """Return where else the files have the old key."""
+    """Return the other places in the files that have the old key."""
     try:
         found = load_files(env.environ, env.home)
     except ConfigError:
@@ -164,9 +164,9 @@ class _Service:
     """IAM for the keys of one user.
 
     Args:
-        access: signs.
-        user: whose keys.
-        own_keys: the long-term keys sign, not the session token.
+        access: signs the requests.
+        user: user with the keys.
+        own_keys: sign with the long-term keys instead of the session token.
     """
 
     def __init__(self, access: Access, user: str, *, own_keys: bool) -> None:

@@ -1,4 +1,4 @@
-"""``keys add`` and ``keys import``: keys go to the keyring, lines to the config file.
+"""``keys add`` and ``keys import``: store keys in the keyring, and name them in the config file.
 
 The order of an import makes an interruption harmless: the keys are stored, read back and compared, named in the config
 file, and only then removed from their file. At each moment the secret is in at least one place.
@@ -33,8 +33,8 @@ class Stored:
     """The places of stored keys.
 
     Args:
-        label: of the keyring.
-        name: of the item.
+        label: label of the keyring.
+        name: name of the item.
     """
 
     label: str
@@ -42,10 +42,11 @@ class Stored:
 
 
 def check_profile_takes_keys(files: ConfigFiles, profile: str) -> None:
-    """Refuse a profile whose own keys nobody would use, or that no config file can hold, before anything is asked for.
+    """Refuse, before any prompt, a profile that would not use its keys, or that a config file cannot contain.
 
     Raises:
-        ConfigError: it assumes a role with the credentials of another profile, or its name cannot be that of a section.
+        ConfigError: the profile assumes a role with the credentials of another profile, or its name is not valid for a
+            section.
     """
     check_section_name(profile)
     section = files.profiles.get(profile)
@@ -61,14 +62,14 @@ def check_profile_takes_keys(files: ConfigFiles, profile: str) -> None:
 
 
 def check_pair(key_id: object, secret: object, origin: str) -> KeyPair:
-    """Return access keys that look like such.
+    """Return a pair of access keys if both parts look valid.
 
     Args:
         key_id, secret: as typed or read.
-        origin: of them, for messages.
+        origin: origin of the keys, for messages.
 
     Raises:
-        CredentialsError: one is missing or cannot be a key, or they are temporary.
+        CredentialsError: one part is missing or malformed, or the keys are temporary.
     """
     from aws_runas.aws.credentials import checked
 
@@ -84,17 +85,17 @@ def check_pair(key_id: object, secret: object, origin: str) -> KeyPair:
 
 
 def store_pair(pair: KeyPair, profile: str, env: Environment, *, mfa_serial: str | None = None, sure: bool) -> Stored:
-    """Keep keys in the keyring, then name them in the config file.
+    """Store keys in the keyring, then name them in the config file.
 
     Args:
         pair: the keys.
-        profile: gets the lines; its ``keyring`` line names the item, if it has one.
+        profile: profile that gets the lines; its ``keyring`` line names the item, if it has one.
         env: config files and keyring.
-        mfa_serial: written too, if given.
+        mfa_serial: also written, if given.
         sure: replace other keys of that name without asking.
 
     Raises:
-        AwsRunasError: they are not stored; the message says what is.
+        AwsRunasError: the keys or the lines could not be stored; the message says what was stored.
     """
     files = env.config_files()
     section = files.profiles.get(profile)
@@ -122,7 +123,7 @@ def store_pair(pair: KeyPair, profile: str, env: Environment, *, mfa_serial: str
 
 
 def add(options: KeysOptions, env: Environment) -> Result:
-    """Ask for keys, check them, store them.
+    """Ask for keys, check them and store them.
 
     Raises:
         AwsRunasError: there is no terminal, AWS refused the keys, or they could not be stored.
@@ -133,7 +134,7 @@ def add(options: KeysOptions, env: Environment) -> Result:
     files = env.config_files()
     check_profile_takes_keys(files, profile)
     key_id = ask_line("Access key id: ")
-    secret = ask_secret("Secret access key: ").strip() if key_id else ""  # nothing, or Ctrl-D: the check says so
+    secret = ask_secret("Secret access key: ").strip() if key_id else ""  # empty input or Ctrl-D: the check reports it
     pair = check_pair(key_id, secret, "what was typed")
     arn = check_at_aws(pair, options, env)
     stored = store_pair(pair, profile, env, mfa_serial=options.flags.mfa_serial, sure=options.yes)
@@ -148,15 +149,15 @@ def add(options: KeysOptions, env: Environment) -> Result:
 
 
 def check_at_aws(pair: KeyPair, options: KeysOptions, env: Environment) -> str:
-    """Return the ARN of the user who has these keys, as STS says.
+    """Return the ARN of the user with these keys, as reported by STS.
 
     Args:
-        pair: the keys; they take the place of those of the profile.
+        pair: keys to use instead of those of the profile.
         options: options of the command.
         env: the outside world.
 
     Raises:
-        AwsRunasError: AWS refused them, or cannot be asked.
+        AwsRunasError: AWS refused the keys, or cannot be reached.
     """
     from aws_runas.aws.sts import caller_identity
     from aws_runas.cli.access import open_access_for
@@ -166,10 +167,10 @@ def check_at_aws(pair: KeyPair, options: KeysOptions, env: Environment) -> str:
 
 
 def import_keys(options: KeysOptions, env: Environment) -> Result:
-    """Store keys that are somewhere else, and remove them there if that is a file.
+    """Store keys from another place, and remove them there if that place is a file.
 
     Raises:
-        AwsRunasError: there are none, or they could not be stored; then they are where they were.
+        AwsRunasError: there are no keys, or they could not be stored; then they remain in their place.
     """
     profile = options.name
     files = env.config_files()
@@ -190,7 +191,7 @@ def import_keys(options: KeysOptions, env: Environment) -> Result:
 
 
 def _find(options: KeysOptions, env: Environment, plain: PlainKeys | None) -> tuple[KeyPair, str]:
-    """Return the keys, and where they are."""
+    """Return the keys and their place."""
     if options.source == "env":
         return _of_environment(env), "the environment (unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY)"
     if options.source == "aws-vault":
@@ -230,7 +231,7 @@ def _remove(plain: PlainKeys) -> None:
 
 
 def _offer(profile: str, env: Environment) -> str:
-    """Offer the line for other SDKs: on a terminal it is written if the user agrees, otherwise it is shown."""
+    """Offer the line for other SDKs. On a terminal, write it if the user agrees; otherwise show it."""
     from aws_runas.cli.terminal.prompt import confirm
     from aws_runas.config.files import profile_heading
 

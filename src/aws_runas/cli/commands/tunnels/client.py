@@ -30,13 +30,13 @@ Row = dict[str, object]
 
 
 def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool) -> Result:
-    """Open tunnels in the background process, which is started if it does not run.
+    """Open tunnels in the background process, which is started if it is not running.
 
     Args:
         names: tunnel names; empty for all.
         env: the outside world.
         flags: the global flags.
-        lazy: open a session with the first connection.
+        lazy: open a session at the first connection.
 
     Raises:
         AwsRunasError: a tunnel is not in the file, its profile is unknown, or the process does not start.
@@ -49,15 +49,15 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
         access = open_access_for(flags, tunnel.profile, env)
         access.region()
         if not lazy and tunnel.idle is None:
-            with suppress(AwsRunasError):  # a code can be asked for here; any failure is reported with the tunnel
+            with suppress(AwsRunasError):  # an MFA prompt is possible here; any failure is reported with the tunnel
                 access.provider.credentials()
     path = run_directory(env) / CONTROL_SOCKET
     check_directory(path.parent)
     chosen = [tunnel.name for tunnel in tunnels]
     outdated: object = []
-    with files.lock(path.with_suffix(".lock")):  # the second of two that start at once asks the process of the first
+    with files.lock(path.with_suffix(".lock")):  # if two start at once, the second uses the process of the first
         if is_running(path):
-            ask(path, {"command": "status"}, STATUS_TIMEOUT)  # a process that is stopped shows here
+            ask(path, {"command": "status"}, STATUS_TIMEOUT)  # fails within seconds if the process is suspended
             reply = ask(path, {"command": "up", "names": chosen, "lazy": lazy}, START_TIMEOUT)
             rows, outdated = _rows(reply), reply.get("outdated")
         else:
@@ -80,7 +80,7 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
 
 
 def down(names: Sequence[str], env: Environment) -> Result:
-    """Close tunnels; without names all of them, which ends the process.
+    """Close tunnels. Without names, close all of them, which ends the process.
 
     Args:
         names: tunnel names; empty for all.
@@ -120,7 +120,7 @@ def status(env: Environment, *, as_json: bool, watch: bool) -> Result:
 
 
 def login(names: Sequence[str], env: Environment, flags: GlobalFlags) -> Result:
-    """Get credentials for the profiles of tunnels, with a code if one is needed; the process then uses the cache.
+    """Get credentials for the profiles of tunnels, with an MFA code if needed; the process then uses the cache.
 
     Args:
         names: tunnel names; empty for all.
@@ -180,15 +180,15 @@ def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool
 
 
 def new_log(path: Path) -> int:
-    """Return the descriptor of a new, private log. What has its name is removed, and no link is followed.
+    """Return the descriptor of a new, private log. An existing file is removed, and links are not followed.
 
-    What is written goes to the end, so that a program may cut the log while it is open.
+    The log is opened in append mode, so that another program may truncate it meanwhile.
 
     Args:
-        path: of the log.
+        path: path of the log.
 
     Raises:
-        SessionError: it cannot be made.
+        SessionError: the log cannot be created.
     """
     try:
         path.unlink(missing_ok=True)
@@ -217,7 +217,7 @@ def _all_rows(env: Environment) -> list[Row]:
         try:
             rows += _rows(ask(path, {"command": "status"}, STATUS_TIMEOUT))
         except SessionError as error:
-            if error.code != "tunnels-down":  # otherwise it ended just now
+            if error.code != "tunnels-down":  # otherwise the process has just ended
                 raise
     return rows
 
@@ -265,7 +265,7 @@ def _bytes(row: Row, name: str) -> str:
 
 
 def _fitting(text: str, env: Environment) -> str:
-    """Cut lines to what the terminal shows, so that a line stays one line and the first stays on the screen."""
+    """Cut the text to the size of the terminal, so that no line wraps and the first line stays on screen."""
     try:
         columns, rows = os.get_terminal_size(env.stdout.fileno())
     except (OSError, ValueError):

@@ -25,12 +25,12 @@ class TunnelsOptions:
 
     Args:
         action: one of ACTIONS.
-        names: of tunnels; none means all of the file.
+        names: tunnel names; empty for all in the file.
         lazy: open sessions on demand.
         foreground: stay in this process, as the service manager runs it.
         watch: redraw the status.
         start: "login" or "demand", when an installed tunnel starts.
-        json: output for programs.
+        json: write JSON, for programs.
     """
 
     action: str
@@ -60,7 +60,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     """Check action and flags without the config files.
 
     Raises:
-        UsageError: flags and action do not fit together.
+        UsageError: flags and action cannot be combined.
     """
     action = namespace.action
     if action not in ACTIONS:

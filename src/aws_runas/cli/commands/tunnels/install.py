@@ -24,12 +24,12 @@ def install(names: Sequence[str], env: Environment, *, on_demand: bool) -> Resul
     """Write the service files of tunnels. The result lists their paths and the next command.
 
     Args:
-        names: of tunnels in the config file.
+        names: names of tunnels in the config file.
         env: its home and variables name the directory.
         on_demand: the service manager listens, and starts a tunnel at the first connection.
 
     Raises:
-        ConfigError: a tunnel cannot be installed, its name is no name of a service, or a file cannot be written.
+        ConfigError: a tunnel cannot be installed, its name is not valid for a service, or a file cannot be written.
     """
     lines = []
     for tunnel in chosen_tunnels(names, env):

@@ -40,10 +40,10 @@ def run_directory(env: Environment) -> Path:
 
 
 def check_directory(path: Path) -> None:
-    """Check that what is in the directory of the control sockets comes from this user.
+    """Check that only this user can change the directory of the control sockets.
 
     Raises:
-        ConfigError: other users can change it.
+        ConfigError: other users can change it, or it cannot be created.
     """
     from aws_runas import files
 
@@ -58,10 +58,10 @@ def check_directory(path: Path) -> None:
 
 
 def chosen_tunnels(names: Sequence[str], env: Environment) -> list[Tunnel]:
-    """Return the tunnels of these names, all of the file if there are no names.
+    """Return the tunnels with these names, or all tunnels in the file if there are no names.
 
     Raises:
-        ConfigError: there is no such tunnel, or none at all.
+        ConfigError: there is no such tunnel, or the file has no tunnels.
     """
     path = tunnels_path(env.environ, env.home)
     tunnels = read_tunnels(path)
@@ -72,10 +72,10 @@ def chosen_tunnels(names: Sequence[str], env: Environment) -> list[Tunnel]:
 
 
 def run_foreground(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool) -> Result:
-    """Hold tunnels in this process until a signal or `tunnels down`.
+    """Keep tunnels open in this process until a signal or `tunnels down`.
 
     Args:
-        names: of tunnels; all tunnels of the config file if empty.
+        names: tunnel names; empty for all in the file.
         env: the outside world.
         flags: the global flags.
         lazy: open sessions at the first connection, whatever the config file says.
@@ -126,17 +126,17 @@ def plan_of(
     lazy: bool,
     listeners: Mapping[LocalAddress, Listener] | None = None,
 ) -> TunnelPlan:
-    """Return the plan of one tunnel. AWS is asked nothing before a session is opened.
+    """Return the plan of one tunnel. AWS is not called before a session is opened.
 
     Args:
-        tunnel: from the config file.
+        tunnel: a tunnel of the config file.
         env: the outside world.
         flags: the global flags.
         lazy: open sessions at the first connection, whatever the config file says.
         listeners: sockets that the service manager has bound; the tunnel closes them.
 
     Raises:
-        ConfigError: the file has a forward that is not valid.
+        ConfigError: the file has an invalid forward.
     """
     from aws_runas.ssm.forward.destination import Destination, Forward
     from aws_runas.tunnels.tunnel import TunnelPlan, lazy_settings
@@ -161,7 +161,7 @@ def plan_of(
 class _Resolver:
     """Resolves a plan when its first session is opened, and keeps the answer.
 
-    A failure is not kept: the next session asks again.
+    A failure is not kept: the next session tries again.
     """
 
     def __init__(self, plan: Plan, options: ForwardOptions, env: Environment) -> None:
@@ -195,7 +195,7 @@ class _Resolver:
 
 
 class _Reporter:
-    """Tells the service manager about changes, and the desktop about tunnels that wait for a person."""
+    """Tells the service manager about changes, and the desktop about tunnels that wait for the user."""
 
     def __init__(self, env: Environment, notify_manager: Callable[[str], None]) -> None:
         self._env = env
