@@ -1,7 +1,7 @@
 """The credential helper, full path: ``get``, ``list``, ``store``, ``erase`` and ``version`` of the Docker protocol.
 
 Errors that belong to the protocol go to standard output, where clients compare them; everything else is one sentence on
-standard error, which clients pass on. Nobody is asked: many pulls run at once, and the client has the terminal.
+standard error, which clients pass on. There are no prompts: many pulls run at once, and the client has the terminal.
 The section ``[runas-ecr]`` of the config file names the profile of each account.
 """
 
@@ -30,7 +30,7 @@ def registry_profiles(files: ConfigFiles) -> Mapping[str, Setting[str]]:
     """Return the profile of each account, and of the public gallery under `PUBLIC`.
 
     Raises:
-        ConfigError: a key is no account, or a profile does not exist.
+        ConfigError: a key is not an account number, or a profile does not exist.
     """
     section = files.config.sections.get(SECTION, {})
     found = {}
@@ -57,7 +57,7 @@ def registry_profiles(files: ConfigFiles) -> Mapping[str, Setting[str]]:
 
 NAME = "docker-credential-aws-runas"
 USAGE = f"Usage: {NAME} <store|get|erase|list|version>"
-NOT_FOUND = "credentials not found in native keychain"  # clients know these words, and go on without credentials
+NOT_FOUND = "credentials not found in native keychain"  # clients recognize this text, and continue without credentials
 NO_ADDRESS = "no credentials server URL"
 MAX_INPUT = 64 * 1024  # bytes
 IGNORE_STORE = "RUNAS_ECR_IGNORE_STORE"
@@ -68,7 +68,7 @@ def main(words: Sequence[str], server: str, env: Environment | None = None) -> i
 
     Args:
         words: the action.
-        server: for ``get``, what standard input held.
+        server: for ``get``, the content of standard input.
         env: the outside world; the real one when None.
 
     Returns:
@@ -81,7 +81,7 @@ def main(words: Sequence[str], server: str, env: Environment | None = None) -> i
         result = Result(1, stderr=_sentence(error))
     except KeyboardInterrupt:
         result = Result(Interrupted.exit_status)
-    except Exception as error:  # its own text is left out: it could hold a secret
+    except Exception as error:  # its text is left out because it could contain a secret
         result = Result(1, stderr=f"aws-runas: internal error: {type(error).__name__}\n")
     return emit(result, env)
 
@@ -139,7 +139,7 @@ def profile_for(registry: Registry, env: Environment) -> str | None:
     """Return the profile that logs in to a registry; None for the one that the environment names, or default.
 
     Raises:
-        ConfigError: nothing says which profile.
+        ConfigError: no profile is set for the registry.
     """
     from aws_runas.config.profile import NoSource
     from aws_runas.config.resolve import Overrides, profile_variable, resolve
@@ -182,7 +182,7 @@ def _region(profile: Setting[str], env: Environment) -> str:
 
 
 def _refuse(action: str, env: Environment) -> Result:
-    """Refuse to store or erase; with the variable set, take the request and do nothing."""
+    """Refuse to store or erase; with the variable set, accept the request and do nothing."""
     if not is_on(env.environ, IGNORE_STORE):
         hint = f"to ignore such requests, set {IGNORE_STORE}=1"
         what = "keeps no passwords that clients store" if action == "store" else "keeps no passwords to erase"

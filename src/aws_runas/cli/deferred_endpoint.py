@@ -19,7 +19,7 @@ def serve_command_line(words: Sequence[str], role_arn: str | None, descriptor: i
 
     Args:
         words: the command line.
-        role_arn, descriptor, token: as for serve.
+        role_arn, descriptor, token: see `aws_runas.cli.endpoint.serve`.
     """
     serve(_DeferredProvider(words), role_arn, descriptor, token)
 

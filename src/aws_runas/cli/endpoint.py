@@ -1,4 +1,4 @@
-"""Credential endpoint of a running program: what is loaded once the program has started."""
+"""Credential endpoint of a running program. Loaded only after the program has started."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def serve(provider: Provider, role_arn: str | None, descriptor: int, token: str)
     """Answer the program's requests in a thread.
 
     Args:
-        provider: of the credentials.
-        role_arn: of the role, if it is known.
-        descriptor: the listening socket, owned by the endpoint from here.
+        provider: provider of the credentials.
+        role_arn: ARN of the role, if it is known.
+        descriptor: the listening socket, owned by the endpoint from now on.
         token: bearer token that requests must carry.
     """
     try:
         Endpoint(socket.socket(fileno=descriptor), token, provider, role_arn=role_arn).start()
-    except (OSError, RuntimeError) as error:  # out of descriptors or threads; the program runs on
+    except (OSError, RuntimeError) as error:  # out of descriptors or threads; the program continues
         os.write(2, f"aws-runas: the credential endpoint cannot be started: {error}\n".encode())
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Closed(io.BytesIO):
-    """Replacement for a standard output that was closed before the start: writing to it is an error."""
+    """Replacement for a standard output that was closed before the start. Writing to it is an error."""
 
     def write(self, _data: object) -> int:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -63,7 +63,7 @@ class Environment:
         environ: the variables, never changed.
         home: contains ``.aws``, unless variables name the files.
         now: seconds since the epoch.
-        function: ``VERSION:SHELL:NAME`` of the shell function that asks for exports, "" if none does.
+        function: ``VERSION:SHELL:NAME`` of the shell function that requests exports, "" if none does.
     """
 
     stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer if sys.stdin else io.BytesIO())
@@ -102,7 +102,7 @@ class Environment:
         """Write to stderr at once, for the user. Control characters other than line ends and tabs are escaped.
 
         Args:
-            text: with its line end; foreign text may be in it.
+            text: with its line end; may contain untrusted text.
         """
         self.stderr.write(printable(text, keep="\n\t"))
         self.stderr.flush()
@@ -128,13 +128,13 @@ STREAMS: Final[tuple[StreamName, ...]] = ("stdin", "stdout", "stderr")
 
 
 def stream_descriptor(env: Environment, name: StreamName) -> int:
-    """Return the descriptor of a standard stream, or one that stands in for it.
+    """Return the descriptor of a standard stream, or of a replacement.
 
-    The replacement of a closed standard input is empty, that of a closed standard error takes everything. To write to
-    that of a closed standard output fails, as it does in a shell: what was asked for would be lost otherwise.
+    The replacement of a closed standard input is empty. That of a closed standard error discards everything. Writing to
+    that of a closed standard output fails, as in a shell, because the requested output would be lost otherwise.
     """
     stream: IO[bytes] | IO[str] = getattr(env, name)
     try:
         return stream.fileno()
-    except (OSError, ValueError):  # closed, or no file at all
+    except (OSError, ValueError):  # closed, or not a real file
         return os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)

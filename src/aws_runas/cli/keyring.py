@@ -16,10 +16,10 @@ def keyring_directory_of(env: Environment) -> Path:
 
 
 def open_store_for(env: Environment) -> Store:
-    """Choose the keyring; a passphrase is asked for on the terminal.
+    """Choose the keyring. If it needs a passphrase, it asks for it on the terminal.
 
     Raises:
-        ConfigError: RUNAS_KEYRING names none.
+        ConfigError: RUNAS_KEYRING does not name a keyring.
     """
     from aws_runas.cli.terminal.prompt import ask_passphrase
     from aws_runas.store.choose import open_store

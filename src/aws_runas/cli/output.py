@@ -29,14 +29,14 @@ class Result:
 
 
 def emit(result: Result, env: Environment) -> int:
-    """Write an answer out.
+    """Write an answer to stdout and stderr.
 
     Args:
         result: the answer.
         env: its streams.
 
     Returns:
-        The exit status: the result's own, 1 where standard output could not take all of it.
+        The exit status: that of the result, or 1 if standard output could not be written completely.
     """
     if result.stderr:
         _write_error(printable(result.stderr, keep="\n\t"), env)
@@ -46,7 +46,7 @@ def emit(result: Result, env: Environment) -> int:
         text = printable(result.stdout, keep="\n\t") if env.stdout.isatty() else result.stdout
         env.stdout.write(text.encode("utf-8", "surrogateescape"))
         env.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough, as in `aws-runas --help-long | head`
+    except BrokenPipeError:  # the reader closed the pipe, as in `aws-runas --help-long | head`
         _silence(env)
         return result.status or 1
     except (OSError, ValueError) as error:
@@ -76,11 +76,11 @@ def _write_error(text: str, env: Environment) -> None:
         env.stderr.write(text)
         env.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody reads stderr any more
+        return  # the reader of stderr is gone
 
 
 def _silence(env: Environment) -> None:
-    """Point a broken standard output at nothing, or the interpreter complains about it at its end."""
+    """Redirect a broken standard output to the null device; otherwise the interpreter reports an error at exit."""
     try:
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, env.stdout.fileno())

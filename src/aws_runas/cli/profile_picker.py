@@ -1,4 +1,4 @@
-"""Choosing a profile on the terminal, for ``--pick`` and the key ``pick``: the most used ones first.
+"""Picker for profiles on the terminal, for ``--pick`` and the key ``pick``. The most used profiles come first.
 
 The number of uses and the time of the last one are kept for each profile, without its name. The cached path does not
 count, so a profile that is used all day counts about once an hour.
@@ -22,7 +22,7 @@ from aws_runas.config.lookup import asks_for_picker
 from aws_runas.errors import ConfigError, UsageError
 
 FILE_NAME = "profile-uses"  # in the cache directory
-MAX_PROFILES = 1000  # kept; the one that was used longest ago goes first
+MAX_PROFILES = 1000  # kept; the least recently used one is removed first
 MAX_SIZE = 128 * 1024  # bytes
 HALF_LIFE = 14 * 24 * 3600.0  # seconds after which a use counts half
 
@@ -32,15 +32,15 @@ class Use:
     """Uses of one profile.
 
     Args:
-        count: of uses.
-        last: time of the last one, seconds since the epoch.
+        count: number of uses.
+        last: time of the last use, seconds since the epoch.
     """
 
     count: int
     last: int
 
     def weight(self, now: float) -> float:
-        """Return how much the uses count now.
+        """Return the current weight of the uses.
 
         Args:
             now: seconds since the epoch.
@@ -49,7 +49,7 @@ class Use:
 
 
 class ProfileUses:
-    """The file.
+    """The file of uses.
 
     Args:
         directory: the cache directory; nothing is written if it is missing or not private.
@@ -59,10 +59,10 @@ class ProfileUses:
         self._directory = directory
 
     def order(self, names: Iterable[str], now: float) -> list[str]:
-        """Return names with the most used first, and those that were never used in their order.
+        """Return names with the most used first, then unused ones in the given order.
 
         Args:
-            names: of profiles.
+            names: names of profiles.
             now: seconds since the epoch.
         """
         uses = self._read()
@@ -70,10 +70,10 @@ class ProfileUses:
         return sorted(names, key=lambda name: -uses.get(_key(name), unused).weight(now))
 
     def add(self, name: str, now: float) -> None:
-        """Count a use. If that is not possible, nothing happens.
+        """Count a use. A failure to write is ignored.
 
         Args:
-            name: of the profile.
+            name: name of the profile.
             now: seconds since the epoch.
         """
         uses = self._read()
@@ -88,7 +88,7 @@ class ProfileUses:
             return
 
     def _read(self) -> dict[str, Use]:
-        """Return the uses by key; a damaged line counts as none."""
+        """Return the uses by key; damaged lines are ignored."""
         found: dict[str, Use] = {}
         try:
             with files.open_private_directory(self._directory, create=False) as directory:
@@ -110,13 +110,13 @@ def _is_number(text: str) -> bool:
 
 
 def _key(name: str) -> str:
-    """A name that shows nothing in the file."""
+    """Return the key of a name in the file, which does not reveal the name."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 _ROLE = re.compile(r"arn:[^:]+:iam::([0-9]{12}):role/(?:.*/)?([^/]+)")
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
-# A [default] with nothing but these has no credentials of its own: it is no choice.
+# A [default] with only these has no credentials, so it is not offered.
 _GENERAL_KEYS = frozenset(("pick", "region", "output", "cli_pager", "retry_mode", "max_attempts", "ca_bundle"))
 
 
@@ -125,11 +125,11 @@ class Choice:
     """A profile as the picker shows it.
 
     Args:
-        name: of the profile.
-        account: its number, "" if the files do not tell.
+        name: name of the profile.
+        account: its number, "" if the files do not contain it.
         role: name of the role, "" if the profile has none.
-        region: "" if no place names one.
-        color: six hex digits: the profile's own, else that of its account; "" without either.
+        region: "" if none is configured.
+        color: six hex digits: the color of the profile, else of its account; "" without either.
     """
 
     name: str
@@ -140,16 +140,16 @@ class Choice:
 
 
 def is_wanted(flags: GlobalFlags, profile: str | None, env: Environment) -> bool:
-    """Return True if the user is to choose the profile.
+    """Return True if the user should choose the profile.
 
     Args:
         flags: ``--pick``.
-        profile: as the command line names it.
-        env: its files have the key ``pick``, which counts only where nothing names a profile and somebody is there.
+        profile: profile on the command line, if any.
+        env: its files may have the key ``pick``, which applies only if no profile is named and stderr is a terminal.
 
     Raises:
-        ConfigError: the key has another value than yes and no.
-        UsageError: a profile is named beside ``--pick``.
+        ConfigError: the key has a value other than yes and no.
+        UsageError: a profile is named together with ``--pick``.
     """
     if flags.pick and (profile is not None or flags.profile is not None):
         raise UsageError(
@@ -170,11 +170,11 @@ def pick_profile(flags: GlobalFlags, env: Environment) -> str | None:
         env: files, cache and clock.
 
     Returns:
-        Its name; None if there is nothing to choose from, or the key ``pick`` asks and there is no terminal.
+        Its name; None if there are no profiles, or only the key ``pick`` requests the picker and there is no terminal.
 
     Raises:
         UsageError: ``--pick`` was given and there is no terminal.
-        ConfigError: the user chose none.
+        ConfigError: the user did not choose a profile.
         Interrupted: Ctrl-C.
     """
     from aws_runas.cli.terminal.picker import row_picker
@@ -203,7 +203,7 @@ def choice_of(section: ProfileSection, sections: Mapping[str, ProfileSection]) -
     """Return what the config files say about a profile, without resolving it.
 
     Args:
-        section: of the profile.
+        section: section of the profile.
         sections: all profiles by name; the region may come from the source profile or from ``default``.
     """
     from aws_runas.identity.switch_roles import color_of

@@ -1,4 +1,4 @@
-"""Common part of the commands that only report something: their one positional, and JSON."""
+"""Common part of the commands that only report something: their single positional, and JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Question:
     """A question about one profile.
 
     Args:
-        json: the answer is for programs.
+        json: write JSON, for programs.
     """
 
     flags: GlobalFlags
@@ -31,7 +31,7 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     """Declare the positional for the profile. `profile_of` refuses more than one word.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     parser.add_argument("words", nargs="*", metavar="[<profile>]", help=PROFILE_HELP)
 
@@ -40,11 +40,11 @@ def profile_of(namespace: argparse.Namespace, flags: GlobalFlags) -> str | None:
     """Return the profile on the command line. No other word can be there, so AWS_PROFILE does not matter.
 
     Args:
-        namespace: of add_profile.
-        flags: --profile takes the place of the word.
+        namespace: parsed arguments, see `add_profile`.
+        flags: --profile replaces the word.
 
     Raises:
-        UsageError: another word follows.
+        UsageError: there is more than one word.
     """
     words = [word for word in namespace.words if word != "--"]
     return split_profile(words, (), {}, 0, named=flags.profile)[0]
@@ -54,7 +54,7 @@ def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Enviro
     """Read the options that these commands have in common; see `profile_of` and `wants_json`.
 
     Args:
-        namespace: what was parsed.
+        namespace: parsed arguments.
         flags: the global flags.
         env: the outside world.
     """
@@ -62,14 +62,14 @@ def read_question(namespace: argparse.Namespace, flags: GlobalFlags, env: Enviro
 
 
 def wants_json(flags: GlobalFlags, env: Environment) -> bool:
-    """Return True if the answer is to be JSON. In RUNAS_OUTPUT_FORMAT, the other formats mean text.
+    """Return True if the answer should be JSON. In RUNAS_OUTPUT_FORMAT, the other formats mean text.
 
     Args:
         flags: -O.
         env: RUNAS_OUTPUT_FORMAT.
 
     Raises:
-        UsageError: there is no such format, or -O names one that only credentials have.
+        UsageError: there is no such format, or -O names one that applies only to credentials.
     """
     named = flags.output or env.environ.get("RUNAS_OUTPUT_FORMAT")
     if not named:
@@ -86,6 +86,6 @@ def as_json(value: object) -> str:
     """Write a value as JSON: indented, keys in their order, with a line end.
 
     Args:
-        value: of the answer.
+        value: value to write.
     """
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Authorization tokens of registries with the cache around them: many pulls, one call."""
+"""Cached authorization tokens of registries: one call serves many pulls."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from aws_runas.tokens.registry import Registry
 
 
 def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh: bool = False) -> RegistryToken:
-    """Return a token for a registry, from the cache if that has a good one.
+    """Return a token for a registry, from the cache if it has a valid one.
 
     An entry belongs to one set of credentials, so it is not used after a sign-out or by another role (ADR 1052).
 
     Args:
-        access: whose credentials ask.
-        registry: its region and kind count.
-        env: clock, and where the cache is.
-        refresh: ask for a new one in any case.
+        access: credentials for the call.
+        registry: its region and kind select the token.
+        env: clock and cache directory.
+        refresh: request a new token in any case.
 
     Raises:
         AwsRunasError: there are no credentials, or ECR refused.
@@ -53,7 +53,7 @@ def fetch_token(access: Access, registry: Registry, env: Environment, *, refresh
 
 
 def usable_until(token: RegistryToken) -> float:
-    """Return the moment from which a new token is fetched: a tenth of its life is left."""
+    """Return the time after which a new token is fetched: when a tenth of its lifetime is left."""
     end = token.expiration.timestamp()
     return end - (end - token.issued.timestamp()) * cached.RESERVE
 
@@ -67,11 +67,11 @@ def write_registry_shortcut(
     environ: Mapping[str, str],
     before: str | None,
 ) -> None:
-    """Write the shortcut of the credential helper for a registry; it ends with the credentials, if these end sooner.
+    """Write the shortcut of the credential helper for a registry. It ends with the credentials if they end sooner.
 
     Args:
-        host: of the registry.
-        before: `shortcut.header` from before the files were read.
+        host: host of the registry.
+        before: result of `shortcut.header` before the files were read.
     """
     until = min(usable_until(token), cached.usable_until(credentials) or float("inf"))
     if not is_cached(profile):
@@ -115,7 +115,7 @@ def _read(cache: DiskCache, name: str, now: float) -> RegistryToken | None:
 
 
 def encode(token: RegistryToken) -> bytes:
-    """Write an entry's content."""
+    """Encode a cache entry."""
     return write_values(
         {
             "Username": token.user,
@@ -128,10 +128,10 @@ def encode(token: RegistryToken) -> bytes:
 
 
 def decode(content: bytes) -> RegistryToken:
-    """Read an entry's content.
+    """Decode a cache entry.
 
     Raises:
-        ValueError: it is damaged; the message shows nothing of its content.
+        ValueError: the entry is damaged; the message does not show its content.
     """
     found = read_values(content)
     user, password, endpoint = (found.get(key) for key in ("Username", "Password", "Endpoint"))

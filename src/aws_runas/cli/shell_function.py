@@ -1,7 +1,7 @@
 """The shell function ``runas``: its text for each shell, and what this program does when the function calls it.
 
 The function calls the program twice at most. The first call carries AWSRUNAS_FUNCTION and asks for exports; its output
-is evaluated only if it succeeds. A line that is no request for exports (a program, another command, help) ends with the
+is evaluated only if it succeeds. A line that does not request exports (a program, another command, help) ends with the
 status FUNCTION_DECLINED before anything happens, and the function runs it as it was typed, in the foreground.
 """
 
@@ -27,7 +27,7 @@ LOAD = {
     "powershell": "aws-runas init powershell{flags} | Out-String | Invoke-Expression",
 }  # what a user types, or has in the shell's start-up file
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-# Words that a shell reads otherwise, or that the function itself uses.
+# Words with a special meaning in a shell, or that the function itself uses.
 _RESERVED = frozenset(
     (
         *("and", "begin", "break", "builtin", "case", "command", "continue", "coproc", "do", "done", "elif", "else"),
@@ -50,7 +50,7 @@ function @NAME@ {
   esac
 }
 """
-# The completion is loaded by the first press of the key: a start of the shell does not wait for it.
+# The first press of the completion key loads the completion, so that it does not delay the start of the shell.
 _COMPLETE_BASH = """\
 _aws_runas_load() {
   eval "$(command aws-runas completion bash 2>/dev/null)"
@@ -133,7 +133,7 @@ def text(shell: str, name: str) -> str:
 
     Args:
         shell: one of FORMATS.
-        name: of the function, checked by `check_name`.
+        name: name of the function, checked by `check_name`.
     """
     values = {
         "@LOAD@": load_line(shell, name),
@@ -154,22 +154,22 @@ def load_line(shell: str, name: str = DEFAULT_NAME) -> str:
 
     Args:
         shell: one of FORMATS.
-        name: of the function.
+        name: name of the function.
     """
     return LOAD[shell].format(flags="" if name == DEFAULT_NAME else f" --name {name}")
 
 
 def translate(words: Sequence[str]) -> Sequence[str]:
-    """Return a line of the function as the program's command line: ``-`` alone removes the variables.
+    """Translate a line of the function to a command line of the program: ``-`` alone removes the variables.
 
     Args:
-        words: as the function got them.
+        words: arguments of the function.
     """
     return ["--unset"] if list(words) == ["-"] else words
 
 
 def asks_for_exports(parsed: Parsed) -> bool:
-    """Return False if a line is plainly something else than a profile whose credentials are to be exported.
+    """Return False if a line is plainly something other than a profile whose credentials should be exported.
 
     Args:
         parsed: the command line.
@@ -191,7 +191,7 @@ def output_format(function: str) -> str:
 
 
 def age_note(function: str) -> str:
-    """Return a note if the calling function is of another version than this program, else "".
+    """Return a note if the calling function has a different version than this program, else "".
 
     Args:
         function: ``VERSION:SHELL:NAME``.

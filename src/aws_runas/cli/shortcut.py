@@ -29,9 +29,9 @@ def write_shortcut(
     Call it only if no flag except ``-s``, ``-r``, ``-E`` and the like affects the credentials.
 
     Args:
-        name: the profile as typed, None when nothing was.
-        before: `fast.header` from before the files were read.
-        facts: of `shortcut_facts`.
+        name: the profile as typed, None if none was given.
+        before: result of `fast.header` before the files were read.
+        facts: result of `shortcut_facts`.
     """
     until = _last_use(profile, credentials)
     if until is None or credentials.issued is None or credentials.expiration is None or not is_cached(profile):
@@ -51,7 +51,7 @@ def write_shortcut(
 
 
 def _last_use(profile: Profile, credentials: Credentials) -> float | None:
-    """Return the moment until which they are given out, in seconds since the epoch."""
+    """Return the time until which the credentials may be used, in seconds since the epoch."""
     until = usable_until(credentials)
     source = profile.source
     of_source = profile.use_session_token or not profile.roles
@@ -66,9 +66,9 @@ def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> 
     """Return the fields of a shortcut besides the credentials. Every command writes all of them.
 
     Args:
-        profile: resolved.
+        profile: resolved profile.
         environ: names the config file.
-        home: of the user.
+        home: home directory of the user.
     """
     path = str(config_path(environ, home))
     endpoint, region = sts_address(profile)
@@ -81,11 +81,11 @@ def shortcut_facts(profile: Profile, environ: Mapping[str, str], home: Path) -> 
 
 
 def is_cached(profile: Profile) -> bool:
-    """Return True if the full path would find these credentials on disk, by files and variables alone."""
+    """Return True if the full path would find these credentials on disk, from files and variables alone."""
     source = profile.source
     role = bool(profile.roles) and not profile.use_session_token
     if role and any(each.policy for each in profile.roles):
-        return False  # it may have come from a file of its own, whose change must count
+        return False  # it may come from a separate file, and a change of that file must take effect
     if isinstance(source, KeySource):
         return role or source.session_token is None
     if isinstance(source, FederatedSource):

@@ -1,4 +1,4 @@
-"""The sign-in context of a command: the terminal, the flags, and the entries to forget afterwards."""
+"""The sign-in context of a command: the terminal, the flags, and the cache entries to remove afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_runas.credentials.cache import DiskCache
 from aws_runas.fast import shortcut
 from aws_runas.signin.context import SignInContext, SignInOptions
 
-DERIVED = ("sso-", "role-")  # kinds of entries that a sign-in to Identity Center leads to
+DERIVED = ("sso-", "role-")  # kinds of entries that result from a sign-in to Identity Center
 
 
 def _no() -> bool:
@@ -19,7 +19,7 @@ def _no() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Attendance:
-    """The user's availability in this run.
+    """Availability of the user in this run.
 
     Args:
         options: the flags of `login`, if the user asked for the sign-in itself; else None.
@@ -41,7 +41,7 @@ def sign_in_context(
 
     Args:
         env: streams and variables.
-        debug: takes a line for ``-v``.
+        debug: receives the lines for ``-v``.
         attendance: whether the user can answer.
     """
     attendance = attendance or Attendance()
@@ -70,16 +70,16 @@ def cache_of(env: Environment) -> DiskCache:
 
 
 def forget(env: Environment, *names: str) -> bool:
-    """Make every shortcut invalid and remove cached entries; warn and return False where that fails.
+    """Make every shortcut invalid and remove cached entries; warn and return False if that fails.
 
     Args:
-        env: whose cache it is.
+        env: environment of the cache.
         names: as for `DiskCache.remove_entries`; none if only the credentials of the cached path are outdated.
     """
     cache = cache_of(env)
     try:
         if names:
-            cache.remove_entries(*names, "ecr-")  # tokens of registries, made with any of them
+            cache.remove_entries(*names, "ecr-")  # registry tokens, which may come from any of these credentials
         shortcut.invalidate(cache.directory)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

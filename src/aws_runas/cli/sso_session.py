@@ -1,4 +1,4 @@
-"""From the command line to an sso-session, and the calls that its verbs make."""
+"""The sso-session that a command line means, and the objects for its calls."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionAtWork:
-    """A session with what its calls need.
+    """A session with the objects that its calls need.
 
     Args:
-        client: makes a client of ``sso`` or ``sso-oidc``; that loads botocore.
-        command: how a person signs in.
+        client: creates a client of ``sso`` or ``sso-oidc``, which loads botocore.
+        command: command line with which the user signs in.
     """
 
     session: SsoSession
@@ -39,7 +39,7 @@ class SessionAtWork:
     command: str
 
     def tokens(self) -> SsoTokens:
-        """Return what gives the token."""
+        """Return the source of the token."""
         return SsoTokens(self.session, lambda: self.client("sso-oidc"), self.context, self.command)
 
 
@@ -49,13 +49,13 @@ def find_session(
     """Return the session that the command line means; None if the profile is of another kind.
 
     Args:
-        profile: as typed; None if nothing was.
-        name: of ``--sso-session``.
-        verb: what the command does there, for a message.
+        profile: as typed; None if none was given.
+        name: value of ``--sso-session``.
+        verb: action of the command, for a message.
 
     Raises:
         ConfigError: the session does not exist or is incomplete.
-        UsageError: nothing says which one is meant.
+        UsageError: the command line does not identify a session.
     """
     files = env.config_files()
     if name == "":
@@ -96,10 +96,10 @@ def at_work(
     *,
     profile: str = "",
 ) -> SessionAtWork:
-    """Give a session what its calls need.
+    """Return a session with the objects that its calls need.
 
     Args:
-        options: the flags of `login`, where the user asked for the sign-in itself.
+        options: the flags of `login`, if the user asked for the sign-in itself.
         profile: as typed, for the command that signs in.
     """
     debug, trace = logs(flags.verbose)
@@ -109,7 +109,7 @@ def at_work(
         from aws_runas.aws.client import Clients
 
         if not made:
-            # endpoints, proxies and certificates are those of the default profile: the session has none of its own
+            # endpoints, proxies and certificates are those of the default profile: a session has no such settings
             made.append(Clients(resolve(env.config_files(), "default", overrides_of(flags), env.environ), trace))
         return made[0].client(service, session.region, _unsigned)
 

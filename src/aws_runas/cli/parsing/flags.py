@@ -33,7 +33,7 @@ class Flag(NamedTuple):
         long: its long name without the dashes.
         field: of GlobalFlags that holds its value; "" for flags that ask for help or the version.
         kind: "switch", "count", "text", "many", "session-duration", "role-duration", "region", "format" or "port".
-        metavar: how help calls the argument.
+        metavar: name of the argument in help.
         help: one line with unit, range and default.
     """
 
@@ -281,7 +281,7 @@ SEED_FLAGS = ("expiration", "env", "list-roles", "list-mfa", "make-conf", "updat
 
 @dataclass(frozen=True, slots=True)
 class GlobalFlags:
-    """The values of the global flags; None and False where a flag was not given, so that other origins can count.
+    """The values of the global flags; None and False where a flag was not given, so that other origins can apply.
 
     Durations are in seconds. Environment variables are not merged in here: config.resolve does that, with the origin.
     """

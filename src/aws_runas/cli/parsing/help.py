@@ -29,10 +29,10 @@ Row = tuple[str, str]
 
 
 def terminal_width(stream: BinaryIO) -> int:
-    """Return the columns of the terminal that a stream writes to, 80 if it is no terminal.
+    """Return the columns of the terminal that a stream writes to, 80 if it is not a terminal.
 
     Args:
-        stream: that the help is written to.
+        stream: stream to which the help is written.
     """
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
@@ -42,12 +42,12 @@ def terminal_width(stream: BinaryIO) -> int:
 
 
 def page(kind: str, command: str, width: int = DEFAULT_WIDTH) -> str:
-    """Compose what a help flag asks for.
+    """Compose the text that a help flag requests.
 
     Args:
         kind: "short", "long" or "version".
         command: module name, "" for the whole program.
-        width: columns.
+        width: width in columns.
     """
     if kind == "version":
         return f"{PROGRAM} {__version__}\n"
@@ -105,9 +105,9 @@ def usage(name: str, module: Command, parser: argparse.ArgumentParser) -> str:
     """Return the usage line of a command, after the program and the global flags.
 
     Args:
-        name: of the command.
-        module: of the command.
-        parser: of the command.
+        name: name of the command.
+        module: module of the command.
+        parser: parser of the command.
     """
     written: str | None = getattr(module, "USAGE", None)
     if written:
@@ -116,11 +116,11 @@ def usage(name: str, module: Command, parser: argparse.ArgumentParser) -> str:
 
 
 def flags(parser: argparse.ArgumentParser, group: str) -> list[Row]:
-    """Return the flags of a parser as they are written: spelling, one line of help.
+    """Return the flags of a parser as rows: the spelling, and one line of help.
 
     Args:
-        parser: of a command.
-        group: of global flags, one of GROUPS; "" for the command's own flags.
+        parser: parser of a command.
+        group: group of global flags, one of GROUPS; "" for the command's own flags.
     """
     groups = {(flag.long, flag.help): flag.group for flag in FLAGS}
     rows = []
@@ -136,7 +136,7 @@ def spelling(action: argparse.Action) -> str:
     """Write a flag as ``-d, --duration=DURATION``.
 
     Args:
-        action: of the parser.
+        action: action of the parser.
     """
     letters = [name for name in action.option_strings if not name.startswith("--")]
     names = [name for name in action.option_strings if name.startswith("--")]
@@ -149,10 +149,10 @@ def spelling(action: argparse.Action) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> list[Row]:
-    """Return the positionals as they are written: ``[<profile>]`` and one line of help.
+    """Return the positionals of a parser as rows: ``[<profile>]``, and one line of help.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     rows = []
     for action in parser._get_positional_actions():

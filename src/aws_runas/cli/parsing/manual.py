@@ -173,7 +173,7 @@ def _variables(verb: str) -> list[Row]:
 
 
 def _ends(variables: Sequence[Row], examples: Sequence[Row]) -> list[str]:
-    """Write the sections that stand behind the options of each page."""
+    """Return the sections that follow the options on each page."""
     lines = [".SH EXIT STATUS", *_tagged(STATUSES)]
     for title, rows in (("ENVIRONMENT", variables), ("FILES", FILES), ("EXAMPLES", examples)):
         lines += [f".SH {title}", *_tagged(rows)] if rows else []
@@ -190,7 +190,7 @@ def _command(name: str, summary: str, parser: argparse.ArgumentParser) -> list[s
 
 
 def _summary(name: str, summary: str) -> str:
-    """Return what a command does as sentences, with its other spellings."""
+    """Return the summary of a command as sentences, with its aliases."""
     aliases = [alias for alias, module_name in COMMANDS.items() if module_name == name and alias != name]
     return f"{summary}." + (f" Also spelled {', '.join(aliases)}." if aliases else "")
 

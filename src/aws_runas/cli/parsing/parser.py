@@ -1,4 +1,4 @@
-"""The command line: which command it names, and that command's parser. No other parser is built."""
+"""The command line: the command that it names, and the parser of that command. No other parser is built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aws_runas.config.overrides import SignInFlags
 from aws_runas.errors import UsageError
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
-# Flags that ask a question: they answer it whatever the command was. Flag -> module and the words it is given.
+# Flags that ask a question, which is answered in place of any command. Flag -> module and its arguments.
 QUESTIONS = {
     "list_roles": ("list", ("roles",)),
     "list_mfa": ("list", ("mfa",)),
@@ -35,15 +35,15 @@ PACKAGES = {
     "forward": "forward.command",
     "keys": "keys.command",
     "tunnels": "tunnels.command",
-}  # commands with a package of their own
-RUN_PROGRAMS = ("exec", "fleet", "run", "sandbox")  # what follows their first positional may be a program's flag
-TARGET_COMMANDS = ("shell", "ssh")  # what follows their target is meant as a program
+}  # commands that are packages
+RUN_PROGRAMS = ("exec", "fleet", "run", "sandbox")  # flags after their first positional may belong to a program
+TARGET_COMMANDS = ("shell", "ssh")  # words after their target are meant as a program
 HELP_FLAGS = {"help": "short", "help-long": "long", "help-man": "man", "version": "version"}
 
 
 __all__ = ["COMMANDS", "Command", "Parsed", "Parser", "build_parser", "load", "parse", "port", "questions"]
 
-# The command that does what a question or server flag does, with room for more arguments.
+# The command that is equivalent to a question or server flag, and that accepts more arguments.
 EQUIVALENTS = {
     "list_roles": "list roles [profile]",
     "list_mfa": "list mfa [profile]",
@@ -65,7 +65,7 @@ class Command(Protocol):
     SUMMARY: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add the command's own flags and positionals; the global flags are there already and may be replaced."""
+        """Add the command's own flags and positionals; the global flags are already there and may be replaced."""
 
     def read(self, namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) -> object:
         """Return the options of the command.
@@ -76,7 +76,7 @@ class Command(Protocol):
             env: variables and streams; the config files are not read yet.
 
         Raises:
-            UsageError: it makes no sense.
+            UsageError: the arguments are invalid.
         """
 
     def run(self, options: object, env: Environment) -> Result:
@@ -84,18 +84,18 @@ class Command(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises instead of printing."""
+    """ArgumentParser that raises errors instead of printing them."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print.
+        """Raise the error that argparse would print.
 
         Args:
-            message: of argparse.
+            message: message from argparse.
         """
         raise UsageError(message.removeprefix("argument "), code="usage")
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
-        """Take ``--flag=--`` as it is: argparse would drop the two dashes and leave the flag an empty list."""
+        """Accept ``--flag=--`` as it is: argparse would drop the two dashes and leave the flag an empty list."""
         if action.option_strings and arg_strings == ["--"]:
             value = self._get_value(action, "--")
             self._check_value(action, value)
@@ -103,7 +103,7 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
-        """Refuse a value that is no choice in our words: argparse's differ from one Python to the next."""
+        """Refuse an invalid choice with our own message: that of argparse differs between versions of Python."""
         if action.choices is not None and value not in action.choices:
             known = ", ".join(map(str, action.choices))
             name = "/".join(action.option_strings) or action.metavar or action.dest
@@ -112,11 +112,11 @@ class Parser(argparse.ArgumentParser):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A command line, understood.
+    """A parsed command line.
 
     Args:
         command: module name of the command; "" in a request for help that named none.
-        namespace: its values, global ones among them.
+        namespace: its values, including those of global flags.
         flags: the global flags.
         positionals: the words after the flags.
         help: "", or "short", "long", "man", "version" if that was asked for instead.
@@ -132,13 +132,13 @@ class Parsed:
 
 
 def parse(words: Sequence[str]) -> Parsed:
-    """Understand a command line.
+    """Parse a command line.
 
     Args:
         words: without the program's name.
 
     Raises:
-        UsageError: it cannot be understood; nothing else has happened.
+        UsageError: the command line is invalid; nothing has run.
     """
     front = scan(words, _known_globals(), find=_find_flag)
     command, rest, ended = _command(front)
@@ -157,7 +157,7 @@ def parse(words: Sequence[str]) -> Parsed:
         )
     )
     if back.ended and not ended and getattr(module, "KEEPS_END", False):
-        # The command stands behind "--"; a word that the scanner passed over comes before it.
+        # The command follows "--"; a word that the scanner skipped comes before it.
         at = len(back.rest) - (len(rest) - rest.index("--") - 1)
         back = back._replace(rest=[*back.rest[:at], "--", *back.rest[at:]])
     if not back.ended and command not in RUN_PROGRAMS:
@@ -222,7 +222,7 @@ def build_parser(command: str, module: Command) -> Parser:
 
     Args:
         command: its name.
-        module: from load.
+        module: result of `load`.
     """
     parser = Parser(
         prog=f"aws-runas {command}",
@@ -245,7 +245,7 @@ def known_flags(parser: argparse.ArgumentParser) -> dict[str, Known]:
     """Return every spelling of a parser's flags, for the scanner.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     known = {}
     for action in parser._actions:
@@ -259,7 +259,7 @@ def global_flags(namespace: argparse.Namespace) -> GlobalFlags:
     """Return the global flags of a parsed command line.
 
     Args:
-        namespace: from argparse.
+        namespace: result of argparse.
     """
     fields = {flag.field: flag.kind for flag in FLAGS if flag.field}
     values = {field: getattr(namespace, field) for field in fields if getattr(namespace, field, None) is not None}
@@ -275,7 +275,7 @@ def port(text: str) -> int:
         text: as typed.
 
     Raises:
-        argparse.ArgumentTypeError: it is not one.
+        argparse.ArgumentTypeError: the text is not a port number.
     """
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
         return int(text)
@@ -283,7 +283,7 @@ def port(text: str) -> int:
 
 
 def _command(front: Scanned) -> tuple[str, list[str], bool]:
-    """Take the command word off the positionals: module, what follows, whether the flags have ended."""
+    """Split off the command word: return the module, the words after it, and True if the flags have ended."""
     if front.ended or not front.rest or front.rest[0] not in (*COMMANDS, SSM):
         return "exec", front.rest, True
     word, *rest = front.rest
@@ -299,23 +299,23 @@ def _command(front: Scanned) -> tuple[str, list[str], bool]:
 
 
 def _find_flag(name: str, following: str | None) -> Known | None:
-    """Return a flag that commands of their own have, None if no command has it.
+    """Return a flag that some command declares, None if no command does.
 
     It may come before the command word, or with a command that does not have it.
 
     Args:
-        name: of the flag.
-        following: the word behind it. Where one command's flag takes a value and another's does not, a command word
-            there is no value.
+        name: name of the flag.
+        following: the word after it. If the flag takes a value in one command and none in another, a command word
+            there is not read as a value.
     """
     found = {known for _, _, parser in commands() if (known := known_flags(parser).get(name))}
     return min(found, key=lambda known: (known.takes_value == (following in COMMANDS), known), default=None)
 
 
 def _refuse_late_flags(rest: Sequence[str], command: str) -> None:
-    """Refuse a flag behind the first positional, which would be read as the target, the file or the user."""
+    """Refuse a flag after the first positional, which would be read as the target, the file or the user."""
     if command in TARGET_COMMANDS and len(rest) > 2 and not rest[1].startswith("-") and not rest[2].startswith("-"):
-        return  # the command itself says that it runs no program
+        return  # the command itself reports that it runs no program
     late = next((each for each in rest[1:] if len(each) > 1 and each.startswith("-")), "")
     if late:
         name = late.partition("=")[0]  # a value may be a secret
@@ -340,7 +340,7 @@ def _check_suitable(front: Sequence[str], back: Sequence[str], command: str, kno
 
 
 def _check_questions(found: GlobalFlags) -> None:
-    """Refuse a flag about a program or printed credentials beside one that answers a question or starts a server."""
+    """Refuse a flag about programs or printed credentials together with one that asks a question or starts a server."""
     names = {flag.field: flag.name for flag in FLAGS}
     question = next((field for field in QUESTIONS if getattr(found, field)), "")
     without = next(
@@ -355,7 +355,7 @@ def _check_questions(found: GlobalFlags) -> None:
 
 
 def _unsuitable(long: str, command: str) -> UsageError:
-    """Return the error for a flag that has no meaning for a command; it lists the commands where it has."""
+    """Return the error for a flag that a command does not support; it lists the commands that do."""
     works = [name for name, _, parser in commands() if _has_flag(parser, long) and name != "exec"]
     flag = next((flag for flag in FLAGS if flag.long == long), None)
     if long == "port":

@@ -1,4 +1,4 @@
-"""Separation of the profile from the other positionals: the rule on AWS_PROFILE, in one place."""
+"""Separation of the profile from the other positionals. The rule about AWS_PROFILE is only here."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.errors import UsageError
 
-PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # the first that is set counts
+PROFILE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # the first one that is set is used
 Names = Collection[str] | Callable[[], Collection[str]]
 
 
 def split_profile(
     words: Sequence[str], names: Names, environ: Mapping[str, str], most: int | None, *, named: str | None = None
 ) -> tuple[str | None, list[str]]:
-    """Part the profile from what follows.
+    """Separate the profile from the words after it.
 
-    With AWS_PROFILE (or AWS_DEFAULT_PROFILE) set the profile is left out, unless the first word is an ARN, or there is
-    one word more than the command takes. Without it the first word is the profile, unless it is plainly a target.
+    With AWS_PROFILE (or AWS_DEFAULT_PROFILE) set, the profile is left out, unless the first word is an ARN, or there is
+    one word more than the command takes. Otherwise, the first word is the profile, unless it is plainly a target.
 
     Args:
         words: the positionals.
-        names: the known profiles, or a function that finds them; it is called only where that decides.
+        names: the known profiles, or a function that finds them; it is called only if the decision needs it.
         environ: the variables.
-        most: how many words the command takes after the profile; None for any number, as a program has.
-        named: value of --profile; then no word is the profile.
+        most: maximum number of words after the profile; None for any number, as for a program.
+        named: value of --profile; if given, no word is the profile.
 
     Returns:
-        The profile, None where none was named, and the other words.
+        The profile, None if none was given, and the other words.
 
     Raises:
-        UsageError: there are too many words, or the profile is an empty one.
+        UsageError: there are too many words, or the name of the profile is empty.
     """
     rest = list(words)
     if named == "":
@@ -58,7 +58,7 @@ def split_profile(
 def refuse_program(
     command: str, words: Sequence[str], names: Names, environ: Mapping[str, str], *, named: str | None
 ) -> None:
-    """Refuse words behind the target of a command that runs no program.
+    """Refuse words after the target of a command that runs no program.
 
     Args:
         command: its word.
@@ -68,7 +68,7 @@ def refuse_program(
         named: value of --profile.
 
     Raises:
-        UsageError: there are some; the hint is the command that runs them.
+        UsageError: there are such words; the hint shows the command that runs them.
     """
     is_target = bool(words) and is_profile_set(environ) and _is_plainly_a_target(words[0])
     most = 1 if named is not None or (is_target and len(words) > 1 and words[0] not in _known(names)) else 2

@@ -1,4 +1,4 @@
-"""Finding out which words of a command line are flags: they end at the first positional, or at ``--``."""
+"""Finds the flags of a command line. They end at the first positional, or at ``--``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from aws_runas.errors import UsageError
 
-# Flags that do not exist, next to --list-roles and --list-mfa that do; and the command that answers.
+# Flags that do not exist, unlike --list-roles and --list-mfa; and the command to use instead.
 LIST_FLAGS = {"--list-profiles": "list profiles", "--list-instances": "list instances"}
 
 
 class Known(NamedTuple):
-    """A flag as the scanner sees it: the spelling that argparse is handed, and whether an argument follows.
+    """A flag as the scanner sees it: its spelling for argparse, and True if an argument follows.
 
     Args:
         optional: it may have an argument, as ``--flag=value`` only.
@@ -49,17 +49,17 @@ def scan(
     ignored: Collection[str] = (),
     anywhere: bool = False,
 ) -> Scanned:
-    """Part the flags in front from the positionals behind.
+    """Separate the flags from the positionals after them.
 
     Args:
         words: the command line, without the program's name.
         known: every flag by each of its spellings, dashes included.
-        find: a flag that is not known and the word behind it -> the flag of whatever command has it.
+        find: maps an unknown flag and the word after it to the flag of the command that declares it.
         ignored: positionals that do not end the flags; each at most once, in front of the others.
         anywhere: no positional ends the flags, since the command runs no program.
 
     Raises:
-        UsageError: an unknown flag, an argument that is missing, or one that a switch does not take.
+        UsageError: an unknown flag, a missing argument, or an argument that a switch does not take.
     """
     flags: list[str] = []
     passed: list[str] = []

@@ -1,4 +1,4 @@
-"""Flags that shell, forward and ssh share: how a session's stream behaves, and who carries it."""
+"""Flags that shell, forward and ssh share: settings of the SSM session and its stream, and the choice of client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
     from aws_runas.ssm.transport.data_channel import StreamOptions
 
-MAX_PAYLOAD: Final = 32 * 1024  # bytes; the largest that anyone saw the service take (spec 13.2)
+MAX_PAYLOAD: Final = 32 * 1024  # bytes; the largest payload that the service was seen to accept (spec 13.2)
 MIN_PAYLOAD: Final = 64
 MAX_RATE: Final = 1_000_000
 REASON_LENGTH: Final = 256  # characters, AWS API reference, StartSession
@@ -25,14 +25,14 @@ class SessionFlags:
     """The session flags; None for each that was not given.
 
     Args:
-        plugin: the external session-manager-plugin instead of our own client.
-        quiet: no lines but errors.
-        reason: for the session's history at the service.
+        plugin: use the external session-manager-plugin instead of our own client.
+        quiet: print only errors.
+        reason: shown in the session history of the service.
         rate: frames a second, 0 for no limit.
         window: unacknowledged bytes, 0 for no limit.
         payload_size: bytes in a message.
-        stream_host: dialled instead of the host in the StreamUrl.
-        pick: have the user choose where several instances match.
+        stream_host: host to connect to instead of the host in the StreamUrl.
+        pick: let the user choose if several instances match.
     """
 
     plugin: bool = False
@@ -49,7 +49,7 @@ def add_session_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags that all session commands have.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     parser.add_argument(
         "--plugin", action="store_true", help="Use the external session-manager-plugin instead of the native client"
@@ -84,7 +84,7 @@ def add_pick_flag(parser: argparse.ArgumentParser) -> None:
     """Declare the flag of the picker.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     parser.add_argument("--pick", action="store_true", help="Choose the target from a list on the terminal")
 
@@ -93,7 +93,7 @@ def add_channel_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of the data channel.
 
     Args:
-        parser: of a command.
+        parser: parser of a command.
     """
     add = parser.add_argument
     add("--rate", metavar="FRAMES|off", help="Maximum messages per second of one session (default 925)")
@@ -105,10 +105,10 @@ def read_session_flags(namespace: argparse.Namespace) -> SessionFlags:
     """Check the values of the session flags.
 
     Args:
-        namespace: what was parsed.
+        namespace: parsed arguments.
 
     Raises:
-        UsageError: a value makes no sense.
+        UsageError: a value is invalid.
     """
     reason = namespace.reason
     if reason is not None and not 1 <= len(reason) <= REASON_LENGTH:
@@ -133,7 +133,7 @@ def stream_options(flags: SessionFlags, access: Access, env: Environment) -> Str
     """Return the options of the data channel, from flags, profile and environment.
 
     Args:
-        flags: of the session.
+        flags: session flags.
         access: the profile.
         env: its proxy variables and RUNAS_STREAM_HOST.
 
@@ -162,8 +162,7 @@ def stream_options(flags: SessionFlags, access: Access, env: Environment) -> Str
 
 
 def ca_bundle(access: Access, env: Environment) -> str | None:
-    """Return the file of trusted certificates: AWS_CA_BUNDLE, then ``ca_bundle`` of the profile, as botocore reads
-    them.
+    """Return the file of trusted certificates: AWS_CA_BUNDLE, else ``ca_bundle`` of the profile, as in botocore.
 
     Args:
         access: the profile.

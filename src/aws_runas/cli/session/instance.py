@@ -26,17 +26,17 @@ def refuse_containers(command: str, target: str) -> None:
         target: as typed, or resolved.
 
     Raises:
-        TargetError: it is one.
+        TargetError: the target is a container.
     """
     if is_ecs(target):
         raise _not_supported(command, "ECS containers", target)
 
 
 def supported_instance(command: str, opened: OpenTarget, env: Environment) -> InstanceFacts:
-    """Return what is known of the instance; call it after the last fork, because it may leave a connection open.
+    """Return the facts about the instance. Call it after the last fork, because it may leave a connection open.
 
     Args:
-        command: its name, for the error.
+        command: name of the command, for the error.
         opened: the resolved target.
         env: its cache directory keeps the facts.
 
@@ -59,21 +59,21 @@ def _not_supported(command: str, kind: str, target: str) -> TargetError:
     )
 
 
-# How the start of a session fails where the agent may be the reason.
+# Errors at the start of a session that an old agent may cause.
 _UNEXPLAINED = ("session-gone", "session-ended", "session-failed", "session-start-timeout")
 
 
 def check_agent_version(error: SessionError, access: Access, target: str, *, remote_host: bool = False) -> None:
-    """Ask the service for the agent's version if a session could not be started and nothing says why.
+    """Ask the service for the agent's version if a session could not be started and the error does not say why.
 
     Args:
-        error: of the session.
+        error: error of the session.
         access: the profile.
         target: instance id.
-        remote_host: a host behind the instance was to be reached.
+        remote_host: the session was for a host behind the instance.
 
     Raises:
-        SessionError: it is too old for what was asked.
+        SessionError: the agent is too old for this session.
     """
     if error.code in _UNEXPLAINED:
         check_forwarding(agent_version(access, target), remote_host=remote_host)

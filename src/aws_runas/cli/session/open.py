@@ -33,10 +33,10 @@ def session_records(env: Environment) -> SessionRecords:
 
 
 def refused_documents(access: Access, env: Environment) -> RefusedDocuments:
-    """Return the documents that this identity may not start sessions with, as far as it was tried.
+    """Return the documents for which the service is known to refuse sessions to this identity.
 
     Args:
-        access: whose credentials start sessions; asks for them.
+        access: credentials that start sessions; they are fetched.
         env: its cache directory keeps the answers.
     """
     from aws_runas.ssm.command.carrier import RefusedDocuments
@@ -46,7 +46,7 @@ def refused_documents(access: Access, env: Environment) -> RefusedDocuments:
 
 
 class RecordingApi(SsmApi):
-    """SsmApi with records. A record that cannot be written is no reason to fail.
+    """SsmApi with records. A failure to write a record is ignored.
 
     Args:
         access: credentials, region and clients of the profile.
@@ -93,13 +93,13 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenTarget:
-    """A resolved target, and what is needed to open sessions to it.
+    """A resolved target, and the objects needed to open sessions to it.
 
     Args:
         access: the profile's credentials and clients; its region is set.
         target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIMEID``.
         api: the session calls.
-        take_terminal: called when a session gets the terminal: from then on no sign-in starts by itself.
+        take_terminal: call it when a session gets the terminal: from then on, no sign-in starts automatically.
     """
 
     access: Access
@@ -159,7 +159,7 @@ def session_api(access: Access, env: Environment | None = None) -> SsmApi:
 
     Args:
         access: the profile.
-        env: where private records of the sessions are kept; None keeps none.
+        env: its directory receives private records of the sessions; None to keep no records.
     """
 
     def why_offline(target: str) -> str:

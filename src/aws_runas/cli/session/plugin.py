@@ -28,7 +28,7 @@ def run_plugin(
 
     Args:
         opened: the resolved target.
-        document, parameters: of StartSession.
+        document, parameters: arguments of StartSession.
 
     Returns:
         The plugin's exit status.

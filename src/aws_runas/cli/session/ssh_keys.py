@@ -1,4 +1,4 @@
-"""The public keys that ssh offers: those of its agent and its identity files, as `ssh -G` and `ssh-add -L` tell."""
+"""The public keys that ssh offers: those of its agent and its identity files, from `ssh -G` and `ssh-add -L`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _FALLBACK: Final = ("~/.ssh/id_ed25519", "~/.ssh/id_rsa")
 
 @dataclass(frozen=True, slots=True)
 class SshSettings:
-    """Settings of ssh's own configuration for a host.
+    """Settings for a host from the configuration of ssh.
 
     Args:
-        user: "" where it is not known.
-        identity_files: private keys; their .pub files lie beside them.
-        identities_only: keys of the agent count only where a file names them.
+        user: "" if it is not known.
+        identity_files: private keys; their .pub files are next to them.
+        identities_only: use only the keys of the agent that an identity file names.
         agent: socket of the agent, "" for none.
     """
 
@@ -38,12 +38,12 @@ class SshSettings:
 
 
 def ssh_settings(host: str, user: str, port: int, environ: Mapping[str, str]) -> SshSettings:
-    """Ask `ssh -G`; without ssh, its defaults.
+    """Return the settings from `ssh -G`; without ssh, its defaults.
 
     Args:
-        host: as on ssh's command line.
+        host: as on the command line of ssh.
         user: "" if none was named.
-        port: of the SSH server, which ssh's configuration may match on.
+        port: port of the SSH server, on which the configuration of ssh may match.
         environ: SSH_AUTH_SOCK names the agent.
     """
     words = ["ssh", "-G", "-p", str(port), *(["-l", user] if user else []), "--", host]
@@ -66,10 +66,10 @@ def public_keys(settings: SshSettings, chosen: Sequence[str], environ: Mapping[s
     """Return the keys in the order in which ssh offers them, each once, at most MOST.
 
     Args:
-        chosen: key files that the user named; then only those count.
+        chosen: key files that the user named; if any, only these are used.
 
     Raises:
-        UsageError: there is none that EC2 Instance Connect accepts.
+        UsageError: there is no key that EC2 Instance Connect accepts.
     """
     files = [key for path in (chosen or settings.identity_files) if (key := _read(path, environ, must=bool(chosen)))]
     held: list[str] = []
@@ -90,7 +90,7 @@ def public_keys(settings: SshSettings, chosen: Sequence[str], environ: Mapping[s
 
 
 def _read(path: str, environ: Mapping[str, str], *, must: bool) -> str:
-    """The key of an identity file, from the .pub beside it; "" where there is none."""
+    """Return the key of an identity file, from the .pub file next to it; "" if there is none."""
     home = environ.get("HOME")
     if path.startswith("~/") and home:
         path = home + path[1:]
@@ -112,7 +112,7 @@ def _read(path: str, environ: Mapping[str, str], *, must: bool) -> str:
 
 
 def _key(line: str) -> str:
-    """Type and data of a public key line, "" where it is not one that is accepted."""
+    """Return the type and data of a public key line, "" if the key is not accepted."""
     words = line.split()
     if len(words) < 2 or words[0] not in ACCEPTED:
         return ""

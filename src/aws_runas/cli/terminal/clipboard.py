@@ -1,4 +1,4 @@
-"""The clipboard: a program of the desktop, else the terminal itself (OSC 52). The text is in no argv."""
+"""The clipboard: a program of the desktop, else the terminal itself (OSC 52). The text never appears in argv."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def copy_text(text: str, environ: Mapping[str, str], platform: str = sys.platfor
 
     Args:
         text: without control characters.
-        environ: tells which desktop there is.
+        environ: identifies the desktop.
         platform: as `sys.platform`.
 
     Returns:
-        What took it, for people.
+        Name of the program that took the text, or "the terminal".
 
     Raises:
-        CredentialsError: nothing did.
+        CredentialsError: there is neither a program for the clipboard nor a terminal.
     """
     for command in _commands(environ, platform):
         program = shutil.which(command[0], path=environ.get("PATH"))
@@ -58,7 +58,7 @@ def _commands(environ: Mapping[str, str], platform: str) -> Iterator[list[str]]:
 
 
 def _run(command: list[str], text: str, environ: Mapping[str, str]) -> bool:
-    """Give the text to a program. Its output goes nowhere: it may leave a process behind that holds the clipboard."""
+    """Pass the text to a program. Its output is discarded: it may leave a process running that holds the clipboard."""
     try:
         done = subprocess.run(
             command,

@@ -1,7 +1,7 @@
-"""Choosing one row on the terminal: a list that narrows while one types.
+"""Picker for one row on the terminal: a list that narrows as the user types.
 
-Drawn below the cursor on the terminal itself (/dev/tty) and wiped away afterwards, so pipes do not matter and the
-screen is left as it was. A terminal that cannot move its cursor gets a numbered list.
+The list is drawn below the cursor on the terminal itself (/dev/tty) and cleared afterwards, so pipes do not matter and
+the screen is left as it was. A terminal that cannot move its cursor gets a numbered list.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def row_picker(environ: Mapping[str, str]) -> PickRow | None:
 
 
 def pick_by_number(rows: Sequence[str], _colors: Sequence[str]) -> int | None:
-    """Offer a numbered list and read a number.
+    """Show a numbered list and read a number.
 
     Args:
-        rows: of the list.
+        rows: rows of the list.
         _colors: not shown.
 
     Returns:
@@ -98,14 +98,14 @@ def pick_by_number(rows: Sequence[str], _colors: Sequence[str]) -> int | None:
 
 
 def pick_by_typing(rows: Sequence[str], colors: Sequence[str]) -> int | None:
-    """Offer a list that narrows while the user types. Arrow keys move, Enter chooses, Esc leaves.
+    """Show a list that narrows as the user types. Arrow keys move, Enter chooses, Esc cancels.
 
     Args:
-        rows: of the list.
-        colors: of the rows, or empty.
+        rows: rows of the list.
+        colors: colors of the rows, or empty.
 
     Returns:
-        Position of the chosen row, None if the user left.
+        Position of the chosen row, None if the user canceled.
     """
     descriptor = os.open(TERMINAL, os.O_RDWR | os.O_NOCTTY)
     with open(descriptor, "w", encoding="utf-8", errors="replace") as screen, _raw(descriptor):
@@ -142,17 +142,17 @@ def displayed(text: str) -> str:
     """Return a text with ``?`` in place of each control character.
 
     Args:
-        text: from elsewhere.
+        text: untrusted text.
     """
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 class Menu:
-    """The typed text, the rows that match it, and the marked row; without a terminal.
+    """The typed text, the rows that match it, and the marked row; independent of the terminal.
 
     Args:
         rows: every choice as it is shown.
-        colors: of a mark in front of each row, six hex digits or ""; empty if no row has one.
+        colors: color of the mark in front of each row, six hex digits or ""; empty if no row has one.
     """
 
     def __init__(self, rows: Sequence[str], colors: Sequence[str] = ()) -> None:
@@ -170,7 +170,7 @@ class Menu:
         """Handle a key.
 
         Args:
-            key: a name such as ``up``, or the character that it types.
+            key: a name such as ``up``, or the typed character.
         """
         moves = {"up": -1, "down": 1, "page up": -ROWS, "page down": ROWS}
         if key in moves:
@@ -190,11 +190,11 @@ class Menu:
             self.marked = 0
 
     def lines(self, columns: int, most: int, *, has_footer: bool = True) -> list[str]:
-        """Return the lines to draw: the prompt, and as many rows around the marked one as there is room for.
+        """Return the lines to draw: the prompt, and as many rows around the marked one as fit.
 
         Args:
-            columns: of the terminal.
-            most: rows of the list.
+            columns: width of the terminal.
+            most: maximum rows of the list.
             has_footer: there is room for a last line that says how many rows fit.
         """
         first = max(0, min(self.marked - most // 2, len(self.fitting) - most))
@@ -207,7 +207,7 @@ class Menu:
         return [*drawn, clipped(footer, columns)] if has_footer or not self.fitting else drawn
 
     def _swatch(self, position: int) -> str:
-        """A cell in the color of a row (ISO 8613-6, direct color), and a blank."""
+        """Return a cell in the color of a row (ISO 8613-6, direct color), and a blank."""
         if not self.colors:
             return ""
         color = self.colors[position]
@@ -233,7 +233,7 @@ def clipped(text: str, columns: int) -> str:
 
 
 def _read_keys(descriptor: int, menu: Menu, screen: TextIO) -> Iterator[str]:
-    """Draw before each wait for input; yield the keys, until the terminal goes away."""
+    """Draw before each wait for input; yield the keys until the terminal is closed."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while True:
         size = shutil.get_terminal_size()
@@ -253,12 +253,12 @@ def _read_keys(descriptor: int, menu: Menu, screen: TextIO) -> Iterator[str]:
 
 
 def split_keys(text: str) -> list[str]:
-    """Split what one read returned into keys: names such as ``up``, or the characters typed.
+    """Split the result of one read into keys: names such as ``up``, or the characters typed.
 
-    A terminal may deliver several keys at once, such as Down and Enter of a fast typist or a paste.
+    A terminal may deliver several keys at once, such as Down and Enter from a fast typist, or a paste.
 
     Args:
-        text: decoded.
+        text: decoded input.
     """
     keys = []
     for sequence in _SEQUENCE.findall(text):
@@ -268,7 +268,7 @@ def split_keys(text: str) -> list[str]:
 
 @contextlib.contextmanager
 def _raw(descriptor: int) -> Iterator[None]:
-    """Take single keys without echo; whatever ends us, the terminal gets its settings back."""
+    """Read single keys without echo. The terminal settings are restored at any exit, including by a signal."""
     import termios
     import tty
 
@@ -287,15 +287,15 @@ def _raw(descriptor: int) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-_START = 3  # a letter at the start of a word counts more than one inside,
-_RUN = 2  # and one right after the letter before it too
+_START = 3  # a match at the start of a word scores more than one inside,
+_RUN = 2  # and so does one right after the previous match
 
 
 def rank(query: str, rows: Sequence[str]) -> list[int]:
-    """Return the positions of the rows that fit, the best first, equals in their order.
+    """Return the positions of the rows that match, the best first, ties in their order.
 
     Args:
-        query: words; each must be in the row, letter by letter in order, whatever the case and what is between.
+        query: words; the letters of each must occur in the row in order, in any case and with any text between them.
         rows: as they are shown.
     """
     words = query.casefold().split()
@@ -309,13 +309,13 @@ def rank(query: str, rows: Sequence[str]) -> list[int]:
 
 
 def score(word: str, text: str) -> int | None:
-    """Return how well a word fits a text; a higher number is better.
+    """Return how well a word matches a text; a higher number is better.
 
     Args:
         word, text: casefolded.
 
     Returns:
-        None if it does not fit.
+        The score, None if the word does not match.
     """
     whole = text.find(word)
     if whole >= 0:

@@ -20,7 +20,7 @@ UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 class ProgressLine:
-    """Shows how far a copy is.
+    """Shows the progress of a copy.
 
     Args:
         kind: ``auto``, ``bar``, ``plain``, ``json`` or ``none``.
@@ -36,10 +36,10 @@ class ProgressLine:
         self._shown_at = self._began
 
     def show(self, progress: Progress) -> None:
-        """Draw the progress if the last drawing is long enough ago.
+        """Draw the progress, unless it was drawn only a moment ago.
 
         Args:
-            progress: of the copy.
+            progress: progress of the copy.
         """
         now = self._clock()
         interval = {"bar": BAR_INTERVAL, "plain": PLAIN_INTERVAL, "json": JSON_INTERVAL}.get(self._kind)
@@ -72,9 +72,9 @@ class ProgressLine:
         """Return the last line, "" if no progress is shown.
 
         Args:
-            progress: of the copy.
+            progress: progress of the copy.
             sessions: number of sessions used.
-            carrier: how the bytes travelled.
+            carrier: transport of the bytes.
         """
         if self._kind == "none":
             return ""
@@ -98,8 +98,8 @@ def describe(progress: Progress, seconds: float) -> str:
     """Return percentage, bytes, rate and remaining time.
 
     Args:
-        progress: of the copy.
-        seconds: since it began.
+        progress: progress of the copy.
+        seconds: time since it began.
     """
     done = progress.done - progress.resumed
     rate = done / seconds if seconds > 0 else 0.0
@@ -114,7 +114,7 @@ def size(count: float) -> str:
     """Return bytes with a unit, such as ``1.2 MB``.
 
     Args:
-        count: bytes.
+        count: number of bytes.
     """
     for unit in UNITS[:-1]:
         if count < 1000:

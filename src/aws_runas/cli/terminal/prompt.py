@@ -1,7 +1,7 @@
 """Asks on the terminal itself, so that pipes and redirections do not matter.
 
-An MFA code is shown as it is typed: it is worth nothing after half a minute, and no terminal setting is changed, so
-none can be left behind by Ctrl-C, a kill, or a closed window.
+An MFA code is shown as it is typed: it is worthless after half a minute, and no terminal setting is changed, so
+Ctrl-C, a kill, or a closed window cannot leave one changed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from aws_runas.errors import CredentialsError, Interrupted
 from aws_runas.signin.person import Person
 
 TERMINAL = "/dev/tty" if os.name == "posix" else "CON"
-MAX_LENGTH = 256  # characters read of an answer
-CHOICE = "[y/N] "  # end of a question that is answered by yes or no
+MAX_LENGTH = 256  # characters of an answer that are read
+CHOICE = "[y/N] "  # end of a yes-or-no question
 
 
 def ask_on_terminal(message: str) -> str:
@@ -41,7 +41,7 @@ def ask_on_terminal(message: str) -> str:
 
 
 def ask_line(question: str) -> str:
-    """Ask for something that is no secret; "" for Ctrl-D.
+    """Ask for something that is not secret. Ctrl-D returns "".
 
     Raises:
         CredentialsError: there is no terminal.
@@ -56,7 +56,7 @@ def ask_line(question: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask a question that is answered by yes or no, no by default. The command has -y for those who know the answer.
+    """Ask a yes-or-no question, no by default. Each command that asks has -y to skip the question.
 
     Raises:
         CredentialsError: there is no terminal.
@@ -85,7 +85,7 @@ def _read_line(message: str) -> str:
     Raises:
         OSError: there is no terminal.
     """
-    # one descriptor for each way: a terminal cannot seek, which a read-write text stream requires
+    # one descriptor for each direction: a terminal cannot seek, which a read-write text stream requires
     with (
         open(TERMINAL if os.name == "posix" else "CONOUT$", "w", encoding="utf-8", errors="replace") as screen,
         open(TERMINAL if os.name == "posix" else "CONIN$", encoding="utf-8", errors="replace") as keys,
@@ -99,7 +99,7 @@ def _read_line(message: str) -> str:
 
 
 def no_terminal() -> CredentialsError:
-    """Return the error for a code that nobody can be asked for."""
+    """Return the error for an MFA code that is needed without a terminal."""
     return CredentialsError(
         "an MFA code is needed, and there is no terminal to ask for it",
         code="mfa-no-terminal",
@@ -124,7 +124,7 @@ def ask_passphrase(question: str) -> str:
 
 
 def ask_secret(prompt: str) -> str:
-    """Read a line that is not shown.
+    """Read a line without echo.
 
     Args:
         prompt: written as it is.
@@ -140,7 +140,7 @@ def ask_secret(prompt: str) -> str:
             raise _no_terminal() from None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", getpass.GetPassWarning)  # it would read stdin, echoing
+            warnings.simplefilter("error", getpass.GetPassWarning)  # getpass would read stdin with echo
             return getpass.getpass(prompt)
     except (KeyboardInterrupt, EOFError):
         raise Interrupted from None
@@ -157,7 +157,7 @@ def _no_terminal() -> CredentialsError:
 
 
 def person_at_terminal(environ: Mapping[str, str]) -> Person:
-    """Return the ways to ask on the terminal.
+    """Return the prompts for the user at the terminal.
 
     Args:
         environ: TERM says whether the terminal can move its cursor.
@@ -181,7 +181,7 @@ def _ask(question: str) -> str:
 
 
 def _choose(title: str, rows: Sequence[str], environ: Mapping[str, str]) -> int | None:
-    """Offer a list that narrows while one types; None if there is no terminal, or nothing was chosen."""
+    """Show a list that narrows as the user types. Return None if there is no terminal, or nothing was chosen."""
     from aws_runas.cli.terminal.picker import displayed, row_picker
 
     pick = row_picker(environ)

@@ -1,4 +1,4 @@
-"""The one line that a command draws again and again at the bottom of its output on a terminal."""
+"""The line that a command keeps redrawing at the bottom of its output on a terminal."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ DEFAULT_COLUMNS = 80  # of a terminal that does not know its size
 
 
 class StatusLine:
-    """A line that is drawn in place of the one before, and removed whole.
+    """A line that replaces the previous one when drawn, and that can be removed completely.
 
     It is drawn and removed only while our process group is in the foreground: a background job must not draw over a
     prompt. A terminal that became narrower wraps the line that it shows; all its rows are removed.
 
     Args:
-        stream: of the terminal. The caller writes what the methods return.
+        stream: stream of the terminal. The caller writes the results of the methods to it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -23,7 +23,7 @@ class StatusLine:
         self._shown = ""
 
     def drawn(self, text: str) -> str:
-        """Return what draws a text, cut to one row; "" if nothing is to be drawn.
+        """Return the characters that draw a text, cut to one row; "" if nothing should be drawn.
 
         Args:
             text: without control characters and wide characters.
@@ -36,7 +36,7 @@ class StatusLine:
         return start + text
 
     def removed(self) -> str:
-        """Return what removes the line, if there is one; the next `drawn` begins a new one."""
+        """Return the characters that remove the line, if there is one; the next `drawn` begins a new one."""
         text = self._removal() if self._shown and self._owns_terminal() else ""
         self._shown = ""
         return text
