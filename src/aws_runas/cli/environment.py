@@ -59,7 +59,7 @@ class Environment:
 
     Args:
         stdin, stdout: binary, as a program's data passes through them; results are written as UTF-8.
-        stderr: text, for people.
+        stderr: text, for the user.
         environ: the variables, never changed.
         home: contains ``.aws``, unless variables name the files.
         now: seconds since the epoch.

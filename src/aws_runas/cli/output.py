@@ -61,7 +61,7 @@ def render_error(error: AwsRunasError) -> str:
     """Return an error for a terminal: the message, and how to fix it on the same line or a second one.
 
     Args:
-        error: to show; its text is escaped here.
+        error: error to show; its text is escaped here.
     """
     text = "\n".join([f"aws-runas: {printable(error.message)}", *(f"  {printable(line)}" for line in error.details)])
     if error.hint is None:

@@ -1,6 +1,6 @@
 """The shell function ``runas``: its text for each shell, and what this program does when the function calls it.
 
-The function calls the program twice at most. The first call carries AWSRUNAS_FUNCTION and asks for exports; its output
+The function calls the program twice at most. The first call carries AWSRUNAS_FUNCTION and requests exports; its output
 is evaluated only if it succeeds. A line that does not request exports (a program, another command, help) ends with the
 status FUNCTION_DECLINED before anything happens, and the function runs it as it was typed, in the foreground.
 """

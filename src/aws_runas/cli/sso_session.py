@@ -1,4 +1,4 @@
-"""The sso-session that a command line means, and the objects for its calls."""
+"""The sso-session that a command line names, and the objects for its calls."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SessionAtWork:
 def find_session(
     flags: GlobalFlags, profile: str | None, name: str | None, env: Environment, *, verb: str = "sign in"
 ) -> SsoSession | None:
-    """Return the session that the command line means; None if the profile is of another kind.
+    """Return the session that the command line names or implies; None if the profile is of another kind.
 
     Args:
         profile: as typed; None if none was given.

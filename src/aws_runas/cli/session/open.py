@@ -155,7 +155,7 @@ def open_target(
 
 
 def session_api(access: Access, env: Environment | None = None) -> SsmApi:
-    """Return the session calls. A target that is not connected gets a hint that says why.
+    """Return the session calls. The error for a target that is not connected has a hint that says why.
 
     Args:
         access: the profile.

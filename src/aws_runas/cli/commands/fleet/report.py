@@ -1,4 +1,4 @@
-"""Output of a fleet run: one progress line, results as they come, a table at the end."""
+"""Output of a fleet run: one progress line, results as they arrive, a table at the end."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def open_databases(plan: Plan, options: ForwardOptions, env: Environment) -> tup
         The instance, the plan with host and port of every database, and the databases.
 
     Raises:
-        TargetError: there is no such database, or no bastion, or there are several.
+        TargetError: a database does not exist, or there is no bastion or more than one.
         AwsRunasError: AWS refused a call.
     """
     from aws_runas.targets.databases import find_bastion, find_database

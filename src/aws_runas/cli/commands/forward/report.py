@@ -31,7 +31,7 @@ _EVENT_NAMES: Final = {
 
 
 class ForwardReport:
-    """Writes messages for people on stderr and events for programs on stdout.
+    """Writes messages for the user to stderr and events for programs to stdout.
 
     Args:
         env: streams and wall clock.

@@ -81,7 +81,7 @@ def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) 
 
 
 def _start_first(resolved: ResolvedPlan) -> FirstSession:
-    """Start the session that is needed first: asyncio takes about as long to load as the service to answer."""
+    """Start the session that is needed first: asyncio takes about as long to load as the service takes to answer."""
     destination, api = resolved.destinations()[0], resolved.api
     api.prepare()
 

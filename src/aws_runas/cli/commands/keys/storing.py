@@ -170,7 +170,7 @@ def import_keys(options: KeysOptions, env: Environment) -> Result:
     """Store keys from another place, and remove them there if that place is a file.
 
     Raises:
-        AwsRunasError: there are no keys, or they could not be stored; then they remain in their place.
+        AwsRunasError: there are no keys, or they could not be stored; then the originals are unchanged.
     """
     profile = options.name
     files = env.config_files()
