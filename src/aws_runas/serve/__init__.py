@@ -1,1 +1,1 @@
-"""Credentials over HTTP: pure handlers (imds, ecs, api), the guards before them, and one small server."""
+"""Credentials over HTTP: pure handlers (imds, ecs, api), the guards in front of them, and a small server."""

@@ -1,6 +1,6 @@
-"""The HTTP API that the page and scripts use: which profile is active, MFA codes, refresh, lists.
+"""HTTP API for the page and for scripts: active profile, MFA codes, refresh, lists.
 
-Described in docs/reference/openapi.yaml. No answer of it holds a secret.
+Described in docs/reference/openapi.yaml. No response contains a secret.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ BODY_TYPES = ("", "text/plain", "application/x-www-form-urlencoded")
 
 
 def handle(request: Request, profiles: Profiles, answer: Answer) -> None:
-    """Answer a request whose path is in METHODS and which passed the guards. May read files and wait for AWS.
+    """Answer a request whose path is in METHODS and that passed the guards. May read files and wait for AWS.
 
     Args:
-        request: method and path are a pair of METHODS.
-        profiles: what is served.
-        answer: called once.
+        request: its method and path are a pair of METHODS.
+        profiles: the served profiles.
+        answer: called once with the response.
     """
     try:
         if request.path in ("/list-roles", "/list-profiles"):
@@ -82,7 +82,7 @@ def _mfa(request: Request, profile: Profile, answer: Answer) -> None:
 
 
 def _answer(request: Request, profile: Profile, answer: Answer) -> None:
-    """Answer what a sign-in asks: the form fields ``answer`` and ``question``, or the whole body."""
+    """Answer the question of a sign-in from the form fields ``answer`` and ``question``, or from the whole body."""
     number = _field(request, "question")
     text = _field(request, "answer")
     if text is None:
@@ -107,7 +107,7 @@ def _media_type(request: Request) -> str:
 
 
 def _field(request: Request, field: str) -> str | None:
-    """A field of a form, with its blanks; None if the body is none or has no such field."""
+    """Return a form field with its whitespace; None if the body is not a form or has no such field."""
     try:
         body = request.body.decode("utf-8")
     except UnicodeDecodeError:
@@ -123,13 +123,13 @@ def _field(request: Request, field: str) -> str | None:
 
 
 def _value(request: Request, field: str) -> str:
-    """The one value of a body: a form with that field, or the whole body as text, however curl -d labels it."""
+    """Return the single value of a body: that form field, or the whole body as text, whatever type curl -d sends."""
     try:
         body = request.body.decode("utf-8").strip()
     except UnicodeDecodeError:
         return ""
     if body.startswith(f"{field}="):
-        from urllib.parse import parse_qs  # 12 ms that only a form costs
+        from urllib.parse import parse_qs  # an import of 12 ms, only needed for forms
 
         return parse_qs(body, max_num_fields=8).get(field, [""])[0].strip()
     return body

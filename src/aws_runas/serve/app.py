@@ -1,4 +1,4 @@
-"""Routing of requests: the guards that each has to pass, its handler, and the page for people."""
+"""Routing of requests: the guards for each request, its handler, and the page for users."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def render_page(token: str, nonce: str, kind: str) -> Response:
     """Return the page.
 
     Args:
-        token: sent back with every change of state; only a reader of this page knows it.
+        token: sent back with every state change; only a reader of this page knows it.
         kind: "ec2" or "ecs".
-        nonce: random, new for each response: marks the one script and the one style sheet that may run.
+        nonce: random, new for each response; allows the script and the style sheet of the page.
     """
     template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     body = template.replace("{{nonce}}", nonce).replace("{{token}}", token).replace("{{kind}}", kind)
@@ -49,9 +49,9 @@ class Options:
 
     Args:
         kind: "ec2" or "ecs".
-        bearer: the token of container clients; with "ecs" always there.
-        allow_v1: IMDS requests without a session token are answered.
-        is_neighbour: whether a request without the bearer token comes from this user (or root); None asks nobody.
+        bearer: the token of container clients; always set for "ecs".
+        allow_v1: answer IMDS requests without a session token.
+        is_neighbour: returns True if a request without bearer token is from this user or root; None skips the check.
     """
 
     kind: str
@@ -64,15 +64,15 @@ class Options:
 
 
 class App:
-    """The handler of a credential server.
+    """Handler of a credential server.
 
     Args:
-        profiles: what is served.
-        options: how.
-        log: told one line for each answer; never a secret.
+        profiles: the served profiles.
+        options: the settings of the server.
+        log: called with one line per response, which never contains a secret.
         now: seconds since the epoch.
         clock: monotonic seconds.
-        random: gives that many random bytes.
+        random: returns the given number of random bytes.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class App:
         self._policy = guards.Policy(bearer=options.bearer, page_token=random(32).hex())
 
     def handle(self, request: Request, answer: Answer) -> None:
-        """Answer a request, now or from another thread.
+        """Answer a request, at once or later from another thread.
 
         Args:
-            request: as it was read.
-            answer: takes the response, from any thread.
+            request: as received.
+            answer: accepts the response, from any thread.
         """
         if self._log is not None:
             answer = self._logged(request, answer)
@@ -195,7 +195,7 @@ class App:
             self._in_thread(lambda: api.handle(request, self._profiles, answer), answer)
 
     def _stranger(self, request: Request) -> Response | None:
-        """Refuse other users of this machine, and anyone beyond it, who cannot show the bearer token."""
+        """Refuse requests without the bearer token from other users of this machine or from other machines."""
         if self._options.bearer is not None and request.header("authorization") is not None:
             return guards.bearer(request, self._policy)
         if self._options.is_neighbour is None or self._options.is_neighbour(request):
@@ -203,14 +203,14 @@ class App:
         return replies.error(403, "user-refused", "this server is for the user who started it")
 
     def _in_thread(self, work: Callable[[], None], answer: Answer) -> None:
-        """Do what reads files outside the server's loop."""
+        """Run work that reads files outside the server's loop."""
 
         def run() -> None:
             try:
                 work()
             except AwsRunasError as error:
                 answer(replies.failure(error))
-            except Exception as error:  # a fault of ours: the client hears of it, the server goes on
+            except Exception as error:  # a bug: report it to the client and keep serving
                 answer(replies.error(500, "internal-error", f"this request failed ({type(error).__name__})"))
 
         threading.Thread(target=run, name="serve request", daemon=True).start()

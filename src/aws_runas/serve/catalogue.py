@@ -1,4 +1,4 @@
-"""The user's profiles, as a server opens them: by name, with MFA codes from the page instead of the terminal."""
+"""Profiles of the user for a server: opened by name, with MFA codes from the page instead of the terminal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from aws_runas.signin.person import Person
 
 
 class ConfigCatalogue:
-    """Reads the config files each time it is asked.
+    """Catalogue that reads the config files at each call.
 
     Args:
-        first: profile or ARN of the command line, None where it names none.
-        overrides: the flags; what is meant for the first profile alone (the code, the external id) goes to that one.
-        context: variables, clock, and where lines for people go.
-        sign_in: makes the world of a sign-in that is asked for at a desk; None where nobody can sign in.
+        first: profile or ARN on the command line, None if there is none.
+        overrides: the flags; the MFA code and the external id apply to the first profile only.
+        context: variables, clock, and the output for users.
+        sign_in: creates the dependencies of a sign-in at a desk; None if sign-in is not possible.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class ConfigCatalogue:
         """Resolve a profile and build its provider; see profiles.Catalogue.
 
         Args:
-            name: profile or role ARN, None for that of the command line.
+            name: profile or role ARN, None for the one on the command line.
             prompt: asks for an MFA code.
-            desk: asks the rest.
+            desk: asks all other questions.
         """
         overrides, environ = self._overrides, self._context.environ
         if not self._is_first:
@@ -72,6 +72,6 @@ class ConfigCatalogue:
         return facts, access.provider
 
     def names(self) -> list[tuple[str, bool]]:
-        """Return all profiles in file order, and whether each has a role; see profiles.Catalogue."""
+        """Return all profiles in file order, with True for those with a role; see profiles.Catalogue."""
         files = load_files(self._context.environ, self._context.home)
         return [(name, "role_arn" in files.profiles[name].values) for name in files.profile_names()]

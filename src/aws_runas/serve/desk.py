@@ -1,4 +1,4 @@
-"""Messages and questions for a person at the server's page during a sign-in."""
+"""Messages and questions for the user at the server's page during a sign-in."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from aws_runas.errors import CredentialsError
 
 PATIENCE = 600.0  # seconds that a question waits for its answer
-MAX_LINES = 20  # of what a sign-in says; older lines are dropped
+MAX_LINES = 20  # messages of a sign-in; older ones are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question on the page.
+    """Question on the page.
 
     Args:
-        number: tells an answer to this question from a late one to the question before.
-        text: what is asked.
-        secret: the answer is not shown while it is typed.
+        number: distinguishes an answer to this question from a late answer to the previous one.
+        text: the question.
+        secret: hide the answer while it is typed.
         choices: the answer is the index of one of these; empty for free text.
     """
 
@@ -31,17 +31,17 @@ class Question:
     choices: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
-        """Return it as the page reads it."""
+        """Return the question in the form that the page reads."""
         return {"number": self.number, "text": self.text, "secret": self.secret, "choices": list(self.choices)}
 
 
 class Desk:
-    """Stands between the sign-in of one profile and the page. Safe to call from any thread.
+    """Connection between the sign-in of one profile and the page. Thread-safe.
 
-    Nothing is asked while no person has started a sign-in on the page: then a question is an error at once.
+    Unless the user has started a sign-in on the page, a question fails at once.
 
     Args:
-        patience: seconds that a question waits.
+        patience: seconds that a question waits for its answer.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -55,7 +55,7 @@ class Desk:
 
     @contextlib.contextmanager
     def attended(self) -> Iterator[None]:
-        """Let the provider ask the person at the page; for the thread that asks the provider."""
+        """Let the provider ask the user at the page; for the thread that calls the provider."""
         with self._changed:
             self._open, self._lines, self._question = True, [], None
         try:
@@ -65,11 +65,11 @@ class Desk:
                 self._open, self._lines, self._question = False, [], None
 
     def is_attended(self) -> bool:
-        """Return True while a sign-in that was started on the page is under way."""
+        """Return True while a sign-in that was started on the page is running."""
         return self._open
 
     def document(self) -> dict[str, object] | None:
-        """Return what the page shows of the sign-in; None if there is none."""
+        """Return the state of the sign-in for the page; None if there is no sign-in."""
         with self._changed:
             if not self._open:
                 return None
@@ -77,12 +77,12 @@ class Desk:
             return {"lines": list(self._lines), "question": question}
 
     def say(self, line: str) -> None:
-        """Show a line on the page, while a sign-in is under way."""
+        """Show a line on the page while a sign-in is running."""
         with self._changed:
             self._lines = [*self._lines, line][-MAX_LINES:]
 
     def ask(self, question: str) -> str:
-        """Ask for something that may be seen; see `_ask`."""
+        """Ask for a value that may be displayed; see `_ask`."""
         return self._ask(question)
 
     def ask_secret(self, question: str) -> str:
@@ -93,7 +93,7 @@ class Desk:
         """Ask for the passphrase of the keyring file.
 
         Raises:
-            CredentialsError: nobody is at the page, or nobody answered.
+            CredentialsError: no user is at the page, or there was no answer.
         """
         if not self._open:
             raise CredentialsError(
@@ -104,20 +104,20 @@ class Desk:
         return self._ask(question, secret=True)
 
     def choose(self, title: str, rows: Sequence[str]) -> int | None:
-        """Let the person choose; None if nobody is at the page."""
+        """Let the user choose; return None if no user is at the page."""
         if not self._open:
             return None
         chosen = self._ask(title, choices=tuple(rows))
         return int(chosen) if chosen.isascii() and chosen.isdigit() and int(chosen) < len(rows) else None
 
     def answer(self, text: str, number: int | None = None) -> bool:
-        """Answer the question that waits; an empty text ends the sign-in.
+        """Answer the open question; an empty text ends the sign-in.
 
         Args:
-            number: of the question; None for the one that waits.
+            number: of the question; None for the open one.
 
         Returns:
-            False if no such question waits.
+            False if no such question is open.
         """
         with self._changed:
             question = self._question
@@ -131,7 +131,7 @@ class Desk:
         """Show a question and wait for its answer.
 
         Raises:
-            CredentialsError: nobody is at the page, nobody answered in time, or the person gave up.
+            CredentialsError: no user is at the page, there was no answer in time, or the user cancelled.
         """
         with self._changed:
             if not self._open:

@@ -1,4 +1,4 @@
-"""The container credential endpoint, as a pure function of request and credentials.
+"""Container credential endpoint, as a pure function of request and credentials.
 
 Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 """
@@ -13,10 +13,10 @@ PATH = "/credentials"
 
 
 def wanted_profile(request: Request) -> str | None:
-    """Return the profile that a request is about: "" for the active one, a name, or None if it asks for no credentials.
+    """Return the profile that a request asks for: "" for the active one, a name, or None if it is not for credentials.
 
     Args:
-        request: as it was read.
+        request: as received.
     """
     if request.path in (PATH, PATH + "/"):
         return ""
@@ -39,9 +39,9 @@ def render(credentials: Credentials, *, now: float, role_arn: str | None = None)
     """Return credentials as SDKs expect them from a container endpoint.
 
     Args:
-        credentials: what to serve.
+        credentials: to serve.
         now: seconds since the epoch.
-        role_arn: the role they are of, where known.
+        role_arn: the role of the credentials, if known.
     """
     document = replies.credentials_document(credentials, now=now)
     if role_arn:

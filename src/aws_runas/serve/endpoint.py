@@ -1,4 +1,4 @@
-"""The credential endpoint that a program run by us asks: 127.0.0.1, one profile, one token, nothing else."""
+"""Credential endpoint for a program that aws-runas runs: on 127.0.0.1, for one profile, with one token."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aws_runas.serve.server import Answer, Limits, Server
 
 
 class Endpoint:
-    """Serves a provider's credentials to who knows the token, in a thread of its own, until closed.
+    """Server for a provider's credentials that requires the token. Runs in a separate thread until closed.
 
     Args:
-        listener: bound to loopback by the caller, before the program started; closed by us.
-        token: what the client must send as Authorization, random and the program's alone.
-        provider: asked at most once at a time, in a thread of its own.
-        role_arn: told to the client, where known.
+        listener: bound to loopback by the caller before the program starts; closed by the endpoint.
+        token: the value that the client must send as Authorization; random, and known to the program only.
+        provider: called in a separate thread, one call at a time.
+        role_arn: reported to the client, if known.
     """
 
     def __init__(self, listener: socket.socket, token: str, provider: Provider, *, role_arn: str | None = None) -> None:
@@ -30,7 +30,7 @@ class Endpoint:
         self._thread = threading.Thread(target=self._server.serve_forever, name="credential endpoint", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve; connections that came in since the listener listened are answered now."""
+        """Start serving; connections that are already in the listener's queue are answered now."""
         self._thread.start()
 
     def close(self) -> None:

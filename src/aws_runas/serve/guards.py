@@ -1,4 +1,4 @@
-"""Guards of requests: each stops one attack, named in docs/explanation/security.md, and is a pure function.
+"""Guards for requests. Each is a pure function that stops one attack, named in docs/explanation/security.md.
 
 A guard returns the refusal, or None to let the request pass.
 """
@@ -14,7 +14,7 @@ from aws_runas.socket_owner import SocketOwners
 
 NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "169.254.169.254"})
 TOKEN_HEADER = "x-awsrunas-token"  # noqa: S105 - the name of a header
-# What proxies add: RFC 7239 and 9110, and the usual forms before and beside them.
+# Headers that proxies add: RFC 7239 and 9110, and common non-standard forms.
 FORWARDING = frozenset(
     (
         "forwarded",
@@ -26,7 +26,7 @@ FORWARDING = frozenset(
         "x-rewrite-url",
     )
 )
-# the address that a proxy saw: Fly-Client-IP, Ali-CDN-Real-IP, CDN-Src-IP, X-Azure-ClientIP and whatever comes next
+# the client address seen by a proxy: Fly-Client-IP, Ali-CDN-Real-IP, CDN-Src-IP, X-Azure-ClientIP and later ones
 FORWARDING_SUFFIXES = ("-ip", "clientip", "socketip", "-ipv6", "client-addr", "remote-addr")
 FORWARDING_PREFIXES = ("x-forwarded", "x-original-", "x-originating-", "x-envoy-", "x-nginx-", "x-traefik-")
 
@@ -36,8 +36,8 @@ class Policy:
     """Access rules of one server.
 
     Args:
-        bearer: the token that a container client must send; None where there is none (EC2).
-        page_token: the token that the page sends with every change of state; None where there is no page.
+        bearer: the token that a container client must send; None for EC2, which has no such token.
+        page_token: the token that the page sends with every state change; None if there is no page.
     """
 
     bearer: str | None = None
@@ -48,16 +48,16 @@ class Policy:
 
 
 def host(request: Request) -> Response | None:
-    """Refuse a Host that is not ours, such as that of a web page whose name was rebound to this machine's address.
+    """Refuse a foreign Host header, such as that of a web page whose name was rebound to an address of this machine.
 
     Args:
-        request: as it was read.
+        request: as received.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     value = request.header("host")
-    if request.connection.local == "":  # a unix socket: no browser reaches it, and clients invent a name
+    if request.connection.local == "":  # a unix socket: browsers cannot reach it, and clients send an arbitrary name
         return None
     if value is None:  # HTTP/1.0
         return replies.error(400, "host-missing", "the request names no host")
@@ -73,23 +73,23 @@ def split_host(value: str) -> tuple[str, str]:
     """Split a Host header into name and port; the port is "" if there is none.
 
     Args:
-        value: of the header.
+        value: the value of the header.
     """
     if value.startswith("["):
         name, bracket, rest = value.partition("]")
         return name + bracket, rest[1:] if rest.startswith(":") and rest != ":" else rest
     name, colon, port = value.partition(":")
-    return name, port if not colon or port else ":"  # "localhost:" is nobody's spelling
+    return name, port if not colon or port else ":"  # no client writes "localhost:"
 
 
 def forwarded(request: Request) -> Response | None:
-    """Refuse what a proxy forwards. A misconfigured proxy would hand credentials to anybody who asks it.
+    """Refuse forwarded requests. A misconfigured proxy would give credentials to all its clients.
 
     Args:
-        request: as it was read.
+        request: as received.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     for name, _ in request.headers:
         if name in FORWARDING or name.startswith(FORWARDING_PREFIXES) or name.endswith(FORWARDING_SUFFIXES):
@@ -98,16 +98,16 @@ def forwarded(request: Request) -> Response | None:
 
 
 def browser(request: Request) -> Response | None:
-    """Refuse credentials to anything a browser sends, our own page included.
+    """Refuse credentials to any request from a browser, including our own page.
 
-    Sec-Fetch headers go to loopback only, not to http://169.254.169.254, and an image or script of another page carries
-    no Origin: what is left there is how a browser calls itself, and where it says it comes from.
+    Browsers send Sec-Fetch headers to loopback only, not to http://169.254.169.254, and no Origin for an image or
+    script of another page. In those cases, only User-Agent and Referer identify a browser.
 
     Args:
-        request: as it was read.
+        request: as received.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     agent = (request.header("user-agent") or "").lower()
     if (
@@ -115,20 +115,20 @@ def browser(request: Request) -> Response | None:
         or request.header("referer") is not None
         or any(name.startswith(("sec-fetch-", "sec-ch-")) for name, _ in request.headers)
         or agent.lstrip().startswith("opera/")
-        or ("mozilla/" in agent and "powershell" not in agent)  # whose cmdlets call themselves so, too
+        or ("mozilla/" in agent and "powershell" not in agent)  # PowerShell cmdlets send Mozilla as well
     ):
         return replies.error(403, "browser-refused", "credentials are not given to web pages")
     return None
 
 
 def same_origin(request: Request) -> Response | None:
-    """Refuse a page of another site: it may neither read what is here nor change it.
+    """Refuse a page of another site: it must neither read nor change anything here.
 
     Args:
-        request: as it was read.
+        request: as received.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     origin = request.header("origin")
     if origin is not None and origin.lower() != f"http://{request.header('host') or ''}".lower():
@@ -139,13 +139,13 @@ def same_origin(request: Request) -> Response | None:
 
 
 def framed(request: Request) -> Response | None:
-    """Refuse to be a frame, an image or a script of another document. A link to the page is allowed.
+    """Refuse to be embedded as a frame, an image or a script in another document. A link to the page is allowed.
 
     Args:
-        request: as it was read.
+        request: as received.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     if request.header("sec-fetch-dest") not in (None, "document", "empty"):
         return replies.error(403, "origin-refused", "the page cannot be shown in a frame")
@@ -153,14 +153,14 @@ def framed(request: Request) -> Response | None:
 
 
 def page_token(request: Request, policy: Policy) -> Response | None:
-    """Refuse a change of state without the page's own token, or the bearer token if the server has one.
+    """Refuse a state change without the page token, or the bearer token if the server has one.
 
     Args:
-        request: as it was read.
-        policy: holds the tokens.
+        request: as received.
+        policy: contains the tokens.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     sent = request.header(TOKEN_HEADER)
     if sent is None and policy.bearer is not None and request.header("authorization") is not None:
@@ -174,16 +174,16 @@ def bearer(request: Request, policy: Policy) -> Response | None:
     """Refuse a client without the token: another user of this machine, or a container that was not given it.
 
     Args:
-        request: as it was read.
-        policy: holds the token.
+        request: as received.
+        policy: contains the token.
 
     Returns:
-        None if the request may go on, else the answer that refuses it.
+        None if the request passes, else the response that refuses it.
     """
     if policy.bearer is None:
         return None
     sent = request.header("authorization") or ""
-    # SDKs send the variable's value as it is; people with curl write Bearer before it.
+    # SDKs send the value of the variable unchanged; users of curl write Bearer before it.
     if _equal(sent, policy.bearer) or _equal(sent.removeprefix("Bearer "), policy.bearer):
         return None
     return replies.error(
@@ -196,10 +196,10 @@ def _equal(sent: str, expected: str) -> bool:
 
 
 class Users(SocketOwners):
-    """Tells the users of connections. Not for several threads at once."""
+    """Lookup of the users of connections. Not thread-safe."""
 
     def user_of(self, connection: Connection) -> int | None:
-        """Return the user id of the client's end of a connection; None where the kernel finds no such socket.
+        """Return the user id of the client's end of a connection; None if the kernel does not find the socket.
 
         Args:
             connection: between two addresses of this machine.
@@ -209,10 +209,10 @@ class Users(SocketOwners):
     def is_neighbour(self, request: Request) -> bool:
         """Return True if a request comes from this process's user or root, on this machine.
 
-        A unix socket is guarded by its file mode. Where the system does not tell the user, loopback has to do.
+        The file mode protects a unix socket. If the system does not report the user, the check is for loopback only.
 
         Args:
-            request: as it was read.
+            request: as received.
         """
         connection = request.connection
         if not connection.peer:
@@ -223,9 +223,9 @@ class Users(SocketOwners):
 
 
 def is_loopback(address: str) -> bool:
-    """Return True if only this machine reaches an address: 127.0.0.0/8, ::1, and IMDS's on our loopback interface.
+    """Return True if only this machine can reach an address: 127.0.0.0/8, ::1, and IMDS on our loopback interface.
 
     Args:
-        address: of our end of a connection.
+        address: the local address of a connection.
     """
     return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1", "169.254.169.254")

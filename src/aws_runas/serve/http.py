@@ -1,7 +1,7 @@
-"""Requests and responses as values, and the bytes between them: a reader and a writer of HTTP/1.1 that do no I/O.
+"""HTTP/1.1 requests and responses as values, with a reader and a writer that do no I/O.
 
-Only what SDKs, curl and a browser send to a credential server is understood; everything else is refused with a status
-that says so. Strictness is the point: what two parsers read differently is how requests are smuggled.
+The reader accepts only what SDKs, curl and browsers send to a credential server, and refuses everything else with a
+suitable status. It is strict on purpose: input that two parsers read differently allows request smuggling.
 
 Source: RFC 9110, RFC 9112.
 """
@@ -39,7 +39,7 @@ REASONS = {
 }
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-# Looked for by bytes.translate: a loop over each byte of each header took half the time of a request.
+# For bytes.translate: a loop over each byte of each header took half the time of a request.
 _CONTROL = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 _NOT_IN_TARGET = bytes([*range(0x21), *range(0x7F, 0x100)])
 
@@ -51,7 +51,7 @@ class Connection:
     Args:
         peer: address of the client; "" on a unix socket.
         peer_port: its port, 0 on a unix socket.
-        local: our address that it reached; "" on a unix socket.
+        local: our address that the client connected to; "" on a unix socket.
         local_port: our port.
     """
 
@@ -63,14 +63,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whole.
+    """Complete request.
 
     Args:
-        method: upper case as sent.
-        path: percent-decoded, without query; runs of slashes are one, as SDKs join base and path with two.
+        method: as sent, upper case.
+        path: percent-decoded, without query; repeated slashes are merged, because SDKs join base and path with two.
         headers: names in lower case, values stripped, in the order sent.
         body: at most MAX_BODY bytes.
-        keep_alive: the client can send another request on this connection.
+        keep_alive: True if the client can send another request on this connection.
     """
 
     method: str
@@ -81,7 +81,7 @@ class Request:
     connection: Connection = field(default_factory=Connection)
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header, or None. Values of a header that was sent several times are joined by commas.
+        """Return the value of a header, or None. The values of a repeated header are joined by commas.
 
         Args:
             name: in lower case.
@@ -95,13 +95,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One response.
+    """HTTP response.
 
     Args:
         status: a key of REASONS.
-        body: whole.
+        body: the complete body.
         content_type: of the body.
-        headers: further ones.
+        headers: additional headers.
     """
 
     status: int
@@ -113,11 +113,11 @@ class Response:
         return f"Response({self.status})"  # the body may be credentials
 
 
-class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
-    """Bytes that are no request we understand; the connection ends after the response.
+class BadRequest(Exception):  # noqa: N818 - the name in HTTP
+    """Bytes that are not a supported request; the connection ends after the response.
 
     Args:
-        status: what to answer.
+        status: of the response.
         reason: one line for the client.
     """
 
@@ -128,24 +128,24 @@ class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
 
 
 class RequestReader:
-    """Turns the bytes of one connection into requests.
+    """Parser that turns the bytes of one connection into requests.
 
-    Call ``receive`` with what arrived, then ``next_request`` until it returns None.
+    Call ``receive`` with the bytes that arrived, then ``next_request`` until it returns None.
     """
 
     def __init__(self, connection: Connection | None = None) -> None:
         self._buffer = bytearray()
         self._connection = connection or Connection()
         self._forgave = False
-        self._scanned = 0  # the blank line is not before this index, so that slow bytes cost no repeated search
+        self._scanned = 0  # the blank line is not before this index; avoids a repeated search if bytes arrive slowly
 
     @property
     def is_idle(self) -> bool:
-        """Nothing of a next request has arrived."""
+        """True if no byte of the next request has arrived."""
         return not self._buffer
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the connection.
+        """Accept bytes from the connection.
 
         Args:
             data: any number of bytes.
@@ -153,13 +153,13 @@ class RequestReader:
         self._buffer += data
 
     def next_request(self) -> Request | None:
-        """Return the next whole request, or None until more bytes come.
+        """Return the next complete request, or None if more bytes are needed.
 
         Raises:
-            BadRequest: the connection is of no further use.
+            BadRequest: the request is not valid; the connection cannot be used any more.
         """
         if not self._forgave and self._buffer[:2] == b"\r\n":
-            del self._buffer[:2]  # RFC 9112 2.2: an empty line before a request is forgiven; one, not a stream of them
+            del self._buffer[:2]  # RFC 9112 2.2: ignore an empty line before a request, but only one
             self._forgave, self._scanned = True, 0
         end = self._buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
@@ -199,13 +199,13 @@ def _read_request_line(line: bytes) -> tuple[str, str, int]:
 
 
 def decode_path(raw: bytes) -> str:
-    """Percent-decode a path, and reduce each run of slashes to one.
+    """Percent-decode a path and merge repeated slashes.
 
     Args:
-        raw: the path as it was sent.
+        raw: the path as sent.
 
     Raises:
-        BadRequest: a broken escape, a byte that is not UTF-8, or a control character.
+        BadRequest: an escape is malformed, or the path contains invalid UTF-8 or a control character.
     """
     first, *rest = raw.split(b"%")
     parts = [first]
@@ -233,7 +233,7 @@ def _read_headers(lines: list[bytes]) -> list[tuple[str, str]]:
     headers = []
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not name or not _TOKEN.issuperset(name):  # a folded line or a space before the colon, too
+        if not colon or not name or not _TOKEN.issuperset(name):  # also a folded line or a space before the colon
             raise BadRequest(400, "a header line is not one of HTTP")
         value = value.strip(b" \t")
         if value.translate(None, _CONTROL) != value:
@@ -262,15 +262,15 @@ def render(response: Response, *, keep_alive: bool, head: bool = False) -> bytes
     """Return the bytes of a response.
 
     Args:
-        response: what to say.
-        keep_alive: the connection stays open.
-        head: the request was HEAD; the body is left out, its length is not.
+        response: to write.
+        keep_alive: True if the connection stays open.
+        head: True for a HEAD request: the body is omitted, its length is not.
     """
     lines = [
         f"HTTP/1.1 {response.status} {REASONS[response.status]}",
         f"Content-Type: {response.content_type}",
         f"Content-Length: {len(response.body)}",
-        # Nothing that this server says is for a cache, another origin, or a guess at its type.
+        # Responses must not be cached, read by another origin, or subject to type sniffing.
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Cross-Origin-Resource-Policy: same-origin",

@@ -1,4 +1,4 @@
-"""The EC2 instance metadata service, versions 1 and 2: a pure function of request, instance and time.
+"""EC2 instance metadata service, versions 1 and 2, as a pure function of request, instance and time.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
@@ -20,17 +20,17 @@ from aws_runas.serve.profiles import ProfileFacts, alias
 TOKEN_PATH = "/latest/api/token"  # noqa: S105 - a path
 TOKEN_HEADER = "x-aws-ec2-metadata-token"  # noqa: S105 - the name of a header
 TTL_HEADER = "x-aws-ec2-metadata-token-ttl-seconds"
-MAX_TTL = 21600  # seconds, as AWS has it
+MAX_TTL = 21600  # seconds, as at AWS
 CREDENTIALS_PATH = "meta-data/iam/security-credentials/"
-INSTANCE_ID = "i-00000000000000000"  # there is no instance, but parsers expect this form
+INSTANCE_ID = "i-00000000000000000"  # there is no instance, but parsers expect this format
 
 
 class Tokens:
-    """IMDSv2 session tokens: random, signed and with their end inside, so that none has to be remembered.
+    """IMDSv2 session tokens: random, signed, and with their expiry inside, so that no state is needed.
 
     Args:
         secret: 32 random bytes of this server.
-        random: gives that many random bytes.
+        random: returns the given number of random bytes.
     """
 
     def __init__(self, secret: bytes, random: Callable[[int], bytes]) -> None:
@@ -41,17 +41,17 @@ class Tokens:
         """Return a new token.
 
         Args:
-            ttl: seconds that it is good for.
+            ttl: lifetime in seconds.
             now: seconds, of the same clock as in `is_valid`.
         """
         body = self._random(16) + struct.pack("!d", now + ttl)
         return base64.urlsafe_b64encode(body + self._sign(body)).decode("ascii")
 
     def is_valid(self, token: str, now: float) -> bool:
-        """Return True if the token is one of ours and has not expired.
+        """Return True if this server issued the token and it has not expired.
 
         Args:
-            token: as the client sent it.
+            token: as sent by the client.
             now: seconds, of the same clock as in `issue`.
         """
         try:
@@ -69,14 +69,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class WantCredentials:
-    """The request is for credentials of this profile: fetch them and call ``render``."""
+    """Result for a request for the credentials of this profile: fetch them and call ``render``."""
 
     profile: str
     extended: bool = False
 
 
 def is_ours(path: str) -> bool:
-    """Return True if a path belongs to the metadata service: ``/latest/...``, or one of AWS's dated versions.
+    """Return True if a path belongs to the metadata service: ``/latest/...``, or a dated version of AWS.
 
     Args:
         path: decoded.
@@ -86,7 +86,7 @@ def is_ours(path: str) -> bool:
 
 
 def role_name(facts: ProfileFacts) -> str:
-    """Return the name of the active profile in a path that SDKs build without escaping it.
+    """Return the name of the active profile for a path, which SDKs build without escaping.
 
     Args:
         facts: of the profile.
@@ -103,7 +103,7 @@ def handle(
     """Answer a metadata request.
 
     Args:
-        request: its path is one that is_ours.
+        request: with a path for which `is_ours` is True.
         facts: the active profile.
         tokens: of this server.
         now: monotonic seconds.
@@ -135,7 +135,7 @@ def _read(path: str, facts: ProfileFacts) -> Response | WantCredentials:
         if path.startswith(prefix):
             return WantCredentials(path.removeprefix(prefix), extended)
     leaves = _leaves(facts)
-    value = leaves.get(path.removesuffix("/"))  # botocore asks for availability-zone/
+    value = leaves.get(path.removesuffix("/"))  # botocore requests availability-zone/
     if value is not None:
         return value
     folder = path.rstrip("/") + "/" if path else ""
@@ -147,11 +147,11 @@ def _read(path: str, facts: ProfileFacts) -> Response | WantCredentials:
 
 
 def _leaves(facts: ProfileFacts) -> dict[str, Response]:
-    """Everything but credentials."""
+    """Return all leaves except credentials."""
     leaves = {
         "meta-data/instance-id": replies.text(INSTANCE_ID),
         "meta-data/iam/info": replies.json_response(200, _info(facts)),
-        CREDENTIALS_PATH + "x": replies.text(""),  # for the listings; never reached by its own name
+        CREDENTIALS_PATH + "x": replies.text(""),  # for the listings; never requested by this name
     }
     partition = facts.role_arn.split(":")[1] if facts.role_arn else "aws"
     leaves["meta-data/services/partition"] = replies.text(partition)
@@ -191,10 +191,10 @@ def render(credentials: Credentials, facts: ProfileFacts, *, now: float, extende
     """Return credentials as the metadata service writes them.
 
     Args:
-        credentials: what to serve.
-        facts: the profile they are of.
+        credentials: to serve.
+        facts: the profile of the credentials.
         now: seconds since the epoch.
-        extended: with the account, as security-credentials-extended has it.
+        extended: include the account, as in security-credentials-extended.
     """
     from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The sockets that a server listens on, bound before anything else happens."""
+"""Sockets that a server listens on. They are bound before anything else happens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from aws_runas import files
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.socket_owner import find_port_owner
 
-ECS_PORT = 12319  # A, W, S: the 1st, 23rd and 19th letter; the original's port
+ECS_PORT = 12319  # A, W, S: the 1st, 23rd and 19th letter; the port of the original program
 
 
 def loopback(port: int) -> list[socket.socket]:
-    """Bind a port of 127.0.0.1, and the same of ::1 where that is there: ``localhost`` may be either.
+    """Bind a port of 127.0.0.1, and the same port of ::1 if available: ``localhost`` can be either.
 
     Args:
-        port: 0 for one the system picks.
+        port: 0 lets the system pick.
 
     Raises:
-        AwsRunasError: taken, or not permitted.
+        AwsRunasError: the port is in use, or binding is not permitted.
     """
     listeners = [_bind("127.0.0.1", port)]
     number = listeners[0].getsockname()[1]
@@ -40,11 +40,11 @@ def address(host: str, port: int) -> socket.socket:
     """Bind a port of any address of this machine.
 
     Args:
-        host: an address, no name.
-        port: 0 for one that the system picks.
+        host: an address, not a name.
+        port: 0 lets the system pick.
 
     Raises:
-        AwsRunasError: it is no address of ours, taken, or not permitted.
+        AwsRunasError: the address is not of this machine, the port is in use, or binding is not permitted.
     """
     return _bind(host, port)
 
@@ -53,10 +53,10 @@ def unix(path: str) -> socket.socket:
     """Bind a unix socket that only this user may open. The socket of a dead server is replaced.
 
     Args:
-        path: of the socket.
+        path: the socket.
 
     Raises:
-        AwsRunasError: something else is there, somebody answers on it, or it cannot be made.
+        AwsRunasError: the path is another file, a process listens on it, or the socket cannot be created.
     """
     with contextlib.suppress(OSError):
         if stat.S_ISSOCK(os.lstat(path).st_mode) and not _answers(path):
@@ -137,7 +137,7 @@ def metadata_address() -> socket.socket:
     """Add 169.254.169.254 to the loopback interface and bind its port 80.
 
     Raises:
-        AwsRunasError: not permitted, or taken.
+        AwsRunasError: this is not permitted, or the port is in use.
     """
     from aws_runas.serve import loopback as interface
 

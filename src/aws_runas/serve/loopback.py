@@ -1,7 +1,8 @@
-"""The address 169.254.169.254 on the loopback interface: there while the server lives, gone however it ended.
+"""Address 169.254.169.254 on the loopback interface: added by the server, and removed however the server ends.
 
-The server gives up its privileges before its first request, and with them the power to remove the address. So a keeper,
-forked while they were there, waits for the server's end of a pipe to close; the kernel does that even after SIGKILL.
+The server drops its privileges before its first request, so it cannot remove the address itself. Therefore a process
+that is forked with the privileges waits until the server's end of a pipe closes. The kernel closes it even after
+SIGKILL.
 
 Source: Linux, rtnetlink(7), linux/if_addr.h.
 """
@@ -28,16 +29,16 @@ RT_SCOPE_HOST = 254
 
 
 def add_address(address: str = ADDRESS) -> bool:
-    """Give the loopback interface an address.
+    """Add an address to the loopback interface.
 
     Args:
         address: IPv4.
 
     Returns:
-        False when it was there already, and is not ours to remove.
+        False if the address existed already and must not be removed.
 
     Raises:
-        OSError: not permitted (EPERM), or no such thing on this system.
+        OSError: this is not permitted (EPERM), or the system does not support it.
     """
     if sys.platform.startswith("linux"):
         try:
@@ -59,7 +60,7 @@ def remove_address(address: str = ADDRESS) -> None:
         address: IPv4.
 
     Raises:
-        OSError: it is not there, or not permitted.
+        OSError: the address does not exist, or this is not permitted.
     """
     if sys.platform.startswith("linux"):
         _change_address(RTM_DELADDR, 0, address)
@@ -82,19 +83,19 @@ def _change_address(kind: int, flags: int, address: str) -> None:
 
 
 def keep(remove: Callable[[], None] = remove_address) -> None:
-    """Have the address removed when this process has ended. Call it while there is one thread and few open files.
+    """Have the address removed after this process ends. Call it while there is only one thread and few files are open.
 
     Args:
-        remove: removes the address; called in a process of its own.
+        remove: removes the address; called in a separate process.
     """
     read_end, write_end = os.pipe()
     if os.fork():
         os.close(read_end)
-        os.set_inheritable(write_end, False)  # stays open for as long as this process lives; programs it runs have none
+        os.set_inheritable(write_end, False)  # open as long as this process lives; not inherited by programs
         return
     status = 0
     try:
-        os.setsid()  # Ctrl-C is for the server
+        os.setsid()  # so that Ctrl-C only reaches the server
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
         _close_all_but(read_end)
@@ -115,17 +116,17 @@ def _close_all_but(kept: int) -> None:
 
 
 def bind() -> socket.socket:
-    """Add the address and bind port 80 of it; what was added is removed when this process ends.
+    """Add the address and bind its port 80; an address that was added is removed when this process ends.
 
     Raises:
-        OSError: not permitted, or the port is taken.
+        OSError: this is not permitted, or the port is in use.
     """
     added = add_address()
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((ADDRESS, PORT))
-        listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)  # what we say does not leave this machine
+        listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)  # packets do not leave this machine
     except OSError:
         listener.close()
         if added:

@@ -1,4 +1,4 @@
-"""Giving up root: back to the user behind sudo, and no capability left, not even for a program that is started later.
+"""Dropping root: switches to the user behind sudo and drops all capabilities, also for programs started later.
 
 Source: capabilities(7), prctl(2), capset(2).
 """
@@ -22,7 +22,7 @@ CAP_NET_BIND_SERVICE, CAP_NET_ADMIN = 10, 12
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """User that the server becomes once its ports are bound.
+    """User that the server switches to after binding its ports.
 
     Args:
         uid, gid: of the user.
@@ -37,14 +37,14 @@ class User:
 
 
 def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
-    """Return the user who called sudo, doas or pkexec; None if nobody did.
+    """Return the user who called sudo, doas or pkexec; None if there is none.
 
     Args:
-        environ: the variables.
+        environ: the environment variables.
         uid: of this process.
 
     Raises:
-        ConfigError: the variables name nobody.
+        ConfigError: the user in the variables does not exist.
     """
     if uid != 0:
         return None
@@ -65,15 +65,16 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
             code="serve-user-unknown",
             hint="run it with sudo from your own account",
         ) from None
-    gid = environ.get("SUDO_GID", "") if environ.get("SUDO_UID") else ""  # pkexec and doas set none: it would be old
+    # Under pkexec and doas, which do not set it, SUDO_GID would be stale.
+    gid = environ.get("SUDO_GID", "") if environ.get("SUDO_UID") else ""
     return User(entry.pw_uid, int(gid) if gid.isdigit() else entry.pw_gid, entry.pw_name, Path(entry.pw_dir))
 
 
 def owner_of(path: Path) -> User | None:
-    """Return the owner of a file or directory; None if it is root, has no name, or the file does not exist.
+    """Return the owner of a file or directory; None if the owner is root or has no name, or if the file does not exist.
 
     Args:
-        path: the file that is read. Root without sudo that reads a user's configuration acts as that user.
+        path: the file to read. If root without sudo reads a user's configuration, the server runs as that user.
     """
     import pwd
 
@@ -85,7 +86,7 @@ def owner_of(path: Path) -> User | None:
 
 
 def raise_capabilities() -> None:
-    """Make effective what is permitted of what binding takes, for an interpreter that was given capabilities."""
+    """Make the permitted capabilities for binding effective, for an interpreter with file capabilities."""
     if sys.platform.startswith("linux") and os.getuid() != 0:
         effective, permitted, inheritable = _capabilities()
         wanted = permitted & (1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_ADMIN)
@@ -93,13 +94,13 @@ def raise_capabilities() -> None:
 
 
 def drop(user: User | None) -> None:
-    """Become the user for good, and give up every capability.
+    """Switch to the user permanently and drop every capability.
 
     Args:
-        user: None keeps the user id, as of a container's root; the capabilities go all the same.
+        user: None keeps the user id, for example root in a container; the capabilities are dropped anyway.
 
     Raises:
-        OSError: the system did not let go; nothing may be served then.
+        OSError: the system refused; the server must not serve anything.
     """
     is_linux = sys.platform.startswith("linux")
     if is_linux:
@@ -118,12 +119,12 @@ def drop(user: User | None) -> None:
 
 
 def _drop_bounding_set() -> None:
-    """Root's programs regain what the bounding set holds; without CAP_SETPCAP there is nothing to regain."""
+    """Clear the bounding set, from which root's programs would regain capabilities; needs CAP_SETPCAP."""
     for capability in range(64):
         try:
             _prctl(PR_CAPBSET_DROP, capability)
         except OSError:
-            return  # beyond the kernel's last one, or not permitted
+            return  # after the last capability of the kernel, or not permitted
 
 
 def _prctl(option: int, argument: int) -> None:
@@ -137,7 +138,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def _capabilities() -> tuple[int, int, int]:
-    """Effective, permitted and inheritable, as bits."""
+    """Return the effective, permitted and inheritable capabilities as bits."""
     header = ctypes.create_string_buffer(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), 8)
     data = ctypes.create_string_buffer(24)
     if _libc().capget(header, data) != 0:

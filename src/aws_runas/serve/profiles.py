@@ -1,4 +1,4 @@
-"""The profiles that a server can serve: opened when first asked for, and the one that is active."""
+"""Profiles that a server can serve: opened on first use, with one active profile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ProfileFacts:
     """Facts about a profile that a client may know.
 
     Args:
-        name: as it was asked for; a role ARN where that was.
+        name: as requested, which may be a role ARN.
         role_arn: the role, None for a user's own keys.
-        region: None where none is configured.
-        mfa_serial: the device whose code is asked for.
-        source_profile: where the keys come from.
+        region: None if not configured.
+        mfa_serial: the MFA device.
+        source_profile: the profile of the keys.
     """
 
     name: str
@@ -37,8 +37,9 @@ class ProfileFacts:
 
 
 def alias(name: str) -> str:
-    """Return the name that IMDS uses for a profile: its name, or the last part of a role ARN, because a slash would end
-    the path.
+    """Return the name of a profile in IMDS: its name, or the last part of a role ARN.
+
+    A slash would end the path segment.
 
     Args:
         name: profile or role ARN.
@@ -47,15 +48,15 @@ def alias(name: str) -> str:
 
 
 class Catalogue(Protocol):
-    """Reads the user's configuration. Called from any thread."""
+    """Source of profiles: the user's configuration. Called from any thread."""
 
     def open(self, name: str | None, prompt: Prompt, desk: Desk) -> tuple[ProfileFacts, Provider]:
         """Resolve a profile and build its provider.
 
         Args:
-            name: None for what the command line and the environment name.
+            name: None for the profile of the command line or the environment.
             prompt: answers when an MFA code is needed.
-            desk: answers what a sign-in or the keyring asks.
+            desk: answers the questions of a sign-in or the keyring.
 
         Raises:
             AwsRunasError: there is no such profile, or it is incomplete.
@@ -63,12 +64,12 @@ class Catalogue(Protocol):
         ...
 
     def names(self) -> list[tuple[str, bool]]:
-        """Return all profiles of the config files in file order, and whether each has a role."""
+        """Return all profiles of the config files in file order, with True for those with a role."""
         ...
 
 
 class Profile:
-    """A profile that was opened, and its credentials."""
+    """Opened profile and its credentials."""
 
     def __init__(self, facts: ProfileFacts, renewal: Renewal, slot: CodeSlot, desk: Desk) -> None:
         self.facts = facts
@@ -77,7 +78,7 @@ class Profile:
         self.desk = desk
 
     def document(self) -> dict[str, object]:
-        """Return the answer of GET /profile, which holds no secret."""
+        """Return the response to GET /profile, which contains no secret."""
         facts, credentials, error = self.facts, self.renewal.current(), self.renewal.last_error
         document: dict[str, object] = {
             "name": facts.name,
@@ -104,17 +105,17 @@ class Profile:
 
 
 class Profiles:
-    """Opened profiles by name, and which of them is active. Safe to call from any thread.
+    """Opened profiles by name, and the active one. Thread-safe.
 
     Args:
-        catalogue: where they come from.
-        active: name of the first active one, None for what the environment names; opened here, so that a mistake
-            shows before anything is served.
+        catalogue: the source of the profiles.
+        active: name of the first active profile, None for that of the environment; opened here, so that an error
+            is reported before anything is served.
         now: seconds since the epoch.
-        notice: told the profile and the reason when a renewal fails in another way than the last time.
+        notice: called with the profile and the reason if a renewal fails in a different way than the previous one.
 
     Raises:
-        AwsRunasError: the first one cannot be opened.
+        AwsRunasError: the first profile cannot be opened.
     """
 
     def __init__(
@@ -136,11 +137,11 @@ class Profiles:
 
     @property
     def active(self) -> Profile:
-        """The profile that clients get who name none."""
+        """Profile for clients that do not name one."""
         return self._active
 
     def opened(self, name: str) -> Profile | None:
-        """Return a profile that is open already, or None.
+        """Return a profile if it is already open, else None.
 
         Args:
             name: profile or role ARN.
@@ -148,8 +149,7 @@ class Profiles:
         return self._opened.get(name)
 
     def by_alias(self, name: str) -> Profile | None:
-        """Return the profile with this alias that is active or was active before: clients ask for the name they were
-        given.
+        """Return the profile with this alias if it is or was active: clients request the name that they received.
 
         Args:
             name: from `alias`.
@@ -157,11 +157,11 @@ class Profiles:
         return self._were_active.get(name)
 
     def open(self, name: str, *, again: bool = False) -> Profile:
-        """Open a profile; reads files, so not for the server's loop.
+        """Open a profile. Reads files, so do not call it in the server's loop.
 
         Args:
             name: a profile or a role ARN.
-            again: read its configuration again; credentials in memory are kept if it has not changed.
+            again: reload its configuration; credentials in memory are kept if it has not changed.
 
         Raises:
             AwsRunasError: there is no such profile, or it is incomplete.
@@ -179,30 +179,30 @@ class Profiles:
         desk = known.desk if known is not None else Desk()
         facts, provider = self._catalogue.open(name, slot.prompt, desk)
         if known is not None and known.facts == facts:
-            known.renewal.provider = provider  # keys may have been rotated; what is in memory is good until it ends
+            known.renewal.provider = provider  # keys may have been rotated; those in memory stay valid
             return known
         notice = self._notice
         failed = None if notice is None else lambda error: notice(facts.name, error)
         return Profile(facts, Renewal(provider, slot=slot, desk=desk, now=self._now, failed=failed), slot, desk)
 
     def switch(self, name: str) -> Profile:
-        """Make a profile the active one.
+        """Make a profile active.
 
         Args:
             name: profile or role ARN.
 
         Raises:
-            AwsRunasError: it cannot be opened; the active one stays.
+            AwsRunasError: it cannot be opened; the active profile does not change.
         """
         profile = self.open(name, again=True)
         self._were_active[alias(name)] = self._active = profile
         return profile
 
     def names(self, *, roles: bool) -> list[str]:
-        """Return the names of the profiles with a role, or of those without.
+        """Return the names of the profiles with a role, or of those without one.
 
         Args:
-            roles: which of the two.
+            roles: True for those with a role.
         """
         try:
             listed = self._catalogue.names()

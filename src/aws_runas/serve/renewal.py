@@ -1,4 +1,4 @@
-"""Credentials of one profile held in memory: renewed before they end, once however many wait for them."""
+"""Credentials of one profile in memory: renewed before they expire, with one call for all waiting clients."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from aws_runas.serve.desk import Desk
 Outcome = Credentials | AwsRunasError
 Then = Callable[[Outcome], None]
 
-RENEW_BEFORE = 0.1  # of their life is left: the cache on disk keeps to the same share
-LAST_MOMENT = (0.02, 5.0)  # share of their life, and seconds at most: too short to be of use on the way to AWS
-LIFE_ASSUMED = 3600.0  # seconds, where it is not known when they were issued
-RETRY_AFTER = 30.0  # seconds between background attempts that fail while the old ones are still good
+RENEW_BEFORE = 0.1  # share of the lifetime that is left; the same as for the cache on disk
+LAST_MOMENT = (0.02, 5.0)  # share of the lifetime, and seconds at most: too short for a request to AWS
+LIFE_ASSUMED = 3600.0  # seconds, if the time of issue is unknown
+RETRY_AFTER = 30.0  # seconds between failing background attempts while the old credentials are valid
 
 
 @dataclass(slots=True)
 class _Job:
-    """One call of the provider, and who waits for it."""
+    """Call of the provider, and the clients that wait for it."""
 
     refresh: bool = False
     code: str | None = None
@@ -33,17 +33,17 @@ class _Job:
 
 
 class CodeSlot:
-    """Answers a provider's question for an MFA code: with the code that was posted, once, or with an error."""
+    """Prompt for MFA codes: answers a provider's question with the posted code, once, or fails."""
 
     def __init__(self) -> None:
         self._code: str | None = None
         self._used = False
 
     def fill(self, code: str | None) -> None:
-        """Keep the code for the next question.
+        """Store the code for the next question.
 
         Args:
-            code: None lets the question fail.
+            code: None makes the question fail.
         """
         self._code, self._used = code, False
 
@@ -51,10 +51,10 @@ class CodeSlot:
         """Answer the provider's question for a code.
 
         Args:
-            _message: not shown; the page has its own.
+            _message: not shown; the page has its own text.
 
         Raises:
-            CredentialsError: nobody has typed a code, or the one typed was wrong.
+            CredentialsError: no code was typed, or the code was wrong.
         """
         code, self._code = self._code, None
         if code is not None:
@@ -72,17 +72,17 @@ class CodeSlot:
 
 
 class Renewal:
-    """Keeps one profile's credentials good.
+    """Keeper of valid credentials for one profile.
 
-    Every ``then`` is called exactly once, from the calling thread when the answer is at hand, else from the thread that
-    asks the provider. All methods may be called from any thread.
+    Every ``then`` is called exactly once: in the calling thread if the result is available, else in the thread that
+    calls the provider. Thread-safe.
 
     Args:
-        provider: asked in a thread of its own, one question at a time.
-        slot: what the provider's prompt reads; None where no codes are taken.
-        desk: what a sign-in says and asks.
+        provider: called in a separate thread, one call at a time.
+        slot: read by the provider's prompt; None if codes are not supported.
+        desk: for the messages and questions of a sign-in.
         now: seconds since the epoch.
-        failed: told why, when a renewal fails in another way than the one before it.
+        failed: called with the reason if a renewal fails in a different way than the previous one.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class Renewal:
         self._fetched = 0.0
         self._error: AwsRunasError | None = None
         self._retry_at = 0.0
-        self._jobs: list[_Job] = []  # the first is under way
-        self._refresh_wanted = False  # a refresh stopped at the question for a code: the code resumes it
+        self._jobs: list[_Job] = []  # the first is running
+        self._refresh_wanted = False  # a refresh stopped because it needs a code, which resumes it
         self.calls = 0  # of the provider, for tests and measurements
 
     def current(self) -> Credentials | None:
@@ -118,19 +118,19 @@ class Renewal:
 
     @property
     def last_error(self) -> AwsRunasError | None:
-        """The error of the last renewal, None if it succeeded."""
+        """Error of the last renewal, None if it succeeded."""
         return self._error
 
     def get(self, then: Then) -> None:
-        """Hand over credentials: from memory if they are good, else after the renewal that is under way.
+        """Pass credentials to `then`: from memory if they are valid, else after a renewal.
 
         Args:
-            then: takes credentials or an error, in this thread or in the renewing one.
+            then: called with credentials or an error, in this thread or in the renewing one.
         """
         with self._lock:
             outcome: Outcome | None = self.current()
             if outcome is None and self._jobs and self._jobs[0].attended:
-                outcome = self._error or _under_way()  # a program does not wait for a person at the page
+                outcome = self._error or _under_way()  # a program does not wait for the user at the page
             if outcome is None:
                 self._join(then)
                 return
@@ -139,34 +139,34 @@ class Renewal:
         then(outcome)
 
     def sign_in(self) -> None:
-        """Ask the provider again, with a person at the page who answers what it asks; once at a time."""
+        """Call the provider again while the user at the page answers its questions; one sign-in at a time."""
         with self._lock:
             if not any(job.attended for job in self._jobs):
                 self._begin(_Job(attended=True))
 
     def is_signing_in(self) -> bool:
-        """Return True while a sign-in that was started on the page is under way, or waits for its turn."""
+        """Return True while a sign-in that was started on the page is running or queued."""
         with self._lock:
             return any(job.attended for job in self._jobs)
 
     def renew(self, then: Then, *, code: str | None = None, refresh: bool = False) -> None:
-        """Ask the provider again.
+        """Call the provider again.
 
         Args:
-            then: told the new credentials, or why there are none; the old ones stay in use then.
-            code: the MFA code that a person typed.
+            then: called with the new credentials or an error. After an error the old credentials stay in use.
+            code: the MFA code that the user typed.
             refresh: fetch new credentials even if the cache has valid ones.
         """
         with self._lock:
             self._begin(_Job(refresh=refresh, code=code, waiting=[then]))
 
     def _left(self, credentials: Credentials) -> float:
-        # to the whole second, as clients are told it: what they take for ended is not handed out again
+        # in whole seconds, as clients see it: credentials that look expired to them are not returned again
         return int(credentials.expiration.timestamp()) - self.now() if credentials.expiration else float("inf")
 
     def _is_due(self, credentials: Credentials) -> bool:
         if credentials.expiration is None:
-            # A user's own keys: ask again now and then, in case they were rotated.
+            # A user's own keys: read them again from time to time, in case they were rotated.
             return self.now() - self._fetched > LIFE_ASSUMED
         return self._left(credentials) <= _life(credentials) * RENEW_BEFORE
 
@@ -182,7 +182,7 @@ class Renewal:
     def _begin(self, job: _Job) -> None:
         self._jobs.append(job)
         if len(self._jobs) == 1:
-            # Not a daemon of the interpreter's pool: a hanging STS call must not hold up the end of the process.
+            # A daemon thread instead of an executor: a hanging STS call must not delay the end of the process.
             threading.Thread(target=self._work, name="renewal", daemon=True).start()
 
     def _work(self) -> None:
@@ -197,13 +197,13 @@ class Renewal:
                     self._current, self._fetched, self._error = outcome, self.now(), None
                     self._retry_at = (
                         self.now() + 1.0 if unchanged else 0.0
-                    )  # the cache thinks them good a moment longer
+                    )  # the cache considers them valid a moment longer
                 else:
                     self._error, self._retry_at = outcome, self.now() + RETRY_AFTER
                 del self._jobs[0]
                 more = bool(self._jobs)
             for then in job.waiting:
-                with contextlib.suppress(Exception):  # one that cannot take its answer keeps none from the others
+                with contextlib.suppress(Exception):  # a failing callback must not affect the others
                     then(outcome)
             if not more:
                 return
@@ -225,7 +225,7 @@ class Renewal:
             if error.code in replies.MFA_CODES:
                 self._refresh_wanted = refresh
             return error
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # waiting clients must get any error
             return CredentialsError(
                 f"credentials could not be fetched ({type(error).__name__})",
                 code="serve-provider-failed",

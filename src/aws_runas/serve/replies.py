@@ -1,4 +1,4 @@
-"""Replies of the servers: credentials, errors and other answers, in one place."""
+"""Responses of the servers: credentials, errors and others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 from aws_runas.serve.http import Response
 
 AUTHENTICATION_TYPE = "X-AwsRunas-Authentication-Type"
-# SDKs need a time to come back at; keys that do not end get one that they ask again at.
+# SDKs need an expiry time. For keys that do not expire, this one makes them ask again.
 ENDLESS = 3600  # seconds
 
-# Codes that mean: a person has to type an MFA code first.
+# Codes that mean that the user must type an MFA code first.
 MFA_CODES = frozenset({"mfa-required", "mfa-code-refused", "mfa-code-invalid"})
-# Codes that mean: a person has to sign in, or to open the keyring; the page has a button for it.
+# Codes that mean that the user must sign in or open the keyring; the page has a button for it.
 SIGN_IN_CODES = frozenset(
     {
         "login-needed",
@@ -60,7 +60,7 @@ def error(status: int, code: str, message: str, headers: tuple[tuple[str, str], 
     Args:
         status: HTTP status.
         code: stable name.
-        message: for people.
+        message: for users.
         headers: more headers.
     """
     return json_response(status, {"code": code, "message": message}, headers)
@@ -70,7 +70,7 @@ def failure(cause: AwsRunasError) -> Response:
     """Return the response for credentials that could not be fetched.
 
     Args:
-        cause: our error.
+        cause: the error.
     """
     headers: tuple[tuple[str, str], ...] = ()
     if cause.code in MFA_CODES:
@@ -94,10 +94,10 @@ def failure(cause: AwsRunasError) -> Response:
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a moment as AWS does: UTC, whole seconds, ``Z``.
+    """Format a time as AWS does: UTC, whole seconds, ``Z``.
 
     Args:
-        moment: with a zone.
+        moment: a time with a time zone.
     """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -106,8 +106,8 @@ def credentials_document(credentials: Credentials, *, now: float) -> dict[str, o
     """Return the members that IMDS and the container endpoint have in common.
 
     Args:
-        credentials: what to serve.
-        now: seconds since the epoch, for keys that do not end.
+        credentials: to serve.
+        now: seconds since the epoch, for keys that do not expire.
     """
     expiration = credentials.expiration or datetime.fromtimestamp(now + ENDLESS, UTC)
     return {

@@ -1,7 +1,7 @@
-"""One small HTTP server: a selector loop in one thread, bounded in everything a client can spend.
+"""Small HTTP server: a selector loop in one thread, with limits on all resources that a client can use.
 
-Threads would cost one per idle connection, asyncio 65 ms to import where this costs 5 (docs/adr/0801); the program that
-we run beside should notice neither.
+Threads would need one per idle connection, and importing asyncio takes 65 ms instead of 5 ms (docs/adr/0801). Neither
+must slow down the program that runs next to the server.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from dataclasses import dataclass
 from aws_runas.serve.http import BadRequest, Connection, Request, RequestReader, Response, render
 
 Answer = Callable[[Response], None]
-# Called in the loop's thread: answers now, or keeps the function and calls it later, once, from any thread.
+# Called in the loop's thread: answers at once, or stores the function and calls it later, once, from any thread.
 Handler = Callable[[Request, Answer], None]
 
-SWEEP_EVERY = 1.0  # seconds between looks for connections that are over their time
+SWEEP_EVERY = 1.0  # seconds between two checks for connections that have timed out
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of clients, in seconds and counts."""
+    """Limits for clients, in seconds and counts."""
 
-    connections: int = 2048  # one more closes the one that has waited longest without a whole request
+    connections: int = 2048  # one more closes the connection that has waited longest without a complete request
     request_time: float = 10.0  # from the first byte of a request to its last
     idle_time: float = 75.0  # between requests
-    write_time: float = 30.0  # to take a response
+    write_time: float = 30.0  # until a response is received
     backlog: int = 512
 
 
 class _Client:
-    """One connection."""
+    """Connection of a client."""
 
     def __init__(self, sock: socket.socket, connection: Connection, now: float) -> None:
         self.socket = sock
         self.reader = RequestReader(connection)
         self.output = bytearray()
-        self.since = now  # when it began to do what it does: waiting, sending a request, taking a response
-        self.is_answering = False  # a request is with the handler
+        self.since = now  # start of the current phase: waiting, sending a request, receiving a response
+        self.is_answering = False  # the handler has a request
         self.keep_alive = True
         self.head = False
         self.events = 0
@@ -51,12 +51,12 @@ class _Client:
 
 
 class Server:
-    """Serves until stopped.
+    """HTTP server that runs until it is stopped.
 
     Args:
         listeners: bound sockets, TCP or unix; the server listens on them and closes them at the end.
         handler: see Handler.
-        limits: bounds.
+        limits: for clients.
         clock: monotonic seconds.
     """
 
@@ -73,7 +73,7 @@ class Server:
         self._limits = limits or Limits()
         self._clock = clock
         self._selector = selectors.DefaultSelector()
-        self._clients: dict[_Client, None] = {}  # in the order of their since
+        self._clients: dict[_Client, None] = {}  # ordered by `since`
         self._answers: deque[tuple[_Client, Response]] = deque()
         self._wake_read, self._wake_write = socket.socketpair()
         self._thread: int | None = None
@@ -87,7 +87,7 @@ class Server:
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
 
     def serve_forever(self) -> None:
-        """Serve in this thread until stop is called; everything is closed on return."""
+        """Serve in this thread until `stop` is called; everything is closed on return."""
         self._thread = threading.get_ident()
         next_sweep = self._clock() + SWEEP_EVERY
         try:
@@ -107,12 +107,12 @@ class Server:
             self._close_all()
 
     def stop(self) -> None:
-        """Make serve_forever return; from any thread, or a signal handler."""
+        """Make serve_forever return. Can be called from any thread and from a signal handler."""
         self._stopping = True
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is awake anyway; closed: nobody is left to wake
+        with contextlib.suppress(OSError):  # full: the loop is awake anyway; closed: the loop has ended
             self._wake_write.send(b"\0")
 
     def _on_wake(self) -> None:
@@ -124,12 +124,12 @@ class Server:
             self._advance(client)
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(64):  # then the others have their turn
+        for _ in range(64):  # then other sockets are served
             try:
                 sock, address = listener.accept()
             except BlockingIOError:
                 return
-            except OSError:  # out of descriptors, or it went away again
+            except OSError:  # out of descriptors, or the client has already closed the connection
                 self._evict_oldest()
                 return
             if len(self._clients) >= self._limits.connections:
@@ -186,7 +186,7 @@ class Server:
             self._close(client)
 
     def _advance(self, client: _Client) -> None:
-        """Hand the whole requests that are here to the handler, one at a time, and read on when there is none."""
+        """Pass complete requests to the handler, one at a time, and read more if there is none."""
         while not client.is_closed and not client.is_answering and not client.output:
             try:
                 request = client.reader.next_request()
@@ -200,7 +200,7 @@ class Server:
             client.is_answering = True
             client.keep_alive = request.keep_alive
             client.head = request.method == "HEAD"
-            # A client that goes on sending now is made to wait: what it sends is left in the kernel.
+            # Back-pressure: data that the client sends now stays in the kernel.
             self._call_handler(client, request)
             if client.is_answering:
                 self._watch(client, 0)
@@ -221,7 +221,7 @@ class Server:
 
         try:
             self._handler(request, answer)
-        except Exception:  # a fault of ours: this request fails, the server does not
+        except Exception:  # a bug: this request fails, the server does not
             answer(Response(500, b"internal error\n"))
 
     def _respond(self, client: _Client, response: Response) -> None:
@@ -246,7 +246,7 @@ class Server:
             self._stamp(client)
 
     def _finish(self, client: _Client) -> None:
-        """Close after the last response, without a reset that would take it from the client's buffer."""
+        """Close after the last response, without a reset, which would remove it from the client's buffer."""
         with contextlib.suppress(OSError):
             client.socket.shutdown(socket.SHUT_WR)
             for _ in range(16):

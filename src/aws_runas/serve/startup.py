@@ -1,4 +1,4 @@
-"""The first steps of a server in a safe order: ports, then privileges, then everything else."""
+"""First steps of a server in a safe order: ports, then privileges, then everything else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aws_runas.serve import listeners
 if TYPE_CHECKING:
     from aws_runas.serve.privileges import User
 
-DESCRIPTORS = 8192  # open files asked for: more connections than any client of ours opens
+DESCRIPTORS = 8192  # requested limit of open files: more connections than any known client opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Where:
 
     Args:
         kind: "ec2" or "ecs".
-        port: None for the kind's own, 0 for any.
-        bind: another address than loopback.
+        port: None for the default of the kind, 0 lets the system pick.
+        bind: an address other than loopback.
         socket: path of a unix socket to listen on as well.
     """
 
@@ -39,7 +39,7 @@ class Where:
 
     @property
     def needs_root(self) -> bool:
-        """Instance metadata at its own address."""
+        """True for instance metadata at its own address."""
         return self.kind == "ec2" and self.port is None
 
 
@@ -48,8 +48,8 @@ class Started:
     """Result of `start`.
 
     Args:
-        listeners: bound, the caller's to close.
-        environ, home: of the user that the process is now.
+        listeners: bound; the caller closes them.
+        environ, home: of the user that the process now runs as.
     """
 
     listeners: list[socket.socket]
@@ -58,10 +58,10 @@ class Started:
 
 
 def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
-    """Bind, and become the user behind sudo. Call it before there is a second thread.
+    """Bind the ports and switch to the user behind sudo. Call it before there is a second thread.
 
     Args:
-        where: to listen.
+        where: the address to listen on.
         environ, home: of this process.
 
     Raises:
@@ -91,7 +91,7 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
             ) from error
     if user is not None:
         own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
-        os.environ.update(own)  # what we start and what botocore reads sees the user's, not root's
+        os.environ.update(own)  # child processes and botocore must see the user's variables, not root's
         environ, home = {**environ, **own}, user.home
     if where.socket is not None:
         bound.append(listeners.unix(where.socket))
@@ -100,7 +100,7 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
 
 
 def _owner_of_configuration(environ: Mapping[str, str], home: Path) -> User | None:
-    """Return whose file is read; the directory may be another's, and who owns that does not say whose keys they are."""
+    """Return the owner of the file that is read. The owner of its directory may be a different user."""
     from aws_runas.config.files import config_path, credentials_path
     from aws_runas.serve import privileges
 
@@ -118,7 +118,7 @@ def _bind(where: Where) -> list[socket.socket]:
 
 
 def _preload() -> None:
-    """Load what fetching credentials takes while it can be read: the user may not reach root's installation."""
+    """Import the modules for fetching credentials early: the user may not be able to read root's installation."""
     for name in ("serve.catalogue", "aws.client", "aws.sts", "credentials.processes"):
         importlib.import_module(f"aws_runas.{name}")
     for name in ("http.client", "email.parser", "filelock", "difflib", "tempfile", "urllib.request"):
@@ -128,7 +128,7 @@ def _preload() -> None:
 
 
 def _raise_descriptors() -> None:
-    """Raise the limit of open files: this server carries a thousand idle connections, the usual soft limit does not."""
+    """Raise the limit of open files: the server keeps up to a thousand idle connections, above the usual soft limit."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -1,1 +1,1 @@
-"""Keyrings: where long-term keys and passwords are kept, behind one small protocol."""
+"""Keyrings for long-term keys and passwords, behind one small protocol."""

@@ -1,8 +1,8 @@
-"""Access keys that aws-vault keeps: in the Secret Service, or in pass. They are read and left where they are.
+"""Reader for the access keys of aws-vault, in the Secret Service or in pass. The keys stay where they are.
 
-Both hold the same JSON of an item, whose ``Data`` is base64 of the JSON of the keys.
+Both backends store an item as the same JSON. Its ``Data`` is the base64 of the JSON of the keys.
 
-Source: 99designs/keyring (libsecret and pass backends), aws-vault's variables for their places.
+Source: 99designs/keyring (libsecret and pass backends), aws-vault's variables for their locations.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from aws_runas.store.library import TIME_LIMIT, LibraryStore, within
 from aws_runas.store.password_store import PassStore
 
 COLLECTION = "awsvault"  # default of AWS_VAULT_SECRET_SERVICE_COLLECTION_NAME
-BACKENDS = ("secret-service", "pass")  # values of AWS_VAULT_BACKEND that are read
+BACKENDS = ("secret-service", "pass")  # values of AWS_VAULT_BACKEND that are supported
 
 
 def read_aws_vault(profile: str, environ: Mapping[str, str]) -> tuple[KeyPair, str]:
     """Read the keys that aws-vault has for a profile.
 
     Args:
-        profile: as aws-vault calls it.
-        environ: AWS_VAULT_BACKEND chooses the backend; without it both are looked at.
+        profile: the name in aws-vault.
+        environ: AWS_VAULT_BACKEND chooses the backend; without it, both are searched.
 
     Returns:
-        The keys, and where they are.
+        The keys, and where they were found.
 
     Raises:
-        CredentialsError: there are none, or the keyring cannot be opened.
+        CredentialsError: there are no keys, or the keyring cannot be opened.
     """
     choice = environ.get("AWS_VAULT_BACKEND", "").strip()
     if choice and choice not in BACKENDS:
@@ -80,16 +80,16 @@ def _read_secret_service(profile: str, environ: Mapping[str, str]) -> tuple[str,
         text = within(TIME_LIMIT, lambda: _search(name, profile))
     except CredentialsError:
         raise
-    except Exception as error:  # whatever D-Bus raises
+    except Exception as error:  # D-Bus raises many types
         raise store.translated(error) from None
     return None if text is None else (text, f"the collection {name} of the Secret Service")
 
 
 def _search(collection_name: str, profile: str) -> str | None:
-    """Return the secret of an item of a collection, None if there is no such item.
+    """Return the secret of an item in a collection, None if there is no such item.
 
     Raises:
-        Exception: what SecretStorage and D-Bus raise, and KeyringLocked.
+        Exception: any error of SecretStorage and D-Bus, and KeyringLocked.
     """
     import secretstorage
     from keyring.errors import KeyringLocked
@@ -111,7 +111,7 @@ def _decode(text: str, origin: str) -> KeyPair:
     """Read the JSON of an item.
 
     Raises:
-        CredentialsError: it is damaged, or no access keys.
+        CredentialsError: the item is damaged, or does not hold access keys.
     """
     try:
         keys = json.loads(base64.b64decode(json.loads(text)["Data"]))

@@ -1,4 +1,4 @@
-"""Choice of the keyring: RUNAS_KEYRING, else the one of the system, else the encrypted file."""
+"""Choice of the keyring: RUNAS_KEYRING, else the system keyring, else the encrypted file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Ask = Callable[[str], str]
 
 
 def open_store(environ: Mapping[str, str], directory: Path, ask: Ask) -> Store:
-    """Choose a keyring. It is opened by the first read, write or remove.
+    """Choose a keyring. The first read, write or remove opens it.
 
     Args:
         environ: RUNAS_KEYRING chooses, RUNAS_KEYRING_PASSPHRASE opens the file.
-        directory: has the encrypted file; see `keyring_directory`.
+        directory: the directory of the encrypted file; see `keyring_directory`.
         ask: asks for the passphrase of the file on the terminal; raises CredentialsError if there is none.
 
     Raises:
-        ConfigError: RUNAS_KEYRING names no keyring.
+        ConfigError: the value of RUNAS_KEYRING is not a keyring.
     """
     choice = environ.get(VARIABLE, "").strip() or "auto"
     file = FileStore(directory / FILE_NAME, environ.get("RUNAS_KEYRING_PASSPHRASE") or None, ask)
@@ -50,18 +50,18 @@ def open_store(environ: Mapping[str, str], directory: Path, ask: Ask) -> Store:
 
 
 def keyring_directory(config_path: Path, home: Path) -> Path:
-    """Return the directory of the encrypted file: ``aws-runas`` beside the config file.
+    """Return the directory of the encrypted file: ``aws-runas`` next to the config file.
 
-    A config file that is a device or a pipe has no place of its own; then the directory is in ``~/.aws``.
+    A config file that is a device or a pipe has no such directory; then it is in ``~/.aws``.
     """
     placeless = str(config_path).startswith(("/dev/", "/proc/"))
     return (home / ".aws" if placeless else config_path.parent) / "aws-runas"
 
 
 class _AutoStore:
-    """The keyring of the system; the encrypted file where there is none.
+    """System keyring, or the encrypted file if there is none.
 
-    The system's keyring is never replaced because it is locked or refuses: the keys are in there.
+    If the system keyring is locked or refuses, the file does not replace it, because the keys are in the keyring.
     """
 
     def __init__(self, file: FileStore, environ: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""The encrypted file: all items in one file, under a passphrase.
+"""Encrypted file: all items in one file, under a passphrase.
 
-The file is JSON. ``Data`` holds the items, encrypted with AES-GCM under a key that scrypt makes of the passphrase.
-``Checksum`` is the SHA-256 of everything else, without a key: it tells a damaged file from a wrong passphrase.
+The file is JSON. ``Data`` holds the items, encrypted with AES-GCM under a key that scrypt derives from the passphrase.
+``Checksum`` is the SHA-256 of everything else, without a key. It distinguishes a damaged file from a wrong passphrase.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from aws_runas.store.items import newer
 
 VERSION = 1
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**17, 8, 1  # OWASP Password Storage Cheat Sheet: 128 MB and about half a second
-MAX_N, MAX_R, MAX_P = 2**20, 16, 16  # a file that asks for more is not ours
+MAX_N, MAX_R, MAX_P = 2**20, 16, 16  # a file with higher costs was not written by aws-runas
 SALT_SIZE, NONCE_SIZE, KEY_SIZE = 16, 12, 32  # bytes
 MAX_SIZE = 4 * 1024 * 1024  # bytes
 ATTEMPTS = 3  # to type the passphrase
 
 
 class _WrongPassphraseError(CredentialsError):
-    """The passphrase that was typed does not open the file."""
+    """Wrong passphrase: it does not open the file."""
 
 
 class _LaterVersionError(Exception):
-    """The file is of a version that came after this one."""
+    """File written by a later version of aws-runas."""
 
     def __init__(self, version: int) -> None:
         super().__init__(version)
@@ -42,7 +42,7 @@ class _LaterVersionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A file as read; nothing is decrypted."""
+    """File contents as read, still encrypted."""
 
     salt: bytes
     nonce: bytes
@@ -57,7 +57,7 @@ class _Sealed:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The key of one salt and cost, so that scrypt runs once in a process."""
+    """Key for one salt and cost, so that scrypt runs once per process."""
 
     salt: bytes
     cost: tuple[int, int, int]
@@ -68,10 +68,10 @@ class FileStore:
     """Keyring in an encrypted file. One process writes at a time.
 
     Args:
-        path: the file, made 0600 when missing.
-        passphrase: if given, nobody is asked.
+        path: the file, created with mode 0600 if missing.
+        passphrase: if given, the user is not asked.
         ask: asks for the passphrase without showing it.
-        cost: N, r and p of scrypt for a new file; None for the usual cost.
+        cost: N, r and p of scrypt for a new file; None for the default cost.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class FileStore:
         self._key: _Key | None = None
 
     def exists(self) -> bool:
-        """Return True if the file is there."""
+        """Return True if the file exists."""
         return self.path.exists()
 
     def read(self, user: str) -> str | None:
@@ -113,7 +113,7 @@ class FileStore:
         if sealed is None:
             self._ask_new()
         else:
-            self._open(sealed)  # whoever types the passphrase does not keep others waiting
+            self._open(sealed)  # ask for the passphrase before the lock is taken, so that other processes do not wait
         with self._locked():
             sealed = self._load()
             items = {} if sealed is None else self._open(sealed)
@@ -134,10 +134,10 @@ class FileStore:
         self._passphrase = first
 
     def _open(self, sealed: _Sealed) -> dict[str, str]:
-        """Decrypt, with what was typed before or with what is typed now.
+        """Decrypt with the passphrase typed before, or ask for one.
 
         Raises:
-            CredentialsError: the passphrase is wrong, or nobody can be asked.
+            CredentialsError: the passphrase is wrong, or there is no way to ask for it.
         """
         if self._passphrase is not None:
             return self._decrypt(sealed, self._passphrase)
@@ -202,10 +202,10 @@ class FileStore:
         return secret
 
     def _load(self) -> _Sealed | None:
-        """Read the file; None if there is none.
+        """Read the file; return None if it does not exist.
 
         Raises:
-            CredentialsError: others can read it, or it is damaged.
+            CredentialsError: the file is readable by others, or damaged.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -268,11 +268,11 @@ def _encode(sealed: _Sealed) -> bytes:
 
 
 def _decode(content: bytes) -> _Sealed:
-    """Read a file.
+    """Parse the content of a file.
 
     Raises:
-        ValueError: it is damaged.
-        _LaterVersionError: its other members may have any form.
+        ValueError: the file is damaged.
+        _LaterVersionError: a later version wrote the file; its other members are not checked.
     """
     try:
         values = json.loads(content)

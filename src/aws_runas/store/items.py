@@ -20,7 +20,7 @@ VERSION = 1  # of an item's value
 
 
 class Store(Protocol):
-    """A keyring. Nothing is opened before the first call."""
+    """Keyring. It is not opened before the first call."""
 
     @property
     def label(self) -> str:
@@ -30,7 +30,7 @@ class Store(Protocol):
         """Return the value of an item; None if there is no such item.
 
         Raises:
-            CredentialsError: the keyring is missing, locked, refused or failed.
+            CredentialsError: the keyring is missing or locked, or it refused or failed.
         """
 
     def write(self, user: str, value: str) -> None:
@@ -70,21 +70,21 @@ class StoredKeys:
 
     Args:
         current: the keys to use.
-        previous: the keys that a rotation replaces, as long as AWS may still need them.
+        previous: the keys that a rotation replaces, as long as they may still be in use.
     """
 
     current: KeyPair
     previous: KeyPair | None = None
 
     def pair(self, key_id: str | None) -> KeyPair:
-        """Return the pair of a key id, or the current one where no pair has it."""
+        """Return the pair with a key id, or the current pair if no pair has it."""
         if self.previous is not None and self.previous.access_key_id == key_id:
             return self.previous
         return self.current
 
 
 def newer(what: str, version: int) -> CredentialsError:
-    """Return the error for an item that a later version of aws-runas has written. It is not damaged, so it stays."""
+    """Return the error for an item that a later version of aws-runas wrote. It is not damaged, so it is kept."""
     return CredentialsError(
         f"{what} is of version {version}, which this aws-runas does not know",
         code="keyring-newer",
@@ -93,28 +93,28 @@ def newer(what: str, version: int) -> CredentialsError:
 
 
 def keys_name(name: str) -> str:
-    """Return the item of access keys."""
+    """Return the item name for access keys."""
     return f"keys/{name}"
 
 
 def password_name(url: str, user: str) -> str:
-    """Return the item of an identity provider's password."""
+    """Return the item name for a password of an identity provider."""
     return f"password/{url}#{user}"
 
 
 def refresh_name(issuer: str, client: str, user: str) -> str:
-    """Return the item of an OIDC refresh token.
+    """Return the item name for an OIDC refresh token.
 
     Args:
-        issuer: address of the identity provider.
-        client: its id for us.
-        user: "" if the configuration names none.
+        issuer: URL of the identity provider.
+        client: client id of aws-runas there.
+        user: "" if the configuration does not name one.
     """
     return f"refresh/{issuer}#{client}#{user}"
 
 
 def read_keys(store: Store, name: str) -> StoredKeys | None:
-    """Return the keys of a name, None if there are none.
+    """Return the keys stored under a name, None if there are none.
 
     Raises:
         CredentialsError: the keyring failed, or the item is damaged.
@@ -131,7 +131,7 @@ def read_keys(store: Store, name: str) -> StoredKeys | None:
 
 
 def write_keys(store: Store, name: str, keys: StoredKeys) -> None:
-    """Keep keys under a name, read them back and compare.
+    """Store keys under a name, read them back and compare.
 
     Args:
         store: the keyring.
@@ -139,7 +139,7 @@ def write_keys(store: Store, name: str, keys: StoredKeys) -> None:
         keys: the current pair, and the previous one during a rotation.
 
     Raises:
-        CredentialsError: the keyring failed, or gives back something else.
+        CredentialsError: the keyring failed, or returned different keys.
     """
     value: dict[str, object] = {"Version": VERSION, **_as_dict(keys.current)}
     if keys.previous is not None:
@@ -172,7 +172,7 @@ def read_secret(store: Store, item: str) -> str | None:
 
 
 def write_secret(store: Store, item: str, secret: str) -> None:
-    """Keep a password or token.
+    """Store a password or token.
 
     Args:
         store: the keyring.
@@ -197,7 +197,7 @@ def read_password(store: Store, url: str, user: str) -> str | None:
 
 
 def write_password(store: Store, url: str, user: str, password: str) -> None:
-    """Keep the password of a user at an identity provider; see `write_secret`.
+    """Store the password of a user at an identity provider; see `write_secret`.
 
     Args:
         store: the keyring.
@@ -209,7 +209,7 @@ def write_password(store: Store, url: str, user: str, password: str) -> None:
 
 
 def remove_password(store: Store, url: str, user: str) -> bool:
-    """Remove a stored password, and return False if there was none.
+    """Remove a stored password; return False if there was none.
 
     Args:
         store: the keyring.
@@ -220,12 +220,12 @@ def remove_password(store: Store, url: str, user: str) -> bool:
 
 
 def missing_keys(store: Store, name: str, profile: str) -> CredentialsError:
-    """Return the error for keys that the configuration names and the keyring lacks.
+    """Return the error for keys that the configuration names but the keyring does not hold.
 
     Args:
         store: the keyring.
         name: of the keys, as in the config file.
-        profile: that names them.
+        profile: the profile that names them.
     """
     return CredentialsError(
         f"{store.label} has no keys named {name} (profile {profile})",

@@ -1,6 +1,6 @@
-"""The keyrings of the system, through the keyring library (extra ``keyring``), imported with the first use.
+"""System keyrings, through the keyring library (extra ``keyring``), which is imported at first use.
 
-Only the backends in BACKENDS are chosen by themselves, so that a plain-text one never is, whatever is installed.
+Only the backends in BACKENDS are chosen automatically, so that a plain-text backend is never used by accident.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIME_LIMIT = 30.0  # seconds that one call may take, a prompt of the system included
-# RUNAS_KEYRING -> class, and what it is called in messages
+TIME_LIMIT = 30.0  # seconds that one call may take, including a prompt of the system
+# RUNAS_KEYRING -> class, and its name in messages
 BACKENDS = {
     "secret-service": ("keyring.backends.SecretService.Keyring", "the Secret Service"),
     "keychain": ("keyring.backends.macOS.Keyring", "the macOS keychain"),
@@ -31,19 +31,19 @@ BACKENDS = {
 }
 _OF_PLATFORM = {"darwin": ("keychain",), "win32": ("wincred",)}
 _OF_OTHERS = ("secret-service", "kwallet")
-# names of exceptions, so that the libraries that define them need not be imported
+# names of exceptions, to avoid importing the libraries that define them
 _MISSING = ("NoKeyringError", "InitError", "SecretServiceNotAvailableException", "ImportError", "ModuleNotFoundError")
 _LOCKED = ("KeyringLocked", "LockedException")
 _DENIED = ("PromptDismissedException", "KeychainDenied")
 
 
 class LibraryStore:
-    """Keyring behind a backend class of the keyring library.
+    """Keyring that uses a backend class of the keyring library.
 
     Args:
         path: MODULE.CLASS of the backend.
-        label: names it in messages.
-        environ: tells whether a prompt could be shown.
+        label: its name in messages.
+        environ: shows if a prompt could be displayed.
     """
 
     def __init__(self, path: str, label: str, environ: Mapping[str, str]) -> None:
@@ -53,10 +53,10 @@ class LibraryStore:
         self._backend: KeyringBackend | None = None
 
     def check(self) -> None:
-        """Check that the keyring is there; it may be locked.
+        """Check that the keyring is available; it may be locked.
 
         Raises:
-            CredentialsError: it is not.
+            CredentialsError: it is not available.
         """
         self._call(lambda _: None)
 
@@ -85,11 +85,11 @@ class LibraryStore:
             return within(TIME_LIMIT, work)
         except AwsRunasError:
             raise
-        except Exception as error:  # backends raise whatever their own libraries raise
+        except Exception as error:  # backends pass on any error of their libraries
             raise self.translated(error) from None
 
     def translated(self, error: Exception) -> CredentialsError:
-        """Return our error for what a library raised."""
+        """Translate an exception of a library into a CredentialsError."""
         names = {base.__name__ for base in type(error).__mro__}
         text = _one_line(error)
         if isinstance(error, TimeoutError):
@@ -129,7 +129,7 @@ def open_backend(choice: str, environ: Mapping[str, str]) -> LibraryStore:
 
 
 def open_class(path: str, environ: Mapping[str, str]) -> LibraryStore:
-    """Return the store for a backend class that the user names.
+    """Return the store for a backend class that the user chose.
 
     Args:
         path: MODULE.CLASS.
@@ -139,7 +139,7 @@ def open_class(path: str, environ: Mapping[str, str]) -> LibraryStore:
 
 
 def open_best(environ: Mapping[str, str]) -> tuple[LibraryStore | None, list[str]]:
-    """Return the first keyring of this system that is there, else None and why none is."""
+    """Return the first available keyring of this system, or None and the reasons."""
     reasons = []
     for choice in _OF_PLATFORM.get(sys.platform, _OF_OTHERS):
         store = open_backend(choice, environ)
@@ -153,7 +153,7 @@ def open_best(environ: Mapping[str, str]) -> tuple[LibraryStore | None, list[str
 
 
 def missing_hint() -> str:
-    """Return how to get a keyring."""
+    """Return the hint that says how to get a keyring."""
     if importlib.util.find_spec("keyring") is None:
         command = install_command("keyring", sys.prefix, sys.executable)
         return f"install the keyring library: {command}; or use RUNAS_KEYRING=file or RUNAS_KEYRING=pass"
@@ -161,16 +161,16 @@ def missing_hint() -> str:
 
 
 def within(limit: float, work: Callable[[], T]) -> T:
-    """Run work in a thread of its own and wait for it.
+    """Run work in a separate thread and wait for it.
 
-    A call that hangs stays behind in a daemon thread, which does not keep the process alive.
+    A call that hangs remains in a daemon thread, which does not keep the process alive.
 
     Args:
         limit: seconds.
-        work: may raise anything; it is raised here.
+        work: an exception that it raises is raised here.
 
     Raises:
-        TimeoutError: it did not end in time.
+        TimeoutError: the work did not end in time.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -192,12 +192,12 @@ def within(limit: float, work: Callable[[], T]) -> T:
 
 
 def _load(path: str) -> KeyringBackend:
-    """Import a backend and make it.
+    """Import a backend and create it.
 
     Raises:
-        ConfigError: it is no backend, or one without encryption.
+        ConfigError: the class is not a backend, or it does not encrypt.
         CredentialsError: the library is not installed.
-        Exception: the backend does not work here; it says why.
+        Exception: the backend does not work here; the message of the backend explains why.
     """
     if importlib.util.find_spec("keyring") is None:
         raise CredentialsError("the keyring library is not installed", code="keyring-missing", hint=missing_hint())
@@ -218,7 +218,7 @@ def _load(path: str) -> KeyringBackend:
     try:
         if found.priority < 0:
             raise RuntimeError("it cannot be used on this system")
-    except RuntimeError as error:  # how a backend says that it does not work here
+    except RuntimeError as error:  # raised by a backend that does not work here
         raise ImportError(_one_line(error)) from None
     return found()
 

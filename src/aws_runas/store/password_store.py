@@ -1,4 +1,4 @@
-"""The keyring of ``pass``, the standard Unix password manager: one gpg file per item below ``aws-runas/``."""
+"""Keyring in ``pass``, the standard Unix password manager: one gpg file per item below ``aws-runas/``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aws_runas.errors import CredentialsError
 from aws_runas.store.items import SERVICE
 
-TIME_LIMIT = 30.0  # seconds, the passphrase prompt of gpg included
+TIME_LIMIT = 30.0  # seconds, including the passphrase prompt of gpg
 PROGRAM = "pass"
 
 
@@ -19,7 +19,7 @@ class PassStore:
     """Keyring in the password store of ``pass``.
 
     Args:
-        environ: PASSWORD_STORE_DIR, GNUPGHOME and the like reach the program.
+        environ: passed to the program, with PASSWORD_STORE_DIR, GNUPGHOME and the like.
     """
 
     label = "the password store of pass"
@@ -28,7 +28,7 @@ class PassStore:
         self._environ = environ
 
     def read(self, user: str) -> str | None:
-        """Return the value of an item; see `Store`. Lines below the first are the user's own notes."""
+        """Return the value of an item; see `Store`. Lines below the first are notes of the user."""
         text = self.show(item_path(user))
         return None if text is None else text.partition("\n")[0]
 
@@ -52,13 +52,13 @@ class PassStore:
         return self._run("show", path)
 
     def _run(self, *words: str, text: str = "") -> str | None:
-        """Run the program; None if it says that there is no such entry.
+        """Run the program; return None if there is no such entry.
 
         Raises:
-            CredentialsError: it is not installed, failed, or took too long.
+            CredentialsError: the program is not installed, failed, or took too long.
         """
         try:
-            # a group of its own, so that gpg ends with it
+            # a separate process group, so that gpg ends with it
             process = subprocess.Popen(
                 [PROGRAM, *words],
                 env=self._variables(),
@@ -101,7 +101,7 @@ class PassStore:
         )
 
     def _judge(self, errors: str) -> None:
-        """Accept that there is no such entry, and raise an error for everything else."""
+        """Return if the entry does not exist; raise an error for everything else."""
         lines = [line.strip() for line in errors.splitlines() if line.strip()]
         last = lines[-1] if lines else "it gave no reason"
         lower = errors.lower()
@@ -127,13 +127,13 @@ class PassStore:
 
 
 def item_path(user: str) -> str:
-    """Return the entry of an item: slashes of addresses are escaped."""
+    """Return the entry of an item; slashes in URLs are escaped."""
     kind, _, rest = user.partition("/")
     return f"{SERVICE}/{kind}/{urllib.parse.quote(rest, safe=' @+=,')}"
 
 
 def _terminal() -> str | None:
-    """Return the path of the terminal, which gpg's agent needs to ask on it."""
+    """Return the path of the terminal, which gpg-agent needs for its prompt."""
     for descriptor in (0, 1, 2):
         try:
             return os.ttyname(descriptor)

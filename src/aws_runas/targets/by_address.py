@@ -1,4 +1,4 @@
-"""An IP address, public or private, version 4 or 6: the running instance that has it."""
+"""Resolver for IP addresses, public or private, IPv4 or IPv6: finds the running instance that has the address."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def by_private_dns(text: str, access: Access) -> Found:
 def instances_with(addresses: Sequence[str], access: Access) -> list[Instance]:
     """Return the running instances that have any of these addresses.
 
-    EC2 is asked for primary IPv4 addresses by filter, which is one short answer. Secondary and IPv6 addresses have
-    filters of their own, but each only sees one kind; one list of the running instances settles them all.
+    Primary IPv4 addresses are looked up with a filter, which gives one short answer. Secondary and IPv6 addresses have
+    separate filters, and each matches only one kind. One list of the running instances covers them all.
 
     Args:
         addresses: canonical IP addresses.
-        access: whose credentials and region ask.
+        access: the credentials and region for EC2.
     """
     parsed = [ipaddress.ip_address(address) for address in addresses]
     four = [str(address) for address in parsed if address.version == 4]
     public = [str(address) for address in parsed if address.version == 4 and address.is_global]
     found: dict[str, Instance] = {}
-    # A public address may be the private one of a VPC that uses public ranges; a private one is never public.
+    # A public address can be a private address in a VPC that uses public ranges. A private address is never public.
     for name, values in (("ip-address", public), ("private-ip-address", four)):
         if values and not found:
             found.update((one.instance_id, one) for one in describe_instances(access, {name: values, **RUNNING}))

@@ -1,4 +1,4 @@
-"""A DNS name: one whose address is an instance's, or one whose TXT record holds an instance id."""
+"""Resolvers for DNS names: the name has the address of an instance, or its TXT record holds an instance id."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def by_dns_address(text: str, access: Access, questions: Questions) -> Found:
 
 
 def by_dns_text(text: str, access: Access, questions: Questions) -> Found:
-    """Return the instance whose id is in a TXT record of the name, whatever its state.
+    """Return the instance whose id is in a TXT record of the name, in any state.
 
     Args:
         text: the name.
@@ -70,11 +70,11 @@ def by_dns_text(text: str, access: Access, questions: Questions) -> Found:
 
 
 def ids_in(records: Iterable[tuple[str, ...]]) -> list[str]:
-    """Collect the instance ids of TXT records, each once, in their order.
+    """Collect the instance ids of TXT records in order, without duplicates.
 
     Args:
-        records: each as its strings. A record is read with its strings joined, as a long text is split anywhere; where
-            that holds no id, each string is read by itself. Quotes and ``key=`` before the id are passed over.
+        records: the strings of each record. The strings are joined first, because a long text can be split anywhere.
+            If the joined text holds no id, each string is read separately. Quotes and ``key=`` before it are ignored.
     """
     found: list[str] = []
     for strings in records:
@@ -88,7 +88,7 @@ def _ids(text: str) -> list[str]:
 
 
 def _described(ids: list[str], access: Access) -> list[Instance]:
-    """Add names and addresses where EC2 tells them; a list of bare ids is better than an error on the way to one."""
+    """Add names and addresses if EC2 returns them; without permission, return the bare ids instead of an error."""
     known: dict[str, Instance] = {}
     with contextlib.suppress(AwsRunasError):
         in_ec2 = [one for one in ids if one.startswith("i-")]

@@ -1,4 +1,4 @@
-"""``tag:value``, and the Name tag: running instances that carry the tag."""
+"""Resolvers for ``tag:value`` and for the Name tag: find running instances with the tag."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ RUNNING = {"instance-state-name": ["running"]}
 
 
 def tag_pairs(text: str) -> list[tuple[str, str]]:
-    """Split ``tag:value`` at a colon that leaves neither side empty.
+    """Split ``tag:value`` at a colon so that neither side is empty.
 
     Args:
         text: the target as typed.
 
     Returns:
-        Nothing where the text is no such pair; two readings where the tag or the value itself holds a colon
+        An empty list if the text is not such a pair. Two pairs if the tag or the value contains a colon
         (``env:blue:2``, ``aws:cloudformation:stack-name:web``): split at the first colon, then at the last.
-        No tag key is ``aws``, so those are only split at the last.
+        No tag key is ``aws``, so a text that starts with ``aws:`` is only split at the last colon.
     """
     first, last = text.partition(":"), text.rpartition(":")
     readings = [last] if text.startswith("aws:") else [first, last]
@@ -46,9 +46,9 @@ def by_tag(text: str, access: Access) -> Found:
 
 
 def by_name(text: str, access: Access) -> Found:
-    """Find running instances by their Name tag. EC2 reads ``*`` and ``?`` in it as wildcards.
+    """Find running instances by their Name tag. EC2 treats ``*`` and ``?`` in the name as wildcards.
 
-    An instance that has exactly this name is meant, even where others match it as a pattern.
+    An instance with exactly this name takes precedence over instances that match it as a pattern.
 
     Args:
         text: the target as typed.

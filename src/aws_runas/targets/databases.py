@@ -27,7 +27,7 @@ class Bastion:
 
     Args:
         target: as `resolve_target` accepts it.
-        origin: where it comes from, for people.
+        origin: where the target comes from, for messages.
         instance: the instance, if it was found by its tag.
     """
 
@@ -41,7 +41,7 @@ def find_database(text: str, access: Access) -> DatabaseEndpoint:
 
     Args:
         text: ``rds:ID``, ``rds:ID/reader``, ``rds:ID/ENDPOINT``, ``cache:ID`` or ``cache:ID/reader``.
-        access: whose credentials and region ask.
+        access: the credentials and region for the calls.
 
     Raises:
         TargetError: there is no such database.
@@ -69,14 +69,14 @@ def find_database(text: str, access: Access) -> DatabaseEndpoint:
 
 
 def find_bastion(database: str, vpc_id: str, access: Access, *, pick: Pick | None = None) -> Bastion:
-    """Return the target through which a database is reached when the command line names none.
+    """Return the target through which a database is reached if the command line does not name one.
 
     The profile's key ``bastion`` comes first, then a connected instance with the tag ``aws-runas:bastion`` in the VPC.
 
     Args:
         database: for messages.
         vpc_id: of the database; "" searches all VPCs.
-        access: whose profile, credentials and region count.
+        access: the profile, credentials and region.
         pick: asks the user if several instances match.
 
     Raises:
@@ -110,7 +110,7 @@ def find_bastion(database: str, vpc_id: str, access: Access, *, pick: Pick | Non
 
 
 def explain_unreachable(database: DatabaseEndpoint, bastion_id: str, access: Access) -> str:
-    """Return a sentence if no security group of the database admits the bastion, "" if one does or nothing is known.
+    """Return a sentence if no security group of the database admits the bastion, "" if one does or if it is unknown.
 
     Args:
         database: its endpoint.

@@ -1,4 +1,4 @@
-"""Questions to the domain name system, as this machine is set up to ask them."""
+"""DNS queries with this machine's resolver settings."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from aws_runas.files import read_named
 if TYPE_CHECKING:
     import dns.resolver
 
-LIFETIME = 5.0  # seconds for one question, over all servers and retries
-LIFETIME_BESIDE_A_NAME = 1.0  # the same where an instance has the Name tag already, ADR 0707
+LIFETIME = 5.0  # seconds for one query, over all servers and retries
+LIFETIME_BESIDE_A_NAME = 1.0  # seconds if an instance with this Name tag is already found, ADR 0707
 DNS_PORT = 53  # RFC 1035 4.2
 
 
-class NoAnswer(Exception):  # noqa: N818 - not an error: the name has no such record
-    """The question has no answer; the text says why, for people."""
+class NoAnswer(Exception):  # noqa: N818 - not an error: the name does not have such a record
+    """Query without an answer; the text explains why, for messages."""
 
 
 class Questions:
-    """Asks the system's name servers, search domains included.
+    """Queries the system's name servers and applies its search domains.
 
     ``RUNAS_DNS_SERVER`` (``address``, ``address:port`` or ``[address]:port``) names another server, and
-    ``RUNAS_RESOLV_CONF`` another file than /etc/resolv.conf. A server that did not answer is not asked again: one
-    timeout is enough to wait for.
+    ``RUNAS_RESOLV_CONF`` a file to read instead of /etc/resolv.conf. A server that did not answer is not queried
+    again: the user waits for one timeout at most.
 
     Args:
         environ: the environment variables.
-        lifetime: seconds that one question may take.
+        lifetime: seconds that one query may take.
     """
 
     def __init__(self, environ: Mapping[str, str], *, lifetime: float = LIFETIME) -> None:
@@ -41,13 +41,13 @@ class Questions:
         self._resolver: dns.resolver.Resolver | None = None
 
     def addresses(self, name: str) -> list[str]:
-        """Return the addresses of a name, A before AAAA, aliases followed.
+        """Return the addresses of a name, A before AAAA. Aliases are followed.
 
         Args:
             name: a host name.
 
         Raises:
-            NoAnswer: it has none, or no server would say.
+            NoAnswer: the name has no such record, or no server answered.
         """
         reasons = []
         found: list[str] = []
@@ -61,13 +61,13 @@ class Questions:
         return found
 
     def texts(self, name: str) -> list[tuple[str, ...]]:
-        """Return the TXT records of a name, each as its strings.
+        """Return the TXT records of a name, each as a tuple of its strings.
 
         Args:
             name: a host name.
 
         Raises:
-            NoAnswer: it has none, or no server would say.
+            NoAnswer: the name has no such record, or no server answered.
         """
         return [
             tuple(part.decode("ascii", "replace") for part in record.strings)  # type: ignore[attr-defined]
@@ -121,13 +121,13 @@ class Questions:
         if server:
             address, port = _address_and_port(server)
             resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port)]
-        # within a short lifetime, a silent server leaves time for those behind it
+        # with a short lifetime, a silent server leaves time for the next ones
         resolver.timeout = min(resolver.timeout, self._lifetime / max(1, len(resolver.nameservers)))
         return resolver
 
 
 def _from_file(path: Path) -> dns.resolver.Resolver:
-    """Return a resolver with the settings of a file. dnspython itself would read a device forever."""
+    """Return a resolver with the settings of a file. Reading a device with dnspython would never end."""
     import dns.resolver
 
     try:
@@ -159,7 +159,7 @@ def _address_and_port(server: str) -> tuple[str, int]:
 
 
 def _failures(error: dns.resolver.NoNameservers) -> str:
-    """Name what each server answered: ``SERVFAIL``, ``REFUSED``, or what went wrong on the way."""
+    """List the result of each server: ``SERVFAIL``, ``REFUSED``, or the network error."""
     answers = []
     for entry in error.kwargs.get("errors", []):
         answers.append(str(entry[3]) or type(entry[3]).__name__)

@@ -1,4 +1,4 @@
-"""Containers of ECS tasks: ``ecs:cluster/service[/container]`` and ``ecs:cluster_task_runtimeid``."""
+"""Resolver for containers of ECS tasks: ``ecs:cluster/service[/container]`` and ``ecs:cluster_task_runtimeid``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from aws_runas.aws.session import StartedSession
     from aws_runas.targets.model import Pick
 
-SHELL = "/bin/sh"  # every image that has a shell at all has this one
+SHELL = "/bin/sh"  # any image with a shell has this one
 _NOT_THERE = ("ClusterNotFoundException", "ServiceNotFoundException")
 _HOW = "write it as ecs:cluster/service, ecs:cluster/service/container or ecs:cluster_task_runtimeid"
 
 
 @dataclass(frozen=True, slots=True)
 class EcsTarget:
-    """A container as SSM names it.
+    """Container under the name that SSM uses.
 
     Args:
         target: ``ecs:cluster_task_runtimeid``.
-        container: the rest of what ECS told; None where the user gave the raw form and nothing was asked.
+        container: the other data from ECS; None if the user gave the raw form, which is not looked up.
     """
 
     target: str
@@ -38,13 +38,13 @@ def find_task(text: str, access: Access, *, pick: Pick | None = None) -> EcsTarg
     """Find the container that a target names.
 
     Args:
-        text: ``ecs:cluster/service[/container]``, or the raw form, which is taken as it is without asking anyone.
+        text: ``ecs:cluster/service[/container]``, or the raw form, which is used unchanged and not looked up.
         access: whose credentials and region ask.
-        pick: asks the user where several match; without it that is an error.
+        pick: asks the user if several match; without it, several matches are an error.
 
     Raises:
-        TargetError: none matches, or several do.
-        AwsRunasError: ECS refused the question.
+        TargetError: no container matches, or several do.
+        AwsRunasError: ECS refused the call.
     """
     words = text[len("ecs:") :]
     if "/" not in words:
@@ -90,11 +90,11 @@ def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pi
         text: either form of an ECS target.
         access: whose credentials and region ask.
         command: the program and its arguments, in one string, as ECS expects it.
-        pick: asks the user where several containers match.
+        pick: asks the user if several containers match.
 
     Raises:
-        TargetError: no such container, several, or one in which ExecuteCommand is off.
-        AwsRunasError: ECS refused.
+        TargetError: no container matches, several do, or ExecuteCommand is off in it.
+        AwsRunasError: ECS refused the call.
     """
     found = find_task(text, access, pick=pick)
     container = found.container or _described(found.target, access)
@@ -109,7 +109,7 @@ def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pi
 
 
 def _raw(text: str) -> tuple[str, str, str]:
-    parts = text[len("ecs:") :].rsplit("_", 2)  # a cluster's name may itself hold _
+    parts = text[len("ecs:") :].rsplit("_", 2)  # the cluster name may contain _
     if len(parts) != 3 or not all(parts):
         raise TargetError(f"{text!r} names no ECS container", code="ecs-target-invalid", hint=_HOW)
     return parts[0], parts[1], parts[2]

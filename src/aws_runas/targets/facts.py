@@ -1,4 +1,4 @@
-"""Facts about an instance before a session, and the reason why it accepts none.
+"""Facts about an instance before a session, and the reason why the instance does not accept one.
 
 The platform and the agent's version are cached for a day. The reason comes from Systems Manager and EC2.
 """
@@ -21,8 +21,8 @@ from aws_runas.errors import AwsRunasError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-KEPT: Final = 86_400.0  # seconds; a platform never changes, and agents are updated to newer versions only
-REFUSED_KEPT: Final = 3600.0  # seconds that an answer without facts is kept, so that it is not asked for each time
+KEPT: Final = 86_400.0  # seconds; a platform never changes, and agents are only updated to newer versions
+REFUSED_KEPT: Final = 3600.0  # seconds that an answer without facts is kept, to avoid a call each time
 
 
 def instance_facts(
@@ -33,13 +33,13 @@ def instance_facts(
     *,
     is_good: Callable[[InstanceFacts], bool] = lambda _: True,
 ) -> InstanceFacts:
-    """Return what is known of an instance; without permission to ask, nothing is.
+    """Return the known facts about an instance; without permission for the call, return empty facts.
 
     Args:
-        instance_id: ``i-...`` or ``mi-...``; of others nothing is known.
-        directory: the cache directory; where it cannot be written, the service is asked each time.
+        instance_id: ``i-...`` or ``mi-...``; for any other id the facts are empty.
+        directory: the cache directory; if it is not writable, the service is called each time.
         now: seconds since the epoch.
-        is_good: False for kept facts with which the command would end; the service is then asked again.
+        is_good: returns False for cached facts that would make the command fail; the service is then called again.
     """
     if not instance_id.startswith(("i-", "mi-")):
         return InstanceFacts()
@@ -78,7 +78,7 @@ _GENERAL = "is it running, is its SSM agent up and permitted, and is this its re
 
 
 def why_not_connected(instance_id: str, access: Access) -> str:
-    """Explain why an instance is not connected, as far as this identity may know.
+    """Explain why an instance is not connected, as far as this identity is allowed to see.
 
     Args:
         instance_id: of the instance.
@@ -103,7 +103,7 @@ def why_offline(node: ManagedNode) -> str:
     """Explain the state of a registered node.
 
     Args:
-        node: that is not online.
+        node: a node that is not online.
     """
     seen = f" since {_when(node.last_ping)}" if node.last_ping else ""
     if node.ping_status == "Online":

@@ -1,4 +1,4 @@
-"""Answer of a resolver: the instances that it found, or why there are none."""
+"""Result of a resolver: the instances that it found, or why it found none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aws_runas.aws.ec2 import Instance
 
 LISTED = 20  # matches that an error lists
-Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user which one; None when they chose none
+Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user to choose; None if the user chose nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,9 @@ class Found:
     """Result of one interpretation of a target.
 
     Args:
-        way: how the target was read, for people: ``a Name tag``.
-        instances: the candidates, none where it led nowhere.
-        reason: why there are none, for people; "" where there are.
+        way: the interpretation of the target, for messages: ``a Name tag``.
+        instances: the candidates; may be empty.
+        reason: why there are no candidates, for messages; "" if there are some.
     """
 
     way: str
@@ -27,7 +27,7 @@ class Found:
 
 
 def matches(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Lay out the first matches for an error, and say how many more there are.
+    """Format the first matches for an error, and the number of further ones.
 
     Args:
         instances: at least one.
@@ -37,7 +37,7 @@ def matches(instances: Sequence[Instance]) -> tuple[str, ...]:
 
 
 def listing(instances: Sequence[Instance]) -> tuple[str, ...]:
-    """Lay out instances as a table of id, name, address and zone, a line each.
+    """Format instances as a table of id, name, address and zone, one line per instance.
 
     Args:
         instances: at least one.

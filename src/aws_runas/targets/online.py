@@ -1,4 +1,4 @@
-"""Instances that Systems Manager knows: the list of the picker and of ``list instances``."""
+"""Instances that Systems Manager knows, for the picker and for ``list instances``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OnlineInstance:
     Args:
         instance_id: ``i-...`` or ``mi-...``.
         name: value of the Name tag, or the node's computer name; "" if there is none.
-        state: of EC2, such as ``running``; "" if EC2 does not know it.
+        state: EC2 instance state, such as ``running``; "" if EC2 does not know the instance.
         ping_status: ``Online``, ``ConnectionLost`` or ``Inactive``.
         address: first private address, "" if unknown.
     """
@@ -35,7 +35,7 @@ class OnlineInstance:
 
 
 def online_instances(access: Access) -> list[OnlineInstance]:
-    """List the running instances and managed nodes with an agent, those that are online first, then by name and id.
+    """List the running instances and managed nodes with an agent: online ones first, then by name and id.
 
     Args:
         access: the profile.
@@ -68,7 +68,7 @@ def online_instances(access: Access) -> list[OnlineInstance]:
 
 
 def listing(instances: Sequence[OnlineInstance]) -> list[str]:
-    """Lay out instances as a table: id, name, state, ping status and address.
+    """Format instances as a table of id, name, state, ping status and address.
 
     Args:
         instances: any number.
@@ -86,14 +86,14 @@ def pick_online(access: Access, pick: Pick) -> str:
     """Let the user pick one of the running instances that Systems Manager knows.
 
     Args:
-        access: whose credentials and region ask.
+        access: the credentials and region for the calls.
         pick: asks the user.
 
     Returns:
         The id of the instance.
 
     Raises:
-        TargetError: there is none, or the user picked none.
+        TargetError: there is no instance, or the user did not pick one.
     """
     found = online_instances(access)
     if not found:

@@ -1,8 +1,8 @@
-"""From what the user typed to an instance id: the resolvers in their order, and what is said when none serves.
+"""Resolution of a target to an instance id: the resolvers in order, and the error if none finds an instance.
 
 Order: ``raw:``; instance id; ECS task; ``tag:value``; IP address; private DNS name of EC2; address of a DNS name; TXT
-record of a DNS name; Name tag. The spelling decides which of them can apply at all; the others ask nothing of EC2 or of
-DNS. The first that finds an instance decides, and if it finds several the user does.
+record of a DNS name; Name tag. The spelling decides which of them can apply; the others make no EC2 calls or DNS
+queries. The first resolver that finds an instance decides. If it finds several, the user chooses.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def resolve_target(
     """Return the id of the instance, managed node or ECS task that a target names.
 
     Args:
-        text: the target without its port. Empty, with a pick: all running instances are offered.
-        access: whose credentials and region ask.
-        pick: asks the user where several match; without it that is an error.
-        environ: variables that say where to ask DNS; those of this process when None.
+        text: the target without its port. If it is empty and there is a pick, all running instances are offered.
+        access: the credentials and region for the calls.
+        pick: asks the user if several match; without it, several matches are an error.
+        environ: variables that choose the DNS server; None for those of this process.
 
     Returns:
-        ``i-...`` or ``mi-...``, which is taken as it is without asking anyone, ``ecs:cluster_task_runtimeid``, or what
-        follows ``raw:``.
+        ``i-...`` or ``mi-...``, which is used unchanged and not looked up, ``ecs:cluster_task_runtimeid``, or the text
+        after ``raw:``.
 
     Raises:
-        TargetError: nothing matches, several do, or the user picked none.
-        AwsRunasError: EC2 or ECS refused the question.
+        TargetError: nothing matches, several instances do, or the user did not pick one.
+        AwsRunasError: EC2 or ECS refused the call.
     """
     spelled = _by_spelling(text, access, pick)
     if spelled is not None:
@@ -60,7 +60,7 @@ def resolve_target(
         except AwsRunasError as error:
             if error.code != "access-denied":
                 raise
-            denied = denied or error  # who may not ask EC2 can still name an instance by a TXT record
+            denied = denied or error  # without permission for EC2, a TXT record can still name an instance
             continue
         if len(found.instances) == 1 and text:
             return found.instances[0].instance_id
@@ -78,7 +78,7 @@ def resolve_target(
 
 
 def _by_spelling(text: str, access: Access, pick: Pick | None) -> str | None:
-    """Return the target if its spelling says what it is; None if EC2 or DNS must be asked."""
+    """Return the target if its spelling is enough to identify it; None if EC2 or DNS must be queried."""
     if text.lower().startswith(RAW):
         return _raw(text)
     if is_instance_id(text):
@@ -101,7 +101,7 @@ def _by_spelling(text: str, access: Access, pick: Pick | None) -> str | None:
 
 
 def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Callable[[], Found]]:
-    """The ways in which a text can be read, by its spelling, in their order."""
+    """Return the resolvers that can apply to the spelling of a text, in order."""
     from aws_runas.targets.by_address import by_address, by_private_dns
     from aws_runas.targets.by_dns import by_dns_address, by_dns_text, is_dns_name
     from aws_runas.targets.by_tag import by_name, by_tag, running, tag_pairs
@@ -130,7 +130,7 @@ def _resolvers(text: str, access: Access, environ: Mapping[str, str]) -> list[Ca
 
 
 def _attempt(way: Callable[[], Found]) -> Found | None:
-    """Return what a way finds, None if EC2 may not be asked."""
+    """Return the result of a resolver, None if EC2 denies the call."""
     try:
         return way()
     except AwsRunasError as error:

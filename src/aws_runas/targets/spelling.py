@@ -1,4 +1,4 @@
-"""Meaning of a target's spelling: its port, and which kinds of name it can be."""
+"""Classification of a target by its spelling: its port, and the kinds of name that it can be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aws_runas.errors import UsageError
 _INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}", re.IGNORECASE)
 _ECS = re.compile(r"ecs:.*", re.IGNORECASE)
 _PRIVATE_DNS = re.compile(r"ip(?:-\d{1,3}){4}(?:\.[a-z0-9.-]+)?", re.IGNORECASE)
-RAW = "raw:"  # before a target that the service is given unchanged
+RAW = "raw:"  # prefix of a target that is passed to the service unchanged
 _LAST_PORT = 65535  # RFC 9293: sixteen bits
 
 
@@ -51,7 +51,7 @@ def is_private_dns_name(text: str) -> bool:
 
 
 def ip_address(text: str) -> str | None:
-    """Return an IP address in its canonical form without brackets, or None if the text is no address.
+    """Return an IP address in its canonical form without brackets, or None if the text is not an address.
 
     Args:
         text: the target as typed.
@@ -64,18 +64,18 @@ def ip_address(text: str) -> str | None:
 
 
 def split_port(text: str, default: int | None) -> tuple[str, int]:
-    """Take the port off the right end of a target.
+    """Split the port from the right end of a target.
 
     Args:
-        text: ``target:port``, or ``target`` alone where there is a default. An IPv6 address that a port follows
-            is in brackets; the brackets are removed.
-        default: the port where none is written (22 for ssh); None where one must be.
+        text: ``target:port``, or ``target`` alone if there is a default. An IPv6 address before a port is in brackets,
+            which are removed.
+        default: the port to use if the text has none (22 for ssh); None if a port is required.
 
     Returns:
         The target and its port, 1 to 65535.
 
     Raises:
-        UsageError: no port and no default, or one that is no port number.
+        UsageError: there is no port and no default, or the port is not a port number.
     """
     target, port = _split(text)
     if port is None:
@@ -109,7 +109,7 @@ def _split(text: str) -> tuple[str, str | None]:
                 hint="write it as [2001:db8::1]:9000",
             )
         return address, rest[1:] if rest else None
-    if ip_address(text) is not None:  # without brackets, the last group of an IPv6 address could be meant as a port
+    if ip_address(text) is not None:  # without brackets, the last group of an IPv6 address could be a port
         return text, None
     target, colon, port = text.rpartition(":")
     if not colon or (target + colon).lower() == RAW:

@@ -1,7 +1,7 @@
-"""Tokens for clusters of EKS. On the cached path: nothing expensive is imported.
+"""Tokens for EKS clusters. On the cached path: nothing expensive is imported.
 
-A token is a presigned GetCallerIdentity with the cluster's name in a signed header. The cluster makes the call and
-learns who the caller is.
+A token is a presigned GetCallerIdentity with the cluster name in a signed header. The cluster makes the call to
+identify the caller.
 
 Source: aws-iam-authenticator, API authorization from outside a cluster; Kubernetes, client-go credential plugins.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PREFIX = "k8s-aws-v1."
 HEADER = "x-k8s-aws-id"
-EXPIRES = 60  # seconds in the address; STS takes it for 15 minutes all the same
-LIFETIME = 14 * 60  # seconds that a client may keep a token: a minute less than STS takes it
+EXPIRES = 60  # seconds in the URL; STS accepts it for 15 minutes anyway
+LIFETIME = 14 * 60  # seconds that a client may keep a token: one minute less than STS accepts it
 GROUP = "client.authentication.k8s.io/"
 DEFAULT_VERSION = "v1beta1"
 VERSIONS = ("v1", "v1beta1", "v1alpha1")
@@ -28,10 +28,10 @@ MAX_NAME = 100  # characters
 
 
 def check_cluster(name: str) -> None:
-    """Check a cluster's name by EKS's own rule.
+    """Check a cluster name against the rule of EKS.
 
     Raises:
-        UsageError: no cluster can have it.
+        UsageError: a cluster cannot have this name.
 
     Source: Amazon EKS API reference, CreateCluster.
     """
@@ -47,9 +47,9 @@ def cluster_token(cluster: str, endpoint: str, region: str, found: "Mapping[str,
     """Return a bearer token for a cluster.
 
     Args:
-        cluster: its name.
-        endpoint: address of STS.
-        region: to sign for.
+        cluster: the cluster name.
+        endpoint: the URL of STS.
+        region: the signing region.
         found: ``key``, ``secret`` and ``token`` of the credentials.
         now: seconds since the epoch.
     """
@@ -74,7 +74,7 @@ def exec_credential(token: str, version: str, now: float, end: float | None) -> 
         token: from `cluster_token`.
         version: one of `VERSIONS`.
         now: seconds since the epoch.
-        end: when the credentials expire; a token dies with them.
+        end: when the credentials expire; the token expires with them.
     """
     expires = now + LIFETIME if end is None else min(now + LIFETIME, end)
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
@@ -85,13 +85,13 @@ def exec_credential(token: str, version: str, now: float, end: float | None) -> 
 
 
 def plain_version(text: str | None) -> str | None:
-    """Return the version that KUBERNETES_EXEC_INFO asks for, if it is as kubectl and the Python client write it.
+    """Return the version in KUBERNETES_EXEC_INFO, if it is written as kubectl and the Python client do.
 
     Args:
         text: value of the variable, None if it is not set.
 
     Returns:
-        The version; None where a JSON parser must look.
+        The version; None if a JSON parser is needed.
     """
     if not text:
         return DEFAULT_VERSION

@@ -1,4 +1,4 @@
-"""Passwords for databases of RDS with IAM authentication. On the cached path: nothing expensive is imported.
+"""Passwords for RDS databases with IAM authentication. On the cached path: nothing expensive is imported.
 
 Source: Amazon RDS user guide, "Connecting to your DB instance using IAM authentication".
 """
@@ -26,10 +26,10 @@ _HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def split_host(text: str) -> tuple[str, int]:
-    """Part ``HOST[:PORT]``. The name of an RDS endpoint is returned as AWS writes it, which is what the token names.
+    """Split ``HOST[:PORT]``. An RDS endpoint is returned as AWS writes it, because the token contains that name.
 
     Raises:
-        UsageError: it is no host name, no port, or the local end of a tunnel.
+        UsageError: the host name or the port is not valid, or the host is the local end of a tunnel.
     """
     host, colon, digits = text.rpartition(":")
     if not colon:
@@ -52,7 +52,7 @@ def split_host(text: str) -> tuple[str, int]:
 
 
 def region_of(host: str) -> str:
-    """Return the region that the name of an RDS endpoint holds; "" for another name.
+    """Return the region in the name of an RDS endpoint; "" for another name.
 
     Names are ``X.REGION.rds.amazonaws.com`` for instances, clusters and proxies. China has ``X.rds.REGION`` too.
     """
@@ -69,12 +69,12 @@ def region_of(host: str) -> str:
 
 
 def database_token(host: str, port: int, user: str, region: str, *, found: "Mapping[str, str]", now: float) -> str:
-    """Return the password of a database user, good for 15 minutes.
+    """Return the password of a database user, valid for 15 minutes.
 
     Args:
         host, port: of the database, not of a tunnel to it.
-        user: of the database.
-        region: of the database.
+        user: the database user.
+        region: the region of the database.
         found: ``key``, ``secret`` and ``token`` of the credentials.
         now: seconds since the epoch.
     """

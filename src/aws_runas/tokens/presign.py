@@ -1,7 +1,7 @@
-"""Presigned addresses: Signature Version 4 in the query of a GET. On the cached path: nothing expensive is imported.
+"""Presigned URLs: Signature Version 4 in the query of a GET. On the cached path: nothing expensive is imported.
 
-hashlib, hmac and urllib.parse cost more than the signature, so their few lines are here. A test holds every address
-against botocore's, byte by byte.
+Importing hashlib, hmac and urllib.parse takes longer than signing, so the few lines needed are here. A test compares
+every URL with that of botocore, byte by byte.
 
 Source: AWS, "Create a signed AWS API request", query parameters.
 """
@@ -38,17 +38,17 @@ def presign(
     now: float,
     expires: int,
 ) -> str:
-    """Return the address of a GET with its signature in the query.
+    """Return the URL of a GET with its signature in the query.
 
     Args:
         url: ``https://HOST[:PORT][/PATH]`` or the same with ``http``; the path is percent-encoded.
-        parameters: of the call, not encoded, in the order of the address.
-        headers: that the request will carry, and that are signed too; names in lower case, without ``host``.
+        parameters: of the call, not encoded, in the order of the URL.
+        headers: further signed headers, which the request must carry; names in lower case, without ``host``.
         credentials: ``key``, ``secret`` and ``token``; token "" for keys without one.
         service: signing name, for instance ``sts``.
-        region: to sign for.
+        region: the signing region.
         now: seconds since the epoch.
-        expires: seconds that the address says it is good for.
+        expires: validity in seconds, as written in the URL.
     """
     scheme, _, rest = url.partition("://")
     host, _, path = rest.partition("/")
@@ -86,13 +86,13 @@ def hmac_sha256(key: bytes, message: bytes) -> bytes:
 
 
 def quote(text: str) -> str:
-    """Percent-encode text as AWS asks: every byte but letters, digits and ``-_.~``."""
+    """Percent-encode text as AWS requires: every byte except letters, digits and ``-_.~``."""
     return "".join(
         [chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape")]
     )
 
 
 def _host_header(scheme: str, host: str) -> str:
-    """Return the Host header: without the port that the scheme has anyway, as HTTP clients send it."""
+    """Return the Host header without the default port of the scheme, as HTTP clients send it."""
     default = ":443" if scheme == "https" else ":80"
     return host[: -len(default)] if host.endswith(default) else host

@@ -4,7 +4,7 @@ Source: Amazon ECR user guide, private registry authentication; amazon-ecr-crede
 """
 
 PUBLIC_HOSTS = ("public.ecr.aws", "ecr-public.aws.com")
-PUBLIC_REGION = "us-east-1"  # the only one that gives tokens for the public gallery
+PUBLIC_REGION = "us-east-1"  # the only region that issues tokens for the public gallery
 ACCOUNT_DIGITS = 12
 _SUFFIXES = (
     "amazonaws.com",
@@ -20,13 +20,13 @@ _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 class Registry:
-    """A registry of ECR.
+    """ECR registry.
 
     Attributes:
-        host: its name, in lower case, without port and path.
+        host: the host name, in lower case, without port and path.
         account: twelve digits; "" for the public gallery.
-        region: where its tokens come from.
-        fips: its name is that of a FIPS endpoint.
+        region: the region that issues its tokens.
+        fips: True if the name is that of a FIPS endpoint.
     """
 
     __slots__ = ("account", "fips", "host", "region")
@@ -44,10 +44,10 @@ class Registry:
 
 
 def parse_registry(text: str) -> Registry | None:
-    """Read the address of a registry: with or without scheme, port and path.
+    """Parse a registry address, with or without scheme, port and path.
 
     Returns:
-        None for an address that is not one of ECR.
+        None if the address is not an ECR registry.
     """
     address = text.strip().lower()
     for scheme in ("https://", "http://"):
@@ -70,5 +70,5 @@ def parse_registry(text: str) -> Registry | None:
 
 
 def is_account(text: str) -> bool:
-    """Return True for the number of an AWS account."""
+    """Return True if a text is an AWS account number."""
     return len(text) == ACCOUNT_DIGITS and text.isascii() and text.isdigit()

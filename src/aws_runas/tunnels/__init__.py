@@ -1,1 +1,1 @@
-"""The process that keeps named tunnels open, and its control socket."""
+"""Process that keeps named tunnels open, and its control socket."""

@@ -1,4 +1,4 @@
-"""The control socket of the tunnels process: JSON lines, one request and one reply for each connection."""
+"""Control socket of the tunnels process: JSON lines, one request and one reply per connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ControlServer:
     """Listens for commands of the same user.
 
     Args:
-        path: of the socket, in a private directory.
+        path: the socket, in a private directory.
         handler: answers a request.
     """
 
@@ -39,11 +39,11 @@ class ControlServer:
         """Bind the socket.
 
         Raises:
-            ConfigError: another process of this user has it, or it cannot be made.
+            ConfigError: another process of this user has the socket, or it cannot be created.
         """
         try:
             files.make_private_directory(self._path.parent)
-            with files.lock(self._path.with_suffix(".bind")):  # two that start at once would remove each other's socket
+            with files.lock(self._path.with_suffix(".bind")):  # concurrent starts would remove each other's socket
                 if is_running(self._path):
                     raise ConfigError(
                         f"another process answers on {self._path}",
@@ -90,7 +90,7 @@ def ask(path: Path, request: Mapping[str, object], timeout: float = REPLY_TIMEOU
 
     Args:
         path: of the socket.
-        request: for the process.
+        request: the request for the process.
         timeout: seconds.
 
     Raises:
@@ -101,7 +101,7 @@ def ask(path: Path, request: Mapping[str, object], timeout: float = REPLY_TIMEOU
         connection.settimeout(timeout)
         try:
             connection.connect(str(path))
-        except TimeoutError as error:  # a full queue: it has not accepted anybody for long
+        except TimeoutError as error:  # the accept queue is full: the process does not accept connections
             raise _silent(path, 0) from error
         except OSError as error:
             raise SessionError(
@@ -143,12 +143,12 @@ def is_running(path: Path) -> bool:
 
 
 def _is_same_user(connection: socket.socket | None) -> bool:
-    """Check the user of the other process, where the system shows it; the directory is private besides."""
+    """Check the user of the other process, if the system reports it. The directory is private as well."""
     return connection is None or _peer(connection)[1] in (None, os.geteuid())
 
 
 def _peer(connection: socket.socket) -> tuple[int, int | None]:
-    """Return process and user at the other end; 0 and None where the system does not show them."""
+    """Return the process id and user id of the peer; 0 and None if the system does not report them."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return 0, None

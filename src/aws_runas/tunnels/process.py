@@ -1,4 +1,4 @@
-"""The process that holds the tunnels of one user: commands, wake-ups, and its end."""
+"""Process that holds the tunnels of one user: commands, wake-ups and shutdown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class TunnelProcess:
     """Holds tunnels until `down`, until idle, or until it is cancelled.
 
     Args:
-        path: of the control socket.
-        make_plan: returns the plan of a tunnel by its name; the second argument is True for a lazy one.
-        report: called with the status of all tunnels after each change; the first call means that it is ready.
+        path: the control socket.
+        make_plan: returns the plan of a tunnel by its name; the second argument is True for a lazy tunnel.
+        report: called with the status of all tunnels after each change; the first call means that the process is ready.
         ends_when_idle: for a process that the service manager starts again at the next connection.
         clock: see `clock_with_sleep`.
         address: see `local_address`.
@@ -47,14 +47,14 @@ class TunnelProcess:
         self._used = False
 
     async def run(self, names: list[str], *, lazy: bool) -> None:
-        """Open tunnels and serve commands until the end.
+        """Open tunnels and serve commands until the process ends.
 
         Args:
-            names: of tunnels.
+            names: the tunnels to open.
             lazy: open sessions on demand.
 
         Raises:
-            ConfigError: the control socket cannot be had, or there is no such tunnel.
+            ConfigError: the control socket is not available, or there is no such tunnel.
         """
         await self._control.start()
         watcher = asyncio.get_running_loop().create_task(self._watch())
@@ -99,7 +99,7 @@ class TunnelProcess:
         return {"tunnels": [status.as_dict() for status in self.statuses()], "outdated": outdated}
 
     def _is_outdated(self, name: str) -> bool:
-        """Return True if the tunnels file describes an open tunnel in another way now."""
+        """Return True if the tunnels file has changed the description of an open tunnel."""
         return self._make_plan(name, self._lazy[name]).source != self._tunnels[name].source
 
     async def _handle_down(self, names: list[str]) -> Reply:
@@ -110,7 +110,7 @@ class TunnelProcess:
         return {"closed": closed}
 
     async def _up(self, names: list[str], *, lazy: bool) -> None:
-        """Open tunnels that are not open; one that failed is tried again."""
+        """Open tunnels that are not open; retry those that failed."""
         wanted = [name for name in names if name not in self._tunnels or self._tunnels[name].failed]
         plans = [self._make_plan(name, lazy) for name in wanted]
         await self._down([name for name in wanted if name in self._tunnels])
@@ -133,7 +133,7 @@ class TunnelProcess:
     # time
 
     async def _watch(self) -> None:
-        """Check the connections after a sleep or a change of network, and end an idle process."""
+        """Check the connections after a sleep or a network change, and end an idle process."""
         detector = WakeupDetector(self._clock(), self._address())
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
@@ -149,7 +149,7 @@ class TunnelProcess:
             self._end_if_idle()
 
     def check_connections(self) -> None:
-        """Find out soon whether the sessions of all tunnels survived a sleep or a change of network."""
+        """Check at once that the sessions of all tunnels survived a sleep or a network change."""
         for tunnel in self._tunnels.values():
             tunnel.check_connections()
 

@@ -1,4 +1,4 @@
-"""systemd and launchd: sockets of the service manager, notifications, and the files that install a tunnel.
+"""Integration with systemd and launchd: inherited sockets, notifications, and the files that install a tunnel.
 
 Source: systemd sd_listen_fds(3), sd_notify(3), systemd.socket(5); launchd.plist(5).
 """
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 FIRST_DESCRIPTOR: Final = 3  # sd_listen_fds(3)
 PREFIX: Final = "aws-runas-tunnel-"
-LAUNCHD_SOCKET: Final = "Listener"  # name of a job's sockets, with a number behind it
-LAUNCHD_COUNT: Final = "RUNAS_LAUNCHD_SOCKETS"  # variable of a job: how many sockets it has
-LABEL: Final = "aws-runas.tunnel."  # of launchd jobs
+LAUNCHD_SOCKET: Final = "Listener"  # name of a job's sockets, followed by a number
+LAUNCHD_COUNT: Final = "RUNAS_LAUNCHD_SOCKETS"  # variable of a job: its number of sockets
+LABEL: Final = "aws-runas.tunnel."  # prefix of launchd job labels
 
 
 def inherited_sockets(environ: Mapping[str, str], pid: int) -> list[socket.socket]:
-    """Return the listening sockets that the service manager passed to this process, in their order.
+    """Return the listening sockets that the service manager passed to this process, in order.
 
     Args:
         environ: variables of this process.
-        pid: of this process; sockets for another process are not ours.
+        pid: of this process; sockets for another process are ignored.
     """
     if environ.get("LISTEN_PID") != str(pid):
         return []
@@ -94,7 +94,7 @@ def launchd_plist(name: str, command: Sequence[str], addresses: Sequence[LocalAd
     """Return the launchd job of a tunnel.
 
     Args:
-        addresses: launchd listens there and starts the job at the first connection; without any it starts at login.
+        addresses: launchd listens there and starts the job at the first connection; if empty, the job starts at login.
     """
     job: dict[str, object] = {"Label": LABEL + name, "ProgramArguments": list(command)}
     if not addresses:
@@ -112,11 +112,11 @@ def _launchd_socket(address: LocalAddress) -> dict[str, object]:
 
 
 def launchd_sockets(environ: Mapping[str, str], library: ctypes.CDLL | None = None) -> list[socket.socket]:
-    """Return the listening sockets that launchd holds for this process, in their order.
+    """Return the listening sockets that launchd holds for this process, in order.
 
     Args:
-        environ: variables of this process; a job of `launchd_plist` says how many sockets it has.
-        library: has launch_activate_socket and free; None for the system's own.
+        environ: variables of this process; a job of `launchd_plist` sets its number of sockets.
+        library: provides launch_activate_socket and free; None for the system library.
 
     Source: launch_activate_socket(3).
     """
@@ -133,7 +133,7 @@ def launchd_sockets(environ: Mapping[str, str], library: ctypes.CDLL | None = No
         descriptors, found = ctypes.POINTER(ctypes.c_int)(), ctypes.c_size_t()
         name = f"{LAUNCHD_SOCKET}{number}".encode("ascii")
         if system.launch_activate_socket(name, ctypes.byref(descriptors), ctypes.byref(found)) != 0:
-            continue  # the job was started by hand, or has no such socket
+            continue  # the job was started manually, or has no such socket
         for index in range(found.value):
             inherited = socket.socket(fileno=descriptors[index])
             inherited.setblocking(False)

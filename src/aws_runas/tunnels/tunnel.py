@@ -1,4 +1,4 @@
-"""One named tunnel: its forwards, and what `tunnels status` shows of it."""
+"""Named tunnel: its forwards, and its status for `tunnels status`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aws_runas.ssm.forward.listener import Listener
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.transport.interfaces import OpenChannel
 
-START_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until a tunnel that could not start tries again
+START_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds until a tunnel that failed to start is retried
 DEFAULT_IDLE: Final = 600.0  # seconds without a connection until a lazy tunnel closes its session
 
 
@@ -33,7 +33,7 @@ class State(Enum):
     FAILED = "failed"
 
 
-# Codes of errors that `tunnels login` fixes, and the state that each leads to.
+# Codes of errors that `tunnels login` fixes, and the resulting state.
 NEEDS_USER: Final = {
     "mfa-no-terminal": State.WAITING_FOR_MFA,
     "keyring-locked": State.WAITING_FOR_PASSPHRASE,
@@ -44,20 +44,20 @@ WAITING: Final = {state.value: state for state in NEEDS_USER.values()}
 
 @dataclass(frozen=True, slots=True)
 class TunnelStatus:
-    """A tunnel as `tunnels status` shows it.
+    """Status of a tunnel for `tunnels status`.
 
     Args:
         name: of the tunnel.
         state: see State.
-        local: addresses, as clients write them.
-        destinations: of the addresses, in the same order.
-        connections: open now.
+        local: local addresses, as clients write them.
+        destinations: destinations of the local addresses, in the same order.
+        connections: number of open connections.
         sent: bytes from programs, since the start.
         received: bytes to programs, since the start.
-        sent_rate, received_rate: bytes a second, in the last second.
+        sent_rate, received_rate: bytes per second, over the last second.
         sessions: ids of the open sessions.
         since: seconds since the epoch; when the state began.
-        error: the last error, "" if there was none since the last session.
+        error: the last error, "" if there has been none since the last session.
     """
 
     name: str
@@ -84,11 +84,11 @@ class TunnelPlan:
 
     Args:
         name: of the tunnel.
-        forwards: local addresses and destinations, as the file names them.
+        forwards: local addresses and destinations, as the file gives them.
         open_channel: returns the function that opens sessions for a destination. It may resolve the target first.
-        pool: limits; lazy ones open no session before the first connection.
-        listeners: sockets that are bound already, by local address.
-        source: what the plan was made from, to find out whether that has changed since.
+        pool: limits; a lazy pool opens no session before the first connection.
+        listeners: sockets that are already bound, by local address.
+        source: the description that the plan was made from, to detect a later change.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Tunnel:
     """Runs one tunnel. Create it on the event loop.
 
     Args:
-        plan: what it consists of.
+        plan: its parts.
         changed: called after each change of its state.
         wall_clock: seconds since the epoch.
     """
@@ -156,13 +156,13 @@ class Tunnel:
         self._update()
 
     def start_again(self, *, now: bool = False) -> None:
-        """Try again in the background, if the tunnel could not start and its time has come.
+        """Retry in the background if the tunnel failed to start and its delay has passed.
 
-        The network, a name server or an instance may have been away, and a port may have been taken. What a person must
-        change is not tried again.
+        The network, a name server or an instance may have been unavailable, or a port in use. Errors that the user must
+        fix are not retried.
 
         Args:
-            now: something has changed, so waiting longer helps nobody.
+            now: skip the delay, because something has changed.
         """
         due = now or asyncio.get_running_loop().time() >= self._start_at
         if self._failed and self._may_pass and due and (self._restart is None or self._restart.done()):
@@ -178,11 +178,11 @@ class Tunnel:
         await self._forwarding.close()
 
     def check_connections(self) -> None:
-        """Find out soon whether the sessions survived a sleep or a change of network."""
+        """Check at once that the sessions survived a sleep or a network change."""
         self._forwarding.check_connections()
 
     def measure(self, now: float) -> None:
-        """Find the rates since the last call; call it every second.
+        """Compute the rates since the last call; call it every second.
 
         Args:
             now: monotonic seconds.
@@ -195,22 +195,22 @@ class Tunnel:
         self._measured = now, totals.sent, totals.received
 
     def retry_now(self) -> None:
-        """Forget the last error; the next connection tries at once."""
+        """Clear the last error; the next connection retries at once."""
         self._error = self._error_code = ""
         self._forwarding.retry_now()
         self._update()
 
     def is_idle(self) -> bool:
-        """Return True if it has neither a session nor a connection."""
+        """Return True if the tunnel has neither a session nor a connection."""
         return not self._sessions and not self._forwarding.totals().connections and not self._forwarding.is_opening()
 
     @property
     def failed(self) -> bool:
-        """True if it could not be started."""
+        """True if the tunnel failed to start."""
         return self._failed
 
     def status(self) -> TunnelStatus:
-        """Return what `tunnels status` shows."""
+        """Return the status for `tunnels status`."""
         self._update()
         totals = self._forwarding.totals()
         return TunnelStatus(
@@ -266,7 +266,7 @@ def lazy_settings(settings: PoolSettings, idle: float | None) -> PoolSettings:
     """Return the settings of a tunnel that opens its session on demand.
 
     Args:
-        settings: of the tunnel.
+        settings: the settings of the tunnel.
         idle: seconds, None for DEFAULT_IDLE.
     """
     return replace(settings, lazy=True, idle_timeout=DEFAULT_IDLE if idle is None else idle)

@@ -8,12 +8,12 @@ import time
 from typing import Final
 
 CHECK_INTERVAL: Final = 1.0  # seconds between two checks of the clock
-MIN_SLEEP: Final = 5.0  # seconds; a shorter gap is a busy machine
+MIN_SLEEP: Final = 5.0  # seconds; a shorter gap can be caused by load
 ADDRESS_INTERVAL: Final = 5.0  # seconds between two checks of the local address
 
 
 class WakeupDetector:
-    """Told the time every CHECK_INTERVAL, says when the connections must be checked."""
+    """Detector that receives the time every CHECK_INTERVAL and reports when the connections must be checked."""
 
     def __init__(self, now: float, address: str) -> None:
         self._last = now
@@ -34,10 +34,10 @@ class WakeupDetector:
         return now - self._address_checked_at >= ADDRESS_INTERVAL
 
     def address_changed(self, address: str, now: float) -> bool:
-        """Return True if this machine has another address than before, or has one at last.
+        """Return True if the address of this machine has changed, or if it has an address again.
 
         Args:
-            address: see `local_address`; "" while there is no network, which is no change yet.
+            address: see `local_address`; "" while there is no network, which does not count as a change.
             now: as in `woke_up`.
         """
         self._address_checked_at = now
@@ -48,14 +48,14 @@ class WakeupDetector:
 
 
 def clock_with_sleep() -> float:
-    """Return seconds of a clock that counts during a sleep."""
+    """Return the seconds of a clock that counts during a sleep."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time()
 
 
 def local_address() -> str:
-    """Return the address from which this machine would send, "" without a network. Sends no packet."""
+    """Return the source address that this machine would use, "" without a network. Sends no packet."""
     for family, address in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):  # RFC 5737, RFC 3849
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((address, 9))
