@@ -28,7 +28,7 @@ aws-runas sandbox: a small AWS at {endpoint}; it ends with this shell. Try:
 
 
 class _Ended(BaseException):
-    """A signal arrived while the sandbox was starting."""
+    """Signal that arrived while the sandbox was starting."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -70,7 +70,7 @@ def _raising_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception, so that the sandbox is cleaned up."""
 
     def end(number: int, _frame: FrameType | None) -> None:
-        for ending in ENDING:  # one signal is enough, and nothing may interrupt the clean-up
+        for ending in ENDING:  # one signal is enough, and nothing must interrupt the clean-up
             signal.signal(ending, signal.SIG_IGN)
         raise _Ended(number)
 
@@ -127,7 +127,7 @@ def _start(words: list[str], environ: Mapping[str, str]) -> subprocess.Popen[byt
 
 
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
-    """Pass a signal on, and follow with stronger ones: an interactive shell only obeys SIGHUP."""
+    """Pass on a signal, then send stronger ones: an interactive shell only reacts to SIGHUP."""
     for step in (number, signal.SIGHUP, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(step)

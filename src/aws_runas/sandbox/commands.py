@@ -1,6 +1,6 @@
-"""The control address ``/_sandbox/...``: count calls, look at sessions, cut and end them, change faults.
+"""Control address ``/_sandbox/...``: counts calls, lists sessions, cuts and ends them, and changes faults.
 
-Only callers that know the token (RUNAS_SANDBOX_TOKEN) are answered, because other users of this machine reach the port.
+Callers need the token (RUNAS_SANDBOX_TOKEN), because other users of this machine can reach the port.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from aws_runas.sandbox.state import SandboxState
 from aws_runas.ssm.core.message import PAUSE_PUBLICATION, START_PUBLICATION
 
 PREFIX = "/_sandbox/"
-MAX_PID = 1 << 22  # of Linux; others have fewer
+MAX_PID = 1 << 22  # limit of Linux; other systems have a lower one
 MAX_WAITING = 10_000  # messages in a receive buffer at a cut
 Command = Callable[[Input], object]
 
 
 class Control:
-    """Dispatches requests to the control address.
+    """Dispatcher for requests to the control address.
 
     Args:
         token: the bearer token.
@@ -63,10 +63,10 @@ class Control:
 
 
 class HostCommands:
-    """The commands of one sandbox. Call them on the event loop.
+    """Commands of one sandbox. Call them on the event loop.
 
     Args:
-        sign_in: signs the user in as ``aws login`` does; takes the directory of the cache.
+        sign_in: signs the user in as ``aws login`` does; its argument is the directory of the cache.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The config and credentials files of a sandbox, and the environment that points to them."""
+"""Config and credentials files of a sandbox, and the environment that points to them."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, *, token:
 
 
 def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
-    """Write startup files that run the user's own ones and add the sandbox to the prompt.
+    """Write startup files that run those of the user and add the sandbox to the prompt.
 
     Args:
         directory: of the sandbox.
@@ -183,7 +183,7 @@ def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
         return
     quoted = shlex.quote(real)
     for name in (".bashrc", ".zshrc"):
-        text = (  # HOME is the user's own while the user's file runs
+        text = (  # while the user's file runs, HOME is the user's home
             f"sandbox_home=$HOME; HOME={quoted}\n[ -f {quoted}/{name} ] && . {quoted}/{name}\n"
             'HOME=$sandbox_home; unset sandbox_home\nPS1="(sandbox) $PS1"\n'
         )

@@ -1,4 +1,4 @@
-"""The sandbox's control address as its clients see it: one function that asks, and what the answers hold."""
+"""Client for the control address of the sandbox, and the records in its answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ TIMEOUT = 30.0  # seconds
 
 
 class CallRecord(TypedDict):
-    """One AWS call, as the command ``calls`` answers it.
+    """AWS call in the answer to the command ``calls``.
 
     Attributes:
         service, action: as AWS spells them.
-        access_key_id, arn: who signed, "" if nobody did.
-        region: that the request was signed for.
-        error: AWS's code of the answer, "" if the call succeeded.
+        access_key_id, arn: of the signer, "" for an unsigned request.
+        region: the region that the request was signed for.
+        error: AWS error code, "" if the call succeeded.
         time: seconds since the epoch, by this machine's clock.
         user_agent: as sent.
-        parameters: of the call, without secrets; their types are those of the service.
+        parameters: of the call, without secrets, with the types of the service.
     """
 
     service: str
@@ -34,7 +34,7 @@ class CallRecord(TypedDict):
 
 
 class SessionRecord(TypedDict):
-    """One SSM session, as the command ``sessions`` answers it.
+    """SSM session in the answer to the command ``sessions``.
 
     Attributes:
         session_id: ``USER-RANDOM``.
@@ -42,7 +42,7 @@ class SessionRecord(TypedDict):
         owner: ARN of the caller of StartSession.
         ended: True once the session has ended.
         client_connected, agent_connected: True while that side has a connection.
-        connections: of the client so far.
+        connections: number of connections of the client so far.
         undelivered: frames for a side that had no connection.
     """
 

@@ -1,4 +1,4 @@
-"""``make demo``: shows what aws-runas does in a sandbox, with every command as a user types it and its output."""
+"""Demonstration for ``make demo``: runs aws-runas in a sandbox and shows each command and its output."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ print("I am", sts.get_caller_identity()["Arn"])
 
 
 class StepFailed(Exception):  # noqa: N818
-    """A step of the demonstration failed."""
+    """Failure of a step of the demonstration."""
 
 
 def say(text: str = "") -> None:
     """Write a line of the transcript.
 
     Args:
-        text: without a line end.
+        text: without a line break.
     """
     print(text, flush=True)  # noqa: T201
 
 
 def show(text: str) -> None:
-    """Write a piece of a command's output at once.
+    """Write a part of a command's output at once.
 
     Args:
         text: as the command wrote it.
@@ -72,8 +72,8 @@ def expect(condition: bool, what: str) -> None:
     """Fail the demonstration unless a condition holds.
 
     Args:
-        condition: what must be true.
-        what: the message if it is not.
+        condition: the condition that must be true.
+        what: the message if it is false.
 
     Raises:
         StepFailed: the condition does not hold.
@@ -125,7 +125,7 @@ def terminal_user_is_root() -> bool:
 
 
 def program() -> str:
-    """Return what the reader types for aws-runas: its path, as short as can be, where the shell would not find it."""
+    """Return the command that the reader types for aws-runas: its name, or its shortest path if it is not in PATH."""
     if shutil.which("aws-runas"):
         return "aws-runas"
     beside = os.path.join(os.path.dirname(sys.executable), "aws-runas")
@@ -133,7 +133,7 @@ def program() -> str:
 
 
 def free_port() -> int:
-    """Return PORT, or a port that the system picks if PORT is taken.
+    """Return PORT, or a port that the system picks if PORT is in use.
 
     Raises:
         StepFailed: no port is free.

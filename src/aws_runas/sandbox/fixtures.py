@@ -1,6 +1,6 @@
 """Contents of a sandbox: one user with an MFA device, roles of every kind, instances and a KMS key.
 
-Everything here is fixed, so that documentation and tests can name it. Only keys and seeds are new in each sandbox.
+The contents are fixed, so that documentation and tests can name them. Only keys and seeds are new in each sandbox.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USER = "sandbox-user"
 USER_PROFILE = "my-profile-user"  # has the user's own keys
 MFA_SERIAL = f"arn:aws:iam::{ACCOUNT}:mfa/{USER}"
 EXTERNAL_ID = "sandbox-external-id"
-WEB_IDENTITY_ROLE = "my-role"  # the only one that trusts web identities
+WEB_IDENTITY_ROLE = "my-role"  # the only role that trusts web identities
 FLEET_ROLE = "deploy-fleet"  # in the other account; the group's policy lets the user assume deploy-* anywhere
 KMS_ALIAS = "alias/sandbox"
 HOUR = 3600
@@ -33,12 +33,12 @@ EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """A role.
+    """IAM role.
 
     Args:
         condition: of the trust policy.
         longest: MaxSessionDuration in seconds.
-        principal: ARN that may assume the role; "" for every principal of the account.
+        principal: ARN of the principal that may assume the role; "" for every principal of the account.
         permissions: policy document of the role.
     """
 
@@ -73,11 +73,11 @@ ASSUMABLE = tuple(role.name for role in ROLES if role.name not in ("my-role-chai
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """An instance.
+    """EC2 instance.
 
     Args:
         agent: True if an SSM agent is online.
-        programs: "" for those of this machine, or ``busybox``, ``no-python`` or ``distroless``.
+        programs: "" for the programs of this machine, or ``busybox``, ``no-python`` or ``distroless``.
     """
 
     instance_id: str
@@ -109,8 +109,8 @@ def fleet_instances(count: int) -> tuple[InstanceSpec, ...]:
     """Return additional instances for Run Command.
 
     Args:
-        count: number of instances that work. If it is not 0, there is also one each that is offline, that hangs,
-            that runs Windows, and that is listed as online although it has just vanished.
+        count: number of working instances. If it is not 0, there is also one that is offline, one that hangs, one that
+            runs Windows, and one that is listed as online but no longer exists.
     """
     if not count:
         return ()
@@ -179,7 +179,7 @@ def populate_iam(moto: Moto) -> Fixtures:
 
 
 def user_principal(moto: Moto) -> Principal:
-    """Return the user as the services know it."""
+    """Return the user as a principal of the services."""
     user = moto.iam.users[USER]
     return Principal(user.arn, user.id, user_name=USER)
 
@@ -209,7 +209,7 @@ def populate_ec2(moto: Moto, more: Sequence[InstanceSpec] = ()) -> None:
     """Create the instances.
 
     Args:
-        more: instances besides `INSTANCES`.
+        more: instances in addition to `INSTANCES`.
     """
     from unittest.mock import patch
 
@@ -242,7 +242,7 @@ def _make_instance(ec2: EC2Backend, spec: InstanceSpec) -> None:
 
 
 def populate_kms(moto: Moto) -> str:
-    """Create the key of encrypted sessions, and return its ARN."""
+    """Create the key for encrypted sessions, and return its ARN."""
     kms = moto.kms()
     key = kms.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "sandbox sessions", [])
     kms.create_alias(key.id, KMS_ALIAS)

@@ -1,4 +1,4 @@
-"""The instances that Run Command reaches: those with an agent, additional ones, and some in another region."""
+"""Instances for Run Command: those with an agent, additional ones, and some in another region."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Fleet:
     Args:
         options: number of additional instances, times and limits.
         directory: of the sandbox; each instance has a home in it.
-        instances: those with an agent.
-        moto: has buckets and log groups.
+        instances: the instances with an agent.
+        moto: provides buckets and log groups.
     """
 
     def __init__(self, options: SandboxOptions, directory: Path, instances: Instances, moto: Moto) -> None:
@@ -58,7 +58,7 @@ class Fleet:
         )
 
     def _store(self, request: Input, region: str, folder: str, name: str, text: str) -> None:
-        """Store a whole stream as agents do: below a prefix of a bucket, or as a stream of a log group."""
+        """Store a complete stream as agents do: under a prefix in a bucket, or as a stream of a log group."""
         plugin = "PowerShellScript" if "PowerShell" in read_text(request, "DocumentName") else "ShellScript"
         with contextlib.suppress(Exception):  # moto: no such bucket; an agent cannot report that either
             if bucket := read_text(request, "OutputS3BucketName"):
@@ -131,7 +131,7 @@ class Fleet:
         return page("InstanceInformationList", rows, values, PAGE)
 
     def _asked_by_id(self, values: Input, region: str) -> list[JsonObject]:
-        """Return the rows of additional instances that a filter names."""
+        """Return the rows of the additional instances in a filter."""
         filters = [item for item in read_objects(values, "Filters") if read_text(item, "Key") == "InstanceIds"]
         ids = [instance_id for item in filters for instance_id in read_texts(item, "Values")]
         known = [self._by_id[instance_id] for instance_id in ids if instance_id in self._by_id]

@@ -1,6 +1,6 @@
-"""The process of a sandbox: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
+"""Process of a sandbox: ``python -m aws_runas.sandbox.host``, started by sandbox.world.
 
-The first line of stdin has the options (JSON). The first line of stdout says that the sandbox is ready (JSON).
+The first line of stdin contains the options (JSON). The first line of stdout reports that the sandbox is ready (JSON).
 The process ends when its stdin ends, so it never outlives the process that started it.
 """
 
@@ -52,15 +52,15 @@ from aws_runas.sandbox.services.sts import MfaDevices, Sts
 from aws_runas.sandbox.state import SandboxState
 from aws_runas.socket_owner import SocketOwners
 
-GREETING_PORT = 9000  # of the instances; on this machine the system picks a port
-WORKERS = 24  # threads for moto and STS; 50 programs that start at once wait a little
+GREETING_PORT = 9000  # port on the instances; on this machine the system picks a port
+WORKERS = 24  # threads for moto and STS; 50 programs that start at once wait briefly
 
 
 class Host:
-    """All parts of one sandbox.
+    """Parts of one sandbox.
 
     Args:
-        directory: private, made by the parent process; every file of the sandbox is in it.
+        directory: private, created by the parent process; contains every file of the sandbox.
         token: of the control address.
     """
 
@@ -97,7 +97,7 @@ class Host:
         self.control = Control(token, commands.table())
 
     def _json_services(self) -> dict[str, JsonService]:
-        """Return the sandbox's own services by signing name; moto answers what they do not know."""
+        """Return the sandbox's own services by signing name; moto answers all other calls."""
         registries = Registries(self.state.clock, lambda *call: self.gateway.authorize(*call))
         databases = Databases(self.moto, self.state.wait_for)
         return {
@@ -120,7 +120,7 @@ class Host:
         self.sign_in.sign_in(user_principal(self.moto), configuration.LOGIN_SESSION, directory, self.options.region)
 
     def populate_rest(self) -> None:
-        """Load what is slow to load. Call this in a thread."""
+        """Load the parts that are slow to load. Call this in a thread."""
         try:
             populate_ec2(self.moto, self.fleet.specs)
             self.instances.kms_key = populate_kms(self.moto)
@@ -144,10 +144,10 @@ class Host:
         return await loop.run_in_executor(self._workers, self.gateway.handle, request)
 
     async def serve(self) -> dict[str, str]:
-        """Start to listen, and return the answer for the parent process.
+        """Start listening, and return the answer for the parent process.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         owners = SocketOwners()
         server = await http.listen(
@@ -171,7 +171,7 @@ class Host:
         return {"endpoint": self.endpoint, "mfa_seed": self.fixtures.mfa_seed}
 
     async def close(self) -> None:
-        """End everything, also the adopted commands if the process that started them is gone."""
+        """End everything, including the adopted commands if the process that started them is gone."""
         self.instances.stop()
         self.fleet.run_command.stop()
         for number in (signal.SIGHUP, signal.SIGKILL):
@@ -194,7 +194,7 @@ def _no_upgrade(_request: Request, _data: bytes, transport: asyncio.Transport) -
 
 
 def remove(directory: Path) -> None:
-    """Remove the sandbox's files. Retry while a process of an agent still writes."""
+    """Remove the sandbox's files. Retry while a process of an agent is still writing."""
     for _ in range(10):
         shutil.rmtree(directory, ignore_errors=True)
         if not directory.exists():
@@ -204,7 +204,7 @@ def remove(directory: Path) -> None:
 
 async def _run(order: dict[str, str]) -> int:
     loop = asyncio.get_running_loop()
-    lifeline = asyncio.StreamReader()  # ends with the parent's pipe, or at a signal
+    lifeline = asyncio.StreamReader()  # ends with the pipe of the parent, or at a signal
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, lifeline.feed_eof)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # not SIG_IGN, which the agent's shells would inherit

@@ -1,4 +1,4 @@
-"""The machines with an agent: which ones are connected, what they report, and their part of this machine."""
+"""Machines with an agent: their connections, their reports, and their part of this machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CLIENT_COMES_FIRST = 1.0  # seconds that an agent waits for the client before it
 
 
 class Instances:
-    """Every instance with an agent.
+    """Instances with an agent.
 
     Args:
         options: versions and manners of the agents, and preferences of the account.
         directory: of the sandbox; each instance has a home in it.
-        moto: knows which instances run, and the KMS key.
+        moto: provides the running instances and the KMS key.
     """
 
     def __init__(self, options: SandboxOptions, directory: Path, moto: Moto) -> None:
@@ -51,7 +51,7 @@ class Instances:
         return (known or target in ecs.targets()) and target not in self._away
 
     def set_away(self, target: str, *, away: bool) -> None:
-        """Disconnect an instance's agent from the service, or let it come back."""
+        """Disconnect an instance's agent from the service, or let it reconnect."""
         (self._away.add if away else self._away.discard)(target)
 
     def machine(self, target: str) -> Machine:
@@ -73,7 +73,7 @@ class Instances:
         task.add_done_callback(self._joining.discard)
 
     async def _join(self, session: Session) -> None:
-        # The service keeps nothing for a client that has not connected, and a real agent needs about a second to join.
+        # The service keeps no data for a client that has not connected, and a real agent needs about a second to join.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.client_was_here.wait(), CLIENT_COMES_FIRST)
         if session.faults.away:
@@ -86,7 +86,7 @@ class Instances:
         agent.start()
 
     def preferences(self) -> JsonObject:
-        """Return the account's session preferences, as SSM-SessionManagerRunShell holds them."""
+        """Return the account's session preferences, in the form of SSM-SessionManagerRunShell."""
         return {
             "s3BucketName": "",
             "s3KeyPrefix": "",
@@ -112,7 +112,7 @@ class Instances:
         """Return the rows of DescribeInstanceInformation.
 
         Args:
-            wanted: instance ids; None for all.
+            wanted: the instance ids; None for all.
             now: seconds since the epoch, for the last ping.
         """
         rows = [(spec.instance_id, spec.private_ip, spec.name, "EC2Instance") for spec in self._with_agent.values()]

@@ -17,14 +17,14 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_time(text: str, *, negative: bool = False) -> float:
-    """Read ``20ms``, ``1.5s``, ``10m`` or ``1h`` and return seconds.
+    """Parse ``20ms``, ``1.5s``, ``10m`` or ``1h`` and return seconds.
 
     Args:
         text: from the command line.
         negative: accept a minus sign.
 
     Raises:
-        ValueError: the text is not a time; the message is for users.
+        ValueError: the text is not a duration; the message is for users.
     """
     match = re.fullmatch(r"(-?)(\d+(?:\.\d+)?)(ms|s|m|h)", text.strip(), re.ASCII)
     if match is None or (match[1] and not negative):
@@ -38,25 +38,26 @@ class Faults:
 
     Args:
         close_after: the service closes every data channel's connection (1000 "Bye") this long after it was opened.
-        new_cell: each resume names another stream address, and the old one is refused.
+        new_cell: each resume returns another stream address, and the old one is refused.
         signature: of the WebSocket request: optional (checked if present), required or refused.
         presign: the stream address is signed by the service (``X-Amz-Signature``) and needs no other signature.
-        frame_limit: frames per second; after two seconds above it, the service pauses the agent and cuts.
+        frame_limit: frames per second; after two seconds above it, the service pauses the agent, then cuts the
+            connection.
         pause_undeliverable: send a pause_publication for each message that cannot be delivered.
-        publication: form of the body of start_publication and pause_publication.
+        publication: format of the body of start_publication and pause_publication.
         start_after_output: send start_publication only after the first output; "never" is ``no_start``.
         no_start: never send start_publication.
         away: seconds after the start of a session during which the agent is not connected.
         leave_after: seconds after which an agent that has joined disconnects; it is back after `away`, or 1 second.
-        loss, duplicate, reorder: probability of each for a relayed frame, both ways.
+        loss, duplicate, reorder: probability of each for a relayed frame, in both directions.
         delay: seconds by which each relayed frame is delayed.
         seed: of the random numbers for the probabilities.
         end_after: seconds after which the service ends the session, with end_output as the reason.
         start_slow, sts_slow: seconds by which StartSession, or every STS call, is delayed.
-        start_fails, resume_fails: error code that StartSession, or ResumeSession, answers.
-        signin_fails: the error that the sign-in service answers, for instance TOKEN_EXPIRED or server_error.
+        start_fails, resume_fails: error code that StartSession, or ResumeSession, returns.
+        signin_fails: the error that the sign-in service returns, for instance TOKEN_EXPIRED or server_error.
         federation_get_only: the console's federation endpoint refuses POST.
-        single_use_tokens: a token is good for one connection.
+        single_use_tokens: a token is valid for one connection.
         sso_token_life: lifetime of an access token of single sign-on, in seconds.
         sso_rate: list calls per second above which the portal answers TooManyRequestsException; 0 refuses every
             call but Logout.
@@ -98,7 +99,7 @@ class Faults:
         """Return these faults with other values for some fields.
 
         Args:
-            values: by name of the field, as JSON has them.
+            values: by field name, with JSON types.
 
         Raises:
             TypeError: there is no such field.
@@ -114,7 +115,7 @@ class SandboxOptions:
         port: of the AWS endpoint on 127.0.0.1; 0 lets the system pick.
         faults: see Faults.
         agent_version: version that the agents report and behave like.
-        agent_rate: frames per second that an agent sends at most; official agents reach about 650.
+        agent_rate: maximum number of frames per second that an agent sends; official agents reach about 650.
         agent_manners: "official": with the quirks of official agents (docs/how-to/sandbox.md); "kind": without them.
         agent_pace: "official": the agent sleeps as official agents do, 1 s before its first read of a terminal and 1 ms
             after each read.
@@ -123,12 +124,12 @@ class SandboxOptions:
         log_group: CloudWatch log group of the preferences.
         kms: sessions of shells and commands are encrypted with the sandbox's KMS key.
         clock_offset: seconds by which the service's clock is ahead of this machine's.
-        clock_speed: seconds of the service that pass in one second; lifetimes are divided by it.
+        clock_speed: seconds of the service per second of this machine; lifetimes are divided by it.
         region: of all profiles.
         instances: number of additional instances for Run Command, named fleet-000 and so on, with the tag Fleet=yes.
         eventual: seconds until a new command of Run Command is visible.
         ssm_rate: calls of ListCommandInvocations and GetCommandInvocation per second above which they are throttled.
-        external_agents: instances without an agent of the sandbox; another agent may connect to their data channels.
+        external_agents: instances without an agent of the sandbox; external agents may connect to their data channels.
     """
 
     port: int = 0

@@ -1,4 +1,4 @@
-"""State that the services of one sandbox share: the clock, the current faults, and what is loaded."""
+"""Shared state of the services of one sandbox: the clock, the current faults, and the loaded parts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LOAD_TIMEOUT = 30.0  # seconds that a call waits for moto to load
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The service's clock: this machine's, shifted, with lifetimes that can pass faster.
+    """Clock of the service: this machine's clock with an offset, and with lifetimes that can pass faster.
 
     Args:
         offset: seconds ahead of this machine's clock.
-        speed: seconds of the service that pass in one second of this machine.
+        speed: seconds of the service per second of this machine.
     """
 
     offset: float = 0.0
@@ -28,7 +28,7 @@ class Clock:
         return time.time() + self.offset
 
     def lifetime(self, seconds: float) -> float:
-        """Return how many seconds of this machine a lifetime of the service lasts."""
+        """Convert a lifetime of the service to seconds of this machine."""
         return seconds / self.speed
 
 
@@ -38,9 +38,9 @@ class SandboxState:
     Attributes:
         clock: of the services.
         region: of all profiles.
-        faults: for the calls and sessions that begin from now on.
+        faults: for calls and sessions that begin from now on.
         adopted: process ids that end with the sandbox.
-        loaded: set when moto has loaded everything that is slow to load.
+        loaded: set when moto has loaded all parts that are slow to load.
     """
 
     def __init__(self, options: SandboxOptions) -> None:
@@ -51,7 +51,7 @@ class SandboxState:
         self.loaded = threading.Event()
 
     def wait_for(self, service: str) -> None:
-        """Block until moto has what a service needs; STS and IAM need nothing that is slow to load.
+        """Block until moto has loaded a service. STS and IAM need nothing that is slow to load.
 
         Args:
             service: signing name of the service.

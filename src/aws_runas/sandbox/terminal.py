@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal, with input as a person types it; used by the demonstration."""
+"""Program on a pseudo-terminal, with typed input; used by the demonstration."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from types import TracebackType
 
 
 class TerminalTimeout(Exception):  # noqa: N818
-    """The expected output did not appear in time."""
+    """Timeout while waiting for the expected output."""
 
 
 class Terminal:
-    """A program on a pseudo-terminal; a context manager that leaves no process behind.
+    """Program on a pseudo-terminal; a context manager that ends all its processes.
 
     Args:
         words: the program and its arguments, looked up in PATH of `environ`.
         environ: variables of the program.
-        show: called with each piece of output; may be replaced.
-        directory: where the program starts; None for the current directory.
+        show: called with each part of the output; may be replaced.
+        directory: start directory of the program; None for the current directory.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Terminal:
         """Read until a text appears, and return all output up to its end.
 
         Args:
-            text: to wait for.
+            text: the text to wait for.
             timeout: seconds.
 
         Raises:
@@ -68,7 +68,7 @@ class Terminal:
         """Type a text.
 
         Args:
-            text: with the control characters of special keys.
+            text: may contain the control characters of special keys.
         """
         os.write(self._descriptor, text.encode())
 
@@ -96,7 +96,7 @@ class Terminal:
         return self._status
 
     def _read(self, deadline: float) -> bool:
-        """Read one piece of output; return False at the end or when time is up."""
+        """Read one part of the output; return False at the end or at the deadline."""
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             return False

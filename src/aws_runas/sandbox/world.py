@@ -1,4 +1,4 @@
-"""Start and end a sandbox. The sandbox is a process of its own (sandbox.host)."""
+"""Start and end a sandbox. The sandbox is a separate process (sandbox.host)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
 from aws_runas.sandbox.control_client import CallRecord, SessionRecord, ask
 from aws_runas.sandbox.options import SandboxOptions
 
-END_TIMEOUT = 3.0  # seconds that the sandbox has to end in an orderly way
-INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online; the rest is in fixtures.py
+END_TIMEOUT = 3.0  # seconds for an orderly end of the sandbox
+INSTANCE_IDS = ("i-deadbeef", "i-0123456789abcdef0")  # online; the others are in fixtures.py
 
 
 @dataclass(frozen=True, slots=True)
 class RunningSandbox:
-    """Answer of the sandbox's process when it is ready."""
+    """Answer of the sandbox process when it is ready."""
 
     endpoint: str
     mfa_seed: str
@@ -38,10 +38,10 @@ class Sandbox:
     """A running sandbox; a context manager that ends it and removes its files.
 
     Attributes:
-        environ: the whole environment for a program inside the sandbox.
+        environ: the complete environment for a program inside the sandbox.
         endpoint: address of every AWS service.
         mfa_seed: base32 seed of the user's MFA device.
-        directory: private; every file of the sandbox is in it.
+        directory: private; contains every file of the sandbox.
         instance_ids: two instances that are online.
     """
 
@@ -89,7 +89,7 @@ class Sandbox:
 
     @property
     def calls(self) -> list[CallRecord]:
-        """Every AWS call so far."""
+        """Return every AWS call so far."""
         return cast(list[CallRecord], self.control("calls"))
 
     def count(self, action: str) -> int:
@@ -97,11 +97,11 @@ class Sandbox:
         return sum(call["action"] == action for call in self.calls)
 
     def forget_calls(self) -> None:
-        """Forget the recorded calls."""
+        """Delete the recorded calls."""
         self.control("forget-calls")
 
     def sessions(self) -> list[SessionRecord]:
-        """Return every session so far, also those that have ended."""
+        """Return every session so far, including those that have ended."""
         return cast(list[SessionRecord], self.control("sessions"))
 
     def cut(self, session_id: str | None = None, *, abort: bool = False) -> int:
@@ -118,10 +118,10 @@ class Sandbox:
         """Disconnect agents for some seconds, and return how many there were.
 
         Args:
-            seconds: until they are back.
+            seconds: until they reconnect.
             session_id: of one session; None for all.
-            waiting: with official manners, each reads nothing any more and leaves when so many data messages wait in
-                its receive buffer; 0 for the next burst, whatever it holds.
+            waiting: with official manners, each agent stops reading and leaves when this many data messages wait in its
+                receive buffer; 0 for the next burst of any size.
         """
         order = {"waiting": waiting} | ({} if session_id is None else {"session_id": session_id})
         return cast(int, self.control("agent-leaves", seconds=seconds, **order))
@@ -196,7 +196,7 @@ def start_sandbox(options: SandboxOptions | None = None, *, base: Mapping[str, s
         The sandbox; the caller closes it.
 
     Raises:
-        AwsRunasError: the port is taken, or the packages of the extra `sandbox` are not installed.
+        AwsRunasError: the port is in use, or the packages of the extra `sandbox` are not installed.
     """
     options = options or SandboxOptions()
     directory = Path(tempfile.mkdtemp(prefix="aws-runas-sandbox-")).resolve()

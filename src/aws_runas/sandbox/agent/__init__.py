@@ -1,1 +1,1 @@
-"""The agent on the instances of the sandbox."""
+"""Agent on the instances of the sandbox."""

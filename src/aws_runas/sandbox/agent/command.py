@@ -1,7 +1,7 @@
-"""Commands without a terminal: output together at the end or separate while they run, and the exit status (spec 11).
+"""Commands without a terminal: combined output at the end or separate streams meanwhile, and the exit status (spec 11).
 
-With official manners, a command is split into words instead of run by a shell, a signal goes to one process while
-nothing else is read, output passes a UTF-8 reader, and no output follows a longer pause.
+With official manners, a command is split into words and not run by a shell, a signal goes to one process while
+nothing else is read, output passes through a UTF-8 reader, and no output follows after a longer pause.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SIGNALS = {0x03: signal.SIGINT, 0x1C: signal.SIGQUIT}
 START_ERROR_DELAY = 1.0  # seconds between the status and the reason when a program cannot be started
 LEXER_ERROR_DELAY = 3.0  # seconds until the reason is sent when a command cannot be split; agents since 3.2.532
 FATAL_PAUSE = 0.3  # seconds of a pause after which the official agent sends no more output
-WAIT_INTERVAL = 0.01  # seconds between two checks whether a process has ended
+WAIT_INTERVAL = 0.01  # seconds between two checks for the end of a process
 RACE_TIME = 0.05  # seconds within which the two waiters of the official agent race for the status
 
 
 class CommandPlugin:
-    """A command without a terminal. Implements plugin.Plugin.
+    """Command without a terminal. Implements plugin.Plugin.
 
     Args:
         agent: the session.
@@ -112,7 +112,7 @@ class CommandPlugin:
         if not self._official:
             return status if status >= 0 else 128 - status
         if self._signal_waiter is not None and output_ended - await self._signal_waiter < RACE_TIME:
-            return 1  # two waiters race, and the one that reports the status lost
+            return 1  # two waiters race, and the one that reports the status has lost
         return status if status >= 0 else -1
 
     async def _copy(self, stream: asyncio.StreamReader, payload_type: int) -> None:
@@ -165,7 +165,7 @@ class CommandPlugin:
             self._signal_waiter = asyncio.get_running_loop().create_task(self._wait_after_signal(process))
 
     async def _wait_after_signal(self, process: Process) -> float:
-        """Let the agent read again when the process has ended; return that time in seconds of the loop."""
+        """Wait until the process has ended, let the agent read again, and return the loop time."""
         while process.returncode is None:  # noqa: ASYNC110 - Process.wait also waits for the pipes in some versions
             await asyncio.sleep(WAIT_INTERVAL)
         self._agent.unblock_reader()
@@ -178,7 +178,7 @@ class CommandPlugin:
         """Ignore the flag: a command has no connection."""
 
     def stop(self) -> None:
-        """Kill the command; with kind manners also the processes that it started."""
+        """Kill the command, and with kind manners also the processes that it started."""
         self._stopped = True
         for task in (self._task, self._signal_waiter):
             if task is not None:

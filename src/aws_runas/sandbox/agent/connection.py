@@ -1,4 +1,4 @@
-"""A TCP connection of an agent to a port of its instance, or behind it."""
+"""TCP connection of an agent to a port of its instance, or of a host behind the instance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import cast
 
 
 class Connection(asyncio.Protocol):
-    """A connection, and the data that waits for it.
+    """Connection with its send queue.
 
     Args:
-        received: takes data, and returns True if more may come.
+        received: accepts data, and returns True if it accepts more.
         written: called with the number of bytes written to the socket.
         lost: called once when the other side has closed or broken the connection.
     """
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._written(0)
 
     def resume_reading(self) -> None:
-        """Read again from the socket."""
+        """Resume reading from the socket."""
         if self._reading_paused and self._transport is not None and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def abort(self) -> None:
-        """Break the connection at once."""
+        """Abort the connection at once."""
         self._aborted = True
         if self._transport is not None:
             self._transport.abort()

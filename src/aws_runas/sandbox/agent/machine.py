@@ -1,4 +1,4 @@
-"""An agent's view of its instance: its part of this machine, its processes and programs, and KMS."""
+"""Instance as seen by its agent: its part of this machine, its processes and programs, and KMS."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PLAIN_PROGRAMS = """
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """An instance's part of this machine.
+    """Part of this machine that belongs to an instance.
 
     Args:
         target: id of the instance, or ``ecs:`` target.
-        home: where its shells start.
-        agent_directory: the agent's own working directory.
+        home: start directory of its shells.
+        agent_directory: working directory of the agent.
         programs: directory with its programs; None for those of this machine.
-        options: the sandbox's: the agent's version, manners, pace and preferences.
-        port_map: ports of the instance that are others on this machine.
+        options: of the sandbox: version, manners and pace of the agent, and preferences.
+        port_map: ports of the instance that have a different number on this machine.
         moto: for KMS.
     """
 
@@ -54,7 +54,7 @@ class Machine:
 
     @property
     def agent_rate(self) -> float | None:
-        """Frames per second that the agent sends at most, None for no limit."""
+        """Maximum number of frames per second that the agent sends, None for no limit."""
         return self.options.agent_rate
 
     @property
@@ -68,7 +68,7 @@ class Machine:
         return self.options.agent_pace == "official"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables of a process on the instance. Nothing of the sandbox's user is in them."""
+        """Return the variables of a process on the instance, without any variables of the sandbox's user."""
         return {
             "HOME": str(self.home),
             "LANG": os.environ.get("LANG") or "C.UTF-8",
@@ -107,7 +107,7 @@ def make_programs(directory: Path, kind: str) -> Path | None:
 
 
 def newer_client(version: str) -> bool:
-    """Return True if a client speaks smux. Numbers are compared as numbers and words as words, as agents do.
+    """Return True if a client supports smux. As in agents, numbers are compared as numbers and words as words.
 
     Args:
         version: of the client, for instance 1.2.0.
@@ -123,7 +123,7 @@ def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> by
 
     Args:
         moto: has the key.
-        key_id: id or ARN that must have made the blob.
+        key_id: id or ARN of the key that must have encrypted the blob.
         blob: the encrypted data key.
         context: encryption context.
 

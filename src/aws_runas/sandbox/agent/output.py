@@ -1,4 +1,4 @@
-"""The UTF-8 reader that the output of official agents passes (trap 12.17)."""
+"""UTF-8 reader of official agents, which all output passes through (trap 12.17)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ LONGEST_CHARACTER = 4  # bytes in UTF-8
 class OutputReader:
     """Filter of one output stream.
 
-    A real U+FFFD loses its last two bytes. Bytes near the end of a read that form no character wait for the next read;
-    they are dropped at the end of the output.
+    A real U+FFFD loses its last two bytes. Bytes near the end of a read that do not form a character wait for the next
+    read. At the end of the output they are dropped.
 
     Args:
-        official: False passes every byte, and only keeps back an incomplete character.
+        official: False passes every byte, and only holds back an incomplete character.
     """
 
     def __init__(self, *, official: bool) -> None:
@@ -22,11 +22,11 @@ class OutputReader:
 
     @property
     def held(self) -> bytes:
-        """The bytes that wait for the next read."""
+        """Bytes that wait for the next read."""
         return self._held
 
     def read(self, data: bytes) -> bytes:
-        """Take the bytes of one read and return those to send."""
+        """Accept the bytes of one read and return the bytes to send."""
         data = self._held + data
         end = held_from(data) if self._official else incomplete_from(data)
         self._held = data[end:]
@@ -39,7 +39,7 @@ class OutputReader:
 
 
 def held_from(data: bytes) -> int:
-    """Return the offset from which an official agent keeps bytes: the first of the last three that starts no character.
+    """Return the offset from which an official agent holds bytes: the first of the last three that starts no character.
 
     A character starts at its first byte only, so a search from four bytes before the last three finds every boundary.
     """

@@ -1,4 +1,4 @@
-"""The interface inside an agent: what a session and its plugin offer each other."""
+"""Interface inside an agent, between a session and its plugin."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from aws_runas.sandbox.agent.machine import Machine
 
 
 class Plugin(Protocol):
-    """The work of a session once it has started. Called on the event loop."""
+    """Work of a session after its start. Called on the event loop."""
 
     def start(self) -> None:
         """Start the work; data may flow."""
 
     def receive(self, data: bytes) -> None:
-        """Take input of the client."""
+        """Accept input from the client."""
 
     def size(self, columns: int, rows: int) -> None:
         """Set the size of the client's terminal."""
@@ -30,7 +30,7 @@ class Plugin(Protocol):
 
 
 class PluginHost(Protocol):
-    """A session from its plugin's point of view. AgentSession implements it."""
+    """Session as seen by its plugin. AgentSession implements it."""
 
     machine: Machine
 
@@ -58,7 +58,7 @@ class PluginHost(Protocol):
         """Undo `block_reader`."""
 
     def pause_reading(self) -> None:
-        """Stop reading from the client, because the plugin accepts nothing now."""
+        """Stop reading from the client, because the plugin accepts no data now."""
 
     def resume_reading(self) -> None:
         """Undo `pause_reading`."""
@@ -68,5 +68,5 @@ class PluginHost(Protocol):
 
         Args:
             output: the reason, shown to the client.
-            at_once: do not wait for acknowledgements.
+            at_once: end without waiting for acknowledgements.
         """

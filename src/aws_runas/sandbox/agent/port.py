@@ -1,4 +1,4 @@
-"""Port sessions: one connection after the other (basic), or many at once over smux (spec 10)."""
+"""Port sessions: one connection after another (basic), or many at once over smux (spec 10)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished, S
 PACED_READ = 1024  # bytes that official agents send at once
 READ_PAUSE = 0.001  # seconds that official agents sleep after each read
 CONNECT_TO_PORT_ERROR, DISCONNECT_TO_PORT = 3, 1  # flags, spec 4
-FRAME_DATA = 32768  # bytes in a smux frame, as official agents
+FRAME_DATA = 32768  # bytes in a smux frame, as in official agents
 
 
 def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int]:
@@ -35,7 +35,7 @@ def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int
 
 
 class Pump:
-    """Decides how much of a port's output is sent now.
+    """Pacing of the output of a port: decides how much is sent now.
 
     Args:
         agent: the session.
@@ -54,7 +54,7 @@ class Pump:
         return min(room, PACED_READ) if self._paced else room
 
     def sent(self) -> None:
-        """Sleep after a message, as official agents do."""
+        """Note that a message was sent: official agents sleep after each message."""
         if self._paced:
             self._asleep = True
             asyncio.get_running_loop().call_later(READ_PAUSE, self._wake)
@@ -65,7 +65,7 @@ class Pump:
 
 
 class MuxPortPlugin:
-    """Many connections over smux. Implements plugin.Plugin."""
+    """Plugin for many connections over smux. Implements plugin.Plugin."""
 
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
@@ -80,7 +80,7 @@ class MuxPortPlugin:
         """Wait for the client to open streams."""
 
     def receive(self, data: bytes) -> None:
-        """Take bytes of the smux session."""
+        """Accept bytes of the smux session."""
         try:
             self._smux.receive_data(data)
         except RemoteProtocolError as problem:
@@ -138,7 +138,7 @@ class MuxPortPlugin:
             self.writable()
 
     def _received(self, stream_id: int, data: bytes) -> bool:
-        """Send data of a connection, and return True if more may come."""
+        """Send data of a connection, and return True if more is accepted."""
         if not self._smux.is_open(stream_id):
             return True
         with contextlib.suppress(Exception):  # a stream that is closing accepts no data
@@ -186,7 +186,7 @@ class MuxPortPlugin:
 
 
 class BasicPortPlugin:
-    """One connection at a time, also for ssh. Implements plugin.Plugin."""
+    """Plugin for one connection at a time, also for ssh. Implements plugin.Plugin."""
 
     def __init__(self, agent: PluginHost, properties: dict[str, str]) -> None:
         self._agent = agent
@@ -226,7 +226,7 @@ class BasicPortPlugin:
             connection.write(early)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes for the connection. After a disconnect they open a new one."""
+        """Accept bytes for the connection. After a disconnect they open a new one."""
         if self._connection is None:
             if self._over:
                 return
@@ -286,6 +286,6 @@ class BasicPortPlugin:
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's words for a failed connection. asyncio's own text holds Python's notation of the address."""
+    """Return the system's message for a failed connection. asyncio would show the address in Python form."""
     number = error.errno or int((re.findall(r"\[Errno (\d+)\]", str(error)) or ["0"])[0])  # one of several addresses
     return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

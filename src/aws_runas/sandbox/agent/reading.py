@@ -1,6 +1,6 @@
-"""The part of an agent that reads its data channel. It can be blocked, and cut while messages are in its buffer.
+"""Reader of an agent's data channel. It can be blocked, and cut while messages are in its buffer.
 
-A burst of the client is told from messages that arrived one by one while this process was busy.
+It distinguishes a burst of the client from messages that arrived one by one while this process was busy.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ EXECUTION_TIME: Final = 0.0002  # seconds in which official agents execute a mes
 
 
 class Arrivals:
-    """Estimates how close the messages of one read came.
+    """Estimate of how close together the messages of one read arrived.
 
-    An official agent is a process of its own and reads a message as soon as it is there. This one shares its event
+    An official agent is a separate process and reads each message as soon as it arrives. This agent shares its event
     loop with the whole sandbox, so one read can hold many messages that an official agent would have executed one by
-    one. The caller looks at the socket in each turn of the loop; what a read holds came since the look before.
+    one. The caller checks the socket in each turn of the loop, so the messages of a read arrived since the last check.
     """
 
     def __init__(self) -> None:
-        # Of this turn and the two before: the process can lose the processor between looking and noting the time.
+        # Of this turn and the two before: the process can lose the CPU between checking and noting the time.
         self._looks: deque[float] = deque(maxlen=3)
 
     def looked(self, now: float) -> None:
-        """Note the beginning of a turn of the loop, in which the socket was looked at.
+        """Note the beginning of a turn of the loop in which the socket was checked.
 
         Args:
             now: monotonic seconds.
@@ -45,15 +45,15 @@ class Arrivals:
         self._looks.append(now)
 
     def first_waiting(self, count: int, now: float) -> int | None:
-        """Return which of the messages of a read is the first that waits when the connection is cut.
+        """Return the index of the first message of a read that waits when the connection is cut.
 
         Args:
             count: messages of this read, at least one.
             now: monotonic seconds.
 
         Returns:
-            0 if some came closer than an agent executes them; else the last one, because the agent has executed the
-            others. None before the third turn: nobody knows since when they have waited.
+            0 if some arrived faster than an agent executes them; else the last index, because the agent has executed
+            the others. None before the third turn, because the time that they have waited is unknown.
         """
         if len(self._looks) < 3:
             return None
@@ -62,16 +62,16 @@ class Arrivals:
 
 
 NEXT_BURST = 0.5  # seconds that a cut waits for messages in the receive buffer
-HOLD_LIMIT = 30.0  # seconds that a busy agent lets messages wait, if fewer come than were asked for
+HOLD_LIMIT = 30.0  # seconds that a busy agent lets messages wait if fewer arrive than requested
 
 
 class ChannelReader:
-    """Passes frames to the channel, like the reading thread of an official agent.
+    """Reader that passes frames to the channel, like the reading thread of an official agent.
 
     While a plugin blocks it, nothing is read: no acknowledgement, no signal, no end of the session.
 
     Args:
-        process: takes frames.
+        process: accepts frames.
         one_by_one: process each frame alone, so that a plugin can block before the next one.
     """
 
@@ -82,13 +82,13 @@ class ChannelReader:
         self._blocked = False
         self._waiting: Frames = []
         self._cut: Callable[[Frames], None] | None = None
-        self._hold = 0  # data messages that wait for the cut, none of them read before it
+        self._hold = 0  # data messages that wait for the cut; none is read before it
         self._cut_timer: asyncio.TimerHandle | None = None
         self._arrivals = Arrivals()
         self.paused = False  # by pause_publication, until start_publication
 
     def receive(self, frames: Frames) -> None:
-        """Take the frames of one read."""
+        """Accept the frames of one read."""
         if self._hold:
             self._waiting += frames
             if sum(map(is_input, self._waiting)) >= self._hold:
@@ -138,7 +138,7 @@ class ChannelReader:
             self._loop.call_soon(self._drain)
 
     def cut_at_next_burst(self, cut: Callable[[Frames], None]) -> None:
-        """Lose the connection while messages are in the receive buffer, at the latest after `NEXT_BURST`.
+        """Lose the connection while messages are in the receive buffer, after `NEXT_BURST` at the latest.
 
         Args:
             cut: called once with those messages, or none. Of messages that came one by one, only the last waits.
@@ -146,14 +146,14 @@ class ChannelReader:
         if self._cut is None:
             self._cut = cut
             self._cut_timer = self._loop.call_later(NEXT_BURST, self._cut_now, [])
-            self._loop.call_soon(self._look)  # not now: since this turn began, messages can have come
+            self._loop.call_soon(self._look)  # not now: messages can have arrived since this turn began
 
     def cut_with(self, count: int, cut: Callable[[Frames], None]) -> None:
-        """Lose the connection as soon as so many data messages wait, like an agent that is busy; read none before.
+        """Lose the connection as soon as `count` data messages wait, like a busy agent. Read none before.
 
         Args:
-            count: of data messages, 1 or more.
-            cut: called once with all that waits, at the latest after `HOLD_LIMIT`.
+            count: number of data messages, 1 or more.
+            cut: called once with all waiting frames, after `HOLD_LIMIT` at the latest.
         """
         if self._cut is None:
             self._hold = count
@@ -161,7 +161,7 @@ class ChannelReader:
             self._cut_timer = self._loop.call_later(HOLD_LIMIT, self._cut_now, [])
 
     def _look(self) -> None:
-        """Take every turn of the loop until the cut, to know since when a message can have waited."""
+        """Run in every turn of the loop until the cut, to know how long a message can have waited."""
         if self._cut is not None:
             self._arrivals.looked(self._loop.time())
             self._loop.call_soon(self._look)
@@ -193,16 +193,16 @@ def read_after_cut(
 ) -> None:
     """Read what was in the receive buffer at the cut (trap 12.16).
 
-    Each message is answered with an acknowledgement. The first is still written, into a socket whose peer is gone, so
-    its message counts. No later one can be written: the message that is expected then is executed and not counted, so
-    it will be executed again; what is ahead of it is not stored. A message that was counted before is never executed,
-    but it uses up the first write.
+    The agent acknowledges each message. The first acknowledgement can still be written, into a socket whose peer is
+    gone, so its message is counted. Later ones cannot be written: the next expected message is executed but not
+    counted, so it will be executed again, and messages after it are not stored. A message that was counted before is
+    never executed, but it uses up the first write.
 
     Args:
         frames: in order of arrival.
-        expected: returns the number that is executed next.
-        process: executes, counts and acknowledges, or handles what is no data; the acknowledgement gets lost.
-        execute: executes and does not count.
+        expected: returns the sequence number that is executed next.
+        process: executes, counts and acknowledges, or handles a frame without data; the acknowledgement is lost.
+        execute: executes without counting.
     """
     has_written = has_executed = False
     for frame in frames:
@@ -218,7 +218,7 @@ def read_after_cut(
 
 
 def input_message(frame: bytes | str) -> Message | None:
-    """Return the message of a frame with data of the client, None for other frames and unreadable ones."""
+    """Return the message of a frame with data of the client, None for other frames and for unreadable ones."""
     if not is_input(frame) or isinstance(frame, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The agent's end of one session: the protocol core in the role AGENT, and the plugin that does the work."""
+"""Agent's end of a session: the protocol core in the role AGENT, and the plugin that does the work."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ HANDSHAKE_ALWAYS = ("Port", "NonInteractiveCommands")
 
 
 class _Relay:
-    """The agent's connection to the service, which is in the same process. Implements driver.Link."""
+    """Connection of the agent to the service, which is in the same process. Implements driver.Link."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.broken = False  # written frames are lost, and the agent does not know it yet
+        self.broken = False  # written frames are lost, but the agent does not know it yet
 
     @property
     def writable(self) -> bool:
@@ -47,7 +47,7 @@ class _Relay:
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         if self.broken:
             return
-        # The opening message is a text frame; this service needs none.
+        # The opening message is a text frame, which this service does not need.
         self._session.from_agent([message for message in messages if isinstance(message, bytes)])
 
     def pause_reading(self) -> None:
@@ -60,12 +60,12 @@ class _Relay:
 
 
 class AgentSession:
-    """One session of an agent. Implements session.AgentLink, plugin.PluginHost and driver.ChannelOwner.
+    """Session of an agent. Implements session.AgentLink, plugin.PluginHost and driver.ChannelOwner.
 
     Args:
         session: at the service.
         machine: the instance.
-        kms_key: that encrypts the session; "" for no encryption.
+        kms_key: the key that encrypts the session; "" for no encryption.
         on_stop: called once everything is released.
     """
 
@@ -76,7 +76,7 @@ class AgentSession:
         self.session = session
         self.machine = machine
         self._on_stop = on_stop
-        self._cipher: SessionCipher | None = None  # of an encrypted session, set with the data key
+        self._cipher: SessionCipher | None = None  # only for an encrypted session, set with the data key
         plan = session.plan
         channel = Channel(
             Role.AGENT,
@@ -122,11 +122,11 @@ class AgentSession:
             )
 
     def leave(self, seconds: float, waiting: int = 0) -> None:
-        """Lose the connection to the service, and reconnect later. What is sent in between is lost.
+        """Lose the connection to the service, and reconnect later. Data that is sent in between is lost.
 
         Args:
             seconds: until the agent reconnects.
-            waiting: with official manners, read no data any more and lose the connection when so many messages wait;
+            waiting: with official manners, stop reading data and lose the connection when this many messages wait;
                 0 to lose it at the next burst.
         """
         if self._stopped or self.session.agent is not self:
@@ -171,7 +171,7 @@ class AgentSession:
     # --- AgentLink
 
     def receive(self, frames: Frames) -> None:
-        """Take frames of the client or the service."""
+        """Accept frames from the client or the service."""
         self._reader.receive(frames)
 
     def client_writable(self) -> None:
@@ -227,7 +227,7 @@ class AgentSession:
         self._reader.unblock()
 
     def pause_reading(self) -> None:
-        """Stop reading from the client, because the plugin accepts nothing now."""
+        """Stop reading from the client, because the plugin accepts no data now."""
         self._driver.pause_reading()
 
     def resume_reading(self) -> None:
@@ -239,7 +239,7 @@ class AgentSession:
 
         Args:
             output: the reason, shown to the client.
-            at_once: do not wait for acknowledgements.
+            at_once: end without waiting for acknowledgements.
         """
         if self._ending is not None or self._stopped:
             return
@@ -256,7 +256,7 @@ class AgentSession:
             self.session.end(self._ending)
         else:
             self._driver.send_terminating()
-            self._driver.stop()  # writes it
+            self._driver.stop()  # writes the message
             self.session.end("")
         self.stop()
 
@@ -344,5 +344,5 @@ class AgentSession:
             try:
                 return split_words(command) or [""]
             except ValueError:
-                return [command]  # which will not be found
+                return [command]  # the program will not be found
         return ["sh", "-c", command]

@@ -1,6 +1,7 @@
-"""Shells and interactive commands: a process on its own PTY (spec 11).
+"""Shells and interactive commands: a process on a separate PTY (spec 11).
 
-With official manners, output passes a UTF-8 reader, and a terminal that accepts no more input blocks the channel.
+With official manners, output passes through a UTF-8 reader, and a terminal that accepts no more input blocks the
+channel.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ READ_PAUSE = 0.001  # seconds that official agents sleep after each read
 
 
 class ShellPlugin:
-    """A process on its own PTY. Implements plugin.Plugin.
+    """Process on a separate PTY. Implements plugin.Plugin.
 
     Args:
         agent: the session.
         words: the program and its arguments.
-        typed: input before the client's, from the account's shell profile.
+        typed: input that precedes the client's input, from the account's shell profile.
     """
 
     def __init__(self, agent: PluginHost, words: list[str], typed: bytes = b"") -> None:
@@ -46,7 +47,7 @@ class ShellPlugin:
         self._process: Process | None = None
         self._output = OutputReader(official=self._official)
         self._input = bytearray(typed)
-        self._ready = False  # the agent has begun to read output
+        self._ready = False  # the agent has started to read output
         self._reading = False
         self._writing = False
         self._exited = False

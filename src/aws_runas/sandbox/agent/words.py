@@ -1,4 +1,4 @@
-"""The lexer of official agents, which split a command into words without a shell.
+"""Lexer of official agents, which split a command into words without a shell.
 
 Source: sessions without a terminal in docs/protocol; verified words in tests/unit/sandbox/agent/test_words.py.
 """
@@ -15,7 +15,7 @@ def split_words(text: str) -> list[str]:
     """Split a command as official agents do before they start it.
 
     Blanks separate words. Single quotes keep everything. Elsewhere a backslash makes the next character literal and
-    disappears. ``#`` at the start of a word begins a comment. Nothing else has a meaning.
+    disappears. ``#`` at the start of a word begins a comment. No other character is special.
 
     Args:
         text: the ``command`` parameter of the document.
@@ -56,7 +56,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _inside(character: str, quote: str, word: list[str]) -> str:
-    """Take a character inside quotes, and return the quote that is still open after it."""
+    """Add a character inside quotes to the word, and return the quote that is still open after it."""
     if character == quote:
         return ""
     word.append(character)

@@ -1,1 +1,1 @@
-"""The AWS services that the sandbox plays."""
+"""AWS services that the sandbox emulates."""

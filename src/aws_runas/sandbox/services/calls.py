@@ -1,4 +1,4 @@
-"""Calls of AWS's APIs: the value of one call, and the log of all calls."""
+"""Calls of AWS APIs: the value of one call, and the log of all calls."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HIDDEN_PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call.
+    """AWS API call.
 
     Args:
         service: signing name, "" if unknown.
         action: as AWS spells it.
         values: parameters.
-        region: that the request was signed for, "" for an unsigned request.
-        key: that signed the request, None if none did.
+        region: the region that the request was signed for, "" for an unsigned request.
+        key: the key that signed the request, None for an unsigned request.
     """
 
     service: str
@@ -39,7 +39,7 @@ class Call:
 
 
 class CallLog:
-    """Every call so far, without secrets. Safe for several threads."""
+    """Log of every call so far, without secrets. Thread-safe."""
 
     def __init__(self) -> None:
         self._records: list[CallRecord] = []
@@ -51,7 +51,7 @@ class CallLog:
             return list(self._records)
 
     def clear(self) -> None:
-        """Forget the calls so far."""
+        """Delete the calls so far."""
         with self._lock:
             self._records.clear()
 
@@ -59,7 +59,7 @@ class CallLog:
         """Add a call.
 
         Args:
-            error: AWS's code of the answer, "" if the call succeeded.
+            error: AWS error code, "" if the call succeeded.
         """
         parameters = {
             name: value

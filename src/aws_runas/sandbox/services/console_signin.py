@@ -1,9 +1,9 @@
-"""Sign-in to the console: the federation endpoint, sign-out, and a page that says who is signed in.
+"""Sign-in to the console: the federation endpoint, sign-out, and a page that shows the signed-in user.
 
-Refusals are web pages, as at AWS. The three secrets are checked against the keys that the sandbox's STS gave out.
+Refusals are web pages, as at AWS. The three secrets are checked against the keys that the sandbox's STS issued.
 
-Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". Reports of users say what is
-refused: keys of users, session tokens, and SessionDuration with chained roles or federated users.
+Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". According to
+user reports, it refuses keys of users, session tokens, and SessionDuration with chained roles or federated users.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aws_runas.sandbox.state import SandboxState
 FEDERATION, OAUTH = "/federation", "/oauth"
 PATHS = (FEDERATION, OAUTH)
 TOKEN_LIFETIME = 900  # seconds
-DEFAULT_SESSION = 3600  # seconds, where a role's credentials live longer
+DEFAULT_SESSION = 3600  # seconds, if a role's credentials are valid longer
 SHORTEST, LONGEST = 900, 43200  # seconds of SessionDuration
 CONSOLES = ("aws.amazon.com", "amazonaws-us-gov.com", "amazonaws.cn", "amazonaws-eusc.eu")
 _PAGE = """<!doctype html>
@@ -36,17 +36,17 @@ _PAGE = """<!doctype html>
 """
 
 
-class Refused(Exception):  # noqa: N818 - what the endpoint calls an error
-    """A request that is answered with an error page and status 400."""
+class Refused(Exception):  # noqa: N818 - the endpoint's term for an error
+    """Refused request: the answer is an error page with status 400."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The console session behind a SigninToken.
+    """Console session behind a SigninToken.
 
     Args:
-        expires: seconds since the epoch; the token is good until then.
-        ends: likewise, of the console session.
+        expires: seconds since the epoch, for the token.
+        ends: seconds since the epoch, for the console session.
     """
 
     arn: str
@@ -55,10 +55,10 @@ class Ticket:
 
 
 class ConsoleSignIn:
-    """The federation endpoint of the console.
+    """Federation endpoint of the console.
 
     Args:
-        keys: temporary keys that STS gave out.
+        keys: temporary keys that STS issued.
         state: clock and faults.
         log: records every call.
     """

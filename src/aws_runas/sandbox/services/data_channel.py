@@ -23,10 +23,10 @@ OPENING_TIMEOUT = 15.0  # seconds for the first frame
 
 
 class DataChannels:
-    """Admits clients and agents to sessions.
+    """Admission of clients and agents to sessions.
 
     Args:
-        service: has the sessions.
+        service: provides the sessions.
         gateway: checks signatures and permissions.
         external_agents: instances whose agent connects from outside.
     """
@@ -37,11 +37,11 @@ class DataChannels:
         self._external_agents = external_agents
 
     def upgrade(self, request: Request, data: bytes, transport: asyncio.Transport) -> None:
-        """Take over a connection that asks for a WebSocket.
+        """Take over a connection that requests a WebSocket.
 
         Args:
             request: of the upgrade.
-            data: every byte read so far, the request included.
+            data: every byte read so far, including the request.
             transport: of the connection.
         """
         verdict = self._judge(request)
@@ -91,7 +91,7 @@ class DataChannels:
         self._gateway.authorize("ssmmessages:OpenDataChannel", key, None)
 
     def create(self, request: Request) -> Reply:
-        """Answer CreateDataChannel: give an external agent a token for a session of its own instance."""
+        """Answer CreateDataChannel: issue a token to an external agent for a session of its own instance."""
         try:
             signed = signature.read(request)
             if signed is None:
@@ -114,7 +114,7 @@ class DataChannels:
 
 
 class Arrival:
-    """A connection from its WebSocket handshake to its end: first the token, then frames for the relay."""
+    """WebSocket connection from its handshake to its end: first the token, then frames for the relay."""
 
     def __init__(self, session: Session, websocket: WebSocket) -> None:
         self._session = session
@@ -124,7 +124,7 @@ class Arrival:
         self._waiting = asyncio.get_running_loop().call_later(OPENING_TIMEOUT, websocket.close, 1000, "Bye")
 
     def messages_received(self, messages: list[bytes | str]) -> None:
-        """Take the frames of one read."""
+        """Accept the frames of one read."""
         self._take(messages)
 
     def _opening(self, messages: Frames) -> None:
@@ -153,12 +153,12 @@ class Arrival:
         """Drop frames while the connection is being closed."""
 
     def writing_resumed(self) -> None:
-        """Tell the agent that the client accepts more."""
+        """Notify the agent that the client accepts more."""
         if self._agent is None:
             self._session.writing_resumed()
 
     def connection_closed(self, closed: Closed) -> None:  # noqa: ARG002
-        """Tell the session that the connection has ended."""
+        """Notify the session that the connection has ended."""
         self._waiting.cancel()
         if self._agent is not None:
             self._session.agent_gone(self._agent)
@@ -167,7 +167,7 @@ class Arrival:
 
 
 class RemoteAgent:
-    """An external agent that has connected to the data channel. Implements session.AgentLink."""
+    """External agent that has connected to the data channel. Implements session.AgentLink."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -178,7 +178,7 @@ class RemoteAgent:
             self._websocket.send(frame)
 
     def client_writable(self) -> None:
-        """Do nothing: frames wait in the WebSocket's own buffer."""
+        """Do nothing: frames wait in the buffer of the WebSocket."""
 
     def stop(self) -> None:
         """Send the last frames, then close."""

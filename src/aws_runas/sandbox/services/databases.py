@@ -1,9 +1,9 @@
-"""Databases: RDS and ElastiCache, answered by moto, with a database, a cluster and a cache from the start.
+"""RDS and ElastiCache, answered by moto, with a database, a cluster and a cache from the start.
 
-A cache of one node and a serverless cache, for which moto has no endpoints, are answered here.
+Calls for a cache of one node and for a serverless cache are answered here, because moto has no endpoints for them.
 
-Their endpoint names do not exist. Agents connect to this machine instead, so a database server that listens on
-127.0.0.1 and on the port of the database takes its place.
+The endpoint names do not exist in DNS. Agents connect to this machine instead, so a database server on 127.0.0.1 and
+the port of the database can act as that database.
 
 Source: Amazon RDS and Amazon ElastiCache API references.
 """
@@ -57,14 +57,14 @@ class Databases:
         self._network = ("", "")  # VPC and subnet of the databases
 
     def call(self, action: str, values: Input, _key: Key, _region: str) -> Reply:
-        """Answer what moto does not have, and prepare moto for the other calls.
+        """Answer the calls that moto does not support, and prepare moto for the others.
 
         Args:
             action: as AWS spells it.
             values: parameters.
 
         Raises:
-            LookupError: moto answers.
+            LookupError: moto answers the call.
         """
         self._wait_for("ec2")
         with self._lock:

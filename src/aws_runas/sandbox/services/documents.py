@@ -1,4 +1,4 @@
-"""The session documents that the sandbox knows, and the sessions that they open.
+"""Session documents of the sandbox, and the sessions that they open.
 
 Source: AWS, "Session document schema" and the documents AWS-StartSSHSession, AWS-StartPortForwardingSession,
 AWS-StartPortForwardingSessionToRemoteHost, AWS-StartInteractiveCommand, AWS-StartNonInteractiveCommand.
@@ -24,11 +24,11 @@ SHELL = "SSM-SessionManagerRunShell"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a document.
+    """Parameter of a document.
 
     Args:
-        pattern: that a value must match.
-        default: None if the caller must give a value.
+        pattern: the pattern that a value must match.
+        default: None if a value is required.
     """
 
     pattern: re.Pattern[str]
@@ -37,12 +37,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document.
+    """Session document.
 
     Args:
         session_type: of its sessions.
         parameters: by name.
-        fixed: properties that the client always gets.
+        fixed: properties that the client always receives.
     """
 
     session_type: str
@@ -77,13 +77,13 @@ def plan(target: str, name: str, parameters: Input, reason: str) -> Plan:
     """Check the document and the parameters of a StartSession request.
 
     Args:
-        target: that the request names.
+        target: the target in the request.
         name: of the document; "" for the default one.
         parameters: of the document, as the caller wrote them.
         reason: of the session, "" for none.
 
     Raises:
-        ServiceError: InvalidDocument, or InvalidParameters in AWS's words.
+        ServiceError: InvalidDocument or InvalidParameters, with the message of AWS.
     """
     document = DOCUMENTS.get(name or SHELL)
     if document is None:

@@ -1,6 +1,6 @@
-"""Container registries: the authorization tokens of ECR and of its public gallery. moto answers the rest of ECR.
+"""Authorization tokens of ECR and of its public gallery. moto answers all other calls of ECR.
 
-moto's own token is the same for every caller, and it expired in 2015.
+The token of moto is the same for every caller, and it expired in 2015.
 
 Source: Amazon ECR and Amazon ECR Public API references, GetAuthorizationToken.
 """
@@ -18,7 +18,7 @@ from aws_runas.sandbox.services.principals import ACCOUNT, Key
 from aws_runas.sandbox.state import Clock
 
 LIFETIME = 12 * 3600  # seconds
-PUBLIC_REGION = "us-east-1"  # the only one
+PUBLIC_REGION = "us-east-1"  # the only region
 MAX_REGISTRIES = 10
 
 Authorize = Callable[[str, Key, str | None], None]
@@ -27,7 +27,7 @@ Authorize = Callable[[str, Key, str | None], None]
 class Registries:
     """ECR and ECR Public.
 
-    A caller gets the same password until the sandbox ends, so that a test can tell a registry about it.
+    A caller gets the same password until the sandbox ends, so that a test can configure a registry with it.
 
     Args:
         clock: of the service.
@@ -46,8 +46,8 @@ class Registries:
         Args:
             action: as AWS spells it.
             values: parameters.
-            key: that signed the request.
-            region: that the request was signed for.
+            key: the key that signed the request.
+            region: the region that the request was signed for.
 
         Raises:
             LookupError: moto answers the call.
@@ -67,12 +67,12 @@ class Registries:
         return json_reply({"authorizationData": data})
 
     def public(self, action: str, _values: Input, key: Key, region: str) -> Reply:
-        """Answer a call of ECR Public, which is in one region and requires one more permission.
+        """Answer a call of ECR Public, which exists in one region and requires an additional permission.
 
         Args:
             action: as AWS spells it.
-            key: that signed the request.
-            region: that the request was signed for.
+            key: the key that signed the request.
+            region: the region that the request was signed for.
 
         Raises:
             ServiceError: the region or the action is wrong, or the call is not allowed.
@@ -92,5 +92,5 @@ class Registries:
 
 
 def new_password() -> str:
-    """Return a password as long as ECR's, with the characters of base64."""
+    """Return a password of the same length as in ECR, with the characters of base64."""
     return base64.b64encode(secrets.token_bytes(1500)).decode()

@@ -1,4 +1,4 @@
-"""A small ECS: one cluster, one service, and one task with two containers that accept ExecuteCommand.
+"""Small ECS: one cluster, one service, and one task with two containers that accept ExecuteCommand.
 
 Source: Amazon ECS API reference.
 """
@@ -42,7 +42,7 @@ class Ecs:
         Args:
             action: as AWS spells it.
             values: parameters.
-            key: that signed the request.
+            key: the key that signed the request.
 
         Raises:
             ServiceError: the action, the cluster or a parameter is unknown.

@@ -1,4 +1,4 @@
-"""Answers of the sandbox's services: replies, errors, and how each AWS protocol writes them."""
+"""Answers of the sandbox's services: replies and errors, in the format of each AWS protocol."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from xml.sax.saxutils import escape
 
 
 class ServiceError(Exception):
-    """An error that a service answers.
+    """Error response of a service.
 
     Args:
-        code: name of the error at AWS.
-        message: in AWS's words.
+        code: AWS name of the error.
+        message: the message of AWS.
         status: HTTP status.
     """
 
@@ -36,7 +36,7 @@ QUERY_NAMESPACES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer.
+    """HTTP response.
 
     Args:
         headers: without Content-Length and Date.
@@ -51,7 +51,7 @@ def json_reply(value: object, status: int = 200, content_type: str = "applicatio
     """Return a reply with a JSON body.
 
     Args:
-        value: what becomes JSON.
+        value: the value to write as JSON.
         status: HTTP status.
         content_type: of the AWS protocol.
     """
@@ -62,13 +62,13 @@ def xml_reply(text: str, status: int = 200) -> Reply:
     """Return a reply of the query protocol.
 
     Args:
-        text: XML.
+        text: the XML.
     """
     return Reply(status, text.encode(), {"Content-Type": "text/xml"})
 
 
 def render(error: ServiceError, service: str) -> Reply:
-    """Return an error as the protocol of a service writes it.
+    """Return an error in the protocol of a service.
 
     Args:
         service: signing name.

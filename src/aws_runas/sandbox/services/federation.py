@@ -1,4 +1,4 @@
-"""AssumeRoleWithSAML and AssumeRoleWithWebIdentity: which roles an identity provider's user may assume.
+"""AssumeRoleWithSAML and AssumeRoleWithWebIdentity: check the roles that a user of an identity provider may assume.
 
 moto accepts every assertion and every token. The providers are those that the user registered with IAM
 (CreateSAMLProvider, CreateOpenIDConnectProvider), which moto keeps. Unlike at AWS, an issuer on this machine may use
@@ -29,7 +29,7 @@ from aws_runas.sandbox.state import Clock
 if TYPE_CHECKING:
     from moto.iam.models import Role, SAMLProvider
 
-SANDBOX_ISSUER = "sandbox.example"  # of the token that each sandbox writes
+SANDBOX_ISSUER = "sandbox.example"  # issuer of the token that each sandbox writes
 TAGS_CLAIM = "https://aws.amazon.com/tags"
 SOURCE_IDENTITY_CLAIM = "https://aws.amazon.com/source_identity"
 TOO_LONG = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
@@ -39,11 +39,11 @@ LONGEST = 43200  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Federated:
-    """The role session that a federated user gets.
+    """Role session for a federated user.
 
     Args:
         duration: seconds.
-        answer: elements of the reply besides the credentials.
+        answer: elements of the reply in addition to the credentials.
     """
 
     role: Role
@@ -54,12 +54,12 @@ class Federated:
 
 
 class Federation:
-    """The two federated calls of STS.
+    """Federated calls of STS.
 
     Args:
-        moto: has roles and providers.
+        moto: provides roles and identity providers.
         clock: of the service.
-        web_identity_token: accepted as it is, for users without a provider.
+        web_identity_token: accepted unchecked, for users without a provider.
     """
 
     def __init__(self, moto: Moto, clock: Clock, web_identity_token: str) -> None:
@@ -209,7 +209,7 @@ def _session_name(assertion: saml_responses.Assertion) -> str:
 
 
 def _shorter(asked: int, parameters: Parameters, text: str | None) -> int:
-    """Return the shorter of the requested duration and the one that the assertion allows, in seconds."""
+    """Return the shorter of the requested duration and the duration that the assertion allows, in seconds."""
     if text is None:
         return asked
     if not text.isdigit() or not 900 <= int(text) <= LONGEST:

@@ -1,4 +1,4 @@
-"""The one address of all services: finds out who signed a request and for which service, and passes it on."""
+"""Common address of all services: finds the signer and the service of a request, and passes it on."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from aws_runas.sandbox.services.sts import Sts
 from aws_runas.sandbox.state import SandboxState
 
 SAML_PROVIDER_CALLS = ("CreateSAMLProvider", "UpdateSAMLProvider")
-# IAM actions that mean the caller if no UserName is given.
+# IAM actions that apply to the caller if there is no UserName.
 CALLER_ACTIONS = ("ListMFADevices", "ListAccessKeys", "GetUser", "CreateAccessKey")
-# Without a signature, STS answers the first two. To the others it answers that the signature is missing.
+# Without a signature, STS answers the first two. For the others it returns an error for the missing signature.
 UNSIGNED = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "GetCallerIdentity", "AssumeRole", "GetSessionToken")
 # STS ignores X-Amz-Expires. Source: aws-iam-authenticator, pkg/token/token.go (presignedURLExpiration).
 PRESIGNED_LIFETIME = 15 * 60  # seconds
@@ -30,7 +30,7 @@ PRESIGNED_LIFETIME = 15 * 60  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Refusal of credentials in one protocol: code, message and HTTP status."""
+    """Errors for refused credentials in one protocol: code, message and HTTP status."""
 
     unknown: tuple[str, str, int]
     expired: tuple[str, str, int]
@@ -52,11 +52,11 @@ REFUSALS = {"sts": QUERY_REFUSALS, "iam": QUERY_REFUSALS, "ec2": EC2_REFUSALS}  
 
 
 class Gateway:
-    """Authenticates requests, and passes each to its service.
+    """Gateway that authenticates requests and passes each one to its service.
 
     Args:
-        keys: that the sandbox has given out.
-        own: services of the sandbox by signing name; moto answers what they do not know.
+        keys: the keys that the sandbox has issued.
+        own: services of the sandbox by signing name; moto answers all other calls.
         log: records every call.
     """
 
@@ -132,7 +132,7 @@ class Gateway:
             return self._sts.call(call.action, {name: str(value) for name, value in call.values.items()}, key)
         if key is None:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
-        if call.action != "StartSession":  # which names the resource when it checks
+        if call.action != "StartSession":  # which passes the resource to its own check
             self.authorize(f"{call.service}:{call.action}", key, None)
         own = self._own.get(call.service)
         if own is not None:
@@ -149,7 +149,7 @@ class Gateway:
         return reply
 
     def _keep_private_key(self, values: Input) -> None:
-        """Keep the private key of a SAML provider, which moto drops."""
+        """Store the private key of a SAML provider, which moto drops."""
         if private_key := read_text(values, "AddPrivateKey"):
             name = read_text(values, "Name")
             arn = read_text(values, "SAMLProviderArn") or f"arn:aws:iam::{ACCOUNT}:saml-provider/{name}"
@@ -158,7 +158,7 @@ class Gateway:
     def authorize(
         self, action: str, key: Key, resource: str | None, conditions: Mapping[str, str] | None = None
     ) -> None:
-        """Refuse what the caller's policies or session policies do not allow.
+        """Refuse an action that the caller's policies or session policies do not allow.
 
         Args:
             action: ``service:Operation``.
@@ -181,7 +181,7 @@ class Gateway:
 
 
 def _with_caller(action: str, request: Request, key: Key) -> Request:
-    """Return an IAM request that names its caller; moto does not know who signed it."""
+    """Return an IAM request that names its caller, because moto does not know the signer."""
     if action == "GetUser" and key.principal.role_name:
         raise ServiceError("ValidationError", "Must specify userName when calling with non-User credentials")
     if not key.principal.user_name:
@@ -205,7 +205,7 @@ def read_action(request: Request, service: str = "") -> tuple[str, JsonObject]:
     """Return the action of a request and its input, a form or a JSON object.
 
     Args:
-        service: signing name, "" if nobody signed it. Services that speak REST name the action by the path.
+        service: signing name, "" for an unsigned request. In REST services the path determines the action.
 
     Raises:
         ServiceError: the body is not JSON although the request names a JSON action.
@@ -229,7 +229,7 @@ def _json_input(request: Request) -> JsonObject:
 
 
 def caller_identity(key: Key) -> Reply:
-    """Answer GetCallerIdentity as STS does for ``Accept: application/json``, which clusters send."""
+    """Answer GetCallerIdentity in the format for ``Accept: application/json``, which clusters send."""
     result = {"Account": account_of(key.principal.arn), "Arn": key.principal.arn, "UserId": key.principal.user_id}
     metadata = {"RequestId": str(uuid.uuid4())}
     body = {"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": metadata}}

@@ -1,6 +1,6 @@
-"""The sandbox's HTTP/1.1 server on loopback: whole requests in, replies out; it hands WebSocket upgrades on.
+"""HTTP/1.1 server of the sandbox on loopback: complete requests in, replies out. It passes on WebSocket upgrades.
 
-Requests are accepted only from the user who started the sandbox, to a loopback name, and from no web page.
+It accepts a request only from the user who started the sandbox, only to a loopback name, and never from a web page.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from aws_runas.sandbox.services.requests import BODY_LIMIT, HEAD_LIMIT, BadReque
 from aws_runas.socket_owner import SocketOwners
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
-# Pages for the user's browser. Opening one changes nothing, and no frame can show one. Only a form of the page itself,
-# or an address with a secret, changes something.
+# Pages for the user's browser. Opening a page changes nothing, and frames cannot show it. Changes need a form on the
+# page itself or a URL with a secret.
 BROWSER_PATHS = ("/authorize", "/device", "/federation", "/oauth")
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The checks of one listener.
+    """Checks of one listener.
 
     Args:
         owners: finds the user at the other end of a connection.
-        any_port: accept every port in Host, because forwarded ports lead to the listener.
+        any_port: accept every port in Host, because a forwarded port may lead to the listener.
     """
 
     owners: SocketOwners
     any_port: bool = False
 
     def refuse_peer(self, transport: asyncio.Transport) -> Reply | None:
-        """Return a refusal for a connection of another user of this machine, else None."""
+        """Return a refusal for a connection from another user of this machine, else None."""
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         if peer and local and self.owners.is_own(peer[:2], local[:2]):
             return None
         return Reply(403, b"the sandbox belongs to another user\n")
 
     def refuse_request(self, request: Request, port: int) -> Reply | None:
-        """Return a refusal for a request of a web page (foreign or rebound name, Origin, fetch), else None.
+        """Return a refusal for a request from a web page (foreign or rebound name, Origin, fetch), else None.
 
         Args:
             port: of the listener.
@@ -61,7 +61,7 @@ class Guard:
 
 
 def _is_own_page(request: Request, host: str) -> bool:
-    """Return True if a browser opens a page itself or sends that page's own form: no script, frame or foreign form."""
+    """Return True if a browser opens a page directly or sends a form of that page: no script, frame or foreign form."""
     mode, destination = (
         request.headers.get("sec-fetch-mode", "navigate"),
         request.headers.get("sec-fetch-dest", "document"),
@@ -74,8 +74,8 @@ def _is_own_page(request: Request, host: str) -> bool:
     return "origin" not in request.headers
 
 
-IDLE_LIMIT = 300.0  # seconds that a silent connection is kept
-REFUSED_LIMIT = 1.0  # seconds that a refused client has to read the answer
+IDLE_LIMIT = 300.0  # seconds that an idle connection is kept
+REFUSED_LIMIT = 1.0  # seconds for a refused client to read the answer
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -83,13 +83,13 @@ Upgrade = Callable[[Request, bytes, asyncio.Transport], None]
 
 
 class HttpConnection(asyncio.Protocol):
-    """One client's connection.
+    """Connection of one client.
 
     Args:
         handle: answers a request.
         upgrade: takes over the connection of a WebSocket request: the request, all bytes read so far, the transport.
         guard: decides which requests are answered.
-        date: seconds since the epoch, for the header Date.
+        date: returns seconds since the epoch, for the header Date.
     """
 
     def __init__(self, handle: Handler, upgrade: Upgrade, guard: Guard, date: Callable[[], float]) -> None:
@@ -212,10 +212,10 @@ async def listen(factory: Callable[[], HttpConnection], port: int) -> asyncio.Se
     """Listen on 127.0.0.1.
 
     Args:
-        factory: makes the protocol of each connection.
+        factory: creates the protocol of each connection.
         port: 0 lets the system pick.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     return await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port, backlog=512)

@@ -1,4 +1,4 @@
-"""ID tokens as STS checks them: signature by the provider's published keys, issuer, audience and expiry.
+"""Validation of ID tokens as in STS: signature by the published keys of the provider, issuer, audience and expiry.
 
 Source: OpenID Connect Core 1.0, section 3.1.3.7; IAM User Guide, "Create an OpenID Connect identity provider in IAM".
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from joserfc.jwk import KeySet, KeySetSerialization
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
-FETCH_TIMEOUT = 5.0  # seconds, AWS's own limit for a provider's answer
+FETCH_TIMEOUT = 5.0  # seconds, the limit of AWS for an answer of a provider
 KEYS_KEPT = 60.0  # seconds
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def invalid(message: str) -> ServiceError:
-    """Return AWS's error for a token that is not valid."""
+    """Return the AWS error for a token that is not valid."""
     return ServiceError("InvalidIdentityToken", message)
 
 
@@ -33,7 +33,7 @@ def claims_without_check(token: str) -> JsonObject:
     """Return the claims of a token without checking its signature, to find its issuer.
 
     Raises:
-        ServiceError: the text is not a JSON web token.
+        ServiceError: the text is not a JSON Web Token.
     """
     try:
         body = token.split(".")[1]
@@ -46,7 +46,7 @@ def claims_without_check(token: str) -> JsonObject:
 
 
 class KeySets:
-    """The signing keys of issuers, fetched by discovery."""
+    """Signing keys of issuers, fetched by discovery."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[float, KeySet | None]] = {}

@@ -15,7 +15,7 @@ KEY_LIFETIME = 60  # seconds that a pushed key is valid
 
 
 class InstanceConnect:
-    """Keeps pushed keys in ``authorized_keys.<user>`` of the instance's home, with their expiry time.
+    """Service that stores pushed keys in ``authorized_keys.<user>`` in the instance's home, with their expiry time.
 
     Source: EC2 Instance Connect API reference, SendSSHPublicKey.
     """
@@ -31,7 +31,7 @@ class InstanceConnect:
             values: parameters.
 
         Raises:
-            LookupError: another action.
+            LookupError: it is another action.
             ServiceError: the instance, the user or the key is not valid.
         """
         if action != "SendSSHPublicKey":

@@ -1,8 +1,8 @@
-"""Input of a JSON call: its members, read with the type that the service's model gives them.
+"""Input of a JSON call: its members, read with their types in the model of the service.
 
-AWS answers SerializationException to a member of the wrong type, and ValidationException to one outside its bounds.
+AWS returns SerializationException for a member of the wrong type, and ValidationException for one out of bounds.
 
-Source: AWS JSON 1.1 protocol (Smithy); the wording of errors is what AWS answers.
+Source: AWS JSON 1.1 protocol (Smithy); the messages are those of AWS.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from aws_runas.sandbox.services.principals import Key
 Item = TypeVar("Item")
 JsonObject = dict[str, object]
 Input = Mapping[str, object]
-JsonService = Callable[[str, Input, Key, str], Reply]  # action, input, who signed, region; LookupError: moto answers
+JsonService = Callable[[str, Input, Key, str], Reply]  # action, input, signing key, region; LookupError: moto answers
 
 
 def invalid(name: str, value: object, constraint: str, code: str = "ValidationException") -> ServiceError:
-    """Return AWS's error for a value outside its constraint.
+    """Return the AWS error for a value that violates its constraint.
 
     Args:
-        name: of the member, as the caller wrote it; AWS reports it with a small first letter.
-        value: None for a missing one.
-        code: of the error; the query protocol has another.
+        name: of the member, as the caller wrote it; AWS reports it with a lower-case first letter.
+        value: None if it is missing.
+        code: of the error; the query protocol has a different one.
     """
     shown = "null" if value is None else f"'{value}'"
     member = name[:1].lower() + name[1:]
@@ -57,11 +57,11 @@ def read_text(values: Input, name: str, default: str = "") -> str:
 
 
 def require_text(values: Input, name: str, shortest: int, longest: int) -> str:
-    """Return a string that must be there.
+    """Return a required string.
 
     Args:
-        shortest: characters, at least.
-        longest: characters, at most.
+        shortest: minimum length in characters.
+        longest: maximum length in characters.
 
     Raises:
         ServiceError: the value is missing, not a string, or not within the bounds.
@@ -83,7 +83,7 @@ def read_integer(values: Input, name: str, default: int, *, least: int, most: in
         values: input of the call.
         name: of the member.
         default: for a missing member.
-        least, most: bounds, both allowed.
+        least, most: inclusive bounds.
 
     Raises:
         ServiceError: the value is not an integer, or not between `least` and `most`.
@@ -163,7 +163,7 @@ def page(member: str, rows: Sequence[object], values: Input, longest: int) -> Js
         longest: rows in one page, and the largest MaxResults.
 
     Raises:
-        ServiceError: MaxResults is out of range, or the token is not one of ours.
+        ServiceError: MaxResults is out of range, or the token is not valid.
     """
     size = read_integer(values, "MaxResults", longest, least=1, most=longest)
     token = read_text(values, "NextToken") or "0"

@@ -11,17 +11,17 @@ from random import Random
 from aws_runas.sandbox.options import Faults
 
 RATE_WINDOW = 2.0  # seconds over which the service measures a rate ("for a couple of seconds", spec 13.2)
-REORDER_DELAY = 0.03  # seconds by which a reordered frame is delayed at most
+REORDER_DELAY = 0.03  # seconds; maximum delay of a reordered frame
 
 Frames = list[bytes | str]
 
 
 class Link:
-    """Delivers frames late, twice or never, according to the faults.
+    """Link that delivers frames late, twice or never, according to the faults.
 
     Args:
         faults: loss, duplicate, reorder and delay.
-        random: with the seed of the faults.
+        random: seeded from the faults.
         deliver: called with the frames that arrive.
     """
 
@@ -73,7 +73,7 @@ class Link:
 
 
 class RateMeter:
-    """Measures the rate of frames over `RATE_WINDOW`.
+    """Meter for the rate of frames over `RATE_WINDOW`.
 
     Args:
         limit: frames per second that the service accepts.

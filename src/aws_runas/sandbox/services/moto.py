@@ -1,6 +1,6 @@
-"""The parts of AWS that moto answers: IAM, EC2, KMS, and whatever else a user's program calls. In this process.
+"""Adapter for moto, in this process: answers IAM, EC2, KMS, and all other services that a program calls.
 
-The only module that knows moto. Services load one by one, because EC2 takes as long as all the others together.
+Only this module uses moto directly. Services load separately, because EC2 takes as long as all the others together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moto.iam.models import Group, Role, User
     from moto.kms.models import KmsBackend
 
-# moto's defaults must not depend on the caller's variables.
+# The defaults of moto must not depend on the variables of the caller.
 for _name in [name for name in os.environ if name.startswith("MOTO_")]:
     del os.environ[_name]
 
@@ -33,7 +33,7 @@ Application = Callable[[dict[str, object], StartResponse], Iterable[bytes]]  # W
 
 
 class Moto:
-    """moto's backends and its WSGI applications."""
+    """Backends and WSGI applications of moto."""
 
     def __init__(self, region: str) -> None:
         from moto.iam.models import iam_backends
@@ -61,9 +61,9 @@ class Moto:
         """Return the query of a resource group, None if there is no such group.
 
         Args:
-            account: that owns it.
-            region: that it is in.
-            group: its name.
+            account: the account that owns it.
+            region: the region of the group.
+            group: the name of the group.
         """
         from moto.resourcegroups.models import resourcegroups_backends
 
@@ -71,7 +71,7 @@ class Moto:
         return None if found is None else found.resource_query
 
     def instance_tags(self, account: str, region: str) -> dict[str, dict[str, str]]:
-        """Return the tags of every EC2 instance by its id, those that are terminated included."""
+        """Return the tags of every EC2 instance by instance id, including terminated instances."""
         from moto.ec2.models import ec2_backends
 
         instances = ec2_backends[account][region].all_instances()
@@ -81,9 +81,9 @@ class Moto:
         """Put an object into an existing bucket.
 
         Args:
-            bucket: its name.
-            key: of the object.
-            data: its content.
+            bucket: the name of the bucket.
+            key: the key of the object.
+            data: the content.
         """
         from moto.s3.models import s3_backends
 
@@ -93,10 +93,10 @@ class Moto:
         """Write text to a new stream of an existing log group, in events of many lines.
 
         Args:
-            region: of the log group.
-            group: its name.
-            stream: its name; it must not exist.
-            text: an event holds up to 1,000 of its lines.
+            region: the region of the log group.
+            group: the name of the log group.
+            stream: the name of the stream, which must not exist.
+            text: the text; an event holds up to 1,000 of its lines.
         """
         from moto.logs.models import logs_backends
 
@@ -124,14 +124,14 @@ class Moto:
         return str(device.base32_string_seed)
 
     def role(self, arn: str) -> Role | None:
-        """Return moto's role of an ARN, None if there is none."""
+        """Return the moto role with an ARN, None if there is none."""
         return next((role for role in self._roles() if role.arn == arn), None)
 
     def _roles(self) -> list[Role]:
         return [*self.iam.roles.values(), *self.other_iam.roles.values()]
 
     def identity_policies(self, principal: Principal) -> list[str]:
-        """Return the text of every policy of a user (own, attached, of groups) or a role."""
+        """Return the text of every policy of a user (inline, attached, from groups) or a role."""
         holders: list[Role | User | Group] = []
         if principal.role_name is not None:
             account = account_of(principal.arn)
@@ -231,7 +231,7 @@ class Moto:
 
 @functools.cache
 def _aws_policies() -> dict[str, str]:
-    """Return AWS's own policies by ARN, read at the first call: they are 5 MB of JSON."""
+    """Return the AWS managed policies by ARN. They are read at the first call, because they are 5 MB of JSON."""
     from moto.iam.aws_managed_policies import aws_managed_policies_data
 
     known = json.loads(aws_managed_policies_data)

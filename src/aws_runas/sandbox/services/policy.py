@@ -1,4 +1,4 @@
-"""Evaluation of IAM policies: enough of the language for trust policies, identity policies and session policies.
+"""Evaluation of IAM policies: the part of the language needed for trust, identity and session policies.
 
 Source: AWS, "Policy evaluation logic" and "IAM JSON policy elements reference".
 """
@@ -16,14 +16,14 @@ Statement = Mapping[str, object]
 
 
 def statements(document: str | Mapping[str, object]) -> list[Statement]:
-    """Return the statements of a policy; a single one need not be in a list.
+    """Return the statements of a policy; a single statement need not be in a list.
 
     Args:
-        document: JSON text, or what it stands for.
+        document: JSON text or the parsed object.
 
     Raises:
         ValueError: the text is not JSON.
-        TypeError: it is not an object, or a statement is not one.
+        TypeError: the policy or a statement is not an object.
     """
     policy: object = json.loads(document) if isinstance(document, str) else document
     if not isinstance(policy, Mapping):
@@ -47,7 +47,7 @@ def matches(pattern: str, value: str) -> bool:
 
 
 def _names(statement: Statement, element: str, value: str, *, fold: bool) -> bool:
-    """Return True if an element (Action, Resource), or its Not form, covers a value."""
+    """Return True if an element (Action, Resource) or its Not form matches a value."""
     value = value.lower() if fold else value
     for name, wanted in ((element, True), (f"Not{element}", False)):
         if name in statement:
@@ -107,7 +107,7 @@ def evaluate(
     context: Mapping[str, str],
     principals: Iterable[str] = (),
 ) -> bool | None:
-    """Evaluate policies together.
+    """Evaluate several policies together.
 
     Args:
         documents: policies, as JSON text or objects.
@@ -138,5 +138,5 @@ def evaluate(
 
 
 def account_root() -> str:
-    """Return the principal that means every principal of the account whose own policies allow the call."""
+    """Return the account principal, which means every principal of the account whose own policies allow the call."""
     return f"arn:aws:iam::{ACCOUNT}:root"

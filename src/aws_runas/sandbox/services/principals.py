@@ -1,4 +1,4 @@
-"""Principals, their access keys, and every temporary key that the sandbox has given out."""
+"""Principals, their access keys, and every temporary key that the sandbox has issued."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import string
 import threading
 from dataclasses import dataclass, field
 
-ACCOUNT = "123456789012"  # moto's own default account
+ACCOUNT = "123456789012"  # default account of moto
 OTHER_ACCOUNT = "210987654321"
 
 
@@ -22,10 +22,10 @@ ALPHABET = string.ascii_uppercase + "234567"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user, or a role that was assumed.
+    """IAM user or assumed role.
 
     Args:
-        arn: what GetCallerIdentity reports.
+        arn: as GetCallerIdentity reports it.
         user_id: ``AIDA...`` or ``AROA...:session``.
         user_name: None for a role.
         role_name: None for a user.
@@ -39,13 +39,13 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Origin of a temporary key, and what restricts it.
+    """Origin and restrictions of a temporary key.
 
     Args:
-        mfa: made with an MFA code.
-        session_policies: texts of policies given at AssumeRole; they narrow what the role allows.
+        mfa: True if the key was created with an MFA code.
+        session_policies: policy texts passed to AssumeRole; they restrict the permissions of the role.
         source_identity: set at AssumeRole, or inherited; None for none.
-        chained: made by AssumeRole with temporary keys.
+        chained: True if the key was created by AssumeRole with temporary keys.
     """
 
     mfa: bool = False
@@ -56,12 +56,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One access key with its secret.
+    """Access key with its secret.
 
     Args:
         session_token: None for a user's own keys.
         expiration: seconds since the epoch by the service's clock; None for a user's own keys.
-        issued: likewise; 0 for a user's own keys.
+        issued: seconds since the epoch by the service's clock; 0 for a user's own keys.
         grant: of a temporary key.
     """
 
@@ -75,40 +75,40 @@ class Key:
 
     @property
     def temporary(self) -> bool:
-        """True if STS made the key."""
+        """True if STS created the key."""
         return self.session_token is not None
 
     @property
     def federated(self) -> bool:
-        """True if GetFederationToken made the key."""
+        """True if GetFederationToken created the key."""
         return ":federated-user/" in self.principal.arn
 
 
 def new_identifier(prefix: str) -> str:
-    """Return a 20-character id as AWS makes them (``AKIA...``, ``ASIA...``, ``AROA...``)."""
+    """Return a 20-character id in the format of AWS (``AKIA...``, ``ASIA...``, ``AROA...``)."""
     return prefix + "".join(secrets.choice(ALPHABET) for _ in range(20 - len(prefix)))
 
 
 class TemporaryKeys:
-    """The keys that STS gave out. Safe for several threads."""
+    """Keys that STS issued. Thread-safe."""
 
     def __init__(self) -> None:
         self._keys: dict[str, Key] = {}
         self._lock = threading.Lock()
 
     def issue(self, principal: Principal, expiration: float, issued: float, grant: Grant | None = None) -> Key:
-        """Make and keep a temporary key.
+        """Create and store a temporary key.
 
         Args:
             expiration: seconds since the epoch, by the service's clock.
-            issued: likewise.
-            grant: how the key came to be, and what narrows it.
+            issued: seconds since the epoch, by the service's clock.
+            grant: origin and restrictions of the key.
         """
         key = Key(
             new_identifier("ASIA"),
             secrets.token_urlsafe(30),
             principal,
-            # as long as AWS's, and with characters that careless URL encoding breaks
+            # as long as at AWS, and with characters that careless URL encoding breaks
             session_token="sandbox/" + base64.b64encode(secrets.token_bytes(500)).decode(),
             expiration=expiration,
             issued=issued,
@@ -119,5 +119,5 @@ class TemporaryKeys:
         return key
 
     def find(self, access_key_id: str) -> Key | None:
-        """Return the key of that id, expired or not; None if it was never given out."""
+        """Return the key with an id, expired or not; None if it was never issued."""
         return self._keys.get(access_key_id)

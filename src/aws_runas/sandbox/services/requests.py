@@ -1,4 +1,4 @@
-"""Parser of HTTP/1.1 requests: bytes in, whole requests out."""
+"""Parser of HTTP/1.1 requests: bytes in, complete requests out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request.
+    """HTTP request.
 
     Args:
         path, query: as received, not decoded.
@@ -28,12 +28,12 @@ class Request:
     body: bytes = field(default=b"", repr=False)
 
 
-class BadRequest(Exception):  # noqa: N818 - the name HTTP gives it
-    """The bytes are not an HTTP/1.1 request that the sandbox accepts."""
+class BadRequest(Exception):  # noqa: N818 - the name in HTTP
+    """Bytes that are not an HTTP/1.1 request that the sandbox accepts."""
 
 
 def parse_head(head: bytes) -> Request:
-    """Read request line and headers.
+    """Parse the request line and the headers.
 
     Args:
         head: without the empty line at its end.

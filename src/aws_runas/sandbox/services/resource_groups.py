@@ -1,4 +1,4 @@
-"""Resource groups: who is in a group, which moto does not know. moto keeps the groups themselves.
+"""Resource groups: the members of groups, which moto does not support. moto stores the groups themselves.
 
 Source: AWS Resource Groups API reference, ListGroupResources and SearchResources.
 """
@@ -24,7 +24,7 @@ from aws_runas.sandbox.services.json_input import (
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.principals import Key, account_of
 
-PAGE: Final = 50  # rows in one answer
+PAGE: Final = 50  # maximum number of rows in one answer
 ALL_TYPES: Final = "AWS::AllSupported"
 INSTANCE_TYPE: Final = "AWS::EC2::Instance"
 RESOURCE_TYPE: Final = re.compile(r"AWS::[a-zA-Z0-9]+::[a-zA-Z0-9]+")
@@ -43,10 +43,10 @@ ACTIONS: Final = {
 
 
 class ResourceGroups:
-    """Members of groups and of searches: EC2 instances by their tags.
+    """Members of groups and results of searches: EC2 instances selected by their tags.
 
     Args:
-        moto: has the groups and the instances.
+        moto: provides the groups and the instances.
         wait_for: blocks until moto has loaded a service.
     """
 
@@ -60,8 +60,8 @@ class ResourceGroups:
         Args:
             action: as AWS spells it.
             values: members of the request.
-            key: that signed it.
-            region: that it was signed for.
+            key: the key that signed it.
+            region: the region that it was signed for.
 
         Raises:
             LookupError: moto answers the action.
@@ -88,10 +88,10 @@ class ResourceGroups:
     def _members(
         self, query: Mapping[str, object], values: Input, key: Key, region: str, wanted: frozenset[str] = frozenset()
     ) -> JsonObject:
-        """Return a page of what a query finds.
+        """Return a page of the results of a query.
 
         Args:
-            wanted: resource types, none for all of the query.
+            wanted: resource types; empty for all types in the query.
         """
         if read_text(query, "Type") == STACK:  # the sandbox has no stacks
             error = {"ErrorCode": "CLOUDFORMATION_STACK_NOT_EXISTING", "Message": "The stack does not exist."}
@@ -128,7 +128,7 @@ def _group_name(values: Input, key: Key, region: str) -> str:
 
 
 def _type_filter(values: Input, query: Mapping[str, object]) -> frozenset[str]:
-    """Return the resource types that a filter asks for. Types that the group cannot have are refused."""
+    """Return the resource types in a filter. Types that the group cannot contain are refused."""
     wanted: set[str] = set()
     for item in read_objects(values, "Filters"):
         if read_text(item, "Name") != "resource-type":
@@ -154,7 +154,7 @@ def _parsed(query: Mapping[str, object]) -> JsonObject:
 
 
 def _matches(tags: Mapping[str, str], filters: list[JsonObject]) -> bool:
-    """Return whether each filter has one of its values; a filter without values wants the key only."""
+    """Return True if each filter matches one of its values; a filter without values only requires the key."""
     return all(
         read_text(item, "Key") in tags
         and tags[read_text(item, "Key")] in (read_texts(item, "Values") or [tags[read_text(item, "Key")]])

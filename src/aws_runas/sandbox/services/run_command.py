@@ -1,6 +1,6 @@
-"""SSM Run Command: instances that really run the script, with the limits of the service.
+"""SSM Run Command: runs the script on the instances, with the limits of the service.
 
-Source: AWS Systems Manager API reference, SendCommand and its relatives; AWS-RunShellScript.
+Source: AWS Systems Manager API reference, SendCommand and related calls; AWS-RunShellScript.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from aws_runas.sandbox.services.principals import Key, account_of
 MAX_IDS: Final = 50  # instance ids in one SendCommand
 PAGE: Final = 50  # rows in one answer
 STDOUT_LIMIT: Final = 24_000  # characters of GetCommandInvocation
-STDERR_LIMIT: Final = 8_000  # likewise
+STDERR_LIMIT: Final = 8_000  # characters of GetCommandInvocation
 DETAIL_LIMIT: Final = 2_500  # characters of both streams in ListCommandInvocations
 AGENT_SUFFIX: Final = "--output truncated--"  # of the agent, at the end of a stream that it cuts
 SERVICE_SUFFIX: Final = "---Output truncated---"  # of the service, in lists
@@ -49,8 +49,8 @@ UNFINISHED: Final = ("Pending", "InProgress")
 EXECUTION_LIMITS: Final = (1, 172_800)  # seconds
 EXECUTION_DEFAULT: Final = 3600  # seconds
 COMMENT_LIMIT: Final = 100  # characters
-NOT_RUN_YET: Final = -1  # ResponseCode before the end
-POWERSHELL: Final = ["pwsh", "-NoProfile", "-NonInteractive", "-File"]  # nearest to what runs on Windows
+NOT_RUN_YET: Final = -1  # ResponseCode before the command has ended
+POWERSHELL: Final = ["pwsh", "-NoProfile", "-NonInteractive", "-File"]  # closest to the shell on Windows
 WORKERS: Final = 32  # scripts that run at the same time
 
 # Every limit and suffix in one place: name -> value. A test measures each at the service.
@@ -76,10 +76,10 @@ LIMITS: Final[dict[str, int | str]] = {
 
 @dataclass(frozen=True, slots=True)
 class FleetInstance:
-    """An instance that can run commands.
+    """Instance that can run commands.
 
     Args:
-        home: directory that the script runs in; None if nothing runs there.
+        home: working directory of the script; None if the instance does not run scripts.
         online: True if its agent accepts commands.
         platform: ``Linux`` or ``Windows``.
         hangs: True if a command never ends there.
@@ -133,11 +133,11 @@ class RunCommand:
     """Run Command.
 
     Args:
-        find: account, region and instance id -> the instance, None if there is none.
+        find: maps account, region and instance id to the instance, or None if there is none.
         speed: factor by which time-outs are shortened.
         eventual: seconds until a new command is visible.
         rate: calls of List and Get per second for the whole account; None for no limit.
-        store: stores a whole stream: request, region, COMMAND/INSTANCE, ``stdout`` or ``stderr``, text.
+        store: stores a complete stream: request, region, COMMAND/INSTANCE, ``stdout`` or ``stderr``, text.
     """
 
     def __init__(
@@ -172,8 +172,8 @@ class RunCommand:
         Args:
             action: as AWS spells it.
             values: parameters.
-            key: that signed the request.
-            region: that the request was signed for.
+            key: the key that signed the request.
+            region: the region that the request was signed for.
 
         Raises:
             LookupError: the action is not one of Run Command.
@@ -296,7 +296,7 @@ class RunCommand:
             start_new_session=True,
         )
         invocation.process = process
-        if command.cancelled:  # while the process was being started: whoever cancelled had nothing to kill
+        if command.cancelled:  # during the start of the process, so the cancel call had no process to kill
             _kill(process)
         invocation.status = invocation.details = "InProgress"
         timed_out = False
@@ -307,7 +307,7 @@ class RunCommand:
             stdout, stderr = process.communicate()
             timed_out = True
         for name, data in (("stdout", stdout), ("stderr", stderr)):
-            if data:  # the agent stores no empty stream
+            if data:  # the agent does not store an empty stream
                 folder_name = f"{command.command_id}/{instance.instance_id}"
                 self._store(command.request, command.region, folder_name, name, data.decode("utf-8", "replace"))
         invocation.stdout = _cut(stdout.decode("utf-8", "replace"), STDOUT_LIMIT)
@@ -408,7 +408,7 @@ def _share(values: Input, name: str, default: str, total: int, *, least: int = 1
 
 
 def _cut(text: str, limit: int) -> str:
-    """Cut a stream as the agent does: within the limit, its suffix included."""
+    """Truncate a stream as the agent does: to the limit, including the suffix."""
     return text if len(text) <= limit else text[: limit - len(AGENT_SUFFIX)] + AGENT_SUFFIX
 
 
@@ -424,7 +424,7 @@ def _row(command: _Command, invocation: _Invocation, *, details: bool) -> JsonOb
         output = invocation.stdout + (SEPARATOR + invocation.stderr if invocation.stderr else "")
         if len(output) > DETAIL_LIMIT:
             output = output[: DETAIL_LIMIT - len(SERVICE_SUFFIX)] + SERVICE_SUFFIX
-        final = invocation.status not in (*UNFINISHED, "Cancelled")  # lists may say nothing of those, so ours do not
+        final = invocation.status not in (*UNFINISHED, "Cancelled")  # lists may omit output in these states, so ours do
         plugin: JsonObject = {
             "Name": "aws:runShellScript",
             "Status": invocation.status,

@@ -1,4 +1,4 @@
-"""SAML responses as STS checks them: signature, issuer, audience, times, recipient, and the attributes of AWS.
+"""Validation of SAML responses as in STS: signature, issuer, audience, times, recipient, and the attributes of AWS.
 
 Source: SAML 2.0 core, sections 2.3 to 2.7; IAM User Guide, "Configure SAML assertions for the authentication response".
 """
@@ -30,7 +30,7 @@ class Metadata:
     """Metadata of a SAML provider.
 
     Args:
-        certificates: of the signing keys, DER in base64.
+        certificates: certificates of the signing keys, DER in base64.
     """
 
     entity_id: str
@@ -39,11 +39,11 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Assertion:
-    """An assertion with a valid signature.
+    """SAML assertion with a valid signature.
 
     Args:
         issue_instant, not_before, not_on_or_after: seconds since the epoch.
-        attributes: values by full name of the attribute.
+        attributes: values by the full name of the attribute.
     """
 
     issuer: str
@@ -60,7 +60,7 @@ class Assertion:
         """Return the values of an attribute of AWS.
 
         Args:
-            name: without AWS's prefix.
+            name: without the prefix of AWS.
         """
         return self.attributes.get(ATTRIBUTES + name, ())
 
@@ -86,7 +86,7 @@ class Assertion:
 
 
 def invalid(message: str) -> ServiceError:
-    """Return AWS's error for a response that is not valid."""
+    """Return the AWS error for a response that is not valid."""
     return ServiceError("InvalidIdentityToken", message)
 
 
@@ -162,7 +162,7 @@ def _parse(content: bytes, message: str) -> Element:
 
 
 def _signed_assertion(response: Element, metadata: Metadata, private_key: str | None) -> Element:
-    """Return the signed assertion, or the assertion of the signed response; decrypted if it was encrypted."""
+    """Return the signed assertion, or the assertion in the signed response, decrypted if necessary."""
     issuers = {(issuer.text or "").strip() for issuer in response.iter(f"{ASSERTION}Issuer")}
     if metadata.entity_id not in issuers:
         raise invalid("Issuer not present in specified provider")
@@ -177,7 +177,7 @@ def _signed_assertion(response: Element, metadata: Metadata, private_key: str | 
 
 
 def _assertions(response: Element, private_key: str | None) -> list[Element]:
-    """Return the assertions of a response, the encrypted ones decrypted."""
+    """Return the assertions of a response, decrypted if necessary."""
     encrypted = response.findall(f"{ASSERTION}EncryptedAssertion")
     if encrypted and private_key is None:
         raise invalid("The provider has no private key to decrypt the assertion with")

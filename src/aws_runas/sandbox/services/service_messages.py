@@ -1,4 +1,4 @@
-"""The service's own messages: a header of 112 bytes, padded with NUL, in each form that was observed (spec 13.4)."""
+"""Messages of the service itself: a header of 112 bytes, padded with NUL, in each observed form (spec 13.4)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def publication(message_type: str, session_id: str, form: str) -> bytes:
     """Return a start_publication or pause_publication.
 
     Args:
-        message_type: which of the two.
+        message_type: of the message.
         session_id: of the session.
         form: one of options.PUBLICATION_FORMS.
     """
@@ -71,7 +71,7 @@ def publication(message_type: str, session_id: str, form: str) -> bytes:
     }
     payload = {"text": message_type.encode(), "empty": b""}.get(form, _dump(values))
     message = bytearray(_encode(message_type, payload, created, message_id))
-    if form == "wrong-digest":  # also with the length in the other byte order, as one observer reported
+    if form == "wrong-digest":  # also with the length in the other byte order, according to one report
         message[DIGEST] = hashlib.sha256(os.urandom(8)).digest()
         message[LENGTH] = len(payload).to_bytes(4, "little")
     return bytes(message)

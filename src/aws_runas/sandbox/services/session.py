@@ -1,4 +1,4 @@
-"""One session at the service: its tokens and cell, the connections of client and agent, and the relay between them."""
+"""Session at the service: its tokens and cell, the connections of client and agent, and the relay between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMINATING = b'"Terminating"'
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The session that a caller of StartSession asks for.
+    """Session that a caller of StartSession requests.
 
     Args:
         session_type, properties: for the agent.
@@ -38,10 +38,10 @@ class Plan:
 
 
 class AgentLink(Protocol):
-    """The agent's end of a session: an agent of the sandbox or an external one."""
+    """Agent's end of a session: an agent of the sandbox or an external agent."""
 
     def receive(self, frames: Frames) -> None:
-        """Take frames of the client or the service."""
+        """Accept frames from the client or the service."""
 
     def client_writable(self) -> None:
         """Continue to send: the client's connection accepts more again."""
@@ -51,13 +51,13 @@ class AgentLink(Protocol):
 
 
 class Session:
-    """One session. Use it on the event loop only.
+    """Session. Use it on the event loop only.
 
     Args:
         tickets: with the session's id and faults.
         owner: ARN of the caller of StartSession.
         plan: of the session.
-        lifetime: seconds of the service -> seconds of this machine.
+        lifetime: converts seconds of the service to seconds of this machine.
         on_end: called once, when the session ends.
     """
 
@@ -96,7 +96,7 @@ class Session:
     # --- the client's connection
 
     def client_connected(self, websocket: WebSocket) -> None:
-        """Take the connection of a client with a valid token, and close its previous connection."""
+        """Accept the connection of a client with a valid token, and close its previous connection."""
         if self.client is not None:
             self.client.close(1000, "Bye")
         self.client = websocket
@@ -120,7 +120,7 @@ class Session:
             self._timers.append(self._loop.call_later(self._lifetime(end_after), self.end, self.faults.end_output))
 
     def client_gone(self, websocket: WebSocket) -> None:
-        """Handle the end of the client's connection; the session goes on."""
+        """Handle the end of the client's connection; the session continues."""
         if self.client is not websocket:
             return
         self.client = None
@@ -147,14 +147,14 @@ class Session:
     # --- the agent's connection
 
     def agent_connected(self, link: AgentLink) -> None:
-        """Take the connection of an agent."""
+        """Accept the connection of an agent."""
         self.agent = link
         self._publish_to_client(START_PUBLICATION)
         if self.client is not None:
             self._publish_to_agent(START_PUBLICATION)
 
     def agent_gone(self, link: AgentLink) -> None:
-        """Handle the end of the agent's connection; the session goes on."""
+        """Handle the end of the agent's connection; the session continues."""
         if self.agent is link:
             self.agent = None
             self._publish_to_client(PAUSE_PUBLICATION)
@@ -210,7 +210,7 @@ class Session:
         return self.client is None or self.client.writable
 
     def writing_resumed(self) -> None:
-        """Tell the agent that the client's connection accepts more again."""
+        """Notify the agent that the client's connection accepts more again."""
         if self.agent is not None:
             self.agent.client_writable()
 
@@ -231,7 +231,7 @@ class Session:
         """Send start_publication or pause_publication at any time.
 
         Args:
-            message_type: which of the two.
+            message_type: of the message.
             form: one of options.PUBLICATION_FORMS.
             to: ``client`` or ``agent``.
         """

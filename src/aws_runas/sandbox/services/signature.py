@@ -1,4 +1,4 @@
-"""Signature Version 4 at the service: checks that a request was signed with the secret of the key that it names.
+"""Verification of Signature Version 4: checks that a request was signed with the secret of the key that it names.
 
 Source: AWS, "Create a signed AWS API request"; for the data channel's query, docs/protocol (spec 13.1).
 """
@@ -22,7 +22,7 @@ SKEW = 300  # seconds that STS and most services allow
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The signature of a request.
+    """Signature of a request.
 
     Args:
         presigned: True if the signature was in the query.
@@ -42,7 +42,7 @@ class Signed:
 
 
 def read(request: Request) -> Signed | None:
-    """Return the signature in a request's header or query, None for an unsigned request.
+    """Return the signature in the header or query of a request, None for an unsigned request.
 
     Raises:
         ServiceError: the signature is malformed.
@@ -77,7 +77,7 @@ def check(request: Request, signed: Signed, secret: str, now: float, *, any_quer
     """Check a signature.
 
     Args:
-        request: that was signed.
+        request: the signed request.
         signed: its signature, from `read`.
         secret: of the access key.
         now: seconds since the epoch, by the service's clock.
@@ -118,9 +118,9 @@ def signature(request: Request, signed: Signed, secret: str, form: Callable[[str
 
     Args:
         request: to sign.
-        signed: names date, region, service and signed headers.
+        signed: provides date, region, service and signed headers.
         secret: of the access key.
-        form: makes the canonical form of the query.
+        form: returns the canonical form of the query.
     """
     payload_hash = request.headers.get("x-amz-content-sha256", hashlib.sha256(request.body).hexdigest())
     headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.signed_headers)
@@ -157,7 +157,7 @@ def go_query(query: str) -> str:
 
 
 def verbatim_query(query: str) -> str:
-    """Return botocore's canonical form: the parts unchanged and sorted."""
+    """Return the canonical form of botocore: the parts unchanged and sorted."""
     return "&".join(f"{name}={value}" for name, value in sorted(_pairs(query)))
 
 

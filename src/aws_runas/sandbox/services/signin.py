@@ -1,7 +1,7 @@
-"""The sign-in service behind ``aws login``: a refresh token and a proof of possession become new keys.
+"""Sign-in service behind ``aws login``: exchanges a refresh token and a proof of possession for new keys.
 
 A refresh token is accepted once, and belongs to the key of its login. A proof is checked as in RFC 9449, section 4.3:
-signature, method, address, age, and that its id is new.
+signature, method, URL, age, and that its id is new.
 
 Source: botocore's model ``signin``, CreateOAuth2Token; RFC 9449; RFC 7638 for the thumbprint.
 """
@@ -35,13 +35,13 @@ from aws_runas.sandbox.state import SandboxState
 
 PATH = "/v1/token"
 CLIENT = "arn:aws:signin:::devtools/same-device"
-TOKEN_TYPE = "aws_sigv4"  # noqa: S105 - no secret
+TOKEN_TYPE = "aws_sigv4"  # noqa: S105 - not a secret
 LIFETIME = 900  # seconds of the keys
-PROOF_AGE = 300  # seconds that a proof may be old, or ahead
+PROOF_AGE = 300  # seconds; maximum age of a proof, and maximum clock difference
 
 
-class Refused(Exception):  # noqa: N818 - what the service calls an error
-    """A request that is answered with an error.
+class Refused(Exception):  # noqa: N818 - the service's term for an error
+    """Refused request: the answer is an error.
 
     Args:
         kind: name of the exception in the model.
@@ -57,10 +57,10 @@ class Refused(Exception):  # noqa: N818 - what the service calls an error
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user's login.
+    """Login of a user.
 
     Args:
-        thumbprint: of the key that the refresh tokens are bound to.
+        thumbprint: thumbprint of the key that the refresh tokens are bound to.
     """
 
     principal: Principal
@@ -70,10 +70,10 @@ class Login:
 
 
 class SignIn:
-    """The sign-in service.
+    """Sign-in service.
 
     Args:
-        keys: where temporary keys are stored.
+        keys: the store of temporary keys.
         state: clock and faults.
         log: records every call.
     """
@@ -90,7 +90,7 @@ class SignIn:
         """Write the cache file that ``aws login`` would write.
 
         Args:
-            principal: who signs in.
+            principal: the user who signs in.
             session: value of ``login_session``.
             directory: of the cache.
             region: of the sign-in service.
@@ -157,7 +157,7 @@ class SignIn:
         return answer | {"refreshToken": login.refresh_token}
 
     def _issue(self, login: Login) -> tuple[dict[str, str], int]:
-        """Return new keys of a login and their lifetime in seconds."""
+        """Return new keys for a login and their lifetime in seconds."""
         now, lifetime = self._state.clock.now(), self._state.clock.lifetime(LIFETIME)
         key = self._keys.issue(login.principal, now + lifetime, now)
         names = {"accessKeyId": key.access_key_id, "secretAccessKey": key.secret_access_key}

@@ -1,4 +1,4 @@
-"""Session Manager: StartSession and its relatives, JSON 1.1.
+"""Session Manager: StartSession and related calls, JSON 1.1.
 
 Source: AWS Systems Manager API reference.
 """
@@ -35,7 +35,7 @@ from aws_runas.sandbox.state import SandboxState
 
 FAILURES = {"InternalServerError": 500, "ThrottlingException": 400, "AccessDeniedException": 400}
 Authorize = Callable[..., None]
-DELAY_STEP = 0.02  # seconds between two looks at start_slow
+DELAY_STEP = 0.02  # seconds between two checks of start_slow
 MAX_DESCRIBED = 200  # sessions in one answer of DescribeSessions
 DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
@@ -45,7 +45,7 @@ class SsmService:
 
     Args:
         loop: sessions run on it; the API is called from other threads.
-        instances: have the agents.
+        instances: the instances with their agents.
         state: clock, region and faults.
         authorize: raises ServiceError if the caller's policies do not allow a call.
     """
@@ -78,8 +78,8 @@ class SsmService:
         Args:
             action: as AWS spells it.
             values: input of the call.
-            key: that signed the request.
-            region: that the request was signed for.
+            key: the key that signed the request.
+            region: the region that the request was signed for.
 
         Raises:
             LookupError: moto answers the call.
@@ -95,7 +95,7 @@ class SsmService:
     # --- sessions
 
     def _delay_start(self) -> None:
-        """Wait as long as start_slow says; a change of the fault counts for the calls that wait."""
+        """Wait for the time in start_slow; a change of this fault also applies to waiting calls."""
         begun = time.monotonic()
         while time.monotonic() < begun + self._state.faults.start_slow:
             time.sleep(DELAY_STEP)
@@ -130,7 +130,7 @@ class SsmService:
     def _authorize_start(self, target: str, document: str, key: Key) -> None:
         """Check the permission on the instance and on the document.
 
-        Without a document name, the default document counts only if the policy asks for it with the condition
+        Without a document name, the permission on the default document is checked only if the policy has the condition
         ssm:SessionDocumentAccessCheck.
         """
         resource = self._resource(target)
@@ -157,11 +157,11 @@ class SsmService:
         return f"arn:aws:ec2:{self._region}:{ACCOUNT}:instance/{target}"
 
     def open_session(self, plan: Plan, key: Key) -> dict[str, str]:
-        """Open a session and let the agent join it. Call this from another thread than the event loop's.
+        """Open a session and let the agent join it. Do not call this from the thread of the event loop.
 
         Args:
             plan: of the session.
-            key: that signed the request.
+            key: the key that signed the request.
         """
         if self._instances.encrypting:
             self._state.wait_for("kms")
@@ -208,7 +208,7 @@ class SsmService:
             text = f"User: {key.principal.arn} is not authorized to perform: ssm:ResumeSession on resource: {resource}"
             raise ServiceError("AccessDeniedException", text)
         if session.ended is not None:
-            return {"SessionId": session.session_id}  # without a token; the official plugin reads that as "timed out"
+            return {"SessionId": session.session_id}  # no token; means "timed out" to the official plugin
 
         async def resume() -> dict[str, str]:
             token = session.tickets.resume()
@@ -234,7 +234,7 @@ class SsmService:
         for item in read_objects(values, "Filters"):
             if read_text(item, "Key") == "InstanceIds":
                 wanted = set(read_texts(item, "Values"))
-        for item in read_objects(values, "InstanceInformationFilterList"):  # the older form
+        for item in read_objects(values, "InstanceInformationFilterList"):  # the older parameter
             if read_text(item, "key") == "InstanceIds":
                 wanted = set(read_texts(item, "valueSet"))
         return {"InstanceInformationList": self._instances.information(wanted, self._state.clock.now())}
@@ -262,12 +262,12 @@ class SsmService:
 
 
 def owner_of(arn: str) -> str:
-    """Return a caller's ARN without the role session name."""
+    """Return the ARN of a caller without the role session name."""
     return "/".join(arn.split("/")[:2])
 
 
 def describe_sessions(sessions: Iterable[Session], values: Input) -> JsonObject:
-    """Answer DescribeSessions: the sessions of a state that pass every filter, in pages.
+    """Answer DescribeSessions: the sessions in a state that match every filter, in pages.
 
     Raises:
         ServiceError: the state or a filter is unknown, or the page size is out of range.

@@ -1,4 +1,4 @@
-"""State that the single sign-on services share: the user's accounts and roles, and the tokens that were given out."""
+"""Shared state of the single sign-on services: the accounts and roles of the user, and the issued tokens."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from aws_runas import files
 from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
 from aws_runas.sandbox.state import Clock
 
-SIGNED_IN_SESSION = "sandbox"  # of the profile that is signed in from the start
-SESSION = "sandbox-sso"  # of the profile that is not
+SIGNED_IN_SESSION = "sandbox"  # session of the profile that is signed in from the start
+SESSION = "sandbox-sso"  # session of the profile that is not signed in
 TOKEN_LIFE = 8 * 3600  # seconds
 ROLES = ("my-role", "my-role-reader")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account and the roles that the user has in it."""
+    """Account and the roles of the user in it."""
 
     account_id: str
     name: str
@@ -31,11 +31,11 @@ class Account:
 
     @property
     def email(self) -> str:
-        """Address of the account, as ListAccounts reports it."""
+        """Email address of the account, as ListAccounts reports it."""
         return f"{self.name.lower()}@sandbox.example"
 
 
-# Two accounts share a name, as real ones do.
+# Two accounts have the same name, which also happens at AWS.
 ACCOUNTS = (Account(ACCOUNT, "sandbox", ROLES), Account(OTHER_ACCOUNT, "sandbox", ("my-role-reader",)))
 
 
@@ -46,10 +46,10 @@ def further_accounts(count: int) -> tuple[Account, ...]:
 
 @dataclass(slots=True)
 class PortalSession:
-    """One sign-in. Its tokens end together.
+    """Sign-in session. Its tokens end together.
 
     Args:
-        access_tokens: token -> seconds since the epoch at which it expires.
+        access_tokens: expiry of each token in seconds since the epoch.
         refresh_token: "" if there is none.
     """
 
@@ -58,11 +58,11 @@ class PortalSession:
 
 
 class SsoDirectory:
-    """Tokens and assignments of one sandbox. Safe for several threads.
+    """Tokens and assignments of one sandbox. Thread-safe.
 
     Attributes:
-        start_path: path of the start URL. It is random, as RegisterClient and StartDeviceAuthorization are not signed:
-            only users who can read the sandbox's config file know the start URL.
+        start_path: path of the start URL. It is random, because RegisterClient and StartDeviceAuthorization are not
+            signed: only users who can read the sandbox's config file know the start URL.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,11 +72,11 @@ class SsoDirectory:
         self._lock = threading.Lock()
 
     def sign_in(self, life: float = TOKEN_LIFE, *, refreshable: bool) -> PortalSession:
-        """Open a session with its first tokens.
+        """Create a session with its first tokens.
 
         Args:
             life: lifetime of the access token in seconds.
-            refreshable: give out a refresh token.
+            refreshable: issue a refresh token.
         """
         session = PortalSession()
         self._renew(session, life, refreshable=refreshable)
@@ -85,7 +85,7 @@ class SsoDirectory:
         return session
 
     def refresh(self, refresh_token: str, life: float) -> PortalSession | None:
-        """Exchange a refresh token, which is accepted once. Return None if it is unknown or was used.
+        """Exchange a refresh token, which is accepted once. Return None if it is unknown or has been used.
 
         Args:
             life: lifetime of the new access token in seconds.
@@ -128,7 +128,7 @@ def write_token(home: Path, access_token: str, start_url: str, region: str) -> N
 
     Args:
         home: of the user.
-        access_token: to write.
+        access_token: the token to write.
         start_url: of the portal.
         region: of the portal.
     """

@@ -1,4 +1,4 @@
-"""The OIDC service of single sign-on: clients, authorization codes with PKCE, device codes, and refresh tokens."""
+"""OIDC service of single sign-on: clients, authorization codes with PKCE, device codes, and refresh tokens."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from aws_runas.sandbox.state import SandboxState
 
 REGISTRATION_LIFE = 90 * 24 * 3600  # seconds
 CODE_LIFE = 600  # seconds, of authorization and device codes
-INTERVAL = 1  # seconds between two polls, as the service answers
+INTERVAL = 1  # seconds between two polls, as returned by the service
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-SHOWN_MEMBERS = ("grantType", "grantTypes", "scopes")  # of a call, in the log
+SHOWN_MEMBERS = ("grantType", "grantTypes", "scopes")  # members of a call that the log shows
 SCOPE = "sso:account:access"
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 
@@ -44,7 +44,7 @@ ERRORS = {
 
 
 class OidcError(Exception):
-    """An error that the service answers.
+    """Error response of the service.
 
     Args:
         code: a key of `ERRORS`.
@@ -59,7 +59,7 @@ class OidcError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client.
+    """Registered client.
 
     Args:
         expires: seconds since the epoch.
@@ -76,7 +76,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """A valid request to /authorize."""
+    """Valid request to /authorize."""
 
     client: Client
     redirect_uri: str
@@ -86,12 +86,12 @@ class AuthorizationRequest:
 
 @dataclass(slots=True)
 class DeviceCode:
-    """A sign-in on another device.
+    """Sign-in on another device.
 
     Args:
         expires: seconds since the epoch.
         interval: seconds between two polls.
-        asked: monotonic seconds of the last poll.
+        asked: time of the last poll, in monotonic seconds.
         approved: None until the user has decided.
     """
 
@@ -104,13 +104,13 @@ class DeviceCode:
 
 
 class SsoOidc:
-    """Answers RegisterClient, StartDeviceAuthorization and CreateToken, and keeps the decisions of the consent page.
+    """OIDC service: answers RegisterClient, StartDeviceAuthorization and CreateToken, and stores the consent decisions.
 
     Args:
-        directory: gives out the tokens.
+        directory: issues the tokens.
         state: faults.
         log: records every call.
-        address: returns the address of the service, for its pages.
+        address: returns the URL of the service, for its pages.
 
     Source: AWS IAM Identity Center OIDC API reference.
     """
@@ -165,7 +165,7 @@ class SsoOidc:
         """Check the query of a request to /authorize.
 
         Raises:
-            OidcError: it does not belong to a registered client, so the browser must not be redirected.
+            OidcError: the request is not from a registered client, so the browser must not be redirected.
         """
         client = self._clients.get(query.get("client_id", ""))
         if client is None or "authorization_code" not in client.grants or not client.knows_start_url:
@@ -314,7 +314,7 @@ class SsoOidc:
 
 
 def _is_registered(redirect: str, registered: tuple[str, ...]) -> bool:
-    """Compare without the port, which a client on loopback chooses (RFC 8252, 7.3)."""
+    """Compare redirect URIs without the port, which a client on loopback chooses (RFC 8252, 7.3)."""
     try:
         parts = urlsplit(redirect)
         port = parts.port

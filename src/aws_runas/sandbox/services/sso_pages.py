@@ -1,7 +1,7 @@
-"""The pages of single sign-on for the user's browser: consent to a sign-in, by code or on another device.
+"""Pages of single sign-on for the user's browser: consent to a sign-in, by code or on another device.
 
-A page may be opened from anywhere, and opening it changes nothing. Consent is a POST that only the page itself can
-send: it needs this origin and the token in the page.
+Any site may open a page, and opening it changes nothing. Consent is a POST that only the page itself can send: it
+needs the origin of the page and the token in it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from aws_runas.sandbox.services.sso_oidc import OidcError, SsoOidc
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send "Origin: null" with the page's own form
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send "Origin: null" with the form of the page
     "X-Frame-Options": "DENY",
-    # without form-action: browsers apply that to the redirect to the client as well
+    # without form-action, which browsers also apply to the redirect to the client
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
 }
 STYLE = "body{font:1.1rem sans-serif;max-width:32rem;margin:4rem auto}button{font:inherit;margin-right:1rem}"
 
 
 class SsoPages:
-    """The pages ``/authorize`` and ``/device``."""
+    """Pages ``/authorize`` and ``/device``."""
 
     def __init__(self, oidc: SsoOidc) -> None:
         self._oidc = oidc

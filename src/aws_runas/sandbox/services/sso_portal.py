@@ -1,4 +1,4 @@
-"""The portal of single sign-on: accounts, roles, and credentials of a role for a signed-in user."""
+"""Portal of single sign-on: accounts, roles, and credentials of a role for a signed-in user."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from aws_runas.sandbox.services.sso_directory import ACCOUNTS, Account, SsoDirec
 from aws_runas.sandbox.state import SandboxState
 
 CREDENTIALS_LIFETIME = 3600  # seconds; at AWS the permission set decides
-MAX_PAGE = 100  # entries; AWS refuses more
+MAX_PAGE = 100  # entries; AWS refuses larger pages
 DEFAULT_PAGE = 20
 
 
 class SsoPortal:
-    """Answers the portal's calls.
+    """Service that answers the calls of the portal.
 
     Args:
         directory: checks tokens.
-        moto: has the roles.
-        keys: where temporary keys are stored.
+        moto: provides the roles.
+        keys: the store of temporary keys.
         state: faults.
         log: records every call.
 
@@ -51,7 +51,7 @@ class SsoPortal:
         }
 
     def serves(self, request: Request) -> bool:
-        """Return True if a request is one of the portal's."""
+        """Return True if a request is a call of the portal."""
         return (request.method, request.path) in self._actions and "x-amz-sso_bearer_token" in request.headers
 
     def handle(self, request: Request) -> Reply:
@@ -126,7 +126,7 @@ def _page(name: str, entries: list[dict[str, str]], query: dict[str, str]) -> Re
     """Return one page of a list.
 
     Raises:
-        ServiceError: the page is too large, or the token is not one of ours.
+        ServiceError: the page is too large, or the token is not valid.
     """
     size, start = query.get("max_result", str(DEFAULT_PAGE)), query.get("next_token", "0")
     if not size.isdigit() or not 1 <= int(size) <= MAX_PAGE:

@@ -1,8 +1,8 @@
-"""The Security Token Service: it checks MFA codes, knows which roles exist, and has AWS's limits.
+"""Security Token Service: checks MFA codes, roles and the limits of AWS.
 
-moto answers one fixed key to every GetSessionToken, ignores MFA codes and assumes roles that do not exist.
+moto returns the same key for every GetSessionToken, ignores MFA codes and assumes roles that do not exist.
 
-Source: AWS Security Token Service API reference; the wording of errors is what AWS answers.
+Source: AWS Security Token Service API reference; the messages are those of AWS.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 
 class MfaDevices:
-    """The MFA devices by serial number. Each remembers the codes that it has accepted."""
+    """MFA devices by serial number. Each one stores the codes that it has accepted."""
 
     def __init__(self, moto: Moto) -> None:
         self._moto = moto
@@ -57,11 +57,11 @@ class Sts:
     """STS.
 
     Args:
-        moto: has users, roles and policies.
-        keys: where temporary keys are stored.
+        moto: provides users, roles and policies.
+        keys: the store of temporary keys.
         devices: check MFA codes.
         clock: of the service.
-        web_identity_token: accepted by AssumeRoleWithWebIdentity besides the tokens of registered providers.
+        web_identity_token: accepted by AssumeRoleWithWebIdentity in addition to the tokens of registered providers.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Sts:
         return f"{self._credentials(issued)}<FederatedUser><Arn>{escape(arn)}</Arn>{user_id}</FederatedUser>"
 
     def _check_mfa(self, parameters: Parameters, key: Key) -> bool:
-        """Return True with a good code, False without one.
+        """Return True for a valid code. Without a code, return True if the key was created with one.
 
         Raises:
             ServiceError: the code or the device is wrong.
@@ -165,7 +165,7 @@ class Sts:
         arn = parameters.required("RoleArn", 20, 2048)
         name = parameters.session_name("RoleSessionName")
         duration = parameters.duration(DEFAULT_ROLE_DURATION, 43200)
-        parameters.external_id()  # refuses a malformed one before the role is looked up
+        parameters.external_id()  # refuses a malformed id before the role is looked up
         source_identity = parameters.text("SourceIdentity", 2, 64)
         mfa = self._check_mfa(parameters, key)
         role = self._moto.role(arn)
@@ -269,7 +269,7 @@ class Sts:
 
 
 STEP = 30  # seconds, RFC 6238 section 4.1
-DRIFT = 1  # steps that a device's clock may be off, either way
+DRIFT = 1  # steps that the clock of a device may be ahead or behind
 
 
 def code_at(seed: str, step: int) -> str:
@@ -287,7 +287,7 @@ def code_at(seed: str, step: int) -> str:
 
 
 class Device:
-    """One MFA device: checks codes, accepts each time step once, and can give out a code that is still valid.
+    """MFA device: checks codes, accepts each time step once, and can return a code that is still valid.
 
     Args:
         seed: base32.
@@ -300,7 +300,7 @@ class Device:
         self._lock = threading.Lock()
 
     def accept(self, code: str, now: float) -> bool:
-        """Accept a code if it belongs to now, or was given out, and was not accepted before.
+        """Accept a code that is current or was returned by `fresh_code`, and was not accepted before.
 
         Args:
             code: six digits.
@@ -316,9 +316,9 @@ class Device:
         return False
 
     def fresh_code(self, now: float) -> str:
-        """Return a code that was not given out before and will be accepted, even if the current one was used.
+        """Return a code that was not returned before and will be accepted, even if the current one was used.
 
-        A person would wait until the device shows the next code; a hundred tests cannot.
+        A user would wait until the device shows the next code; a hundred tests cannot wait.
 
         Args:
             now: seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Parameters of STS calls, checked, with errors in AWS's words."""
+"""Parameters of STS calls: checks them, and returns errors with the messages of AWS."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ SHORTEST = 900  # seconds, for every session
 
 
 class Parameters:
-    """The form values of one call."""
+    """Form values of one call."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
     def invalid(self, name: str, value: str, constraint: str) -> ServiceError:
-        """Return AWS's error for a value outside its constraint.
+        """Return the AWS error for a value that violates its constraint.
 
         Args:
             name: of the parameter, as AWS spells it.
             value: as sent.
-            constraint: what AWS says the value must satisfy.
+            constraint: the constraint in the AWS message.
         """
         text = f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {constraint}"
         return ServiceError("ValidationError", text)
 
     def text(self, name: str, shortest: int, longest: int) -> str | None:
-        """Return a text, None if it is missing.
+        """Return a string, None if it is missing.
 
         Args:
-            shortest, longest: characters.
+            shortest, longest: bounds of the length in characters.
 
         Raises:
             ServiceError: the length is out of bounds.
@@ -47,10 +47,10 @@ class Parameters:
         return value
 
     def required(self, name: str, shortest: int, longest: int) -> str:
-        """Return a text that must be there.
+        """Return a required string.
 
         Args:
-            shortest, longest: characters.
+            shortest, longest: bounds of the length in characters.
 
         Raises:
             ServiceError: it is missing, or the length is out of bounds.
@@ -66,11 +66,11 @@ class Parameters:
         """Return DurationSeconds.
 
         Args:
-            default: seconds, if it is missing.
-            longest: seconds.
+            default: seconds, used if the parameter is missing.
+            longest: maximum in seconds.
 
         Raises:
-            ServiceError: it is not a number, or out of bounds.
+            ServiceError: the value is not a number, or out of bounds.
         """
         text = self._values.get("DurationSeconds")
         if text is None:

@@ -1,4 +1,4 @@
-"""Admission of connections: tokens, the address with its cell, and the service's own signature."""
+"""Admission of connections: tokens, the stream URL with its cell, and the signature of the service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aws_runas.sandbox.options import Faults
 
 
 class Tickets:
-    """Tokens, cells and signed addresses that one session gives out and accepts.
+    """Tokens, cells and signed URLs that one session issues and accepts.
 
     Args:
         base_url: of the service, ``ws://127.0.0.1:PORT``.
@@ -30,7 +30,7 @@ class Tickets:
 
     @property
     def stream_url(self) -> str:
-        """The address of the client's connection; its cell number is raw base64, as at AWS (spec 13.1)."""
+        """URL of the client's connection; its cell number is raw base64, as at AWS (spec 13.1)."""
         query = f"role=publish_subscribe&cell-number={self._cell}"
         if self.faults.presign:
             query += f"&{self._presigned}"
@@ -49,7 +49,7 @@ class Tickets:
         return token
 
     def resume(self) -> str:
-        """Return a token for another connection; with the fault new_cell, the address changes too."""
+        """Return a token for another connection; with the fault new_cell, the URL changes too."""
         if self.faults.new_cell:
             self._cell = _new_cell()
         self._tokens.clear()

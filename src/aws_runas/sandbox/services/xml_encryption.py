@@ -1,4 +1,4 @@
-"""Decryption of SAML assertions, for a provider that has a private key.
+"""Decryption of SAML assertions, for a provider with a private key.
 
 Source: W3C XML Encryption 1.1, sections 5.2 (AES), 5.5.1 and 5.5.2 (RSA); SAML 2.0 core, section 2.3.4.
 """
@@ -23,41 +23,41 @@ BLOCK, GCM_NONCE = 16, 12  # bytes
 
 
 class Element(Protocol):
-    """The used part of an lxml element; lxml has no type information."""
+    """Used part of the interface of an lxml element; lxml has no type information."""
 
     tag: str
     text: str | None
     attrib: Mapping[str, str]
 
     def find(self, path: str) -> Element | None:
-        """Return the first element of a path below this one."""
+        """Return the first element below this one that matches a path."""
 
     def findall(self, path: str) -> list[Element]:
-        """Return every element of a path below this one."""
+        """Return every element below this one that matches a path."""
         ...
 
     def iter(self, tag: str) -> Iterator[Element]:
-        """Walk over this element and all below it that have a tag."""
+        """Iterate over this element and its descendants that have a tag."""
         ...
 
     def itertext(self) -> Iterator[str]:
-        """Walk over the texts in this element and below it."""
+        """Iterate over the texts in this element and its descendants."""
         ...
 
 
 class DecryptionError(Exception):
-    """The element cannot be decrypted with this key."""
+    """Failure to decrypt an element with this key."""
 
 
 def decrypt(element: Element, private_key: str) -> bytes:
     """Return the XML inside an EncryptedAssertion.
 
     Args:
-        element: of lxml.
+        element: an lxml element.
         private_key: PEM.
 
     Raises:
-        DecryptionError: another key, an algorithm that is not supported, or damage.
+        DecryptionError: the key is wrong, an algorithm is not supported, or the data is damaged.
     """
     data = element.find(f"{XENC}EncryptedData")
     wrapped = next(element.iter(f"{XENC}EncryptedKey"), None)
