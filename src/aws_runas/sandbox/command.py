@@ -41,7 +41,7 @@ def run_inside(
     """Start a sandbox, run a program in it, and end the sandbox.
 
     Args:
-        options: of the sandbox.
+        options: the options of the sandbox.
         program: with its arguments; empty for the user's shell.
         environ: the caller's variables.
         is_terminal: True if stdin is a terminal. A banner is then written before the user's shell starts.

@@ -120,7 +120,7 @@ def write_web_identity_token(directory: Path) -> str:
     """Write a token for AssumeRoleWithWebIdentity to ``web-identity-token`` in the sandbox's home, and return it.
 
     Args:
-        directory: of the sandbox.
+        directory: the directory of the sandbox.
     """
     token = secrets.token_urlsafe(48)
     files.make_private_directory(directory / HOME)
@@ -132,12 +132,12 @@ def write(directory: Path, fixtures: Fixtures, region: str, port: int, *, token:
     """Write the files of a sandbox: a home with its AWS files, and ``bin/sandbox-mfa-code``.
 
     Args:
-        directory: of the sandbox.
+        directory: the directory of the sandbox.
         fixtures: the user's keys.
-        region: of all profiles.
-        port: of the control address on 127.0.0.1.
-        token: of the control address.
-        start_url: of single sign-on.
+        region: the region of all profiles.
+        port: the port of the control address on 127.0.0.1.
+        token: the token of the control address.
+        start_url: the start URL of single sign-on.
 
     Raises:
         OSError: a file could not be written.
@@ -175,7 +175,7 @@ def write_shell_files(directory: Path, base: Mapping[str, str]) -> None:
     """Write startup files that run those of the user and add the sandbox to the prompt.
 
     Args:
-        directory: of the sandbox.
+        directory: the directory of the sandbox.
         base: the user's environment; its HOME holds the user's files.
     """
     real = base.get("HOME", "")
@@ -205,9 +205,9 @@ def environment(base: Mapping[str, str], directory: Path, endpoint: str, token: 
 
     Args:
         base: the caller's environment.
-        directory: of the sandbox.
+        directory: the directory of the sandbox.
         endpoint: address of every AWS service, ``http://127.0.0.1:PORT``.
-        token: of the sandbox's control address.
+        token: the token of the sandbox's control address.
     """
     aws = directory / HOME / ".aws"
     kept = {

@@ -14,12 +14,12 @@ class CallRecord(TypedDict):
 
     Attributes:
         service, action: as AWS spells them.
-        access_key_id, arn: of the signer, "" for an unsigned request.
+        access_key_id, arn: the access key id and ARN of the signer, "" for an unsigned request.
         region: the region that the request was signed for.
         error: AWS error code, "" if the call succeeded.
-        time: seconds since the epoch, by this machine's clock.
+        time: seconds since the epoch, by the clock of this machine.
         user_agent: as sent.
-        parameters: of the call, without secrets, with the types of the service.
+        parameters: the parameters of the call, without secrets, with the types of the service.
     """
 
     service: str

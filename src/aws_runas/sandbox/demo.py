@@ -34,7 +34,7 @@ def say(text: str = "") -> None:
     """Write a line of the transcript.
 
     Args:
-        text: without a line break.
+        text: the line without its line break.
     """
     print(text, flush=True)  # noqa: T201
 
@@ -43,7 +43,7 @@ def show(text: str) -> None:
     """Write a part of a command's output at once.
 
     Args:
-        text: as the command wrote it.
+        text: the output as the command wrote it.
     """
     sys.stdout.write(text)
     sys.stdout.flush()
@@ -53,7 +53,7 @@ def show_lines(text: str) -> None:
     """Write output without status lines, which overwrite themselves.
 
     Args:
-        text: as the command wrote it.
+        text: the output as the command wrote it.
     """
     show(STATUS_LINE.sub("", text))
 

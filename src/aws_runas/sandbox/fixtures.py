@@ -36,7 +36,7 @@ class RoleSpec:
     """IAM role.
 
     Args:
-        condition: of the trust policy.
+        condition: the condition of the trust policy.
         longest: MaxSessionDuration in seconds.
         principal: ARN of the principal that may assume the role; "" for every principal of the account.
         permissions: policy document of the role.

@@ -35,7 +35,7 @@ class Fleet:
 
     Args:
         options: number of additional instances, times and limits.
-        directory: of the sandbox; each instance has a home in it.
+        directory: the directory of the sandbox; each instance has a home in it.
         instances: the instances with an agent.
         moto: provides buckets and log groups.
     """

@@ -61,7 +61,7 @@ class Host:
 
     Args:
         directory: private, created by the parent process; contains every file of the sandbox.
-        token: of the control address.
+        token: the token of the control address.
     """
 
     def __init__(self, options: SandboxOptions, directory: Path, token: str) -> None:
@@ -115,7 +115,7 @@ class Host:
         """Sign the user in as ``aws login`` does.
 
         Args:
-            directory: of the login cache.
+            directory: the login cache directory.
         """
         self.sign_in.sign_in(user_principal(self.moto), configuration.LOGIN_SESSION, directory, self.options.region)
 

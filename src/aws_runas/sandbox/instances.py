@@ -24,7 +24,7 @@ class Instances:
 
     Args:
         options: versions and manners of the agents, and preferences of the account.
-        directory: of the sandbox; each instance has a home in it.
+        directory: the directory of the sandbox; each instance has a home in it.
         moto: provides the running instances and the KMS key.
     """
 

@@ -39,7 +39,7 @@ class Faults:
     Args:
         close_after: the service closes every data channel's connection (1000 "Bye") this long after it was opened.
         new_cell: each resume returns another stream address, and the old one is refused.
-        signature: of the WebSocket request: optional (checked if present), required or refused.
+        signature: the signature of the WebSocket request: optional (checked if present), required or refused.
         presign: the stream address is signed by the service (``X-Amz-Signature``) and needs no other signature.
         frame_limit: frames per second; after two seconds above it, the service pauses the agent, then cuts the
             connection.
@@ -51,7 +51,7 @@ class Faults:
         leave_after: seconds after which an agent that has joined disconnects; it is back after `away`, or 1 second.
         loss, duplicate, reorder: probability of each for a relayed frame, in both directions.
         delay: seconds by which each relayed frame is delayed.
-        seed: of the random numbers for the probabilities.
+        seed: the seed for the random numbers of the probabilities.
         end_after: seconds after which the service ends the session, with end_output as the reason.
         start_slow, sts_slow: seconds by which StartSession, or every STS call, is delayed.
         start_fails, resume_fails: error code that StartSession, or ResumeSession, returns.
@@ -112,7 +112,7 @@ class SandboxOptions:
     """Settings of a sandbox.
 
     Args:
-        port: of the AWS endpoint on 127.0.0.1; 0 lets the system pick.
+        port: the port of the AWS endpoint on 127.0.0.1; 0 lets the system pick.
         faults: see Faults.
         agent_version: version that the agents report and behave like.
         agent_rate: maximum number of frames per second that an agent sends; official agents reach about 650.
@@ -125,7 +125,7 @@ class SandboxOptions:
         kms: sessions of shells and commands are encrypted with the sandbox's KMS key.
         clock_offset: seconds by which the service's clock is ahead of this machine's.
         clock_speed: seconds of the service per second of this machine; lifetimes are divided by it.
-        region: of all profiles.
+        region: the region of all profiles.
         instances: number of additional instances for Run Command, named fleet-000 and so on, with the tag Fleet=yes.
         eventual: seconds until a new command of Run Command is visible.
         ssm_rate: calls of ListCommandInvocations and GetCommandInvocation per second above which they are throttled.

@@ -36,8 +36,8 @@ class SandboxState:
     """State that services read and commands change while a sandbox runs.
 
     Attributes:
-        clock: of the services.
-        region: of all profiles.
+        clock: the clock of the services.
+        region: the region of all profiles.
         faults: for calls and sessions that begin from now on.
         adopted: process ids that end with the sandbox.
         loaded: set when moto has loaded all parts that are slow to load.

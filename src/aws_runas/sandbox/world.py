@@ -83,7 +83,7 @@ class Sandbox:
         """Sign the user in as ``aws login`` does.
 
         Args:
-            directory: of the login cache (AWS_LOGIN_CACHE_DIRECTORY).
+            directory: the login cache directory (AWS_LOGIN_CACHE_DIRECTORY).
         """
         self.control("sign-in", directory=str(directory))
 
@@ -108,7 +108,7 @@ class Sandbox:
         """Close the clients' connections and return how many there were.
 
         Args:
-            session_id: of one session; None for all.
+            session_id: the id of one session; None for all.
             abort: break the connections instead of closing them with 1000 "Bye".
         """
         order = {"abort": abort} | ({} if session_id is None else {"session_id": session_id})
@@ -119,7 +119,7 @@ class Sandbox:
 
         Args:
             seconds: until they reconnect.
-            session_id: of one session; None for all.
+            session_id: the id of one session; None for all.
             waiting: with official manners, each agent stops reading and leaves when this many data messages wait in its
                 receive buffer; 0 for the next burst of any size.
         """
@@ -131,7 +131,7 @@ class Sandbox:
 
         Args:
             output: the reason, shown to the client.
-            session_id: of one session; None for all.
+            session_id: the id of one session; None for all.
         """
         order = {"output": output} | ({} if session_id is None else {"session_id": session_id})
         return cast(int, self.control("end", **order))

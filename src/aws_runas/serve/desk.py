@@ -114,7 +114,7 @@ class Desk:
         """Answer the open question; an empty text ends the sign-in.
 
         Args:
-            number: of the question; None for the open one.
+            number: the number of the question; None for the open one.
 
         Returns:
             False if no such question is open.

@@ -90,7 +90,7 @@ class Request:
         return ", ".join(values) if values else None
 
     def __repr__(self) -> str:
-        return f"Request({self.method} {self.path})"  # headers and body hold tokens and MFA codes
+        return f"Request({self.method} {self.path})"  # headers and body contain tokens and MFA codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Response:
     Args:
         status: a key of REASONS.
         body: the complete body.
-        content_type: of the body.
+        content_type: the content type of the body.
         headers: additional headers.
     """
 
@@ -117,7 +117,7 @@ class BadRequest(Exception):  # noqa: N818 - the name in HTTP
     """Bytes that are not a supported request; the connection ends after the response.
 
     Args:
-        status: of the response.
+        status: the status of the response.
         reason: one line for the client.
     """
 

@@ -89,7 +89,7 @@ def role_name(facts: ProfileFacts) -> str:
     """Return the name of the active profile for a path, which SDKs build without escaping.
 
     Args:
-        facts: of the profile.
+        facts: the facts of the profile.
     """
     return "".join(
         chr(byte) if byte < 0x80 and (chr(byte).isalnum() or byte in b"-._~@+=,") else f"%{byte:02X}"
@@ -105,7 +105,7 @@ def handle(
     Args:
         request: with a path for which `is_ours` is True.
         facts: the active profile.
-        tokens: of this server.
+        tokens: the tokens of this server.
         now: monotonic seconds.
         allow_v1: answer requests without a token.
     """

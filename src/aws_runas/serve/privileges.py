@@ -25,7 +25,7 @@ class User:
     """User that the server switches to after binding its ports.
 
     Args:
-        uid, gid: of the user.
+        uid, gid: the user id and group id.
         name: for the supplementary groups.
         home: contains the user's configuration.
     """
@@ -41,7 +41,7 @@ def user_behind(environ: Mapping[str, str], *, uid: int) -> User | None:
 
     Args:
         environ: the environment variables.
-        uid: of this process.
+        uid: the user id of this process.
 
     Raises:
         ConfigError: the user in the variables does not exist.

@@ -49,7 +49,7 @@ class Started:
 
     Args:
         listeners: bound; the caller closes them.
-        environ, home: of the user that the process now runs as.
+        environ, home: the environment variables and home directory of the user that the process now runs as.
     """
 
     listeners: list[socket.socket]
@@ -62,7 +62,7 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
 
     Args:
         where: the address to listen on.
-        environ, home: of this process.
+        environ, home: the environment variables and home directory of this process.
 
     Raises:
         AwsRunasError: an address cannot be used, or privileges cannot be dropped.

@@ -135,7 +135,7 @@ def write_keys(store: Store, name: str, keys: StoredKeys) -> None:
 
     Args:
         store: the keyring.
-        name: of the keys, as in the config file.
+        name: the name of the keys, as in the config file.
         keys: the current pair, and the previous one during a rotation.
 
     Raises:
@@ -190,7 +190,7 @@ def read_password(store: Store, url: str, user: str) -> str | None:
 
     Args:
         store: the keyring.
-        url: of the identity provider.
+        url: the URL of the identity provider.
         user: at the identity provider.
     """
     return read_secret(store, password_name(url, user))
@@ -201,7 +201,7 @@ def write_password(store: Store, url: str, user: str, password: str) -> None:
 
     Args:
         store: the keyring.
-        url: of the identity provider.
+        url: the URL of the identity provider.
         user: at the identity provider.
         password: a secret.
     """
@@ -213,7 +213,7 @@ def remove_password(store: Store, url: str, user: str) -> bool:
 
     Args:
         store: the keyring.
-        url: of the identity provider.
+        url: the URL of the identity provider.
         user: at the identity provider.
     """
     return store.remove(password_name(url, user))
@@ -224,7 +224,7 @@ def missing_keys(store: Store, name: str, profile: str) -> CredentialsError:
 
     Args:
         store: the keyring.
-        name: of the keys, as in the config file.
+        name: the name of the keys, as in the config file.
         profile: the profile that names them.
     """
     return CredentialsError(

@@ -133,7 +133,7 @@ def open_class(path: str, environ: Mapping[str, str]) -> LibraryStore:
 
     Args:
         path: MODULE.CLASS.
-        environ: of the process.
+        environ: the environment variables.
     """
     return LibraryStore(path, f"the keyring {path}", environ)
 

@@ -44,7 +44,7 @@ class PassStore:
         """Return the content of any entry, None if there is none.
 
         Args:
-            path: of the entry in the password store.
+            path: the path of the entry in the password store.
 
         Raises:
             CredentialsError: as for `Store.read`.

@@ -75,7 +75,7 @@ def find_bastion(database: str, vpc_id: str, access: Access, *, pick: Pick | Non
 
     Args:
         database: for messages.
-        vpc_id: of the database; "" searches all VPCs.
+        vpc_id: the id of the VPC of the database; "" searches all VPCs.
         access: the profile, credentials and region.
         pick: asks the user if several instances match.
 

@@ -39,7 +39,7 @@ def find_task(text: str, access: Access, *, pick: Pick | None = None) -> EcsTarg
 
     Args:
         text: ``ecs:cluster/service[/container]``, or the raw form, which is used unchanged and not looked up.
-        access: whose credentials and region ask.
+        access: the credentials and region for the calls.
         pick: asks the user if several match; without it, several matches are an error.
 
     Raises:
@@ -88,7 +88,7 @@ def execute_command(text: str, access: Access, *, command: str = SHELL, pick: Pi
 
     Args:
         text: either form of an ECS target.
-        access: whose credentials and region ask.
+        access: the credentials and region for the calls.
         command: the program and its arguments, in one string, as ECS expects it.
         pick: asks the user if several containers match.
 

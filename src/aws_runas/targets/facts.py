@@ -81,7 +81,7 @@ def why_not_connected(instance_id: str, access: Access) -> str:
     """Explain why an instance is not connected, as far as this identity is allowed to see.
 
     Args:
-        instance_id: of the instance.
+        instance_id: the id of the instance.
         access: the profile.
     """
     try:

@@ -72,7 +72,7 @@ def database_token(host: str, port: int, user: str, region: str, *, found: "Mapp
     """Return the password of a database user, valid for 15 minutes.
 
     Args:
-        host, port: of the database, not of a tunnel to it.
+        host, port: the host and port of the database, not of a tunnel to it.
         user: the database user.
         region: the region of the database.
         found: ``key``, ``secret`` and ``token`` of the credentials.

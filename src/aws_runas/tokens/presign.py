@@ -42,7 +42,7 @@ def presign(
 
     Args:
         url: ``https://HOST[:PORT][/PATH]`` or the same with ``http``; the path is percent-encoded.
-        parameters: of the call, not encoded, in the order of the URL.
+        parameters: the parameters of the call, not encoded, in the order of the URL.
         headers: further signed headers, which the request must carry; names in lower case, without ``host``.
         credentials: ``key``, ``secret`` and ``token``; token "" for keys without one.
         service: signing name, for instance ``sts``.

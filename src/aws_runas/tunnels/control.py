@@ -89,7 +89,7 @@ def ask(path: Path, request: Mapping[str, object], timeout: float = REPLY_TIMEOU
     """Send one request and return the reply; blocks.
 
     Args:
-        path: of the socket.
+        path: the path of the socket.
         request: the request for the process.
         timeout: seconds.
 

@@ -30,7 +30,7 @@ def inherited_sockets(environ: Mapping[str, str], pid: int) -> list[socket.socke
 
     Args:
         environ: variables of this process.
-        pid: of this process; sockets for another process are ignored.
+        pid: the id of this process; sockets for another process are ignored.
     """
     if environ.get("LISTEN_PID") != str(pid):
         return []
@@ -77,7 +77,7 @@ def service_unit(name: str, command: Sequence[str], *, on_demand: bool) -> str:
     """Return the service unit of a tunnel.
 
     Args:
-        name: of the tunnel.
+        name: the name of the tunnel.
         command: program and arguments that serve it; they are quoted here.
         on_demand: a socket unit starts it, instead of the login.
     """

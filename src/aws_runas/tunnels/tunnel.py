@@ -47,7 +47,7 @@ class TunnelStatus:
     """Status of a tunnel for `tunnels status`.
 
     Args:
-        name: of the tunnel.
+        name: the name of the tunnel.
         state: see State.
         local: local addresses, as clients write them.
         destinations: destinations of the local addresses, in the same order.
@@ -83,7 +83,7 @@ class TunnelPlan:
     """Parts of a tunnel.
 
     Args:
-        name: of the tunnel.
+        name: the name of the tunnel.
         forwards: local addresses and destinations, as the file gives them.
         open_channel: returns the function that opens sessions for a destination. It may resolve the target first.
         pool: limits; a lazy pool opens no session before the first connection.

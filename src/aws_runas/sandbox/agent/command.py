@@ -33,7 +33,7 @@ class CommandPlugin:
 
     Args:
         agent: the session.
-        parameters: of the document: command, separateOutputStream and the two prefixes.
+        parameters: the parameters of the document: command, separateOutputStream and the two prefixes.
     """
 
     def __init__(self, agent: PluginHost, parameters: Mapping[str, Sequence[str]]) -> None:

@@ -34,7 +34,7 @@ class Machine:
         home: start directory of its shells.
         agent_directory: working directory of the agent.
         programs: directory with its programs; None for those of this machine.
-        options: of the sandbox: version, manners and pace of the agent, and preferences.
+        options: the options of the sandbox: version, manners and pace of the agent, and preferences.
         port_map: ports of the instance that have a different number on this machine.
         moto: for KMS.
     """
@@ -82,7 +82,7 @@ def make_programs(directory: Path, kind: str) -> Path | None:
     """Create the directory with an instance's programs, unless it exists.
 
     Args:
-        directory: in which each kind has a directory.
+        directory: the parent directory of the program directories.
         kind: "" for all of this machine, ``busybox``, ``no-python`` or ``distroless``.
 
     Returns:
@@ -110,7 +110,7 @@ def newer_client(version: str) -> bool:
     """Return True if a client supports smux. As in agents, numbers are compared as numbers and words as words.
 
     Args:
-        version: of the client, for instance 1.2.0.
+        version: the version of the client, for instance 1.2.0.
     """
     for have, want in zip(version.split("."), MUX_CLIENT.split("."), strict=False):
         if have != want:
@@ -122,7 +122,7 @@ def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> by
     """Call KMS Decrypt with the permissions of the instance's role.
 
     Args:
-        moto: has the key.
+        moto: provides the key.
         key_id: id or ARN of the key that must have encrypted the blob.
         blob: the encrypted data key.
         context: encryption context.
@@ -143,7 +143,7 @@ def decrypt(moto: Moto, key_id: str, blob: bytes, context: dict[str, str]) -> by
 
 
 def kill_session(leader: int) -> None:
-    """Kill every process of a session, because background jobs have process groups of their own.
+    """Kill every process of a session, because background jobs have separate process groups.
 
     Args:
         leader: process id of the session leader.
@@ -159,7 +159,7 @@ def kill_session(leader: int) -> None:
 
 
 def kill_survivors(directory: Path) -> None:
-    """Kill processes whose HOME is below a directory (Linux only): official agents leave a command's children alive.
+    """Kill processes whose HOME is below a directory (Linux only): official agents do not end a command's children.
 
     Args:
         directory: the homes of all instances of one sandbox.

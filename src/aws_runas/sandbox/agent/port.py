@@ -25,8 +25,8 @@ def destination(agent: PluginHost, properties: dict[str, str]) -> tuple[str, int
     """Return host and port of a destination, as seen from this machine.
 
     Args:
-        agent: knows the ports of the instance.
-        properties: of the session.
+        agent: provides the ports of the instance.
+        properties: the properties of the session.
     """
     host, port = properties.get("host") or "localhost", int(properties.get("portNumber") or 80)
     if host in ("localhost", "127.0.0.1", "::1"):

@@ -141,7 +141,7 @@ class ChannelReader:
         """Lose the connection while messages are in the receive buffer, after `NEXT_BURST` at the latest.
 
         Args:
-            cut: called once with those messages, or none. Of messages that came one by one, only the last waits.
+            cut: called once with those messages, or none. Of messages that arrived one by one, only the last waits.
         """
         if self._cut is None:
             self._cut = cut
@@ -191,7 +191,7 @@ def read_after_cut(
     process: Callable[[Frames], None],
     execute: Callable[[Message], None],
 ) -> None:
-    """Read what was in the receive buffer at the cut (trap 12.16).
+    """Process the frames that were in the receive buffer at the cut (trap 12.16).
 
     The agent acknowledges each message. The first acknowledgement can still be written, into a socket whose peer is
     gone, so its message is counted. Later ones cannot be written: the next expected message is executed but not

@@ -28,7 +28,7 @@ class DataChannels:
     Args:
         service: provides the sessions.
         gateway: checks signatures and permissions.
-        external_agents: instances whose agent connects from outside.
+        external_agents: instances with an external agent.
     """
 
     def __init__(self, service: SsmService, gateway: Gateway, external_agents: tuple[str, ...]) -> None:
@@ -40,9 +40,9 @@ class DataChannels:
         """Take over a connection that requests a WebSocket.
 
         Args:
-            request: of the upgrade.
+            request: the upgrade request.
             data: every byte read so far, including the request.
-            transport: of the connection.
+            transport: the transport of the connection.
         """
         verdict = self._judge(request)
         connection: list[WebSocket] = []

@@ -87,7 +87,7 @@ class Databases:
         """Return a service that replaces the endpoint name of a database with this machine.
 
         Args:
-            service: of SSM.
+            service: the SSM service.
         """
 
         def call(action: str, values: Input, key: Key, region: str) -> Reply:

@@ -40,7 +40,7 @@ class Document:
     """Session document.
 
     Args:
-        session_type: of its sessions.
+        session_type: the type of its sessions.
         parameters: by name.
         fixed: properties that the client always receives.
     """
@@ -78,9 +78,9 @@ def plan(target: str, name: str, parameters: Input, reason: str) -> Plan:
 
     Args:
         target: the target in the request.
-        name: of the document; "" for the default one.
-        parameters: of the document, as the caller wrote them.
-        reason: of the session, "" for none.
+        name: the name of the document; "" for the default one.
+        parameters: the parameters of the document, as the caller wrote them.
+        reason: the reason for the session, "" for none.
 
     Raises:
         ServiceError: InvalidDocument or InvalidParameters, with the message of AWS.

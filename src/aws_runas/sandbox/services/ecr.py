@@ -30,7 +30,7 @@ class Registries:
     A caller gets the same password until the sandbox ends, so that a test can configure a registry with it.
 
     Args:
-        clock: of the service.
+        clock: the clock of the service.
         authorize: raises ServiceError if the caller is not allowed to make a call.
     """
 

@@ -21,7 +21,7 @@ class Ecs:
     """ECS.
 
     Args:
-        region: of the cluster.
+        region: the region of the cluster.
         open_session: opens an SSM session.
     """
 

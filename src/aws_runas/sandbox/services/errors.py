@@ -53,7 +53,7 @@ def json_reply(value: object, status: int = 200, content_type: str = "applicatio
     Args:
         value: the value to write as JSON.
         status: HTTP status.
-        content_type: of the AWS protocol.
+        content_type: the content type in the AWS protocol.
     """
     return Reply(status, json.dumps(value).encode(), {"Content-Type": content_type})
 

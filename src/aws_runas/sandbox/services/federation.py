@@ -58,7 +58,7 @@ class Federation:
 
     Args:
         moto: provides roles and identity providers.
-        clock: of the service.
+        clock: the clock of the service.
         web_identity_token: accepted unchecked, for users without a provider.
     """
 

@@ -45,7 +45,7 @@ class Guard:
         """Return a refusal for a request from a web page (foreign or rebound name, Origin, fetch), else None.
 
         Args:
-            port: of the listener.
+            port: the port of the listener.
         """
         host = request.headers.get("host")
         if host is None:
@@ -87,7 +87,7 @@ class HttpConnection(asyncio.Protocol):
 
     Args:
         handle: answers a request.
-        upgrade: takes over the connection of a WebSocket request: the request, all bytes read so far, the transport.
+        upgrade: takes over the connection of a WebSocket request; called with request, all bytes read, transport.
         guard: decides which requests are answered.
         date: returns seconds since the epoch, for the header Date.
     """

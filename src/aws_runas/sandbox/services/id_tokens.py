@@ -94,7 +94,7 @@ def verify(token: str, keys: KeySet, audiences: list[str], now: float) -> JsonOb
 
     Args:
         token: three parts of base64.
-        keys: of the issuer, from `KeySets`.
+        keys: the keys of the issuer, from `KeySets`.
         audiences: client ids of the provider.
         now: seconds since the epoch.
 

@@ -23,9 +23,9 @@ def invalid(name: str, value: object, constraint: str, code: str = "ValidationEx
     """Return the AWS error for a value that violates its constraint.
 
     Args:
-        name: of the member, as the caller wrote it; AWS reports it with a lower-case first letter.
+        name: the name of the member, as the caller wrote it; AWS reports it with a lower-case first letter.
         value: None if it is missing.
-        code: of the error; the query protocol has a different one.
+        code: the error code; the query protocol has a different one.
     """
     shown = "null" if value is None else f"'{value}'"
     member = name[:1].lower() + name[1:]
@@ -42,7 +42,7 @@ def read_text(values: Input, name: str, default: str = "") -> str:
 
     Args:
         values: input of the call.
-        name: of the member.
+        name: the name of the member.
         default: for a missing member.
 
     Raises:
@@ -81,7 +81,7 @@ def read_integer(values: Input, name: str, default: int, *, least: int, most: in
 
     Args:
         values: input of the call.
-        name: of the member.
+        name: the name of the member.
         default: for a missing member.
         least, most: inclusive bounds.
 

@@ -161,7 +161,7 @@ class Moto:
         """Let moto answer a request whose signature was checked.
 
         Args:
-            key: of the caller; moto sees a user's session as the user's own key.
+            key: the key of the caller; moto sees a user's session as the user's own key.
         """
         application = self._load()
         environ = self._environ(request, self._shown_key(key))

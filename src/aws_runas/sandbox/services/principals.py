@@ -62,7 +62,7 @@ class Key:
         session_token: None for a user's own keys.
         expiration: seconds since the epoch by the service's clock; None for a user's own keys.
         issued: seconds since the epoch by the service's clock; 0 for a user's own keys.
-        grant: of a temporary key.
+        grant: the origin and restrictions of a temporary key.
     """
 
     access_key_id: str

@@ -115,7 +115,7 @@ def verify(encoded: str, metadata: Metadata, now: float, private_key: str | None
 
     Args:
         encoded: base64, as the browser posts it.
-        metadata: of the provider.
+        metadata: the metadata of the provider.
         now: seconds since the epoch.
         private_key: PEM, of a provider that decrypts assertions; None for others.
 

@@ -36,8 +36,8 @@ def channel_closed(session_id: str, target: str, output: str) -> bytes:
     """Return the message that ends a session.
 
     Args:
-        session_id: of the session.
-        target: of the session.
+        session_id: the id of the session.
+        target: the target of the session.
         output: the reason, often empty.
     """
     message_id, created = uuid.uuid4(), time.time_ns() // 1_000_000
@@ -57,8 +57,8 @@ def publication(message_type: str, session_id: str, form: str) -> bytes:
     """Return a start_publication or pause_publication.
 
     Args:
-        message_type: of the message.
-        session_id: of the session.
+        message_type: the type of the message.
+        session_id: the id of the session.
         form: one of options.PUBLICATION_FORMS.
     """
     message_id, created = uuid.uuid4(), time.time_ns() // 1_000_000

@@ -26,7 +26,7 @@ class Plan:
 
     Args:
         session_type, properties: for the agent.
-        parameters: of the document: the command, separate output and so on.
+        parameters: the parameters of the document: the command, separate output and so on.
     """
 
     target: str
@@ -56,7 +56,7 @@ class Session:
     Args:
         tickets: with the session's id and faults.
         owner: ARN of the caller of StartSession.
-        plan: of the session.
+        plan: the plan of the session.
         lifetime: converts seconds of the service to seconds of this machine.
         on_end: called once, when the session ends.
     """
@@ -135,7 +135,7 @@ class Session:
         """Close the client's connection, as the service does about once an hour.
 
         Args:
-            code, reason: of the WebSocket close frame.
+            code, reason: the code and reason of the WebSocket close frame.
             abort: break the connection without a close frame.
         """
         if self.client is not None:
@@ -231,7 +231,7 @@ class Session:
         """Send start_publication or pause_publication at any time.
 
         Args:
-            message_type: of the message.
+            message_type: the type of the message.
             form: one of options.PUBLICATION_FORMS.
             to: ``client`` or ``agent``.
         """

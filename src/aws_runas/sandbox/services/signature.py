@@ -79,7 +79,7 @@ def check(request: Request, signed: Signed, secret: str, now: float, *, any_quer
     Args:
         request: the signed request.
         signed: its signature, from `read`.
-        secret: of the access key.
+        secret: the secret of the access key.
         now: seconds since the epoch, by the service's clock.
         any_query_form: accept every canonical form of the query that clients of the data channel use.
 
@@ -119,7 +119,7 @@ def signature(request: Request, signed: Signed, secret: str, form: Callable[[str
     Args:
         request: to sign.
         signed: provides date, region, service and signed headers.
-        secret: of the access key.
+        secret: the secret of the access key.
         form: returns the canonical form of the query.
     """
     payload_hash = request.headers.get("x-amz-content-sha256", hashlib.sha256(request.body).hexdigest())

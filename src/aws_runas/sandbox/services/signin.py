@@ -92,8 +92,8 @@ class SignIn:
         Args:
             principal: the user who signs in.
             session: value of ``login_session``.
-            directory: of the cache.
-            region: of the sign-in service.
+            directory: the cache directory.
+            region: the region of the sign-in service.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()

@@ -160,7 +160,7 @@ class SsmService:
         """Open a session and let the agent join it. Do not call this from the thread of the event loop.
 
         Args:
-            plan: of the session.
+            plan: the plan of the session.
             key: the key that signed the request.
         """
         if self._instances.encrypting:

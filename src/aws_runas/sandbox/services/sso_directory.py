@@ -127,10 +127,10 @@ def write_token(home: Path, access_token: str, start_url: str, region: str) -> N
     """Write the cache file that ``aws sso login`` would write.
 
     Args:
-        home: of the user.
+        home: the home directory of the user.
         access_token: the token to write.
-        start_url: of the portal.
-        region: of the portal.
+        start_url: the start URL of the portal.
+        region: the region of the portal.
     """
     directory = home / ".aws" / "sso" / "cache"
     files.make_private_directory(directory)

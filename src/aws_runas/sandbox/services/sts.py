@@ -60,7 +60,7 @@ class Sts:
         moto: provides users, roles and policies.
         keys: the store of temporary keys.
         devices: check MFA codes.
-        clock: of the service.
+        clock: the clock of the service.
         web_identity_token: accepted by AssumeRoleWithWebIdentity in addition to the tokens of registered providers.
     """
 

@@ -20,7 +20,7 @@ class Parameters:
         """Return the AWS error for a value that violates its constraint.
 
         Args:
-            name: of the parameter, as AWS spells it.
+            name: the name of the parameter, as AWS spells it.
             value: as sent.
             constraint: the constraint in the AWS message.
         """

@@ -15,8 +15,8 @@ class Tickets:
     """Tokens, cells and signed URLs that one session issues and accepts.
 
     Args:
-        base_url: of the service, ``ws://127.0.0.1:PORT``.
-        faults: of the session.
+        base_url: the URL of the service, ``ws://127.0.0.1:PORT``.
+        faults: the faults of the session.
     """
 
     def __init__(self, session_id: str, base_url: str, faults: Faults) -> None:
