@@ -1,9 +1,9 @@
-"""The public interface to Session Manager's data channel: docs/reference/ssm.md explains it.
+"""Public interface to the data channel of Session Manager, described in docs/reference/ssm.md.
 
     channel = await open_data_channel(started, make_handler, service=service)
 
 ``open_data_channel`` connects a session that StartSession opened, on asyncio. ``Channel`` is the protocol without I/O,
-for both roles, for programs with an event loop of their own. Names that are not in ``__all__`` may change at any time.
+for both roles, for programs that bring their own event loop. Names that are not in ``__all__`` may change at any time.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on its first use: asyncio and websockets would cost the command line a tenth of a second."""
+    """Import a public name on first use: importing asyncio and websockets delays the command line by 0.1 s."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,6 +1,6 @@
-"""Calls of a session: start, resume and end it, sign the stream's opening request, and get its data key from KMS.
+"""API calls of a session: start, resume and end it, sign the WebSocket's opening request, get the data key from KMS.
 
-Replies become values, and errors become AwsRunasError with the missing permission.
+Replies are returned as values. Errors are raised as AwsRunasError and name the missing permission.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from aws_runas.ssm.versions import WAITS_AT_THE_END, at_least
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-# Codes of aws.errors that mean that the service did not answer, or was too busy.
+# Codes of aws.errors: the service did not answer, or was too busy.
 _UNREACHABLE: Final = frozenset(
     ("endpoint-unreachable", "endpoint-timeout", "proxy-failed", "certificate-untrusted", "throttled")
 )
@@ -54,7 +54,7 @@ class SsmApi:
         self._why_offline = why_offline
 
     def prepare(self) -> None:
-        """Get the credentials, which may ask for an MFA code, and make the client.
+        """Get the credentials, which may prompt for an MFA code, and create the client.
 
         Raises:
             AwsRunasError: there are no credentials.
@@ -74,8 +74,8 @@ class SsmApi:
         Args:
             target: ``i-...``, ``mi-...`` or ``ecs:CLUSTER_TASK_RUNTIME``.
             document: session document; None for the account's default shell.
-            parameters: of the document.
-            reason: stored in the session's history.
+            parameters: parameters of the document.
+            reason: stored in the session history.
 
         Raises:
             TargetError: the target is not connected.
@@ -135,7 +135,7 @@ class SsmApi:
 
     def prepare_resume(self) -> None:
         """See transport.interfaces.SessionService."""
-        open_ahead = getattr(self._access.session_client(), "open_ahead", None)  # botocore's client has none
+        open_ahead = getattr(self._access.session_client(), "open_ahead", None)  # the botocore client does not have it
         if open_ahead is not None:
             open_ahead()
 
@@ -149,7 +149,7 @@ class SsmApi:
                 raise
 
     def describe_session(self, session_id: str) -> SessionState | None:
-        """Return an active session, None if there is none with that id.
+        """Return the active session with this id, or None.
 
         Raises:
             AwsRunasError: the service refused or did not answer.
@@ -237,7 +237,7 @@ def _start_error(error: AwsRunasError, target: str, document: str | None) -> Aws
 
 
 def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
-    """Return the kind of ResumeSession's failure: session gone, service unavailable, or credentials refused."""
+    """Classify an error of ResumeSession: session gone, service unavailable, or credentials refused."""
     words = aws_message(error).lower()
     if aws_code(error) == "DoesNotExistException" or "terminated" in words or "timed out" in words:
         return SessionGone(f"the session {session_id} no longer exists", code="session-gone")
@@ -267,12 +267,12 @@ def generate_data_key(access: Access, kms_key_id: str, encryption_context: dict[
     """Get a data key from KMS.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the request.
         kms_key_id: from the agent's request.
-        encryption_context: session and target; the agent must give the same.
+        encryption_context: session and target; the agent must use the same.
 
     Returns:
-        64 bytes of key, which are secret; and the same encrypted, for the agent.
+        The 64-byte key, which is secret, and the encrypted key for the agent.
 
     Raises:
         SessionError: KMS refused.

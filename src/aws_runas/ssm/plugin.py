@@ -1,7 +1,7 @@
-"""The external session-manager-plugin: where it is, whether it is new enough, and how it is started.
+"""Find the external session-manager-plugin, check its version, and build its command line.
 
-The plugin gets the session's token in an environment variable. Only plugins that are too old for that get it as an
-argument, which every user of the machine can read while the session runs. Then the user is warned.
+The plugin gets the token of the session in an environment variable. A plugin that is too old for that gets the token
+as an argument, which every user of the machine can read while the session runs. The user is then warned.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHERE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PluginCall:
-    """Command and variables that start the plugin for one session.
+    """Command line and environment variables of the plugin for one session.
 
     Args:
         arguments: the program and its arguments.
@@ -49,8 +49,8 @@ class Plugin:
     """An installed plugin.
 
     Args:
-        path: of the program.
-        version: that it reports.
+        path: path of the program.
+        version: version that it reports.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Plugin:
     def call(
         self, started: StartedSession, request: Mapping[str, object], region: str, endpoint_url: str
     ) -> PluginCall:
-        """Return the call of the plugin, with the arguments that the AWS CLI uses.
+        """Return the call that starts the plugin, with the same arguments as the AWS CLI.
 
         Args:
             started: reply of StartSession.
@@ -89,13 +89,13 @@ class Plugin:
 
 
 def find_plugin(environ: Mapping[str, str]) -> Plugin:
-    """Find the plugin in PATH and ask for its version.
+    """Find the plugin in PATH and query its version.
 
     Args:
-        environ: the variables.
+        environ: environment variables.
 
     Raises:
-        SessionError: it is not installed, does not answer, or is too old.
+        SessionError: the plugin is not installed, does not answer, or is too old.
     """
     path = shutil.which(PROGRAM, path=environ.get("PATH"))
     if path is None:
@@ -135,5 +135,5 @@ def parse_version(text: str) -> Version | None:
 
 
 def render_version(version: Version) -> str:
-    """Return a version as text, for instance ``1.2.764.0``."""
+    """Return a version as text, for example ``1.2.764.0``."""
     return ".".join(map(str, version))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.interfaces import OpenChannel
 
 HALF_CLOSE_TIMEOUT: Final = 5.0  # seconds of silence after the end of the input until the connection is closed
-STALL_TIMEOUT: Final = 15.0  # seconds in which a port that never sent a byte must accept data
-LAST_OUTPUT_TIMEOUT: Final = 10.0  # seconds for a slow reader to read what arrived before the end
+STALL_TIMEOUT: Final = 15.0  # seconds within which a port that has sent nothing must accept data
+LAST_OUTPUT_TIMEOUT: Final = 10.0  # seconds for a slow reader to read the output that arrived before the end
 CONNECT_TO_PORT_ERROR: Final = 3  # flag, spec 4
 
 
@@ -30,8 +30,8 @@ class SshSession:
     """The connection of one ssh process. Implements SessionHandler.
 
     Args:
-        stdin, stdout: descriptors; only bytes of the remote end go to stdout.
-        say: takes a line for the user.
+        stdin, stdout: descriptors; only bytes from the remote end are written to stdout.
+        say: called with a line for the user.
     """
 
     def __init__(self, channel: DataChannel, stdin: int, stdout: int, say: Callable[[str], None]) -> None:
@@ -57,7 +57,7 @@ class SshSession:
         self.started.add_done_callback(_retrieve)
 
     def stop(self) -> None:
-        """Read no more input, and say nothing more."""
+        """Stop reading input and printing messages."""
         self._input.stop()
         self._silence.close()
         if self._loss_notice is not None:
@@ -106,19 +106,19 @@ class SshSession:
 
     def connection_lost(self, reason: str) -> None:
         self._connected.clear()
-        # The hourly reconnect takes less. A line in the middle of what ssh shows must be worth it.
+        # The hourly reconnect takes less. A line in the middle of the output of ssh must be worth the disturbance.
         self._loss_notice = self._loop.call_later(AGENT_SILENT_AFTER, self._tell_loss, reason)
 
     def connection_regained(self, seconds: float) -> None:
         self._connected.set()
-        self._last_received = self._loop.time()  # nothing could come before
+        self._last_received = self._loop.time()  # no data could arrive before now
         if self._loss_notice is not None:
             self._loss_notice.cancel()
         if self._is_loss_told:
             self._is_loss_told = False
             self._say(f"connection regained after {seconds:.1f} s")
 
-    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error says it
+    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error contains it
         if not self.started.done():
             self.started.set_exception(
                 error or SessionError("the session ended before it started", code="session-ended")
@@ -156,8 +156,8 @@ class SshSession:
     async def _end_input(self) -> None:
         """Wait for the last answers after the end of input.
 
-        An end of input cannot be sent to the remote end without losing the answers that are still in transit. Silence
-        counts only on a connection that works.
+        If EOF is sent to the remote end, answers that are still in transit are lost. Silence counts only while the
+        connection works.
         """
         if not await self._delivered():
             self._fail(f"the port accepted no data for {STALL_TIMEOUT:.0f} s")
@@ -175,9 +175,9 @@ class SshSession:
             self._fail(f"the port sent nothing for {HALF_CLOSE_TIMEOUT:.0f} s")
 
     async def _delivered(self) -> bool:
-        """Wait until all input is acknowledged; return False if a port that never answered accepts nothing more.
+        """Wait until all input is acknowledged; return False if a port that never answered stops accepting data.
 
-        An agent whose port refused the connection may neither report that nor acknowledge what is sent to it.
+        If the port refused the connection, the agent may neither report that nor acknowledge the data sent to it.
         """
         delivery = asyncio.ensure_future(self._deliver())
         try:
@@ -208,7 +208,7 @@ class SshSession:
             self._channel.resume_reading()
 
     def _broken(self) -> None:
-        """Handle the end of the reader or of the output."""
+        """End without an error: the input has ended, or the reader of the output is gone."""
         if not self.over.done():
             self.over.set_result(None)
 
@@ -219,16 +219,16 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int, say: Ca
     Args:
         open_channel: opens the session.
         stdin, stdout: descriptors; the caller closes them.
-        say: takes a line for the user: the agent or the connection is away, or is back.
+        say: called with a line for the user when the agent or the connection is lost or back.
 
     Returns:
-        0, or 128 plus the number of the signal that ended it.
+        0, or 128 plus the number of the signal that ended the session.
 
     Raises:
         AwsRunasError: the session could not be opened, or failed.
     """
     try:
-        # ssh changes the parent of its ProxyCommand, with ControlPersist and with -f.
+        # With ControlPersist and with -f, ssh changes the parent of its ProxyCommand.
         await run_until_signal(_carry(open_channel, stdin, stdout, say), watch_parent=False)
     except SignalReceived as ended:
         return ended.exit_status
@@ -264,6 +264,6 @@ async def _open(
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark the future's error as retrieved, even if nothing awaits it."""
+    """Mark the error of the future as retrieved, even if nothing awaits the future."""
     if not future.cancelled():
         future.exception()

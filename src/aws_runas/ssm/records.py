@@ -1,7 +1,7 @@
-"""Private records of this machine's sessions, by which orphans are found.
+"""Private records of the sessions of this machine, used to find orphans.
 
-An orphan is a session whose local process is gone. Each session has its own file, named after it, without secrets:
-no token and no stream address.
+An orphan is a session whose local process is gone. Each session has its own file, named after the session. The file
+contains no secrets: no token and no stream URL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from aws_runas import files
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@=,+-]{1,200}")  # characters of a session id; it becomes a file name
-_START_FIELD: Final = 19  # of /proc/PID/stat after the name: start time in clock ticks since boot
+_START_FIELD: Final = 19  # in /proc/PID/stat, counted after the name: start time in clock ticks since boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class SessionRecord:
 
     Args:
         session_id: as StartSession returned it.
-        pid: of the process.
-        process: identifies the process beyond its pid, which the system uses again; "" if the system shows nothing.
+        pid: pid of the process.
+        process: identifies the process even if the system reuses its pid; "" if the system shows nothing.
         profile: name of the profile.
-        region: of the session.
+        region: region of the session.
         target: instance or task id.
         document: name of the session document, "" for the account's default shell.
     """
@@ -67,7 +67,7 @@ class SessionRecords:
         """Write a record.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the record cannot be written.
         """
         files.make_private_directory(self._directory)
         text = json.dumps(asdict(record))
@@ -95,7 +95,7 @@ class SessionRecords:
 
 
 def identify_process(pid: int) -> str:
-    """Return boot and start time of a process, "" if the system does not show them (Linux shows them in /proc)."""
+    """Return boot and start time of a process, or "" if the system does not show them (Linux shows them in /proc)."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

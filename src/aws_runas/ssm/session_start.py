@@ -1,4 +1,4 @@
-"""StartSession and the data channel after it. Leaving in between leaves no session behind.
+"""StartSession, then the data channel. An exit in between does not leave an orphan.
 
 asyncio and websockets take a tenth of a second to import, and the service takes about as long to answer StartSession.
 SessionStart does both at once, so this module imports them only when a channel is opened.
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.data_channel import StreamOptions
     from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 
-ABANDON_TIMEOUT: Final = 3.0  # seconds that leaving waits for a session that may have been opened
+ABANDON_TIMEOUT: Final = 3.0  # seconds that an exit waits for a session that may have been opened
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
-CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is not needed any more, and to end it
+CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is no longer needed, and to end it
 
 
 class SessionApi(Protocol):
@@ -47,11 +47,11 @@ class StartingService(SessionService, SessionApi, Protocol):
 
 
 class SessionStart:
-    """A call of StartSession that starts at once, in a thread of its own.
+    """A call of StartSession that starts at once, in its own thread.
 
     Args:
         start: makes the call.
-        terminate: ends a session at the service, by its id.
+        terminate: ends the session with this id at the service.
     """
 
     def __init__(self, start: Callable[[], StartedSession], terminate: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ class SessionStart:
         self._is_abandoned = False
         try:
             threading.Thread(target=self._run, name="start-session", daemon=True).start()
-        except (KeyboardInterrupt, AwsRunasError):  # start waits for the thread, and a signal may come meanwhile
+        except (KeyboardInterrupt, AwsRunasError):  # start waits for the thread, and a signal may arrive meanwhile
             self.abandon()
             raise
 
@@ -116,12 +116,12 @@ def channel_opener(
     options: StreamOptions,
     reason: str | None = None,
 ) -> OpenChannel:
-    """Return a function that opens sessions to the same destination, one for each call.
+    """Return a function that opens one session to the same destination per call.
 
     Args:
         service: the calls that start, resume and end sessions.
         target, document, parameters, reason: as in StartSession.
-        options: of the data channels.
+        options: options of the data channels.
     """
     from aws_runas.ssm.transport.data_channel import open_data_channel
 
@@ -139,7 +139,7 @@ def started_opener(session_start: SessionStart, service: SessionService, *, opti
     Args:
         session_start: the running call.
         service: the calls that resume and end the session.
-        options: of the data channel.
+        options: options of the data channel.
     """
     import asyncio
 
@@ -162,7 +162,7 @@ async def wait_for_start(started: Awaitable[None]) -> None:
     """Wait until the agent has started a session whose channel is open.
 
     Args:
-        started: set by the session's handler. A timeout cancels it; shield one that others wait for.
+        started: future that the session handler completes. A timeout cancels it; shield it if others wait for it too.
 
     Raises:
         SessionError: the agent sent nothing for START_TIMEOUT.
@@ -196,7 +196,7 @@ async def _start(
     try:
         return await asyncio.shield(call)
     except asyncio.CancelledError:
-        # The service may open it right now.
+        # The service may be opening the session right now.
         with suppress(AwsRunasError, TimeoutError):
             async with asyncio.timeout(CANCEL_TIMEOUT):
                 started = await call

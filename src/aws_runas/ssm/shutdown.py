@@ -1,7 +1,7 @@
-"""Ends of a session from outside: a signal, a closed terminal, or the end of the parent process.
+"""External reasons to end a session: a signal, a closed terminal, or the end of the parent process.
 
-For the main thread. Before the event loop runs, a signal raises SignalReceived; inside the loop ``run_until_signal``
-does.
+For the main thread. Before the event loop runs, a signal raises SignalReceived directly; inside the loop,
+``run_until_signal`` raises it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
-# whatever runs in an event loop asks `swallowed_signal` at its start.
+# code that runs in an event loop calls `swallowed_signal` when it starts.
 _raised: list[int] = []
 
 
-class SignalReceived(AwsRunasError):  # noqa: N818 - not a fault
+class SignalReceived(AwsRunasError):  # noqa: N818 - not an error
     """A signal asked the program to end.
 
     Args:
-        signal_number: the signal; the exit status is 128 more, as a shell reports it.
+        signal_number: the signal; the exit status is 128 plus this number, as in a shell.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -43,8 +43,8 @@ class SignalReceived(AwsRunasError):  # noqa: N818 - not a fault
 def raise_at_signals() -> None:
     """Let SIGTERM and SIGHUP raise SignalReceived from here on, so that cleanup runs.
 
-    The garbage collector pauses until ``event_loop.run``: a finalizer that it calls would swallow the exception, and
-    imports take 8 % longer with it.
+    The garbage collector is off until ``event_loop.run``: a finalizer that it calls would swallow the exception, and
+    imports take 8 % longer with the collector on.
     """
     gc.disable()
     for number in _SIGNALS:
@@ -52,13 +52,13 @@ def raise_at_signals() -> None:
             signal.signal(number, _raise)
 
 
-def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the system's signature
+def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signature of a signal handler
     _raised.append(number)
     raise SignalReceived(number)
 
 
 def swallowed_signal() -> int | None:
-    """Return the signal whose SignalReceived never arrived, for an event loop that starts; None if there is none."""
+    """Return the signal whose SignalReceived was swallowed, or None. Call it when an event loop starts."""
     return _raised[0] if _raised else None
 
 
@@ -71,18 +71,18 @@ async def run_until_signal(
     """Run a coroutine; a signal cancels it.
 
     The coroutine cleans up when it is cancelled. Signals that arrive meanwhile are ignored. If SIGHUP is ignored at
-    the start (nohup), the closed terminal and the parent's end are ignored too.
+    the start (nohup), a closed terminal and the end of the parent are ignored too.
 
     Args:
-        coroutine: what to run; this function owns it.
+        coroutine: the coroutine; this function owns it.
         interrupt: called at each SIGINT; None if SIGINT ends the coroutine too.
         watch_parent: treat the end of the parent process as SIGHUP.
 
     Returns:
-        What the coroutine returns.
+        The result of the coroutine.
 
     Raises:
-        SignalReceived: a signal came first; the coroutine's cleanup is done.
+        SignalReceived: a signal arrived first; the coroutine has finished its cleanup.
     """
     import asyncio
 
@@ -105,7 +105,7 @@ async def run_until_signal(
 
 
 class ShutdownWatcher:
-    """Watches, inside the event loop, for whatever asks the program to end.
+    """Watches, inside the event loop, for signals and for the end of the parent process.
 
     Args:
         leave: called once, with the signal (SIGHUP when the parent has ended).
@@ -155,7 +155,7 @@ class ShutdownWatcher:
 class ParentWatcher:
     """Watches, inside the event loop, for the end of the parent process.
 
-    It watches nothing where there is no parent to watch, and where SIGHUP is ignored (nohup).
+    It does nothing if there is no parent to watch, or if SIGHUP is ignored (nohup).
 
     Args:
         gone: called once, when the parent has ended.
@@ -185,8 +185,8 @@ class ParentWatcher:
 
 
 def leave_quickly() -> None:
-    """Skip the garbage collector's last run over botocore's modules, since the process ends now.
+    """Skip the last garbage collection over the modules of botocore, since the process ends now.
 
-    Measured at the end of a shell: 127 ms without, 20 ms with it.
+    Measured at the end of a shell: 127 ms without this call, 20 ms with it.
     """
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Abilities of an agent by the version that it reports (spec 6 and 13.8)."""
+"""Features of an agent by the version that it reports (spec 6 and 13.8)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ MULTIPLEXING: Final = "3.0.196.0"  # later than: many connections in one session
 WAITS_AT_THE_END: Final = "3.0.732.0"  # at least: it ends a session when all is acknowledged, or after two seconds
 REMOTE_HOST: Final = "3.1.1374.0"  # at least: it connects to other hosts
 COMMANDS: Final = "3.1.1511.0"  # at least: a command without a terminal has two streams and an exit status
-NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it does without smux keep-alive frames
+NO_KEEPALIVE: Final = "3.1.1511.0"  # later than: it needs no smux keep-alive frames
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
-    """Read a dotted version; None where it is not numbers and dots."""
+    """Parse a dotted version; return None if it is not numbers and dots."""
     parts = text.split(".")
     if not all(part.isascii() and part.isdigit() for part in parts):
         return None
@@ -24,7 +24,7 @@ def parse_version(text: str) -> tuple[int, ...] | None:
 
 
 def at_least(version: str, threshold: str) -> bool:
-    """Return True if a version is the threshold or later; False, as in the official client, if it is unreadable."""
+    """Return True if a version is the threshold or later; False, as in the official client, if it cannot be parsed."""
     parsed, wanted = parse_version(version), parse_version(threshold)
     return parsed is not None and wanted is not None and len(parsed) == len(wanted) and parsed >= wanted
 
@@ -35,19 +35,19 @@ def later_than(version: str, threshold: str) -> bool:
 
 
 def is_older(version: str, threshold: str) -> bool:
-    """Return whether a version is known to be before the threshold; one that is not known may be anything."""
+    """Return True if a version is known to be before the threshold; False if the version is unknown."""
     return parse_version(version) is not None and not at_least(version, threshold)
 
 
 def check_forwarding(agent_version: str, *, remote_host: bool) -> None:
-    """Refuse agents that are too old for what is asked of them.
+    """Refuse an agent that is too old for the requested forward.
 
     Args:
-        agent_version: as the handshake told it.
-        remote_host: a host behind the instance is wanted.
+        agent_version: version from the handshake.
+        remote_host: True if the destination is a host behind the instance.
 
     Raises:
-        SessionError: it is too old.
+        SessionError: the agent is too old.
     """
     needed = REMOTE_HOST if remote_host else PORT_SESSIONS
     if parse_version(agent_version) is not None and not at_least(agent_version, needed):

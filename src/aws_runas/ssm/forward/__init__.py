@@ -1,1 +1,1 @@
-"""Forwards: local ports and unix sockets that lead through SSM sessions to an instance and to hosts behind it."""
+"""Forwards: local ports and unix sockets that connect through SSM sessions to an instance or to hosts behind it."""

@@ -1,7 +1,7 @@
-"""One connection after the other on one session, for agents up to 3.0.196.0, which do not speak smux (spec 10).
+"""One connection at a time on one session, for agents up to 3.0.196.0, which do not support smux (spec 10).
 
 The session is the byte stream of the connection. The flag DisconnectToPort ends the connection; the agent connects
-again when the next bytes arrive. Such an agent never reports that its own end was closed.
+again when the next bytes arrive. Such an agent never reports that its end was closed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BasicMultiplexer:
     def capacity(self) -> int:
         return int(self._connection is None and self._disconnecting is None and not self._over)
 
-    def saturated(self, now: float) -> bool:  # noqa: ARG002 - the same at any time
+    def saturated(self, now: float) -> bool:  # noqa: ARG002 - independent of the time
         return not self.capacity()
 
     def connections(self) -> int:
@@ -171,7 +171,7 @@ class BasicMultiplexer:
             self._channel.resume_reading()
 
     async def _disconnect(self) -> None:
-        """Tell the agent that the connection has ended, and wait until no byte of it can arrive any more."""
+        """Tell the agent that the connection has ended, and wait until no more bytes of it can arrive."""
         await self._outbox.emptied()
         self._disconnected = True
         self._channel.send_flag(DISCONNECT_TO_PORT)

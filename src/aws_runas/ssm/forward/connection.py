@@ -1,4 +1,4 @@
-"""A connection of a local program: bytes in both directions, back-pressure, and two halves that close separately."""
+"""A connection of a local program: bytes in both directions, back-pressure, half-close."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 READ_SIZE: Final = 64 * 1024  # bytes read from a socket at once
-WRITE_HIGH: Final = 64 * 1024  # bytes unsent to the local program above which its data counts as undelivered
+WRITE_HIGH: Final = 64 * 1024  # bytes not yet sent to the local program, above which its data counts as undelivered
 RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds: close sends RST
 
 
@@ -27,14 +27,14 @@ class ConnectionOwner(Protocol):
         """Process the end of the connection. Last call."""
 
     def local_delivered(self, connection: LocalConnection, length: int) -> None:
-        """Take note that `length` more of the bytes given to `write` were sent to the program."""
+        """Note that `length` more bytes given to `write` were sent to the program."""
 
 
 class LocalConnection(asyncio.BufferedProtocol):
-    """One accepted connection. Reads nothing before it has an owner.
+    """One accepted connection. Reads nothing until it has an owner.
 
     Args:
-        number: number of the connection within the forward, for people.
+        number: number of the connection within the forward, for display.
         buffer: READ_SIZE bytes, shared by all connections of one event loop: each read is copied out at once.
         clock: monotonic seconds.
         accepted: called with the connection as soon as it can be attached.
@@ -62,7 +62,7 @@ class LocalConnection(asyncio.BufferedProtocol):
         self._unwritten: list[bytes] = []  # until flush
         self._finish_due = False
         self._given = 0  # bytes given to write
-        self._delivered = 0  # bytes of these that were reported as delivered
+        self._delivered = 0  # of these, bytes that were reported as delivered
         self._congested = False
         self._reading = False
 
@@ -83,7 +83,7 @@ class LocalConnection(asyncio.BufferedProtocol):
         self._unwritten.append(data)
 
     def flush(self) -> None:
-        """Send what was written, together, without another turn of the loop. Nothing that is queued is also fine."""
+        """Send the written data together, in this iteration of the event loop. Does nothing if nothing is queued."""
         if self._transport is None or self._transport.is_closing():
             return
         if self._unwritten:
@@ -108,7 +108,7 @@ class LocalConnection(asyncio.BufferedProtocol):
             self._transport.close()
 
     def reset(self) -> None:
-        """Reset the connection, so that the program sees an error and never an end that looks complete."""
+        """Reset the connection, so that the program sees an error and never a regular end."""
         self.closed = True
         if self._transport is None:
             return
@@ -131,7 +131,7 @@ class LocalConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def report_delivered(self) -> None:
-        """Report to the owner the bytes sent since the last report. A very slow reader causes no callback itself."""
+        """Report the bytes sent since the last report to the owner. A very slow reader triggers no callback."""
         if self._transport is None or self._owner is None:
             return
         unsent = self._transport.get_write_buffer_size() if self._congested else 0
@@ -141,7 +141,7 @@ class LocalConnection(asyncio.BufferedProtocol):
             self._owner.local_delivered(self, length)
 
     def socket(self) -> socket.socket | None:
-        """Return the socket, to ask the system about it only."""
+        """Return the socket, only to query its state from the system."""
         if self._transport is None:
             return None
         return cast("socket.socket | None", self._transport.get_extra_info("socket"))

@@ -1,6 +1,6 @@
-"""Both ends of a forward: the local address to listen on, and the port of the instance or of a host behind it.
+"""Both ends of a forward: the local address to listen on, and the port on the instance or on a host behind it.
 
-Imports nothing expensive, because the command line is read with this module.
+Imports nothing expensive, because the command-line parser imports this module.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Destination:
 
     @property
     def remote_host(self) -> bool:
-        """True if the agent must connect to another host than its own instance."""
+        """True if the agent must connect to a host other than its own instance."""
         return self.host not in _INSTANCE_ITSELF
 
     @property

@@ -16,7 +16,7 @@ class Listening:
         host: the host of the address, "" for a unix socket.
         port: the port of the address, 0 for a unix socket.
         path: path of the unix socket, or "".
-        destination: the destination, for people.
+        destination: the destination, for display.
         target: the instance.
         remote_host: host behind the instance, "" for the instance itself.
         remote_port: port of the destination.
@@ -57,7 +57,7 @@ class SessionNotOpened:
     Args:
         reason: the message of the error.
         retry_in: seconds, None if no connection waits for it.
-        code: code of the error.
+        code: error code.
     """
 
     reason: str

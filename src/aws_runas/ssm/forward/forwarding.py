@@ -22,7 +22,7 @@ from aws_runas.ssm.transport.interfaces import OpenChannel
 
 @dataclass(frozen=True, slots=True)
 class ForwardingSettings:
-    """Settings of everything that a forward consists of."""
+    """Settings of all parts of a forward."""
 
     multiplexer: MultiplexerSettings = field(default_factory=MultiplexerSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
@@ -63,9 +63,9 @@ class Forwarding:
         forwards: local addresses and their destinations. Forwards to one destination share its sessions.
         open_channel: returns the function that opens sessions for a destination.
         notify: called with each event, on the event loop.
-        settings: of multiplexers and pools.
+        settings: settings of multiplexers and pools.
         clock: monotonic seconds.
-        listeners: sockets that are bound already, such as those of systemd, by local address.
+        listeners: sockets that are already bound, such as those from systemd, by local address.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Forwarding:
         """Bind every local address, open the first session of every destination, then listen.
 
         Raises:
-            AwsRunasError: an address cannot be bound, or a session cannot be opened; nothing is left behind.
+            AwsRunasError: an address cannot be bound, or a session cannot be opened; everything is closed again.
         """
         try:
             self.bind()
@@ -142,12 +142,12 @@ class Forwarding:
         return any(pool.is_opening() for pool in self._pools.values())
 
     def check_connections(self) -> None:
-        """Find out soon whether the WebSockets still work, after a sleep or a change of network."""
+        """Check soon whether the WebSockets still work, after a suspend or a network change."""
         for pool in self._pools.values():
             pool.check_connections()
 
     def retry_now(self) -> None:
-        """Let the next connection open a session at once, whatever failed before."""
+        """Let the next connection open a session at once, regardless of earlier failures."""
         for pool in self._pools.values():
             pool.retry_now()
 

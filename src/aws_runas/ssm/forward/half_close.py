@@ -1,9 +1,10 @@
 """Decides when a half-closed connection is closed at the remote end, and whether its local program still exists.
 
 On the wire, a program that closes its connection and one that ends only its sending half look the same: FIN. But the
-program runs on this machine, and the kernel knows whether a process still has the socket open. If none has (close),
-nobody reads an answer, and FIN goes to the remote end at once. If one has (shutdown), the answer is still to come, and
-FIN must wait: an agent of Amazon drops its remaining answer when it receives FIN (spec 10).
+program runs on this machine, and the kernel knows whether a process still has the socket open. If no process has it
+open (close), no answer can be read, and FIN is sent to the remote end at once. If a process has it open (shutdown), it
+may still read an answer, and FIN must wait: the Amazon agent drops the rest of its answer when it receives FIN (spec
+10).
 """
 
 from __future__ import annotations
@@ -38,22 +39,22 @@ _INODE_OFFSET: Final = _HEADER.size + 4 + 48 + 16  # after the header, four byte
 
 
 class HalfCloseAction(Enum):
-    """Action for a connection of which one half is closed."""
+    """Action for a half-closed connection."""
 
-    WAIT = "wait"  # nothing yet
+    WAIT = "wait"  # do nothing yet
     CLOSE = "close"  # close it at the remote end
     RESET = "reset"  # close it at the remote end, and reset the local one: an answer may be lost
 
 
 @dataclass(frozen=True, slots=True)
 class HalfCloseState:
-    """State of the two halves of a connection. Times are monotonic seconds, None if it did not happen.
+    """State of the two halves of a connection. Times are monotonic seconds; None if the event has not happened.
 
     Args:
-        local_end_at: the program ended its sending half.
-        remote_end_at: the remote end closed its half.
-        last_received: last byte from the remote end, 0.0 if there was none.
-        unsent: bytes of the program are still queued.
+        local_end_at: when the program ended its sending half.
+        remote_end_at: when the remote end closed its half.
+        last_received: when the last byte from the remote end arrived, 0.0 if none has.
+        unsent: True if bytes from the program are still queued.
     """
 
     local_end_at: float | None = None
@@ -65,13 +66,13 @@ class HalfCloseState:
 def decide_half_close(
     state: HalfCloseState, now: float, timeout: float, program_closed: Callable[[], bool]
 ) -> HalfCloseAction:
-    """Return what to do with a connection at this time.
+    """Return the action for a connection at this time.
 
     Args:
-        state: the connection.
+        state: state of the connection.
         now: monotonic seconds.
         timeout: seconds of silence until a half-closed connection is closed at the remote end.
-        program_closed: True if no process has the local end open any more; called only where it matters.
+        program_closed: returns True if no process has the local end open any more; called only if it matters.
     """
     if state.remote_end_at is not None:
         expired = now - state.remote_end_at >= REMOTE_END_TIMEOUT
@@ -91,7 +92,7 @@ def is_fully_closed(connected: socket.socket | None) -> bool:
         connected: our end, which has read EOF.
 
     Returns:
-        True only if that is certain; False if a program may still read, or if the system does not tell.
+        True only if that is certain; False if a program may still read, or if the system does not show it.
     """
     if connected is None or not sys.platform.startswith("linux"):
         return False
@@ -106,9 +107,9 @@ def is_fully_closed(connected: socket.socket | None) -> bool:
 
 
 def open_kernel_socket() -> None:
-    """Open what `is_fully_closed` asks with, so that it can still ask when file descriptors have run out."""
+    """Open the socket that `is_fully_closed` uses, so that it works even when file descriptors have run out."""
     if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError):  # then nothing is certain
+        with contextlib.suppress(OSError):  # is_fully_closed then returns False
             _kernel()
 
 
@@ -121,7 +122,7 @@ def _kernel() -> socket.socket:
     return diag
 
 
-_numbers = itertools.count(1)  # of questions to the kernel
+_numbers = itertools.count(1)  # sequence numbers of netlink requests
 
 
 def _hung_up(connected: socket.socket) -> bool:
@@ -132,7 +133,7 @@ def _hung_up(connected: socket.socket) -> bool:
 
 
 def _has_no_process(connected: socket.socket) -> bool:
-    """Ask the kernel for the other end of a local TCP connection: a socket without an inode has no process."""
+    """Look up the other end of a local TCP connection in the kernel: a socket without an inode has no process."""
     here, there = connected.getsockname(), connected.getpeername()
     addresses = [
         socket.inet_pton(connected.family, name[0].partition("%")[0]).ljust(16, b"\0") for name in (there, here)
@@ -144,12 +145,12 @@ def _has_no_process(connected: socket.socket) -> bool:
     diag = _kernel()
     diag.send(header + request)
     answer = diag.recv(4096)
-    while int.from_bytes(answer[8:12], sys.byteorder) != number:  # the answer to an abandoned question
+    while int.from_bytes(answer[8:12], sys.byteorder) != number:  # the answer to an abandoned request
         answer = diag.recv(4096)
     kind = int.from_bytes(answer[4:6], sys.byteorder)
     if kind == _NLMSG_ERROR:
         error = int.from_bytes(answer[_HEADER.size : _HEADER.size + 4], sys.byteorder, signed=True)
-        # No such socket: closed, if its address is of this machine. Nothing is known about another machine's sockets.
+        # No such socket: it is closed if its address is local. Nothing is known about sockets of other machines.
         return error == -_ENOENT and bool(here[0] == there[0])
     if kind != _SOCK_DIAG_BY_FAMILY:
         return False

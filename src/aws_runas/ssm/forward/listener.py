@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aws_runas.ssm.forward.connection import LocalConnection
 
 BACKLOG: Final = 1024
-MAX_ACCEPTS: Final = 64  # connections accepted in one turn of the loop
+MAX_ACCEPTS: Final = 64  # connections accepted in one iteration of the event loop
 ACCEPT_RETRY_DELAY: Final = 0.5  # seconds until accepting is tried again after file descriptors ran out
 COMPLAIN_INTERVAL: Final = 30.0  # seconds
 
@@ -35,7 +35,7 @@ class Listener:
     Args:
         address: the address, with the port that the system picked.
         sockets: bound sockets; the listener closes them.
-        identity: device and inode of the unix socket's file, so that only our own file is removed.
+        identity: device and inode of the unix socket file, so that only our own file is removed.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Listener:
             clock: monotonic seconds.
 
         Raises:
-            SessionError: another process listens on the address by now.
+            SessionError: another process now listens on the address.
         """
         from aws_runas.ssm.forward.connection import READ_SIZE, LocalConnection
         from aws_runas.ssm.forward.half_close import open_kernel_socket
@@ -99,7 +99,7 @@ class Listener:
     def release(self) -> None:
         """Close the sockets and remove the file of the unix socket if it is still ours. Idempotent.
 
-        For a listener that was not started; `close` does it for the others.
+        For a listener that was not started; use `close` for a started one.
         """
         for bound in self._sockets:
             bound.close()
@@ -145,8 +145,8 @@ def bind(address: LocalAddress) -> Listener:
     """Bind an address.
 
     Raises:
-        SessionError: it is in use, not permitted, or does not exist on this machine. The message names the process
-            that uses it, if the system shows it.
+        SessionError: the address is in use, not permitted, or does not exist on this machine. The message names the
+            process that uses the address, if the system shows it.
     """
     if address.path:
         return _bind_path(address)
@@ -194,7 +194,7 @@ def _bind_path(address: LocalAddress) -> Listener:
 
 
 def _remove_stale_socket(path: str) -> None:
-    """Remove the socket of a dead process. Keep every other file, and a socket that a process listens on."""
+    """Remove the socket of a dead process. Keep any other file, and a socket on which a process listens."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise SessionError(

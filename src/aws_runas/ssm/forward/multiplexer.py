@@ -1,8 +1,8 @@
 """Interface and settings of multiplexers, which carry connections on one port session; measurement of saturation.
 
-Two classes implement it: `mux` carries many connections at once, `basic` one after the other.
+Two modules implement it: `mux` carries many connections at once, `basic` carries one at a time.
 
-Imports nothing expensive at run time, because the command line is read with this module.
+Imports nothing expensive at run time, because the command-line parser imports this module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HALF_CLOSE_TIMEOUT: Final = 60.0  # seconds of silence until a half-closed connection is given up
 FAST_DOWNLOAD: Final = 300_000  # bytes per second; an agent at full speed sends 650,000 (measured), less under load
 MEASURE_INTERVAL: Final = 0.05  # seconds over which the download rate is measured
-BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel takes; longer than any burst
+BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel accepts; longer than any burst
 FRAME_OVERHEAD: Final = 10
 """Bytes of a message that a frame leaves free: its header, and two that make the ends of frames drift through the
 messages. With equal lengths nearly every cut would have to be moved (docs/adr/0305)."""
@@ -29,7 +29,7 @@ class MultiplexerSettings:
     Args:
         payload_size: bytes of data in one message of the channel.
         frame_data: bytes of data in one smux frame; see FRAME_OVERHEAD.
-        receive_buffer: bytes of all connections of a session together that their programs have not read.
+        receive_buffer: limit in bytes of the data that programs have not read, for all connections of a session.
         half_close_timeout: seconds, see HALF_CLOSE_TIMEOUT.
     """
 
@@ -43,7 +43,7 @@ class MultiplexerOwner(Protocol):
     """The session that a multiplexer belongs to. Called on the event loop."""
 
     def connection_ended(self, connection: LocalConnection, reason: str) -> None:
-        """Take note that a connection has ended and the multiplexer no longer knows it.
+        """Note that a connection has ended and that the multiplexer has dropped it.
 
         Args:
             connection: the connection.
@@ -51,21 +51,21 @@ class MultiplexerOwner(Protocol):
         """
 
     def connection_refused(self, connection: LocalConnection) -> None:
-        """Take note that the remote end could not connect to its destination; `connection_ended` follows."""
+        """Note that the remote end could not connect to its destination; `connection_ended` follows."""
 
     def half_close_timed_out(self, connection: LocalConnection, seconds: float) -> None:
-        """Take note that no answer came after the program had ended its half; `connection_ended` follows.
+        """Note that no answer arrived after the program had ended its sending half; `connection_ended` follows.
 
         Args:
             connection: the connection, which is reset.
-            seconds: how long nothing came.
+            seconds: how long nothing arrived.
         """
 
     def became_available(self) -> None:
-        """Take note that another connection can be attached now."""
+        """Note that another connection can be attached now."""
 
     def multiplexer_failed(self, reason: str) -> None:
-        """Take note that the peer violated the protocol; the session cannot be used any more."""
+        """Note that the peer violated the protocol; the session cannot be used any more."""
 
 
 class Multiplexer(Protocol):
@@ -101,10 +101,10 @@ class Multiplexer(Protocol):
         """Send what is queued: the channel accepts data again."""
 
     def connect_failed(self) -> None:
-        """Process the report of the agent that it could not connect."""
+        """Process the agent's report that it could not connect."""
 
     def handle_timer(self, now: float) -> None:
-        """Perform what depends on the time. Called about four times a second.
+        """Perform actions that are due. Called about four times a second.
 
         Args:
             now: monotonic seconds.
@@ -115,7 +115,7 @@ class Multiplexer(Protocol):
 
 
 class Saturation:
-    """Measures whether a session transfers as fast as it can. Told the time with each fact."""
+    """Measures whether a session transfers as fast as it can. Has no clock; the caller passes the time."""
 
     def __init__(self) -> None:
         self.reading_paused = False  # a local program reads too slowly

@@ -43,7 +43,7 @@ class SmuxMultiplexer:
         channel: the data channel of the session.
         owner: the session.
         settings: see MultiplexerSettings.
-        keepalive: send NOP frames: the agent closes sessions without them (up to 3.1.1511.0).
+        keepalive: send NOP frames: agents up to 3.1.1511.0 close sessions without them.
         clock: monotonic seconds.
     """
 
@@ -65,9 +65,9 @@ class SmuxMultiplexer:
         self._smux = SmuxSession(Side.CLIENT, frame_data=settings.frame_data, receive_buffer=settings.receive_buffer)
         self._by_id: dict[int, _Stream] = {}
         self._by_connection: dict[LocalConnection, _Stream] = {}
-        self._written: list[LocalConnection] = []  # to be flushed when all that arrived together is handled
-        self._lingering: set[_Stream] = set()  # streams of which the local connection is gone
-        self._refusals = 0  # ConnectToPortError flags whose FIN has not come
+        self._written: list[LocalConnection] = []  # to be flushed after everything that arrived together is handled
+        self._lingering: set[_Stream] = set()  # streams whose local connection is gone
+        self._refusals = 0  # ConnectToPortError flags whose FIN has not arrived
         self._send_due = False
         self._reading_paused = False
         self._over = False
@@ -152,7 +152,7 @@ class SmuxMultiplexer:
             connection.close()
         elif is_fully_closed(connection.socket()):
             self._send_fin(stream)
-        # Otherwise FIN waits for the remote end: an agent of Amazon drops its answer when it receives ours (spec 10).
+        # Otherwise FIN waits for the remote end: the Amazon agent drops its answer when it receives our FIN (spec 10).
 
     def local_lost(self, connection: LocalConnection) -> None:
         stream = self._by_connection.pop(connection, None)
@@ -161,7 +161,7 @@ class SmuxMultiplexer:
         stream.local_lost = True
         self._lingering.add(stream)
         if connection.half_closed_at is not None:
-            self._send_fin(stream)  # behind the data that is queued
+            self._send_fin(stream)  # after the queued data
         else:
             self._smux.abandon_stream(stream.stream_id)
         self._smux.data_delivered(stream.stream_id, self._smux.undelivered(stream.stream_id))
@@ -180,7 +180,7 @@ class SmuxMultiplexer:
     # inside
 
     def _is_active(self, stream: _Stream) -> bool:
-        """Return True if data may still pass: neither end has closed, or we have not sent everything yet."""
+        """Return True if data may still be transferred: neither end has closed, or we have not sent everything yet."""
         if stream.remote_end_at is not None:
             return False
         return not stream.fin_sent or bool(self._smux.queued(stream.stream_id))
@@ -269,7 +269,7 @@ class SmuxMultiplexer:
             self._channel.resume_reading()
 
     def _send_soon(self) -> None:
-        """Send at the end of this turn of the loop, so that small frames share messages."""
+        """Send at the end of this iteration of the event loop, so that small frames share messages."""
         if not self._send_due:
             self._send_due = True
             asyncio.get_running_loop().call_soon(self._send)

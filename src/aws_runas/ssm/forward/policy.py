@@ -1,10 +1,10 @@
-"""Decisions on sessions, without I/O or a clock: which one gets a connection, and when one is opened or closed.
+"""Decisions about sessions, without I/O or a clock: which one gets a connection, and when one is opened or closed.
 
 The service limits the speed of one session (spec 13.2), so several transfers need several sessions. A connection stays
-on the session that it started on; only the place of the next connection can be chosen. `pool.Pool` carries out what
-`PoolPolicy.decide` returns.
+on the session on which it started; only the session of the next connection can be chosen. `pool.Pool` carries out the
+decisions of `PoolPolicy.decide`.
 
-Imports nothing expensive, because the command line is read with this module.
+Imports nothing expensive, because the command-line parser imports this module.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PoolSettings:
     """Limits of a pool.
 
     Args:
-        max_sessions: most sessions at once.
+        max_sessions: maximum number of open sessions.
         grow: start with one session and open more when connections wait for a saturated one; False opens all at once.
         idle_timeout: seconds, see IDLE_SESSION_TIMEOUT.
         max_wait: seconds, see MAX_CONNECTION_WAIT.
@@ -50,12 +50,12 @@ class SessionState:
     """State of one open session, as the policy needs it.
 
     Args:
-        capacity: connections that it can take in addition.
+        capacity: number of further connections that it can carry.
         saturated: it transfers as fast as it can, or did so a moment ago.
         interrupted: it cannot transfer at the moment.
-        unresponsive: its agent does not answer. It gets no connection, and does not count among the sessions.
+        unresponsive: its agent does not answer. It gets no connection, and is not counted as a session.
         connections: connections that it carries.
-        active: connections of these that may still transfer data.
+        active: of these, connections that may still transfer data.
         recent: active connections that it got within PLACEMENT_TIME.
         attached_at: monotonic seconds; when it got its last connection.
         occupied_since: monotonic seconds; when it last got a connection while none was active.
@@ -75,16 +75,16 @@ class SessionState:
 
     @property
     def busy(self) -> bool:
-        """True if another connection would be faster elsewhere. Without active ones only an interruption counts."""
+        """True if another connection would be faster elsewhere. If none is active, only an interruption counts."""
         return self.interrupted or (self.saturated and self.active > 0)
 
     @property
     def load(self) -> tuple[bool, int, float, int]:
         """Sort key: the smallest is the best session for the next connection.
 
-        A new connection counts as much as a saturated session until it has shown what it transfers: the measurement
-        comes too late for connections that arrive together, and is still high just after a transfer. Of sessions with
-        new connections, the one whose last one is the oldest is the best.
+        A new connection counts as much as a saturated session until its transfer rate is known: the measurement is too
+        late for connections that arrive together, and is still high just after a transfer. Of sessions with new
+        connections, the best is the one whose last connection is the oldest.
         """
         attached_at = self.attached_at if self.recent else float("-inf")
         return self.interrupted, max(int(self.busy), self.recent), attached_at, self.connections
@@ -92,14 +92,14 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The pool's next steps. Indices count the sessions that `decide` was given.
+    """The next steps of the pool. Indices refer to the sessions that were passed to `decide`.
 
     Args:
-        assign: for each connection that gets a session, in the order of waiting, the index of its session.
+        assign: index of the session for each connection that gets one, in queue order.
         refuse: waiting connections to reset, from the front of the queue; never together with `assign`.
         open: sessions to open.
         close: indices of sessions to close.
-        decide_again_at: monotonic seconds; None if the pool's regular tick is soon enough.
+        decide_again_at: monotonic seconds; None if the regular tick of the pool is soon enough.
     """
 
     assign: tuple[int, ...] = ()
@@ -112,7 +112,7 @@ class Decision:
 class PoolPolicy:
     """Decisions for one pool.
 
-    Remembers only failed attempts and the need for a replacement; everything else is an argument.
+    Stores only failed attempts and the need for a replacement; everything else is an argument.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -146,7 +146,7 @@ class PoolPolicy:
         """Note that a session could not be opened.
 
         Args:
-            open_sessions: sessions that are open nevertheless, without unresponsive ones.
+            open_sessions: number of open sessions, without unresponsive ones.
             now: monotonic seconds.
 
         Returns:
@@ -162,12 +162,12 @@ class PoolPolicy:
         return delay
 
     def decide(self, sessions: Sequence[SessionState], waiting: Sequence[float], opening: int, now: float) -> Decision:
-        """Return what to do now. The caller does all of it before it asks again.
+        """Return the steps to take now. The caller must take all of them before it calls `decide` again.
 
         Args:
             sessions: the open sessions, oldest first.
-            waiting: for each connection without a session, in their order, since when it waits (monotonic seconds).
-            opening: sessions that are being opened.
+            waiting: for each connection without a session, in queue order, when it began to wait (monotonic seconds).
+            opening: number of sessions that are being opened.
             now: monotonic seconds.
         """
         draft = _Draft(list(sessions), len(waiting), opening)
@@ -194,10 +194,10 @@ class PoolPolicy:
         )
 
     def _should_wait(self, draft: _Draft, best: int, waited: float, now: float) -> bool:
-        """Return True if a connection should wait instead of using the best session there is.
+        """Return True if a connection should wait instead of using the best open session.
 
-        A connection that comes right after the first one on a session waits to see what that one does. Otherwise, of
-        eight transfers that start together, seven would share the session that the first one saturates.
+        A connection that arrives right after the first one on a session waits until the load of the first one is known.
+        Otherwise, of eight transfers that start together, seven would share the session that the first one saturates.
         """
         if waited >= self._settings.max_wait:
             return False
@@ -209,12 +209,12 @@ class PoolPolicy:
     def _open_needed(self, draft: _Draft, now: float) -> None:
         """Open a session because no session can take a connection."""
         if self._room(draft) - draft.opening <= 0:
-            return  # agents too old for smux: one connection after the other
+            return  # agents too old for smux carry one connection at a time
         if not draft.opening and not draft.to_open and now >= self._open_not_before:
             draft.to_open = 1
 
     def _grow(self, draft: _Draft, now: float) -> bool:
-        """Open additional sessions if the limit allows it; return True if any is on its way."""
+        """Open additional sessions if the limit allows it; return True if any is being opened."""
         if draft.opening or draft.to_open:
             return True
         room = self._room(draft)
@@ -224,7 +224,7 @@ class PoolPolicy:
         return draft.to_open > 0
 
     def _room(self, draft: _Draft) -> int:
-        """Return how many sessions may be opened. Unresponsive ones are replaced, but each only once."""
+        """Return how many sessions may be opened. Each unresponsive session is replaced, but only once."""
         limit = self._settings.max_sessions
         return min(limit - draft.usable(), 2 * limit - len(draft.sessions))
 
@@ -241,7 +241,7 @@ class PoolPolicy:
 
 @dataclass(slots=True)
 class _Draft:
-    """A decision in the making: the sessions as they are after the connections assigned so far."""
+    """Draft of a decision: the state of the sessions after the assignments made so far."""
 
     sessions: list[SessionState]
     waiting: int

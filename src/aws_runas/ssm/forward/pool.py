@@ -16,7 +16,7 @@ from aws_runas.ssm.forward.policy import PoolPolicy, PoolSettings
 from aws_runas.ssm.forward.session import ForwardSession
 
 TICK_INTERVAL: Final = 0.25  # seconds
-# errors that only the user can fix: connections do not wait for that
+# errors that only the user can fix, so connections are not kept waiting
 HOPELESS: Final = ("mfa-no-terminal", "keyring-locked", "login-needed")
 
 
@@ -32,7 +32,7 @@ class Pool:
 
     Args:
         open_session: opens one more session for the pool that is passed. Raises AwsRunasError if that fails, and leaves
-            nothing behind when it is cancelled.
+            no session behind when it is cancelled.
         notify: called with each event.
         settings: limits.
         clock: monotonic seconds.
@@ -58,10 +58,10 @@ class Pool:
         self._closed = False
 
     async def start(self) -> None:
-        """Open the first session, which shows whether the destination can be served at all. A lazy pool opens none.
+        """Open the first session, to check that the destination can be served at all. A lazy pool opens none.
 
         Raises:
-            AwsRunasError: it cannot.
+            AwsRunasError: the session could not be opened.
         """
         count = self._policy.initial_sessions()
         if count:
@@ -85,7 +85,7 @@ class Pool:
         await asyncio.gather(*self._opening, *self._closing, return_exceptions=True)
 
     def place(self, connection: LocalConnection, local: str) -> None:
-        """Give a connection to a session, now or as soon as there is one."""
+        """Assign a connection to a session, now or as soon as one is available."""
         waiting = _Waiting(connection, local, self._clock())
         if self._closed:
             self._refuse(waiting)
@@ -102,17 +102,17 @@ class Pool:
         return bool(self._opening)
 
     def check_connections(self) -> None:
-        """Find out soon whether the WebSockets still work; see DataChannel.check_connection."""
+        """Check soon whether the WebSockets still work; see DataChannel.check_connection."""
         for session in self._sessions:
             session.check_connection()
 
     def retry_now(self) -> None:
-        """Let the next connection open a session at once, whatever failed before."""
+        """Let the next connection open a session at once, regardless of earlier failures."""
         self._policy.session_opened()
         self._step()
 
     def tick(self) -> None:
-        """Perform what depends on the time. Called every TICK_INTERVAL."""
+        """Perform actions that are due. Called every TICK_INTERVAL."""
         now = self._clock()
         for session in list(self._sessions):
             session.handle_timer(now)
@@ -121,7 +121,7 @@ class Pool:
     # SessionOwner
 
     def session_ended(self, session: ForwardSession, error: Exception | None) -> None:
-        """Forget a session that has ended by itself, and replace it if it is needed."""
+        """Drop a session that has ended by itself, and replace it if it is needed."""
         if session not in self._sessions:
             return
         self._policy.session_ended(session.connections())
@@ -129,13 +129,13 @@ class Pool:
         self._step()
 
     def became_available(self) -> None:
-        """Give a waiting connection to the session that can take one again."""
+        """Assign a waiting connection to the session that can carry one again."""
         self._step()
 
     # inside
 
     def _step(self) -> None:
-        """Ask the policy, and do what it decides."""
+        """Get a decision from the policy and carry it out."""
         if self._closed:
             return
         now = self._clock()
@@ -180,7 +180,7 @@ class Pool:
             self.session_ended(session, session.error)
 
     def _remove(self, session: ForwardSession, reason: str) -> None:
-        """Forget a session, and close what is left of it."""
+        """Drop a session and release its resources."""
         self._sessions.remove(session)
         self._notify(SessionEnded(session.session_id, reason, len(self._sessions)))
         self._spawn(session.close(), self._closing)
@@ -204,7 +204,7 @@ class Pool:
         self._notify(LocalClosed(connection.number, 0, 0, seconds, "no session could be opened"))
 
     def _keep_ticking(self) -> None:
-        """Tick while there is anything that depends on the time; an idle lazy pool does not wake the machine."""
+        """Tick while any timed action is pending; an idle lazy pool does not wake the machine."""
         if self._ticker is None and (self._sessions or self._waiting):
             self._ticker = asyncio.get_running_loop().create_task(self._tick_until_idle())
 

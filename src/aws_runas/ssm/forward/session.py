@@ -1,4 +1,4 @@
-"""One SSM session of a forward: opening it, the connections that it carries, and its end."""
+"""One SSM session of a forward: its start, the connections that it carries, and its end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SessionOwner(Protocol):
     """The pool that a session belongs to. Called on the event loop."""
 
     def session_ended(self, session: ForwardSession, error: Exception | None) -> None:
-        """Take note that a session that had started has ended; the owner closes it.
+        """Note that a started session has ended; the owner must close it.
 
         Args:
             session: the session.
@@ -47,7 +47,7 @@ class SessionOwner(Protocol):
         """
 
     def became_available(self) -> None:
-        """Take note that a session can take another connection."""
+        """Note that a session can carry another connection."""
 
 
 class ForwardSession:
@@ -56,9 +56,9 @@ class ForwardSession:
     Args:
         owner: the pool. It calls `close`, also after `session_ended`.
         notify: called with each event.
-        settings: of the multiplexer.
-        destination: for people, ``i-deadbeef:9000``.
-        remote_host: the destination is a host behind the instance.
+        settings: settings of the multiplexer.
+        destination: destination for display, such as ``i-deadbeef:9000``.
+        remote_host: True if the destination is a host behind the instance.
         clock: monotonic seconds.
     """
 
@@ -75,13 +75,13 @@ class ForwardSession:
         self.session_id = ""
         self.agent_version = ""
         self.over = False
-        self.error: Exception | None = None  # why it is over
+        self.error: Exception | None = None  # why the session is over
         self._clock = clock
         self._idle_since = clock()
         self._occupied_since = float("-inf")
         self._attached_at: deque[float] = deque()  # within PLACEMENT_TIME
-        self._connection_lost_at: float | None = None  # its WebSocket was lost then, and is being resumed
-        self._silent_since: float | None = None  # the agent does not answer
+        self._connection_lost_at: float | None = None  # when its WebSocket was lost; it is being resumed
+        self._silent_since: float | None = None  # since when the agent does not answer
         self._owner = owner
         self._notify = notify
         self._settings = settings
@@ -96,7 +96,7 @@ class ForwardSession:
         """Start the session at the service and wait until data may flow.
 
         Raises:
-            AwsRunasError: it could not be started; nothing of it is left.
+            AwsRunasError: the session could not be started; it has been ended again.
         """
         self.session_id = await open_channel(self._set_channel)
         try:
@@ -151,7 +151,7 @@ class ForwardSession:
         )
 
     def check_connection(self) -> None:
-        """Find out soon whether the WebSocket still works; see DataChannel.check_connection."""
+        """Check soon whether the WebSocket still works; see DataChannel.check_connection."""
         if self._channel is not None:
             self._channel.check_connection()
 
@@ -160,7 +160,7 @@ class ForwardSession:
         return self._multiplexer.connections() if self._multiplexer is not None else 0
 
     def handle_timer(self, now: float) -> None:
-        """Perform what depends on the time. Called about four times a second.
+        """Perform actions that are due. Called about four times a second.
 
         Args:
             now: monotonic seconds.
@@ -196,7 +196,7 @@ class ForwardSession:
             self._multiplexer.data_received(data)
 
     def exit_code_received(self, exit_code: int) -> None:
-        pass  # port sessions have none
+        pass  # port sessions have no exit code
 
     def flag_received(self, flag: int) -> None:
         if flag == CONNECT_TO_PORT_ERROR and self._multiplexer is not None:
@@ -243,7 +243,7 @@ class ForwardSession:
     # inside
 
     def _check_agent(self, now: float) -> None:
-        """Report an agent that does not answer, and give its session up in the end."""
+        """Report an agent that does not answer, and end its session after AGENT_SILENCE_LIMIT."""
         if self._channel is None or self.over:
             return
         silent_for = self._channel.agent_silent_for()
@@ -270,7 +270,7 @@ class ForwardSession:
     def _fail_start(self, error: Exception) -> None:
         if not self._started.done():
             self._started.set_exception(error)
-            self._started.exception()  # retrieved here because possibly nobody waits any more
+            self._started.exception()  # marks it as retrieved: there may be no waiter left
 
     def _end(self, error: Exception | None) -> None:
         if self.over:

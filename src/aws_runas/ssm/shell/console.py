@@ -19,9 +19,9 @@ from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 if sys.platform != "win32":
     from aws_runas.ssm.terminal import posix
 
-OUTPUT_GONE: Final = 141  # exit status when the reader of standard output has left: 128 + SIGPIPE
-OUTPUT_UNWRITABLE: Final = 1  # exit status when standard output cannot take the results: a full disk, or closed
-TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait for the session
+OUTPUT_GONE: Final = 141  # exit status when the reader of standard output is gone: 128 + SIGPIPE
+OUTPUT_UNWRITABLE: Final = 1  # exit status when standard output cannot be written: the disk is full, or it is closed
+TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait in the send queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ConsoleOptions:
 
     Args:
         quiet: print errors only.
-        escape: the byte that begins an escape after a newline; empty for none.
+        escape: the byte that begins an escape after a newline; empty for no escapes.
         stdin, stdout, stderr: descriptors.
     """
 
@@ -42,11 +42,11 @@ class ConsoleOptions:
 
 
 class Console:
-    """The user's three descriptors. Make it on the event loop.
+    """The three descriptors of the user. Create it on the event loop.
 
     Args:
         typed: called with input to send; b"" at the end of input.
-        congested: called with True when the screen accepts no more, with False when it does again.
+        congested: called with True when the screen accepts no more output, with False when it accepts output again.
         left: called when the user, or the reader of the output, is gone.
     """
 
@@ -81,14 +81,14 @@ class Console:
     # --- keyboard
 
     def take(self) -> None:
-        """Begin to read; put a terminal into raw mode."""
+        """Start reading; put a terminal into raw mode."""
         self._input_wanted = True
         if self.is_terminal:
             self._terminal.enter()
         self._input.start()
 
     def hold_input(self, hold: bool) -> None:
-        """Pass on no more input for now. A terminal is still read, because an escape may come."""
+        """Pass on no more input while `hold` is True. A terminal is still read, because the user may type an escape."""
         if self.is_terminal or not self._input_wanted:
             return
         if hold:
@@ -97,14 +97,14 @@ class Console:
             self._input.start()
 
     def give_back(self) -> None:
-        """Stop reading and restore the terminal's mode."""
+        """Stop reading and restore the mode of the terminal."""
         self._input_wanted = False
         self._input.stop()
         self._terminal.restore()
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Lend the terminal to another thread that asks the user something, in its original mode."""
+        """Lend the terminal, in its original mode, to another thread that prompts the user."""
         given = threading.Event()
 
         def give() -> None:
@@ -124,7 +124,7 @@ class Console:
             self._loop.call_soon_threadsafe(take_back)
 
     def suspend(self) -> None:
-        """Stop as at Ctrl-Z, with the terminal in its original mode meanwhile."""
+        """Stop the process as Ctrl-Z does, with the terminal in its original mode meanwhile."""
         was_raw = self._terminal.is_raw
         self._terminal.restore()
         posix.suspend_self()
@@ -132,7 +132,7 @@ class Console:
             self._terminal.enter()
 
     def continued(self) -> None:
-        """Handle SIGCONT: another program may have changed the terminal's mode."""
+        """Handle SIGCONT: another program may have changed the mode of the terminal."""
         if self._terminal.is_raw:
             self._terminal.restore()
             self._terminal.enter()
@@ -165,7 +165,7 @@ class Console:
         self._output.write(data)
 
     def write_error(self, data: bytes) -> None:
-        """Write standard error of the remote command."""
+        """Write output of the remote command's stderr."""
         self._errors.write(data)
 
     async def drained(self) -> None:
@@ -173,7 +173,7 @@ class Console:
         await asyncio.gather(self._output.drained(), self._errors.drained())
 
     def output_status(self) -> int:
-        """Return the exit status if standard output takes nothing any more; say why, unless its reader has left."""
+        """Return the exit status if standard output can no longer be written; print why, unless its reader is gone."""
         failure = self._output.error
         if failure is None or isinstance(failure, BrokenPipeError):
             return OUTPUT_GONE
@@ -189,7 +189,7 @@ class Console:
         """
         if self._options.quiet and not always:
             return
-        # The output's cursor may be anywhere in its line; a raw terminal needs its carriage returns.
+        # The cursor may be anywhere in its line, and a raw terminal adds no carriage returns.
         start, end = ("\r\n", "\r\n") if self._terminal.is_raw else ("", "\n")
         shown = [printable(line) for line in text.split("\n")]  # the text may come from the service or the agent
         lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(shown))

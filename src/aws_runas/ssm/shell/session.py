@@ -18,9 +18,9 @@ from aws_runas.ssm.transport.interfaces import DataChannel, SessionService, end_
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.silence_notice import SilenceNotice
 
-SILENT_COMMAND: Final = 2.0  # seconds after which a silent session gets input anyway (spec 12, trap 7)
+SILENT_COMMAND: Final = 2.0  # seconds after which input is sent to a silent session anyway (spec 12, trap 7)
 START_NOTICE_AFTER: Final = 10.0  # seconds without a message from the agent until a notice is printed
-END_RESEND_INTERVAL: Final = 2.0  # seconds without output after the end of input, before the end is sent again
+END_RESEND_INTERVAL: Final = 2.0  # seconds without output after the end of input until the end is sent again
 AWAY_LIMIT: Final = 0.3  # seconds without a connection after which agents send nothing more of a command that printed
 SILENT_AFTER_AWAY: Final = 20.0  # seconds of silence after that until the user is told
 END_OF_TRANSMISSION: Final = b"\x04"
@@ -31,12 +31,12 @@ LEFT_BY_USER: Final = 130  # exit status
 
 @dataclass(frozen=True, slots=True)
 class ShellOptions:
-    """Kind of session, from the user's point of view.
+    """Kind of session, from the point of view of the user.
 
     Args:
         console: the user's side.
-        runs_shell: True for the default document: ``exit`` is typed at the end of piped input; a command gets end of
-            file.
+        runs_shell: True for the default document: ``exit`` is typed at the end of piped input. A command gets EOF
+            instead.
     """
 
     console: ConsoleOptions
@@ -104,13 +104,13 @@ class ShellSession:
 
     def connection_regained(self, seconds: float) -> None:
         self.console.say(f"connection regained after {seconds:.1f} s")
-        self.resized()  # which the agent acknowledges, and so shows that it is there
+        self.resized()  # the agent acknowledges it, which shows that it still answers
         if self._running and not self._interactive and seconds >= AWAY_LIMIT:
             self._stop_away_timer()
             self._away_timer = self._loop.call_later(SILENT_AFTER_AWAY, self._tell_silence, seconds)
 
     def _tell_silence(self, seconds: float) -> None:
-        """Tell that the command may have ended unnoticed: agents stop for good if it prints while nobody listens."""
+        """Print that the command may have ended: after output during an interruption, agents send nothing more."""
         self.console.say(
             f"the connection was away for {seconds:.0f} s, and nothing has come since. An agent sends nothing more of "
             "a command that printed meanwhile, not even its end. Press Ctrl-C three times to leave it",
@@ -122,7 +122,7 @@ class ShellSession:
             self._away_timer.cancel()
             self._away_timer = None
 
-    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
+    def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - error contains it
         self._silence.close()
         self._stop_away_timer()
         if self._timer is not None:
@@ -143,10 +143,10 @@ class ShellSession:
     # --- from the user
 
     def interrupted(self) -> None:
-        """Handle a SIGINT that no raw terminal made a byte: the remote program gets it, and the third one leaves.
+        """Handle a SIGINT (a raw terminal sends a byte instead): send it to the remote program; the third one exits.
 
-        While piped input is still being sent, the first one leaves: after the input an interrupt would arrive late,
-        and a remote shell would only continue with the rest.
+        While piped input is still being sent, the first one exits: an interrupt would arrive only after the input, and
+        a remote shell would continue with the next line.
         """
         self._interrupts += 1
         has_piped_input = self._interactive and not self.console.is_terminal and not self._input_ended
@@ -163,7 +163,7 @@ class ShellSession:
             self._leave(128 + signal.SIGQUIT)
 
     def resized(self) -> None:
-        """Send the new size of the window."""
+        """Send the new window size."""
         if self._running and self._interactive:
             self._channel.send_size(*self.console.window_size())
 
@@ -193,8 +193,8 @@ class ShellSession:
     def _send_end(self) -> None:
         """Send the end of piped input: ``exit`` to a shell first, then end of file until the session ends.
 
-        ``exit`` stays in the remote terminal's buffer while a command runs. End of file may not: a line editor that
-        takes over the buffer finds a zero byte in its place.
+        ``exit`` stays in the buffer of the remote terminal while a command runs. End of file may not: a line editor
+        that takes over the buffer reads a zero byte instead.
         """
         end = END_OF_TRANSMISSION
         if self._ends_sent == 0:
@@ -206,7 +206,7 @@ class ShellSession:
         self._resend_end_if_silent()
 
     def _resend_end_if_silent(self) -> None:
-        """Send the end again if there was no output for a while; the interval grows."""
+        """Send the end again if there was no output for a while; the interval increases each time."""
         wait = END_RESEND_INTERVAL * min(self._ends_sent, 10)
         due = max(self._output_at, self._end_sent_at) + wait
         if self._loop.time() >= due:
@@ -253,13 +253,13 @@ async def run_shell(
     Args:
         starting: the running call of StartSession.
         service: the calls that resume and end the session.
-        target: of the session.
-        options: the user's side.
-        stream: of the data channel.
-        opened: called with the open session. A prompt for an MFA code must borrow its terminal from then on.
+        target: target of the session.
+        options: options of the user's side.
+        stream: options of the data channel.
+        opened: called with the open session. From then on, a prompt for an MFA code must borrow its terminal.
 
     Returns:
-        The exit status: the remote command's if it is known, 130 if the user left, 128 and more for signals.
+        The exit status: that of the remote command if it is known, 130 if the user exited, above 128 for signals.
 
     Raises:
         AwsRunasError: the session could not be opened, or ended with an error.

@@ -12,7 +12,7 @@ NEWLINES: Final = b"\r\n"
 
 
 class Escape(Enum):
-    """Request of the user to aws-runas itself."""
+    """Request from the user to aws-runas itself."""
 
     LEAVE = "."
     HELP = "?"
@@ -35,7 +35,7 @@ def parse_escape(text: str) -> bytes:
     """Read ``--escape``: one character, ``^X`` for a control character, or ``none``.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text is none of these.
     """
     if text == "none":
         return b""
@@ -49,7 +49,7 @@ def parse_escape(text: str) -> bytes:
 
 
 class EscapeFilter:
-    """Separates escapes from the input for the remote end, in whatever pieces the input comes.
+    """Separates escapes from the input for the remote end. The input may be split at any byte.
 
     Args:
         escape: one byte; empty to pass everything on.
@@ -61,7 +61,7 @@ class EscapeFilter:
         self._pending = False
 
     def feed(self, data: bytes) -> list[bytes | Escape]:
-        """Return what was typed, in order."""
+        """Return the input and the escapes, in the order in which they were typed."""
         if not self.escape or (not self._pending and not self._after_newline and self.escape not in data):
             self._after_newline = data[-1:] in (b"\r", b"\n") if data else self._after_newline
             return [data] if data else []

@@ -25,10 +25,10 @@ def window_size(*descriptors: int) -> tuple[int, int]:
 
 
 def needs_carriage_returns(descriptor: int) -> bool:
-    """Return True for a terminal that somebody has made raw: it adds no carriage return to a line end.
+    """Return True for a terminal in raw mode, which adds no carriage return at the end of a line.
 
     Args:
-        descriptor: any; one that is no terminal needs none.
+        descriptor: any descriptor; False if it is not a terminal.
     """
     try:
         output_flags: int = termios.tcgetattr(descriptor)[_OFLAG]
@@ -41,7 +41,7 @@ class RawTerminal:
     """Raw mode for one terminal, restored at exit at the latest. A terminal that is gone causes no error.
 
     Args:
-        descriptor: of the terminal.
+        descriptor: descriptor of the terminal.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -54,7 +54,7 @@ class RawTerminal:
         return self._saved is not None
 
     def enter(self) -> None:
-        """Enter raw mode, and keep what was typed ahead."""
+        """Enter raw mode, and keep type-ahead."""
         if self._saved is not None:
             return
         try:
@@ -75,7 +75,7 @@ class RawTerminal:
             | termios.ICRNL
             | termios.IXON
         )
-        # The remote PTY adds carriage returns itself; where a full-screen program told it not to, neither may we.
+        # The remote PTY adds carriage returns itself. If a full-screen program turned that off, we must not add them.
         flags[_OFLAG] &= ~termios.OPOST
         flags[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
         flags[_CFLAG] = (flags[_CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
@@ -85,7 +85,7 @@ class RawTerminal:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, attributes)
 
     def restore(self) -> None:
-        """Restore the terminal's mode."""
+        """Restore the mode of the terminal."""
         saved, self._saved = self._saved, None
         if saved is not None:
             atexit.unregister(self.restore)
@@ -94,7 +94,7 @@ class RawTerminal:
 
 
 def suspend_self() -> None:
-    """Stop as at Ctrl-Z; return when continued."""
+    """Stop the process as Ctrl-Z does; return when it is continued."""
     previous = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     try:
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -104,7 +104,7 @@ def suspend_self() -> None:
 
 @contextlib.contextmanager
 def _no_stop() -> Iterator[None]:
-    """Block SIGTTOU, which stops a background process that sets a terminal's mode."""
+    """Block SIGTTOU, which stops a background process that sets the mode of a terminal."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     try:
         yield

@@ -1,7 +1,7 @@
 """Standard input and output on the event loop, without side effects on other processes.
 
 O_NONBLOCK belongs to the open file: set on a terminal, it would affect the user's shell. So descriptors stay blocking.
-They are read when data is available, and written only with as much as is sure to be accepted at once.
+They are read when data is available, and a write is never larger than what is certain to be accepted at once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Final
 
 READ_SIZE: Final = 16 * 1024
 WRITE_SIZE: Final = 4096  # PIPE_BUF: a pipe that polls as writable takes this much without blocking
-HIGH_WATER: Final = 256 * 1024  # bytes waiting for a slow reader before the session is asked to stop
+HIGH_WATER: Final = 256 * 1024  # bytes waiting for a slow reader above which the session must pause
 
 
 class InputStream:
     """Reads a descriptor.
 
     Args:
-        received: called with bytes; b"" at the end, and nothing after it.
+        received: called with bytes; called last with b"" at the end.
     """
 
     def __init__(self, descriptor: int, received: Callable[[bytes], None]) -> None:
@@ -38,7 +38,7 @@ class InputStream:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read, or continue after `stop`."""
+        """Start reading, or continue after `stop`."""
         if self._ended or self._reading:
             return
         self._reading = True
@@ -51,7 +51,7 @@ class InputStream:
             self._thread.start()
 
     def stop(self) -> None:
-        """Read nothing more for now."""
+        """Stop reading for now."""
         if self._reading:
             self._reading = False
             if self._polled:
@@ -101,8 +101,8 @@ class OutputStream:
     """Writes to a descriptor without blocking the event loop.
 
     Args:
-        congested: called with True when too much waits, with False when it is written.
-        broken: called once when the reader is gone, or the file cannot be written; `error` says which.
+        congested: called with True when too much data waits, with False when it is written.
+        broken: called once when the reader is gone or the file cannot be written; `error` contains the reason.
     """
 
     error: OSError | None = None
@@ -116,7 +116,7 @@ class OutputStream:
         self._size = 0
         self._is_congested = False
         self._is_broken = False
-        self._is_watched = False  # the loop tells when the descriptor accepts more
+        self._is_watched = False  # True while the loop watches until the descriptor accepts more
         self._emptied: list[asyncio.Future[None]] = []
         self._poll: select.poll | None = None
         if not _is_always_ready(descriptor):
@@ -172,7 +172,7 @@ class OutputStream:
             self._congested(False)
 
     def _write_some(self, data: bytes) -> bytes:
-        """Write what is accepted at once; return the rest."""
+        """Write as much as is accepted at once; return the rest."""
         while data:
             if self._poll is not None and not self._poll.poll(0):
                 return data
