@@ -22,7 +22,7 @@ from aws_runas.ssm.core.handshake import (
 if TYPE_CHECKING:
     from aws_runas.ssm.core.encryption import SessionCipher
 
-HANDSHAKE_TIMEOUT = 15.0  # seconds for the client's answer, and again for its answer to the challenge; spec 5.5
+HANDSHAKE_TIMEOUT = 15.0  # seconds for the client's response, and again for its response to the challenge; spec 5.5
 _TIMEOUT_TEXT = (
     "the client did not answer the handshake within 15 seconds; an older session manager plugin may be at work"
 )
@@ -43,12 +43,12 @@ class Announcement:
 
 
 class AgentHandshake:
-    """Asks, checks the answer, challenges, completes.
+    """Sends the request, checks the response, sends the challenge and completes the handshake.
 
     Args:
         announcement: see Announcement.
         random_bytes: n -> n random bytes, for challenges and nonces.
-        send: queues a payload of a type.
+        send: queues a payload of the given type.
         emit: passes an event to the owner.
     """
 
@@ -69,11 +69,11 @@ class AgentHandshake:
 
     @property
     def peer_may_be_unready(self) -> bool:
-        """False: a client is ready once it has answered."""
+        """False: a client is ready once it has responded."""
         return False
 
     def begin(self, now: float) -> None:
-        """Send the request; once."""
+        """Send the request. Call it once."""
         if self.state is not HandshakeState.BEGINNING or self.deadline is not None:
             return
         announcement = self._announcement
@@ -104,7 +104,7 @@ class AgentHandshake:
             raise RemoteProtocolError(_TIMEOUT_TEXT)
 
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:
-        """Take a handshake payload; see `Handshake.receive`."""
+        """Process a handshake payload; see `Handshake.receive`."""
         if payload_type == payloads.HANDSHAKE_RESPONSE and self.state is HandshakeState.BEGINNING:
             self._check(payloads.decode_handshake_response(payload), now)
         elif payload_type == payloads.CHALLENGE_RESPONSE and self._challenge and self.cipher is not None:
@@ -131,7 +131,7 @@ class AgentHandshake:
         self.state = HandshakeState.WAITING_FOR_KEY
         self._emit(DataKeyRequested(self._announcement.kms_key_id, context, blob))
 
-    def refuse_data_key(self, reason: str, now: float) -> None:  # noqa: ARG002 - one dialect
+    def refuse_data_key(self, reason: str, now: float) -> None:  # noqa: ARG002 - part of the interface
         """End the handshake, because the data key could not be decrypted."""
         self.state = HandshakeState.FAILED
         self._emit(ChannelFailed(f"the data key could not be decrypted: {reason}"))

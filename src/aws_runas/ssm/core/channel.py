@@ -1,4 +1,4 @@
-"""The data channel, both roles, without I/O and without a clock."""
+"""The data channel for both roles, without I/O and without a clock."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
-QUEUE_AHEAD = 4  # messages accepted beyond what the pacer lets out: what a byte typed beside an upload waits for; 4 ms
-REFILL_AT = 2  # messages queued at which the owner is asked for more: several at a time cost less than one by one
-DEPARTS_SOON = 0.0035  # seconds: what else is due before a message leaves is looked at then
+QUEUE_AHEAD = 4  # messages accepted ahead of the pacer: during an upload, a keystroke waits for these; 4 ms
+REFILL_AT = 2  # messages queued at which the owner is asked for more: a batch costs less than single messages
+DEPARTS_SOON = 0.0035  # seconds: if a message leaves within this time, other timers wait for it
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 AWAY_AFTER_PAUSE = 0.3  # seconds of a pause after which the agent counts as away; a pause just before the end is usual
-UNREADABLE_LIMIT = 100  # messages in a row that nobody can read; limit 15.2
+UNREADABLE_LIMIT = 100  # consecutive messages that cannot be decoded; limit 15.2
 
 
 class Channel:
@@ -49,8 +49,8 @@ class Channel:
         role: CLIENT or AGENT.
         session_id, target: for the encryption context.
         settings: see ChannelSettings.
-        random_bytes: n -> n random bytes; message ids, nonces and challenges come from here.
-        wall_clock: milliseconds since the epoch: for CreatedDate, and to notice that the machine slept.
+        random_bytes: n -> n random bytes, for message ids, nonces and challenges.
+        wall_clock: returns milliseconds since the epoch, for CreatedDate and to detect that the machine was suspended.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Channel:
         )
         self._opening: list[bytes | str] = []
         self._connected = False
-        self._is_unheard = False  # nothing of the peer has come on this connection yet
+        self._is_unheard = False  # nothing from the peer has arrived on this connection yet
         self._lost_at = float("-inf")
         self._paused_at = float("-inf")
         self._blocked = False
@@ -104,9 +104,9 @@ class Channel:
         self._share = DataShare()
         self._spacing = DataSpacing(
             paced=is_client and settings.frame_rate is not None
-        )  # an agent that is late catches up
+        )  # an agent that is behind may send a burst
         self.next_departure: float | None = None
-        """The time at which a message that waits for its turn leaves, as of the last next_timer, if one does."""
+        """When the next paced message leaves, as of the last `next_timer`; None if none is waiting."""
 
     def _make_handshake(self, random_bytes: Callable[[int], bytes]) -> Handshake:
         send, settings = self._sender.queue_first, self._settings
@@ -137,7 +137,7 @@ class Channel:
 
     # connections
     def connect(self, token: str, now: float) -> None:
-        """Use a new connection: queue the opening text frame, then everything that is not acknowledged.
+        """Use a new connection: queue the opening message, then everything that is not acknowledged.
 
         Args:
             token: for the opening message; a secret.
@@ -180,7 +180,7 @@ class Channel:
 
     # receiving
     def receive_message(self, data: bytes | str, now: float) -> None:
-        """Take one whole WebSocket message. Raises nothing: a bad message is ignored or becomes ChannelFailed.
+        """Process one whole WebSocket message. Never raises: an invalid message is ignored or becomes ChannelFailed.
 
         Args:
             data: bytes of a binary frame, text of a text frame.
@@ -202,7 +202,7 @@ class Channel:
             self._fail(str(error))
 
     def _hear(self, data: bytes, now: float) -> None:
-        """Note the first messages of a connection: that the service has the connection, and that the peer is there."""
+        """Note the first message from the service and the first message from the peer on a connection."""
         message_type = wire.message_type_of(data)
         if message_type == wire.CHANNEL_CLOSED:
             return
@@ -226,7 +226,7 @@ class Channel:
                 self._acknowledged(payloads.decode_acknowledge(message.payload), data, now)
                 return
         except RemoteProtocolError as error:
-            self._unreadable += 1  # ignored and not acknowledged, so it comes again (spec 2.2)
+            self._unreadable += 1  # ignored and not acknowledged, so the peer resends it (spec 2.2)
             if self._unreadable >= UNREADABLE_LIMIT:
                 raise RemoteProtocolError(
                     f"{UNREADABLE_LIMIT} messages could not be read; the last: {error}"
@@ -257,7 +257,7 @@ class Channel:
         self._start.acknowledged(now)
 
     def reading_resumed(self, now: float) -> None:
-        """Note that nothing was read for a while, because the local side accepted nothing.
+        """Note that reading was paused for a while by back-pressure.
 
         Args:
             now: monotonic seconds.
@@ -295,7 +295,7 @@ class Channel:
         return events
 
     def _may_unblock(self, now: float) -> bool:
-        """Return True if the owner waits to send more, and is to be told that it may."""
+        """Return True if the owner waits to send more and must be notified that it may."""
         if not self._blocked:
             return False
         size = self._settings.payload_size
@@ -350,7 +350,7 @@ class Channel:
             payload_type: 1 output or input, 11 standard error.
 
         Raises:
-            LocalProtocolError: more than `send_capacity` bytes.
+            LocalProtocolError: the data exceeds `send_capacity`.
         """
         if payload_type not in payloads.DATA_TYPES:
             raise LocalProtocolError(f"payload type {payload_type} is not stream data")
@@ -367,14 +367,14 @@ class Channel:
         self._granted -= length
 
     def send_message(self, data: bytes, now: float) -> None:
-        """Queue stream data as exactly one message, for protocols that choose where messages begin and end.
+        """Queue stream data as exactly one message, for protocols that choose message boundaries.
 
         Args:
             data: at most one payload.
             now: monotonic seconds.
 
         Raises:
-            LocalProtocolError: more than a payload, or more than `send_capacity` bytes.
+            LocalProtocolError: the data exceeds one payload or `send_capacity`.
         """
         if self._life.ended:
             return
@@ -384,7 +384,7 @@ class Channel:
         self._sender.queue_message(payloads.OUTPUT, data)
 
     def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Send the terminal's size in characters. Before the session has started, only the last size is kept.
+        """Send the terminal size in characters. Before the session has started, only the last size is kept.
 
         Args:
             columns, rows: 0 to 65,535.
@@ -394,12 +394,12 @@ class Channel:
             self._start.set_size(payloads.encode_size(columns, rows))
 
     def send_flag(self, flag: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Send a flag behind earlier data: 1 DisconnectToPort, 2 TerminateSession; as agent 3 ConnectToPortError."""
+        """Send a flag after earlier data: 1 DisconnectToPort, 2 TerminateSession; as agent 3 ConnectToPortError."""
         if not self._life.ended:
             self._sender.queue_control(payloads.FLAG, payloads.encode_flag(flag))
 
     def send_exit_code(self, exit_code: int, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Send the command's exit status (role AGENT)."""
+        """Send the exit status of the command (role AGENT)."""
         if not self._life.ended:
             self._sender.queue_control(payloads.EXIT_CODE, payloads.encode_exit_code(exit_code))
 
@@ -412,8 +412,8 @@ class Channel:
         """Answer DataKeyRequested.
 
         Args:
-            plaintext: 64 bytes of key; a secret.
-            ciphertext_blob: as client, the encrypted key for the agent.
+            plaintext: the 64-byte key; a secret.
+            ciphertext_blob: role CLIENT: the encrypted key for the agent.
             now: monotonic seconds.
 
         Raises:
@@ -425,12 +425,12 @@ class Channel:
             self._sender.encrypt = cipher.encrypt
 
     def refuse_data_key(self, reason: str, now: float) -> None:
-        """Answer DataKeyRequested when KMS refused. The session fails, and the agent is told."""
+        """Answer DataKeyRequested when KMS refused. The session fails, and the agent is notified."""
         self._handshake.refuse_data_key(reason, now)
 
     # output and time
     def messages_to_send(self, now: float) -> list[bytes | str]:
-        """Return the WebSocket messages that are due, as far as pacing allows: str is a text frame, bytes a binary one.
+        """Return the WebSocket messages that are due, as far as pacing allows: str for text frames, bytes for binary.
 
         After ChannelFailed, one more call returns the last messages for the peer.
 
@@ -465,14 +465,14 @@ class Channel:
         return messages
 
     def _acknowledgements(self, now: float, budget: int, created_date: int) -> list[bytes]:
-        """Make the acknowledgements that are due, and leave data its share of the budget."""
+        """Return the acknowledgements that are due, and leave data its share of the budget."""
         reserved = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
         acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
         self._share.acknowledged(len(acknowledgements))
         return acknowledgements
 
     def messages_written(self, now: float) -> None:
-        """Count the spacing of data messages from now on: the write took longer than making them, or began late.
+        """Measure the spacing of data messages from now: the write took longer than encoding them, or began late.
 
         Args:
             now: monotonic seconds, read after the write.
@@ -480,15 +480,15 @@ class Channel:
         self._spacing.written(now)
 
     def messages_ahead(self, now: float, until: float) -> list[Outgoing]:
-        """Return data messages that leave later than now, each at its `sent_at`, where the pace allows them.
+        """Return data messages to be sent after now, each at its `sent_at`, as far as pacing allows.
 
-        Making several costs much less than waking up for each. Call it after `messages_to_send`, and `departed` for
-        each message that has left. They count as sent: drop them if the connection is lost before they have left.
-        While acknowledgements are pending there are none, because these have a share of the pace.
+        Preparing several costs much less than a wake-up for each. Call it after `messages_to_send`, and call
+        `departed` for each message that was sent. They count as sent: drop them if the connection is lost before.
+        While acknowledgements are pending it returns none, because acknowledgements share the budget of the pacer.
 
         Args:
             now: monotonic seconds.
-            until: monotonic seconds; messages that leave later are not made.
+            until: monotonic seconds; messages with a later `sent_at` are not prepared.
         """
         ahead: list[Outgoing] = []
         if not (self._connected and self._pacer.limited) or self._life.paused or self._life.ended:
@@ -506,23 +506,23 @@ class Channel:
         return ahead
 
     def departed(self, message: Outgoing, now: float) -> float:
-        """Note that a message of `messages_ahead` has left, and return when the next one may leave at the earliest.
+        """Note that a message from `messages_ahead` was sent, and return the earliest time for the next one.
 
         Args:
             message: as returned by messages_ahead.
-            now: monotonic seconds. On a busy machine this is later than the time at which it was due.
+            now: monotonic seconds. On a busy machine this is later than its `sent_at`.
         """
         message.sent_at = now
         self._spacing.departed(now)
         return now + MIN_SPACING
 
     def quiet_until(self) -> float | None:
-        """Return until when nothing leaves if nothing arrives: acknowledgements are all that is pending.
+        """Return the time until which nothing is sent if nothing arrives, when only acknowledgements are pending.
 
-        This is a download's usual state, and much cheaper to ask for than `messages_to_send` and `next_timer`.
+        This is the usual state of a download. The call is much cheaper than `messages_to_send` and `next_timer`.
 
         Returns:
-            Monotonic seconds; None if there is more to say, and those two know it.
+            Monotonic seconds; None if more than acknowledgements may be due: call those two then.
         """
         if self._blocked or self._opening or self._life.ended or not self._connected or self._sender.unacknowledged():
             return None
@@ -555,7 +555,7 @@ class Channel:
         return min(times) if times else None
 
     def handle_timer(self, now: float) -> None:
-        """Handle what depends on time: resends, late acknowledgements and tokens of the pacer.
+        """Perform actions that are due: handshake deadline, assumed start, resends.
 
         Args:
             now: monotonic seconds.
@@ -574,7 +574,7 @@ class Channel:
     # inspection
     @property
     def expected(self) -> int:
-        """The sequence number of the peer's message that is delivered next."""
+        """Sequence number of the next message from the peer to deliver."""
         return self._receiver.expected
 
     def unacknowledged(self) -> int:

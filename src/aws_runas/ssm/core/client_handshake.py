@@ -1,4 +1,4 @@
-"""The client's side of the handshake (spec 5)."""
+"""The client side of the handshake (spec 5)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class ClientHandshake:
     """Answers one handshake request, once; a second one is acknowledged and ignored (spec 5.2).
 
     Args:
-        session_id, target: of the encryption context.
-        client_version: as reported to the agent.
+        session_id, target: for the encryption context.
+        client_version: version reported to the agent.
         random_bytes: n -> n random bytes, for nonces.
-        send: queues a payload of a type.
+        send: queues a payload of the given type.
         emit: passes an event to the owner.
     """
 
-    deadline: float | None = None  # the agent's time-outs end a handshake that stalls
+    deadline: float | None = None  # the timeouts of the agent end a handshake that stalls
 
     def __init__(
         self,
@@ -68,13 +68,13 @@ class ClientHandshake:
         return self.state is HandshakeState.COMPLETE
 
     def begin(self, now: float) -> None:
-        """Wait: the agent sends first."""
+        """Do nothing: the agent sends first."""
 
     def handle_timer(self, now: float) -> None:
-        """Ignore the time: a client has no deadline."""
+        """Do nothing: a client has no deadline."""
 
-    def receive(self, payload_type: int, payload: bytes, now: float) -> None:  # noqa: ARG002 - one dialect
-        """Take a handshake payload; see `Handshake.receive`."""
+    def receive(self, payload_type: int, payload: bytes, now: float) -> None:  # noqa: ARG002 - part of the interface
+        """Process a handshake payload; see `Handshake.receive`."""
         if payload_type == payloads.HANDSHAKE_REQUEST:
             if self.state is HandshakeState.BEGINNING:
                 self._answer(payloads.decode_handshake_request(payload))
@@ -129,7 +129,7 @@ class ClientHandshake:
         self._send(payloads.HANDSHAKE_RESPONSE, payloads.encode_handshake_response(response))
         self.state = HandshakeState.ANSWERED
         if self._errors:
-            # the agent ends the session at any status but success; say why instead of waiting for that
+            # the agent ends the session at any status other than success; report the reason instead of waiting
             self.state = HandshakeState.FAILED
             self._emit(
                 ChannelFailed(

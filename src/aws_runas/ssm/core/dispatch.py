@@ -1,4 +1,4 @@
-"""The meaning of messages that are next in order: stream data, sizes, flags and handshake payloads (spec 4)."""
+"""Interpretation of messages delivered in order: stream data, sizes, flags and handshake payloads (spec 4)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aws_runas.ssm.core.handshake import Emit, Handshake, HandshakeState
 from aws_runas.ssm.core.message import Message
 from aws_runas.ssm.core.settings import Role
 
-PLAIN_SESSION_TYPE = "Standard_Stream"  # of a session that began without a handshake
+PLAIN_SESSION_TYPE = "Standard_Stream"  # type of a session without a handshake
 
 
 class Dispatcher:
-    """Turns messages that are next in order into events.
+    """Turns messages delivered in order into events.
 
     Args:
-        expects_handshake: role AGENT: input before the end of the handshake is thrown away, as official agents do.
+        expects_handshake: role AGENT: input before the end of the handshake is discarded, as in official agents.
     """
 
     def __init__(self, role: Role, handshake: Handshake, emit: Emit, *, expects_handshake: bool) -> None:
@@ -32,7 +32,7 @@ class Dispatcher:
         self._started = not self._is_client and not expects_handshake
 
     def expect_handshake(self) -> None:
-        """Note that a session that was assumed to have no handshake has one."""
+        """Note that the session has a handshake after all, contrary to `assume_started`."""
         self._started = False
 
     def assume_started(self) -> None:
@@ -43,7 +43,7 @@ class Dispatcher:
         """Handle a message.
 
         Raises:
-            RemoteProtocolError: the session cannot go on.
+            RemoteProtocolError: the session cannot continue.
         """
         payload_type, payload = message.payload_type, message.payload
         if payload_type in payloads.HANDSHAKE_TYPES:
@@ -75,7 +75,7 @@ class Dispatcher:
     def _start(self) -> bool:
         """Handle data before the end of the handshake; return True if it may be delivered."""
         if not self._is_client:
-            return False  # acknowledged and thrown away, as official agents do; spec 5.3
+            return False  # acknowledged and discarded, as in official agents; spec 5.3
         state = self._handshake.state
         if state is HandshakeState.BEGINNING:
             self._started = True

@@ -1,4 +1,4 @@
-"""AES-256-GCM as both ends of a KMS-encrypted session use it (spec 7)."""
+"""AES-256-GCM for both ends of a KMS-encrypted session (spec 7)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SessionCipher:
 
     Args:
         data_key: 64 bytes. The agent encrypts with the first half, the client with the second.
-        is_client: which end this is.
+        is_client: True for the client, False for the agent.
         next_nonce: () -> 12 bytes, never the same twice for one key.
     """
 
@@ -41,7 +41,7 @@ class SessionCipher:
         """Return the plaintext.
 
         Raises:
-            RemoteProtocolError: the key is wrong, or a byte was changed.
+            RemoteProtocolError: the key is wrong, or the data was modified.
         """
         if len(sealed) < _NONCE_SIZE + _TAG_SIZE:
             raise RemoteProtocolError(f"an encrypted payload of {len(sealed)} bytes is too short")
@@ -54,12 +54,12 @@ class SessionCipher:
 
 
 def random_nonces(random_bytes: Callable[[int], bytes]) -> Callable[[], bytes]:
-    """Return a client's source of nonces: a random one for each message."""
+    """Return the nonce source of a client: a random nonce for each message."""
     return lambda: random_bytes(_NONCE_SIZE)
 
 
 def counting_nonces(random_bytes: Callable[[int], bytes]) -> Callable[[], bytes]:
-    """Return an agent's source of nonces: a random start, then a little-endian counter of 96 bits."""
+    """Return the nonce source of an agent: a 96-bit little-endian counter that starts at a random value."""
     value = int.from_bytes(random_bytes(_NONCE_SIZE), "little")
 
     def next_nonce() -> bytes:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 
 class ProtocolError(Exception):
-    """A violation of the data channel's rules."""
+    """A violation of the data channel protocol."""
 
 
 class LocalProtocolError(ProtocolError):
-    """A request of the caller that the protocol does not allow now."""
+    """A call that the protocol does not allow in the current state."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """Data of the peer that cannot be understood or accepted."""
+    """Data from the peer that cannot be decoded or accepted."""

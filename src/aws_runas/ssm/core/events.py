@@ -26,10 +26,10 @@ class SessionStarted:
 
     Args:
         session_type: ``Port``, ``Standard_Stream``, ``InteractiveCommands``, ``NonInteractiveCommands``.
-        properties: of the document; all values are strings.
-        agent_version: dotted, "" without a handshake.
-        customer_message: to be shown to the user, "" for none.
-        encrypted: True with KMS.
+        properties: properties of the document; all values are strings.
+        agent_version: dotted version, "" without a handshake.
+        customer_message: message to show to the user, "" for none.
+        encrypted: True if the session uses KMS encryption.
         client_version: role AGENT only, "" without a handshake.
     """
 
@@ -43,10 +43,10 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class DataReceived:
-    """Bytes of the stream, in order, each once.
+    """Bytes of the stream, in order and without duplicates.
 
     Args:
-        data: decrypted.
+        data: decrypted bytes.
         payload_type: 1 output (or input, for the role AGENT), 11 standard error.
     """
 
@@ -63,7 +63,7 @@ class ExitCodeReceived:
 
 @dataclass(frozen=True, slots=True)
 class SizeReceived:
-    """The client's terminal has this size (role AGENT only)."""
+    """The size of the client's terminal (role AGENT only)."""
 
     columns: int
     rows: int
@@ -78,7 +78,7 @@ class FlagReceived:
 
 @dataclass(frozen=True, slots=True)
 class PublicationPaused:
-    """The other side is away or accepts no more."""
+    """The service paused the channel: the other side is away or accepts no more data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class PublicationResumed:
 
 @dataclass(frozen=True, slots=True)
 class SendingUnblocked:
-    """Channel.send_capacity() was zero and is above zero again."""
+    """Channel.send_capacity() was 0 and is above 0 again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,11 @@ class ChannelClosed:
     """The service has ended the session.
 
     Args:
-        output: the service's reason, "" at an ordinary end.
-        end_may_be_missing: a connection was lost shortly before, and nothing that came shows that the agent has
-            resent all.
-        did_not_wait: but the agent ended the session so soon that all of its messages were acknowledged, unless it is
-            one that waits for no acknowledgement (spec 8.10).
+        output: reason from the service, "" at a regular end.
+        end_may_be_missing: a connection was lost shortly before, and no later message shows that the agent has resent
+            everything.
+        did_not_wait: the agent ended the session so soon that all of its messages must have been acknowledged, unless
+            it is an agent that does not wait for acknowledgements (spec 8.10).
     """
 
     output: str
@@ -113,7 +113,7 @@ class ChannelFailed:
     """The session cannot continue: a protocol error, a limit or a wrong key. Nothing is delivered after it.
 
     Args:
-        reason: one line for people.
+        reason: one line for the user.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""Handshake before data flows: session type, versions, encryption (spec 5); and the opening frames (spec 1).
+"""Handshake before data flows: session type, versions, encryption (spec 5). Also the opening messages (spec 1).
 
 `Handshake` has the same methods for both roles; client_handshake.py and agent_handshake.py implement it.
 """
@@ -32,18 +32,18 @@ class HandshakeState(Enum):
 
     BEGINNING = auto()  # nothing was received
     WAITING_FOR_KEY = auto()  # the owner has been asked for the data key
-    ANSWERED = auto()  # the client's answer is on its way
+    ANSWERED = auto()  # this side has responded and waits for the peer
     COMPLETE = auto()
     FAILED = auto()
 
 
 class Handshake(Protocol):
-    """One role's side of the handshake.
+    """One side of the handshake.
 
     Attributes:
-        state: how far it is.
-        cipher: encrypts and decrypts once the keys are settled; None before, and in sessions without encryption.
-        deadline: when `handle_timer` has work, monotonic seconds; None if nothing is awaited.
+        state: progress of the handshake.
+        cipher: encrypts and decrypts once the keys are known; None before, and in sessions without encryption.
+        deadline: when to call `handle_timer`, monotonic seconds; None if nothing is awaited.
         peer_may_be_unready: the handshake is complete, and the peer may drop the first data (spec 5.6).
     """
 
@@ -55,29 +55,29 @@ class Handshake(Protocol):
     def peer_may_be_unready(self) -> bool: ...
 
     def begin(self, now: float) -> None:
-        """Send this role's first payload, if it has one. Call it once.
+        """Send the first payload of this role, if it has one. Call it once.
 
         Args:
             now: monotonic seconds.
         """
 
     def receive(self, payload_type: int, payload: bytes, now: float) -> None:
-        """Take a handshake payload that is next in order.
+        """Process a handshake payload that is next in order.
 
         Args:
-            payload_type: of the message, spec 4.
+            payload_type: payload type of the message, spec 4.
             payload: JSON, or the encrypted challenge.
             now: monotonic seconds.
 
         Raises:
-            RemoteProtocolError: the handshake cannot go on.
+            RemoteProtocolError: the handshake cannot continue.
         """
 
     def provide_data_key(self, plaintext: bytes, ciphertext_blob: bytes, now: float) -> None:
         """Answer DataKeyRequested.
 
         Args:
-            plaintext: 64 bytes; a secret.
+            plaintext: the 64-byte key; a secret.
             ciphertext_blob: the same key, encrypted by KMS.
             now: monotonic seconds.
 
@@ -96,7 +96,7 @@ class Handshake(Protocol):
         """Check the deadline.
 
         Raises:
-            RemoteProtocolError: the peer took too long.
+            RemoteProtocolError: the deadline has passed.
         """
 
 
@@ -104,10 +104,10 @@ def client_opening(token: str, request_id: str, client_id: str, client_version: 
     """Return OpenDataChannelInput of a client: a text frame that contains a secret (spec 1.2).
 
     Args:
-        token: of StartSession or ResumeSession; a secret that is good for one connection.
+        token: token from StartSession or ResumeSession; a secret that is valid for one connection.
         request_id: UUID, new for each connection.
         client_id: UUID of the channel, the same for all its connections.
-        client_version: that the client reports.
+        client_version: version that the client reports.
     """
     return _dump(
         {
@@ -124,10 +124,10 @@ def agent_opening(token: str, request_id: str, client_id: str, instance_id: str)
     """Return OpenDataChannelInput of an agent; see `client_opening`.
 
     Args:
-        token: of the agent's connection; a secret.
+        token: token of the agent's connection; a secret.
         request_id: UUID, new for each connection.
         client_id: UUID of the channel, the same for all its connections.
-        instance_id: of the agent's instance.
+        instance_id: instance on which the agent runs.
     """
     return _dump(
         {
@@ -141,12 +141,12 @@ def agent_opening(token: str, request_id: str, client_id: str, instance_id: str)
 
 
 def session_state(state: str, session_id: str, message_id: bytes, created_date: int) -> bytes:
-    """Return an agent_session_state message, which is for the service and not passed on to the client (spec 3.4).
+    """Return an agent_session_state message, which the service does not forward to the client (spec 3.4).
 
     Args:
         state: such as ``Connected`` or ``Terminating``.
-        session_id: of the session.
-        message_id: 16 bytes of a UUID.
+        session_id: id of the session.
+        message_id: UUID, 16 bytes.
         created_date: milliseconds since the epoch.
     """
     payload = _dump({"SchemaVersion": 1, "SessionState": state, "SessionId": session_id}).encode()

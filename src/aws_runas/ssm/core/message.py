@@ -1,4 +1,4 @@
-"""A binary message of the data channel: bytes to fields and back (spec 2)."""
+"""Codec of the binary messages of the data channel (spec 2)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _USUAL_TYPES = {
     for padding in (b" ", b"\0")
 }
 FLAG_SYN = 1
-FLAG_SYN_FIN = 3  # of everything that is not numbered
+FLAG_SYN_FIN = 3  # flags of messages without a sequence number
 
 HEADER_LENGTH = 116  # bytes, both peers; spec 2.1
-SERVICE_HEADER_LENGTH = 112  # bytes, no payload type: the service's own messages; spec 2.1
+SERVICE_HEADER_LENGTH = 112  # bytes, no payload type: messages from the service itself; spec 2.1
 MESSAGE_LIMIT = 1024 * 1024  # bytes of one message; limit 15.1
 
 # HeaderLength, MessageType, SchemaVersion, CreatedDate, SequenceNumber, Flags, MessageId, PayloadDigest
@@ -57,16 +57,16 @@ class Message:
     """The fields of one message.
 
     Args:
-        message_type: without its padding.
+        message_type: MessageType without padding.
         sequence_number: signed 64 bits; 0 if messages of this type are not numbered.
         flags: bit 0 SYN, bit 1 FIN.
         payload_type: 1 to 12, 0 if it is absent.
         payload: bytes after the header.
         message_id: 16 bytes in wire order, which differs from the order of the text (spec 2.3).
         created_date: milliseconds since the epoch.
-        header_length: 116, or 112 for the service's own messages.
+        header_length: 116, or 112 for messages from the service itself.
         padding: byte that fills MessageType up to 32 bytes.
-        digest: as received; `encode_message` computes a new one.
+        digest: PayloadDigest as received; `encode_message` computes a new one.
     """
 
     message_type: str
@@ -99,10 +99,10 @@ def decode_message(data: bytes, *, check_digest: bool = True) -> Message:
     """Decode and validate a message.
 
     Args:
-        check_digest: official agents do not, and clients that send wrong ones have got used to that (spec 2.2).
+        check_digest: False for agents: official agents do not check it, and some clients send wrong ones (spec 2.2).
 
     Raises:
-        RemoteProtocolError: it is none: too short or too long, no type, no date, a wrong digest.
+        RemoteProtocolError: the message is invalid: too short or too long, no type, no date, or a wrong digest.
 
     Source: spec 2.2.
     """
@@ -144,7 +144,7 @@ def decode_message(data: bytes, *, check_digest: bool = True) -> Message:
 
 
 def encode_message(message: Message) -> bytes:
-    """Return the bytes of a message, with its digest computed and message_type padded."""
+    """Return the bytes of a message. Computes the digest and pads message_type."""
     head = _COMMON.pack(
         message.header_length,
         message.message_type.encode("ascii").ljust(32, message.padding),
@@ -167,7 +167,7 @@ def message_id_text(wire: bytes) -> bytes:
 
 
 class MessageIds:
-    """Makes version 4 UUIDs in wire order, in batches: 16 random bytes at a time would cost more than the rest."""
+    """Creates version 4 UUIDs in wire order, in batches: reading 16 random bytes at a time would dominate the cost."""
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
@@ -189,7 +189,7 @@ class MessageIds:
 
 
 class DataEncoder:
-    """Encodes the numbered messages of one direction: the hot path of an upload.
+    """Encodes the numbered messages of one direction. Hot path of an upload.
 
     Args:
         message_type: input_stream_data for a client, output_stream_data for an agent.
@@ -200,12 +200,12 @@ class DataEncoder:
         self._ids = ids
 
     def encode(self, sequence_number: int, flags: int, payload_type: int, payload: bytes, created_date: int) -> bytes:
-        """Return one message, ready for the wire.
+        """Return one encoded message.
 
         Args:
-            sequence_number: from 0.
+            sequence_number: counts from 0.
             flags: 1 SYN, 2 FIN.
-            payload_type: spec 4.
+            payload_type: see spec 4.
             payload: at most 65,536 bytes.
             created_date: milliseconds since the epoch.
         """
@@ -225,10 +225,10 @@ class DataEncoder:
 
 
 class AcknowledgeEncoder:
-    """Encodes acknowledgements by formatting bytes: the hot path of a download.
+    """Encodes acknowledgements by formatting bytes. Hot path of a download.
 
     Args:
-        acknowledged_type: the type of the messages acknowledged.
+        acknowledged_type: message type of the acknowledged messages.
     """
 
     def __init__(self, acknowledged_type: str, ids: MessageIds) -> None:
@@ -239,8 +239,8 @@ class AcknowledgeEncoder:
         """Return the acknowledgement of a message.
 
         Args:
-            sequence_number: of the acknowledged message.
-            message_id: of the acknowledged message, in wire order.
+            sequence_number: sequence number of the acknowledged message.
+            message_id: id of the acknowledged message, in wire order.
             created_date: milliseconds since the epoch.
         """
         payload = self._form % (message_id_text(message_id), sequence_number)
@@ -263,18 +263,18 @@ def date_of(data: bytes) -> int:
     """Return the CreatedDate of an encoded message, in milliseconds since the epoch by the sender's clock.
 
     Args:
-        data: a message with a whole header.
+        data: message with a complete header.
     """
     return int.from_bytes(data[_DATE])
 
 
 def read_plain_acknowledgement(data: bytes) -> int | None:
-    """Return the acknowledged number of a message in the peers' usual form, None for any other message.
+    """Return the acknowledged sequence number of a message in the usual form, None for any other message.
 
-    Accepts nothing that decode_message and decode_acknowledge would refuse. This is half of an upload's work.
+    Accepts nothing that decode_message and decode_acknowledge would refuse. This is half of the work of an upload.
     """
     if not data.startswith(_ACK_START) or data[44:48] == b"\0\0\0\0":
-        return None  # not one, or perhaps without a date: the full decoder decides
+        return None  # not an acknowledgement, or perhaps without a date: the full decoder decides
     payload = data[HEADER_LENGTH + 4 :]
     after_head = after_id = number = 0
     for head, *ends in _ACK_SLICES:

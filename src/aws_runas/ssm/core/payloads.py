@@ -1,4 +1,4 @@
-"""Payloads of messages: payload types, and the JSON of each (spec 3 and 4)."""
+"""Payloads of messages: payload types, and their JSON (spec 3 and 4)."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ STATUS_SUCCESS = 1
 STATUS_FAILED = 2
 STATUS_UNSUPPORTED = 3
 
-_TEXT_LIMIT = 16 * 1024  # characters of a text shown to people; limit 15.7
+_TEXT_LIMIT = 16 * 1024  # characters of a text shown to the user; limit 15.7
 _ACTIONS_LIMIT = 64  # actions of one handshake; limit 15.8
-_SIZE_LIMIT = 0xFFFF  # columns or rows: what a terminal's unsigned short can hold
+_SIZE_LIMIT = 0xFFFF  # columns or rows: an unsigned short in the terminal
 _FLAG = Struct(">I")
 _EXIT_CODE_PREFIX = "EXIT_CODE: "
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedAction:
-    """One action that the agent requests of the client before the session starts."""
+    """One action that the agent requests from the client before the session starts."""
 
     action_type: str
     parameters: dict[str, object]
@@ -126,14 +126,14 @@ def _dump(value: object) -> bytes:
 
 
 def decode_acknowledge(payload: bytes) -> int:
-    """Return the sequence number that was acknowledged. Other members are ignored."""
+    """Return the acknowledged sequence number. Other members are ignored."""
     what = "an acknowledgement"
     value = _object(payload, what).get("AcknowledgedMessageSequenceNumber")
     return _integer(value, f"the sequence number of {what}", 2**63 - 1)
 
 
 def decode_channel_closed(payload: bytes) -> str:
-    """Return the service's reason, "" if the body cannot be read. Such a message closes the channel too."""
+    """Return the reason from the service, "" if the body cannot be read. The channel is closed in either case."""
     try:
         return _text(_object(payload, CHANNEL_CLOSED_BODY).get("Output"))
     except RemoteProtocolError:
@@ -144,7 +144,7 @@ CHANNEL_CLOSED_BODY = "the body of channel_closed"
 
 
 def encode_size(columns: int, rows: int) -> bytes:
-    """Return a payload of type 3: the terminal's size in characters."""
+    """Return a payload of type 3: the terminal size in characters."""
     return b'{"cols":%d,"rows":%d}' % (columns, rows)
 
 
@@ -160,7 +160,7 @@ def encode_flag(flag: int) -> bytes:
 
 
 def decode_flag(payload: bytes) -> int:
-    """Return DISCONNECT_TO_PORT, TERMINATE_SESSION, CONNECT_TO_PORT_ERROR, or a flag of a newer peer."""
+    """Return DISCONNECT_TO_PORT, TERMINATE_SESSION, CONNECT_TO_PORT_ERROR, or an unknown flag from a newer peer."""
     if len(payload) != _FLAG.size:
         raise RemoteProtocolError(f"a flag of {len(payload)} bytes")
     flag: int = _FLAG.unpack(payload)[0]
@@ -260,7 +260,7 @@ def encode_handshake_complete(complete: HandshakeComplete) -> bytes:
 
 
 def decode_handshake_complete(payload: bytes) -> HandshakeComplete:
-    """Return a handshake's completion. Its time is not needed, so only a body that is not an object is refused."""
+    """Return the completion of a handshake. Its time is not needed, so only a body that is not an object is refused."""
     complete = _object(payload, "the end of the handshake")
     time = complete.get("HandshakeTimeToComplete")
     return HandshakeComplete(
@@ -279,7 +279,7 @@ def decode_challenge(payload: bytes) -> bytes:
 
 
 def session_type_of(action: RequestedAction) -> tuple[str, dict[str, str]]:
-    """Return session type and document properties of a SessionType action, without properties that are not strings."""
+    """Return the session type of a SessionType action, and its document properties that are strings."""
     properties = action.parameters.get("Properties")
     kept = {}
     if isinstance(properties, dict):
@@ -288,12 +288,12 @@ def session_type_of(action: RequestedAction) -> tuple[str, dict[str, str]]:
 
 
 def text_parameter(parameters: dict[str, object], name: str) -> str:
-    """Return a string among an action's parameters, "" if it is missing or not a string."""
+    """Return a string parameter of an action, "" if it is missing or not a string."""
     return _text(parameters.get(name))
 
 
 def kms_action(ciphertext_blob: bytes, *, acknowledge_challenge: bool) -> ProcessedAction:
-    """Return the client's answer to a request for encryption."""
+    """Return the client's result for a requested KMS encryption action."""
     result: dict[str, object] = {
         "KMSCipherTextKey": b64encode(ciphertext_blob).decode(),
         "KMSCipherTextHash": None,
@@ -304,5 +304,5 @@ def kms_action(ciphertext_blob: bytes, *, acknowledge_challenge: bool) -> Proces
 
 
 def ciphertext_blob_of(result: dict[str, object] | None) -> bytes:
-    """Return the encrypted data key in a client's answer."""
+    """Return the encrypted data key from a client's result."""
     return _bytes((result or {}).get("KMSCipherTextKey"), "the encrypted data key")

@@ -12,7 +12,7 @@ from aws_runas.ssm.core.recovery.flight import Flight
 from aws_runas.ssm.core.recovery.window import DeliveryWindow
 from aws_runas.ssm.core.state import Lifecycle
 
-CONTROL_LIMIT = 1024  # flags, sizes and exit codes waiting; limit 15.6
+CONTROL_LIMIT = 1024  # queued flags, sizes and exit codes; limit 15.6
 MAX_DISTANCE = 8192  # messages from the lowest unacknowledged number: the official client stores 10,000; limit 15.10
 
 
@@ -21,8 +21,8 @@ class Sender:
 
     Args:
         life: lifecycle of the channel; data is sent while it is open.
-        window_bytes: unacknowledged payload at most, None for no bound.
-        syn: mark the first message, as agents do.
+        window_bytes: maximum unacknowledged payload bytes, None for no limit.
+        syn: set the SYN flag on the first message, as agents do.
     """
 
     def __init__(
@@ -36,30 +36,30 @@ class Sender:
         self.encrypt: Callable[[bytes], bytes] | None = None
         self.flight = Flight()
         self.window = DeliveryWindow()
-        self._first: deque[tuple[int, bytes]] = deque()  # the handshake's
+        self._first: deque[tuple[int, bytes]] = deque()  # handshake payloads
         self._pending: deque[tuple[int, bytes]] = deque()
         self._pending_controls = 0
         self._last_is_closed = False  # the last pending message may not be filled up
         self.pending_bytes = 0
-        self._kept: list[tuple[int, bytes]] | None = None  # what was sent on an assumption
+        self._kept: list[tuple[int, bytes]] | None = None  # payloads that were sent on an assumption
         self.kept_bytes = 0
         self._next_number = 0
 
     # queueing
     def queue_first(self, payload_type: int, payload: bytes) -> None:
-        """Queue a message of the handshake, ahead of all data."""
+        """Queue a handshake message ahead of all data."""
         self._first.append((payload_type, payload))
 
     def queue_control(self, payload_type: int, payload: bytes, *, first: bool = False) -> None:
-        """Queue a size, a flag or an exit code behind the data, or before it. Of consecutive sizes, the last one stays.
+        """Queue a size, a flag or an exit code after or before the data. Of consecutive sizes, only the last is kept.
 
         Args:
-            payload_type: spec 4.
-            payload: encoded by `payloads`.
-            first: before the data.
+            payload_type: see spec 4.
+            payload: payload encoded by `payloads`.
+            first: queue it before the data.
 
         Raises:
-            LocalProtocolError: CONTROL_LIMIT of them are waiting already.
+            LocalProtocolError: CONTROL_LIMIT of them are already queued.
         """
         if first:
             self._pending_controls += 1
@@ -74,7 +74,7 @@ class Sender:
         self._pending.append((payload_type, payload))
 
     def queue_message(self, payload_type: int, data: bytes) -> None:
-        """Queue stream data as a message of its own. Nothing is joined to it."""
+        """Queue stream data as a separate message. No other data is joined to it."""
         self.pending_bytes += len(data)
         self._pending.append((payload_type, data))
         self._last_is_closed = True
@@ -102,10 +102,10 @@ class Sender:
 
     # state
     def room(self) -> int:
-        """Return how many bytes of data would leave at once, apart from pacing."""
+        """Return how many bytes of data could be sent now if there were no pacing."""
         flight, size = self.flight, self._payload_size
         messages = self.window.size - flight.count
-        # the lowest may be missing although all later ones are acknowledged; those the peer has to store
+        # the lowest may be missing although all later ones are acknowledged, and the peer has to store those
         storable = MAX_DISTANCE - flight.distance(self._next_number)
         room = (messages if messages < storable else storable) * size
         if self._window_bytes is not None and self._window_bytes - flight.bytes < room:
@@ -115,11 +115,11 @@ class Sender:
         return room
 
     def unacknowledged(self) -> int:
-        """Return the number of messages that are queued or sent and not acknowledged."""
+        """Return the number of messages, queued or sent, that are not acknowledged."""
         return len(self._first) + len(self._pending) + self.flight.count
 
     def waiting(self, now: float) -> int:
-        """Return the number of frames that would leave now, apart from pacing."""
+        """Return the number of frames that could be sent now if there were no pacing."""
         waiting = len(self._first) + self.flight.resends_waiting()
         if self._life.open and self._pending:
             if self.flight.paused:
@@ -129,7 +129,7 @@ class Sender:
         return waiting
 
     def has_waiting(self, now: float) -> bool:
-        """Return True if a frame would leave now, apart from pacing."""
+        """Return True if a frame could be sent now if there were no pacing."""
         if self._first or self.flight.resends_waiting():
             return True
         if not (self._pending and self._life.open):
@@ -137,7 +137,7 @@ class Sender:
         return self.flight.may_probe_with_new(now) if self.flight.paused else self.room() > 0
 
     def next_timer(self, now: float) -> float | None:
-        """Return when `handle_timer` has work. What may leave now does not count; see `waiting`."""
+        """Return when to call `handle_timer`. Frames that may be sent now do not count; see `waiting`."""
         return self.flight.next_timer(now, has_new=self._life.open and bool(self._pending))
 
     def expect_unready_peer(self) -> None:
@@ -145,7 +145,7 @@ class Sender:
         self.flight.expect_unready_peer(self._next_number)
 
     def acknowledge(self, number: int, now: float) -> float | None:
-        """Take an acknowledgement; return its round trip in seconds, None if no single transmission is known for it."""
+        """Process an acknowledgement; return its round trip in seconds, None if it is ambiguous or unknown."""
         flight = self.flight
         known = flight.acknowledge(number, now)
         if known is None:
@@ -156,11 +156,11 @@ class Sender:
 
     # sending
     def frames_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
-        """Return frames: those of the handshake, then resends, then new data as far as the window allows.
+        """Return frames: handshake first, then resends, then new data as far as the window allows.
 
         Args:
             now: monotonic seconds.
-            most: number of frames at most.
+            most: maximum number of frames.
             created_date: milliseconds since the epoch.
         """
         frames: list[bytes] = []
@@ -179,7 +179,7 @@ class Sender:
         return frames
 
     def _probe(self, now: float, created_date: int) -> list[bytes]:
-        """Return one message for each timeout while paused: an old one, or else a new one."""
+        """Return one message per probe timeout while paused: an unacknowledged one, or else a new one."""
         flight = self.flight
         frames = []
         if flight.resends_waiting():
@@ -191,7 +191,7 @@ class Sender:
         return frames
 
     def last_frames(self, now: float, created_date: int) -> list[bytes]:
-        """Return the last frames for the peer after a failure: the handshake's answer."""
+        """Return the last frames for the peer after a failure: the handshake response."""
         frames = [self._new(payload_type, payload, now, created_date) for payload_type, payload in self._first]
         self._first.clear()
         return frames
@@ -218,18 +218,18 @@ class Sender:
         self.flight.add(number, frame, size, now)
         return frame
 
-    # what is sent on an assumption
+    # payloads sent on an assumption
     def keep_for_resend(self) -> None:
-        """Keep what is sent from now on, because it may have to be sent again as new messages."""
+        """Keep payloads sent from now on, because they may have to be sent again as new messages."""
         self._kept = []
 
     def drop_kept(self) -> None:
-        """Drop what was kept, because it arrived."""
+        """Drop the kept payloads, because they have arrived."""
         self._kept = None
         self.kept_bytes = 0
 
     def resend_kept(self) -> None:
-        """Queue what was kept as new messages, ahead of all others, because the agent has thrown it away."""
+        """Queue the kept payloads as new messages, ahead of all others, because the agent has discarded them."""
         for payload_type, payload in reversed(self._kept or []):
             self._pending.appendleft((payload_type, payload))
             if payload_type in DATA_TYPES:

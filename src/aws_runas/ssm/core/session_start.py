@@ -9,20 +9,19 @@ from aws_runas.ssm.core.handshake import Emit
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.state import Lifecycle, Trigger
 
-KEPT_LIMIT = 64 * 1024  # bytes sent on the assumption that there is no handshake; limit 15.9
-SETTLED_AFTER = 5.0  # seconds without a handshake after an acknowledgement: the assumption was right; spec 5.7
+KEPT_LIMIT = 64 * 1024  # maximum bytes sent on the assumption that there is no handshake; limit 15.9
+SETTLED_AFTER = 5.0  # seconds without a handshake after an acknowledgement that confirm the assumption; spec 5.7
 
 
 class SessionStart:
-    """Opens the sender, sends the terminal's size first, and may assume a session without handshake.
+    """Starts sending, with the terminal size first, and may assume a session without a handshake.
 
-    A command that prints nothing and waits for input gives no sign that it has begun. After a silence, input is sent
-    to it
-    anyway, but also kept: if a handshake arrives after all, the agent has thrown that input away, and it is sent again
-    (spec 5.7).
+    A command that prints nothing and waits for input gives no sign that it has started. After a silence, input is sent
+    to it anyway, but also kept: if a handshake arrives after all, the agent has discarded that input, and it is sent
+    again (spec 5.7).
 
     Args:
-        assume_after: seconds of silence; None never assumes anything.
+        assume_after: seconds of silence; None to never assume this.
     """
 
     def __init__(
@@ -34,28 +33,28 @@ class SessionStart:
         self._emit = emit
         self._assume_after = assume_after
         self._size: bytes | None = None
-        self._announced = False  # the owner knows of a start
+        self._announced = False  # the owner has been notified of a start
         self.deadline: float | None = None
 
     def peer_may_be_there(self, now: float) -> None:
-        """Start to measure the silence: a connection was made, or the other side is said to have one."""
+        """Start to measure the silence: a connection was opened, or the service reports that the other side has one."""
         if self._assume_after is not None and not self._life.open:
             self.deadline = now + self._assume_after
 
     def set_size(self, size: bytes) -> None:
-        """Set the terminal's size. Before the start only the last size is kept."""
+        """Set the terminal size. Before the start, only the last size is kept."""
         self._size = size
         if self._life.open:
             self._sender.queue_control(payloads.SIZE, size)
 
     def started(self, *, unready: bool) -> bool:
-        """Start the session; return False if the owner was told so already.
+        """Start the session; return False if the owner was already notified of a start.
 
         Args:
-            unready: the agent may not be ready for data yet; spec 5.6.
+            unready: True if the agent may not be ready for data yet; spec 5.6.
         """
         announced, self._announced = self._announced, True
-        if not self._life.open or (self._life.assumed and announced):  # else the assumption itself is announced
+        if not self._life.open or (self._life.assumed and announced):  # otherwise this is the assumed start itself
             self._life.apply(Trigger.STARTED)
         if unready:
             self._sender.expect_unready_peer()
@@ -65,14 +64,14 @@ class SessionStart:
         return not announced
 
     def acknowledged(self, now: float) -> None:
-        """Note that the agent has received something: a handshake would have arrived by now, or arrives soon."""
+        """Note that the agent has received a message: a handshake would have arrived by now, or arrives soon."""
         if self._life.assumed and self.deadline is None:
             self.deadline = now + SETTLED_AFTER
 
     def received(self, payload_type: int) -> None:
-        """Check the assumption against a message of the agent."""
+        """Check the assumption against a message from the agent."""
         if payload_type == payloads.HANDSHAKE_REQUEST:
-            self._assume_after = self.deadline = None  # there is a handshake, however long it takes
+            self._assume_after = self.deadline = None  # there is a handshake, regardless of how long it takes
         if not self._life.assumed:
             return
         if payload_type == payloads.HANDSHAKE_REQUEST:
@@ -81,11 +80,11 @@ class SessionStart:
             self._dispatcher.expect_handshake()
         elif payload_type not in payloads.HANDSHAKE_TYPES:
             self._confirm()
-            if self._size is not None:  # the first may have come before the agent's start
+            if self._size is not None:  # the first size may have arrived before the agent started the session
                 self._sender.queue_control(payloads.SIZE, self._size)
 
     def handle_timer(self, now: float) -> None:
-        """Assume the start after the silence, or confirm the assumption if nothing contradicted it for long enough."""
+        """Assume the start after the silence, or confirm the assumption if nothing has contradicted it."""
         if self.deadline is None or now < self.deadline:
             return
         if self._life.assumed:
@@ -97,7 +96,7 @@ class SessionStart:
             self._sender.keep_for_resend()
 
     def capacity(self) -> int | None:
-        """Return how many bytes may be sent on the assumption, None if nothing is assumed."""
+        """Return how many more bytes may be sent on the assumption, None if nothing is assumed."""
         if not self._life.assumed:
             return None
         return KEPT_LIMIT - self._sender.kept_bytes - self._sender.pending_bytes

@@ -1,4 +1,4 @@
-"""Settings of a channel and, for the role AGENT, what it announces."""
+"""Settings of a channel and, for the role AGENT, of its announcement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Role(Enum):
-    """The end of the channel that this is."""
+    """End of the channel."""
 
     CLIENT = "client"
     AGENT = "agent"
@@ -19,13 +19,13 @@ class ChannelSettings:
 
     Args:
         payload_size: bytes of stream data in one message, 1 to 65,536.
-        frame_rate: frames a second over everything sent, None for no pacing.
-        window_bytes: unacknowledged payload bytes at most, None for no bound but the delivery window's.
+        frame_rate: frames per second, counting everything sent; None for no pacing.
+        window_bytes: maximum unacknowledged payload bytes, None for no limit other than the delivery window.
         acknowledge_delay: seconds a CLIENT holds acknowledgements of output back (spec 8.3); an AGENT never does.
-        assume_started_after: CLIENT: seconds of silence on a connection after which a session is taken for one without
-            a handshake, so that input reaches a command that prints nothing; None never assumes (spec 5.7).
-        client_version: what a CLIENT calls itself.
-        agent_version, session_type, properties, kms_key_id, handshake, customer_message: what an AGENT announces.
+        assume_started_after: CLIENT: seconds of silence on a connection after which the session is assumed to have no
+            handshake, so that input reaches a command that prints nothing; None to never assume this (spec 5.7).
+        client_version: version that a CLIENT reports.
+        agent_version, session_type, properties, kms_key_id, handshake, customer_message: announcement of an AGENT.
     """
 
     payload_size: int = 1024

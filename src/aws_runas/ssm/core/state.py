@@ -15,9 +15,9 @@ class State(Enum):
     """Lifecycle state of a channel.
 
     CONNECTING: the session has not started; a bounded amount of data is queued.
-    ASSUMED: no sign of the peer for a while, so the session is assumed to have no handshake; data is sent and kept.
+    ASSUMED: the peer has been silent, so the session is assumed to have no handshake; data is sent and kept.
     OPEN: data flows.
-    PAUSED: the service says that messages cannot be delivered; one probe for each timeout.
+    PAUSED: the service reports that messages cannot be delivered; one probe per timeout is sent.
     ENDED: final.
     """
 
@@ -40,7 +40,7 @@ class Trigger(Enum):
     END = "channel_closed, protocol error or limit exceeded"
 
 
-# PAUSED remembers the state before it: RESUME returns there, and what happens meanwhile happens to that state.
+# PAUSED keeps the state before it: RESUME returns to that state, and other triggers apply to it meanwhile.
 TRANSITIONS: Final[dict[State, dict[Trigger, State]]] = {
     State.CONNECTING: {
         Trigger.SILENCE: State.ASSUMED,
@@ -60,7 +60,7 @@ TRANSITIONS: Final[dict[State, dict[Trigger, State]]] = {
         Trigger.END: State.ENDED,
     },
     State.PAUSED: {
-        Trigger.RESUME: State.OPEN,  # or the state before
+        Trigger.RESUME: State.OPEN,  # or the previous state
         Trigger.END: State.ENDED,
     },
     State.ENDED: {},
@@ -71,7 +71,7 @@ class Lifecycle:
     """The state of one channel.
 
     Attributes:
-        open: data may be sent, pacing and window permitting. Derived from the state, and a plain attribute because
+        open: data may be sent, pacing and window permitting. Derived from the state, but a plain attribute because
             it is read for each message.
         paused, ended: the same for these states.
         assumed: data is sent on an assumption, so it must be kept.
@@ -80,7 +80,7 @@ class Lifecycle:
     __slots__ = ("_underlying", "assumed", "ended", "open", "paused")
 
     def __init__(self) -> None:
-        self._underlying = State.CONNECTING  # the state, or while paused the state before
+        self._underlying = State.CONNECTING  # the state, or while paused the state before it
         self.paused = False
         self.ended = False
         self.open = False

@@ -1,7 +1,7 @@
-"""Destination of a connection: the stream's address, and the proxy in front of it.
+"""Destination of a connection: the stream URL, and the proxy in front of it.
 
-The address is split without changing a byte of it, and checked before anything is sent. HTTPS_PROXY, HTTP_PROXY,
-ALL_PROXY and NO_PROXY name the proxy, and are read as curl reads them.
+The URL is split without changing a byte, and checked before anything is sent. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+NO_PROXY select the proxy, with the same rules as in curl.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class StreamAddress:
     """Address of the data channel.
 
     Args:
-        secure: wss, else ws.
-        host: without brackets, as it was written.
-        port: 443 and 80 where the address names none.
-        target: path and query, byte for byte: the query holds raw base64 that a parser would change (spec 13.1).
+        secure: True for wss, False for ws.
+        host: host as written, without brackets.
+        port: port; 443 or 80 if the URL has none.
+        target: path and query, byte for byte: the query contains raw base64 that a parser would change (spec 13.1).
     """
 
     secure: bool
@@ -34,13 +34,13 @@ class StreamAddress:
 
     @property
     def authority(self) -> str:
-        """Value of the Host header, without the scheme's default port."""
+        """Value of the Host header, without the default port of the scheme."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The whole address again."""
+        """The complete URL."""
         return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.target}"
 
 
@@ -58,11 +58,11 @@ def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAdd
     """Split a StreamUrl.
 
     Args:
-        url: as StartSession or ResumeSession returned it.
-        host_override: ``host`` or ``host:port`` to dial instead (an interface endpoint); everything else stays.
+        url: StreamUrl from StartSession or ResumeSession.
+        host_override: ``host`` or ``host:port`` to dial instead (an interface endpoint); the rest is unchanged.
 
     Raises:
-        SessionError: it is not a WebSocket address, or it would send the session in clear text over a network.
+        SessionError: the URL is not a WebSocket URL, or it would send the session in clear text over a network.
     """
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
@@ -94,7 +94,7 @@ def parse_stream_url(url: str, *, host_override: str | None = None) -> StreamAdd
 
 
 def _split_authority(authority: str, default_port: int, url: str) -> tuple[str, int]:
-    """Host and port of ``host``, ``host:port``, ``[v6]:port``; user information is refused."""
+    """Return host and port of ``host``, ``host:port`` or ``[v6]:port``; refuse user information."""
     bad = SessionError(
         f"cannot read the stream's address: {url[:80]!r}",
         code="stream-address-invalid",
@@ -120,11 +120,11 @@ def _split_authority(authority: str, default_port: int, url: str) -> tuple[str, 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy that understands CONNECT.
+    """An HTTP proxy that supports CONNECT.
 
     Args:
-        secure: the way to the proxy itself is TLS.
-        host, port: where it listens.
+        secure: True if the connection to the proxy itself uses TLS.
+        host, port: address of the proxy.
         authorization: value of Proxy-Authorization, "" for none; a secret.
     """
 
@@ -135,15 +135,15 @@ class Proxy:
 
 
 def proxy_for(host: str, port: int, *, secure: bool, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for a connection to host and port, None for the direct way.
+    """Return the proxy for a connection to host and port, None for a direct connection.
 
     Args:
         host, port: destination of the connection.
         secure: use HTTPS_PROXY, for a TLS connection; otherwise HTTP_PROXY. Names in lower case come first.
-        environ: the variables.
+        environ: environment variables.
 
     Raises:
-        ConfigError: the variable holds no proxy address that can be used here.
+        ConfigError: the value of the variable is not a usable proxy address.
     """
     if is_loopback(host) or _exempt(host, port, _variable(environ, "no_proxy")[1]):
         return None
@@ -154,7 +154,7 @@ def proxy_for(host: str, port: int, *, secure: bool, environ: Mapping[str, str])
 
 
 def _variable(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """Return the name that is set, and its value. HTTP_PROXY is ignored in a CGI process, where a client sets it."""
+    """Return the variable that is set, and its value. HTTP_PROXY is ignored in CGI, where clients can set it."""
     if environ.get(name):
         return name, environ[name].strip()
     upper = name.upper()

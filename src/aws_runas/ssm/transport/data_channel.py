@@ -1,7 +1,7 @@
 """An open session that outlives its connections.
 
-ssm.core.channel decides about bytes and time, ChannelDriver does the I/O, Resumer makes new connections after a cut,
-and the SessionService that is passed in makes the AWS calls.
+ssm.core.channel implements the protocol, ChannelDriver does the I/O, Resumer opens new connections after a loss, and
+the SessionService that is passed in makes the AWS calls.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from aws_runas.ssm.transport.resumer import ReconnectPolicy, Resumer
 from aws_runas.ssm.transport.websocket import Closed, WebSocket
 
 TERMINATE_SESSION: Final = 2  # flag, spec 4
-SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged: ask whether the peer is there
-STEADY_AFTER: Final = 1.0  # seconds that a new connection must last, without data, until the user is told of it
-ADMITTED_AFTER: Final = 5.0  # seconds that a connection must last without a message, so that it was not refused
-PROVED_AFTER: Final = 10.0  # seconds that a connection must last to count as good without data
+SILENCE: Final = 5.0  # seconds without a byte while something is unacknowledged, after which the peer is probed
+STEADY_AFTER: Final = 1.0  # seconds that a new connection without data must last before the user is notified
+ADMITTED_AFTER: Final = 5.0  # seconds that a connection without a message must last to count as not refused
+PROVED_AFTER: Final = 10.0  # seconds that a connection without data must last to count as good
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
-CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a sleep or a change of network
-PREPARE_INTERVAL: Final = 15.0  # seconds between two looks at the connection for ResumeSession while data comes in
-VERSION_TIMEOUT: Final = 5.0  # seconds that the end of a session waits to learn whether it is certain
-TERMINATE_TIMEOUT: Final = 5.0  # seconds that leaving may take when AWS does not answer
+CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a suspend or a network change
+PREPARE_INTERVAL: Final = 15.0  # seconds between two checks of the connection for ResumeSession while data arrives
+VERSION_TIMEOUT: Final = 5.0  # seconds that the end of a session waits for the version of the agent
+TERMINATE_TIMEOUT: Final = 5.0  # seconds that an exit may take if AWS does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """Options of a session's data channel.
+    """Options of the data channel of a session.
 
     Args:
-        settings: of the protocol core: pace, window, payload size.
+        settings: settings of the protocol core: pacing, window, payload size.
         dialling: proxy, certificates, host.
-        policy: of reconnecting.
+        policy: policy for reconnecting.
     """
 
     settings: ChannelSettings = field(default_factory=ChannelSettings)
@@ -74,7 +74,7 @@ async def open_data_channel(
         The channel, its WebSocket open; SessionHandler.session_started follows when data may flow.
 
     Raises:
-        SessionError: it could not be connected; the session was terminated at the service.
+        SessionError: the session could not be connected; it was terminated at the service.
     """
     channel = SessionChannel(started, service, options or StreamOptions())
     await channel.open(make_handler)
@@ -82,7 +82,7 @@ async def open_data_channel(
 
 
 class SessionChannel:
-    """Implements handler.DataChannel; owner of the WebSocket. Made by open_data_channel."""
+    """Implements handler.DataChannel; owner of the WebSocket. Created by open_data_channel."""
 
     def __init__(self, started: StartedSession, service: SessionService, options: StreamOptions) -> None:
         self._loop = asyncio.get_running_loop()
@@ -101,12 +101,12 @@ class SessionChannel:
         self._resumer = Resumer(started, self, service, options.dialling, options.policy)
         self._websocket: WebSocket | None = None
         self._connected_at = 0.0
-        self._is_proved = False  # the connection has carried something from the agent
-        self._is_heard = False  # it has carried something, if only from the service
+        self._is_proved = False  # a message from the agent has arrived on the connection
+        self._is_heard = False  # a message from the agent or the service has arrived on it
         self._received_at = float("-inf")  # when a message was last received
-        self._data_at = float("-inf")  # when data was
+        self._data_at = float("-inf")  # when data was last received
         self._reconnecting: asyncio.Task[None] | None = None
-        self._lost_at: float | None = None  # the handler was told so, and not yet that there is a connection again
+        self._lost_at: float | None = None  # loss that the handler was notified of, but not of its end
         self._back_at = 0.0
         self._steady_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,7 +122,7 @@ class SessionChannel:
         self._terminating: asyncio.Future[None] | None = None
         self._failing: asyncio.Task[None] | None = None  # ends the failed session at the service
         self.ended: asyncio.Future[None] = self._loop.create_future()
-        """Done when the session is over, for whatever reason; never an exception."""
+        """Done when the session is over, for any reason; never has an exception."""
 
     async def open(self, make_handler: Callable[[DataChannel], SessionHandler]) -> None:
         """Make the first connection; see open_data_channel."""
@@ -245,7 +245,7 @@ class SessionChannel:
             self._probe_if_silent(now)
 
     def _probe_if_silent(self, now: float) -> None:
-        """Ask whether the peer is there, if it is silent while something is unacknowledged."""
+        """Probe the peer if it is silent while something is unacknowledged."""
         websocket = self._websocket
         if (
             websocket is not None
@@ -307,11 +307,11 @@ class SessionChannel:
             case events.ChannelFailed():
                 self._fail(SessionError(f"the session failed: {event.reason}", code="session-failed"))
             case events.SizeReceived():
-                pass  # only agents get those
+                pass  # only agents receive these
             case _:
                 assert_never(event)
 
-    # --- what takes longer than a turn
+    # --- operations that take longer than a turn
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(coroutine)
@@ -319,7 +319,7 @@ class SessionChannel:
         task.add_done_callback(self._tasks.discard)
 
     def _prepare_resume(self) -> None:
-        """Keep a connection for ResumeSession while data comes in; a silent session needs none, and no timer."""
+        """Keep a connection for ResumeSession open while data arrives; a silent session needs none, and no timer."""
         self._prepare_timer = None
         self._spawn(in_thread(self._service.prepare_resume))
 
@@ -333,7 +333,7 @@ class SessionChannel:
         self._driver.provide_data_key(key, blob)
 
     async def _reconnect(self, closed: Closed) -> None:
-        """Resume after a loss. A connection that was broken as soon as it was there belongs to the same loss."""
+        """Resume after a loss. A new connection that breaks immediately belongs to the same loss."""
         now = self._loop.time()
         if self._lost_at is None:
             self._lost_at = now
@@ -358,7 +358,7 @@ class SessionChannel:
         self._set_pause_timer()
 
     def _set_pause_timer(self) -> None:
-        """Set the timer; one that comes too early, because messages arrived, sets itself again."""
+        """Set the timer. If it fires too early because messages have arrived, it is set again."""
         due = self._pause.next_timer()
         if due is not None and self._pause_timer is None:
             self._pause_timer = self._loop.call_at(due, self._check_pause)
@@ -382,7 +382,7 @@ class SessionChannel:
     # --- the end
 
     async def _terminate_at_service(self) -> None:
-        """Best effort: the user is leaving, and what the service says then changes nothing."""
+        """Terminate the session, best effort: the session ends locally, whatever the service answers."""
         try:
             async with asyncio.timeout(TERMINATE_TIMEOUT):
                 await in_thread(self._service.terminate_session, self.started.session_id)
@@ -390,14 +390,14 @@ class SessionChannel:
             pass
 
     def _fail(self, error: AwsRunasError) -> None:
-        """The session cannot go on: end it on our side, then at the service."""
+        """End a session that cannot continue: first on our side, then at the service."""
         if self.ended.done():
             return
         self._failing = self._loop.create_task(self._terminate_at_service())
         self._end(error, "")
 
     def _closed(self, event: events.ChannelClosed) -> None:
-        """End with what the service says. Whether the end is certain may depend on the agent's version."""
+        """End with the reason from the service. The version of the agent may decide if output may be missing."""
         self._end_may_be_missing = event.end_may_be_missing
         if event.did_not_wait and not event.output:
             self._finish()
@@ -443,7 +443,7 @@ class SessionChannel:
 
 
 def _join_data(received: list[Event]) -> list[Event]:
-    """Join data that arrived together: handing it over costs more than copying it does, in a forward a system call."""
+    """Join data that arrived together: a callback costs more than a copy; in a forward it is a system call."""
     joined: list[Event] = []
     for payload_type, group in groupby(received, _type_of_data):
         run = list(group)
@@ -460,6 +460,6 @@ def _type_of_data(event: Event) -> int | None:
 
 
 def _reason_of(output: str) -> SessionError | None:
-    """The service's text at the end of a session is there only when something was wrong."""
+    """Return an error with the text of the service. A regular end has no text."""
     text = " ".join(output.split())
     return SessionError(f"the session was ended by the service: {text}", code="session-ended") if text else None

@@ -1,4 +1,4 @@
-"""From an address to an open WebSocket: TCP, the proxy's CONNECT, TLS, the opening request."""
+"""Opens a WebSocket to an address: TCP, CONNECT to the proxy, TLS, the opening request."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from aws_runas.ssm.transport.websocket import (
     client_websocket,
 )
 
-DIAL_TIMEOUT: Final = 20.0  # seconds for everything from the first packet to the answer of the opening request
+DIAL_TIMEOUT: Final = 20.0  # seconds from the first packet to the response to the opening request
 ADDRESS_TIMEOUT: Final = 4.0  # seconds for one address of several
-MAX_PROXY_ANSWER: Final = 16 * 1024  # bytes of a proxy's answer to CONNECT
+MAX_PROXY_ANSWER: Final = 16 * 1024  # bytes of the response of a proxy to CONNECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Dialling:
 
     Args:
         stream_host: dialled instead of the host in the StreamUrl, ``host`` or ``host:port`` (an interface endpoint).
-        ca_bundle: file or directory of certificates to trust instead of the system's (AWS_CA_BUNDLE, ca_bundle).
-        environ: where the proxy variables are read.
-        timeout: seconds for one connection to be open.
+        ca_bundle: certificates to trust instead of those of the system, file or directory (AWS_CA_BUNDLE, ca_bundle).
+        environ: environment variables, for the proxy.
+        timeout: seconds to open one connection.
         ping_interval, pong_timeout: seconds, see transport.websocket.
     """
 
@@ -47,14 +47,14 @@ class Dialling:
 
 
 class ProxyRefused(Exception):  # noqa: N818 - it is an answer
-    """The proxy answered CONNECT with something else than success."""
+    """The proxy did not answer CONNECT with success."""
 
 
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Return the context that verifies the service: the system's certificates, or the bundle's and no others.
+    """Return the context that verifies the service: with the system certificates, or only with those of the bundle.
 
     Raises:
-        ConfigError: the bundle cannot be read or holds no certificate.
+        ConfigError: the bundle cannot be read or contains no certificate.
     """
     if not ca_bundle:
         return ssl.create_default_context()
@@ -81,15 +81,15 @@ async def dial(
     """Open a WebSocket to address.
 
     Args:
-        address: where to.
-        owner: of the WebSocket.
-        headers: of the opening request.
-        dialling: how.
-        context: for wss, see tls_context; made once for all connections.
+        address: destination.
+        owner: owner of the WebSocket.
+        headers: headers of the opening request.
+        dialling: options of the connection.
+        context: for wss, see tls_context; created once for all connections.
 
     Raises:
         HandshakeRefused: the server answered, but not with 101.
-        ProxyRefused, OSError, ssl.SSLError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
+        ProxyRefused, OSError, ssl.SSLError, TimeoutError, websockets.exceptions.InvalidHandshake: as their names say.
     """
     transport = await open_transport(address, dialling=dialling, context=context)
     return await open_websocket(transport, address, owner, headers=headers, dialling=dialling)
@@ -98,7 +98,7 @@ async def dial(
 async def open_transport(
     address: StreamAddress, *, dialling: Dialling, context: ssl.SSLContext | None
 ) -> asyncio.Transport:
-    """Open the connection below a WebSocket: TCP, the proxy's tunnel, TLS.
+    """Open the connection below a WebSocket: TCP, the proxy tunnel, TLS.
 
     The caller passes it to ``open_websocket`` soon, or closes it with ``abort``.
 
@@ -108,7 +108,7 @@ async def open_transport(
         context: for wss, see `tls_context`; None for ws.
 
     Raises:
-        ProxyRefused, OSError, ssl.SSLError, TimeoutError: as they say.
+        ProxyRefused, OSError, ssl.SSLError, TimeoutError: as their names say.
     """
     tls = context if address.secure else None
     proxy = proxy_for(address.host, address.port, secure=address.secure, environ=dialling.environ)
@@ -127,17 +127,17 @@ async def open_websocket(
     headers: Sequence[tuple[str, str]],
     dialling: Dialling,
 ) -> WebSocket:
-    """Send the opening request on a connection of ``open_transport``.
+    """Send the opening request on a connection from ``open_transport``.
 
     Args:
-        transport: of ``open_transport``; it is closed if this fails.
+        transport: result of ``open_transport``; it is closed if this fails.
         address: destination.
-        owner: of the WebSocket.
-        headers: of the opening request.
-        dialling: timeouts and intervals of pings.
+        owner: owner of the WebSocket.
+        headers: headers of the opening request.
+        dialling: timeouts and ping intervals.
 
     Raises:
-        HandshakeRefused, OSError, TimeoutError, websockets.exceptions.InvalidHandshake: as they say.
+        HandshakeRefused, OSError, TimeoutError, websockets.exceptions.InvalidHandshake: as their names say.
     """
     websocket = client_websocket(
         address,
@@ -164,8 +164,8 @@ async def _connect(
 ) -> tuple[asyncio.Transport, asyncio.Protocol]:
     """Connect to the first address of host that answers.
 
-    The name is looked up in a daemon thread. The end of the program waits for asyncio's own threads, so a resolver that
-    hangs would keep the user from leaving.
+    The name is looked up in a daemon thread. The program waits for the threads of asyncio at exit, so a resolver that
+    hangs would delay the exit.
     """
     loop = asyncio.get_running_loop()
     entries = await in_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -179,7 +179,7 @@ async def _connect(
                 )
         except ssl.SSLError:
             raise
-        except OSError:  # a time-out is one too
+        except OSError:  # includes TimeoutError
             if is_last:
                 raise
     raise OSError(f"{host} has no address")
@@ -188,7 +188,7 @@ async def _connect(
 async def _through(
     proxy: Proxy, address: StreamAddress, tls: ssl.SSLContext | None, dialling: Dialling
 ) -> asyncio.Transport:
-    """Ask the proxy for a tunnel, with TLS inside."""
+    """Open a tunnel through the proxy, with TLS inside."""
     outer = tls_context(dialling.ca_bundle) if proxy.secure else None
     tunnel = _Connect(proxy, address)
     transport, _ = await _connect(lambda: tunnel, proxy.host, proxy.port, outer)
@@ -207,7 +207,7 @@ async def _through(
 
 
 class _Connect(asyncio.Protocol):
-    """Sends CONNECT and waits for the head of the answer (RFC 9110 section 9.3.6)."""
+    """Sends CONNECT and waits for the head of the response (RFC 9110 section 9.3.6)."""
 
     def __init__(self, proxy: Proxy, address: StreamAddress) -> None:
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,4 +1,4 @@
-"""Connects a Channel, of either role, to the event loop and to one connection at a time."""
+"""Connects a Channel of either role to the event loop and to one connection at a time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aws_runas.ssm.core.channel import Channel
 from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
 
-AHEAD: Final = 0.0025  # seconds for which messages are made ahead: two of three that leave paced
-SOON: Final = 0.01  # seconds: a timer that fires so soon for nothing is moved instead
+AHEAD: Final = 0.0025  # seconds for which messages are prepared ahead: two of three paced messages
+SOON: Final = 0.01  # seconds; a timer that would fire too early within this time is moved
 SAME_TIME: Final = 0.001  # seconds that a timer may be early
 CallExactly = Callable[[float, Callable[[], None]], None]
 
@@ -23,14 +23,14 @@ class Link(Protocol):
 
     @property
     def writable(self) -> bool:
-        """True if the connection accepts more; if not, ``ChannelDriver.writing_resumed`` follows."""
+        """True if the connection accepts more data; if False, ``ChannelDriver.writing_resumed`` is called later."""
         ...
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
-        """Send messages, all in one write; str as text frames."""
+        """Send messages in one write; str as text frames."""
 
     def pause_reading(self) -> None:
-        """Read nothing more for now."""
+        """Stop reading for now."""
 
     def resume_reading(self) -> None:
         """Undo pause_reading."""
@@ -40,21 +40,21 @@ class ChannelOwner(Protocol):
     """The object that owns a driver. Called on the event loop."""
 
     def events_received(self, events: list[Event]) -> None:
-        """Handle what happened on the channel, in order. May call ``ChannelDriver.stop``."""
+        """Handle the events of the channel, in order. May call ``ChannelDriver.stop``."""
 
     def turn_ended(self, now: float) -> None:
         """Handle the end of a turn. Messages are written and the timer is set."""
 
 
 class ChannelDriver:
-    """Runs a Channel: one turn for each read, one write for each turn, one lazy timer, back-pressure both ways.
+    """Runs a Channel: one turn per read, one write per turn, one lazy timer, back-pressure in both directions.
 
-    A turn hands out the events, writes the messages that are due and sets the timer. What is sent outside a turn
-    goes out in a turn at the end of the caller's loop iteration, in one write.
+    A turn delivers the events, writes the messages that are due and sets the timer. Messages queued outside a turn are
+    written together, in a turn at the end of the caller's loop iteration.
 
     Args:
-        channel: the driver calls all its methods that need the time.
-        owner: gets the events.
+        channel: the channel; the driver calls all its methods that take the time.
+        owner: receives the events.
     """
 
     def __init__(self, channel: Channel, owner: ChannelOwner) -> None:
@@ -65,7 +65,7 @@ class ChannelDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._rest_until: Callable[[float], None] | None = getattr(self._loop, "rest_until", None)
         self._call_exactly: CallExactly | None = getattr(self._loop, "call_exactly", None)
-        self._ahead: deque[Outgoing] = deque()  # messages that leave without a turn
+        self._ahead: deque[Outgoing] = deque()  # messages that are sent without a turn
         self._turn_due = False
         self._in_turn = False
         self._stopped = False
@@ -78,8 +78,8 @@ class ChannelDriver:
         """Use a connection that has just been opened.
 
         Args:
-            link: carries the channel from now on.
-            token: for the opening message.
+            link: connection that carries the channel from now on.
+            token: token for the opening message.
         """
         if self._stopped:
             return
@@ -107,11 +107,11 @@ class ChannelDriver:
         self.turn(time_passed=self._take_due_timer(now))
 
     def writing_resumed(self) -> None:
-        """Continue to send, because the connection is writable again."""
+        """Resume sending, because the connection is writable again."""
         self.turn(time_passed=True)
 
     def pause_reading(self) -> None:
-        """Stop reading from the connection, and from the next ones, until resume_reading."""
+        """Stop reading from this connection and from later ones until resume_reading."""
         self.reading_paused = True
         if self._link is not None:
             self._link.pause_reading()
@@ -125,7 +125,7 @@ class ChannelDriver:
             self._link.resume_reading()
 
     def stop(self) -> None:
-        """End all activity. What the peer should still get is written now; the connection stays open."""
+        """End all activity. The last messages for the peer are written now; the connection stays open."""
         if self._stopped:
             return
         self._stopped = True
@@ -155,19 +155,19 @@ class ChannelDriver:
             self.want_turn()
 
     def send_size(self, columns: int, rows: int) -> None:
-        """Queue the terminal's size in characters."""
+        """Queue the terminal size in characters."""
         if not self._stopped:
             self._channel.send_size(columns, rows, self._loop.time())
             self.want_turn()
 
     def send_flag(self, flag: int) -> None:
-        """Queue a flag (spec 4) behind the data sent before."""
+        """Queue a flag (spec 4) after the data sent before."""
         if not self._stopped:
             self._channel.send_flag(flag, self._loop.time())
             self.want_turn()
 
     def send_exit_code(self, exit_code: int) -> None:
-        """Queue the command's exit code (role AGENT)."""
+        """Queue the exit code of the command (role AGENT)."""
         if not self._stopped:
             self._channel.send_exit_code(exit_code, self._loop.time())
             self.want_turn()
@@ -197,16 +197,16 @@ class ChannelDriver:
     # turns
 
     def want_turn(self) -> None:
-        """Take a turn when the caller's loop iteration is over; several calls make one turn."""
+        """Schedule a turn at the end of the caller's loop iteration; several calls cause one turn."""
         if not self._turn_due and not self._in_turn:
             self._turn_due = True
             self._loop.call_soon(self.turn)
 
     def turn(self, *, time_passed: bool = False) -> None:
-        """Hand out events, write what is due, set the timer.
+        """Deliver events, write messages that are due, and set the timer.
 
         Args:
-            time_passed: the channel's timers may be due.
+            time_passed: True if timers of the channel may be due.
         """
         self._turn_due = False
         if self._stopped:
@@ -232,7 +232,7 @@ class ChannelDriver:
         self._owner.turn_ended(now)
 
     def _write(self, now: float) -> bool:
-        """Write what is due; return whether the connection can take what becomes due later."""
+        """Write messages that are due; return True if the connection accepts more."""
         link = self._link
         if link is None:
             return True
@@ -245,7 +245,7 @@ class ChannelDriver:
         return link.writable
 
     def _make_ahead(self, now: float) -> None:
-        """Make the messages that leave soon, and have the loop send each at its time, without a turn."""
+        """Prepare messages that are due soon, and let the loop send each on time without a turn."""
         if self._call_exactly is None or self._link is None or self._ahead:
             return
         self._ahead.extend(self._channel.messages_ahead(now, now + AHEAD))
@@ -253,7 +253,7 @@ class ChannelDriver:
             self._call_exactly(self._ahead[0].sent_at, partial(self._depart, self._ahead))
 
     def _depart(self, ahead: deque[Outgoing]) -> None:
-        """Send the next message, unless the connection for which it was made is lost."""
+        """Send the next message, unless the connection for which it was prepared is lost."""
         if ahead is not self._ahead or not ahead or self._link is None:
             return
         message = ahead.popleft()
@@ -263,10 +263,10 @@ class ChannelDriver:
             self._call_exactly(max(ahead[0].sent_at, earliest), partial(self._depart, ahead))
 
     def _set_timer(self, now: float) -> None:
-        """Set one timer, moved only if it has to come sooner; one that comes too early sets itself again.
+        """Set the timer. It is moved only if it must fire earlier; if it fires too early, it is set again.
 
-        While a message waits for its turn, acknowledgements of the ones before it come in. On an event loop that can,
-        they wait for that turn: one wake-up a message, not two.
+        While a paced message waits, acknowledgements of earlier ones arrive. If the event loop supports it, they are
+        read when that message is sent: one wake-up per message instead of two.
         """
         due = self._channel.next_timer(now)
         if due is None or self._stopped:
@@ -276,7 +276,7 @@ class ChannelDriver:
         self._wake_at(max(due, now), now)
 
     def _wake_at(self, due: float, now: float) -> None:
-        """Set the timer. One that would come too early is moved only if that is soon: it would wake for nothing."""
+        """Set the timer. A timer that would fire too early is moved only if it fires soon, to save the wake-up."""
         if self._timer is not None:
             set_for = self._timer.when()
             if set_for <= due and (due - set_for < SAME_TIME or set_for - now > SOON):
@@ -285,7 +285,7 @@ class ChannelDriver:
         self._timer = self._loop.call_at(due, self._timer_fired)
 
     def _take_due_timer(self, now: float) -> bool:
-        """Return True if the timer is due: what was just received is handled in the same turn."""
+        """Return True if the timer is due; received messages are then handled in the same turn."""
         timer = self._timer
         if timer is None or timer.when() > now or not (self._link is None or self._link.writable):
             return False
@@ -295,5 +295,5 @@ class ChannelDriver:
 
     def _timer_fired(self) -> None:
         self._timer = None
-        if self._link is None or self._link.writable:  # otherwise writing_resumed continues
+        if self._link is None or self._link.writable:  # otherwise writing_resumed takes the turn
             self.turn(time_passed=True)

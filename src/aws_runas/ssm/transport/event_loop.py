@@ -17,30 +17,30 @@ from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
-MAX_REST: Final = 0.0035  # seconds in which nothing is read while messages leave; the time of three
-LOOK_INTERVAL: Final = 0.002  # seconds between two looks at descriptors, if a timer ends the rest early
+MAX_REST: Final = 0.0035  # seconds without reading while messages are sent; the time of three messages
+LOOK_INTERVAL: Final = 0.002  # seconds between two polls of the descriptors, if a timer ends the rest early
 FD_SETSIZE: Final = 1024  # descriptors that select(2) can wait for
 
 if hasattr(selectors, "EpollSelector"):
 
     class ExactSelector(selectors.EpollSelector):
-        """An epoll selector that is exact to microseconds while paced messages wait for their turn.
+        """An epoll selector with microsecond timers while paced messages wait.
 
-        EpollSelector rounds every wait up to whole milliseconds. While a turn is near, this one sleeps until then,
-        sends what leaves in between, and looks at descriptors once in a few messages only: what came in meanwhile is
-        read together. For a turn that is not so near, select(2), which takes microseconds, waits for the epoll
-        descriptor itself, so the number of connections does not matter. Other timers may be a millisecond late.
+        EpollSelector rounds every wait up to whole milliseconds. If a turn is near, this selector sleeps until then,
+        sends the messages that are due in between, and polls the descriptors only once every few messages, so that
+        received data is read together. If a turn is farther away, select(2), which takes microseconds, waits for the
+        epoll descriptor itself, so the number of connections does not matter. Other timers may be a millisecond late.
         """
 
         turn_at = 0.0
-        """Monotonic seconds until which nothing needs to be read, and at which a timer must be exact."""
+        """Time until which nothing needs to be read, and at which a timer must be exact; monotonic seconds."""
 
         _looked_at = 0.0
 
         def __init__(self) -> None:
             super().__init__()
             self.departures: list[tuple[float, int, Callable[[], None]]] = []
-            """A heap: when, a number that keeps the order of equal times, and what to call then."""
+            """Heap of (time, counter that orders equal times, callback)."""
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             """Wait for descriptors; see selectors.BaseSelector.select."""
@@ -70,7 +70,7 @@ if hasattr(selectors, "EpollSelector"):
             return super().select(None if end == math.inf else max(0.0, end - now))
 
         def _send_due(self, now: float, end: float) -> float:
-            """Call what is due up to a time, each at its time; return the time then."""
+            """Run the callbacks that are due up to `end`, each on time; return the time afterwards."""
             while self.departures and self.departures[0][0] <= end:
                 when, _, depart = heapq.heappop(self.departures)
                 if when > now:
@@ -86,10 +86,10 @@ if hasattr(selectors, "EpollSelector"):
             self._exact_selector = ExactSelector()
             self._departures = itertools.count()
             super().__init__(self._exact_selector)
-            setattr(self, "time", time.monotonic)  # noqa: B010 - without a call of Python; a message needs several
+            setattr(self, "time", time.monotonic)  # noqa: B010 - saves a Python call; several per message
 
         def rest_until(self, when: float) -> None:
-            """Be exact about a timer that is due then, and read nothing before, for MAX_REST at most.
+            """Make a timer at this time exact, and read nothing before it, for at most MAX_REST.
 
             Args:
                 when: loop time.
@@ -97,33 +97,33 @@ if hasattr(selectors, "EpollSelector"):
             self._exact_selector.turn_at = when
 
         def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
-            """Call a function at a time, without a turn of the loop: that is most of what a paced message costs.
+            """Call a function at an exact time, without a loop iteration, which is most of the cost of a paced message.
 
             Args:
                 when: loop time, at most MAX_REST from now.
-                callback: must not raise.
+                callback: the function; it must not raise.
             """
             heapq.heappush(self._exact_selector.departures, (when, next(self._departures), callback))
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop with exact timers where the system's own are not (Linux)."""
+    """Return an event loop with exact timers on systems whose timers are not exact (Linux)."""
     if hasattr(selectors, "EpollSelector"):
         return ExactEventLoop()
     return asyncio.new_event_loop()
 
 
 def run(coroutine: Coroutine[object, object, T]) -> T:
-    """Run a coroutine as asyncio.run does, on an event loop with exact timers and with the garbage collector.
+    """Run a coroutine like asyncio.run, on an event loop with exact timers and with the garbage collector on.
 
     Args:
         coroutine: the program.
 
     Returns:
-        What the coroutine returns.
+        The result of the coroutine.
     """
-    gc.freeze()  # what was imported stays to the end
-    gc.enable()  # raise_at_signals has paused it
+    gc.freeze()  # imported modules are never collected
+    gc.enable()  # raise_at_signals has disabled it
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 
@@ -133,12 +133,12 @@ T = TypeVar("T")
 
 
 async def in_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call in a thread of its own and return its result.
+    """Run a blocking call in its own thread and return its result.
 
     The threads of asyncio.to_thread are joined at exit, so a hanging AWS call would keep the program alive.
 
     Args:
-        call: called with the other arguments; what it raises is raised here.
+        call: called with the other arguments; its exceptions are raised here.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

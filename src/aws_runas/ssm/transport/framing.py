@@ -1,7 +1,7 @@
-"""WebSocket frames on the hot path; `websockets` reads everything but whole binary frames (docs/adr/0201).
+"""WebSocket frames on the hot path; `websockets` parses everything except whole binary frames (docs/adr/0201).
 
-The serializer of `websockets` reads four random bytes from the kernel for each frame; here one system call serves a
-thousand frames. Its parser, a generator for any frame, takes several times as long as the slice of a binary frame.
+The serializer of `websockets` reads four random bytes from the kernel per frame; here one system call is enough for a
+thousand frames. Its parser, a generator for any frame, takes several times as long as slicing a binary frame.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from websockets.server import ServerProtocol
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # a wheel without the compiled part
+except ImportError:  # a wheel without the extension module
     from websockets.utils import apply_mask
 
-MAX_MESSAGE: Final = 1024 * 1024  # bytes; the agent cuts at 1,024, clients of the real service were seen with 32 KiB
+MAX_MESSAGE: Final = 1024 * 1024  # bytes; agents send at most 1,024, clients of the real service were seen with 32 KiB
 TEXT: Final = 0x81  # FIN and opcode 1, RFC 6455 section 5.2
 BINARY: Final = 0x82
-_USUAL_START: Final = bytes((BINARY, 126))  # of a frame that is not masked: 126 stands for 16 bits of length
+_USUAL_START: Final = bytes((BINARY, 126))  # of an unmasked frame; 126: a 16-bit length follows
 _MASKS_AT_ONCE: Final = 1024
 
 _SHORT = struct.Struct("!BB").pack
@@ -34,10 +34,10 @@ _LONG = struct.Struct("!BBQ").pack
 
 
 def frame_encoder(*, masked: bool) -> Callable[[bytes | str], bytes]:
-    """Return a function that makes one whole frame of one message.
+    """Return a function that encodes one message as one frame.
 
     Args:
-        masked: a client masks, a server does not (RFC 6455 section 5.3).
+        masked: True for a client, False for a server (RFC 6455 section 5.3).
     """
     if not masked:
         return _encode_plain
@@ -70,28 +70,28 @@ def _head(first: int, mask_bit: int, length: int) -> bytes:
 
 
 class FrameSplitter:
-    """Cuts what arrives into whole frames (RFC 6455 section 5.2), without judging them."""
+    """Splits received bytes into whole frames (RFC 6455 section 5.2), without validating them."""
 
     def __init__(self) -> None:
         self._rest = bytearray()  # the beginning of a frame
-        self._needed = 2  # bytes from which on more can be said about it
+        self._needed = 2  # bytes needed before it can be parsed further
 
     def is_one_frame(self, data: bytes) -> bool:
-        """Return True for exactly one whole binary frame of the usual length, 126 to 65,535 bytes, without a mask."""
+        """Return True for exactly one whole, unmasked binary frame of the usual length, 126 to 65,535 bytes."""
         if self._rest or data[:2] != _USUAL_START:
             return False
         return int.from_bytes(data[2:4], "big") == len(data) - 4 > 125
 
     def split(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take what arrived next and return the frames that are whole.
+        """Process received bytes and return the complete frames.
 
-        What there is of a frame that is longer than MAX_MESSAGE is returned too: its head alone ends the connection.
+        An incomplete frame longer than MAX_MESSAGE is returned too: its head alone ends the connection.
 
         Args:
-            data: cut anywhere.
+            data: received bytes, split anywhere.
 
         Returns:
-            Frames as they came. Of a whole binary frame that is not masked the length of its head, else 0.
+            Pairs: the length of the head for a whole, unmasked binary frame, else 0; and the frame as received.
         """
         if self._rest:
             self._rest += data
@@ -112,14 +112,14 @@ class FrameSplitter:
             position = stop
 
     def take_rest(self) -> bytes:
-        """Return the beginning of a frame whose end has not arrived, and forget it."""
+        """Return and clear the beginning of an incomplete frame."""
         rest = bytes(self._rest)
         self._rest.clear()
         return rest
 
 
 def _read_head(data: bytes, position: int) -> tuple[int, int]:
-    """Return the length of the head of the frame that begins there, and that of its payload; 0 while it is unknown."""
+    """Return the lengths of the head and of the payload of the frame at `position`; payload 0 while unknown."""
     if len(data) < position + 2:
         return 2, 0
     length = data[position + 1]
@@ -133,15 +133,15 @@ def _read_head(data: bytes, position: int) -> tuple[int, int]:
     return end - position + mask, int.from_bytes(data[position + 2 : end], "big")
 
 
-END_OF_HEAD: Final = b"\r\n\r\n"  # of the answer to the opening request
+END_OF_HEAD: Final = b"\r\n\r\n"  # end of the response to the opening request
 
 
 class Incoming:
-    """Puts messages together.
+    """Assembles messages from received bytes.
 
     Args:
-        protocol: of `websockets`; it judges what it reads.
-        opening: called with the opening request or its answer.
+        protocol: protocol object of `websockets`; it validates the frames that it parses.
+        opening: called with the opening request or the response to it.
     """
 
     def __init__(
@@ -150,16 +150,16 @@ class Incoming:
         self._protocol = protocol
         self._opening = opening
         self._splitter = FrameSplitter() if isinstance(protocol, ClientProtocol) else None
-        self._end_of_answer = b""  # the last bytes of the answer to the opening request, as far as it has come
+        self._end_of_answer = b""  # last received bytes of the response to the opening request
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
 
     def take(self, data: bytes, messages: list[bytes | str]) -> None:
-        """Take received bytes; only clients take binary frames out themselves, because those of servers have no mask.
+        """Process received bytes. Only clients extract binary frames directly, because servers send them unmasked.
 
         Args:
-            data: cut anywhere.
-            messages: whole messages are added to it, text as str.
+            data: received bytes, split anywhere.
+            messages: whole messages are appended to it, text as str.
         """
         if self._splitter is None:
             self._read(data, messages)
@@ -167,7 +167,7 @@ class Incoming:
         if self._protocol._state is State.CONNECTING:
             data = self._take_answer(data, messages)
         elif self._splitter.is_one_frame(data) and not self._fragments and self._protocol._state is State.OPEN:
-            messages.append(data[4:])  # what a read holds while messages come one by one
+            messages.append(data[4:])  # usual content of a read while messages arrive one at a time
             return
         for head, frame in self._splitter.split(data):
             if head and not self._fragments and self._protocol._state is State.OPEN:
@@ -176,10 +176,10 @@ class Incoming:
                 self._read(frame, messages)
 
     def end(self, messages: list[bytes | str]) -> None:
-        """Take it that nothing more comes; the library is told of a frame whose end is missing.
+        """Handle the end of the stream; the library gets the beginning of an incomplete frame.
 
         Args:
-            messages: see take.
+            messages: see `take`.
         """
         rest = self._splitter.take_rest() if self._splitter is not None else b""
         if rest:
@@ -188,7 +188,7 @@ class Incoming:
         self._sort_events(messages)
 
     def _take_answer(self, data: bytes, messages: list[bytes | str]) -> bytes:
-        """Give the library the answer to the opening request; return what came behind it, frames."""
+        """Pass the response to the opening request to the library; return the bytes after it, which are frames."""
         end = (self._end_of_answer + data).find(END_OF_HEAD)
         if end >= 0:
             end += len(END_OF_HEAD) - len(self._end_of_answer)
@@ -226,7 +226,7 @@ class Incoming:
 
 
 def _text_of(data: bytes) -> bytes | str:
-    """A text frame's content; bytes that are no UTF-8 stay bytes, as the official programs take them (spec 1)."""
+    """Return the content of a text frame; invalid UTF-8 stays bytes, as official programs accept it (spec 1)."""
     try:
         return data.decode()
     except UnicodeDecodeError:

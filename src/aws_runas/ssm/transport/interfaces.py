@@ -1,7 +1,7 @@
 """Interfaces of the transport, so that each side can be tested alone.
 
-SessionHandler and DataChannel connect a session with its data channel, SessionService is the AWS calls behind a channel
-(ssm.api implements it), and WebSocketOwner receives what a connection reads.
+SessionHandler and DataChannel connect a session with its data channel. SessionService makes the AWS calls of a channel
+(ssm.api implements it). WebSocketOwner receives the messages of a connection.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from aws_runas.ssm.core.events import SessionStarted
 
 
 class SessionHandler(Protocol):
-    """Called by DataChannel on the event loop; nothing here may block. One handler per session."""
+    """Called by DataChannel on the event loop; no method may block. One handler per session."""
 
     def session_started(self, event: SessionStarted) -> None:
-        """Start: data may flow."""
+        """Start sending and receiving: data may flow."""
 
     def data_received(self, data: bytes, payload_type: int) -> None:
-        """Take stream data, in order.
+        """Process stream data, in order.
 
         Args:
-            data: decrypted.
+            data: decrypted bytes.
             payload_type: 1 output, 11 standard error.
         """
 
     def exit_code_received(self, exit_code: int) -> None:
-        """Take the exit status of the remote command."""
+        """Process the exit status of the remote command."""
 
     def flag_received(self, flag: int) -> None:
         """Handle a flag: 3 is ConnectToPortError."""
 
     def writable(self) -> None:
-        """Continue to send: `DataChannel.send_capacity` is above zero again."""
+        """Resume sending: `DataChannel.send_capacity` is above 0 again."""
 
     def connection_lost(self, reason: str) -> None:
         """Note that the connection is gone and is being resumed. Data is kept."""
@@ -44,15 +44,15 @@ class SessionHandler(Protocol):
         """Note that the connection was resumed.
 
         Args:
-            seconds: without a connection.
+            seconds: time without a connection.
         """
 
     def session_ended(self, error: Exception | None, output: str) -> None:
         """Handle the end of the session. This is the last call.
 
         Args:
-            error: None at an ordinary end, else a SessionError.
-            output: the service's text, often "".
+            error: None at a regular end, else a SessionError.
+            output: text from the service, often "".
         """
 
 
@@ -72,15 +72,15 @@ class DataChannel(Protocol):
         ...
 
     def send_size(self, columns: int, rows: int) -> None:
-        """Send the terminal's size in characters."""
+        """Send the terminal size in characters."""
         ...
 
     def send_flag(self, flag: int) -> None:
-        """Send DisconnectToPort or TerminateSession, behind the data written before."""
+        """Send DisconnectToPort or TerminateSession after the data written before."""
         ...
 
     def pause_reading(self) -> None:
-        """Stop reading from the connection: the local side accepts nothing now."""
+        """Stop reading from the connection, because the local side accepts no data."""
         ...
 
     def resume_reading(self) -> None:
@@ -88,22 +88,22 @@ class DataChannel(Protocol):
         ...
 
     def check_connection(self) -> None:
-        """Find out soon whether the WebSocket still works: ping it, or try at once to resume if it is lost."""
+        """Check soon whether the WebSocket still works: ping it, or try at once to resume if it is lost."""
         ...
 
     def agent_silent_for(self) -> float:
-        """Return for how many seconds the agent has sent nothing although it owes an acknowledgement.
+        """Return for how many seconds the agent has sent nothing while an acknowledgement is due.
 
-        0.0 if it owes none, if the connection is lost, or if reading is paused.
+        0.0 if none is due, if the connection is lost, or if reading is paused.
         """
         ...
 
     def end_may_be_missing(self) -> bool:
-        """Return True if the session has ended so soon after a cut that the agent may not have resent everything."""
+        """Return True if the session ended so soon after a loss that the agent may not have resent everything."""
         ...
 
     async def drained(self) -> None:
-        """Wait until all that was written is acknowledged, or the session has ended."""
+        """Wait until all written data is acknowledged, or the session has ended."""
         ...
 
     async def terminate(self) -> None:
@@ -112,7 +112,7 @@ class DataChannel(Protocol):
 
 
 def end_uncertain() -> SessionError:
-    """Return the error of a session that ended so soon after a cut that its last output may be missing."""
+    """Return the error for a session that ended so soon after a connection loss that its last output may be missing."""
     return SessionError(
         "the session ended just after a lost connection; the end of its output may be missing",
         code="end-uncertain",
@@ -121,7 +121,7 @@ def end_uncertain() -> SessionError:
 
 
 OpenChannel = Callable[[Callable[[DataChannel], SessionHandler]], Awaitable[str]]
-"""Starts a session, connects it with the handler that is made for it, and returns the session id."""
+"""Starts a session, connects it with the handler that is created for it, and returns the session id."""
 
 
 class SessionGone(SessionError):  # noqa: N818 - says what happened
@@ -137,10 +137,10 @@ class CredentialsRefused(SessionError):  # noqa: N818 - says what happened
 
 
 class SessionService(Protocol):
-    """The calls behind a session. Each may block for seconds, so the data channel makes them in threads."""
+    """The AWS calls of a session. Each may block for seconds, so the data channel makes them in threads."""
 
     def resume_session(self, session_id: str) -> tuple[str, str]:
-        """Return a new token and the new stream address, "" where the old one stays good.
+        """Return a new token and the new stream URL, "" if the old URL is still valid.
 
         Raises:
             SessionGone, ServiceUnavailable, CredentialsRefused, CredentialsError: as their names say.
@@ -148,34 +148,34 @@ class SessionService(Protocol):
         ...
 
     def prepare_resume(self) -> None:
-        """Have a connection to the service ready, so that ``resume_session`` is quick. Best effort, raises nothing."""
+        """Open a connection to the service so that ``resume_session`` is fast. Best effort, never raises."""
         ...
 
     def terminate_session(self, session_id: str) -> None:
-        """End the session at the service; ending an ended one is no error."""
+        """End the session at the service. It is not an error if the session has already ended."""
         ...
 
     def session_is_active(self, session_id: str) -> bool | None:
-        """Return True if the service still has the session, None if it does not say."""
+        """Return True if the service still has the session, None if that is unknown."""
         ...
 
     def agent_waits(self, target: str, version: str) -> bool:
-        """Return True if a target's agent ends no session before all is acknowledged, or two seconds have passed.
+        """Return True if the agent waits for acknowledgements, or for two seconds, before it ends a session.
 
-        False if its version is not known.
+        False if its version is unknown.
 
         Args:
-            target: of the session.
-            version: of the agent; "" if the session has named none, then the service is asked.
+            target: target of the session.
+            version: version of the agent; "" if the session did not report it: then the service is queried.
         """
         ...
 
     def stream_headers(self, url: str) -> list[tuple[str, str]]:
-        """Return headers that sign the WebSocket's opening request (spec 13.1); [] if the address is signed already."""
+        """Return headers that sign the opening request (spec 13.1); [] if the URL is already signed."""
         ...
 
     def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
-        """Call GenerateDataKey; return 64 bytes of key, and the same encrypted for the agent."""
+        """Call GenerateDataKey; return the 64-byte key, and the encrypted key for the agent."""
         ...
 
     def renew_credentials(self) -> None:
@@ -188,9 +188,9 @@ class Closed:
     """End of a connection.
 
     Args:
-        code: of the close frame; 1006 where there was none.
-        reason: its text.
-        error: what broke it, None where the other side closed it in order.
+        code: code of the close frame; 1006 if there was none.
+        reason: text of the close frame.
+        error: error that broke the connection, None if the other side closed it regularly.
     """
 
     code: int
@@ -204,11 +204,11 @@ class Closed:
 
 
 class HandshakeRefused(Exception):  # noqa: N818 - it is an answer
-    """The server answered the opening request with something else than 101.
+    """The server answered the opening request with a status other than 101.
 
     Args:
         status: HTTP status.
-        body: the beginning of its text.
+        body: beginning of the response body.
     """
 
     def __init__(self, status: int, body: str) -> None:
@@ -222,13 +222,13 @@ class PeerSilent(Exception):  # noqa: N818
 
 
 class WebSocketOwner(Protocol):
-    """Called on the event loop by the connection; nothing here may block."""
+    """Called on the event loop by the connection; no method may block."""
 
     def messages_received(self, messages: list[bytes | str]) -> None:
-        """Take all whole messages of one read; str for text frames."""
+        """Process all whole messages of one read; str for text frames."""
 
     def writing_resumed(self) -> None:
-        """Continue to send: ``writable`` is True again."""
+        """Resume sending: ``writable`` is True again."""
 
     def connection_closed(self, closed: Closed) -> None:
         """Handle the end of the connection. This is the last call; it is not made if ``opened`` failed."""

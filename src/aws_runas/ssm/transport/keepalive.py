@@ -1,4 +1,4 @@
-"""Policies that decide whether the peer is still there (docs/adr/0202). They know no clock and send nothing."""
+"""Policies that decide whether the peer is still alive (docs/adr/0202). They have no clock and send nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.message import ACKNOWLEDGE, OUTPUT_STREAM_DATA, message_type_of
 
 PING_INTERVAL: Final = 30.0  # seconds; NATs drop silent connections after 60 s to 5 min (spec 13.5)
-PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping: the peer is dead
-MAX_CHECK_INTERVAL: Final = 5.0  # seconds between two checks, at most
-SLEEP_THRESHOLD: Final = 10.0  # seconds that the wall clock gains on the monotonic one when the machine has slept
-TIMEOUT_AFTER_SLEEP: Final = 5.0  # seconds for the answer then
-PAUSE_TIMEOUT: Final = 45.0  # seconds paused without a message: the session is resumed (spec 13.4)
-AGENT_SILENT_AFTER: Final = 5.0  # seconds without an answer until the user is told
+PONG_TIMEOUT: Final = 20.0  # seconds without a single byte after a ping, after which the peer is dead
+MAX_CHECK_INTERVAL: Final = 5.0  # maximum seconds between two checks
+SLEEP_THRESHOLD: Final = 10.0  # seconds that the wall clock gains on the monotonic clock if the machine was suspended
+TIMEOUT_AFTER_SLEEP: Final = 5.0  # seconds for the answer to a ping after a suspend
+PAUSE_TIMEOUT: Final = 45.0  # seconds of a pause without a message, after which the session is resumed (spec 13.4)
+AGENT_SILENT_AFTER: Final = 5.0  # seconds without an answer until the user is notified
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class KeepAlive:
         interval: seconds between pings.
         timeout: seconds for the answer to a ping.
         now: monotonic seconds.
-        wall_clock: seconds since the epoch, to notice that the machine slept.
+        wall_clock: seconds since the epoch, to detect that the machine was suspended.
     """
 
     def __init__(self, interval: float, timeout: float, now: float, wall_clock: float) -> None:
@@ -69,12 +69,12 @@ class KeepAlive:
         return min([self._next_check, *(due for due, _ in self._deadlines)])
 
     def handle_timer(self, now: float, wall_clock: float, *, is_listening: bool) -> PingDue | PeerDead | None:
-        """Decide what is due.
+        """Return the action that is due.
 
         Args:
             now: monotonic seconds.
             wall_clock: seconds since the epoch.
-            is_listening: False while nothing is read from the connection: silence proves nothing then.
+            is_listening: False while reading is paused, because silence then proves nothing.
         """
         overdue = [sent for due, sent in self._deadlines if due <= now]
         self._deadlines = [deadline for deadline in self._deadlines if deadline[0] > now]
@@ -94,10 +94,10 @@ class KeepAlive:
 
 
 class PauseTimeout:
-    """Decides what to do if a publication pause lasts and nothing arrives.
+    """Decides what to do if a publication pause continues and nothing arrives.
 
     Args:
-        timeout: seconds.
+        timeout: seconds without a message.
     """
 
     def __init__(self, timeout: float = PAUSE_TIMEOUT) -> None:
@@ -106,11 +106,11 @@ class PauseTimeout:
         self._expired = 0
 
     def pause_received(self, now: float) -> None:
-        """Note that the service has paused the channel, or still does."""
+        """Note that the service has paused the channel, or that the pause continues."""
         self._due = now + self._timeout
 
     def message_received(self, now: float) -> None:
-        """Note that a message arrived: a running pause is measured from now."""
+        """Note that a message arrived: the timeout of a pause starts again."""
         if self._due is not None:
             self._due = now + self._timeout
 
@@ -119,7 +119,7 @@ class PauseTimeout:
         self._due = None
 
     def data_received(self) -> None:
-        """Note data of the agent itself: the next pause is a new one."""
+        """Note data from the agent itself: the next pause is a new one."""
         self._expired = 0
 
     def next_timer(self) -> float | None:
@@ -127,7 +127,7 @@ class PauseTimeout:
         return self._due
 
     def handle_timer(self, now: float) -> Literal["resume", "ask"] | None:
-        """Return "resume" for the first pause that lasted too long, "ask" (the service) for each later one."""
+        """Return "resume" for the first timeout of a pause, "ask" (query the service) for each later one."""
         if self._due is None or now < self._due:
             return None
         self._due = None
@@ -135,11 +135,11 @@ class PauseTimeout:
         return "resume" if self._expired == 1 else "ask"
 
 
-FROM_THE_AGENT: Final = (OUTPUT_STREAM_DATA, ACKNOWLEDGE)  # what the service says tells nothing about the agent
+FROM_THE_AGENT: Final = (OUTPUT_STREAM_DATA, ACKNOWLEDGE)  # the service's own messages do not count
 
 
 def is_from_agent(message: bytes | str) -> bool:
-    """Return True if an agent sent the message, and not the service itself or something in its place."""
+    """Return True if an agent sent the message, not the service itself or an intermediary."""
     return message_type_of(message.encode() if isinstance(message, str) else message) in FROM_THE_AGENT
 
 
@@ -148,27 +148,27 @@ class AgentSilence:
 
     def __init__(self) -> None:
         self._since: float | None = None  # monotonic seconds
-        self._before = 0.0  # seconds of silence on the connections before: a new one is no answer
+        self._before = 0.0  # seconds of silence on earlier connections; a new connection is not an answer
 
     def message_sent(self, unacknowledged: int, now: float) -> None:
         """Note that a message is queued.
 
         Args:
-            unacknowledged: messages that were unacknowledged before it.
+            unacknowledged: number of messages that were unacknowledged before it.
             now: monotonic seconds.
         """
         if not unacknowledged:
             self._since, self._before = now, 0.0
 
     def messages_received(self, messages: Sequence[bytes | str], now: float) -> None:
-        """Note that messages arrived, of the agent or of the service."""
+        """Note that messages arrived from the agent or from the service."""
         for message in messages:
             if is_from_agent(message):
                 self._since, self._before = now, 0.0
                 return
 
     def connected(self, now: float) -> None:
-        """Note that there is a new connection: since the end of the last one, nothing could arrive."""
+        """Note that a connection was opened: the time since the last connection ended does not count."""
         self._since = now - self._before
 
     def disconnected(self, now: float) -> None:
@@ -178,10 +178,10 @@ class AgentSilence:
         self._since = None
 
     def seconds(self, unacknowledged: int, now: float) -> float:
-        """Return for how long the agent has been silent; 0.0 if it owes no acknowledgement.
+        """Return for how long the agent has been silent; 0.0 if no acknowledgement is due.
 
         Args:
-            unacknowledged: messages that are unacknowledged.
+            unacknowledged: number of unacknowledged messages.
             now: monotonic seconds.
         """
         if not unacknowledged:

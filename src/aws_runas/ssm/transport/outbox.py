@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-HIGH_WATER: Final = 64 * 1024  # bytes that may wait for the channel before the reader is asked to stop
+HIGH_WATER: Final = 64 * 1024  # bytes that may wait for the channel before the reader must stop
 
 
 class SendsData(Protocol):
@@ -23,17 +23,17 @@ class SendsData(Protocol):
 
 
 class Outbox:
-    """Keeps bytes until the channel accepts them, in order.
+    """Queues bytes, in order, until the channel accepts them.
 
-    Call ``flush`` from SessionHandler.writable. Nothing here waits or blocks, except ``emptied``.
+    Call ``flush`` from SessionHandler.writable. Only ``emptied`` waits; no other method waits or blocks.
 
     Args:
-        channel: where the bytes go.
+        channel: accepts the bytes.
         congested: called with True when ``high_water`` bytes wait, with False when at most half of that is left. The
-            reader stops and goes on accordingly.
+            reader must stop and continue accordingly.
         refill: called with the number of bytes that the channel accepts when the queue is empty; returns more data,
-            possibly more than was asked for, or b"". For a source that decides late what goes next (a multiplexer).
-        high_water: bytes.
+            possibly more than requested, or b"". For a source that decides late what to send next (a multiplexer).
+        high_water: bytes at which the queue is congested.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Outbox:
         return is_done
 
     def clear(self) -> None:
-        """Drop what was not sent."""
+        """Drop all unsent data."""
         self._queue.clear()
         self.queued = 0
         self._update()
@@ -105,7 +105,7 @@ class Outbox:
         return bool(data)
 
     def _update(self) -> None:
-        """Tell the reader and those who wait how full the queue is."""
+        """Notify the reader and the waiters of the state of the queue."""
         if not self._queue and self._waiters:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:

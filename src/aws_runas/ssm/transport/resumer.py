@@ -1,4 +1,4 @@
-"""Makes the connections of one session: the first, and a new one after each cut, as long as the session may live."""
+"""Opens the connections of one session: the first, and a new one after each loss, as long as the session may live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aws_runas.ssm.transport.interfaces import (
 )
 from aws_runas.ssm.transport.websocket import HandshakeRefused, WebSocket, WebSocketOwner
 
-# The service ends a session at the latest 60 minutes after the last input (spec 13.5); some minutes for its own slack.
+# The service ends a session no later than 60 minutes after the last input (spec 13.5); plus a margin of minutes.
 SESSION_MAY_LIVE: Final = 65 * 60.0
 
 
@@ -36,12 +36,12 @@ class ReconnectPolicy:
 
     Args:
         first_delay: seconds before the second attempt; the first is made at once.
-        factor: each delay is this much longer than the one before.
-        longest_delay: seconds.
+        factor: ratio of each delay to the previous one.
+        longest_delay: maximum delay in seconds.
         give_up_after: seconds (awake) from the loss; a session cannot live longer without a client.
-        opening_attempts: how many times the very first connection is tried.
-        refusals: how many times in a row AWS may refuse before its word is taken.
-        refused_after: seconds (awake) for which the service may close each new connection in order.
+        opening_attempts: number of attempts for the very first connection.
+        refusals: number of consecutive refusals by AWS after which the refusal is final.
+        refused_after: seconds (awake) for which the service may close each new connection regularly.
     """
 
     first_delay: float = 0.2
@@ -57,7 +57,7 @@ class ReconnectPolicy:
 
         Args:
             attempt: number of the attempt.
-            chance: returns 0 <= x < 1, which spreads the attempts of many clients that were cut at the same time.
+            chance: returns 0 <= x < 1, which spreads the attempts of many clients that lost their connections together.
         """
         if attempt == 0:
             return 0.05 * chance()
@@ -66,15 +66,15 @@ class ReconnectPolicy:
 
 
 FORBIDDEN = (401, 403)
-WORDS_LIMIT: Final = 120  # characters of what something said in the service's place
+WORDS_LIMIT: Final = 120  # characters of a close reason, which may come from an intermediary
 
 
 class Resumer:
-    """Owns token, address and TLS context of a session.
+    """Owns the token, URL and TLS context of a session.
 
     Args:
-        started: the first token and address.
-        owner: of each WebSocket.
+        started: the first token and URL.
+        owner: owner of each WebSocket.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class Resumer:
         self._policy = policy
         self._context: ssl.SSLContext | None = None
         self._attempt = 0
-        self._failing_since: float | None = None  # no connection has proved good since
+        self._failing_since: float | None = None  # since when no connection has proved good
         self._woken = asyncio.Event()
 
     def connection_proved(self) -> None:
-        """Note that the connection carries data, or has lasted: the next loss is a new one, without back-off.
+        """Note that the connection carries data, or has lasted: the next loss is a new one, without backoff.
 
-        A peer that accepts each connection and breaks it proves nothing.
+        A peer that accepts and breaks each connection proves nothing.
         """
         self._attempt = 0
         self._failing_since = None
@@ -112,7 +112,7 @@ class Resumer:
             The open WebSocket, and the token for its opening message.
 
         Raises:
-            AwsRunasError: after a few attempts, or at once if another attempt cannot succeed.
+            AwsRunasError: all attempts have failed, or another attempt cannot succeed.
         """
         for attempt in range(self._policy.opening_attempts):
             last = attempt == self._policy.opening_attempts - 1
@@ -136,19 +136,19 @@ class Resumer:
     async def reconnect(
         self, lost_at: float, *, was_busy: bool, refused: Closed | None = None
     ) -> tuple[WebSocket, str]:
-        """Try until there is a connection again.
+        """Try until a connection is open again.
 
         Args:
             lost_at: loop time at which the last connection ended.
-            was_busy: data was flowing: the first attempt is made at once. Each millisecond without a connection costs
-                an official agent about 70 ms later (spec 16).
-            refused: how the service closed the last connection before that carried anything; None if it did not.
+            was_busy: True if data was flowing: the first attempt is made at once, because each millisecond without a
+                connection delays an official agent by about 70 ms later (spec 16).
+            refused: the close by the service, if it closed the last connection before any message; else None.
 
         Returns:
             The open WebSocket, and the token for its opening message.
 
         Raises:
-            AwsRunasError: the session is gone, or may not be resumed, or cannot live any more.
+            AwsRunasError: the session is gone, may not be resumed, or has exceeded `give_up_after`.
         """
         loop = asyncio.get_running_loop()
         if self._failing_since is None:
@@ -184,13 +184,13 @@ class Resumer:
         self._woken.set()
 
     async def _wait(self, seconds: float) -> None:
-        """Wait, but not longer than until retry_now."""
+        """Wait for `seconds`, or until retry_now is called."""
         self._woken.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
 
     async def _renew(self) -> None:
-        with suppress(CredentialsError, ServiceUnavailable):  # the next attempt tells
+        with suppress(CredentialsError, ServiceUnavailable):  # the next attempt shows the error
             await in_thread(self._service.renew_credentials)
 
     async def _ask_for_token(self) -> None:
@@ -200,10 +200,10 @@ class Resumer:
             self._url = url
 
     async def _resume(self) -> tuple[WebSocket, str]:
-        """Ask for a new token, and meanwhile open the connection and sign for it.
+        """Request a new token. Meanwhile open the connection and sign the opening request.
 
-        The new address is mostly on the same host. If it is another one on that host, it is signed again; what takes
-        long about signing, new credentials, is done by then.
+        The new URL is usually on the same host. If it is a different URL on that host, it is signed again. The slow
+        part of signing, getting new credentials, is done by then.
         """
         address = self._address()
         signing = asyncio.ensure_future(in_thread(self._service.stream_headers, address.url))
@@ -250,24 +250,24 @@ class Resumer:
 
 
 def _ignore_failure(signing: asyncio.Future[list[tuple[str, str]]]) -> None:
-    """Note that somebody has seen the error; whoever awaits the signature gets it all the same."""
+    """Mark the error as retrieved. A caller that awaits the signature still gets it."""
     if not signing.cancelled():
         signing.exception()
 
 
 def _close_unused(opening: asyncio.Future[asyncio.Transport]) -> None:
-    """Close a connection that was opened for an address that is not used any more."""
+    """Close a connection that was opened for a URL that is no longer used."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().abort()
 
 
 def _is_forbidden(error: Exception) -> bool:
-    """Return True if other credentials may help. Any other HTTP status is a problem of the server, and passes."""
+    """Return True if other credentials may help. Any other HTTP status is a temporary problem of the server."""
     return error.status in FORBIDDEN if isinstance(error, HandshakeRefused) else True
 
 
 def _readable(error: Exception, url: str) -> AwsRunasError:
-    """Return the error that is shown to the user."""
+    """Return the error to show to the user."""
     if isinstance(error, AwsRunasError):
         return error
     host = url.partition("://")[2].partition("/")[0]

@@ -1,4 +1,4 @@
-"""Tells the user of a shell or of ssh that the agent does not answer."""
+"""Notifies the user of a shell or of ssh that the agent does not answer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CHECK_INTERVAL: Final = 1.0  # seconds between two checks while an answer is due
 
 
 class SilenceNotice:
-    """Tells the user once that the agent does not answer, and once that it does again.
+    """Notifies the user once when the agent does not answer, and once when it answers again.
 
     No timer runs while no answer is due. Call on the event loop.
 
     Args:
         silent_for: see DataChannel.agent_silent_for.
-        say: takes a line.
-        consequence: what the silence means for the user.
+        say: called with a line for the user.
+        consequence: text that explains the effect of the silence.
     """
 
     def __init__(

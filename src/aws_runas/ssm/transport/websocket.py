@@ -1,7 +1,8 @@
-"""One WebSocket connection on a plain asyncio transport, either end.
+"""One WebSocket connection on a plain asyncio transport, for either end.
 
-`websockets` supplies the protocol without I/O; here are the socket, the one write per turn of the loop, the keep-alive
-and the back-pressure. permessage-deflate is never offered: the service knows none, encrypted payloads do not shrink.
+`websockets` supplies the protocol without I/O. This module adds the socket, one write per iteration of the event loop,
+keep-alive and back-pressure. permessage-deflate is never offered: the service does not support it, and encrypted
+payloads do not shrink.
 """
 
 from __future__ import annotations
@@ -37,20 +38,20 @@ __all__ = [
 ]
 
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the other side to answer a close frame
-READ_SIZE: Final = 64 * 1024  # bytes of one read, into a buffer that stays: asyncio's own takes 256 KiB for each
+READ_SIZE: Final = 64 * 1024  # bytes of one read, into a reused buffer; asyncio itself allocates 256 KiB for each read
 SLICE_SIZE: Final = 4096  # bytes processed before the time is checked
-MAX_TURN: Final = 0.02  # seconds for one read, before the loop gets its turn
-TLS_CLOSE_TIMEOUT: Final = 0.3  # seconds for the closing handshake of TLS
+MAX_TURN: Final = 0.02  # seconds for processing one read before control returns to the event loop
+TLS_CLOSE_TIMEOUT: Final = 0.3  # seconds for the TLS closing handshake
 
-# Never the library's own loggers: at debug level they print headers and payloads.
+# Never the default loggers of the library: at debug level they print headers and payloads.
 _QUIET = logging.Logger("aws_runas.websocket", logging.CRITICAL + 1)
 
 
 class WebSocket(asyncio.BufferedProtocol):
-    """An asyncio protocol over the sans-IO layer of `websockets`. Make it with client_websocket or server_websocket.
+    """An asyncio protocol over the sans-IO layer of `websockets`. Create it with client_websocket or server_websocket.
 
-    ``await opened`` before sending. ``send`` queues; what was queued in one turn of the loop goes out in one write, at
-    the latest at the end of that turn.
+    ``await opened`` before sending. ``send`` queues messages. Those queued in one iteration of the event loop are sent
+    in one write, at the latest at the end of that iteration.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._outgoing: list[bytes] = []
         self._flush_due = False
-        self._buffer = memoryview(bytearray(READ_SIZE))  # a view, because asyncio's TLS writes to slices of it
-        self._unread = b""  # of the last read, for the next turn of the loop
+        self._buffer = memoryview(bytearray(READ_SIZE))  # a view, because TLS in asyncio writes to slices of it
+        self._unread = b""  # rest of the last read, for the next iteration of the event loop
         self._incoming = Incoming(protocol, self._handle_opening)
         self._reading_paused = False
         self._error: Exception | None = None
@@ -83,7 +84,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.writable = True
         self.opened: asyncio.Future[None] = self._loop.create_future()
 
-    # --- the owner's verbs
+    # --- called by the owner
 
     @property
     def last_received(self) -> float:
@@ -111,7 +112,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.flush()
 
     def flush(self) -> None:
-        """Write what was queued, in one call of the transport."""
+        """Write the queued messages in one call of the transport."""
         self._flush_due = False
         if self._outgoing and self._transport is not None:
             data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
@@ -119,10 +120,10 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def close(self, code: int = 1000, reason: str = "", *, wait: bool = True) -> None:
-        """Close in an orderly way: what was queued, a close frame, then the socket.
+        """Close regularly: send the queued messages and a close frame, then close the socket.
 
         Args:
-            code, reason: of the close frame.
+            code, reason: code and reason of the close frame.
             wait: give the other side CLOSE_TIMEOUT to answer; otherwise close the socket after the close frame.
         """
         if self._protocol.state is State.OPEN:
@@ -143,7 +144,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def pause_reading(self) -> None:
-        """Read nothing more from the socket, which slows the other side down."""
+        """Stop reading from the socket, which slows the other side down."""
         if self._transport is not None and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -152,14 +153,14 @@ class WebSocket(asyncio.BufferedProtocol):
         """Undo pause_reading."""
         if self._transport is not None and self._reading_paused:
             self._reading_paused = False
-            self._keepalive.last_received = self._loop.time()  # what waits in the socket has not been looked at
+            self._keepalive.last_received = self._loop.time()  # data may wait in the socket unread
             if self._unread:
                 self._loop.call_soon(self._continue_reading)
             else:
                 self._transport.resume_reading()
 
     def probe(self, timeout: float) -> None:
-        """Ask whether the other side is there; without a byte within ``timeout`` seconds the connection is dropped."""
+        """Probe the other side; if no byte arrives within ``timeout`` seconds, the connection is dropped."""
         if self._reading_paused or self._protocol.state is not State.OPEN:
             return
         self._protocol.send_ping(b"")
@@ -203,7 +204,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Process bytes from the other side; a server passes on what came with the opening request."""
+        """Process bytes from the other side; a server also passes on data that arrived with the opening request."""
         self._keepalive.last_received = self._loop.time()
         if self._unread:
             self._unread += data
@@ -240,7 +241,7 @@ class WebSocket(asyncio.BufferedProtocol):
             else:
                 fallback = ConnectionError("the connection ended before it was open")
                 self.opened.set_exception(self._error or exc or refused or fallback)
-            self.opened.exception()  # retrieved: nobody may be waiting
+            self.opened.exception()  # marks it as retrieved: there may be no waiter
             return
         if self._closed or self._owner is None:
             return
@@ -255,7 +256,7 @@ class WebSocket(asyncio.BufferedProtocol):
     # --- inside
 
     def _receive(self, data: bytes) -> None:
-        """Process one read; if that takes too long, the rest waits for the next turn of the loop.
+        """Process one read; if that takes too long, the rest waits for the next iteration of the event loop.
 
         A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
         """
@@ -273,7 +274,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def _continue_reading(self) -> None:
         if self._reading_paused or self._closed:
-            return  # resume_reading continues
+            return  # resume_reading processes the rest
         unread, self._unread = self._unread, b""
         if unread:
             self._receive(unread)
@@ -284,7 +285,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _receive_unread(self) -> None:
-        """Process the rest of a read: the connection has ended."""
+        """Process the rest of a read after the connection has ended."""
         unread, self._unread = self._unread, b""
         if unread:
             messages: list[bytes | str] = []
@@ -314,7 +315,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.close()
 
     def _answer_request(self, request: Request) -> None:
-        """Server: let the client in, or not."""
+        """Accept or refuse the opening request of a client."""
         protocol = cast(ServerProtocol, self._protocol)
         answer = self._admit(request) if self._admit is not None else (404, "nothing here\n")
         if isinstance(answer, tuple):
@@ -333,7 +334,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._set_keepalive_timer()
 
     def _collect(self) -> None:
-        """Queue what the protocol has to send (control frames, the handshake) behind what is queued."""
+        """Queue output of the protocol (control frames, the handshake) after the queued messages."""
         self._outgoing += [data for data in self._protocol.data_to_send() if data]
 
 
@@ -345,12 +346,12 @@ def client_websocket(
     ping_interval: float = PING_INTERVAL,
     pong_timeout: float = PONG_TIMEOUT,
 ) -> WebSocket:
-    """Return the client's end. Give it to loop.create_connection, as transport.dialling does.
+    """Return the client end. Pass it to loop.create_connection, as transport.dialling does.
 
     Args:
         address: destination.
         owner: receives messages.
-        headers: added to the opening request; Host and the WebSocket's own headers are not replaced.
+        headers: added to the opening request; Host and the WebSocket headers are not replaced.
         ping_interval: seconds of silence after which a ping is sent.
         pong_timeout: seconds after a ping without an answer, after which the connection is closed.
     """
@@ -366,11 +367,11 @@ def server_websocket(
     ping_interval: float = PING_INTERVAL,
     pong_timeout: float = PONG_TIMEOUT,
 ) -> WebSocket:
-    """Return the server's end. Give it to loop.create_server as the protocol factory.
+    """Return the server end. Pass it to loop.create_server as the protocol factory.
 
     Args:
-        admit: looks at the opening request (path, headers); returns who owns the connection, or HTTP status and text.
-            The owner may keep the WebSocket by closing over it.
+        admit: called with the opening request (path, headers); returns the owner of the connection, or HTTP status and
+            text. The owner may keep the WebSocket by closing over it.
         ping_interval, pong_timeout: as for `client_websocket`.
     """
     protocol = ServerProtocol(max_size=MAX_MESSAGE, logger=_QUIET)

@@ -1,4 +1,4 @@
-"""Messages that are not acknowledged: in flight, or lost and waiting to be transmitted again (spec 8.6 to 8.8)."""
+"""Unacknowledged messages: in flight, or lost and waiting for retransmission (spec 8.6 to 8.8)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from aws_runas.ssm.core.recovery.probing import PTO_PROBES, Probing
 from aws_runas.ssm.core.recovery.reordering import Reordering
 from aws_runas.ssm.core.recovery.rto import RttEstimator
 
-UNREADY_MARGIN: Final = 0.01  # seconds above srtt for data that an agent may not have been ready for; spec 5.6
+UNREADY_MARGIN: Final = 0.01  # seconds above srtt for data that arrives before the agent may be ready; spec 5.6
 
 
 class Outgoing:
-    """A message that was sent and not acknowledged.
+    """A message that was sent and is not acknowledged.
 
     Args:
         number: sequence number.
-        frame: as it goes over the wire.
+        frame: encoded message.
         size: bytes of payload.
         sequence: transmission sequence, which counts transmissions of all messages.
     """
@@ -34,7 +34,7 @@ class Outgoing:
 
 
 class Flight:
-    """Everything that is not acknowledged."""
+    """All unacknowledged messages."""
 
     def __init__(self) -> None:
         self.rtt = RttEstimator()
@@ -54,11 +54,11 @@ class Flight:
 
     @property
     def spurious_retransmissions(self) -> int:
-        """Retransmissions whose first transmission arrived as well."""
+        """Number of retransmissions whose first transmission arrived as well."""
         return self.reordering.spurious_retransmissions
 
     def distance(self, next_number: int) -> int:
-        """Return how far the next number is from the lowest unacknowledged one: what a receiver may have to store."""
+        """Return the distance from the lowest unacknowledged number to the next: a receiver may store so many."""
         while self._lowest < next_number and self._lowest not in self._in_flight and self._lowest not in self._lost:
             self._lowest += 1
         return next_number - self._lowest
@@ -67,11 +67,11 @@ class Flight:
     def add(self, number: int, frame: bytes, size: int, now: float) -> None:
         """Store a message that is sent for the first time, before it is written (spec 8.1).
 
-        Otherwise its acknowledgement could arrive first and find nothing.
+        Otherwise its acknowledgement could arrive before it is stored.
 
         Args:
             number: sequence number of the message.
-            frame: its bytes on the wire.
+            frame: encoded message.
             size: payload bytes, which count against the window.
             now: monotonic seconds.
         """
@@ -81,7 +81,7 @@ class Flight:
         self.count += 1
 
     def resend(self, now: float) -> bytes:
-        """Return the frame of the next lost message, which is in flight again."""
+        """Return the frame of the next lost message and put it in flight again."""
         number, message = self._lost.popitem(last=False)
         message.sent_at = now
         message.transmissions += 1
@@ -91,11 +91,11 @@ class Flight:
         return message.frame
 
     def last_sent(self) -> Outgoing:
-        """Return what `add` or `resend` has just put in flight."""
+        """Return the message that `add` or `resend` has just put in flight."""
         return next(reversed(self._in_flight.values()))
 
     def resends_waiting(self) -> int:
-        """Return how many frames `resend` has now: while paused at most one for each probe timeout."""
+        """Return how many frames `resend` can return now; while paused, at most one per probe timeout."""
         return min(len(self._lost), 1) if self.paused else len(self._lost)
 
     def may_probe_with_new(self, now: float) -> bool:
@@ -108,11 +108,11 @@ class Flight:
 
     # acknowledgements
     def acknowledge(self, number: int, now: float) -> tuple[int, float | None] | None:
-        """Take an acknowledgement.
+        """Process an acknowledgement.
 
         Returns:
-            Transmission sequence and round trip in seconds; 0 and None if the message was sent twice, because nobody
-            knows which arrived. None if the number is not waited for.
+            Transmission sequence and round trip in seconds; 0 and None if the message was sent twice, because the
+            acknowledged transmission is unknown. None if the number is not in flight.
         """
         message = self._in_flight.pop(number, None) or self._lost.pop(number, None)
         if message is None:
@@ -122,7 +122,7 @@ class Flight:
             return None
         self.bytes -= message.size
         self.count -= 1
-        rto = 0.0  # it counts only after a probe timeout
+        rto = 0.0  # used only after a probe timeout
         if self._probing.pto_count:
             self.rtt.reset_backoff()
             rto = self._rto()
@@ -152,10 +152,10 @@ class Flight:
 
     # time
     def next_timer(self, now: float, *, has_new: bool) -> float | None:
-        """Return when `handle_timer` has work; what may be sent already does not count.
+        """Return when to call `handle_timer`; messages that may be sent now do not count.
 
         Args:
-            has_new: a message that was never sent is waiting.
+            has_new: True if a message that was never sent is waiting.
         """
         if self._in_flight and not (self.paused and self._lost):
             oldest = next(iter(self._in_flight.values()))
@@ -165,18 +165,18 @@ class Flight:
         return None
 
     def handle_timer(self, now: float) -> None:
-        """Move overdue messages to the lost ones (spec 8.6)."""
+        """Mark messages as lost by timeout (spec 8.6)."""
         if not self._in_flight or now < self._probing.earliest or (self.paused and self._lost):
             return
         if now < self._lost_at(next(iter(self._in_flight.values()))):
             return
-        # No acknowledgements of late: the peer is busy or away, and repeating everything would not help it. Probe with
-        # a few; the answer tells which, and a late acknowledgement of something sent once stretches the rto itself.
+        # No recent acknowledgements: the peer is busy or away, and resending everything would not help. Probe with a
+        # few messages. The answer shows which it is, and a late first acknowledgement raises the rto by itself.
         silent = self._probing.is_silent(now)
         count = self._probe_count(silent)
         if silent or self.paused:
             self.distance(self._lowest + 1)
-            count -= self._lose(self._lowest, now)  # first what the receiver needs to continue
+            count -= self._lose(self._lowest, now)  # first the message that the receiver needs to continue
         while count > 0 and self._in_flight:
             number, message = next(iter(self._in_flight.items()))
             if now < self._lost_at(message):
@@ -191,7 +191,7 @@ class Flight:
         if self.paused:
             return 1
         if silent and self._unready_number is not None:
-            return PTO_PROBES[0]  # the agent is not ready: more would be dropped as well
+            return PTO_PROBES[0]  # the agent is not ready and would drop more as well
         return self._probing.probes(len(self._in_flight)) if silent else len(self._in_flight)
 
     def _lose(self, number: int, now: float) -> int:
@@ -212,7 +212,7 @@ class Flight:
     def _lost_at(self, message: Outgoing) -> float:
         return message.sent_at + self._rto(message.transmissions)
 
-    # the peer comes and goes
+    # the peer leaves and returns
     def connection_opened(self) -> None:
         """Queue everything unacknowledged for the new connection, lowest number first."""
         everything = {**self._in_flight, **self._lost}
@@ -226,12 +226,12 @@ class Flight:
         if not self.paused:
             self.paused = True
             self._probing.probed(now, self._rto())
-            # what waited to be resent is unacknowledged as before; its next timeout makes the probe
+            # lost messages are in flight again; their next timeout sends the probe
             self._in_flight = OrderedDict([*self._lost.items(), *self._in_flight.items()])
             self._lost.clear()
 
     def resume(self) -> None:
-        """Send again: the peer is there."""
+        """Send again: the peer is back."""
         self.paused = False
         self._peer_is_there()
 

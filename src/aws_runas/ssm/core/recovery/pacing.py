@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-MIN_SPACING = 0.0004  # seconds between two data messages: an agent has then executed the first (spec 14.5)
-BURST = 40  # frames at once after silence: with 925 a second still below 1,000 in any second (docs/adr/0107)
+MIN_SPACING = 0.0004  # seconds between two data messages; enough for an agent to execute the first (spec 14.5)
+BURST = 40  # frames at once after silence; with 925 per second still below 1,000 in any second (docs/adr/0107)
 BATCH = 4  # acknowledgements to wait for when more are waiting: fewer wake-ups
-MIN_RATE_SHARE = 1 / 8  # of the configured rate: what repeated halving ends at
-SLOW_DOWN_INTERVAL = 1.0  # seconds: the service may send a pause for every message of one burst
-RATE_RECOVERY_SECONDS = 60.0  # from nothing to the configured rate
-ACKNOWLEDGEMENTS_PER_DATA = 3  # where both wait for the pacer: about 695 and 230 a second; an agent sends about 650
-DATA_CREDIT = 8.0  # data frames that may have been saved up so
+MIN_RATE_SHARE = 1 / 8  # share of the configured rate at which repeated halving stops
+SLOW_DOWN_INTERVAL = 1.0  # seconds; the service may send a pause for every message of one burst
+RATE_RECOVERY_SECONDS = 60.0  # seconds from zero to the configured rate
+ACKNOWLEDGEMENTS_PER_DATA = 3  # if both wait for the pacer: about 695 and 230 per second; an agent sends about 650
+DATA_CREDIT = 8.0  # maximum data frames of accumulated credit
 
 
 class Pacer:
-    """A token bucket. Its rate is halved when the service complains, and rises slowly again.
+    """A token bucket. Its rate is halved when the service pauses or cuts the channel, and recovers slowly.
 
     Args:
         rate: frames per second, None for no limit.
@@ -40,16 +40,16 @@ class Pacer:
             self._tokens = min(BURST, self._tokens + passed * self.rate)
             if self.rate < self._configured:
                 self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
-        # a timer that fires at the very moment must not find 0.9999999 of a token
+        # a timer that fires exactly on time must not find 0.9999999 of a token
         return int(self._tokens + 1e-3) if self._tokens > 0 else 0
 
     def spend(self, frames: int) -> None:
-        """Take the tokens of frames that leave. Call it after `available`."""
+        """Spend the tokens of frames that are sent. Call it after `available`."""
         if self._configured is not None:
             self._tokens -= frames
 
     def ready_at(self, waiting: int) -> float:
-        """Return when the next of the waiting frames may leave, several together. Call it after `available`."""
+        """Return when the next batch of the waiting frames may leave. Call it after `available`."""
         if self._configured is None or self._at is None:
             return 0.0
         missing = min(waiting, BATCH) - self._tokens
@@ -64,7 +64,7 @@ class Pacer:
 
 
 class DataShare:
-    """Reserves a share for data, which acknowledgements to a peer that sends at full rate would otherwise use up."""
+    """Reserves a share for data. Otherwise acknowledgements to a peer that sends at full rate would use all tokens."""
 
     def __init__(self) -> None:
         self._credit = 0.0
@@ -81,20 +81,20 @@ class DataShare:
 
 
 class DataSpacing:
-    """Lets data messages leave one at a time, with a pause between them, also after silence (spec 14.5).
+    """Sends data messages one at a time, with a pause between them, also after silence (spec 14.5).
 
     An agent whose connection is cut executes one message twice if two or more wait in its receive buffer. A spacing
     longer than the execution of a message leaves at most one there. The token bucket above keeps the average rate.
     Acknowledgements are not executed, so they may leave together.
 
     Args:
-        paced: False for no spacing at all.
+        paced: False for no spacing.
     """
 
     def __init__(self, *, paced: bool) -> None:
         self._paced = paced
         self._is_leaving = False
-        self._ahead = 0  # messages that were made ahead of their time and have not left
+        self._ahead = 0  # messages that were prepared ahead and not sent yet
         self.ready_at = float("-inf")
 
     def allowed(self, now: float) -> int:
@@ -104,25 +104,25 @@ class DataSpacing:
         return 1 if now >= self.ready_at - 1e-6 and not self._ahead else 0
 
     def next_departure(self, now: float) -> float:
-        """Return when the next data message may leave that has not been made yet."""
+        """Return when the next data message that is not prepared yet may leave."""
         return max(self.ready_at, now + MIN_SPACING) if self._ahead else self.ready_at
 
     def leaving_soon(self, tokens: int) -> int:
-        """Return how many data messages leave without much delay, of as many as the token bucket has saved up.
+        """Return how many data messages can leave soon, given the tokens in the bucket.
 
-        Tokens pile up while a busy machine is late. Data queued for all of them would leave one spacing apart, and what
-        is written next, a keystroke perhaps, would wait behind it.
+        Tokens accumulate while a busy machine is late. Data queued for all of them would leave one spacing apart, and
+        later input, such as a keystroke, would wait behind it.
         """
         return min(tokens, 1) if self._paced else tokens
 
     def sent(self, count: int, now: float) -> None:
-        """Note that so many left."""
+        """Note that `count` messages were sent."""
         if self._paced and count:
             self.ready_at = now + MIN_SPACING
             self._is_leaving = True
 
     def written(self, now: float) -> None:
-        """Note that what left is in the connection now.
+        """Note that the sent messages have been written to the connection.
 
         Args:
             now: monotonic seconds. On a busy machine this is later than the time at which the messages were due.
@@ -132,15 +132,15 @@ class DataSpacing:
             self.ready_at = max(self.ready_at, now + MIN_SPACING)
 
     def made_ahead(self, when: float) -> None:
-        """Note that a message was made that leaves then (`Channel.messages_ahead`); no other leaves before it."""
+        """Note a message prepared to leave at `when` (`Channel.messages_ahead`); no other message leaves before it."""
         self.ready_at = when + MIN_SPACING
         self._ahead += 1
 
     def departed(self, now: float) -> None:
-        """Note that a message left that was made ahead of its time."""
+        """Note that a message that was prepared ahead was sent."""
         self._ahead = max(self._ahead - 1, 0)
         self.ready_at = max(self.ready_at, now + MIN_SPACING)
 
     def connection_lost(self) -> None:
-        """Note that what was made ahead does not leave any more."""
+        """Note that messages prepared ahead will not be sent."""
         self._ahead = 0

@@ -1,27 +1,27 @@
-"""Probe timeouts: what to resend when nothing is acknowledged (after RFC 9002, 6.2; spec 8.6)."""
+"""Probe timeouts: which messages to resend when nothing is acknowledged (after RFC 9002, 6.2; spec 8.6)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-PTO_PROBES: Final = (2, 8, 32)  # messages of the first probe timeouts in a row, then all that are overdue
-SILENT_AFTER: Final = 0.01  # seconds without an acknowledgement that make a peer silent
+PTO_PROBES: Final = (2, 8, 32)  # messages per consecutive probe timeout; after these, all that are overdue
+SILENT_AFTER: Final = 0.01  # seconds without an acknowledgement after which a peer is silent
 NEVER: Final = float("-inf")
 
 
 class Probing:
-    """Probe timeouts of a silent peer, and the patience after a probe was answered."""
+    """Probe timeouts of a silent peer, and the wait after a probe was answered."""
 
     def __init__(self) -> None:
         self.pto_count = 0
         self._probe_at = NEVER
         self._wait_until = NEVER
-        self._answered = False  # a probe was: what is overdue after the wait is lost
+        self._answered = False  # a probe was answered: messages overdue after the wait are lost
         self._acknowledged_at = NEVER
 
     @property
     def earliest(self) -> float:
-        """The time from which the next timeout may be handled, in monotonic seconds."""
+        """Earliest time at which the next timeout may be handled, in monotonic seconds."""
         return max(self._probe_at, self._wait_until)
 
     def may_probe_with_new(self, now: float) -> bool:
@@ -29,7 +29,7 @@ class Probing:
         return now >= self._probe_at
 
     def is_silent(self, now: float) -> bool:
-        """Return True if nothing was acknowledged lately, and forget whether a probe was answered."""
+        """Return True if nothing was acknowledged recently, and clear the flag that a probe was answered."""
         silent = now - self._acknowledged_at > SILENT_AFTER and not self._answered
         self._answered = False
         return silent
@@ -39,9 +39,9 @@ class Probing:
         return PTO_PROBES[self.pto_count] if self.pto_count < len(PTO_PROBES) else in_flight
 
     def acknowledged(self, now: float, rto: float) -> None:
-        """Take an acknowledgement.
+        """Process an acknowledgement.
 
-        If it answers a probe, the peer was only late, or it lost much: what is in flight gets one rto to show which.
+        If it answers a probe, the peer was only late, or many messages were lost. Wait one rto to find out which.
         """
         self._acknowledged_at = now
         if self.pto_count:
@@ -50,7 +50,7 @@ class Probing:
             self._answered = True
 
     def acknowledged_in_time(self) -> None:
-        """Take it that the peer was late: what else is in flight may be late too."""
+        """Assume that the peer was only late: other messages in flight may be late too."""
         self._answered = False
 
     def timed_out(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-PACKET_THRESHOLD: Final = 3  # later transmissions; RFC 9002 recommends it, spec 8.7
-MAX_PACKET_THRESHOLD: Final = 4096  # the whole window: from there on only timeouts detect loss
-DECAY_AFTER: Final = 32  # times the threshold of acknowledgements in order, then the threshold is halved
+PACKET_THRESHOLD: Final = 3  # later transmissions; recommended by RFC 9002, spec 8.7
+MAX_PACKET_THRESHOLD: Final = 4096  # the whole window; at this value only timeouts detect loss
+DECAY_AFTER: Final = 32  # the threshold is halved after this many times the threshold of acknowledgements in order
 WATCHED_RETRANSMISSIONS: Final = 8192  # acknowledged retransmissions watched for a second acknowledgement; limit 15.12
 
 
 class Reordering:
-    """The packet threshold, which follows the reordering that is seen.
+    """The packet threshold, which adapts to the observed reordering.
 
     Transmission sequences count transmissions of all messages; sequence numbers count messages.
     """
@@ -22,11 +22,11 @@ class Reordering:
         self.largest_acknowledged = 0  # transmission sequence
         self.spurious_retransmissions = 0
         self._in_order = 0  # acknowledgements since reordering was seen
-        # number -> seconds since the first transmission, and distance that it was reordered by if it was spurious
+        # number -> seconds since the first transmission, and reordering distance if the retransmission was spurious
         self._watched: OrderedDict[int, tuple[float, int]] = OrderedDict()
 
     def acknowledged(self, sequence: int) -> int | None:
-        """Take the acknowledgement of a message that was transmitted once.
+        """Process the acknowledgement of a message that was transmitted once.
 
         Returns:
             The transmission sequence up to which messages in flight are lost by packet threshold, or None if the
@@ -56,7 +56,7 @@ class Reordering:
             self._watched.popitem(last=False)
 
     def acknowledged_again(self, number: int) -> float | None:
-        """Take a second acknowledgement.
+        """Process a second acknowledgement.
 
         Returns:
             The round trip of the first transmission if the retransmission was spurious (RFC 4015), else None.

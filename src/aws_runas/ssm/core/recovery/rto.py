@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-INITIAL_RTO: Final = 0.2  # seconds before the first sample, the official pair's value
-MIN_RTO: Final = 0.03  # seconds; measured: 0.1 costs 1.0 instead of 0.27 s on 4 MB at 1 % loss
-MAX_RTO: Final = 4.0  # seconds, backoff included: a peer that comes back is noticed within that time
-MIN_VARIANCE: Final = 0.02  # seconds above srtt at least: a garbage collector's pause in the agent is no loss
+INITIAL_RTO: Final = 0.2  # seconds before the first sample; same as in the official client and agent
+MIN_RTO: Final = 0.03  # seconds; measured for 4 MB at 1 % loss: 1.0 s with 0.1, 0.27 s with 0.03
+MAX_RTO: Final = 4.0  # seconds, including backoff; a peer that returns is noticed within this time
+MIN_VARIANCE: Final = 0.02  # minimum seconds above srtt; a garbage collection pause in the agent is not a loss
 MIN_RTT_WINDOW: Final = 30.0  # seconds for which a min_rtt is valid; three PROBE_RTT, spec 14.2
 MAX_BACKOFF: Final = 10  # doublings; MAX_RTO applies long before
 
 
 class RttEstimator:
-    """srtt, rttvar, min_rtt and the rto made of them.
+    """srtt, rttvar, min_rtt, and the rto derived from them.
 
     The caller applies Karn's algorithm: sample only messages that were transmitted once.
     """
@@ -28,8 +28,8 @@ class RttEstimator:
         self._backoff = 0
 
     def sample(self, rtt: float, now: float) -> None:
-        """Take a measured round trip in seconds."""
-        if not 0.0 <= rtt <= MAX_RTO:  # a machine that slept has not measured a round trip
+        """Add a measured round trip in seconds."""
+        if not 0.0 <= rtt <= MAX_RTO:  # out of range if the machine was suspended
             rtt = min(max(rtt, 0.0), MAX_RTO)
         srtt = self.srtt
         if srtt is None:
@@ -55,19 +55,19 @@ class RttEstimator:
             recent[-1] = (recent[-1][0], rtt)
 
     def rto(self, transmissions: int = 1) -> float:
-        """Return the seconds after which a message that was sent so often is lost by timeout.
+        """Return the seconds after which a message with this many transmissions is lost by timeout.
 
-        Each retransmission doubles the wait. Where round trips have grown beyond the rto, acknowledgements of
-        retransmissions teach nothing (Karn), and resending everything at one pace would make them grow forever.
+        Each retransmission doubles the wait. If round trips have grown beyond the rto, acknowledgements of
+        retransmissions give no samples (Karn), and resending at a constant pace would make them grow forever.
         """
         doublings = max(self._backoff, transmissions - 1)
         return min(self._rto * (1 << min(doublings, MAX_BACKOFF)), MAX_RTO)
 
     def back_off(self) -> None:
-        """Double the rto: it passed and nothing was acknowledged."""
+        """Double the rto, because it expired without an acknowledgement."""
         if self.rto() < MAX_RTO:
             self._backoff += 1
 
     def reset_backoff(self) -> None:
-        """Undo the doubling: the peer is there."""
+        """Reset the backoff, because the peer has answered."""
         self._backoff = 0

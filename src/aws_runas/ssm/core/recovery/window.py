@@ -1,4 +1,4 @@
-"""Limit of unacknowledged messages, by delivery rate, so that a byte typed beside an upload waits little."""
+"""Congestion window from the delivery rate, small enough that a keystroke during an upload is not delayed much."""
 
 from __future__ import annotations
 
@@ -6,36 +6,33 @@ from collections import deque
 
 from aws_runas.ssm.core.recovery.rto import RttEstimator
 
-WINDOW_FLOOR = 128  # messages: below, jitter in the round trip starves the window; measured 64: 1.4 MB/s at 42 ms
-MIN_WINDOW = 16  # messages, where so many take longer than SLOW_PATH_SECONDS
-SLOW_PATH_SECONDS = 0.1  # of waiting that the floor may cause on a slow path
-MAX_WINDOW = 4096  # messages: the official client stores 10,000 out of order at most; more gains nothing (spec 14.2)
-PROBE_RTT_INTERVAL = 10.0  # seconds of a full window after which the smallest round trip is measured again
-PROBE_RTT_ROUNDS = 2  # that take: one to drain, one to measure
-QUEUE_SECONDS = 0.006  # of the peer's work that may wait at the peer, at least
-QUEUE_SHARE = 0.4  # of the round trip that may: acknowledgements come in bursts, and a window leaves as one
-RTTVAR_FACTOR = 2.0  # times the variation of the round trip: without it a jitter of 10 ms halves the speed
-RATE_ROUNDS = 8  # the best delivery rate of so many rounds counts
+WINDOW_FLOOR = 128  # messages; below it, round-trip jitter starves the sender; measured with 64: 1.4 MB/s at 42 ms
+MIN_WINDOW = 16  # messages; used if WINDOW_FLOOR would take longer than SLOW_PATH_SECONDS
+SLOW_PATH_SECONDS = 0.1  # seconds of queueing that the floor may cause on a slow path
+MAX_WINDOW = 4096  # messages; the official client stores at most 10,000 out of order; more gains nothing (spec 14.2)
+PROBE_RTT_INTERVAL = 10.0  # seconds of a full window after which min_rtt is measured again
+PROBE_RTT_ROUNDS = 2  # rounds of PROBE_RTT: one to drain, one to measure
+QUEUE_SECONDS = 0.006  # minimum seconds of work that may be queued at the peer
+QUEUE_SHARE = 0.4  # share of min_rtt that may be queued; acknowledgements arrive in bursts, and so does the data
+RTTVAR_FACTOR = 2.0  # multiple of rttvar; without it, a jitter of 10 ms halves the speed
+RATE_ROUNDS = 8  # rounds over which the maximum delivery rate is taken
 
 
 def _queue_seconds(path: RttEstimator) -> float:
-    """Return the seconds of data that may wait at the peer."""
+    """Return the seconds of data that may be queued at the peer."""
     return max(QUEUE_SECONDS, QUEUE_SHARE * path.min_rtt)
 
 
 class DeliveryWindow:
-    """Highest delivery rate of the last rounds times (smallest round trip + 6 ms), doubled per round while that costs
-    no waiting.
+    """Highest delivery rate of the last rounds times (min_rtt + queue seconds); doubled per round in STARTUP.
 
-    A round ends when a message is acknowledged that was sent after the round began.
+    A round ends when a message that was sent after the start of the round is acknowledged.
     """
 
     def __init__(self) -> None:
         self.size = WINDOW_FLOOR
         self.was_saturated = False
-        self._was_saturated_before = (
-            False  # in the round before: acknowledgements that come in one read begin a new round
-        )
+        self._was_saturated_before = False  # in the previous round: acknowledgements from one read begin a new round
         self._in_startup = True
         self._rates: deque[float] = deque(maxlen=RATE_ROUNDS)
         self._round_end = 0
@@ -55,8 +52,8 @@ class DeliveryWindow:
         Args:
             sequence: transmission sequence, 0 if it was sent twice.
             next_sequence: transmission sequence of the next message.
-            rtt: seconds, None if it cannot be known (Karn).
-            path: estimates of the round trip.
+            rtt: seconds, None if it is ambiguous (Karn).
+            path: round trip estimates.
             now: monotonic seconds.
         """
         self._delivered += 1
@@ -74,10 +71,10 @@ class DeliveryWindow:
             self.size = min(self.size + 1, MAX_WINDOW)
             return
         self._late += 1
-        if self._late >= RATE_ROUNDS:  # not one hiccup: stop inside the round, or it overshoots by thousands
+        if self._late >= RATE_ROUNDS:  # not a single outlier: stop within the round, or it overshoots by thousands
             self._in_startup = False
             elapsed = now - self._round_began
-            if elapsed >= max(path.min_rtt, 1e-6):  # else it is the speed of one read, not of the path
+            if elapsed >= max(path.min_rtt, 1e-6):  # else it is the rate of one read, not of the path
                 self._rates.append(self._delivered / elapsed)
             self._settle(path)
 
@@ -92,12 +89,12 @@ class DeliveryWindow:
             self._rates.append(self._delivered / elapsed)
             if not self._in_startup:
                 self._settle(path)
-                # nothing waits at the peer: the limit is too small, not the path
+                # nothing is queued at the peer: the window limits the rate, not the path
                 self._in_startup = self._round_min_rtt <= path.min_rtt + _queue_seconds(path) / 2
                 if self._probed_rtt_at is None:
                     self._probed_rtt_at = now
                 elif now - self._probed_rtt_at > PROBE_RTT_INTERVAL:
-                    # in a window that is always full, no round trip is the smallest: without this it creeps up
+                    # with an always full window, no sample is the true min_rtt; without PROBE_RTT it creeps up
                     self._probe_rtt_rounds, self._size_before, self.size = PROBE_RTT_ROUNDS, self.size, MIN_WINDOW
         self._was_saturated_before, self.was_saturated = self.was_saturated, False
         self._late = 0

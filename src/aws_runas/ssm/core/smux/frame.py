@@ -21,10 +21,10 @@ SYN: Final = 0
 FIN: Final = 1
 PSH: Final = 2
 NOP: Final = 3
-UPD: Final = 4  # version 2 only; xtaci/smux reads it in a session of version 1 too, where it has no effect
+UPD: Final = 4  # version 2 only; xtaci/smux accepts it in version 1 sessions too, without effect
 
 HEADER_LENGTH: Final = 8
-UPDATE_LENGTH: Final = 8  # bytes behind the header of UPD, whatever length the header names
+UPDATE_LENGTH: Final = 8  # bytes after the header of UPD, regardless of the length in the header
 MAX_DATA_LENGTH: Final = 0xFFFF
 MAX_STREAM_ID: Final = 0xFFFF_FFFF
 KEEPALIVE: Final = struct.pack("<BBHI", VERSION, NOP, 0, 0)
@@ -38,8 +38,8 @@ class Part:
 
     Args:
         command: SYN, FIN, PSH or NOP; UPD yields none.
-        stream_id: as the peer numbered it, 0 for NOP.
-        data: of a PSH frame; one long frame yields several parts, an empty one yields none.
+        stream_id: stream id, 0 for NOP.
+        data: data of a PSH frame; a long frame yields several parts, an empty one yields none.
     """
 
     command: int
@@ -48,7 +48,7 @@ class Part:
 
 
 def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
-    """Write one frame.
+    """Return one encoded frame.
 
     Args:
         command: SYN, FIN, PSH or NOP.
@@ -56,7 +56,7 @@ def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
         data: at most 65,535 bytes, only for PSH.
 
     Raises:
-        LocalProtocolError: it cannot be written so.
+        LocalProtocolError: no such frame exists.
     """
     if len(data) > MAX_DATA_LENGTH or (data and command != PSH) or not 0 <= stream_id <= MAX_STREAM_ID:
         raise LocalProtocolError(f"no such frame: command {command}, stream {stream_id}, {len(data)} bytes")
@@ -64,30 +64,30 @@ def encode(command: int, stream_id: int, data: bytes = b"") -> bytes:
 
 
 class FrameDecoder:
-    """Turns a byte stream, cut anywhere, into parts of frames; never holds back data that has arrived.
+    """Decodes a byte stream, split at any byte, into parts of frames; never holds back data that has arrived.
 
-    UPD and its eight bytes are skipped, as official agents and clients do (xtaci/smux, session.go).
+    UPD and its eight bytes are skipped, as in official agents and clients (xtaci/smux, session.go).
 
     Args:
-        lenient: as official agents do, ignore the length of a frame without data, and look at whole headers only.
+        lenient: ignore the length of a frame without data, and check whole headers only, as official agents do.
     """
 
     def __init__(self, *, lenient: bool = False) -> None:
         self._lenient = lenient
-        self._header = b""  # the beginning of a header whose end has not arrived
+        self._header = b""  # the beginning of an incomplete header
         self._stream_id = 0
         self._missing = 0  # bytes of the current PSH or UPD frame still to come
-        self._is_update = False  # they belong to UPD
+        self._is_update = False  # the missing bytes belong to UPD
 
     def receive(self, data: bytes) -> Iterator[Part]:
         """Decode the next bytes.
 
         Args:
-            data: what the stream holds next, cut anywhere.
+            data: next bytes of the stream, split at any byte.
 
         Raises:
-            RemoteProtocolError: another version, an unknown command, or data where none belongs. The decoder is of
-                no use afterwards.
+            RemoteProtocolError: another version, an unknown command, or unexpected data. Do not use the decoder
+                afterwards.
         """
         position = 0
         if self._header:
@@ -120,7 +120,7 @@ class FrameDecoder:
 
     @staticmethod
     def _check_beginning(header: bytes) -> None:
-        """Refuse what can never become a header as early as it shows."""
+        """Refuse bytes that cannot become a header as early as possible."""
         _check(header[0], header[1] if len(header) > 1 else NOP, 0)
 
 

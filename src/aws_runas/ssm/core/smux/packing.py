@@ -1,11 +1,10 @@
 """Cuts the stream of frames into messages so that a message that is executed twice breaks the stream (spec 10.2).
 
-Agents can execute one message twice when their connection is cut (spec 8.11). If a message held exactly whole frames,
-its repetition would be valid frames, and a program would get bytes twice in silence. So before a message is cut, the
-packer reads its repetition as an agent would: the frame that the cut leaves open takes its missing bytes from the
-beginning of the repeated message, and a header is expected behind them. The cut is moved until the agent finds no
-header there. Data can be made to look like headers (a file of 0x01 bytes does), which is why the bytes are read, and
-not only counted.
+Agents can execute one message twice when their connection is cut (spec 8.11). If a message contained exactly whole
+frames, its repetition would be valid frames, and a program would silently get bytes twice. So before a message is cut,
+the packer reads its repetition as an agent would: the frame that the cut leaves open takes its missing bytes from the
+beginning of the repeated message, and a header is expected after them. The cut is moved until the agent finds no
+header there. Data can look like headers (a file of 0x01 bytes does), so the bytes are read and not only counted.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import Final
 
 from aws_runas.ssm.core.smux.frame import HEADER_LENGTH, KEEPALIVE, PSH, UPD, UPDATE_LENGTH, VERSION
 
-CUT_CHOICES: Final = 16  # cuts to choose from: two of each remainder by 8, the step of a run of empty frames
-FLUSH_FRAMES: Final = 64  # NOP frames behind data whose repetition would be noticed only later: 512 bytes
-# Bytes of a NOP header that may end a message, the best first: repeated, a header begins with the rest of a stream id.
+CUT_CHOICES: Final = 16  # cuts to choose from: two per remainder modulo 8, the size of an empty frame
+FLUSH_FRAMES: Final = 64  # NOP frames after data whose repetition would be noticed only later: 512 bytes
+# Bytes of a NOP header that may end a message, best first. Repeated, a header begins with the rest of a stream id.
 PADDING_CUTS: Final = (2, 1, 3, 4, 5, 6, 7)
 
 
@@ -33,20 +32,20 @@ class Repetition(IntEnum):
 
 
 def judge_repetition(stream: bytes | bytearray, borders: Collection[int], position: int, known: int = 1) -> Repetition:
-    """Read a repeated message and what follows it, as an agent does that has executed the message once.
+    """Read a repeated message and the bytes after it, as an agent that has executed the message once reads them.
 
-    Official agents check the version and the command of a header, and no length of a frame without data. They read UPD
-    in version 1 too.
+    Official agents check the version and the command of a header, but not the length of a frame without data. They
+    read UPD in version 1 too.
 
     Args:
-        stream: what the message holds of the frame that its cut leaves open, then the message again, then the frames
-            known behind it.
-        borders: positions in the stream, from the repeated message on, where headers begin; the end is one.
-        position: where the agent expects a header first.
-        known: bytes of a header that must be in the stream: agents look at whole headers. 1 if more follows soon.
+        stream: the part of the message that belongs to the frame that its cut leaves open, then the message again,
+            then the known frames after it.
+        borders: positions in the stream, from the repeated message on, where headers begin; includes the end.
+        position: where the agent expects the first header.
+        known: bytes of a header that must be in the stream: agents read whole headers. 1 if more follows soon.
 
     Returns:
-        UNNOTICED if the agent finds itself at a border again without an error.
+        UNNOTICED if the agent reaches a border again without an error.
     """
     step = 0
     while position not in borders:
@@ -68,7 +67,7 @@ def judge_repetition(stream: bytes | bytearray, borders: Collection[int], positi
 
 
 class MessagePacker:
-    """The end of the frame stream that has not been sent yet.
+    """The part of the frame stream that has not been sent yet.
 
     Args:
         next_frames: room in bytes -> whole frames, b"" if there are none.
@@ -80,7 +79,7 @@ class MessagePacker:
         self._borders: deque[int] = deque()  # ends of frames, counted from the beginning of _rest
         self._begins_inside = False
         self._is_padding = False
-        self._is_flushing = False  # what is left is NOP frames
+        self._is_flushing = False  # only NOP frames are left
 
     def has_data(self) -> bool:
         """Return True if taken frames wait; the rest of a padding frame does not count."""
@@ -90,8 +89,8 @@ class MessagePacker:
         """Return the next message, b"" if there is nothing to send.
 
         Args:
-            size: bytes of a message at most; more than a header.
-            frame_size: bytes of a frame at most.
+            size: maximum bytes of a message; more than a header.
+            frame_size: maximum bytes of a frame.
         """
         while len(self._rest) < size and (frames := self._next_frames(HEADER_LENGTH + frame_size)):
             self._append(frames)
@@ -107,7 +106,7 @@ class MessagePacker:
         return self._pad_and_take(size)
 
     def _pad_and_take(self, size: int) -> bytes:
-        """Take all frames and the beginning of a padding frame; fewer bytes where the message has no room for it."""
+        """Take all frames and the beginning of a padding frame; fewer bytes if the message has no room for it."""
         end = len(self._rest)
         if end >= size:
             choices = list(range(end, max(0, end - CUT_CHOICES), -1))
@@ -119,13 +118,13 @@ class MessagePacker:
             if self._judge(length, is_last=True) is Repetition.NOTICED:
                 return self._take(length)
         if not self._is_flushing:
-            # Data that looks like a long frame: an agent would wait for its end, and find it only in later data.
+            # Data looks like a long frame: an agent would wait for its end, and find it only in later data.
             self._append(KEEPALIVE * FLUSH_FRAMES)
             self._is_flushing = True
         return self._take(self._best_of(choices))
 
     def _best_of(self, lengths: Sequence[int]) -> int:
-        """Return the first length whose repetition is noticed, or else the most probably."""
+        """Return the first length whose repetition is noticed, or else the one with the best judgement."""
         best, best_judgement = lengths[0], Repetition.UNNOTICED
         for length in lengths:
             judgement = self._judge(length)
@@ -136,11 +135,11 @@ class MessagePacker:
         return best
 
     def _judge(self, length: int, *, is_last: bool = False) -> Repetition:
-        """Judge the message that is cut so long, from the frame that the cut leaves open.
+        """Judge the repetition of a message of this length, starting at the frame that the cut leaves open.
 
         Args:
             length: bytes of the message.
-            is_last: nothing follows soon: what is left behind the cut waits for data.
+            is_last: True if nothing follows soon: the bytes after the cut wait for data.
         """
         rest = self._rest[:length] if is_last else self._rest
         known = 1 if not is_last else HEADER_LENGTH

@@ -8,11 +8,11 @@ from aws_runas.ssm.core.smux.stream import Stream
 
 
 class Schedule:
-    """Turns among streams that have data to send.
+    """Round robin of the streams that have data to send.
 
-    A stream that was idle is served ahead of the busy ones, once: a keystroke beside an upload does not wait for a
-    whole round. When it runs dry it still takes one place at the end of the round before it counts as idle again, so
-    that streams which keep coming back with little cannot starve the others (the rule of RFC 8290, section 4.1.2).
+    A stream that was idle is served once before the busy ones, so a keystroke during an upload does not wait for a
+    whole round. When its queue is empty, it still takes one place at the end of the round before it counts as idle
+    again, so streams that repeatedly send little data cannot starve the others (the rule of RFC 8290, section 4.1.2).
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class Schedule:
         return any(stream.wants_to_send() for stream in self._known)
 
     def add(self, stream: Stream) -> None:
-        """Add a stream that has data to send. A stream that has a place already keeps it."""
+        """Add a stream that has data to send. A stream that already has a place keeps it."""
         if stream not in self._known:
             self._known.add(stream)
             self._fresh.append(stream)
 
     def remove(self, stream: Stream) -> None:
-        """Remove a stream, wherever it is."""
+        """Remove a stream from the schedule."""
         if stream in self._known:
             self._known.remove(stream)
             for queue in (self._fresh, self._round):
@@ -55,5 +55,5 @@ class Schedule:
         self._round.append(stream)
 
     def put_back(self, stream: Stream) -> None:
-        """Put a stream that had no room to send back to the front."""
+        """Put a stream back to the front, because there was no room for its data."""
         self._fresh.appendleft(stream)

@@ -1,9 +1,9 @@
 """A smux session: streams over one byte stream, without I/O (spec 10).
 
-The owner moves bytes: receive_data with what the channel brings, events to learn what it was, data_to_send with the
-room that the channel has. smux version 1 has no flow control for single streams. What there is instead: a bucket of
-bytes for all of them together. When its readers leave too much undelivered, receiving_allowed turns False, and the
-owner must stop reading from the channel, for everybody.
+The owner moves the bytes: it passes received data to receive_data, takes the results from events, and gets the bytes
+to send from data_to_send. smux version 1 has no flow control per stream, only one receive buffer for all streams
+together. When too much data is undelivered, receiving_allowed becomes False, and the owner must stop reading from the
+channel, which stops all streams.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from aws_runas.ssm.core.smux.stream import (
 
 MAX_FRAME_DATA: Final = 32_768  # bytes, spec 10
 RECEIVE_BUFFER: Final = 4 * 1024 * 1024  # bytes undelivered in one session, spec 10
-STREAM_QUEUE: Final = 64 * 1024  # bytes one stream may have waiting; what is behind that stays with its sender
-MAX_STREAMS: Final = 1_024  # open at once; the accept backlog of Amazon's side, spec 10
+STREAM_QUEUE: Final = 64 * 1024  # bytes one stream may have queued; further data stays with its sender
+MAX_STREAMS: Final = 1_024  # open at once; the accept backlog of the Amazon agent, spec 10
 FIRST_CLIENT_ID: Final = 3  # 1 is skipped by the official client
-KEEPALIVE_INTERVAL: Final = 10.0  # seconds between NOP frames, where the peer expects them, spec 10
+KEEPALIVE_INTERVAL: Final = 10.0  # seconds between NOP frames, if the peer expects them, spec 10
 
 
 class Side(Enum):
-    """The end of the session that this is."""
+    """End of the session."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
 class SmuxSession:
-    """One smux session. After RemoteProtocolError nothing may be called any more.
+    """One smux session. After RemoteProtocolError, call no more methods.
 
     Args:
         side: CLIENT opens streams with odd ids from 3; SERVER accepts them.
-        frame_data: bytes of data in one frame at most. Small ones let streams take turns more often.
-        receive_buffer: bytes that all streams together may leave undelivered.
-        stream_queue: bytes that one stream may have waiting to be sent.
+        frame_data: maximum bytes of data in one frame. With small frames, streams take turns more often.
+        receive_buffer: maximum undelivered bytes of all streams together.
+        stream_queue: maximum bytes in the send queue of one stream.
         max_streams: streams open at once; a SYN beyond that is answered with FIN.
     """
 
@@ -68,7 +68,7 @@ class SmuxSession:
         self._decoder = frame.FrameDecoder(lenient=side is Side.SERVER)
         self._streams: dict[int, Stream] = {}
         self._schedule = Schedule()
-        self._control = bytearray()  # frames that belong to no stream any more
+        self._control = bytearray()  # frames that no longer belong to a stream
         self._events: list[Event] = []
         self._failed = False
         self._packer = MessagePacker(self.data_to_send)
@@ -76,11 +76,11 @@ class SmuxSession:
     # receiving
 
     def receive_data(self, data: bytes) -> None:
-        """Take the next bytes of the session, cut anywhere.
+        """Process the next bytes of the session, split at any byte.
 
         Raises:
-            RemoteProtocolError: the peer does not speak smux version 1; the session is over.
-            LocalProtocolError: it was over before.
+            RemoteProtocolError: the peer violated smux version 1; the session has failed.
+            LocalProtocolError: the session had already failed.
         """
         if self._failed:
             raise LocalProtocolError("this smux session has failed")
@@ -102,11 +102,11 @@ class SmuxSession:
         return events
 
     def data_delivered(self, stream_id: int, length: int) -> None:
-        """Free the space of bytes of StreamDataReceived, because they have reached their reader.
+        """Free buffer space: bytes of StreamDataReceived have reached their reader.
 
         Args:
-            stream_id: may be one that is closed or forgotten by now.
-            length: bytes; together never more than were received.
+            stream_id: the stream; it may be closed or dropped by now.
+            length: bytes; in total never more than were received.
         """
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -122,7 +122,7 @@ class SmuxSession:
         return self._tokens > 0
 
     def undelivered(self, stream_id: int) -> int:
-        """Return how many bytes of a stream wait for their reader."""
+        """Return how many bytes of a stream have not reached their reader."""
         stream = self._streams.get(stream_id)
         return stream.undelivered if stream else 0
 
@@ -132,7 +132,7 @@ class SmuxSession:
         """Open a stream and return its id; data may be sent at once.
 
         Raises:
-            LocalProtocolError: all ids are used up, or as many streams are open as may be.
+            LocalProtocolError: all ids are used up, or `max_streams` streams are open.
         """
         if self._next_id > frame.MAX_STREAM_ID or len(self._streams) >= self._max_streams:
             raise LocalProtocolError("no stream left in this smux session")
@@ -152,7 +152,7 @@ class SmuxSession:
         return room
 
     def send_data(self, stream_id: int, data: bytes) -> None:
-        """Queue data of a stream; it may exceed send_capacity once, the next time it is held against the sender.
+        """Queue data of a stream. It may exceed send_capacity; the excess reduces later capacity.
 
         Raises:
             LocalProtocolError: the stream is not open for sending.
@@ -165,10 +165,10 @@ class SmuxSession:
             self._schedule.add(stream)
 
     def close_stream(self, stream_id: int) -> None:
-        """Send FIN behind what is queued. Data that the peer still sends is received; idempotent.
+        """Send FIN after the queued data. Data that the peer still sends is received. Idempotent.
 
-        A peer of Amazon's drops what it has not yet sent when it sees our FIN (spec 10): to lose nothing, wait for
-        StreamFinished first.
+        An Amazon agent drops unsent data when it receives our FIN (spec 10): to lose nothing, wait for StreamFinished
+        first.
         """
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.closing:
@@ -176,7 +176,7 @@ class SmuxSession:
             self._schedule.add(stream)
 
     def abandon_stream(self, stream_id: int) -> None:
-        """Give a stream up at once: queued data is dropped, FIN goes out, what still arrives is thrown away."""
+        """Abandon a stream at once: drop queued data, send FIN, and discard data that still arrives."""
         stream = self._streams.get(stream_id)
         if stream is None:
             return
@@ -186,15 +186,15 @@ class SmuxSession:
         self._forget(stream)
 
     def send_keepalive(self) -> None:
-        """Queue a NOP frame, for peers that close a session they hear nothing from (spec 10)."""
+        """Queue a NOP frame, for peers that close a silent session (spec 10)."""
         if not self._control:
             self._control += frame.KEEPALIVE
 
     def data_to_send(self, room: int) -> bytes:
-        """Take the session's next bytes, streams in turn.
+        """Take the next bytes of the session, with the streams in turn.
 
         Args:
-            room: bytes to return at most. Less than a frame's header gives nothing.
+            room: maximum bytes to return. Less than a frame header returns nothing.
         """
         parts: list[bytes] = []
         if self._control:
@@ -222,7 +222,7 @@ class SmuxSession:
         Use either this or `data_to_send` in one session, and send each message as one message of the channel.
 
         Args:
-            size: bytes of a message at most.
+            size: maximum bytes of a message.
         """
         return self._packer.next_message(size, self._frame_data)
 
@@ -253,7 +253,7 @@ class SmuxSession:
 
     def _receive_syn(self, stream_id: int) -> None:
         if stream_id in self._streams:
-            return  # as the official side does
+            return  # same as the official implementation
         if self._side is Side.CLIENT or len(self._streams) >= self._max_streams:
             self._control += frame.encode(frame.FIN, stream_id)
             return
@@ -263,7 +263,7 @@ class SmuxSession:
     def _receive_stream_data(self, stream_id: int, data: bytes) -> None:
         stream = self._streams.get(stream_id)
         if stream is None or stream.fin_received:
-            return  # closed by us, or never open: the official side drops it as well
+            return  # closed by us, or never open: the official implementation drops it as well
         stream.undelivered += len(data)
         self._tokens -= len(data)
         self._events.append(StreamDataReceived(stream_id, data))

@@ -1,4 +1,4 @@
-"""One stream of a smux session: what waits to be sent, and which ends are closed."""
+"""One stream of a smux session: its send queue, and which ends are closed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from aws_runas.ssm.core.smux import frame
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The peer opened a stream (side SERVER): answer with data, or with close_stream where it is not wanted."""
+    """The peer opened a stream (side SERVER): answer with data, or refuse it with close_stream."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDataReceived:
-    """Bytes of one stream, in order. The owner says data_delivered once they have gone on to their reader."""
+    """Bytes of one stream, in order. The owner calls data_delivered once they have reached their reader."""
 
     stream_id: int
     data: bytes = field(repr=False)
@@ -25,14 +25,14 @@ class StreamDataReceived:
 
 @dataclass(frozen=True, slots=True)
 class StreamFinished:
-    """The peer sent FIN: no more data comes on this stream. A peer of Amazon's takes none any more either."""
+    """The peer sent FIN: no more data arrives on this stream. An Amazon agent accepts no more data on it either."""
 
     stream_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class StreamUnblocked:
-    """send_capacity of this stream was zero and there is room again."""
+    """send_capacity of this stream was 0 and is above 0 again."""
 
     stream_id: int
 
@@ -42,11 +42,11 @@ Event = StreamOpened | StreamDataReceived | StreamFinished | StreamUnblocked
 
 @dataclass(slots=True, eq=False)
 class Stream:
-    """The state of one stream. Both ends close on their own; it is forgotten when both have.
+    """The state of one stream. The ends close independently; the stream is dropped when both are closed.
 
     Args:
-        stream_id: its number.
-        opening: our SYN is still to be sent.
+        stream_id: id of the stream.
+        opening: True if our SYN has not been sent yet.
     """
 
     stream_id: int
@@ -55,18 +55,18 @@ class Stream:
     fin_sent: bool = False
     fin_received: bool = False
     undelivered: int = 0  # bytes handed to the owner that have not reached their reader
-    blocked: bool = False  # the owner found no room and waits for StreamUnblocked
+    blocked: bool = False  # the owner had no capacity and waits for StreamUnblocked
     queued: int = 0
     _chunks: deque[memoryview] = field(default_factory=deque)
 
     def queue(self, data: bytes) -> None:
-        """Add data to what waits to be sent."""
+        """Add data to the send queue."""
         if data:
             self._chunks.append(memoryview(data))
             self.queued += len(data)
 
     def discard_queue(self) -> None:
-        """Forget what waits to be sent."""
+        """Clear the send queue."""
         self._chunks.clear()
         self.queued = 0
 
@@ -75,11 +75,11 @@ class Stream:
         return self.opening or self.queued > 0 or (self.closing and not self.fin_sent)
 
     def next_bytes(self, room: int, frame_data: int) -> bytes:
-        """Take what goes out in one turn: SYN when due, one PSH frame, FIN when nothing is left before it.
+        """Take the bytes of one turn: SYN when due, one PSH frame, FIN when the queue is empty.
 
         Args:
-            room: bytes to return at most.
-            frame_data: bytes of data to put into one frame at most.
+            room: maximum bytes to return.
+            frame_data: maximum bytes of data in one frame.
         """
         parts: list[bytes | memoryview] = []
         if self.opening and room >= frame.HEADER_LENGTH:
