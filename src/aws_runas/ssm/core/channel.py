@@ -99,7 +99,7 @@ class Channel:
         self._lost_at = float("-inf")
         self._paused_at = float("-inf")
         self._blocked = False
-        self._granted = 0  # bytes that the owner was told it may send
+        self._granted = 0  # bytes that the owner may still send
         self._unreadable = 0
         self._share = DataShare()
         self._spacing = DataSpacing(
@@ -383,7 +383,7 @@ class Channel:
         self._take_granted(len(data), now)
         self._sender.queue_message(payloads.OUTPUT, data)
 
-    def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - one dialect
+    def send_size(self, columns: int, rows: int, now: float) -> None:  # noqa: ARG002 - all methods take the time
         """Send the terminal size in characters. Before the session has started, only the last size is kept.
 
         Args:
@@ -393,17 +393,17 @@ class Channel:
         if not self._life.ended:
             self._start.set_size(payloads.encode_size(columns, rows))
 
-    def send_flag(self, flag: int, now: float) -> None:  # noqa: ARG002 - one dialect
+    def send_flag(self, flag: int, now: float) -> None:  # noqa: ARG002 - all methods take the time
         """Send a flag after earlier data: 1 DisconnectToPort, 2 TerminateSession; as agent 3 ConnectToPortError."""
         if not self._life.ended:
             self._sender.queue_control(payloads.FLAG, payloads.encode_flag(flag))
 
-    def send_exit_code(self, exit_code: int, now: float) -> None:  # noqa: ARG002 - one dialect
+    def send_exit_code(self, exit_code: int, now: float) -> None:  # noqa: ARG002 - all methods take the time
         """Send the exit status of the command (role AGENT)."""
         if not self._life.ended:
             self._sender.queue_control(payloads.EXIT_CODE, payloads.encode_exit_code(exit_code))
 
-    def send_terminating(self, now: float) -> None:  # noqa: ARG002 - one dialect
+    def send_terminating(self, now: float) -> None:  # noqa: ARG002 - all methods take the time
         """Send the message that ends the session at the service (role AGENT)."""
         if self._connected and not self._life.ended:
             self._opening.append(self._session_state(opening.TERMINATING))

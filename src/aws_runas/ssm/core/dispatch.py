@@ -64,7 +64,7 @@ class Dispatcher:
                 self._emit(ExitCodeReceived(payloads.decode_exit_code(payload)))
         elif payload_type == payloads.SIZE and not self._is_client:
             self._emit(SizeReceived(*payloads.decode_size(payload)))
-        # other types are unknown: acknowledged and ignored, as the official pair does (spec 4.1)
+        # other types are unknown: acknowledged and ignored, as official peers do (spec 4.1)
 
     def _take_handshake(self, payload_type: int, payload: bytes, now: float) -> None:
         if not (self._is_client and self._started):

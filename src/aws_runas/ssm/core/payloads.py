@@ -98,7 +98,7 @@ def _object(data: bytes, what: str) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    """A string that can be printed: not too long, no lone surrogates; "" for anything else."""
+    """Return a string that can be printed: not too long, no lone surrogates; "" for anything else."""
     if not isinstance(value, str):
         return ""
     return value[:_TEXT_LIMIT].encode("utf-8", "replace").decode("utf-8")

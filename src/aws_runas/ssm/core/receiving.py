@@ -130,7 +130,7 @@ class Receiver:
         return ready
 
     def _note_arrival(self, message: Message, now: float) -> None:
-        """Note the arrival of a message. One that was created after a cut shows that nothing was lost in the cut."""
+        """Note the arrival of a message. One that was created after a cut shows that none from before it is missing."""
         made_at = message.created_date / 1000
         self._most_offset = min(self._most_offset, now - made_at)
         is_first = self._last_made == float("-inf")  # cannot be judged as late or not

@@ -55,7 +55,7 @@ class BasicMultiplexer:
         self._disconnecting: asyncio.Task[None] | None = None
         self._reading_paused = False
         self._end_reason = ""  # why the connection was reset
-        self._disconnected = False  # DisconnectToPort was sent: what arrives belongs to the previous connection
+        self._disconnected = False  # DisconnectToPort was sent: arriving data belongs to the previous connection
         self._over = False
 
     # Multiplexer

@@ -75,7 +75,7 @@ class ConnectionLost:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRegained:
-    """The WebSocket of a session was resumed after so many seconds."""
+    """The WebSocket of a session was resumed after this many seconds."""
 
     session: str
     seconds: float
@@ -112,7 +112,7 @@ class RemoteRefused:
 
 @dataclass(frozen=True, slots=True)
 class HalfCloseTimedOut:
-    """A connection was reset: its program ended its sending half, and no answer came for so many seconds."""
+    """A connection was reset: its program ended its sending half, and no answer came for this many seconds."""
 
     connection: int
     seconds: float
@@ -120,7 +120,7 @@ class HalfCloseTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class AgentSilent:
-    """The agent of a session has not answered for so many seconds; new connections use another session."""
+    """The agent of a session has not answered for this many seconds; new connections use another session."""
 
     session: str
     seconds: float
@@ -128,7 +128,7 @@ class AgentSilent:
 
 @dataclass(frozen=True, slots=True)
 class AgentAnswered:
-    """The agent of a session answers again, after so many seconds."""
+    """The agent of a session answers again, after this many seconds."""
 
     session: str
     seconds: float

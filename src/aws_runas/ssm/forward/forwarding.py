@@ -1,4 +1,4 @@
-"""Forwards as a whole: listeners, the sessions behind them, and the connections between the two."""
+"""Runs forwards: listeners, the sessions behind them, and the connections between the two."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from aws_runas.ssm.forward.connection import LocalConnection
 
-HALF_CLOSE_TIMEOUT: Final = 60.0  # seconds of silence until a half-closed connection is given up
+HALF_CLOSE_TIMEOUT: Final = 60.0  # seconds of silence until a half-closed connection is closed
 FAST_DOWNLOAD: Final = 300_000  # bytes per second; an agent at full speed sends 650,000 (measured), less under load
 MEASURE_INTERVAL: Final = 0.05  # seconds over which the download rate is measured
 BLOCKED_TIME: Final = 0.03  # seconds with more to send than the channel accepts; longer than any burst
 FRAME_OVERHEAD: Final = 10
-"""Bytes of a message that a frame leaves free: its header, and two that make the ends of frames drift through the
-messages. With equal lengths nearly every cut would have to be moved (docs/adr/0305)."""
+"""Bytes of a message that a frame leaves free: its header, and two bytes that shift the frame ends from message to
+message. With equal lengths, nearly every cut would have to be moved (docs/adr/0305)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class ForwardSession:
             self._multiplexer.attach(connection)
 
     def state(self, now: float) -> SessionState:
-        """Return what the pool's policy needs to know.
+        """Return the state of the session for the policy of the pool.
 
         Args:
             now: monotonic seconds.

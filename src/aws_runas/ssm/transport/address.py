@@ -139,7 +139,7 @@ def proxy_for(host: str, port: int, *, secure: bool, environ: Mapping[str, str])
 
     Args:
         host, port: destination of the connection.
-        secure: use HTTPS_PROXY, for a TLS connection; otherwise HTTP_PROXY. Names in lower case come first.
+        secure: use HTTPS_PROXY, for a TLS connection; otherwise HTTP_PROXY. Lower-case names take precedence.
         environ: environment variables.
 
     Raises:

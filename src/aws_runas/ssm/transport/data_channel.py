@@ -125,7 +125,7 @@ class SessionChannel:
         """Done when the session is over, for any reason; never has an exception."""
 
     async def open(self, make_handler: Callable[[DataChannel], SessionHandler]) -> None:
-        """Make the first connection; see open_data_channel."""
+        """Open the first connection; see open_data_channel."""
         self._handler = make_handler(self)
         try:
             self._connected(*await self._resumer.connect_first())
@@ -382,7 +382,7 @@ class SessionChannel:
     # --- the end
 
     async def _terminate_at_service(self) -> None:
-        """Terminate the session, best effort: the session ends locally, whatever the service answers."""
+        """Terminate the session, best effort: the session ends locally in any case."""
         try:
             async with asyncio.timeout(TERMINATE_TIMEOUT):
                 await in_thread(self._service.terminate_session, self.started.session_id)

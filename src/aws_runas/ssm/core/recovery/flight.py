@@ -58,7 +58,7 @@ class Flight:
         return self.reordering.spurious_retransmissions
 
     def distance(self, next_number: int) -> int:
-        """Return the distance from the lowest unacknowledged number to the next: a receiver may store so many."""
+        """Return the distance from the lowest unacknowledged number to the next: the receiver may store so many."""
         while self._lowest < next_number and self._lowest not in self._in_flight and self._lowest not in self._lost:
             self._lowest += 1
         return next_number - self._lowest
@@ -171,7 +171,7 @@ class Flight:
         if now < self._lost_at(next(iter(self._in_flight.values()))):
             return
         # No recent acknowledgements: the peer is busy or away, and resending everything would not help. Probe with a
-        # few messages. The answer shows which it is, and a late first acknowledgement raises the rto by itself.
+        # few messages. The answer shows which it is. A late acknowledgement of a message sent once raises the rto.
         silent = self._probing.is_silent(now)
         count = self._probe_count(silent)
         if silent or self.paused:

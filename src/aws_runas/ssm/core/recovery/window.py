@@ -13,7 +13,7 @@ MAX_WINDOW = 4096  # messages; the official client stores at most 10,000 out of 
 PROBE_RTT_INTERVAL = 10.0  # seconds of a full window after which min_rtt is measured again
 PROBE_RTT_ROUNDS = 2  # rounds of PROBE_RTT: one to drain, one to measure
 QUEUE_SECONDS = 0.006  # minimum seconds of work that may be queued at the peer
-QUEUE_SHARE = 0.4  # share of min_rtt that may be queued; acknowledgements arrive in bursts, and so does the data
+QUEUE_SHARE = 0.4  # share of min_rtt that may be queued; acknowledgements arrive in bursts, and a window is sent as one
 RTTVAR_FACTOR = 2.0  # multiple of rttvar; without it, a jitter of 10 ms halves the speed
 RATE_ROUNDS = 8  # rounds over which the maximum delivery rate is taken
 
@@ -24,7 +24,7 @@ def _queue_seconds(path: RttEstimator) -> float:
 
 
 class DeliveryWindow:
-    """Highest delivery rate of the last rounds times (min_rtt + queue seconds); doubled per round in STARTUP.
+    """Highest delivery rate of the last rounds times (min_rtt + 6 ms); doubled per round while no queue builds up.
 
     A round ends when a message that was sent after the start of the round is acknowledged.
     """

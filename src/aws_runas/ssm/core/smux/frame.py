@@ -76,7 +76,7 @@ class FrameDecoder:
         self._lenient = lenient
         self._header = b""  # the beginning of an incomplete header
         self._stream_id = 0
-        self._missing = 0  # bytes of the current PSH or UPD frame still to come
+        self._missing = 0  # bytes of the current PSH or UPD frame that have not arrived
         self._is_update = False  # the missing bytes belong to UPD
 
     def receive(self, data: bytes) -> Iterator[Part]:
@@ -120,7 +120,7 @@ class FrameDecoder:
 
     @staticmethod
     def _check_beginning(header: bytes) -> None:
-        """Refuse bytes that cannot become a header as early as possible."""
+        """Refuse, as early as possible, bytes that cannot become a header."""
         _check(header[0], header[1] if len(header) > 1 else NOP, 0)
 
 

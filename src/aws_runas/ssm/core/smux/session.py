@@ -110,7 +110,7 @@ class SmuxSession:
         """
         stream = self._streams.get(stream_id)
         if stream is None:
-            return  # forget() has given its tokens back
+            return  # `_forget` has already freed its space
         if length > stream.undelivered:
             raise LocalProtocolError(f"{length} bytes delivered of stream {stream_id}, {stream.undelivered} received")
         stream.undelivered -= length

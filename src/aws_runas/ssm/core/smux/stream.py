@@ -75,7 +75,7 @@ class Stream:
         return self.opening or self.queued > 0 or (self.closing and not self.fin_sent)
 
     def next_bytes(self, room: int, frame_data: int) -> bytes:
-        """Take the bytes of one turn: SYN when due, one PSH frame, FIN when the queue is empty.
+        """Take the bytes of one turn: SYN when due, one PSH frame, FIN when due and the queue is empty.
 
         Args:
             room: maximum bytes to return.
