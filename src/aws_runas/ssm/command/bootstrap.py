@@ -1,11 +1,11 @@
 """Bootstrap of the helper in a shell session: raw mode, a marker, numbered lines, then the helper itself.
 
-Line 1 is typed into the session's shell. It replaces that shell by ``sh``, puts the terminal into raw mode, prints a
-marker and then executes each line that begins with the nonce. Only line 1 is sent before the marker arrives: earlier
-data might reach the shell as commands (spec sessions 0.4).
+Line 1 is typed into the session's shell. It replaces that shell with ``sh``, puts the terminal into raw mode, prints a
+marker and then executes each line that begins with the nonce. Only line 1 is sent before the marker arrives: data sent
+earlier might reach the shell as commands (spec sessions 0.4).
 
-A message may be executed twice (spec 12.16). So every line is whole in one message, each can be repeated without harm
-(an assignment, or a line that the next reader skips), and the helper checks its own checksum.
+A message may be executed twice (spec 12.16). So each line fits into one message and can be repeated without harm (it is
+an assignment, or a line that the next reader skips), and the helper checks its own checksum.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ SETTLE_WAIT: Final = 0.05  # seconds after the first output: a shell profile may
 MARKER_WAIT: Final = 3.0  # seconds, spec sessions 0.4
 HELLO_WAIT: Final = 20.0  # seconds from the marker to the helper's first frame
 ATTEMPTS: Final = 3  # spec sessions 0.4
-KEPT_BYTES: Final = 4096  # of the last output; the echo of line 1 is removed before it is shown
-SHOWN_BYTES: Final = 200  # of the last output in an error, spec sessions 0.4
-CHUNK: Final = 900  # characters of an assignment; with the nonce it fits into a message of 1,024 bytes
+KEPT_BYTES: Final = 4096  # kept of the last output; the echo of line 1 is removed before it is shown
+SHOWN_BYTES: Final = 200  # of the last output, shown in an error; spec sessions 0.4
+CHUNK: Final = 900  # characters of an assignment; together with the nonce, it fits into a message of 1,024 bytes
 PYTHONS: Final = ("python3", "/usr/libexec/platform-python", "python")  # spec sessions 0.5
-# Shell text that goes on if the Python of $p is new enough. -V answers before the interpreter is set up, on standard
-# output since 3.4; a wrapper may print warnings on standard error.
+# Shell text whose next part runs if the Python in $p is new enough. -V prints the version before the interpreter is set
+# up, on standard output since 3.4; a wrapper may print warnings on standard error.
 NEW_ENOUGH: Final = 'case $("$p" -V 2>/dev/null </dev/null) in "Python 3."[6-9]*|"Python 3."[1-9][0-9]*)'
 TOOLS: Final = ("stty", "dd", "base64", "openssl", "od", "sha256sum", "shasum", "setsid", "gzip", "tar")
-# Words of a helper that was damaged on its way: another attempt helps, and another interpreter does not.
+# Messages of a helper that was damaged in transit: another attempt helps, another interpreter does not.
 _DAMAGED: Final = (b"is damaged", b"zlib.error", b"binascii.Error")
 _PASSWORD: Final = re.compile(rb"(?i)(password|passphrase|passwort)[^\n]{0,80}: ?$")
 
-# Runs the program in RUNAS_HELPER after comparing its checksum. It guards against damage on the way, as a repeated or
-# lost message would do; hashlib would cost a third of Python's start.
+# Runs the program in RUNAS_HELPER after comparing its checksum. The checksum detects damage in transit, as from a
+# repeated or lost message. Importing hashlib would take a third of Python's startup time.
 _LOADER: Final = (
     "import os,zlib,binascii,sys;"
     'p=zlib.decompress(binascii.a2b_base64(os.environ.pop("RUNAS_HELPER")));'
@@ -49,9 +49,9 @@ class BootstrapState(Enum):
     """The progress of a bootstrap."""
 
     WAITING = auto()  # for the shell's first output
-    TYPED = auto()  # line 1 is on its way; the marker is awaited
-    LOADING = auto()  # the lines are on their way; the helper's first frame is awaited
-    RUNNING = auto()  # the helper has answered, or the shell has said that there is no Python
+    TYPED = auto()  # line 1 was sent; the marker is awaited
+    LOADING = auto()  # the lines were sent; the helper's first frame is awaited
+    RUNNING = auto()  # the helper has answered, or the shell has reported that there is no Python
     FAILED = auto()
 
 
@@ -61,7 +61,7 @@ class BootstrapFailure:
 
     Args:
         reason: one line.
-        output: the last output before it.
+        output: the last output before the failure.
     """
 
     reason: str
@@ -74,7 +74,7 @@ def quote(text: str) -> str:
 
 
 def first_line(nonce: str) -> bytes:
-    """Return line 1: it begins with a blank, so that histories skip it, and has no marker in its own echo."""
+    """Return line 1. It begins with a space so that shell histories skip it; its echo does not contain the marker."""
     script = (
         f'stty raw -echo 2>/dev/null;printf "\\036{nonce}\\036";'
         f'while IFS= read -r l;do case $l in @{nonce}*)eval "${{l#@{nonce}}}";;esac;done'
@@ -83,7 +83,7 @@ def first_line(nonce: str) -> bytes:
 
 
 def start_python(helper: str) -> str:
-    """Return the shell text that starts the first Python that is new enough; without one, the text behind it runs.
+    """Return the shell text that starts the first Python that is new enough; if there is none, the text after it runs.
 
     Args:
         helper: shell text of the packed helper: literal characters, or variables in double quotes.
@@ -103,7 +103,7 @@ def list_tools() -> str:
 
 
 def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
-    """Cut a long value into assignments.
+    """Split a long value into assignments.
 
     Args:
         name: prefix of the shell variables.
@@ -111,7 +111,7 @@ def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
         size: characters of one assignment.
 
     Returns:
-        The assignments, and the shell text that puts the value together again.
+        The assignments, and the shell text that joins the value again.
     """
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     lines = [f"{name}{number}={part}" for number, part in enumerate(parts)]
@@ -119,7 +119,7 @@ def assignments(name: str, text: str, size: int) -> tuple[list[str], str]:
 
 
 def load_helper(bootstrap: Bootstrap) -> list[str]:
-    """Return the shell texts that start the helper, or list the tools if there is no Python, or none to use."""
+    """Return the shell texts that start the helper, or list the tools if no Python can be used."""
     if bootstrap.without_python:
         return [list_tools()]
     lines, helper = assignments("a", packed_helper(), bootstrap.chunk_size())
@@ -127,14 +127,14 @@ def load_helper(bootstrap: Bootstrap) -> list[str]:
 
 
 class Bootstrap:
-    """Gets the helper running in a shell session. Does no I/O.
+    """Starts the helper in a shell session. Does no I/O.
 
     Args:
         make_nonce: returns 16 fresh hexadecimal characters.
-        message_size: bytes of one message; lines are padded to it, so that a message is a line.
-        now: monotonic seconds, the session's start.
-        load: returns the shell texts that follow the marker, one per line; the helper's by default.
-        without_python: use none; the one that there is does not start.
+        message_size: bytes of one message; lines are padded to it, so that each message is one line.
+        now: monotonic seconds, when the session started.
+        load: returns the shell texts that follow the marker, one per line; by default those that load the helper.
+        without_python: do not use Python, because the instance's Python does not start.
 
     Source: spec sessions 0.4 and 0.5.
     """
@@ -156,17 +156,17 @@ class Bootstrap:
         self.failure: BootstrapFailure | None = None
         self.nonce = ""
         self._nonces: list[str] = []
-        self._tail = b""  # what was received and not understood yet
+        self._tail = b""  # received, but not recognized yet
         self._shown = b""  # last output, for an error
-        self._behind_marker = b""  # the same, of what came after the marker
+        self._behind_marker = b""  # the last output after the marker
         self._due: float | None = now + FIRST_OUTPUT_WAIT
         self._to_send: list[bytes] = []
 
     def receive_data(self, data: bytes, now: float) -> bytes:
-        """Take output of the session, and return what belongs to the helper: everything behind the marker.
+        """Process output of the session, and return the helper's part: everything after the marker.
 
         Args:
-            data: output.
+            data: output of the session.
             now: monotonic seconds.
         """
         if self.state in (BootstrapState.LOADING, BootstrapState.RUNNING):
@@ -193,12 +193,12 @@ class Bootstrap:
 
     @property
     def python_failed(self) -> bool:
-        """True if an interpreter has said something else than the helper's first frame."""
+        """True if the interpreter printed something other than the helper's first frame."""
         words = self._behind_marker
         return self.state is BootstrapState.LOADING and bool(words.strip()) and not any(map(words.count, _DAMAGED))
 
     def session_ended(self) -> BootstrapFailure:
-        """Return why there is no helper, if the session ends before one has answered."""
+        """Return why no helper is running; call it if the session ends before a helper has answered."""
         return self.failure or self._describe("the session ended")
 
     def helper_answered(self) -> None:
@@ -207,7 +207,7 @@ class Bootstrap:
         self._due = None
 
     def handle_timer(self, now: float) -> None:
-        """Perform what is due: type line 1, type it again with a new nonce, or give up."""
+        """Type line 1, type it again with a new nonce, or give up, if that is due."""
         if self._due is None or now < self._due:
             return
         if self.state is BootstrapState.LOADING:
@@ -225,12 +225,12 @@ class Bootstrap:
         return self._due
 
     def data_to_send(self) -> list[bytes]:
-        """Return the messages that are due, and forget them. Send each as one message."""
+        """Return the queued messages, and empty the queue. Send each as one message."""
         to_send, self._to_send = self._to_send, []
         return to_send
 
     def line(self, text: str) -> bytes:
-        """Return a shell text as a line that the remote shell executes, padded to whole messages."""
+        """Return shell text as a line that the remote shell executes, padded to whole messages."""
         line = f"@{self.nonce}{text}".encode("ascii")
         missing = -(len(line) + 1) % self._message_size
         return line + b" " * missing + b"\n"

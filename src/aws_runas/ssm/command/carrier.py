@@ -1,7 +1,7 @@
 """The session that carries a command, and its StartSession call, with remembered refusals and throttling.
 
 Carrier S is the account's shell: every user who may open a session may use it. Carrier N is the document
-AWS-StartNonInteractiveCommand: it starts a second earlier and needs a permission of its own (spec sessions 0.1).
+AWS-StartNonInteractiveCommand. It starts a second earlier and needs a separate permission (spec sessions 0.1).
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from aws_runas.ssm.session_start import SessionApi
 from aws_runas.ssm.versions import COMMANDS, is_older
 
 DOCUMENT: Final = "AWS-StartNonInteractiveCommand"
-DOCUMENT_PACE: Final = 800_000  # bytes a second of the helper's output on carrier N, spec sessions 0.5
+DOCUMENT_PACE: Final = 800_000  # bytes per second of the helper's output on carrier N, spec sessions 0.5
 MAX_PARAMETER: Final = 65_535  # characters, spec sessions 0.2
-THROTTLE_LIMIT: Final = 60.0  # seconds that throttled calls are repeated, spec sessions 0.1
+THROTTLE_LIMIT: Final = 60.0  # seconds for which throttled calls are repeated, spec sessions 0.1
 THROTTLE_DELAYS: Final = (1.0, 15.0)  # seconds, first and longest
-THROTTLE_NOTICE: Final = 3.0  # seconds of waiting until the user is told
+THROTTLE_NOTICE: Final = 3.0  # seconds of waiting before the user is told
 NOT_CONNECTED_DELAY: Final = 3.0  # seconds between two calls with --wait
 
 
 class Carrier(Enum):
-    """A kind of session that reaches a process on the instance. The value is that of ``--via``."""
+    """A kind of session that reaches a process on the instance. Its value is the argument of ``--via``."""
 
     SHELL = "shell"
     DOCUMENT = "document"
 
 
 class Refusals(Protocol):
-    """Documents that the identity was refused within the last hour."""
+    """Documents that were refused to the identity within the last hour."""
 
     def is_refused(self, document: str) -> bool:
         """Return True if a call for this document would be refused."""
@@ -57,8 +57,8 @@ class Refusals(Protocol):
 def document_command(request: CommandRequest, nonce: str) -> str:
     """Return the value of the parameter ``command`` for carrier N.
 
-    The agent splits it into words itself, without a shell (spec sessions 0.2), so it is one ``sh -c`` with one word.
-    Everything of the user is base64, which has no braces that the document could take for a parameter.
+    The agent splits it into words without a shell (spec sessions 0.2), so it is ``sh -c`` with one word. All text from
+    the user is base64, which has no braces that the document could read as a parameter.
     """
     options = base64.b64encode(request.fields(with_script=False)).decode("ascii")
     script = base64.b64encode(request.script(with_env=True).encode("utf-8", "surrogateescape")).decode("ascii")
@@ -99,15 +99,15 @@ def choose_carrier(request: CommandRequest, via: str, refusals: Refusals) -> Car
 
 
 def carrier_for_agent(carrier: Carrier, via: str, agent_version: str) -> Carrier:
-    """Return the carrier that an agent can serve: old ones join the streams of a command and send no status.
+    """Return the carrier that an agent can serve. Old agents merge the streams of a command and send no status.
 
     Args:
-        carrier: of choose_carrier.
+        carrier: the result of choose_carrier.
         via: as for choose_carrier.
-        agent_version: as the service reports it, "" where it is not known.
+        agent_version: as the service reports it, "" if it is not known.
 
     Raises:
-        SessionError: the agent is too old for the document that was asked for.
+        SessionError: the agent is too old for the requested document.
 
     Source: spec sessions 0.2, versions.
     """
@@ -125,18 +125,20 @@ def carrier_for_agent(carrier: Carrier, via: str, agent_version: str) -> Carrier
 
 @dataclass(slots=True)
 class SessionStarter:
-    """StartSession for one command. `start` blocks and is meant for a thread.
+    """Calls StartSession for one command. `start` blocks; call it in a thread.
 
     Args:
         api: makes the call.
         target: instance id.
-        carrier: the choice; SHELL afterwards if the document was refused.
-        parameters: of the document.
-        fallback: use the shell where the document is refused.
-        reason: for the session's history.
+        carrier: the chosen carrier; SHELL afterwards if the document was refused.
+        parameters: parameters of the document.
+        fallback: use the shell if the document is refused.
+        reason: text for the session history.
         wait: seconds to wait for an instance that is not connected, 0 not to wait.
         say: shows a line to the user.
-        clock, sleep, jitter: monotonic seconds; waits; a number from 0 to 1.
+        clock: returns monotonic seconds.
+        sleep: waits for seconds.
+        jitter: returns a number from 0 to 1.
     """
 
     api: SessionApi
@@ -156,8 +158,8 @@ class SessionStarter:
         """Open the session.
 
         Raises:
-            SessionError: throttled for a minute (start-throttled), or the document is not allowed.
-            AwsRunasError: as the call says.
+            SessionError: the call was throttled for a minute (start-throttled), or the document is not allowed.
+            AwsRunasError: the call failed in another way.
         """
         if self.carrier is Carrier.DOCUMENT:
             try:
@@ -174,11 +176,11 @@ class SessionStarter:
     def open_session(
         self, document: str | None = None, parameters: dict[str, list[str]] | None = None
     ) -> StartedSession:
-        """Call StartSession, again while it is throttled; blocks.
+        """Call StartSession, and repeat it while it is throttled. Blocks.
 
         Raises:
-            SessionError: throttled for a minute (start-throttled).
-            AwsRunasError: as the call says.
+            SessionError: the call was throttled for a minute (start-throttled).
+            AwsRunasError: the call failed in another way.
         """
         started = self.clock()
         delay, longest = THROTTLE_DELAYS
@@ -198,10 +200,10 @@ class SessionStarter:
                 delay = min(delay * 2, longest)
 
     def _pause(self, error: AwsRunasError, waited: float, delay: float) -> float | None:
-        """Return how long to wait before the next call; None to give up with the error itself.
+        """Return how long to wait before the next call; None to give up and raise the error itself.
 
         Raises:
-            SessionError: throttled for too long.
+            SessionError: the call was throttled for too long.
         """
         if error.code == "throttled":
             pause = delay * (0.5 + self.jitter() / 2)
@@ -239,9 +241,9 @@ class RefusedDocuments:
     """Implements carrier.Refusals with one empty private file per refusal.
 
     Args:
-        directory: the cache directory; where it cannot be written, nothing is remembered.
-        identity: whose calls these are.
-        region: of the calls.
+        directory: the cache directory; if it cannot be written, nothing is remembered.
+        identity: the identity that makes the calls.
+        region: the region of the calls.
         now: seconds since the epoch.
     """
 

@@ -11,13 +11,13 @@ from aws_runas.ssm.command.bootstrap import Bootstrap, BootstrapFailure
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """The end of a session before the command's status arrived, and what was known then.
+    """The end of a session before the command's status arrived, and its state at that time.
 
     Args:
-        output: the service's last words.
-        last_error: output of the session that was not the helper's.
-        started: a helper had the command.
-        bootstrap: of the helper; None on carriers that have none.
+        output: the last message of the service.
+        last_error: output of the session that did not come from the helper.
+        started: a helper had received the command.
+        bootstrap: the helper's bootstrap; None on carriers that have none.
     """
 
     output: str
@@ -27,11 +27,11 @@ class SessionEnd:
 
 
 def tools_missing(missing: Iterable[str], tools: Iterable[str]) -> SessionError:
-    """Return the error for an instance without Python whose tools are not enough for the shell helper.
+    """Return the error for an instance without Python that lacks tools for the shell helper.
 
     Args:
-        missing: tools that the helper needs.
-        tools: those that are there.
+        missing: tools that the helper needs and the instance does not have.
+        tools: tools that the instance has.
     """
     return SessionError(
         f"the helper needs {', '.join(missing)} on the instance, or Python 3.6",
@@ -44,8 +44,8 @@ def helper_failed(kind: str, text: str) -> SessionError:
     """Return the error for a failure that a helper reported.
 
     Args:
-        kind: ``check``, ``shell`` or any other word of a helper.
-        text: its message.
+        kind: ``check``, ``shell`` or another error kind of a helper.
+        text: the helper's message.
     """
     if kind == "check":
         return SessionError(
@@ -66,7 +66,7 @@ def silent(seconds: int) -> SessionError:
     """Return the error for a helper whose ticks have stopped.
 
     Args:
-        seconds: since the last sign of it.
+        seconds: time since the last tick.
     """
     return SessionError(
         f"the command sent nothing for {seconds} s; its status is unknown",
@@ -76,10 +76,10 @@ def silent(seconds: int) -> SessionError:
 
 
 def not_started(seconds: float) -> SessionError:
-    """Return the error for a session of a document in which no helper has answered.
+    """Return the error for a document session in which no helper has answered.
 
     Args:
-        seconds: since its start.
+        seconds: time since the session started.
     """
     return SessionError(
         f"the helper did not start within {seconds:.0f} s",
@@ -92,7 +92,7 @@ def bootstrap_failed(failure: BootstrapFailure) -> SessionError:
     """Return the error for a bootstrap that failed, with the session's last output.
 
     Args:
-        failure: of the bootstrap.
+        failure: the failure of the bootstrap.
     """
     shown = failure.output.decode("utf-8", "replace").split()
     ending = f"; its last output: {' '.join(shown)}" if shown else ""
@@ -107,8 +107,8 @@ def session_ended(end: SessionEnd, error: Exception | None) -> Exception:
     """Return the error for a session that ended without a status.
 
     Args:
-        end: what was known then.
-        error: of the channel, None if the service ended the session.
+        end: the state when the session ended.
+        error: the channel's error, None if the service ended the session.
     """
     text = " ".join(f"{end.output} {end.last_error.decode('utf-8', 'replace')}".split())
     missing = ("executable file not found", "no such file", "Error occurred starting the command")

@@ -1,4 +1,4 @@
-"""The frames between the client and the helper: encoding of one direction, parsing of the other. Does no I/O."""
+"""The frames between the client and the helper: encodes one direction, parses the other. Does no I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final
 from aws_runas.dataclass import dataclass
 
 RECORD_SEPARATOR: Final = 0x1E
-# Bytes that no line of output has: the ends of a line, the mark of a frame, XON, and the first byte of U+FFFD,
-# which the agent damages (spec sessions 0.3). The escape itself comes last: what it gives back is not read again.
+# Bytes that never appear in a line of output: line ends, the mark of a frame, XON, and the first byte of U+FFFD, which
+# the agent damages (spec sessions 0.3). The escape itself is last, so that its result is not unescaped again.
 ESCAPES: Final = ((b"=n", b"\n"), (b"=r", b"\r"), (b"=s", b"\x1e"), (b"=e", b"\xef"), (b"=q", b"\x11"), (b"=}", b"="))
-FILLING: Final = b"=."  # at the end: the agent keeps the last three bytes back unless they are characters
+FILLING: Final = b"=."  # ends a line: the agent holds back the last three bytes unless they are complete characters
 _ESCAPE: Final = re.compile(rb"=[nrseq}]")
 MAX_LINE: Final = 64 * 1024  # characters; the helper's longest line has at most 12,300
 MAX_NUMBER: Final = 1 << 31
@@ -27,7 +27,7 @@ class HelloReceived:
     """The helper is running.
 
     Args:
-        python: version of the Python that runs it.
+        python: version of the Python that runs the helper.
         uid: user id of the session.
         home: home directory of the session's user.
     """
@@ -39,10 +39,10 @@ class HelloReceived:
 
 @dataclass(frozen=True, slots=True)
 class PythonMissing:
-    """There is no Python; the shell goes on reading lines.
+    """There is no Python; the shell continues to read lines.
 
     Args:
-        tools: the programs of bootstrap.TOOLS that there are.
+        tools: the programs of bootstrap.TOOLS that the instance has.
     """
 
     tools: frozenset[str]
@@ -66,7 +66,7 @@ class CreditReceived:
     """The command has read input.
 
     Args:
-        size: bytes.
+        size: number of bytes.
     """
 
     size: int
@@ -82,7 +82,7 @@ class CommandExited:
     """The command has ended.
 
     Args:
-        status: its exit status, or minus the number of the signal that killed it.
+        status: its exit status, or the negative number of the signal that killed it.
     """
 
     status: int
@@ -93,8 +93,8 @@ class HelperFailed:
     """The helper reports an error.
 
     Args:
-        kind: its first word.
-        text: the rest; escape it before it reaches a terminal.
+        kind: the first word of the error.
+        text: the rest of the error; escape it before it reaches a terminal.
     """
 
     kind: str
@@ -127,7 +127,9 @@ Event = (
 
 
 class FrameEncoder:
-    """Numbers the frames to the helper. Each fills exactly one message, so a repeated message is a repeated number.
+    """Encodes and numbers the frames to the helper.
+
+    Each frame fills exactly one message, so a repeated message has a repeated number.
 
     Args:
         message_size: bytes of one message, at least 64.
@@ -139,7 +141,7 @@ class FrameEncoder:
 
     @property
     def data_size(self) -> int:
-        """Return how many bytes of data one frame holds."""
+        """Return the number of data bytes that one frame holds."""
         return self._message_size - MIN_HEADER
 
     def request(self, request: bytes) -> list[bytes]:
@@ -149,7 +151,7 @@ class FrameEncoder:
         return [*frames, self._frame(b"r0")]
 
     def data(self, data: bytes) -> bytes:
-        """Return a frame of standard input; empty data is its end. At most data_size bytes."""
+        """Return a frame of standard input with at most `data_size` bytes; empty data marks its end."""
         return self._data(b"d0", data)
 
     def signal(self, number: int) -> bytes:
@@ -170,16 +172,16 @@ class FrameEncoder:
 
 
 class FrameParser:
-    """Turns what the helper sends into events. Accepts any bytes; what is no frame becomes JunkReceived."""
+    """Parses the helper's output into events. Accepts any bytes; a line that is not a frame becomes JunkReceived."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._frames_only = False  # PythonMissing was seen; its message may come twice, and what follows is no output
+        self._frames_only = False  # PythonMissing was seen; its message may come twice, and no plain output follows it
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take bytes and return the events that they complete.
 
-        Bytes behind the first PythonMissing are kept for the next call, or for take_rest.
+        Bytes after the first PythonMissing are kept for the next call, or for `take_rest`.
         """
         buffer = self._buffer
         buffer += data
@@ -198,7 +200,7 @@ class FrameParser:
         return events
 
     def take_rest(self) -> bytes:
-        """Return what is not parsed, and forget it: after PythonMissing it may be plain output."""
+        """Return the unparsed bytes and clear the buffer: after PythonMissing they may be plain output."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         return rest
@@ -221,7 +223,7 @@ def _parse(line: bytes) -> Event:
 
 
 def unescape(text: bytes) -> bytes | None:
-    """Return the output that the Python helper escaped; None if it is not what the helper writes."""
+    """Return the output that the Python helper escaped; None if the escapes are invalid."""
     text = text.removesuffix(FILLING)
     if b"=" not in text:
         return text

@@ -1,8 +1,8 @@
-"""A process that ends this program's sessions at the service if this program is killed.
+"""A process that terminates this program's sessions if this program is killed.
 
 SIGKILL leaves no time to call TerminateSession, and the service keeps a session without a client for up to 20 minutes.
-The guardian is a fork made before any thread exists. It waits on a pipe, and when the pipe closes, it ends the sessions
-that are left.
+The guardian is forked before any thread exists. It waits on a pipe, and when the pipe closes, it ends the remaining
+sessions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Guardian:
     """Owner of the guardian process. Make it in the main thread, before other threads and before the event loop.
 
     Args:
-        terminate: ends a session at the service by its id; everything it needs must be loaded already.
+        terminate: ends a session by its id with TerminateSession; all modules that it needs must be loaded already.
     """
 
     def __init__(self, terminate: Callable[[str], None]) -> None:
@@ -50,11 +50,11 @@ class Guardian:
         return start_watched
 
     def release(self, session_id: str) -> None:
-        """Forget a session: it has ended."""
+        """Stop watching a session that has ended."""
         self._tell(f"-{session_id}\n")
 
     def close(self) -> None:
-        """Release the guardian process. It ends no session after this."""
+        """Stop the guardian process. It ends no sessions after this."""
         if self._writer < 0:
             return
         self._tell("bye\n")
@@ -80,7 +80,7 @@ def sessions_left(lines: list[str]) -> list[str]:
     """Return the sessions to end.
 
     Args:
-        lines: everything that was written to the guardian.
+        lines: all lines that were written to the guardian.
     """
     if "bye" in lines:
         return []

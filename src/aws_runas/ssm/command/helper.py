@@ -1,31 +1,31 @@
 """The helper: the program that runs on the instance, starts the user's command and speaks frames.
 
-It is a constant. Nothing of the user is ever put into it: the command arrives as data, in frames or in an environment
-variable. It must run with Python 3.6 to 3.14, with the standard library only, and it writes nothing to disk.
+It is a constant. No text from the user is ever inserted into it: the command arrives as data, in frames or in an
+environment variable. It must run on Python 3.6 to 3.14 with only the standard library, and it writes nothing to disk.
 
 Frames to the helper (spec sessions 0.5) begin with one line: letter and channel, sequence number, length or signal. A
-repeated number is dropped. Lines that are no frame are ignored.
+frame with a repeated number is dropped. Lines that are not frames are ignored.
 
 | line | meaning |
 |---|---|
 | ``a0 SEQ N`` and N bytes | a part of the request (names and values, each ended by a zero byte) |
 | ``r0 SEQ`` | the request is complete: start the command |
-| ``d0 SEQ N`` and N bytes | standard input; 0 bytes are its end |
+| ``d0 SEQ N`` and N bytes | standard input; 0 bytes mark its end |
 | ``s0 SEQ SIGNAL`` | a signal for the process group |
 | ``q0 SEQ`` | end: HUP, then KILL after a grace period; after the status: the client has everything |
 
 Frames from the helper are one line each: RS, letter, channel, base64. ``h`` hello (as the request), ``c`` credit in
-bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or minus signal. ``3`` and ``4``
-are standard output and standard error: bytes with six escapes instead of base64, and ``=.`` at the end where the
-agent would keep the last bytes back (ADR 0905).
+bytes, ``p`` the program has closed its input, ``e`` error, ``t`` tick, ``x`` status or negative signal number. ``3``
+and ``4`` are standard output and standard error: bytes with six escapes instead of base64, and ``=.`` at the end where
+the agent would hold back the last bytes (ADR 0905).
 
-After the status it waits for ``q0``: an agent waits only two seconds for acknowledgements once the session's program
-has ended, and a client whose network is away for longer would lose the end (ADR 0906).
+After the status, it waits for ``q0``. An agent waits only two seconds for acknowledgements after the session's program
+has ended, so a client whose network is down for longer would lose the end of the output (ADR 0906).
 
 With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
 
-It imports built-in modules where it can: json, base64, hashlib and signal together cost more than the start of Python.
-It leaves by _exit: there is nothing to flush, and the interpreter's own end takes a third as long as its start.
+It imports built-in modules where it can: json, base64, hashlib and signal together take longer than Python's startup.
+It exits with _exit: there is nothing to flush, and a normal interpreter shutdown takes a third as long as the startup.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import zlib
 from functools import cache
 from typing import Final
 
-CREDIT: Final = 256 * 1024  # bytes of input that the helper holds at most, spec sessions 0.5
+CREDIT: Final = 256 * 1024  # maximum bytes of input that the helper holds, spec sessions 0.5
 TICK_INTERVAL: Final = 15.0  # seconds between two ticks of the helper, spec sessions 0.5
 
 HELPER: Final = r"""
@@ -355,7 +355,7 @@ os._exit(0)
 
 @cache
 def packed_helper() -> str:
-    """Return the helper as it travels: compressed, then base64, without line breaks."""
+    """Return the helper as it is sent: compressed, then base64, without line breaks."""
     return base64.b64encode(zlib.compress(HELPER.encode("ascii"), 9)).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""A command on an instance as a handler of the data channel: bootstrap, frames, credit, input, end. No descriptors."""
+"""A command on an instance as a data channel handler: bootstrap, frames, credit, input, end. Uses no descriptors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from aws_runas.ssm.command.shell_helper import (
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.transport.interfaces import DataChannel
 
-INPUT_HIGH: Final = 64 * 1024  # bytes of input waiting here before the source is asked to stop
+INPUT_HIGH: Final = 64 * 1024  # bytes of queued input before the source is asked to stop
 SIZE_INTERVAL: Final = 300.0  # seconds; a Size message resets the service's idle timer, spec sessions 0.1
 SILENCE_LIMIT: Final = 40  # seconds without a tick on carrier N; the helper ticks every 15 s
 INTERRUPT: Final = {2: b"\x03", 3: b"\x1c"}  # signals that carrier N knows, spec sessions 0.2
@@ -48,10 +48,10 @@ STDERR: Final = 11  # payload type, spec 4
 
 
 class LinkOwner(Protocol):
-    """Gets what the command sends. Called on the event loop; nothing may block."""
+    """Receives what the command sends. Called on the event loop; no method may block."""
 
     def output_received(self, stream: int, data: bytes) -> None:
-        """Take output of the command.
+        """Process output of the command.
 
         Args:
             stream: 1 or 2.
@@ -62,16 +62,16 @@ class LinkOwner(Protocol):
         """Stop calling `CommandLink.write_input`, or continue."""
 
     def input_closed(self) -> None:
-        """Note that the command reads no more input."""
+        """Note that the command does not read any more input."""
 
     def command_started(self, helper: str) -> None:
-        """Note that a helper got the command: ``python``, ``shell`` or ``none``."""
+        """Note that a helper received the command: ``python``, ``shell`` or ``none``."""
 
     def debug(self, text: str) -> None:
-        """Take a line for ``-v``."""
+        """Print a line for ``-v``."""
 
     def say(self, text: str) -> None:
-        """Take a line for the user."""
+        """Print a line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class LinkOptions:
     """Settings of a link.
 
     Args:
-        carrier: as StartSession was called.
+        carrier: the carrier with which StartSession was called.
         message_size: bytes of one message of the channel.
-        nonce: of the plain script on carrier N.
+        nonce: the nonce of the plain script on carrier N.
         size_interval: seconds between two Size messages.
-        without_python: use the shell helper; an earlier session had a Python that does not start.
+        without_python: use the shell helper, because Python did not start in an earlier session.
     """
 
     carrier: Carrier
@@ -97,8 +97,10 @@ class CommandLink:
     """One command in one session. Implements transport.interfaces.SessionHandler.
 
     Args:
-        channel: of the session.
-        owner: gets the output.
+        channel: the channel of the session.
+        owner: receives the output.
+        request: the command.
+        options: settings of the link.
     """
 
     def __init__(self, channel: DataChannel, owner: LinkOwner, request: CommandRequest, options: LinkOptions) -> None:
@@ -116,25 +118,25 @@ class CommandLink:
         self._encoder = FrameEncoder(options.message_size)
         self._messages: deque[bytes] = deque()
         self._controls: deque[Callable[[], bytes]] = deque()
-        self._frames = False  # the Python helper takes frames: signals, end
+        self._frames = False  # the Python helper accepts frames for signals and the end
         self._input_allowed = False
         self._input = bytearray()
         self._input_ended = not request.wants_input
         self._end_sent = not request.wants_input
         self._credit = 0
-        self._open_streams = 0  # of the shell helper: each ends with an empty frame
+        self._open_streams = 0  # streams of the shell helper; each ends with an empty frame
         self._exited: int | None = None
         self._plain: dict[int, SentinelFilter] = {}
         self._silent_seconds = 0
         self._next_size = self._loop.time() + options.size_interval
-        self._deadline: float | None = None  # of the command, where the helper cannot keep it
+        self._deadline: float | None = None  # the command's deadline, if the helper cannot enforce it
         self._paused = False
         self._connected = True
         self._exit_code: int | None = None
         self._last_error = b""
         self._timer: asyncio.TimerHandle | None = None
 
-    # --- verbs of the owner
+    # --- methods for the owner
 
     def opened(self) -> None:
         """Start the bootstrap. Call it once, after open_data_channel."""
@@ -149,7 +151,7 @@ class CommandLink:
             self._wake()
 
     def write_input(self, data: bytes) -> None:
-        """Queue standard input; b"" is its end. Stop when `LinkOwner.hold_input` says so."""
+        """Queue standard input; b"" marks its end. Stop when `LinkOwner.hold_input` asks for it."""
         if data:
             self._input += data
         else:
@@ -157,7 +159,7 @@ class CommandLink:
         self._pump()
 
     def send_signal(self, number: int) -> bool:
-        """Send a signal to the command; return False if this carrier cannot, or no command runs yet."""
+        """Send a signal to the command; return False if the carrier cannot send it or no command is running."""
         if not self.started or self.status.done():
             return False
         if self._frames:
@@ -185,15 +187,15 @@ class CommandLink:
 
     @property
     def python_failed(self) -> bool:
-        """True if the instance's Python did not start the helper: the next session can do without; see above."""
+        """True if the instance's Python did not start the helper; the next session can use the shell helper."""
         return self._bootstrap is not None and self._bootstrap.python_failed
 
     def unsent_input(self) -> tuple[bytes, bool]:
-        """Return the input that no session has carried yet, and whether it has ended; see `may_start_again`."""
+        """Return the input that was not sent yet, and True if it has ended; see `may_start_again`."""
         return bytes(self._input), self._input_ended
 
     def pause_reading(self, paused: bool) -> None:
-        """Stop or resume reading, because the reader of the output is slow."""
+        """Pause or resume reading, because the reader of the output is slow."""
         self._paused = paused
         if paused:
             self._channel.pause_reading()
@@ -226,7 +228,7 @@ class CommandLink:
         self._exit_code = exit_code
 
     def flag_received(self, flag: int) -> None:
-        pass  # ports only
+        pass  # only port sessions send it
 
     def writable(self) -> None:
         self._pump()
@@ -333,15 +335,16 @@ class CommandLink:
             return
         if self._bootstrap is not None:
             if not self._frames and not self._end_sent:
-                self._messages.append(self._encoder.end())  # its reader still waits for input
-            self._messages.append(self._encoder.end())  # the helper waits for it, so that no cut can lose the status
+                self._messages.append(self._encoder.end())  # the shell helper's reader still waits for input
+            # The helper waits for this frame, so that the status is not lost with the connection.
+            self._messages.append(self._encoder.end())
             self._pump()
         self._set_status(self._exited if self._exited >= 0 else 128 - self._exited)
 
     def _plain_received(self, data: bytes, payload_type: int) -> None:
         stream = 2 if payload_type == STDERR else 1
         sentinel = self._plain.get(stream)
-        if sentinel is None:  # before the helper: an error of sh, or of the agent
+        if sentinel is None:  # output before the helper: an error from sh or the agent
             self._last_error = (self._last_error + data)[-400:]
             self._owner.debug(f"not from the helper: {data[:200]!r}")
             return
@@ -416,7 +419,7 @@ class CommandLink:
             self._timer = self._loop.call_later(wait, self._wake)
 
     def _wake_earlier(self, due: float | None) -> None:
-        """Move the timer: the first output of the shell brings line 1 forward."""
+        """Make the timer fire earlier: line 1 is due soon after the first output of the shell."""
         if due is not None and self._timer is not None and due < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(due, self._wake)

@@ -14,15 +14,15 @@ class CommandRequest:
     """A command for the helper.
 
     Args:
-        text: shell text for the user's shell; "" to have the shell read its script from standard input.
-        wants_input: give it standard input; otherwise /dev/null.
-        user: run it as this user through sudo; None for the session's own.
-        cwd: directory, None for the user's home.
+        text: text for the user's shell; "" if the shell reads its script from standard input.
+        wants_input: pass standard input to the command; otherwise it gets /dev/null.
+        user: run the command as this user through sudo; None for the session's own user.
+        cwd: working directory, None for the user's home directory.
         env: variables of the command.
         shell: the program that interprets the text.
-        timeout: seconds, None for no limit; then TERM.
+        timeout: seconds until the command gets TERM, None for no limit.
         kill_after: seconds between TERM and KILL.
-        pace: bytes a second that the helper writes at most, 0 for no limit.
+        pace: maximum bytes per second that the helper writes, 0 for no limit.
     """
 
     text: str
@@ -39,10 +39,10 @@ class CommandRequest:
         """Return the whole script.
 
         Args:
-            with_env: set the variables in it; otherwise the helper passes them.
+            with_env: set the variables in the script; otherwise the helper passes them.
         """
         shell = quote(self.shell)
-        # The space keeps the shell from taking a command such as -x for an option.
+        # The space prevents the shell from reading a command such as -x as an option.
         text = f" {self.text}" if self.text.startswith(("-", "+")) else self.text
         start = f"exec {shell} -c {quote(text)}" if text else f"exec {shell}"
         exports = "".join(f"export {name}={quote(value)}; " for name, value in self.env.items())
@@ -60,7 +60,7 @@ class CommandRequest:
         """Return the request as the Python helper reads it: names and values, each ended by a zero byte.
 
         Args:
-            with_script: with the script and the variables; otherwise the script travels beside it and sets them.
+            with_script: include the script and the variables; otherwise the script is sent separately and sets them.
         """
         values: dict[str, str] = {"kill_after": str(self.kill_after)}
         if self.wants_input:
@@ -84,16 +84,19 @@ class CommandRequest:
 
 
 def _change_directory(cwd: str | None) -> str:
-    """Return the ``cd`` of a script: the helper starts in the home of the session's user, not of the current one."""
+    """Return the ``cd`` of a script.
+
+    The helper starts in the home directory of the session's user, not of the current one.
+    """
     return "cd 2>/dev/null || cd /; " if cwd is None else f"cd -- {quote(cwd)} && "
 
 
 def join_words(words: Sequence[str], *, join: bool) -> str:
-    """Turn the words behind the target into shell text.
+    """Turn the words after the target into shell text.
 
     Args:
-        words: one word is shell text; several are one argument each.
-        join: put several together with blanks, as ssh does.
+        words: one word is shell text; several words are one argument each.
+        join: join several words with spaces, as ssh does.
     """
     if len(words) == 1 or join:
         return " ".join(words)

@@ -1,4 +1,4 @@
-"""`run`: the user's descriptors and signals on one side, a CommandLink on the other."""
+"""`run`: connects the user's descriptors and signals to a CommandLink."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, 
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
-ASSUME_STARTED: Final = 1.0  # seconds of silence until a shell counts as started: line 1 is typed after 1.2 s
+ASSUME_STARTED: Final = 1.0  # seconds of silence after which a shell counts as started; line 1 is typed after 1.2 s
 LEAVE_GRACE: Final = 10.0  # seconds that a command may take to end after TERM or HUP
-HANGUP_GRACE: Final = 6.0  # seconds for the helper's HUP and KILL when our parent or terminal is gone
-OUTPUT_GRACE: Final = 2.0  # seconds for the command to end when nobody reads its output
-CLOSE_WAIT: Final = 0.5  # seconds for the session to end by itself after the status
-INTERRUPTS: Final = (3, 3.0)  # number of INTs, and the seconds within which they end the program, spec sessions 1
+HANGUP_GRACE: Final = 6.0  # seconds for the helper's HUP and KILL after our parent process or terminal is gone
+OUTPUT_GRACE: Final = 2.0  # seconds for the command to end after the reader of its output has closed the pipe
+CLOSE_WAIT: Final = 0.5  # seconds after the status in which the session may end without a call
+INTERRUPTS: Final = (3, 3.0)  # number of SIGINTs, and the seconds within which they end the program; spec sessions 1
 TIMED_OUT: Final = 124  # exit status, spec sessions 8
 OUTPUT_GONE: Final = 141  # exit status, 128 + SIGPIPE
 FORWARDED: Final = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -45,10 +45,10 @@ class RunOptions:
 
     Args:
         stdin, stdout, stderr: descriptors; messages for the user go to `messages`.
-        quiet: no messages but errors.
-        events: JSON lines to `messages`.
-        debug: takes lines for ``-v``.
-        nonce: of carrier.document_command.
+        quiet: print only errors.
+        events: write JSON lines to `messages`.
+        debug: receives lines for ``-v``.
+        nonce: the nonce that was passed to carrier.document_command.
     """
 
     stdin: int = 0
@@ -69,7 +69,7 @@ class _Counts:
 
 
 class CommandRun:
-    """The user's three descriptors and signals. Implements link.LinkOwner. Make it on the event loop."""
+    """The user's three descriptors and signals. Implements link.LinkOwner. Create it on the event loop."""
 
     def __init__(self, options: RunOptions, request: CommandRequest) -> None:
         self._loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ class CommandRun:
         self.carrier = Carrier.SHELL
 
     def attach(self, channel: DataChannel, message_size: int) -> CommandLink:
-        """Make the link for a session's channel."""
+        """Create the link for a session's channel."""
         earlier = self._link
         without_python = earlier is not None and earlier.python_failed
         options = LinkOptions(self.carrier, message_size, self._options.nonce, without_python=without_python)
@@ -107,7 +107,7 @@ class CommandRun:
         return link
 
     def link(self) -> CommandLink:
-        """Return the link that `attach` has made."""
+        """Return the link that `attach` created."""
         if self._link is None:
             raise LookupError("no session is attached")
         return self._link
@@ -160,7 +160,7 @@ class CommandRun:
             self._leave(128 + swallowed)
 
     def close(self) -> None:
-        """Restore signals and descriptors, and drop output that is not written yet."""
+        """Restore signals and descriptors, and drop unwritten output."""
         for number in self._signals:
             self._loop.remove_signal_handler(number)
         if self._parent is not None:
@@ -172,7 +172,7 @@ class CommandRun:
         self._errors.close()
 
     async def drained(self) -> None:
-        """Wait until all output is written, or its reader is gone."""
+        """Wait until all output is written or its reader has closed the pipe."""
         await asyncio.gather(self._output.drained(), self._errors.drained())
 
     def exited(self, status: int) -> None:
@@ -216,11 +216,11 @@ class CommandRun:
             self._leave(128 + signal.SIGHUP)
 
     def _output_gone(self) -> None:
-        """End the command and leave, as with SIGPIPE: the reader of the output is gone, or the disk is full."""
+        """End the command and exit as with SIGPIPE, because the output pipe was closed or the disk is full."""
         self._end_without_reader(0, self._output.error, "output")
 
     def _errors_gone(self) -> None:
-        """Continue if the reader of standard error is gone; stop if its disk is full."""
+        """Continue if the pipe of standard error was closed; stop if its disk is full."""
         if self._errors.error is not None and self._errors.error.errno != errno.EPIPE:
             self._end_without_reader(1, self._errors.error, "error")
 
@@ -243,7 +243,7 @@ class CommandRun:
                 return
         self._leave(how)
 
-    # --- inside
+    # --- internal
 
     def _input_received(self, data: bytes) -> None:
         self._counts.input += len(data)
@@ -284,9 +284,9 @@ class CommandSession:
     Args:
         started: reply of StartSession.
         carrier: the kind of session.
-        service: the calls that resume and end it.
-        guardian: watches it already.
-        stream: of the data channel.
+        service: makes the calls that resume and end the session.
+        guardian: already watches the session.
+        stream: options of the data channel.
     """
 
     started: StartedSession
@@ -309,8 +309,8 @@ async def run_command(
     Args:
         session: carries the command.
         request: the command.
-        options: the user's side.
-        start_again: opens a second session, watched by the guardian; blocks.
+        options: descriptors and settings of the user's side.
+        start_again: opens a second session, which the guardian watches; blocks.
 
     Returns:
         The exit status.

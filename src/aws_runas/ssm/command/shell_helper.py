@@ -1,11 +1,12 @@
 """The shell helper: the same frames without Python, with ``sh``, ``stty``, ``dd`` and ``base64`` or ``openssl``.
 
-It is a constant too; the command arrives as base64 in variables that lines of the bootstrap assign. Its restrictions:
-no signals but the end of the session, 3,000 bytes a frame, and a program that does not read its input stalls the rest.
+It is also a constant; the command arrives as base64 in variables that lines of the bootstrap assign. Its restrictions:
+it forwards no signals except the end of the session, a frame holds 3,000 bytes, and a program that does not read its
+input blocks everything after it.
 
 Carrier N without Python needs no frames: each of its two streams ends with a sentinel, which is removed here. The
-sentinel is ASCII, so the agent keeps no incomplete character back (spec sessions 0.3 b). The agent still damages the
-character U+FFFD there (0.3 a).
+sentinel is ASCII, so the agent does not hold back an incomplete character (spec sessions 0.3 b). The agent still
+damages the character U+FFFD there (0.3 a).
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from typing import Final
 from aws_runas.ssm.command.bootstrap import Bootstrap, assignments
 from aws_runas.ssm.command.request import CommandRequest
 
-SHELL_CREDIT: Final = 32 * 1024  # bytes under way at most: less than a pipe holds (64 KiB)
+SHELL_CREDIT: Final = 32 * 1024  # maximum bytes in flight; less than the capacity of a pipe (64 KiB)
 RESTRICTIONS: Final = (
     "no Python on the instance: signals only end the session, and a command that does not read its input stalls"
 )
 
-# Variables: E encodes, D decodes, C the script, K a check that must succeed first, both base64; I is 1 for input.
-# f NUMBER: frames of an output, and an empty one at its end. p: printf as one write, because the printf of bash and
-# busybox takes several for a long line, and a credit or a frame of the other output would come between them.
-# g: input from frames. m: the command. N: read a header, as k, s and z.
-# w: wait until the client says that it has everything, as the Python helper does.
+# Variables: E encodes, D decodes, C is the script, K a check that must succeed first, both in base64; I is 1 for input.
+# f NUMBER: writes the frames of an output, and an empty frame at its end. p: printf with a single write. The printf of
+# bash and busybox uses several writes for a long line, so a credit or a frame of the other output could come between.
+# g: reads input from frames. m: runs the command. N: reads a header into k, s and z.
+# w: waits until the client confirms that it has received everything, as the Python helper does.
 # Descriptors: 3 standard error on its way to its f, 4 the terminal, 5 output on its way to its f, 6 the status.
-# The read of bash, ksh and zsh reads ahead on a terminal, and what it has read is lost to dd. The mapfile of bash (4.0)
-# takes byte after byte. The bootstrap's lines came through read, so no input may follow them before the first credit.
-# No process but the command and its f holds 3: g may wait for input long after the command has ended.
+# The read of bash, ksh and zsh reads ahead on a terminal, and dd cannot get what was read. The mapfile of bash (4.0)
+# reads byte by byte. The bootstrap's lines were read with read, so no input may follow them before the first credit.
+# Only the command and its f hold 3: g may wait for input long after the command has ended.
 SHELL_HELPER: Final = r"""
 p(){ printf "$@"|dd bs=8192 count=1 iflag=fullblock 2>/dev/null;}
 f(){ while d=$(dd bs=3000 count=1 2>/dev/null|$E)&&[ "$d" ];do p '\036%s0%s\n' "$1" "$d";done
@@ -69,7 +70,7 @@ def shell_helper_digest() -> str:
 
 
 def missing_tools(tools: frozenset[str]) -> list[str]:
-    """Return what the shell helper needs and the instance does not have."""
+    """Return the tools that the shell helper needs and the instance does not have."""
     missing = [name for name in ("stty", "dd") if name not in tools]
     return missing if tools & {"base64", "openssl"} else [*missing, "base64 or openssl"]
 
@@ -78,8 +79,9 @@ def shell_helper_lines(bootstrap: Bootstrap, request: CommandRequest, tools: fro
     """Return the messages that start the shell helper; the shell of the bootstrap executes them.
 
     Args:
-        bootstrap: that has seen PythonMissing.
-        tools: from PythonMissing; missing_tools must be empty.
+        bootstrap: the bootstrap whose session reported PythonMissing.
+        request: the command.
+        tools: from PythonMissing; missing_tools must return an empty list for them.
     """
     has_base64 = "base64" in tools
     encoder, decoder = ("base64 -w0", "base64 -d") if has_base64 else ("openssl base64 -A", "openssl base64 -d -A")
@@ -107,10 +109,10 @@ def plain_script(nonce: str) -> str:
 
 
 class SentinelFilter:
-    """One stream: passes data on and keeps back what may be the sentinel.
+    """Filter of one stream: passes data on and holds back bytes that may be part of the sentinel.
 
     Args:
-        nonce: of plain_script.
+        nonce: the nonce that was passed to plain_script.
         with_status: the sentinel holds the command's status, as on standard output.
     """
 
@@ -122,7 +124,7 @@ class SentinelFilter:
         self.ended = False
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take output, and return the part that is the command's."""
+        """Process output, and return the part that the command wrote."""
         if self.ended:
             return b""
         data = self._kept + data
@@ -142,6 +144,6 @@ class SentinelFilter:
         return data[:kept]
 
     def rest(self) -> bytes:
-        """Return what was kept back, at the end of a session without a sentinel."""
+        """Return the bytes that were held back, at the end of a session without a sentinel."""
         kept, self._kept = self._kept, b""
         return kept

@@ -1,6 +1,6 @@
-"""``run -t``: the command on the pty of a shell session, without a helper; a trailer carries its status.
+"""``run -t``: runs the command on the pty of a shell session, without a helper; a trailer carries its status.
 
-The output of a pty is text for a screen, so the losses of spec sessions 0.3 do not matter here.
+The output of a pty is text for a screen, so the damage that spec sessions 0.3 describes does not matter here.
 Source: spec sessions 1.
 """
 
@@ -43,7 +43,7 @@ def terminal_lines(bootstrap: Bootstrap, script: str) -> list[str]:
 
 
 class TerminalCommand:
-    """A command on a pty. Implements transport.interfaces.SessionHandler. Make it on the event loop."""
+    """A command on a pty. Implements transport.interfaces.SessionHandler. Create it on the event loop."""
 
     def __init__(
         self, channel: DataChannel, console_options: ConsoleOptions, request: CommandRequest, message_size: int
@@ -61,7 +61,7 @@ class TerminalCommand:
         self._timer: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
-        """Start the bootstrap, after the channel is connected."""
+        """Start the bootstrap. Call it after the channel is connected."""
         if self._bootstrap is None:
             self._bootstrap = Bootstrap(
                 lambda: secrets.token_hex(8),
@@ -118,14 +118,14 @@ class TerminalCommand:
             )
             self.status.set_exception(error or missing)
 
-    # --- the user's side
+    # --- called from the user's side
 
     def resized(self) -> None:
         """Send the new size of the window."""
         self._channel.send_size(*self.console.window_size())
 
     def signalled(self, number: int) -> None:
-        """Send a signal that no raw terminal turned into a byte."""
+        """Handle a signal that a raw terminal did not turn into a byte."""
         typed = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c"}.get(signal.Signals(number))
         if typed is not None and self._trailer is not None:
             self._typed(typed)
@@ -149,7 +149,7 @@ class TerminalCommand:
         else:
             self._channel.resume_reading()
 
-    # --- inside
+    # --- internal
 
     def _begin(self, bootstrap: Bootstrap) -> None:
         bootstrap.helper_answered()
@@ -169,7 +169,7 @@ class TerminalCommand:
         self._set_timer(bootstrap)
 
     def _set_timer(self, bootstrap: Bootstrap) -> None:
-        """Wake when the bootstrap has something to do; the first output of the shell brings that forward."""
+        """Wake when the bootstrap has something to do, which is earlier after the first output of the shell."""
         if self._timer is not None:
             self._timer.cancel()
         due = bootstrap.next_timer()
@@ -215,7 +215,7 @@ async def run_on_terminal(
         The exit status.
 
     Raises:
-        AwsRunasError: the session could not be opened, or ended before the command's status came.
+        AwsRunasError: the session could not be opened, or ended before the command's status arrived.
     """
     with starting.abandoned_on_error():
         _raise_swallowed()
@@ -254,6 +254,6 @@ async def run_on_terminal(
 
 
 def _raise_swallowed() -> None:
-    """Raise the signal of before that a library has swallowed, if there is one; the loop does not know of it."""
+    """Raise an earlier signal that a library has swallowed, if there is one; the event loop does not know about it."""
     if (number := swallowed_signal()) is not None:
         raise SignalReceived(number)
