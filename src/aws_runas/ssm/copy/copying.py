@@ -1,4 +1,4 @@
-"""`cp` from a plan to its result: compares both trees, adds sessions while that helps, and copies streams."""
+"""`cp` from a plan to its result: compares both trees, adds sessions while they help, and copies streams."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from aws_runas.ssm.copy.protocol import copy_error, unpack_entries
 from aws_runas.ssm.copy.streams import StreamCopy
 from aws_runas.ssm.copy.transfer import Progress, Transfer
 
-GROW_REMAINING: Final = 5.0  # seconds that the rest must take before another session is opened, spec sessions 2
+GROW_REMAINING: Final = 5.0  # seconds; another session is opened if the rest takes longer, spec sessions 2
 GROW_INTERVAL: Final = 1.5  # seconds between two new sessions, spec sessions 2
 AUTO_SESSIONS: Final = 4  # spec sessions 2
-TURN: Final = 0.2  # seconds between two looks at the progress
-LOST_SESSIONS: Final = 3  # lost sessions that are replaced
-# An upload of so many bytes takes about as long as opening a session. What is sent to a shell is in no session log;
-# what comes from one is, so downloads have a session of their own.
+TURN: Final = 0.2  # seconds between two checks of the progress
+LOST_SESSIONS: Final = 3  # maximum number of lost sessions that are replaced
+# An upload of this many bytes takes about as long as opening a session. Session logs do not contain the input of a
+# shell, but they do contain its output, so downloads use a separate session.
 FIRST_SESSION_BYTES: Final = 1 << 20
-SHOWN_PARTS: Final = 5  # names of unfinished files in messages
+SHOWN_PARTS: Final = 5  # maximum number of unfinished files named in messages
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """Request of one copy.
+    """Request for one copy.
 
     Args:
-        sources: paths on their side; ``-`` for standard input.
+        sources: paths on the source side; ``-`` for standard input.
         target: path on the other side; ``-`` for standard output.
-        upload: the sources are here.
+        upload: the sources are on this machine.
         into: the target must be a directory (several sources, or a trailing slash).
-        source_id: names the sources' side, for unfinished files.
-        sessions: number, 0 for auto.
+        source_id: identifies the source side in the names of unfinished files.
+        sessions: number of sessions, 0 for auto.
     """
 
     sources: Sequence[str]
@@ -88,8 +88,8 @@ class Copying:
     """One run of `cp`.
 
     Args:
-        report: called about five times a second.
-        note: takes lines for the user.
+        report: called about five times per second.
+        note: receives lines for the user.
         stdin, stdout: descriptors for ``-``.
     """
 
@@ -109,7 +109,7 @@ class Copying:
         """Copy.
 
         Raises:
-            SessionError: the transfer broke (copy-broken), or could not begin.
+            SessionError: the transfer was interrupted (copy-broken), or could not start.
         """
         try:
             far = await self.sessions.start()
@@ -202,7 +202,7 @@ class Copying:
                 if self._opened:
                     raise _broken(error) from error
                 raise
-            self._opened = AUTO_SESSIONS * 2  # continue with the sessions at hand
+            self._opened = AUTO_SESSIONS * 2  # continue with the existing sessions
             raise
         self._opened += 1
         self._opened_at = asyncio.get_running_loop().time()
@@ -245,7 +245,7 @@ async def plan_copy(source: Files, target: Files, request: CopyRequest) -> Plan:
         request: paths and options.
 
     Raises:
-        CopyError: the target must be a directory and is none.
+        CopyError: the target must be a directory, but is not.
     """
     there = await _stat(target, request.target, follow=True)
     into = request.into or (there is not None and there.kind == "dir")
@@ -297,7 +297,7 @@ async def _plan_one(source: Files, target: Files, path: str, top: str, request: 
 
 
 async def _skip_same(source: Files, target: Files, plan: Plan) -> None:
-    """With --checksum: leave out files whose target has the same content."""
+    """Leave out files whose target has the same content, with --checksum."""
     different: list[FileCopy] = []
     for copy in plan.files:
         there = await _stat(target, copy.target, follow=False)
@@ -328,7 +328,7 @@ def _listed_entry(values: dict[str, object]) -> Entry:
 
 
 def describe(plan: Plan) -> list[str]:
-    """Return a line for everything that the plan would do."""
+    """Return one line for each action of the plan."""
     lines = [f"directory {copy.target}" for copy in plan.directories]
     lines += [f"link {copy.target} -> {copy.entry.target}" for copy in plan.links]
     lines += [f"copy {copy.target} {copy.entry.size}" for copy in plan.files]

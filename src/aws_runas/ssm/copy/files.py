@@ -13,26 +13,26 @@ from aws_runas.errors import SessionError
 from aws_runas.ssm.copy import file_server
 from aws_runas.ssm.copy.protocol import CopyError, Reply, ReplyParser, check_reply, encode_request
 
-REPLY_WAIT: Final = 600.0  # seconds without a byte while a reply is due: a hash of a large file takes long
+REPLY_WAIT: Final = 600.0  # seconds without data while a reply is awaited; hashing a large file takes long
 
 
 Answer = TypeVar("Answer")
 
 
 class Files(Protocol):
-    """File operations of one side; see file_server for what there is."""
+    """File operations of one side; file_server defines the operations."""
 
     async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
         """Perform one operation.
 
         Args:
             operation: its name in file_server, without ``op_``.
-            values: parameters of the operation; they become JSON.
+            values: parameters of the operation, sent as JSON.
             payload: bytes to store.
 
         Raises:
-            CopyError: it failed.
-            SessionError: the session is over.
+            CopyError: the operation failed.
+            SessionError: the session has ended.
         """
         ...
 
@@ -41,13 +41,13 @@ class ByteLink(Protocol):
     """Carries bytes to a file server on the instance."""
 
     async def send(self, data: bytes) -> None:
-        """Send bytes; waits while too many are on their way."""
+        """Send bytes; wait while too many are in flight."""
         ...
 
 
 @cache
 def file_server_source() -> bytes:
-    """Return the program that is sent: the module file_server as it is."""
+    """Return the program that is sent to instances: the unchanged source of the module file_server."""
     return importlib.resources.files("aws_runas.ssm.copy").joinpath("file_server.py").read_bytes()
 
 
@@ -65,21 +65,21 @@ class LocalFiles:
 
 
 class Answering(Protocol):
-    """Gets replies of the instance. Args: received: bytes that have come."""
+    """Receives replies of the instance. Args: received: bytes received so far."""
 
     received: int
 
     def fail(self, error: Exception) -> None:
-        """Fail every call, now and later."""
+        """Fail all current and later calls."""
         ...
 
 
 async def wait_for_reply(reply: asyncio.Future[Answer], files: Answering) -> None:
-    """Wait until a reply is there, or its error. A slow one may take any time, as long as some bytes come.
+    """Wait for a reply or its error. A reply may take any time, as long as some bytes arrive.
 
     Args:
-        reply: set by the files.
-        files: they fail if nothing comes for REPLY_WAIT.
+        reply: set by `files`.
+        files: fail if nothing arrives for REPLY_WAIT.
     """
     seen = -1
     while not reply.done():
@@ -90,7 +90,7 @@ async def wait_for_reply(reply: asyncio.Future[Answer], files: Answering) -> Non
 
 
 class RemoteFiles:
-    """Implements Files on the instance: requests go out in turn, replies come in the same order.
+    """Implements Files on the instance: sends one request after the other, and gets the replies in the same order.
 
     Args:
         link: carries the requests. Its owner calls `receive_data` and `fail`.
@@ -117,7 +117,7 @@ class RemoteFiles:
         return check_reply(reply.result())
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes of the file server."""
+        """Process bytes from the file server."""
         self.received += len(data)
         try:
             replies = self._parser.receive_data(data)
@@ -133,11 +133,11 @@ class RemoteFiles:
                 future.set_result(reply)
 
     def fail(self, error: Exception) -> None:
-        """Fail every call, now and later, because the session has ended."""
+        """Fail all current and later calls, because the session has ended."""
         if self._error is None:
             self._error = error
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(SessionError(str(error), code="session-ended"))
-                future.exception()  # mark it as retrieved: a cancelled call does not wait for it
+                future.exception()  # mark it as retrieved: a cancelled call does not await it

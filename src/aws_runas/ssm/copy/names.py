@@ -1,4 +1,4 @@
-"""Names of files: ``[user@]target:path`` as typed, names that the far side may use, and how a name is shown. No I/O."""
+"""File names: parses ``[user@]target:path``, checks names from the far side, and escapes names. Does no I/O."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 
 def refusal(name: object) -> str:
-    """Return why a name that the far side reports is refused; "" for a good one.
+    """Return the reason to refuse a name that the far side reports; "" for a valid name.
 
-    A line feed is no reason: lists keep names apart without it, and names are escaped where they are shown.
+    A name may contain a line feed: lists do not separate names with it, and names are escaped before they are shown.
 
     Args:
         name: relative to the top of the copy, parts separated by ``/``.
@@ -54,11 +54,11 @@ def refusal(name: object) -> str:
 
 
 def link_refusal(name: str, target: object) -> str:
-    """Return why a link that the far side reports is refused; "" for a good one.
+    """Return the reason to refuse a link that the far side reports; "" for a valid link.
 
     Args:
-        name: of the link, relative to the top of the copy.
-        target: as the link has it.
+        name: name of the link, relative to the top of the copy.
+        target: target of the link, as stored in it.
     """
     if not isinstance(target, str) or not target or "\0" in target:
         return "its target is empty"
@@ -69,17 +69,17 @@ def link_refusal(name: str, target: object) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a name that cannot steer a terminal."""
+    """Return a name with unprintable characters escaped, so that it cannot control a terminal."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def join(folder: str, name: str) -> str:
-    """Return a path below a folder; "" is the current one, and without a name the folder itself."""
+    """Return the path of a name in a folder; "" is the current folder, and an empty name is the folder itself."""
     return posixpath.join(folder, name) if folder and name else folder or name
 
 
 def base_name(path: str) -> str:
-    """Return the last part of a path as cp takes it: without trailing slashes."""
+    """Return the last part of a path as cp does, without trailing slashes."""
     return posixpath.basename(path.rstrip("/")) or "/"
 
 
@@ -93,8 +93,8 @@ class Location:
 
     Args:
         path: as typed.
-        target: None on this machine, "" to be picked.
-        user: on the instance, None for the session's own.
+        target: None for this machine, "" if the user picks one.
+        user: user on the instance, None for the session's own user.
     """
 
     path: str
@@ -105,8 +105,8 @@ class Location:
 def parse_location(text: str) -> Location:
     """Read one side of a copy.
 
-    The path begins behind the first ``:/``, ``:~`` or ``:./``, otherwise behind the last colon. So tags, ECS targets
-    and addresses in brackets may contain colons. A local name with a colon is written with ``./`` in front.
+    The path begins after the colon of the first ``:/``, ``:~`` or ``:./``, otherwise after the last colon. So tags, ECS
+    targets and addresses in brackets may contain colons. A local name with a colon needs the prefix ``./``.
 
     Without a target before the colon, the target is "": the user picks one.
 

@@ -14,7 +14,7 @@ BATCH_BYTES: Final = 8 << 20  # spec sessions 2
 BATCH_FILES: Final = 512  # spec sessions 2
 SEGMENT: Final = 1 << 20  # bytes, spec sessions 2
 SECOND: Final = 1_000_000_000  # nanoseconds
-UNKNOWN_SIZE_LIMIT: Final = 8 << 20  # bytes of a file that says it is empty, as in /proc
+UNKNOWN_SIZE_LIMIT: Final = 8 << 20  # bytes of a file that reports size 0, as in /proc
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Entry:
     """A file, directory or link as one side reports it.
 
     Args:
-        name: relative to the top; "" is the top itself.
+        name: path relative to the top; "" is the top itself.
         kind: ``file``, ``dir``, ``link``, ``other`` or ``error``.
-        mtime: nanoseconds.
-        text: reason of an error.
+        mtime: nanoseconds since the epoch.
+        text: reason for an error.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Entry:
 
     @property
     def stamp(self) -> list[int]:
-        """Size, time and inode: what changes when the file does."""
+        """Size, time and inode, which show whether the file has changed."""
         return [self.size, self.mtime, self.inode]
 
 
-# One object for all entries that have the same kind or mode.
+# Entries of the same kind or mode share one object.
 _KINDS: Final = {kind: kind for kind in ("file", "dir", "link", "error")}
 _MODES: Final = tuple(range(0o10000))
 
@@ -76,17 +76,18 @@ class CopyOptions:
     """Options of a copy.
 
     Args:
-        recursive, follow: of directories and links.
+        recursive: copy directories.
+        follow: follow links.
         preserve: keep mtime and mode.
-        mode: of every file; None for the source's.
-        owner: USER[:GROUP] on the far side, "" for none.
+        mode: mode of every file; None for the source's mode.
+        owner: USER[:GROUP] on the far side, "" to leave the owner unchanged.
         resume: continue unfinished files.
         checksum: compare by hash, not by size and time.
         compress: ``auto``, ``none`` or ``gzip``.
-        delete: remove what the source does not have.
+        delete: remove entries that the source does not have.
         clobber: replace existing files.
         verify: compare the SHA-256 of both sides.
-        dry_run: only return what would be done.
+        dry_run: only return the planned actions.
     """
 
     recursive: bool = False
@@ -114,34 +115,34 @@ class Tops:
 
 @dataclass(frozen=True, slots=True)
 class FileCopy:
-    """One entry to copy. A tree has many, so its paths are made when they are needed."""
+    """One entry to copy. A tree has many entries, so paths are built only when they are needed."""
 
     entry: Entry
     tops: Tops
 
     @property
     def source(self) -> str:
-        """Path on the side of the source."""
+        """Path on the source side."""
         return join(self.tops.source, self.entry.name)
 
     @property
     def target(self) -> str:
-        """Path on the side of the target."""
+        """Path on the target side."""
         return join(self.tops.target, self.entry.name)
 
     @property
     def root(self) -> str:
-        """Path on the side of the target; nothing above it is checked for links."""
+        """Path of the top on the target side; directories above it are not checked for links."""
         return self.tops.target
 
 
 @dataclass(slots=True)
 class Plan:
-    """Everything to do, in the order of the fields.
+    """All actions, in the order of the fields.
 
     Args:
         failures: names that are not copied, each with code and reason.
-        skipped: names that are the same already.
+        skipped: names whose target is already the same.
     """
 
     directories: list[FileCopy] = field(default_factory=list)
@@ -152,24 +153,24 @@ class Plan:
     skipped: list[str] = field(default_factory=list)
 
     def extend(self, other: Plan) -> None:
-        """Add another plan behind this one."""
+        """Append another plan to this one."""
         for name in ("directories", "links", "files", "delete", "failures", "skipped"):
             getattr(self, name).extend(getattr(other, name))
 
     def total(self) -> int:
-        """Return the bytes of all files."""
+        """Return the total size of all files in bytes."""
         return sum(copy.entry.size for copy in self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, link or directory to copy, and what is in it.
+    """A file, link or directory to copy, and its content.
 
     Args:
-        path: of the top.
-        top: the top itself, with an empty name.
-        below: what is in it, in the order of the walk, read once; another machine may name something twice.
-        trusted: it is on this machine; otherwise names and links are checked.
+        path: path of the top.
+        top: entry of the top, with an empty name.
+        below: the entries below the top, in the order of the walk, read once; another machine may list a name twice.
+        trusted: the source is on this machine; otherwise names and links are checked.
     """
 
     path: str
@@ -179,13 +180,13 @@ class Source:
 
 
 def plan_tree(source: Source, target: str, there: Mapping[str, Entry], options: CopyOptions) -> Plan:
-    """Compare a source with what the destination has.
+    """Compare a source with the entries of the destination.
 
     Args:
-        source: what is copied; what is below it is read once.
+        source: the tree to copy; the entries below its top are read once.
         target: path of the destination.
-        there: what the destination has, by name; "" is the destination itself.
-        options: of the copy.
+        there: entries of the destination by name; "" is the destination itself.
+        options: options of the copy.
     """
     trusted = source.trusted
     plan, tops = Plan(), Tops(source.path, target)
@@ -206,7 +207,7 @@ def plan_tree(source: Source, target: str, there: Mapping[str, Entry], options: 
         existing = there.get(entry.name)
         _plan_entry(plan, copy, existing, options, trusted=trusted)
         if entry.kind == "dir" and existing is not None and existing.kind != "dir":
-            if not entry.name:  # one failure stands in for everything below
+            if not entry.name:  # one failure covers all entries below
                 break
             excluded.append(entry.name + "/")
     if options.delete and source.top.kind == "dir":
@@ -251,16 +252,16 @@ def _plan_file(plan: Plan, copy: FileCopy, there: Entry | None, options: CopyOpt
 
 
 def is_same(here: Entry, there: Entry, options: CopyOptions) -> bool:
-    """Return True if a file is copied already, by size and time. With ``checksum``, the caller compares hashes.
+    """Return True if size and time show that a file is already copied. With ``checksum``, the caller compares hashes.
 
     Args:
         here: entry of the source.
         there: entry of the target.
-        options: say which attributes count.
+        options: determine which attributes are compared.
     """
     if options.checksum or here.size == 0 or here.size != there.size:
         return False
-    second = here.mtime // SECOND * SECOND  # what a target has whose tools know whole seconds only
+    second = here.mtime // SECOND * SECOND  # the time on a target whose tools only support whole seconds
     return there.mtime in (here.mtime, second)
 
 
@@ -282,7 +283,9 @@ def attributes(copy: FileCopy, options: CopyOptions, umask: int) -> dict[str, ob
     """Return mode, time and owner for the target.
 
     Args:
-        umask: of the side that gets the file.
+        copy: the entry to copy.
+        options: options of the copy.
+        umask: umask of the receiving side.
     """
     executable = copy.entry.mode & 0o111
     mode = copy.entry.mode & 0o1777 if options.preserve else (0o666 | executable) & ~umask

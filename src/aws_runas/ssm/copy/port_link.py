@@ -15,16 +15,16 @@ from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished
 from aws_runas.ssm.transport.interfaces import DataChannel
 from aws_runas.ssm.versions import MULTIPLEXING, later_than
 
-FRAME_DATA: Final = 1000  # bytes: with its header a frame is no whole message, spec 15 point 2
+FRAME_DATA: Final = 1000  # bytes; with its header, a frame does not fill a whole message, spec 15 point 2
 QUEUE: Final = 256 * 1024  # bytes that wait for the channel
 
 
 class PortLink:
-    """Implements ByteLink and SessionHandler. Make it on the event loop.
+    """Implements ByteLink and SessionHandler. Create it on the event loop.
 
     Args:
-        token: sent before everything else.
-        say: takes lines for the user.
+        token: sent before any other data.
+        say: receives lines for the user.
     """
 
     def __init__(self, channel: DataChannel, token: bytes, say: Callable[[str], None]) -> None:
@@ -79,7 +79,7 @@ class PortLink:
                 self._fail("the file server closed the connection")
 
     def exit_code_received(self, exit_code: int) -> None:
-        pass  # no such message from a port
+        pass  # port sessions do not send this message
 
     def flag_received(self, flag: int) -> None:
         self._fail(f"the agent cannot connect to the file server (flag {flag})")
@@ -96,7 +96,7 @@ class PortLink:
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
         self._fail(str(error) if error is not None else "the session was ended from outside")
 
-    # --- inside
+    # --- internal
 
     def _pump(self) -> None:
         smux = self._smux

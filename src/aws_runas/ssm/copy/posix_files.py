@@ -20,8 +20,8 @@ from aws_runas.ssm.copy.files import ByteLink, wait_for_reply
 from aws_runas.ssm.copy.plan import SEGMENT
 from aws_runas.ssm.copy.protocol import MAX_PAYLOAD, CopyError, Reply, copy_error
 
-MAX_LINE: Final = 200  # bytes of the first line and of a reply's lengths
-WALK_ATTEMPTS: Final = 3  # a tree may change between its names and their attributes
+MAX_LINE: Final = 200  # bytes of the first line, and of the line with the lengths of a reply
+WALK_ATTEMPTS: Final = 3  # a tree may change between reading its names and reading their attributes
 GZIP_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _KINDS: Final = {0o100000: "file", 0o040000: "dir", 0o120000: "link"}
 
@@ -34,7 +34,8 @@ class Tools:
     """Programs that the script found on the instance.
 
     Args:
-        hashes, gzip: True if there is a program for it.
+        hashes: True if there is a program that computes SHA-256.
+        gzip: True if there is gzip.
     """
 
     hashes: bool
@@ -42,11 +43,11 @@ class Tools:
 
 
 class PosixFiles:
-    """Implements Files with posix_server at the other end.
+    """Implements Files with posix_server on the instance.
 
     Args:
         link: carries the requests. Its owner calls `receive_data` and `fail`.
-        verify: the SHA-256 of the instance is needed.
+        verify: the instance must compute SHA-256.
     """
 
     def __init__(self, link: ByteLink, *, verify: bool = True) -> None:
@@ -65,7 +66,7 @@ class PosixFiles:
     # --- bytes
 
     def receive_data(self, data: bytes) -> None:
-        """Take output of the script."""
+        """Process output of the script."""
         self.received += len(data)
         self._buffer += data
         try:
@@ -81,7 +82,7 @@ class PosixFiles:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Fail every call, now and later, because the session has ended."""
+        """Fail all current and later calls, because the session has ended."""
         self._error = self._error or error
         code = error.code if isinstance(error, SessionError) else "session-ended"
         if not self.tools.done():
@@ -91,10 +92,10 @@ class PosixFiles:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(SessionError(str(error), code=code))
-                future.exception()  # mark it as retrieved: a cancelled call does not wait for it
+                future.exception()  # mark it as retrieved: a cancelled call does not await it
 
     def _end_of_line(self) -> int | None:
-        """Return the length of the first line, None while its end has not arrived."""
+        """Return the length of the first line, or None if its end has not arrived yet."""
         end = self._buffer.find(b"\n", 0, MAX_LINE)
         if end >= 0:
             return end
@@ -328,10 +329,11 @@ def read_tools(line: bytes, *, verify: bool) -> Tools:
     """Read the script's first line.
 
     Args:
-        verify: a program for hashes is needed.
+        line: the first line, without its line end.
+        verify: a program for hashes is required.
 
     Raises:
-        SessionError: something is missing.
+        SessionError: a required program is missing.
     """
     words = line.decode("ascii", "replace").split()
     if len(words) < 3 or words[0] != "posix":
@@ -360,10 +362,10 @@ def _listed(names: Sequence[bytes], lines: Sequence[bytes]) -> Iterator[Values]:
 
 
 def read_stat(line: bytes) -> Values:
-    """Read ``%f %s %i %Y %y`` of stat, and the target of a link in the lines behind it.
+    """Read ``%f %s %i %Y %y`` of stat, and the target of a link from the lines after it.
 
     Raises:
-        SessionError: it is something else.
+        SessionError: the text has another format.
     """
     first, _, target = line.partition(b"\n")
     words = first.split()
@@ -385,12 +387,12 @@ def read_stat(line: bytes) -> Values:
 
 
 def read_journal(journal: bytes, stamp: object, size: int) -> tuple[dict[int, str], bool]:
-    """Return the segments that a journal lists, and whether the source has changed since.
+    """Return the segments that a journal lists, and True if the source has changed since then.
 
     Args:
         journal: content of the journal.
         stamp: identity of the source file.
-        size: of the source, in bytes.
+        size: size of the source, in bytes.
     """
     first, *lines = journal.splitlines() or [b""]
     try:
@@ -407,10 +409,10 @@ def read_journal(journal: bytes, stamp: object, size: int) -> tuple[dict[int, st
 
 
 def gzip_to_zlib(data: bytes) -> tuple[bytes, bytes]:
-    """Return the content of gzip's output, and the same in zlib's format.
+    """Return the uncompressed content of gzip data, and the same content in zlib format.
 
     Raises:
-        CopyError: it is damaged, or longer than a segment.
+        CopyError: the data is damaged, or its content is longer than a segment.
     """
     engine = zlib.decompressobj(-15)
     try:
@@ -423,7 +425,7 @@ def gzip_to_zlib(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _call(function: object, *words: object) -> str:
-    """Return a call of a function of the script; everything else is data in quotes."""
+    """Return shell text that calls a function of the script, with all arguments quoted."""
     return f"{function} {' '.join(quote(str(word)) for word in words)};"
 
 
@@ -445,7 +447,7 @@ def _result(record: bytes) -> bytes:
 
 
 def _failure(record: bytes) -> Values:
-    """Return the error of a record as file_server reports it, nothing for a success."""
+    """Return the error of a record in file_server's format; an empty dictionary for a success."""
     if record.startswith(b"+"):
         return {}
     kind, _, rest = record.partition(b" ")

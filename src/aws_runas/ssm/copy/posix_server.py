@@ -1,10 +1,10 @@
 """The file server for instances without Python: a constant script for ``sh``, coreutils or busybox.
 
-It reads requests from standard input: one line ``SCRIPT_LENGTH PAYLOAD_LENGTH``, then that many bytes of each. The
+It reads requests from standard input: one line ``SCRIPT_LENGTH PAYLOAD_LENGTH``, then the script and the payload. The
 script calls the functions below with names in single quotes. Every call writes one record to the log, ended by a zero
 byte: ``+`` and its result, or ``E CODE TEXT``. The reply is ``LOG_LENGTH OUTPUT_LENGTH``, the log, and the output.
 
-Everything it needs meanwhile is in a directory of its own with mode 0700.
+Its temporary files are in a separate directory with mode 0700.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 NEEDED: Final = "cat chmod dd find mkdir mktemp mv readlink rm rmdir stat sync touch wc xargs"
 
 # U the user's umask, T our directory, Z a program that compresses or "", H prints the SHA-256 of its input or nothing.
-# E error record; X run a command, the first line that it prints becomes the error; K no links between root and path;
-# G only a regular file is replaced; A owner, mode and time; V take the payload; B lock of a part file.
+# E error record; X run a command, the first line of its error output becomes the error; K refuse links between root and
+# path; G refuse to replace anything but a regular file; A owner, mode and time; V read the payload; B lock a part file.
 # Q stat; W walk; R read; M read one of many; F write one of many; N rename; O, P, C, D part open, write, finish, drop;
 # I hash of a segment; J directory; L link; S remove; a attributes; h hash; i info; Y sync.
 POSIX_SERVER: Final = r"""

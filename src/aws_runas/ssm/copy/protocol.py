@@ -1,4 +1,4 @@
-"""Requests to file_server and its replies as bytes. Does no I/O; a reply from the instance is never trusted."""
+"""Encodes requests to file_server and decodes its replies. Does no I/O; replies from the instance are never trusted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAX_PAYLOAD: Final = 64 << 20  # bytes
 
 MAX_TEXT: Final = 4096  # characters of an error
 WALK_LIMIT: Final = 256 << 20  # bytes of a tree's list
-MIN_ENTRY: Final = 100  # bytes that an entry of a list counts at least, as many as an honest one has
-MAX_ENTRY: Final = 128 * 1024  # bytes of an entry; a name has at most 4,096, and a link's target too
+MIN_ENTRY: Final = 100  # bytes; smaller entries of a list count as this many, since valid entries are not smaller
+MAX_ENTRY: Final = 128 * 1024  # bytes of an entry; its name and its link target have at most 4,096 each
 WALK_PIECE: Final = 64 * 1024  # bytes that are expanded at once
 
 Reply = tuple[dict[str, object], bytes]
@@ -26,7 +26,7 @@ class CopyError(AwsRunasError):
     """One file could not be copied.
 
     Args:
-        message: as the other side or the system says.
+        message: the reason, as reported by the other side or the operating system.
     """
 
 
@@ -35,7 +35,7 @@ def encode_request(operation: str, values: dict[str, object], payload: bytes = b
 
     Args:
         operation: its name in file_server, without ``op_``.
-        values: parameters of the operation; they become JSON.
+        values: parameters of the operation, encoded as JSON.
         payload: bytes that follow the header.
     """
     header = json.dumps({"op": operation, **values}, separators=(",", ":")).encode("ascii")
@@ -43,16 +43,16 @@ def encode_request(operation: str, values: dict[str, object], payload: bytes = b
 
 
 class ReplyParser:
-    """Turns the bytes that file_server writes into replies."""
+    """Parses the output of file_server into replies."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def receive_data(self, data: bytes) -> list[Reply]:
-        """Take bytes and return the replies that they complete.
+        """Process bytes and return the replies that they complete.
 
         Raises:
-            CopyError: the bytes are no reply (helper-failed); nothing may be called any more.
+            CopyError: the bytes are not a reply (helper-failed); the parser must not be used after this.
         """
         self._buffer += data
         replies = []
@@ -82,13 +82,13 @@ class ReplyParser:
 
 
 def unpack_entries(data: bytes) -> Iterator[dict[str, object]]:
-    """Yield the entries of a tree's list, as file_server's pack_entries has packed them.
+    """Yield the entries of a directory tree, as packed by file_server's pack_entries.
 
     Args:
         data: payload of the reply to ``walk``.
 
     Raises:
-        SessionError: it is no such list, or longer than any honest one.
+        SessionError: the data is not such a list, or exceeds the limits.
     """
     engine = zlib.decompressobj()
     rest, counted = b"", 0
@@ -112,10 +112,10 @@ def unpack_entries(data: bytes) -> Iterator[dict[str, object]]:
 
 
 def check_reply(reply: Reply) -> Reply:
-    """Return a reply that is no error.
+    """Return the reply if it is not an error.
 
     Raises:
-        CopyError: it is one.
+        CopyError: the reply is an error.
     """
     values, _ = reply
     error = values.get("error")
@@ -125,7 +125,7 @@ def check_reply(reply: Reply) -> Reply:
 
 
 def copy_error(code: str, text: str) -> CopyError:
-    """Return the error for a reply's code; of a text that is very long, the beginning."""
+    """Return the error for a reply's code; a very long text is truncated."""
     text = text[:MAX_TEXT]
     if code == "no-space":
         return CopyError(f"no space: {text}", code="no-space", hint="free some space; the same command resumes")

@@ -1,4 +1,4 @@
-"""The sessions of one copy: a shell session that runs the file server, and more that carry data."""
+"""The sessions of one copy: a shell session that runs the file server, and further sessions that carry data."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ TOKEN_SIZE: Final = 32  # bytes, spec sessions 2
 
 @dataclass(slots=True)
 class CopySessions:
-    """Opens and closes the sessions of a copy. Every session is known to the guardian.
+    """Opens and closes the sessions of a copy. The guardian watches each of them.
 
     Args:
         starter: calls StartSession.
         service: resumes and ends sessions.
-        user: whose files these are, through sudo; None for the session's own user.
+        user: run the file server as this user through sudo; None for the session's own user.
         via: ``auto``, ``port`` or ``shell``.
-        say, debug: take lines for the user.
-        agent_version: as the service reports it, "" where it is not known.
-        verify: the instance must be able to hash.
-        warn_logged: called, in a thread, once before content travels from the instance through a shell session.
-        first: StartSession of the first session, if it is under way already.
+        say, debug: receive lines for the user.
+        agent_version: as the service reports it, "" if it is not known.
+        verify: the instance must be able to compute hashes.
+        warn_logged: called once, in a thread, before content is sent from the instance through a shell session.
+        first: the StartSession call of the first session, if it was already made.
     """
 
     starter: SessionStarter
@@ -68,7 +68,7 @@ class CopySessions:
         """Open the first session and return the operations of its file server.
 
         Raises:
-            AwsRunasError: there is no session, or no file server can run there.
+            AwsRunasError: no session could be opened, or no file server can run on the instance.
         """
         self._primary = primary = await self._open_shell()
         if isinstance(primary, PosixFiles):
@@ -79,7 +79,7 @@ class CopySessions:
                 )
         elif self.via == "port" or (self.via == "auto" and not self._is_refused()):
             self._token = os.urandom(TOKEN_SIZE)
-            # Its reply is awaited by the first worker: the plan's first questions travel behind it.
+            # The first worker awaits the reply, so the first requests of the plan follow at once.
             self._listening = asyncio.ensure_future(primary.call("listen", {"token": self._token.hex()}))
         return primary
 
@@ -87,7 +87,7 @@ class CopySessions:
         """Open one more session for data, or use the first session.
 
         Args:
-            small: a further session would cost more than it saves.
+            small: another session would take more time than it saves.
 
         Raises:
             AwsRunasError: no session could be opened.
@@ -115,7 +115,7 @@ class CopySessions:
         return await self._open_shell()
 
     async def _find_port(self) -> int:
-        """Return the port of the file server's listener, 0 where there is none."""
+        """Return the port of the file server's listener, 0 if there is none."""
         if self._listening is None:
             return 0
         values, _ = await asyncio.shield(self._listening)
@@ -148,7 +148,7 @@ class CopySessions:
         try:
             return await in_thread(starting.result)
         except asyncio.CancelledError:
-            await in_thread(starting.abandon)  # the service may be opening it at this moment
+            await in_thread(starting.abandon)  # the service may be opening the session right now
             raise
 
     async def _connect(self, started: StartedSession, make: Callable[[DataChannel], SessionHandler]) -> None:

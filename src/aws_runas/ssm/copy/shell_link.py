@@ -1,4 +1,4 @@
-"""Carrier S of `cp`: the file server as a command of `run`'s helper, its streams as the link."""
+"""Carrier S of `cp`: the helper of `run` runs the file server as its command; the command's streams are the link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aws_runas.ssm.copy.posix_files import PosixFiles, Tools
 from aws_runas.ssm.copy.posix_server import POSIX_SERVER, posix_server_digest
 from aws_runas.ssm.transport.interfaces import DataChannel
 
-# Reads exactly the program, and no byte of the request after it.
+# Reads exactly the program, and nothing of the request after it.
 _LOADER: Final = """import hashlib,os,sys,zlib
 p=bytes()
 while len(p)<%d:
@@ -40,9 +40,9 @@ class ServerOptions:
 
     Args:
         message_size: bytes of one message of the channel.
-        user: whose files these are, None for the session's own user.
+        user: run the server as this user, None for the session's own user.
         verify: compare the SHA-256 of both sides.
-        without_python: use the server that is a shell script; an earlier session had a Python that does not start.
+        without_python: use the shell script server, because Python did not start in an earlier session.
     """
 
     message_size: int
@@ -55,8 +55,8 @@ def server_request(user: str | None, *, without_python: bool = False) -> tuple[C
     """Return the command that runs the file server, and the input that it needs first.
 
     Args:
-        user: whose files these are, None for the session's own user.
-        without_python: the server that is a shell script.
+        user: run the server as this user, None for the session's own user.
+        without_python: use the shell script server.
     """
     packed = zlib.compress(file_server_source(), 9)
     loader = quote(_LOADER % (len(packed), len(packed), file_server_digest()))
@@ -66,12 +66,12 @@ def server_request(user: str | None, *, without_python: bool = False) -> tuple[C
 
 
 class ShellLink:
-    """Implements ByteLink and LinkOwner. Make it on the event loop.
+    """Implements ByteLink and LinkOwner. Create it on the event loop.
 
     Args:
-        channel: of the session.
-        options: of the server.
-        say, debug: take lines for the user.
+        channel: the channel of the session.
+        options: settings of the file server.
+        say, debug: receive lines for the user.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class ShellLink:
         self._debug(text)
 
     def say(self, text: str) -> None:
-        if text != RESTRICTIONS:  # of a command; cp sends no signals
+        if text != RESTRICTIONS:  # it applies to commands; cp sends no signals
             self._say(text)
 
     def _posix_answered(self, tools: asyncio.Future[Tools]) -> None:

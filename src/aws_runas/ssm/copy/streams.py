@@ -1,7 +1,7 @@
-"""`cp -`: standard input to a file, or a file to standard output. Neither can be read or written twice.
+"""`cp -`: copies standard input to a file, or a file to standard output. Neither stream can be read or written twice.
 
-So blocks are kept until the other side has confirmed them. What arrives damaged is sent again, and what was on its way
-in a session that is lost goes through another one.
+So blocks are kept until the other side has confirmed them. Blocks that arrive damaged, or that were in flight in a lost
+session, are sent again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from aws_runas.ssm.copy.transfer import DAMAGES, Progress, was_renamed
 from aws_runas.ssm.shutdown import SignalReceived
 from aws_runas.ssm.transport.event_loop import in_thread
 
-DEPTH: Final = 4  # blocks on their way
-LOST_SESSIONS: Final = 3  # lost sessions that are replaced
+DEPTH: Final = 4  # blocks in flight
+LOST_SESSIONS: Final = 3  # maximum number of lost sessions that are replaced
 DROP_WAIT: Final = 2.0  # seconds for the removal of the unfinished file after a failure
 
 Check = Callable[[Reply], Reply]
@@ -48,10 +48,10 @@ class StreamCopy:
 
     Args:
         workers: opens the sessions.
-        path: of the file on the other side.
-        descriptor: of the standard stream.
-        report: called as blocks are confirmed.
-        note: takes lines for the user.
+        path: path of the file on the other side.
+        descriptor: descriptor of the standard stream.
+        report: called when blocks are confirmed.
+        note: receives lines for the user.
     """
 
     workers: Workers
@@ -69,10 +69,10 @@ class StreamCopy:
         """Copy standard input to the file.
 
         Args:
-            into: the path must be a directory, which standard input cannot be copied to.
+            into: the path must be a directory; standard input cannot be copied into one.
 
         Raises:
-            CopyError: it cannot be read or written.
+            CopyError: standard input cannot be read, or the file cannot be written.
             SessionError: the sessions were lost (copy-broken).
         """
         values, _ = await self._call("stat", {"path": self.path, "follow": True})
@@ -98,9 +98,9 @@ class StreamCopy:
         """Copy the file to standard output.
 
         Raises:
-            CopyError: it cannot be read, or changes meanwhile.
+            CopyError: the file cannot be read, or changes while it is copied.
             SessionError: the sessions were lost (copy-broken).
-            AwsRunasError: standard output cannot be written (output-unwritable), or nobody reads it.
+            AwsRunasError: standard output cannot be written (output-unwritable), or its pipe was closed.
         """
         values, _ = await self._call("stat", {"path": self.path, "follow": True})
         entry = values.get("entry")
@@ -146,7 +146,7 @@ class StreamCopy:
             while pending:
                 await pending.popleft()
         except CopyError:
-            # Their bytes are on their way: a request that is cut short would garble the removal of the file behind it.
+            # Let requests in flight complete: a truncated one would garble the next, which removes the file.
             await asyncio.gather(*pending, return_exceptions=True)
             raise
         finally:
@@ -154,7 +154,7 @@ class StreamCopy:
         return offset, digest.hexdigest()
 
     async def _finish(self, finish: dict[str, object]) -> None:
-        """Rename the file. If the session is lost meanwhile, ask in another session whether it was renamed."""
+        """Rename the file. If the session is lost during the call, check in another session whether it was renamed."""
         far = await self._worker()
         try:
             await far.call("part_finish", finish)
@@ -164,7 +164,7 @@ class StreamCopy:
                 await again.call("part_finish", finish)
 
     async def _open(self, opening: dict[str, object]) -> str:
-        """Return the name of a new unfinished file. An interrupt waits for the name, to remove the file."""
+        """Create an unfinished file and return its name. An interrupt waits for the name, to remove the file."""
         call = asyncio.ensure_future(self._call("part_open", opening))
         try:
             values, _ = await asyncio.shield(call)
@@ -178,7 +178,7 @@ class StreamCopy:
         return str(values.get("part", ""))
 
     async def _drop(self, part: str) -> None:
-        """Remove the unfinished file: nothing could continue it."""
+        """Remove the unfinished file, because no later run can continue it."""
         if self._far is not None:
             with suppress(AwsRunasError, TimeoutError):
                 async with asyncio.timeout(DROP_WAIT):
@@ -208,7 +208,7 @@ class StreamCopy:
             return self._far
 
     async def _replace(self, lost: Files, error: SessionError) -> Files:
-        """Return another session; of several calls that lost the same one, the first opens it."""
+        """Return a replacement session. If several calls lost the same session, the first one opens the replacement."""
         async with self._lock:
             if self._far is not None and self._far is not lost:
                 return self._far
@@ -238,10 +238,10 @@ def expand_checked(values: dict[str, object], data: bytes, limit: int) -> bytes:
     Args:
         values: header of the reply, with its ``sha`` and ``packed``.
         data: payload of the reply.
-        limit: size that was asked for, in bytes.
+        limit: requested size, in bytes.
 
     Raises:
-        CopyError: size or hash are not what the reply says.
+        CopyError: the size or the hash does not match the header.
     """
     if values.get("packed"):
         try:
@@ -276,7 +276,7 @@ async def _cancel(pending: deque[asyncio.Task[Reply]]) -> None:
 
 
 def _read_block(descriptor: int) -> bytes:
-    """Read a block, less at the end. Raises: CopyError."""
+    """Read a block, or less at the end. Raises: CopyError."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -289,7 +289,7 @@ def _read_block(descriptor: int) -> bytes:
 
 
 def _write_block(descriptor: int, data: bytes) -> None:
-    """Write all. Raises: SignalReceived: nobody reads; AwsRunasError: output-unwritable."""
+    """Write all data. Raises: SignalReceived: the pipe was closed; AwsRunasError: output-unwritable."""
     view = memoryview(data)
     try:
         while view:

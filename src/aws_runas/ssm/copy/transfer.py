@@ -1,4 +1,4 @@
-"""The transfer of a plan: jobs, the sessions that work on them, and what failed."""
+"""The transfer of a plan: jobs, the sessions that work on them, and failures."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from aws_runas.ssm.copy.plan import (
 )
 from aws_runas.ssm.copy.protocol import CopyError, copy_error
 
-DEPTH: Final = 2  # jobs that one session has at once: one travels while the other is read or written
-DAMAGES: Final = 3  # times that a file's content may arrive damaged, as when an agent executes a message twice
-RETRIES: Final = 3  # sessions that may be lost during one job
+DEPTH: Final = 2  # jobs of one session at a time: one is sent while the other is read or written
+DAMAGES: Final = 3  # how often a file's content may arrive damaged, as when an agent executes a message twice
+RETRIES: Final = 3  # how many sessions may be lost during one job
 LIST_SIZE: Final = 1000  # directories or links in one request
 
 
@@ -57,7 +57,7 @@ class _Large:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """Work for one session. Args: action: does it with that session's files; copies: what fails if it does."""
+    """Work for one session. Args: action: does the work; copies: the entries that fail if the action fails."""
 
     action: Callable[[Files], Awaitable[None]]
     copies: Sequence[FileCopy]
@@ -66,7 +66,7 @@ class _Job:
 
 @dataclass(slots=True)
 class _Segments:
-    """Jobs of a large file, each made when a session asks for one: a terabyte has a million. Args: left: indices."""
+    """Jobs of a large file, created on request, since a terabyte has a million. Args: left: indices of segments."""
 
     large: _Large
     left: Iterator[int]
@@ -75,14 +75,14 @@ class _Segments:
 
 @dataclass(slots=True)
 class Transfer:
-    """Copies one plan. `work` is called once per session, in any number; `finished` says when all is done.
+    """Copies one plan. Call `work` once for each session; `finished` is set when all jobs are done.
 
     Args:
-        local: this machine.
-        upload: from here to the instance.
-        umask: of the receiving side.
+        local: file operations of this machine.
+        upload: copy from this machine to the instance.
+        umask: umask of the receiving side.
         source_id: part of the name of unfinished files; the same for the same source.
-        note: takes lines for the user.
+        note: receives lines for the user.
     """
 
     plan: Plan
@@ -102,7 +102,7 @@ class Transfer:
     _wakers: set[asyncio.Event] = field(default_factory=set)
 
     def start(self) -> None:
-        """Make the jobs of all files. Directories and links are made before, by `prepare`."""
+        """Create the jobs of all files. Call `prepare` before; it creates directories and links."""
         self.progress.total, self.progress.files = self.plan.total(), len(self.plan.files)
         for copy in self.plan.files:
             if copy.entry.size >= SMALL_FILE:
@@ -112,14 +112,14 @@ class Transfer:
         self._check_finished()
 
     async def prepare(self, far: Files) -> None:
-        """Make directories and links, and remove what is to be removed."""
+        """Create directories and links, and remove the entries that the plan deletes."""
         target = far if self.upload else self.local
         for operation, copies in (("mkdirs", self.plan.directories), ("links", self.plan.links)):
             await self._each(target, operation, copies, lambda copy: {"target": copy.entry.target})
         await self._each(target, "remove", self.plan.delete, lambda _: {})
 
     async def complete(self, far: Files) -> None:
-        """Set mode and time of directories, after everything in them is written."""
+        """Set mode and time of directories, after their content was written."""
         target = far if self.upload else self.local
         if self.options.preserve or self.options.owner:
             copies = list(reversed(self.plan.directories))
@@ -129,7 +129,7 @@ class Transfer:
         """Work on jobs with one session until all are done.
 
         Raises:
-            SessionError: the session is over; its jobs go to the others.
+            SessionError: the session has ended; other sessions take over its jobs.
         """
         workers = [asyncio.ensure_future(self._worker(far)) for _ in range(DEPTH)]
         try:
@@ -140,11 +140,11 @@ class Transfer:
             await asyncio.gather(*workers, return_exceptions=True)
 
     def remaining(self) -> int:
-        """Return the bytes that are not copied yet."""
+        """Return the number of bytes that are not copied yet."""
         return self.progress.total - self.progress.done
 
     def has_jobs(self) -> bool:
-        """Return True if some job waits for a session."""
+        """Return True if a job waits for a session."""
         return bool(self._jobs)
 
     # --- jobs
@@ -246,7 +246,7 @@ class Transfer:
         keep = [index for index, item in enumerate(files) if item["path"]]
         if len(keep) == len(files):
             await self._write_batch(target, copies, files, values, data)
-        elif keep:  # some could not be read; they have no bytes in the data
+        elif keep:  # some files could not be read; the data has no bytes of them
             kept = [copies[index] for index in keep]
             await self._write_batch(target, kept, [files[index] for index in keep], values, data)
         self.progress.sent += len(data)
@@ -311,7 +311,7 @@ class Transfer:
         source, target = self._sides(far)
         entry, offset = large.copy.entry, index * SEGMENT
         length = min(SEGMENT, entry.size - offset)
-        name = large.copy.source  # of the side that fails
+        name = large.copy.source  # on the side that fails
         try:
             values, data = await source.call(
                 "read",
@@ -387,7 +387,7 @@ class Transfer:
         self.unfinished.pop(large.part, None)
 
     async def _fail_large(self, large: _Large, name: str, error: CopyError, target: Files) -> None:
-        """Report a failure once, whatever the other segments meet, with the name of the unfinished file."""
+        """Report the first failure of a file, with the name of the unfinished file; ignore those of other segments."""
         if large.failed:
             return
         large.failed = True
@@ -426,8 +426,9 @@ async def was_renamed(target: Files, part: str, path: str, sha: str) -> bool:
 
     Args:
         target: the side that has the file.
-        part: its unfinished name, gone after the rename.
-        sha: of the source, in hexadecimal.
+        part: name of the unfinished file, which does not exist after the rename.
+        path: final name of the file.
+        sha: SHA-256 of the source, in hexadecimal.
     """
     values, _ = await target.call("stat", {"path": part})
     if values.get("entry") is not None:
@@ -443,7 +444,7 @@ def _objects(value: object, count: int) -> list[dict[str, object]]:
     """Return a list of objects from a reply, if it has the expected length.
 
     Raises:
-        SessionError: the reply has something else.
+        SessionError: the reply has another value.
     """
     if not isinstance(value, list) or len(value) != count or not all(isinstance(item, dict) for item in value):
         raise SessionError("the reply of the instance is damaged", code="helper-failed")
