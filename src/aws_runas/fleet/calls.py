@@ -19,11 +19,11 @@ from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell
 
 SHELL_DOCUMENT = "AWS-RunShellScript"
 POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
-STORED_ATTEMPTS: Final = 5  # the agent may store an output a little after it has reported the end
+STORED_ATTEMPTS: Final = 5  # the agent may store an output shortly after it has reported the end
 STORED_DELAY: Final = 1.0  # seconds
-FIND_ATTEMPTS: Final = 4  # a command can be seen a little after it was sent
+FIND_ATTEMPTS: Final = 4  # a command becomes visible shortly after it was sent
 FIND_DELAY: Final = 2.0  # seconds
-CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS takes requests of clocks that are wrong by less
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # AWS accepts requests if the clock is off by less than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Script:
     """The script that runs on each host.
 
     Args:
-        text: of the user, shell or PowerShell.
-        nonce: of the wrapper's last line.
-        cwd, user: where and as whom; None for the agent's own.
+        text: the user's script, for a shell or PowerShell.
+        nonce: nonce in the last line of the wrapper.
+        cwd, user: working directory and user; None for those of the agent.
         powershell: the text is PowerShell.
-        pack: long output is sent as gzip.
-        output: where the service also stores whole outputs; see `run_command.send_command`.
+        pack: send long output as gzip.
+        output: where the service also stores complete outputs; see `run_command.send_command`.
     """
 
     text: str
@@ -54,8 +54,8 @@ class AwsCalls:
 
     Args:
         delivery, execution: time-outs in seconds.
-        comment: appears in the service's history, with a number for each call; never the command itself.
-        sleep: waits so many seconds.
+        comment: shown in the command history, with a number for each call; never contains the command itself.
+        sleep: waits for seconds.
     """
 
     access: Access
@@ -70,8 +70,8 @@ class AwsCalls:
         """Send the script to hosts of this pair and return the command id.
 
         Raises:
-            InstancesGoneError: some of the instances take no commands any more.
-            SessionError: the service refused, or nobody knows.
+            InstancesGoneError: some of the instances do not accept commands any more.
+            SessionError: the service refused the command, or it is not known whether it accepted the command.
         """
         began, comment = datetime.now(UTC), f"{self.comment} {next(self._numbers)}"
         try:
@@ -87,7 +87,7 @@ class AwsCalls:
             return sent
 
     def _find(self, comment: str, began: datetime) -> str | None:
-        """Return the id of a command that the service took although its answer was lost, None if it shows none."""
+        """Return the id of a command that the service accepted although its reply was lost; None if it lists none."""
         for attempt in range(FIND_ATTEMPTS):
             if attempt:
                 self.sleep(FIND_DELAY)
@@ -131,9 +131,9 @@ class AwsCalls:
         return Invocation(row.instance_id, _details(row), output, error, row.exit_status, whole=True)
 
     def _stored(self, command_id: str, instance_id: str, output: str, error: str) -> tuple[str, str]:
-        """Return the streams from where the agent stored them; the cut ones if they are not there.
+        """Return the streams that the agent stored; the truncated ones if they were not stored.
 
-        What cannot be read stays cut, and is reported as missing like all other output that is cut.
+        If the stored streams cannot be read, the output stays truncated, and is reported as such.
         """
         for attempt in range(STORED_ATTEMPTS):
             try:
@@ -152,5 +152,5 @@ class AwsCalls:
 
 
 def _details(row: run_command.InvocationReply) -> str:
-    """Return the details of a status, or the status itself where it is an end and the details are not known here."""
+    """Return the details of a status, or the status itself if it is final and its details are unknown."""
     return row.details if row.details in FINAL_DETAILS or row.status not in FINAL_DETAILS else row.status

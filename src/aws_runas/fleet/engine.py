@@ -1,4 +1,4 @@
-"""Performs what the policy decides: calls in threads, answers through one queue, interrupts by the user."""
+"""Performs the actions of the policy: makes calls in threads, collects answers in one queue, handles interrupts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from aws_runas.fleet.model import (
 )
 from aws_runas.fleet.policy import FleetPolicy
 
-CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C, then what is known is shown
-MAX_WAIT: Final = 1.0  # seconds between two looks at the progress line
-FINAL_CODES: Final = ("access-denied", "parameter-invalid")  # asking again does not help
-# Codes of failures that pass: the network may come back, and somebody may sign in.
+CANCEL_PATIENCE: Final = 10.0  # seconds after the first Ctrl-C; then the known results are shown
+MAX_WAIT: Final = 1.0  # maximum seconds between two updates of the progress line
+FINAL_CODES: Final = ("access-denied", "parameter-invalid")  # a retry does not help
+# Codes of temporary failures: the network may come back, and the user may sign in.
 MAY_PASS: Final = (
     "endpoint-timeout", "endpoint-unreachable", "proxy-failed", "login-needed", "mfa-no-terminal", "keyring-locked",
 )  # fmt: skip
@@ -55,10 +55,10 @@ class Engine:
     Args:
         calls: one set of calls for each pair.
         clock: monotonic seconds.
-        on_outcome: receives each host that ended.
+        on_outcome: receives the outcome of each host that has ended.
         on_change: called after each event, for the progress line.
-        on_command: receives each command that was accepted, before anything else is done with it.
-        on_error: receives failures of calls that are tried again.
+        on_command: receives each command that was accepted, before it is used in any other way.
+        on_error: receives failures of calls that are repeated.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class Engine:
         self.interrupted = False
 
     def run(self) -> None:
-        """Run until every host has its outcome, or the user has interrupted twice."""
+        """Run until every host has an outcome, or the user has interrupted twice."""
         while not self._policy.done:
             self._turn()
         self._report()
 
     def run_once(self) -> None:
-        """Ask once about what was sent, fetch the outputs of what has ended, and report the rest as running."""
+        """Poll all sent commands once, fetch the outputs of ended hosts, and report the others as running."""
         now = self._clock()
         for action in self._policy.actions(now + LONG_AFTER):
             if isinstance(action, Poll):
@@ -102,7 +102,7 @@ class Engine:
         self._report()
 
     def interrupt(self) -> None:
-        """Cancel what runs; called a second time, leave at once. May be called from a signal handler."""
+        """Cancel running commands; on the second call, stop at once. May be called from a signal handler."""
         self._interrupts += 1
         self._answers.put(None)
 
@@ -118,7 +118,7 @@ class Engine:
         now = self._clock()
         self._handle_interrupts(now)
         for action in self._policy.actions(now):
-            # A thread that does not answer must not hold the process: the policy has few calls in flight for each pair.
+            # A daemon thread, since a call that hangs must not block exit. The policy limits the calls of each pair.
             threading.Thread(target=self._perform, args=(action,), name="fleet", daemon=True).start()
         self._report()
         if self._policy.done:

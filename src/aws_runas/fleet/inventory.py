@@ -1,4 +1,4 @@
-"""Selectors -> hosts: what Systems Manager and EC2 know, before anything runs."""
+"""Selectors -> hosts: looks up instances in Systems Manager and EC2 before anything runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, Outcome, Pair, State
 from aws_runas.fleet.selectors import INSTANCE_ID, Candidate, Selector
 
-LINUX, WINDOWS = "Linux", "Windows"  # PlatformType of DescribeInstanceInformation; there is MacOS too
+LINUX, WINDOWS = "Linux", "Windows"  # PlatformType of DescribeInstanceInformation; a third value is MacOS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Inventory:
 
     Args:
         reachable: selected and online, sorted by name and id.
-        unreached: selected and cannot be asked: offline, of another platform than the command, or named by an id
+        unreached: selected, but not reachable: offline, on another platform than the command's, or given by an id
             that Systems Manager does not know. Each has its reason.
     """
 
@@ -36,16 +36,17 @@ def take_inventory(
     powershell: bool = False,
     sessions: bool = False,
 ) -> Inventory:
-    """Ask which instances the selectors mean. An instance that two selectors select counts once.
+    """Find the instances that the selectors match. An instance that matches two selectors counts once.
 
     Args:
         access: credentials of the pair.
-        selectors: as parsed.
+        pair: profile and region.
+        selectors: the parsed selectors.
         powershell: the command is for Windows; otherwise it is for a POSIX shell.
-        sessions: it goes through sessions, whose helper runs on Linux.
+        sessions: the command runs through sessions, whose helper needs Linux.
 
     Raises:
-        AwsRunasError: Systems Manager or a resource group could not be asked.
+        AwsRunasError: Systems Manager or a resource group could not be queried.
     """
     groups = {
         part.key: group_members(access, part.key)
@@ -74,7 +75,7 @@ def take_inventory(
 
 
 def _mismatch(platform: str, *, powershell: bool, sessions: bool) -> str:
-    """Return why a command does not run on a platform, "" if it does. Run Command would answer InvalidPlatform."""
+    """Return why a command cannot run on a platform, "" if it can. Run Command would answer InvalidPlatform."""
     if not platform or (platform == WINDOWS if powershell else platform == LINUX):
         return ""
     if powershell:
@@ -99,7 +100,7 @@ def _candidates(access: Access, *, needs_tags: bool) -> list[Candidate]:
     except AwsRunasError:
         if needs_tags:
             raise
-        tags = {}  # names are for people; ids, groups and "all" work without them
+        tags = {}  # names are only for display; ids, groups and "all" work without them
     return [
         Candidate(
             node.instance_id,
@@ -109,7 +110,7 @@ def _candidates(access: Access, *, needs_tags: bool) -> list[Candidate]:
             node.platform,
         )
         for node in nodes
-        if INSTANCE_ID.fullmatch(node.instance_id)  # it becomes a file name
+        if INSTANCE_ID.fullmatch(node.instance_id)  # the id is used as a file name
     ]
 
 

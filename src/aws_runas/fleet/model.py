@@ -34,16 +34,16 @@ class Host:
 
     @property
     def label(self) -> str:
-        """The name that people read; the id if there is none."""
+        """The displayed name; the id if the instance has no name."""
         return self.name or self.instance_id
 
 
 class InstancesGoneError(SessionError):
-    """SendCommand refused a call because of single instances; nothing was sent to the others either.
+    """SendCommand refused a call because of some instances; nothing was sent to the others either.
 
     Args:
-        message: for the user.
-        instance_ids: that the service named; empty if it named none.
+        message: text for the user.
+        instance_ids: ids that the service named; empty if it named none.
     """
 
     def __init__(self, message: str, instance_ids: Collection[str]) -> None:
@@ -68,7 +68,7 @@ class State(Enum):
 
     @property
     def final(self) -> bool:
-        """Return True if the state does not change any more."""
+        """True if the state does not change any more."""
         return self not in (State.WAITING, State.RUNNING)
 
 
@@ -90,7 +90,7 @@ FINAL_DETAILS: dict[str, tuple[State, bool]] = {
     "AccessDenied": (State.REFUSED, False),
     "Access Denied": (State.REFUSED, False),
 }
-STARTED_DETAILS = ("InProgress", "In Progress", "Cancelling")  # an agent has taken the command
+STARTED_DETAILS = ("InProgress", "In Progress", "Cancelling")  # an agent has received the command
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ class Invocation:
 
     Args:
         details: StatusDetails.
-        output: stdout, or from ListCommandInvocations both streams in one text.
+        output: stdout; from ListCommandInvocations, both streams in one text.
         error: stderr; "" from ListCommandInvocations.
-        exit_status: ResponseCode; -1 while the command has not run.
-        whole: output and error came from GetCommandInvocation, so they are as long as the service has them.
+        exit_status: ResponseCode; -1 if the command has not run yet.
+        whole: output and error came from GetCommandInvocation, so the service has no more of them.
     """
 
     instance_id: str
@@ -118,13 +118,13 @@ class Outcome:
     """The end of a command on a host.
 
     Args:
-        details: the service's own word for it.
-        exit_status: of the command; None if it did not run or is unknown.
-        stdout, stderr: as far as the service has them.
+        details: StatusDetails, or a reason.
+        exit_status: status of the command; None if it did not run or its status is unknown.
+        stdout, stderr: output, as far as the service has it.
         truncated: bytes of stdout or stderr are missing.
-        missing: how many bytes of stdout are missing, where known.
-        seconds: from sending to the poll that saw the end.
-        command_id: of Run Command; "" if nothing was sent.
+        missing: number of missing bytes of stdout, if known.
+        seconds: time from sending the command to the poll that saw its end.
+        command_id: id in Run Command; "" if nothing was sent.
     """
 
     host: Host
@@ -180,13 +180,13 @@ class Limits:
     """The limits of a run.
 
     Args:
-        concurrency: hosts that run at a time, over all pairs.
+        concurrency: number of hosts that run at a time, over all pairs.
         max_errors: the run stops sending once more hosts than this have failed.
-        delivery: seconds until a command that no agent took is given up.
+        delivery: seconds in which an agent must receive a command.
         execution: seconds that a command may run.
-        fetch_all: the service's text is always fetched whole, because the script has no counts (PowerShell).
-        fetch_ended: what was cancelled or took too long is asked for its output if the list has none. Otherwise only
-            those that were seen running are.
+        fetch_all: always fetch the full output, because the script has no counts (PowerShell).
+        fetch_ended: fetch the output of each host that was cancelled or timed out and has no output in the list.
+            Otherwise, it is only fetched from hosts that were seen running.
     """
 
     concurrency: int = 50

@@ -1,7 +1,7 @@
-"""The next steps of a fleet run: a pure state machine that is told the time and the service's answers.
+"""The next steps of a fleet run: a pure state machine that receives the time and the service's replies.
 
-It answers with actions; threads and calls are outside (engine.py). Concurrency and the error budget hold over all pairs
-of profile and region together, above the limits of Run Command. The same machine runs in the tests in virtual time.
+It returns actions; threads and calls are outside (engine.py). Concurrency and the error budget apply to all pairs of
+profile and region together, in addition to the limits of Run Command. Tests run the same machine in virtual time.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from aws_runas.fleet.model import (
 )
 from aws_runas.fleet.wrapper import Unwrapped, is_cut, unwrap
 
-PIECE: Final = 50  # instance ids in one SendCommand; API reference
+PIECE: Final = 50  # maximum instance ids in one SendCommand; API reference
 FIRST_POLL: Final = 1.0  # seconds after sending
-POLL_GROWTH: Final = 1.4  # each later poll waits so many times as long
-MAX_POLL: Final = 5.0  # seconds; polling each second was throttled in practice
-FETCH_SPACING: Final = 0.5  # seconds between two GetCommandInvocation of a pair
-SEND_SPACING: Final = 0.2  # seconds between two SendCommand of a pair
-THROTTLED_SPACING: Final = 1.0  # seconds added after the service asked to slow down; doubles, then fades
+POLL_GROWTH: Final = 1.4  # factor by which the wait before each later poll grows
+MAX_POLL: Final = 5.0  # seconds; polling every second was throttled in practice
+FETCH_SPACING: Final = 0.5  # seconds between two GetCommandInvocation calls of a pair
+SEND_SPACING: Final = 0.2  # seconds between two SendCommand calls of a pair
+THROTTLED_SPACING: Final = 1.0  # seconds added after a throttled call; doubles, and is halved after answered calls
 MAX_SLOWDOWN: Final = 20.0  # seconds
-REFILL: Final = 0.25  # of the concurrency: smaller batches wait, so that a host does not cost a call of its own
-THROTTLED_SENDS: Final = 12  # SendCommand refused in a row with "slow down", about three minutes; then it is given up
-ODD_POLLS: Final = 8  # in a row that were answered and say nothing, about half a minute; then nobody will know
+REFILL: Final = 0.25  # fraction of the concurrency: smaller batches wait, so that not every host needs a separate call
+THROTTLED_SENDS: Final = 12  # throttled SendCommand calls in a row, about three minutes; then the hosts are given up
+ODD_POLLS: Final = 8  # answered polls in a row without usable content, about half a minute; then the outcome is unknown
 FETCH_ATTEMPTS: Final = 8  # InvocationDoesNotExist right after sending is normal
-ENDED_EARLY: Final = (State.TIMED_OUT, State.CANCELLED)  # before the wrapper could write its last line
-LOST_AFTER: Final = 60.0  # seconds beyond both time-outs, then a host that never ended is unknown
+ENDED_EARLY: Final = (State.TIMED_OUT, State.CANCELLED)  # ended before the wrapper could write its last line
+LOST_AFTER: Final = 60.0  # seconds after both timeouts; then the outcome of a host that has not ended is unknown
 
 
 @dataclass(slots=True)
@@ -52,19 +52,19 @@ class _Command:
     next_poll: float
     interval: float
     running: set[str]
-    started: set[str] = field(default_factory=set)  # an agent has taken the command
+    started: set[str] = field(default_factory=set)  # hosts whose agent has received the command
     odd_polls: int = 0
     in_flight: bool = False
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One pair: what may be called when.
+    """The calls of one pair, and when the next ones may be made.
 
     Args:
-        sending: the hosts of the SendCommand that has not been answered.
-        piece: hosts in the next SendCommand at most; smaller while one of them spoils the call.
-        throttled_sends: in a row.
+        sending: the hosts of the SendCommand call that has not been answered.
+        piece: maximum hosts in the next SendCommand; smaller while one of the hosts makes the call fail.
+        throttled_sends: number of throttled SendCommand calls in a row.
     """
 
     waiting: deque[Host] = field(default_factory=deque)
@@ -80,24 +80,24 @@ class _Lane:
     to_fetch: deque[tuple[Host, str, int]] = field(default_factory=deque)
 
     def slow_down(self, now: float) -> None:
-        """Call nothing for a while, because the service asked to slow down."""
+        """Make no calls for a while, because the service throttled one."""
         self.slowdown = min(max(self.slowdown * 2, THROTTLED_SPACING), MAX_SLOWDOWN)
         self.slow_until = now + self.slowdown
 
     def speed_up(self) -> None:
-        """Wait less at the next refusal, because the service answered."""
+        """Shorten the next pause after throttling, because the service answered."""
         self.slowdown = self.slowdown / 2 if self.slowdown > THROTTLED_SPACING / 2 else 0.0
 
 
 class FleetPolicy:
     """Decides what to send, poll, fetch and cancel.
 
-    Call `actions` after each event and at `next_timer`; perform what it returns; report each answer.
+    Call `actions` after each event and at `next_timer`, perform the actions that it returns, and report each answer.
 
     Args:
         hosts: every host, once.
         limits: see Limits.
-        nonce: of the wrapper's last line.
+        nonce: nonce in the last line of the wrapper.
     """
 
     def __init__(self, hosts: Sequence[Host], limits: Limits, nonce: str) -> None:
@@ -117,10 +117,10 @@ class FleetPolicy:
         self._partial: dict[Host, Outcome] = {}
         self.total = len(hosts)
 
-    # --- what is known
+    # --- state
     @property
     def done(self) -> bool:
-        """Return True once every host has its outcome."""
+        """True once every host has an outcome."""
         return len(self._outcomes) == self.total
 
     @property
@@ -143,13 +143,13 @@ class FleetPolicy:
         return [(command.pair, command_id) for command_id, command in self._commands.items() if command.running]
 
     def new_outcomes(self) -> list[Outcome]:
-        """Return the outcomes since the last call, in the order in which the hosts ended."""
+        """Return the new outcomes since the last call, in the order in which the hosts ended."""
         fresh, self._fresh = self._fresh, []
         return fresh
 
     # --- decisions
     def actions(self, now: float) -> list[Action]:
-        """Return what to call now; `now` is monotonic seconds."""
+        """Return the calls to make now; `now` is in monotonic seconds."""
         self._give_up_lost(now)
         actions: list[Action] = [*self._cancels()]
         actions += self._sends(now)
@@ -163,7 +163,7 @@ class FleetPolicy:
         return actions
 
     def next_timer(self, now: float) -> float | None:
-        """Return when `actions` may have something new without an event; None if only an answer can bring it."""
+        """Return when `actions` may return new actions without an event; None if that needs an answer."""
         times: list[float] = []
         may_send = self._may_send()
         for lane in self._lanes.values():
@@ -273,10 +273,10 @@ class FleetPolicy:
 
         Args:
             send: the action.
-            reason: for people.
+            reason: text for the user.
             now: monotonic seconds.
-            retry: the service asked to slow down; the hosts go back to the front, for a while.
-            answered: the service refused; otherwise nobody knows whether it took the command.
+            retry: the call was throttled; its hosts go back to the front of the queue, a limited number of times.
+            answered: the service refused; otherwise it is not known whether it accepted the command.
         """
         self._being_sent -= len(send.hosts)
         lane = self._lanes[send.pair]
@@ -293,13 +293,14 @@ class FleetPolicy:
     def send_named_gone(self, send: Send, gone: Collection[str], reason: str, now: float) -> None:
         """Note that SendCommand was refused because some instances have vanished since they were listed.
 
-        The service refuses the whole call then. Those that it names are left out. Where it names none, the call is cut
-        into halves until the one is alone. They were not reached, which does not count against the error budget.
+        The service refuses the whole call in this case. Instances that it names are left out. If it names none, the
+        number of hosts per call is halved until the refused call has a single one. The instances were not reached,
+        which does not count against the error budget.
 
         Args:
             send: the action.
             gone: instance ids that the service named.
-            reason: for people.
+            reason: text for the user.
             now: monotonic seconds.
         """
         self._being_sent -= len(send.hosts)
@@ -321,7 +322,7 @@ class FleetPolicy:
 
         Args:
             poll: the action.
-            invocations: of all pages.
+            invocations: the invocations of all pages.
             now: monotonic seconds.
         """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
@@ -346,9 +347,9 @@ class FleetPolicy:
             poll: the call.
             reason: why it failed, for the user.
             now: monotonic seconds.
-            throttled: the service asked to slow down.
-            final: it would fail again, so nobody will know what becomes of the hosts.
-            answered: an answer came, an error or an odd one; without an answer, the network may come back.
+            throttled: the call was throttled.
+            final: the call would fail again, so the outcome of the hosts is unknown.
+            answered: the service replied, with an error or unusable content; otherwise, the network may come back.
         """
         lane, command = self._lanes[poll.pair], self._commands[poll.command_id]
         lane.polling = command.in_flight = False
@@ -358,7 +359,7 @@ class FleetPolicy:
             lane.slow_down(now)
         command.odd_polls += answered and not throttled
         if final or command.odd_polls >= ODD_POLLS:
-            self._stopped = True  # sending more that cannot be followed helps nobody
+            self._stopped = True  # do not send further commands, since they could not be polled
             self._cancelled.update(self._commands)
             for instance_id in sorted(command.running):
                 self._end(command, poll.command_id, Invocation(instance_id, reason), State.UNKNOWN, now=now)
@@ -368,7 +369,7 @@ class FleetPolicy:
 
         Args:
             fetch: the action.
-            invocation: with its output.
+            invocation: the invocation with its output.
             now: monotonic seconds.
         """
         lane = self._lanes[fetch.host.pair]
@@ -381,12 +382,12 @@ class FleetPolicy:
         del now
 
     def fetch_failed(self, fetch: Fetch, now: float, *, throttled: bool) -> None:
-        """Note that GetCommandInvocation failed. It is repeated a few times, and without limit if it was throttled.
+        """Note that GetCommandInvocation failed. It is repeated a few times, or without limit if it was throttled.
 
         Args:
             fetch: the action.
             now: monotonic seconds.
-            throttled: the service asked to slow down.
+            throttled: the call was throttled.
         """
         lane = self._lanes[fetch.host.pair]
         lane.fetching = 0
@@ -400,11 +401,11 @@ class FleetPolicy:
             self._finish(self._partial.pop(host))
 
     def interrupt(self) -> None:
-        """Stop sending and cancel what runs."""
+        """Stop sending and cancel running commands."""
         self._stopped = True
 
     def abandon(self, now: float) -> None:
-        """End the run as far as it is known: what has not ended is reported as running."""
+        """End the run with the known outcomes; hosts that have not ended are reported as running."""
         self.interrupt()
         self._drop_waiting()
         for lane in self._lanes.values():
@@ -441,7 +442,7 @@ class FleetPolicy:
             return
         unwrapped = unwrap(invocation.output, None, self._nonce)
         outcome = self._with_output(outcome, unwrapped, invocation)
-        if state in ENDED_EARLY:  # lists may leave out what was written before the end
+        if state in ENDED_EARLY:  # lists may omit output from before the end
             may_have_run = self._limits.fetch_ended or invocation.instance_id in command.started
             has_all = bool(invocation.output) or not may_have_run
             has_all = has_all and not is_cut(invocation.output)
@@ -458,7 +459,7 @@ class FleetPolicy:
         if status is None and invocation.exit_status >= 0:
             status = invocation.exit_status
         truncated = not unwrapped.whole
-        if self._limits.fetch_all or outcome.state in ENDED_EARLY:  # no counts: only the marks tell
+        if self._limits.fetch_all or outcome.state in ENDED_EARLY:  # no counts: only the truncation marks show it
             truncated = is_cut(invocation.output) or is_cut(invocation.error or "")
         return Outcome(
             outcome.host,

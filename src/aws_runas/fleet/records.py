@@ -1,7 +1,8 @@
-"""Private records of fleet runs, so that a run can be found again after a crash. They hold no command.
+"""Private records of fleet runs, so that a run can be found again after a crash. They do not contain the command.
 
-What Run Command did is asked from the service again. What ran through sessions is known here alone, so the ends of
-those hosts and their outputs are kept too: the outputs as files in a directory beside the record.
+The results of Run Command are requested from the service again. The results of runs through sessions are not stored
+anywhere else, so the ends of those hosts and their outputs are kept as well: the outputs as files in a directory next
+to the record.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ STREAMS: Final = {1: "out", 2: "err"}  # of a session -> ending of its file
 
 @dataclass(slots=True)
 class SentCommand:
-    """A command that the service accepted; or hosts that are to get one, while there is no id.
+    """A command that the service accepted, or, without an id, hosts to which it was not sent yet.
 
     Args:
-        command_id: of Run Command; "" before it was sent, and for sessions.
+        command_id: id in Run Command; "" before the command was sent, and for sessions.
         instances: id -> name.
     """
 
@@ -42,11 +43,11 @@ class SentCommand:
 
     @property
     def pair(self) -> Pair:
-        """Account and region that it was sent to."""
+        """Profile and region with which the command was sent."""
         return Pair(self.profile, self.region, self.account)
 
     def hosts(self) -> list[Host]:
-        """Return the hosts that it was sent to."""
+        """Return the hosts of the command."""
         return [Host(self.pair, instance_id, name) for instance_id, name in self.instances.items()]
 
 
@@ -56,7 +57,7 @@ class EndedHost:
 
     Args:
         state: value of a State.
-        exit: status of the command, None if it is not known.
+        exit: exit status of the command, None if it is not known.
     """
 
     state: str
@@ -72,17 +73,17 @@ class RunRecord:
 
     Args:
         run_id: 12 hex digits.
-        nonce: of the wrapper's last line.
+        nonce: nonce in the last line of the wrapper.
         started: seconds since the epoch.
-        total: hosts that were selected and reachable.
-        commands: that the service accepted.
-        output: where whole outputs are stored; see `run_command.send_command`.
+        total: number of hosts that were selected and reachable.
+        commands: the commands that the service accepted.
+        output: where complete outputs are stored; see `run_command.send_command`.
         planned: all hosts, one entry for each pair; empty in records of version 4.0.0 and earlier.
         powershell: the command was PowerShell, whose output has no counts.
         via: ``command`` or ``sessions``.
-        pid, process: of the run; see `ssm.records.SessionRecord`.
+        pid, process: the process of the run; see `ssm.records.SessionRecord`.
         sessions: instance id -> session id.
-        ended: instance id -> its end; only for sessions.
+        ended: instance id -> outcome of the host; only for sessions.
     """
 
     run_id: str
@@ -100,14 +101,14 @@ class RunRecord:
     ended: dict[str, EndedHost] = field(default_factory=dict)
 
     def plan(self, hosts: Sequence[Host]) -> None:
-        """Note all hosts of the run, before anything is sent."""
+        """Record all hosts of the run, before anything is sent."""
         by_pair: dict[Pair, dict[str, str]] = {}
         for host in hosts:
             by_pair.setdefault(host.pair, {})[host.instance_id] = host.name
         self.planned = [SentCommand(*_names(pair), "", instances) for pair, instances in by_pair.items()]
 
     def sent(self, pair: Pair, command_id: str, instances: Mapping[str, str]) -> None:
-        """Note a command that the service accepted.
+        """Record a command that the service accepted.
 
         Args:
             pair: profile and region that sent it.
@@ -117,7 +118,7 @@ class RunRecord:
         self.commands.append(SentCommand(*_names(pair), command_id, dict(instances)))
 
     def not_sent(self) -> list[SentCommand]:
-        """Return the hosts of each pair that no noted command was sent to; pairs without any are left out."""
+        """Return the hosts of each pair to which no recorded command was sent, without pairs that have none."""
         rest = []
         for plan in self.planned:
             sent = {one for command in self.commands if command.pair == plan.pair for one in command.instances}
@@ -131,17 +132,17 @@ class RunRecords:
     """The records of one user.
 
     Args:
-        directory: private; created with the first record.
+        directory: private directory, created with the first record.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def write(self, record: RunRecord) -> None:
-        """Write or replace a record; the oldest are removed.
+        """Write or replace a record, and remove the oldest records.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the record cannot be written.
         """
         files.make_private_directory(self._directory)
         files.write_atomic(self._path(record.run_id), json.dumps(asdict(record)).encode())
@@ -152,7 +153,7 @@ class RunRecords:
         """Return a record.
 
         Raises:
-            UsageError: there is none, or it is damaged.
+            UsageError: there is no such record, or it is damaged.
         """
         record = _read(self._path(run_id)) if _ID.fullmatch(run_id) else None
         if record is None:
@@ -168,10 +169,10 @@ class RunRecords:
         return self._directory / run_id
 
     def make_outputs(self, run_id: str) -> OutputFiles:
-        """Make the directory of a run's outputs; those of old runs are removed.
+        """Create the directory for the outputs of a run, and remove those of old runs.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: the directory cannot be created.
         """
         directory = self.outputs(run_id)
         files.make_private_directory(directory)
@@ -181,7 +182,7 @@ class RunRecords:
         return OutputFiles(directory)
 
     def read_outputs(self, run_id: str, host: Host) -> tuple[str, str]:
-        """Return what a host has written to stdout and stderr, "" for what is not there."""
+        """Return the recorded stdout and stderr of a host, "" for a missing one."""
         directory = self.outputs(run_id)
         texts = []
         for ending in STREAMS.values():
@@ -202,10 +203,10 @@ class RunRecords:
 
 
 class OutputFiles:
-    """The outputs of a run through sessions, written as they come, so that a crash leaves what there was.
+    """The outputs of a run through sessions. They are written as they arrive, so that they are kept after a crash.
 
     Args:
-        directory: private, and there.
+        directory: an existing private directory.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -216,11 +217,12 @@ class OutputFiles:
         """Append output of a host.
 
         Args:
-            instance_id: of the host.
+            instance_id: instance id of the host.
             stream: a key of STREAMS.
+            data: the output to append.
 
         Raises:
-            OSError: the disk is full, for instance.
+            OSError: the file cannot be written, for example because the disk is full.
         """
         file = self._open.get((instance_id, stream))
         if file is None:
@@ -238,7 +240,7 @@ class OutputFiles:
 
 
 def ended_host(outcome: Outcome) -> EndedHost:
-    """Return what is kept of an outcome, without its output."""
+    """Return the recorded form of an outcome, without its output."""
     return EndedHost(
         outcome.state.value, outcome.details, outcome.exit_status, round(outcome.seconds, 3), outcome.truncated
     )
@@ -249,7 +251,7 @@ def outcome_of(host: Host, ended: EndedHost, streams: tuple[str, str]) -> Outcom
 
     Args:
         host: the instance.
-        ended: as it was recorded.
+        ended: the recorded outcome.
         streams: standard output and standard error.
     """
     return Outcome(
@@ -275,7 +277,7 @@ def _changed(path: Path) -> float:
 
 
 def _read(path: Path) -> RunRecord | None:
-    """Read a record of this version, an earlier or a later one; None if it is damaged."""
+    """Read a record of any version, including later ones; return None if it is damaged."""
     try:
         value = json.loads(files.read_plain(path))
         known = {name: value[name] for name in _FIELDS & value.keys()}
@@ -289,7 +291,7 @@ def _read(path: Path) -> RunRecord | None:
 
 
 def _command(value: Mapping[str, object]) -> SentCommand:
-    """Read a command; TypeError for what is none."""
+    """Read a command. Raises: TypeError: the value is not a command."""
     profile, region, account, command_id = (value[name] for name in ("profile", "region", "account", "command_id"))
     instances = value["instances"]
     texts = (profile, region, account, command_id)
@@ -299,7 +301,7 @@ def _command(value: Mapping[str, object]) -> SentCommand:
 
 
 def _ended(value: Mapping[str, object]) -> EndedHost:
-    """Read the end of a host; ValueError or TypeError for what is none."""
+    """Read the outcome of a host. Raises: ValueError, TypeError: the value is not an outcome."""
     state, exit_status, seconds = State(value["state"]), value.get("exit"), value.get("seconds", 0.0)
     if not (exit_status is None or isinstance(exit_status, int)) or not isinstance(seconds, int | float):
         raise TypeError("not an end")

@@ -1,4 +1,4 @@
-"""Selectors: what ``--on`` says, and which instances it selects. No I/O, except the file of ``file:``."""
+"""Selectors: parses the values of ``--on`` and matches instances. Does no I/O, except for reading ``file:PATH``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Candidate:
         instance_id: ``i-...`` or ``mi-...``.
         name: its Name tag, or the computer name of a managed node; "" if unknown.
         tags: of the EC2 instance.
-        online: whether its agent is connected.
+        online: True if its agent is connected.
         platform: ``Linux``, ``Windows``, ``MacOS`` or "".
     """
 
@@ -39,7 +39,7 @@ class Part:
 
     Args:
         kind: ``ids``, ``tag``, ``name``, ``group`` or ``all``.
-        key: of a tag, or the name of a resource group.
+        key: key of a tag, or name of a resource group.
         values: ids, or the pattern that the value must match.
     """
 
@@ -79,7 +79,7 @@ class Selector:
         return all(part.matches(candidate, groups) for part in self.parts)
 
     def named_ids(self) -> frozenset[str]:
-        """Return the ids that the selector spells out, so that a missing one can be reported."""
+        """Return the ids that the selector names, so that missing instances can be reported."""
         return frozenset(value for part in self.parts if part.kind == "ids" for value in part.values)
 
 
@@ -87,11 +87,11 @@ def parse_selectors(texts: Iterable[str], read_file: Callable[[str], str]) -> tu
     """Parse the values of ``--on``.
 
     Args:
-        texts: one value each; parts are joined by ``+``.
+        texts: values of ``--on``; the parts of each are joined by ``+``.
         read_file: path -> content, for ``file:PATH``; raises OSError.
 
     Raises:
-        UsageError: a part has no known form, or its file cannot be read or holds something that is not an id.
+        UsageError: a part has an unknown form, or its file cannot be read or contains something that is not an id.
     """
     return tuple(Selector(tuple(_part(part.strip(), read_file) for part in _split(text))) for text in texts)
 

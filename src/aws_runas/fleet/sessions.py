@@ -1,6 +1,6 @@
-"""`fleet --via sessions`: the command of `run` on each instance, with its output as it comes.
+"""`fleet --via sessions`: runs a command on each instance as `run` does, and shows its output as it arrives.
 
-Sessions are opened one after the other, because StartSession is limited for the whole account (spec sessions 0.1).
+Sessions are opened one after the other, because the rate of StartSession is limited per account (spec sessions 0.1).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 START_INTERVAL: Final = 0.5  # seconds between two StartSession calls, spec sessions 4
-MAX_OUTPUT: Final = 16 << 20  # bytes of a stream that are kept
+MAX_OUTPUT: Final = 16 << 20  # maximum bytes of a stream that are kept
 MAX_LINE: Final = 64 * 1024  # bytes; a longer line is shown in pieces
 CANCEL_GRACE: Final = 6.0  # seconds that commands may take to end after the first Ctrl-C
 
@@ -43,7 +43,10 @@ class HostAccess:
     """Settings of the sessions of one host.
 
     Args:
-        api: starts sessions; service: resumes and ends them. Usually one object.
+        api: starts sessions.
+        service: resumes and ends sessions; usually the same object as `api`.
+        stream: options of the data channel.
+        refusals: documents that were refused.
     """
 
     api: SessionApi
@@ -57,10 +60,10 @@ class Sessions:
     """Ways to open and end the sessions of a run.
 
     Args:
-        access: host -> how its sessions are opened.
-        guardian: ends them if this process is killed.
-        reason: of StartSession.
-        jitter: returns a number from 0 to 1, random.
+        access: host -> settings of its sessions.
+        guardian: ends the sessions if this process is killed.
+        reason: the parameter Reason of StartSession.
+        jitter: returns a random number from 0 to 1.
     """
 
     access: Callable[[Host], HostAccess]
@@ -71,7 +74,7 @@ class Sessions:
 
 @dataclass(slots=True)
 class Lines:
-    """One output stream: whole lines go on, and everything is kept up to a bound."""
+    """One output stream: passes on whole lines, and keeps the first MAX_OUTPUT bytes."""
 
     on_line: Callable[[str], None]
     on_data: Callable[[bytes], None]
@@ -80,7 +83,7 @@ class Lines:
     _rest: bytes = b""
 
     def receive(self, data: bytes) -> None:
-        """Take output."""
+        """Process output."""
         room = MAX_OUTPUT - len(self.kept)
         self.kept += data[:room]
         if room:
@@ -93,13 +96,13 @@ class Lines:
             self.end()
 
     def end(self) -> None:
-        """Pass on a line without its end."""
+        """Pass on an incomplete last line."""
         if self._rest:
             self.on_line(self._rest.decode("utf-8", "replace"))
             self._rest = b""
 
     def text(self) -> str:
-        """Return everything that was kept."""
+        """Return the kept output."""
         return self.kept.decode("utf-8", "surrogateescape")
 
 
@@ -134,12 +137,12 @@ class FleetCallbacks:
     """Functions that a run through sessions calls.
 
     Args:
-        on_line: receives each line of output as it comes.
-        on_data: receives output as it comes, with the number of its stream, up to MAX_OUTPUT of each.
+        on_line: receives each line of output as it arrives.
+        on_data: receives output as it arrives, with the number of its stream, up to MAX_OUTPUT bytes of each stream.
         on_session: receives the id of each session that was opened; called in a thread.
-        on_outcome: receives each host that ended.
+        on_outcome: receives the outcome of each host that has ended.
         on_change: called with the number of running hosts after each change.
-        say: takes lines for the user.
+        say: receives lines for the user.
     """
 
     on_line: Callable[[Host, str], None]
@@ -151,14 +154,14 @@ class FleetCallbacks:
 
 
 class SessionFleet:
-    """Runs one command on many hosts through sessions. Make it on the event loop.
+    """Runs one command on many hosts through sessions. Create it on the event loop.
 
     Args:
         hosts: every host, once.
         request: the command.
         sessions: opens them.
-        limits: how many at a time, and after how many failures nothing more is started.
-        callbacks: called as the run goes on.
+        limits: how many hosts run at a time, and after how many failures no more sessions are started.
+        callbacks: called during the run.
     """
 
     def __init__(
@@ -185,7 +188,7 @@ class SessionFleet:
         self._left = asyncio.Event()
 
     async def run(self) -> None:
-        """Run until every host has its outcome, or the user has interrupted twice."""
+        """Run until every host has an outcome, or the user has interrupted twice."""
         tasks = [asyncio.ensure_future(self._run_host(host)) for host in self._hosts]
         left = asyncio.ensure_future(self._left.wait())
         try:
@@ -197,7 +200,7 @@ class SessionFleet:
             await asyncio.gather(*tasks, left, everything, return_exceptions=True)
 
     def interrupt(self) -> None:
-        """End what runs with HUP and start nothing more; called a second time, leave at once."""
+        """End running commands with HUP and start no more; on the second call, stop at once."""
         if self.interrupted:
             self._left.set()
             return

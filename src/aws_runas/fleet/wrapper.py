@@ -1,13 +1,13 @@
-"""The script around the user's script: exact counts at the end of the output, long output packed.
+"""The script around the user's script: appends exact counts to the output, and compresses long output.
 
-Run Command returns 24,000 characters of stdout and 8,000 of stderr, and in lists 2,500 of both. The wrapper ends stdout
-with a line that holds a nonce, the byte counts of both streams and the status. If that line and both counts are intact,
-the text is whole and nothing more has to be asked for. Long output is sent as gzip in base64, so that 24,000 characters
-hold 100 to 300 KB of text.
+Run Command returns 24,000 characters of stdout and 8,000 of stderr, and 2,500 of both together in lists. The wrapper
+ends stdout with a line that holds a nonce, the byte counts of both streams and the status. If that line is intact and
+both counts match, the text is complete and no further call is needed. Long output is sent as gzip in base64, so that
+24,000 characters hold 100 to 300 KB of text.
 
-The streams go to files, because their lengths decide how they are sent. A command that is cancelled or takes too long
-is killed with its wrapper, so the beginning of each stream is sent after a second already. What comes later repeats it,
-or goes on behind it.
+The streams are written to files, because the way they are sent depends on their lengths. A command that is cancelled or
+times out is killed together with its wrapper, so the beginning of each stream is sent after one second. Later output
+repeats or continues it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Final
 
 PACK_ABOVE: Final = 20_000  # bytes of stdout; below 24,000 characters, the limit of GetCommandInvocation
 PACK_ERRORS_ABOVE: Final = 7_000  # bytes of stderr; below 8,000 characters
-SENT_EARLY, ERRORS_SENT_EARLY = 2_000, 1_000  # bytes of the streams that are sent while the command runs
-EARLY_INTERVAL: Final = 1  # seconds between two looks at what there is to send
+SENT_EARLY, ERRORS_SENT_EARLY = 2_000, 1_000  # maximum bytes of each stream that are sent while the command runs
+EARLY_INTERVAL: Final = 1  # seconds between two checks for output to send
 LIST_SEPARATOR: Final = "\n----------ERROR-------\n"  # between the streams in ListCommandInvocations
-TRUNCATION_MARKS: Final = ("---Output truncated---", "--output truncated--")  # of the service and of the agent
-MAX_UNPACKED: Final = 16 * 1024 * 1024  # bytes; an instance is not trusted to send less
+TRUNCATION_MARKS: Final = ("---Output truncated---", "--output truncated--")  # written by the service and by the agent
+MAX_UNPACKED: Final = 16 * 1024 * 1024  # bytes; output from an instance is untrusted and may expand to more
 
 _SCRIPT: Final = """\
 n={nonce}; d=$(mktemp -d) || exit 125
@@ -89,9 +89,9 @@ class Unwrapped:
     """Output of the user's script.
 
     Args:
-        exit_status: None if the last line is missing, so the text may be cut.
+        exit_status: None if the last line is missing, so the text may be truncated.
         whole: both streams are complete.
-        missing: bytes of both streams that are missing, 0 if unknown.
+        missing: number of missing bytes of both streams, 0 if unknown.
     """
 
     stdout: str
@@ -107,10 +107,10 @@ def wrap(script: str, nonce: str, *, cwd: str | None = None, user: str | None = 
     Everything is base64, because the service replaces ``{{...}}`` in commands.
 
     Args:
-        script: shell text of the user.
+        script: the user's shell text.
         nonce: letters and digits that the script cannot know.
         cwd: directory to change to first.
-        user: run as this user; the agent itself runs as root.
+        user: run the script as this user; the agent itself runs as root.
         pack: send long output as gzip.
     """
     change = f"cd -- {shlex.quote(cwd)} && " if cwd else ""
@@ -131,7 +131,7 @@ def wrap(script: str, nonce: str, *, cwd: str | None = None, user: str | None = 
 
 
 def wrap_powershell(script: str, *, cwd: str | None = None) -> str:
-    """Return one line for AWS-RunPowerShellScript; without counts, so its output is always fetched."""
+    """Return one line for AWS-RunPowerShellScript. It has no counts, so the output is always fetched."""
     prefix = "Set-Location -LiteralPath '{}'; ".format(cwd.replace("'", "''")) if cwd else ""
     encoded = base64.b64encode((prefix + script).encode()).decode()
     return (
@@ -141,12 +141,12 @@ def wrap_powershell(script: str, *, cwd: str | None = None) -> str:
 
 
 def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
-    """Take the user's output out of what the service returned.
+    """Extract the output of the user's script from the text that the service returned.
 
     Args:
         output: stdout, or both streams of ListCommandInvocations if error is None.
         error: stderr.
-        nonce: as given to wrap.
+        nonce: the nonce that was passed to `wrap`.
     """
     stdout, stderr = _streams(output, error)
     match = re.search(rf"\n?{re.escape(nonce)} (\d+) (\d+) (\d+)\s*\Z", stdout)
@@ -163,7 +163,7 @@ def unwrap(output: str, error: str | None, nonce: str) -> Unwrapped:
 
 
 def is_cut(text: str) -> bool:
-    """Return whether the service or the agent has cut a stream, as the end of it says."""
+    """Return True if the end of a stream shows that the service or the agent truncated it."""
     return any(text.rstrip("\n").endswith(mark) for mark in TRUNCATION_MARKS)
 
 
@@ -175,7 +175,7 @@ def _streams(output: str, error: str | None) -> tuple[str, str]:
 
 
 def _is_whole(stderr: str, expected: int) -> bool:
-    """The service may add or drop the last line end of a stream."""
+    """Compare a stream with its count; the service may add or drop the last line end of a stream."""
     if any(mark in stderr[-60:] for mark in TRUNCATION_MARKS):
         return False
     return _length(stderr) == expected or _length(stderr.rstrip("\n")) in (expected, expected - 1)
@@ -186,7 +186,7 @@ class _Stream:
     """A stream without its header.
 
     Args:
-        counts: bytes of stdout and stderr, and the status, which the header repeats in case the end is cut.
+        counts: bytes of stdout and stderr, and the status; the header repeats them in case the end is truncated.
     """
 
     text: str
@@ -212,7 +212,7 @@ def _unpack(body: str, nonce: str) -> _Stream:
 
 
 def _without_marks(text: str) -> str:
-    """Remove what the service or the agent put at the end of a stream that it has cut."""
+    """Remove the mark that the service or the agent appended to a stream that it truncated."""
     for mark in TRUNCATION_MARKS:
         if text.rstrip("\n").endswith(mark):
             text = text.rstrip("\n").removesuffix(mark)
