@@ -1,7 +1,8 @@
-"""Roles that a set of IAM policies lets its holder assume. Pure: documents in, names out.
+"""Roles that a set of IAM policies allows its holder to assume. Pure: documents in, names out.
 
-What is judged: Effect, Action and NotAction, Resource and NotResource. A condition cannot be judged from here, so an
-Allow with one counts and a Deny with one does not: a role too many is tried and refused, a role too few is never found.
+It evaluates Effect, Action and NotAction, Resource and NotResource. Conditions cannot be evaluated here, so an Allow
+with a condition counts and a Deny with one does not: a role listed in error is refused when it is assumed, but a role
+that is not listed cannot be found.
 Source: IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements".
 """
 
@@ -16,7 +17,7 @@ from typing import cast
 Document = Mapping[str, object]
 
 ASSUME_ROLE = "sts:AssumeRole"
-_WORD, _LETTER = "\0", "\1"  # in _ANY_ROLE: any text, and any one character, without a colon
+_WORD, _LETTER = "\0", "\1"  # in _ANY_ROLE: any text, and any single character, without a colon
 _ANY_ROLE = f"arn:{_WORD}:iam::{_LETTER * 12}:role/{_WORD}"
 _ROLE = re.compile(r"arn:[^:*?]+:iam::[0-9]{12}:role/[^:*?]+")
 
@@ -26,8 +27,8 @@ class Pattern:
     """A Resource with wildcards, or with a variable that is not known here.
 
     Args:
-        resource: as the policy writes it.
-        policies: names of the policies that hold it, sorted.
+        resource: the text in the policy.
+        policies: names of the policies that contain it, sorted.
     """
 
     resource: str
@@ -36,11 +37,11 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The decision of policies.
+    """Result of evaluating policies.
 
     Args:
         roles: ARNs, sorted.
-        patterns: resources that match roles which cannot be listed from here, sorted.
+        patterns: resources that match roles that cannot be listed here, sorted.
     """
 
     roles: tuple[str, ...]
@@ -48,7 +49,7 @@ class Judged:
 
 
 def assumable_roles(policies: Iterable[tuple[str, Document]], variables: Mapping[str, str]) -> Judged:
-    """Judge all policies of one identity together: what one denies, no other can allow.
+    """Evaluate all policies of one identity together: a Deny in one policy overrides an Allow in any other.
 
     Args:
         policies: name and document of each.
@@ -102,7 +103,7 @@ def _denied(resource: str, denial: Mapping[str, object], variables: Mapping[str,
 
 
 def _filled_in(resource: str, variables: Mapping[str, str]) -> str:
-    """Put in the policy variables that are known here."""
+    """Insert the values of the policy variables that are known here."""
     for name, value in variables.items():
         literal = value.replace("\\", r"\\")
         resource = re.sub(re.escape(f"${{{name}}}"), literal, resource, flags=re.IGNORECASE)
@@ -118,12 +119,12 @@ def _is_pattern_of_roles(resource: str) -> bool:
 def matches(pattern: str, text: str) -> bool:
     """Return True if a pattern with ``*`` and ``?`` covers a text.
 
-    The text may be a pattern itself: its ``*`` is only covered by a ``*``, so the answer is true for everything that it
+    The text may be a pattern itself. Its ``*`` is only covered by a ``*``, so the result applies to every text that it
     matches.
 
     Args:
-        pattern: of a policy.
-        text: or a pattern.
+        pattern: pattern of a policy.
+        text: a text or another pattern.
     """
     return _compiled(pattern).fullmatch(text) is not None
 
@@ -135,12 +136,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return True if some text is covered by both of two patterns.
+    """Return True if two patterns have a text in common that both cover.
 
     Args:
         one, other: patterns with ``*`` and ``?``.
     """
-    reachable = {0}  # positions in other, while walking along one
+    reachable = {0}  # positions in other, for the current position in one
     reachable = _past_stars(reachable, other)
     for mark in one:
         if mark == "*":

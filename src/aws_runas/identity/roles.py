@@ -1,4 +1,4 @@
-"""The roles that a user may assume, from all policies that reach them; the calls are made side by side."""
+"""The roles that a user may assume, from all policies that apply to the user. The calls are made in parallel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_runas.identity.policy import Judged, assumable_roles
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-CALLS_AT_ONCE = 10  # botocore keeps as many connections to one host
+CALLS_AT_ONCE = 10  # the number of connections that botocore keeps to one host
 
 _Names = Future[list[str]]
 
@@ -29,9 +29,9 @@ class Caller:
     """The identity whose policies are read.
 
     Args:
-        arn: as STS tells it.
-        account: twelve digits.
-        holder: who holds its policies in IAM.
+        arn: the ARN that STS reports.
+        account: 12 digits.
+        holder: the user or role in IAM that has the policies.
     """
 
     arn: str
@@ -40,13 +40,13 @@ class Caller:
 
 
 def caller_of(arn: str) -> Caller:
-    """Return whose policies count for a caller.
+    """Return the caller with the user or role whose policies apply to it.
 
     Args:
-        arn: of the caller.
+        arn: ARN of the caller.
 
     Raises:
-        CredentialsError: the root user or a federated one, who hold no policies in IAM.
+        CredentialsError: the caller is the root user or a federated user, which have no policies in IAM.
     """
     for pattern, kind in ((_USER, "user"), (_ASSUMED, "role")):
         match = pattern.fullmatch(arn)
@@ -63,21 +63,21 @@ def own_roles(access: Access) -> tuple[Caller, Judged]:
     """Return the user behind a profile, and the roles that this user may assume.
 
     Args:
-        access: its user's own keys ask.
+        access: the profile; the calls use the keys of its user.
     """
     caller = caller_of(caller_identity(access, user=True).arn)
     return caller, roles_of(caller, access)
 
 
 def roles_of(caller: Caller, access: Access) -> Judged:
-    """Walk inline, attached and group policies, and judge them together.
+    """Read inline, attached and group policies, and evaluate them together.
 
     Args:
-        caller: whose.
-        access: its user's own keys ask IAM.
+        caller: the caller whose policies are read.
+        access: the profile; IAM is called with the keys of its user.
 
     Raises:
-        AwsRunasError: IAM refused one of the calls; a part of the policies would give wrong answers.
+        AwsRunasError: IAM refused one of the calls; an incomplete set of policies would give wrong results.
     """
     with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="iam") as pool:
         documents = _Walk(Iam(access), pool).documents(caller.holder)
@@ -86,7 +86,7 @@ def roles_of(caller: Caller, access: Access) -> Judged:
 
 
 class _Walk:
-    """Rounds of calls that do not wait for each other."""
+    """Reads the policies of a holder in rounds; the calls of one round run in parallel."""
 
     def __init__(self, iam: Iam, pool: ThreadPoolExecutor) -> None:
         self._iam = iam
@@ -122,7 +122,7 @@ def mfa_devices(access: Access) -> list[str]:
         access: the profile.
 
     Raises:
-        CredentialsError: a role or a federated user is behind it, who have none.
+        CredentialsError: the profile belongs to a role or a federated user, which have no MFA devices.
     """
     arn = caller_identity(access, user=True).arn
     if arn.endswith(":root"):
@@ -138,10 +138,10 @@ def mfa_devices(access: Access) -> list[str]:
 
 
 def iam_user_of(access: Access) -> str:
-    """Return the name of the IAM user whose keys an access has.
+    """Return the name of the IAM user that the keys of a profile belong to.
 
     Raises:
-        CredentialsError: it is no user, or AWS refused the keys.
+        CredentialsError: the keys do not belong to a user, or AWS refused them.
     """
     caller = caller_of(caller_identity(access, user=True).arn)
     if caller.holder.kind != "user":

@@ -1,4 +1,4 @@
-"""The accounts and roles that Identity Center assigns to the user, listed at the pace that the service allows."""
+"""The accounts and roles that Identity Center assigns to the user, listed at the rate that the service allows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aws_runas.aws import sso
 
-CALLS_PER_SECOND = 18.0  # the service's limit is 20; a call may arrive a little earlier than the one before
+CALLS_PER_SECOND = 18.0  # the service allows 20; calls may arrive slightly closer together than they were sent
 IN_FLIGHT = 8
 
 
@@ -27,8 +27,8 @@ class Pace:
     """Lets calls pass at a steady rate. Safe for several threads.
 
     Args:
-        rate: calls a second.
-        clock: monotonic seconds.
+        rate: calls per second.
+        clock: returns monotonic seconds.
         sleep: waits for seconds.
     """
 
@@ -42,7 +42,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Wait for the turn of one call."""
+        """Wait until the next call may be made."""
         with self._lock:
             now = self._clock()
             turn = max(self._next, now)
@@ -55,7 +55,9 @@ def list_assignments(client: object, access_token: str, pace: Pace | None = None
     """List every role of every account, sorted by account name, id and role.
 
     Args:
-        client: of the portal, from `aws.client.Clients`; used by several threads.
+        client: portal client from `aws.client.Clients`; used by several threads.
+        access_token: token of the sign-in.
+        pace: limits the rate of the calls; None for CALLS_PER_SECOND.
 
     Raises:
         CredentialsError: the service refused or could not be reached.

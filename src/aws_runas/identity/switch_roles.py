@@ -1,7 +1,7 @@
 """The configuration of the browser extension AWS Extend Switch Roles, in the grammar that its parser accepts.
 
-That parser (npm: aesr-config) cuts a line at the first ``;`` or ``#`` anywhere, and a value at its second
-``=``; a source profile must be a section with an account id, and a section that nobody refers to must have a role.
+That parser (npm: aesr-config) truncates a line at its first ``;`` or ``#``, and a value at its second ``=``. A source
+profile must be a section with an account id, and a section without references to it must have a role.
 Source: the extension's README, and lib/ini-parser.js and lib/config-loader.js of aesr-config 0.6.0.
 """
 
@@ -21,7 +21,7 @@ _ROLE = re.compile(r"arn:[^:]+:iam::([0-9]{12}):role/(.+)")
 _NOT_IN_NAMES = re.compile(r"[;#\[\]\r\n]")
 _NOT_IN_VALUES = re.compile(r"[;#=\r\n]")
 _COLOR = re.compile(r"[0-9a-f]{6}")
-_SATURATION, _VALUE = 0.65, 0.75  # strong enough to tell apart, dark enough for the console's white text
+_SATURATION, _VALUE = 0.65, 0.75  # strong enough to distinguish the colors, dark enough for the console's white text
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class KnownRole:
     """A profile of the config file that has a role.
 
     Args:
-        name: of the profile.
-        role_arn: its role.
+        name: name of the profile.
+        role_arn: ARN of its role.
         region: its region, or None.
-        color: its own ``color``, six hex digits, or None.
+        color: its setting ``color``, six hex digits, or None.
     """
 
     name: str
@@ -59,10 +59,10 @@ class SwitchRoles:
 
     Args:
         base: name of the section for the account that the user signs in to.
-        base_account: that account.
-        base_alias: its alias, which the console shows in place of the number; None where it has none.
-        entries: grouped by account, sorted by name within.
-        left_out: roles that the grammar cannot hold.
+        base_account: id of that account.
+        base_alias: alias of that account, which the console shows instead of the id; None if it has none.
+        entries: the entries, grouped by account and sorted by name within each.
+        left_out: roles that the grammar cannot represent.
     """
 
     base: str
@@ -76,7 +76,7 @@ def known_roles(sections: Mapping[str, ProfileSection]) -> list[KnownRole]:
     """Return the profiles that have a role.
 
     Args:
-        sections: of the profiles, by name.
+        sections: sections of the profiles, by name.
     """
     found = []
     for name, section in sections.items():
@@ -96,15 +96,15 @@ def switch_roles(
     region: str | None,
     base_alias: str | None = None,
 ) -> SwitchRoles:
-    """Make an entry for every role: named as the config file names it, or after its account and role.
+    """Create an entry for every role, named like its profile in the config file, or after its account and role.
 
     Args:
-        roles: ARNs.
-        known: the config file's profiles; a role that several of them have gets several entries.
+        roles: role ARNs.
+        known: the profiles of the config file; a role that several profiles have gets several entries.
         base: name of the profile whose keys assume the roles.
-        base_account: the account those keys belong to.
-        region: for the roles that no profile gives one to.
-        base_alias: alias of that account; without it the extension shows nothing where the console shows the alias.
+        base_account: the account that those keys belong to.
+        region: region of roles that have none in a profile.
+        base_alias: alias of that account; without it, the extension shows no roles if the console shows the alias.
     """
     profiles: dict[str, list[KnownRole]] = {}
     for one in known:
@@ -158,7 +158,7 @@ def render(found: SwitchRoles) -> str:
 
 
 def color_of(account: str) -> str:
-    """Return a color for an account, six hex digits. It depends on the number of the account alone.
+    """Return a color for an account, six hex digits. It depends only on the account id.
 
     Args:
         account: 12 digits.
@@ -169,19 +169,19 @@ def color_of(account: str) -> str:
 
 
 def _by_account(arn: str) -> tuple[str, str, str]:
-    """A total order: two partitions may have an account and a role of the same name."""
+    """Return a key for a total order: two partitions may have the same account id and role name."""
     match = _ROLE.fullmatch(arn)
     return (match[1], match[2], arn) if match else ("", "", arn)
 
 
 class _Names:
-    """Section names, each given once."""
+    """Section names. Each name is used once."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def take(self, *wishes: str) -> str:
-        """Take the first wish that is free, or number the last."""
+        """Return the first of the wishes that is free, or the last one with a number."""
         cleaned = [_NOT_IN_NAMES.sub("-", re.sub(r"^(?:profile\s+)+", "", wish.strip(), flags=re.I)) for wish in wishes]
         for wish in cleaned:
             if wish and wish not in self._taken:

@@ -1,12 +1,12 @@
-"""A copy of the config file whose ``[default]`` names no credential source, for programs that would ask that first."""
+"""A copy of the config file without credential sources in ``[default]``, for programs that would use those first."""
 
 import os
 
-PREFIX = "aws-runas-config-"  # config/files.py and fast/shortcut.py know it
+PREFIX = "aws-runas-config-"  # also used by config/files.py and fast/shortcut.py
 
-_open: dict[str, int] = {}  # name of a copy -> its descriptor, which holds the lock
+_open: dict[str, int] = {}  # path of a copy -> descriptor that holds its lock
 
-# Settings of a profile that an SDK asks before it asks the container endpoint.
+# Settings of a profile that SDKs use before they use the container endpoint.
 SOURCES = (
     "aws_access_key_id",
     "aws_secret_access_key",
@@ -30,10 +30,10 @@ def without_sources(text: str) -> str | None:
     """Drop the credential sources of the default profile.
 
     Args:
-        text: a config file.
+        text: content of a config file.
 
     Returns:
-        The same text less those lines and what is nested under them; None where there are none.
+        The text without those settings and the lines nested under them; None if there are none.
     """
     kept = []
     in_default = in_setting = dropping = changed = False
@@ -42,7 +42,7 @@ def without_sources(text: str) -> str | None:
         content = line.strip()
         if content and content[0] not in "#;":
             here = len(line) - len(line.lstrip())
-            if not in_setting or here <= indent:  # else nested under the setting before, or its next line
+            if not in_setting or here <= indent:  # otherwise, the line belongs to the previous setting
                 indent = here
                 in_setting = content[0] != "[" or "]" not in content
                 if not in_setting:
@@ -57,24 +57,24 @@ def without_sources(text: str) -> str | None:
 
 
 def make(path: str) -> str | None:
-    """Write the copy where one is needed.
+    """Write the copy if one is needed.
 
-    The copy is in a private directory beside the config file. Copies there whose process was killed are removed.
+    The copy is in a private directory next to the config file. Copies of killed processes are removed from there.
 
     Args:
         path: the config file.
 
     Returns:
-        The copy, readable by this user alone, for the caller to remove; None where the file itself will do.
+        Path of the copy, which only this user can read; the caller removes it. None if no copy is needed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the copy cannot be written.
     """
     text = _read(path)
     copy = without_sources(text) if text else None
     if copy is None:
         return None
-    # config/files.py reads the first line, where a program of ours is a shell in which we are called again
+    # config/files.py reads the first line if the program is a shell in which aws-runas is called again
     content = (f"# aws-runas: copy of {os.path.abspath(path)}\n" + copy).encode("utf-8", "surrogateescape")
     beside = os.path.join(os.path.dirname(os.path.abspath(path)), "aws-runas")
     try:
@@ -83,15 +83,15 @@ def make(path: str) -> str | None:
         _make_private(folder)
         _remove_leftovers(folder)
         return _write(folder, content)
-    except OSError:  # a directory that cannot be written, or that others can change
+    except OSError:  # the directory cannot be written, or others can change it
         return _write(os.environ.get("TMPDIR") or "/tmp", content)  # noqa: S108 - the name is random, opened with O_EXCL
 
 
 def _make_private(folder: str) -> None:
-    """Make a directory, and refuse one that others can change.
+    """Create a directory, and refuse one that others can change.
 
     Raises:
-        PermissionError: another user owns it or the directory around it, or it is open to others.
+        PermissionError: another user owns the directory or its parent, or others have permissions for it.
     """
     if not os.path.isdir(folder):
         os.mkdir(folder, 0o700)
@@ -102,7 +102,7 @@ def _make_private(folder: str) -> None:
 
 
 def _write(folder: str, content: bytes) -> str:
-    """Write a copy, and hold its lock for as long as this process lives: so others see that it is in use."""
+    """Write a copy, and hold its lock until this process ends, so that other processes see that it is in use."""
     import fcntl
 
     while True:
@@ -118,11 +118,11 @@ def _write(folder: str, content: bytes) -> str:
         except BaseException:
             remove(name)
             raise
-        os.close(descriptor)  # another process took it for a leftover before it was locked
+        os.close(descriptor)  # another process removed it as a leftover before it was locked
 
 
 def _remove_leftovers(folder: str) -> None:
-    """Remove copies that no process holds: theirs was killed."""
+    """Remove copies without a lock, whose processes were killed."""
     import fcntl
 
     for entry in os.listdir(folder):
@@ -136,17 +136,17 @@ def _remove_leftovers(folder: str) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(name)
-        except OSError:  # in use, or gone
+        except OSError:  # in use, or already removed
             continue
         finally:
             os.close(descriptor)
 
 
 def remove(name: str) -> None:
-    """Remove a copy. A copy that is gone already is no error.
+    """Remove a copy. It is not an error if the copy does not exist.
 
     Args:
-        name: its path.
+        name: path of the copy.
     """
     descriptor = _open.pop(name, None)
     if descriptor is not None:
@@ -161,7 +161,7 @@ def is_needed(path: str) -> bool:
     """Return True if the default profile of a config file has credential sources.
 
     Args:
-        path: of the config file.
+        path: path of the config file.
     """
     text = _read(path)
     return text is not None and without_sources(text) is not None

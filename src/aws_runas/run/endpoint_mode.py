@@ -1,4 +1,4 @@
-"""Running a program with a credential endpoint beside it: the server is loaded once it has started."""
+"""Runs a program together with a credential endpoint. The server's code is loaded after the program has started."""
 
 import _socket
 import os
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 128  # connections that queue while the server's code is loaded
 TOKEN_BYTES = 32
-HEAD_START = 0.005  # seconds of the program alone: many end in them, and the server would be loaded in vain
-SWITCH_INTERVAL = 0.0005  # seconds until the end of the program interrupts the loading; Python's own is ten times that
+HEAD_START = 0.005  # seconds before the server is loaded; many programs end within them and do not need it
+SWITCH_INTERVAL = 0.0005  # seconds until the end of the program interrupts the loading; Python's default is 0.005
 
 
 def run(
@@ -29,16 +29,16 @@ def run(
 
     Args:
         words: the program and its arguments.
-        variables: from environment.base; changed.
-        config_file: the config file to look through for credential sources of the default profile.
-        serve: given the descriptor of the listening socket, which it owns, and the token; called in a thread of its own
-            once the program has started, and left behind when that ends.
+        variables: the result of environment.base; changed.
+        config_file: the config file to search for credential sources of the default profile.
+        serve: receives the descriptor of the listening socket, which it owns, and the token; called in a separate
+            thread after the program has started, and not waited for when the program ends.
 
     Returns:
         The program's exit status.
 
     Raises:
-        ProgramError: it cannot be started, or not with an endpoint beside it.
+        ProgramError: the program or the endpoint cannot be started.
     """
     listener = copy = None
     try:
@@ -52,7 +52,7 @@ def run(
         def serve_if_it_runs() -> None:
             time.sleep(HEAD_START)
             descriptor = listener.detach()
-            if descriptor >= 0:  # else the program has ended already, and the listener is closed
+            if descriptor >= 0:  # otherwise, the program has already ended, and the listener is closed
                 serve(descriptor, token)
 
         return _run(words, variables, serve_if_it_runs)
@@ -85,7 +85,7 @@ def _run(words: "Sequence[str]", variables: dict[str, str], serve: "Callable[[],
 
 
 def leave(status: int) -> "NoReturn":
-    """End this process at once: a server that is still being loaded, or waits for STS, is not waited for.
+    """End this process at once, without waiting for a server that is still being loaded or waits for STS.
 
     Args:
         status: the program's exit status.

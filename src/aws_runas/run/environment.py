@@ -1,12 +1,12 @@
-"""The environment of the user's program. On the fast path: nothing is imported but os."""
+"""The environment of the user's program. This module is on the fast path, so it imports only os."""
 
 import os
 
-TYPE_CHECKING = False  # what typing calls it: a type checker takes it as true, and typing is not imported
+TYPE_CHECKING = False  # the name that typing uses: type checkers treat it as true without the import of typing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Whatever would give the program another identity than the profile's, or outrank it.
+# Variables that would give the program another identity than the profile's, or take precedence over it.
 REMOVED = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -15,9 +15,9 @@ REMOVED = (
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "AWS_CREDENTIAL_EXPIRATION",
-    "AWS_ACCESS_KEY",  # the names that the first Java SDK takes too
+    "AWS_ACCESS_KEY",  # also read by version 1 of the Java SDK
     "AWS_SECRET_KEY",
-    "AWS_CREDENTIAL_FILE",  # the old EC2 tools'; botocore asks it before the endpoint
+    "AWS_CREDENTIAL_FILE",  # of the old EC2 tools; botocore reads it before the endpoint
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -39,9 +39,9 @@ def base(environ: "Mapping[str, str]", profile: str, region: str | None) -> dict
     """Return the variables that both modes have in common.
 
     Args:
-        environ: our own variables; not changed.
+        environ: the variables of this process; not changed.
         profile: name or role ARN, for AWSRUNAS_PROFILE.
-        region: the resolved one; None leaves the variables as they are.
+        region: the resolved region; None leaves the variables unchanged.
 
     Returns:
         A new environment.
@@ -64,7 +64,7 @@ def with_keys(
     Args:
         variables: from base; changed and returned.
         access_key_id, secret_access_key, session_token: the credentials.
-        expiration: when they end, ISO 8601 in UTC; "" when they do not.
+        expiration: when the credentials expire, ISO 8601 in UTC; "" if they do not.
     """
     variables["AWS_ACCESS_KEY_ID"] = access_key_id
     variables["AWS_SECRET_ACCESS_KEY"] = secret_access_key
@@ -80,9 +80,9 @@ def with_endpoint(variables: dict[str, str], port: int, token: str, config_file:
 
     Args:
         variables: from base; changed and returned.
-        port: where it listens on 127.0.0.1.
-        token: what the endpoint requires.
-        config_file: the copy of the config file without credential sources, None where the file is as it should be.
+        port: port of the endpoint on 127.0.0.1.
+        token: authorization token that the endpoint requires.
+        config_file: the copy of the config file without credential sources, None if no copy is needed.
     """
     variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://127.0.0.1:{port}/credentials"
     variables["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = token
@@ -93,11 +93,11 @@ def with_endpoint(variables: dict[str, str], port: int, token: str, config_file:
 
 
 def _undo_locale_coercion(variables: dict[str, str]) -> None:
-    """Take back LC_CTYPE where this interpreter set it for itself (PEP 538): the user's shell did not."""
+    """Remove LC_CTYPE if this interpreter set it for itself (PEP 538) and the user's shell did not."""
     if variables.get("LC_CTYPE") not in ("C.UTF-8", "C.utf8", "UTF-8"):
         return
     try:
-        with open("/proc/self/environ", "rb") as stream:  # as the process was started
+        with open("/proc/self/environ", "rb") as stream:  # the environment at the start of the process
             started_with = stream.read()
     except OSError:
         return

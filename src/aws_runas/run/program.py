@@ -1,6 +1,6 @@
-"""Starting the user's program: finding it, becoming it, or having it as a child. On the fast path."""
+"""Finds the user's program, and executes it in this process or starts it as a child. On the fast path."""
 
-import _signal  # type: ignore[import-not-found]  # signal itself costs 7 ms: it builds enums
+import _signal  # type: ignore[import-not-found]  # importing signal takes 7 ms, because it builds enums
 import os
 
 from aws_runas.errors import ProgramError
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-# The interpreter ignores these for itself; a program expects them as they are by default.
+# The Python interpreter ignores these; programs expect their default actions.
 RESTORED = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 def become(words: "Sequence[str]", variables: "Mapping[str, str]") -> "NoReturn":
-    """Replace this process by the program.
+    """Replace this process with the program.
 
     Args:
         words: the program and its arguments.
         variables: its environment.
 
     Raises:
-        ProgramError: it cannot be started; this process goes on.
+        ProgramError: the program cannot be started; this process continues.
     """
     path, arguments = _resolve(words, variables)
     before = [(number, _signal.signal(number, _signal.SIG_DFL)) for number in RESTORED]
     try:
         os.execve(path, arguments, variables)  # noqa: S606 - no shell is meant
     except OSError as error:
-        if error.errno == 8:  # ENOEXEC: a script without its first line; a shell would run it too
+        if error.errno == 8:  # ENOEXEC: a script without a #! line; shells run such scripts, too
             os.execve("/bin/sh", ["/bin/sh", path, *arguments[1:]], variables)  # noqa: S606
         for number, handler in before:
             _signal.signal(number, handler)
@@ -45,10 +45,10 @@ def spawn(words: "Sequence[str]", variables: "Mapping[str, str]", mask: "set[int
         mask: the signals that are blocked in it.
 
     Returns:
-        Its process id.
+        Process id of the program.
 
     Raises:
-        ProgramError: it cannot be started.
+        ProgramError: the program cannot be started.
     """
     path, arguments = _resolve(words, variables)
     try:
@@ -61,20 +61,20 @@ def spawn(words: "Sequence[str]", variables: "Mapping[str, str]", mask: "set[int
 
 
 def check(words: "Sequence[str]", variables: "Mapping[str, str]") -> None:
-    """Make sure that the program is there.
+    """Check that the program exists.
 
     Args:
         words: the program and its arguments.
-        variables: where PATH and SHELL are.
+        variables: contain PATH and SHELL.
 
     Raises:
-        ProgramError: it is not, or may not be executed.
+        ProgramError: the program does not exist, or may not be executed.
     """
     _resolve(words, variables)
 
 
 def _resolve(words: "Sequence[str]", variables: "Mapping[str, str]") -> tuple[str, list[str]]:
-    """Find what to execute: the program, or a shell that has an alias or a function of that name."""
+    """Find the file to execute: the program, or a shell that has an alias or function of that name."""
     path = find(words[0], variables)
     if path is not None:
         return path, list(words)
@@ -87,17 +87,17 @@ def _resolve(words: "Sequence[str]", variables: "Mapping[str, str]") -> tuple[st
 
 
 def find(name: str, variables: "Mapping[str, str]") -> str | None:
-    """Look for a program as a shell does.
+    """Find a program as a shell does.
 
     Args:
-        name: as typed; with a slash it is the path itself.
-        variables: where PATH is.
+        name: name of the program; a name with a slash is the path itself.
+        variables: contain PATH.
 
     Returns:
-        Its path, None when there is none.
+        Path of the program, None if it does not exist.
 
     Raises:
-        ProgramError: there is one, and it may not be executed.
+        ProgramError: the program exists, but may not be executed.
     """
     if "/" in name:
         if not os.path.exists(name):

@@ -1,11 +1,11 @@
-"""Aliases and functions of the user's interactive shell, for a word that names no program."""
+"""Aliases and functions of the user's interactive shell, for a word that is not the name of a program."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 
-# The arguments reach the alias as the shell's own positional parameters: none of them is quoted or parsed again.
+# The alias receives the arguments as positional parameters of the shell: they are neither quoted nor parsed again.
 _NOT_FOUND = "echo \"aws-runas: program '{name}' was not found in PATH, nor as an alias or function of {shell}\" >&2"
 _POSIX = 'if type {name} >/dev/null 2>&1; then {name} "$@"; else ' + _NOT_FOUND + "; (exit 127); fi"
 _FISH = "if type -q {name}; {name} $argv; else; " + _NOT_FOUND + "; exit 127; end"
@@ -17,14 +17,15 @@ RESERVED |= {"function", "select", "time", "coproc", "begin", "end", "switch"}
 
 
 def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | None:
-    """Word the call of an alias or a function.
+    """Return a command that calls an alias or a function.
 
     Args:
-        words: its name and its arguments.
-        variables: where SHELL is.
+        words: name of the alias or function, and its arguments.
+        variables: contain SHELL.
 
     Returns:
-        A command that runs it, or says that there is none and ends with 127; None where no shell can be asked.
+        A command that runs the alias or function, or reports that it does not exist and exits with 127; None if no
+        shell can be used.
     """
     name = words[0]
     shell = variables.get("SHELL", "")
@@ -32,11 +33,11 @@ def command(words: Sequence[str], variables: Mapping[str, str]) -> list[str] | N
     if script_of_shell is None or not os.access(shell, os.X_OK):
         return None
     if not name or name.startswith("-") or name in RESERVED or not PLAIN.issuperset(name):
-        return None  # quoted, it would not be taken for an alias
+        return None  # a shell does not expand an alias that is quoted
     separator = ["--"] if script_of_shell is _FISH else [shell]
     script = script_of_shell.format(name=name, shell=os.path.basename(shell))
     if script_of_shell is _POSIX and not _has_terminal():
-        # shells complain that they have no terminal to control, though none is wanted
+        # shells print a warning that they cannot control a terminal, although none is needed
         script = f"exec 2>&9 9>&-; {script}"
         return ["/bin/sh", "-c", 'exec "$@" 9>&2 2>/dev/null', "sh", shell, "-ic", script, *separator, *words[1:]]
     return [shell, "-ic", script, *separator, *words[1:]]

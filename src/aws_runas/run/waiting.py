@@ -1,8 +1,8 @@
-"""Being a program's parent without being noticed: its signals, its stops, its exit status. On the fast path.
+"""Acts as a transparent parent process: forwards signals, stops with the program, and returns its exit status.
 
-The program runs in our process group, so what the terminal sends (Ctrl-C, Ctrl-\\, Ctrl-Z, a new size) reaches it
-without us; what somebody sends to our process id alone is passed on. The kernel tells the two apart in the signal's
-origin (si_code), where the platform has sigwaitinfo.
+This module is on the fast path. The program runs in our process group, so signals from the terminal (Ctrl-C, Ctrl-\\,
+Ctrl-Z, a new size) reach it directly; only signals that are sent to our process id are forwarded. The origin of the
+signal (si_code) distinguishes the two, on platforms that have sigwaitinfo.
 """
 
 import _signal  # type: ignore[import-not-found]  # see run/program.py
@@ -11,7 +11,8 @@ import os
 FROM_TERMINAL = (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP, _signal.SIGWINCH)
 SI_KERNEL = 0x80  # si_code, Linux: sent by the kernel, not by kill()
 
-# Left alone: what cannot be caught, what reports a fault of our own, and stops by the terminal, which hit both.
+# Not forwarded: signals that cannot be caught, that report a fault of this process, or with which the terminal stops
+# both processes.
 _NOT_PASSED_ON = {"SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
 _NOT_PASSED_ON |= {"SIGTTIN", "SIGTTOU", "SIGIOT", "SIGPIPE", "SIGXFSZ", "SIGXCPU", "SIGURG", "SIGRTMIN", "SIGRTMAX"}
 HANDLED = {
@@ -22,18 +23,18 @@ HANDLED = {
 
 
 def block() -> set[int]:
-    """Hold back the signals that wait_for takes; to be called before the program is started.
+    """Block the signals that wait_for handles. Call it before the program is started.
 
     Returns:
         The signals that were blocked before, for the program.
     """
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # where it is ignored, no child could be waited for
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # if SIGCHLD is ignored, waiting for a child is not possible
     before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDLED)
     return before
 
 
 def unblock(before: set[int]) -> None:
-    """Undo block, where no program could be started.
+    """Undo `block` if the program could not be started.
 
     Args:
         before: the signal mask that `block` returned.
@@ -42,13 +43,13 @@ def unblock(before: set[int]) -> None:
 
 
 def wait_for(pid: int) -> int:
-    """Pass signals on until the program has ended.
+    """Forward signals until the program has ended.
 
     Args:
-        pid: a child in our process group, started after block.
+        pid: process id of a child in our process group, started after `block`.
 
     Returns:
-        Its exit status, or 128 and the number of the signal that killed it.
+        Exit status of the program, or 128 plus the number of the signal that killed it.
     """
     while True:
         number, from_kernel = _next_signal()
@@ -66,24 +67,25 @@ def _next_signal() -> tuple[int, bool]:
     if hasattr(_signal, "sigwaitinfo"):
         info = _signal.sigwaitinfo(HANDLED)
         return info.si_signo, info.si_code == SI_KERNEL
-    number: int = _signal.sigwait(HANDLED)  # macOS: no origin, so a terminal in front of us is taken for it
+    # macOS: the origin is unknown; in the foreground process group, the terminal is assumed.
+    number: int = _signal.sigwait(HANDLED)
     return number, _is_in_front()
 
 
 def _look(pid: int) -> int | None:
-    """Reap the program, or stop with it: the shell that started us is to see the job stopped."""
+    """Reap the program, or stop together with it, so that the shell that started us sees a stopped job."""
     while True:
         found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
         if not found:
             return None
         if os.WIFSTOPPED(status):
             os.kill(os.getpid(), _signal.SIGSTOP)
-            continue  # here again when somebody has continued us
+            continue  # runs after this process was continued
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 def _continue(pid: int) -> None:
-    """Wake the program, unless the shell woke the whole process group already."""
+    """Continue the program, unless the shell has already continued the whole process group."""
     if not hasattr(os, "waitid"):  # macOS, up to Python 3.12
         _send(pid, _signal.SIGCONT)
         return
@@ -97,7 +99,7 @@ def _continue(pid: int) -> None:
 def _send(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
-    except PermissionError:  # sudo and its like run as somebody else
+    except PermissionError:  # programs such as sudo run as another user
         return
 
 
