@@ -1,4 +1,4 @@
-"""The command that opens a browser, if there is one, and opening it.
+"""Finds the command that opens a browser, if there is one, and runs it.
 
 Python's `webbrowser` is not used: it may start a text browser in the user's terminal.
 """
@@ -17,14 +17,14 @@ from pathlib import Path
 
 from aws_runas.errors import ConfigError
 
-# They would draw into the terminal, and cannot run an identity provider's pages.
+# Refused, because they would draw on the terminal, and cannot run the pages of an identity provider.
 TEXT_BROWSERS = frozenset(
     ("browsh", "carbonyl", "chawan", "elinks", "links", "links2", "lynx", "netrik", "retawq", "w3m", "www-browser")
 )
-# Set where BROWSER leads to an editor on another machine, and in WSL.
+# Set if BROWSER leads to an editor on another machine, and in WSL.
 _APART = ("VSCODE_IPC_HOOK_CLI", "CODESPACES", "REMOTE_CONTAINERS", "WSL_DISTRO_NAME", "WSL_INTEROP")
-CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")  # of Docker, of Podman
-# No secret of ours goes to the browser.
+CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")  # of Docker and Podman
+# Variables with these words in their names are not passed to the browser.
 _PRIVATE = ("PASSWORD", "PASSPHRASE", "SECRET", "MFA_CODE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
 Which = Callable[[str], str | None]
@@ -35,8 +35,9 @@ class Browser:
     """Options for opening an address.
 
     Args:
-        commands: argument lists, tried in order; ``%s`` in an argument is the address, else it comes last.
-        origin: where the choice comes from, for people.
+        commands: argument lists, tried in order; ``%s`` in an argument is replaced with the address, which is appended
+            if there is no ``%s``.
+        origin: where the setting comes from, as shown to the user.
     """
 
     commands: tuple[tuple[str, ...], ...]
@@ -48,7 +49,7 @@ class NoBrowser:
     """There is no browser here.
 
     Args:
-        reason: for people, such as ``this is an ssh session``.
+        reason: text for the user, such as ``this is an ssh session``.
     """
 
     reason: str
@@ -64,18 +65,18 @@ def find_browser(
 ) -> Browser | NoBrowser:
     """Find the command that opens a browser.
 
-    ``--browser``, ``RUNAS_BROWSER`` and ``BROWSER`` are believed everywhere, since VS Code and Codespaces set the last
-    one and forward the port.
+    ``--browser``, ``RUNAS_BROWSER`` and ``BROWSER`` are trusted in every environment, since VS Code and Codespaces set
+    ``BROWSER`` and forward the port.
 
     Args:
-        environ: the variables.
+        environ: environment variables.
         chosen: the argument of ``--browser``.
-        platform: as `sys.platform`.
+        platform: a value of `sys.platform`.
         which: finds a program in PATH.
-        is_container: tells whether this is a container.
+        is_container: returns True if this process runs in a container.
 
     Raises:
-        ConfigError: ``--browser`` or RUNAS_BROWSER names no program, or a text browser.
+        ConfigError: ``--browser`` or RUNAS_BROWSER is not the name of a program, or names a text browser.
     """
     find = which or (lambda name: shutil.which(name, path=environ.get("PATH")))
     for value, origin in ((chosen, "--browser"), (environ.get("RUNAS_BROWSER"), "RUNAS_BROWSER")):
@@ -92,12 +93,12 @@ def find_browser(
 
 
 def open_address(browser: Browser, address: str, environ: Mapping[str, str]) -> bool:
-    """Start the browser and return at once; nothing of it reaches the terminal.
+    """Start the browser and return at once; its output does not reach the terminal.
 
     Args:
         browser: from `find_browser`.
-        address: what it opens.
-        environ: variables for it; those that hold secrets are left out.
+        address: the address to open.
+        environ: environment variables for the browser; those that hold secrets are removed.
 
     Returns:
         False if none of the commands could be started.
@@ -115,17 +116,17 @@ def open_address(browser: Browser, address: str, environ: Mapping[str, str]) -> 
             )
         except OSError:
             continue
-        threading.Thread(target=process.wait, daemon=True).start()  # nothing else collects its exit status
+        threading.Thread(target=process.wait, daemon=True).start()  # nothing else reaps the process
         return True
     return False
 
 
 def is_apart(browser: Browser, environ: Mapping[str, str], *, which: Which | None = None) -> bool:
-    """Return True if the browser cannot read files of this user: on another machine, behind WSL, in a snap.
+    """Return True if the browser cannot read files of this user: on another machine, outside of WSL, in a snap.
 
     Args:
         browser: from `find_browser`.
-        environ: the variables.
+        environ: environment variables.
         which: finds a program in PATH.
     """
     if any(environ.get(name) for name in _APART):
@@ -153,7 +154,7 @@ def _explicit(value: str, origin: str, find: Which) -> Browser:
 
 
 def _listed(value: str, find: Which) -> tuple[tuple[str, ...], ...]:
-    """Read BROWSER: commands with colons between them; what cannot be used is skipped."""
+    """Read BROWSER: commands separated by colons; commands that cannot be used are skipped."""
     commands = (_split(entry) for entry in value.split(os.pathsep))
     return tuple(
         command for command in commands if command and find(command[0]) is not None and not _is_text_browser(command[0])

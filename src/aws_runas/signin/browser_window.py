@@ -1,7 +1,7 @@
-"""A browser window of our own: finds the program, starts it with two descriptors for DevTools, and drives it.
+"""A separate browser window: finds the program, starts it with two descriptors for DevTools, and drives it.
 
-There is no TCP port: other users of the machine cannot reach the browser. Its profile is in a directory of ours, since
-a browser refuses to be driven with the user's own profile.
+There is no TCP port, so other users of the machine cannot reach the browser. Its profile is in a separate directory,
+since browsers do not allow DevTools with the user's default profile.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from aws_runas.config.profile import Setting
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.signin.devtools import DevTools, Outcome, WindowClosed
 
-END_TIME = 5.0  # seconds that the browser has to close its files
+END_TIME = 5.0  # seconds for the browser to close its files
 READ_SIZE = 64 * 1024
-TEST_ARGUMENTS = "RUNAS_TEST_BROWSER_ARGUMENTS"  # for tests alone: --headless, --no-sandbox
+TEST_ARGUMENTS = "RUNAS_TEST_BROWSER_ARGUMENTS"  # only for tests: --headless, --no-sandbox
 PROGRAMS = {  # auth_browser -> programs
     "chrome": ("google-chrome", "google-chrome-stable", "chrome"),
     "msedge": ("microsoft-edge", "microsoft-edge-stable", "msedge"),
@@ -33,7 +33,7 @@ PROGRAMS = {  # auth_browser -> programs
     "brave": ("brave-browser", "brave"),
     "vivaldi": ("vivaldi", "vivaldi-stable"),
 }
-_PLACES = {  # where they are on macOS and Windows
+_PLACES = {  # paths of the programs on macOS and Windows
     "darwin": {
         "chrome": ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",),
         "msedge": ("/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",),
@@ -56,11 +56,13 @@ def find_program(chosen: Setting[str] | None, environ: Mapping[str, str], *, pla
     """Return the path of the browser.
 
     Args:
-        chosen: ``auth_browser``: a name of PROGRAMS or a path; None for the first that is there.
+        chosen: ``auth_browser``: a name in PROGRAMS or a path; None for the first one that exists.
+        environ: environment variables.
+        platform: a value of `sys.platform`.
 
     Raises:
-        ConfigError: what was chosen is not there.
-        CredentialsError: none is there.
+        ConfigError: the chosen browser does not exist.
+        CredentialsError: no browser exists.
     """
     if chosen is not None and chosen.value.lower() not in PROGRAMS:
         path: str | None = shutil.which(os.path.expanduser(chosen.value), path=environ.get("PATH"))
@@ -106,7 +108,7 @@ class Window:
 
     Args:
         program: path of the browser.
-        profile: directory of its profile; None for an empty one that is removed afterwards.
+        profile: directory of the browser profile; None for an empty one that is removed afterwards.
         timeout: seconds that the sign-in may take.
     """
 
@@ -120,7 +122,7 @@ class Window:
         """Open the window and drive it until the machine has an outcome.
 
         Raises:
-            CredentialsError: it cannot be started, was closed, or took too long.
+            CredentialsError: the browser cannot be started, was closed, or the sign-in took too long.
         """
         reason = why_impossible(self.environ)
         if reason:
@@ -153,7 +155,7 @@ class Window:
                     code="browser-profile-unusable",
                     hint="use --fresh-browser, or make it a private directory",
                 ) from None
-            # one window for each profile: a second browser would hand its page to the first one and end
+            # one window for each profile: a second browser process would pass its page to the first one and exit
             with files.lock(self.profile.with_name(f"{self.profile.name}.lock")):
                 yield self.profile
             return
@@ -187,7 +189,7 @@ class Window:
         return outcome
 
     def _wait_end(self, selector: selectors.BaseSelector, reader: int) -> None:
-        """Read until the browser has closed its end: then its cookies are on disk."""
+        """Read until the browser has closed its end of the pipe: then its cookies are on disk."""
         deadline = self.clock() + END_TIME
         while self.clock() < deadline and selector.select(max(0.0, deadline - self.clock())):
             try:
@@ -198,7 +200,7 @@ class Window:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the browser has ended; its end shows when we read
+    with contextlib.suppress(BrokenPipeError):  # the browser has ended; the next read detects it
         while data:
             data = data[os.write(descriptor, data) :]
 
@@ -218,10 +220,10 @@ def _read(descriptor: int, machine: DevTools) -> None:
 
 @contextlib.contextmanager
 def _started(program: str, arguments: list[str], environ: Mapping[str, str]) -> Iterator[tuple[int, int]]:
-    """Start the browser with our pipes as its descriptors 3 and 4; it ends with the block."""
+    """Start the browser with our pipes as its descriptors 3 and 4; end it when the block exits."""
     variables = {name: value for name, value in environ.items() if not any(word in name for word in _PRIVATE)}
     to_browser, from_browser = os.pipe(), os.pipe()
-    # above 4, so that no dup2 of the child closes what the next one needs
+    # above 4, so that no dup2 in the child closes a descriptor that the next one needs
     high = [_above(descriptor) for descriptor in (to_browser[0], from_browser[1])]
     try:
         actions = [
@@ -245,7 +247,7 @@ def _started(program: str, arguments: list[str], environ: Mapping[str, str]) -> 
         try:
             yield from_browser[0], to_browser[1]
         finally:
-            os.close(to_browser[1])  # a browser ends when its pipe does
+            os.close(to_browser[1])  # a browser exits when its pipe is closed
             to_browser = (-1, -1)
             _end(process)
     finally:
@@ -260,7 +262,7 @@ def _above(descriptor: int) -> int:
 
 
 def _end(process: int) -> None:
-    """Wait for the browser, and end its process group if it does not end by itself."""
+    """Wait for the browser, and kill its process group if it does not exit by itself."""
     deadline = time.monotonic() + END_TIME
     while time.monotonic() < deadline:
         try:

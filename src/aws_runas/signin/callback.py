@@ -1,7 +1,8 @@
-"""The callback of a browser sign-in as a machine: requests in, replies and one outcome out. No socket, no clock.
+"""The callback of a browser sign-in as a state machine: requests in, replies and one outcome out. No socket, no clock.
 
-Only a GET of one path, under a loopback name with our port and with the right state, decides anything. Everything else
-is answered and forgotten, so that a page that guesses the port cannot break a sign-in. `callback_server` drives it.
+Only a GET of one path, with a loopback name and our port as its host and with the right state, decides the sign-in.
+Other requests are answered and ignored, so that a page that guesses the port cannot disturb a sign-in.
+`callback_server` drives the state machine.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from aws_runas.redact import printable
 from aws_runas.signin.context import DEFAULT_TIMEOUT
 
 MAX_REQUEST = 16 * 1024  # bytes
-REQUEST_TIME = 5.0  # seconds for a whole request
+REQUEST_TIME = 5.0  # seconds for a complete request
 MAX_CONNECTIONS = 20
-MAX_DESCRIPTION = 300  # characters of an error description that are shown
+MAX_DESCRIPTION = 300  # maximum characters of an error description that are shown
 _HEADERS = (
     "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'\r\n"
     "X-Content-Type-Options: nosniff\r\nConnection: close\r\n"
@@ -39,18 +40,18 @@ _PHRASES = {
 
 @dataclass(frozen=True, slots=True)
 class CodeReceived:
-    """The browser came back with a code."""
+    """The browser returned with a code."""
 
     code: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class SignInRefused:
-    """The browser came back with an error.
+    """The browser returned with an error.
 
     Args:
-        error: the protocol's name of it, such as ``access_denied``; printable.
-        description: the other side's words, printable; may be empty.
+        error: error code of the protocol, such as ``access_denied``; printable.
+        description: error description of the server, printable; may be empty.
     """
 
     error: str
@@ -59,7 +60,7 @@ class SignInRefused:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """Nothing that counts arrived in time.
+    """No valid answer arrived in time.
 
     Args:
         had_wrong_state: an answer of another sign-in arrived.
@@ -76,11 +77,11 @@ class Endpoint:
     """The address of the callback.
 
     Args:
-        port: of the listener.
-        path: of the redirect URI, with its slash.
+        port: port of the listener.
+        path: path of the redirect URI, with its slash.
         hosts: names that the Host header may have, without a port.
-        start_path: an address of ours that leads to `start_address`, so that the state is in no argument list.
-        start_address: the authorization request.
+        start_path: path that redirects to `start_address`, so that the state does not appear in any argument list.
+        start_address: address of the authorization request.
     """
 
     port: int
@@ -105,7 +106,7 @@ class Callback:
     """Waits for the answer of one sign-in.
 
     Args:
-        endpoint: where it listens.
+        endpoint: address of the callback.
         state: the value that the answer must carry.
         now: monotonic seconds.
         timeout: seconds until `TimedOut`.
@@ -127,12 +128,12 @@ class Callback:
         self.is_shown = False
 
     def receive_connect(self, connection: int, now: float, *, is_own: bool = True) -> None:
-        """Take a new connection.
+        """Accept a new connection.
 
         Args:
-            connection: the driver's number for it.
+            connection: number that the driver gave it.
             now: monotonic seconds.
-            is_own: the other end belongs to this user; another user of the machine is refused.
+            is_own: the other end belongs to this user; connections of other users of the machine are refused.
         """
         if not is_own:
             self._reply(connection, _reply(403, "This sign-in belongs to another user."))
@@ -142,11 +143,11 @@ class Callback:
             self._connections[connection] = _Connection(now + REQUEST_TIME)
 
     def receive_data(self, connection: int, data: bytes, now: float) -> None:
-        """Take bytes of a connection; bytes behind a request are ignored.
+        """Process bytes of a connection; bytes after a request are ignored.
 
         Args:
-            connection: number that the server gave it.
-            data: as received, at most one read.
+            connection: number that the driver gave it.
+            data: the bytes of one read.
             now: monotonic seconds.
         """
         self.handle_timer(now)
@@ -161,14 +162,14 @@ class Callback:
             self._reply(connection, self._answer(head))
 
     def receive_disconnect(self, connection: int) -> None:
-        """Forget a connection that the other side closed."""
+        """Remove a connection that the other side closed."""
         self._connections.pop(connection, None)
 
     def receive_line(self, line: str, now: float) -> bool:
-        """Take the address that the browser ended on, as a person pasted it.
+        """Process the final address of the browser, pasted by the user.
 
         Returns:
-            False if it is no answer to this sign-in; the wait goes on.
+            False if it is not an answer to this sign-in; the wait continues.
         """
         self.handle_timer(now)
         if self.outcome is not None:
@@ -177,7 +178,7 @@ class Callback:
         return self._decide(_fields(urlsplit_query(text))) == 302
 
     def handle_timer(self, now: float) -> None:
-        """End what is over: the sign-in, and requests that do not arrive."""
+        """End the sign-in if it took too long, and close connections whose request did not arrive in time."""
         if self.outcome is None and now >= self._deadline:
             self.outcome = TimedOut(self._had_wrong_state)
         for connection, state in list(self._connections.items()):
@@ -190,7 +191,7 @@ class Callback:
         return min([*deadlines, self._deadline]) if self.outcome is None else min(deadlines, default=self._deadline)
 
     def conclude(self, *, success: bool) -> None:
-        """Say how the sign-in ended, for the last page; call it once there is an outcome."""
+        """Set the result of the sign-in for the last page; call it once there is an outcome."""
         self._success = success
 
     def data_to_send(self) -> list[tuple[int, bytes]]:
@@ -227,7 +228,7 @@ class Callback:
         return _reply(status, text)
 
     def _decide(self, fields: dict[str, str] | None) -> int:
-        """Judge an answer and return the HTTP status for it: 302 where it decided the sign-in."""
+        """Check an answer and return its HTTP status: 302 if it decided the sign-in."""
         if fields is None or not hmac.compare_digest(fields.get("state", "").encode(), self._state.encode()):
             self._had_wrong_state = self._had_wrong_state or bool(fields and fields.get("state"))
             return 400
@@ -248,14 +249,15 @@ class Callback:
 
 
 def check_outcome(outcome: Outcome, what: str, command: str) -> CodeReceived:
-    """Return a code, or raise the error that the outcome stands for.
+    """Return a code, or raise the error that the outcome represents.
 
     Args:
-        what: what was signed in to, such as ``sso-session corp``.
-        command: how to try again.
+        outcome: result of the callback.
+        what: name of the sign-in's target, such as ``sso-session corp``.
+        command: command that tries again.
 
     Raises:
-        CredentialsError: the sign-in was refused, or nothing arrived in time.
+        CredentialsError: the sign-in was refused, or no answer arrived in time.
     """
     if isinstance(outcome, CodeReceived):
         return outcome
@@ -276,7 +278,7 @@ def check_outcome(outcome: Outcome, what: str, command: str) -> CodeReceived:
 
 
 def urlsplit_query(text: str) -> str:
-    """Return the query of an address, or the text itself where it is a bare query; "" for an address that is none."""
+    """Return the query of an address, or the text itself if it is only a query; "" for an invalid address."""
     try:
         return urlsplit(text).query if "?" in text else text
     except ValueError:
@@ -284,7 +286,7 @@ def urlsplit_query(text: str) -> str:
 
 
 def _fields(query: str) -> dict[str, str] | None:
-    """Read a query; None where a name occurs twice, since one of the two could be somebody else's."""
+    """Read a query; None if a name occurs twice, since one of the two values could be injected."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=50, errors="strict")
     except ValueError:
@@ -294,7 +296,7 @@ def _fields(query: str) -> dict[str, str] | None:
 
 
 def _plain(text: str) -> str:
-    """Drop control characters, and escape what else could steer a terminal."""
+    """Remove control characters, and escape all other characters that could control a terminal."""
     return printable("".join(character for character in text if ord(character) >= 32 and ord(character) != 127))
 
 

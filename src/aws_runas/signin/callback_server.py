@@ -1,4 +1,4 @@
-"""Drives `Callback` on loopback sockets. It listens before the browser is opened, and until the last page is shown."""
+"""Drives `Callback` on loopback sockets. Listens from before the browser is opened until the last page is shown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aws_runas.signin.context import DEFAULT_TIMEOUT
 from aws_runas.socket_owner import SocketOwners
 
 BACKLOG = 32
-SEND_TIME = 1.0  # seconds for a reply; all fit into a socket's buffer
-LAST_PAGE_TIME = 1.0  # seconds in which the browser fetches the last page; it asks within milliseconds
+SEND_TIME = 1.0  # seconds for a reply; every reply fits into the socket buffer
+LAST_PAGE_TIME = 1.0  # seconds in which the browser must request the last page; it does so within milliseconds
 READ_SIZE = 8192  # bytes
 
 
 class LineReader(Protocol):
-    """The terminal, where a person may paste the address."""
+    """The terminal on which the user may paste the address."""
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -39,14 +39,14 @@ class CallbackServer:
 
     Args:
         state: from `new_pkce`.
-        path: of the redirect URI.
-        hostname: of the redirect URI: ``127.0.0.1``, or ``localhost``, which listens on ::1 as well where there is one.
-        port: 0 lets the system choose.
-        timeout: seconds until the sign-in has failed.
-        clock: monotonic seconds.
+        path: path of the redirect URI.
+        hostname: host of the redirect URI: ``127.0.0.1``, or ``localhost``, which also listens on ::1 if it exists.
+        port: port to listen on; 0 lets the system choose.
+        timeout: seconds until the sign-in fails.
+        clock: returns monotonic seconds.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is in use.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class CallbackServer:
         self._start_path = f"/start/{secrets.token_urlsafe(18)}"
         self._sockets: dict[int, socket.socket] = {}
         self._machine: Callback | None = None
-        self._listeners = _listen(hostname, port)  # first: where it fails, nothing else is open
+        self._listeners = _listen(hostname, port)  # first, so that nothing else is open if it fails
         self._selector = selectors.DefaultSelector()
         self._owners = SocketOwners()
         for listener in self._listeners:
@@ -90,21 +90,21 @@ class CallbackServer:
         return f"http://{self._hostname}:{self.port}{self._path}"
 
     def start_address(self, authorization: str) -> str:
-        """Return the address for the browser: it leads to the authorization request without naming its secrets.
+        """Return the address for the browser. It redirects to the authorization request and contains no secret of it.
 
         Args:
-            authorization: the address of the authorization request, with state and challenge.
+            authorization: address of the authorization request, with state and challenge.
         """
         endpoint = Endpoint(self.port, self._path, (self._hostname,), self._start_path, authorization)
         self._machine = Callback(endpoint, self._state, self._clock(), self._timeout)
         return f"http://{self._hostname}:{self.port}{self._start_path}"
 
     def wait(self, lines: LineReader | None = None, refuse_line: Callable[[], None] = lambda: None) -> Outcome:
-        """Wait for the answer; call `start_address` before.
+        """Wait for the answer. Call `start_address` before.
 
         Args:
             lines: a terminal on which the answer may be pasted.
-            refuse_line: called for a line that is no answer.
+            refuse_line: called for a line that is not an answer.
         """
         machine = self._callback()
         if lines is not None:
@@ -116,7 +116,7 @@ class CallbackServer:
         return machine.outcome
 
     def finish(self, *, success: bool) -> None:
-        """Show the last page, which says how the sign-in ended; waits a second for the browser to ask for it."""
+        """Show the last page with the result of the sign-in; wait up to a second for the browser to request it."""
         machine = self._callback()
         machine.conclude(success=success)
         deadline = self._clock() + LAST_PAGE_TIME
@@ -124,7 +124,7 @@ class CallbackServer:
             self._turn(machine, deadline, None, lambda: None)
 
     def close(self) -> None:
-        """Close every socket; a second call does nothing."""
+        """Close all sockets. A second call does nothing."""
         for sock in (*self._listeners, *self._sockets.values()):
             sock.close()
         self._sockets.clear()
@@ -194,10 +194,10 @@ class CallbackServer:
 
 
 def _listen(hostname: str, port: int) -> list[socket.socket]:
-    """Bind one port on every loopback address that the name stands for.
+    """Bind one port on every loopback address of the host name.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port is in use.
     """
     try:
         first = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
@@ -217,8 +217,8 @@ def _listen(hostname: str, port: int) -> list[socket.socket]:
 
 
 def _is_allowed(owner: int | None) -> bool:
-    """Refuse other users of this machine. A socket that the kernel does not know came through a forward."""
+    """Refuse other users of this machine. A socket without a known owner came through a port forward."""
     if owner is None or not hasattr(os, "getuid"):
         return True
-    sudo = os.environ.get("SUDO_UID", "")  # the browser of whoever typed sudo
+    sudo = os.environ.get("SUDO_UID", "")  # the browser belongs to the user who typed sudo
     return owner in (0, os.getuid()) or (os.getuid() == 0 and owner == (int(sudo) if sudo.isdigit() else 0))

@@ -1,4 +1,4 @@
-"""Context of providers and sign-ins: the run that they belong to, the user's options, and lines from the terminal."""
+"""Context of providers and sign-ins: their run, the user's options, and lines from the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_TIMEOUT = 600.0  # seconds that a sign-in may take
 
 
 class TerminalLines:
-    """Reads lines from the terminal of this process. Close it, or use ``with``."""
+    """Reads lines from the terminal of this process. Call `close`, or use ``with``."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -32,7 +32,7 @@ class TerminalLines:
         return self._descriptor
 
     def read_line(self) -> str | None:
-        """Return what was typed; None at the end of input."""
+        """Return the typed line; None at the end of input."""
         try:
             data = os.read(self._descriptor, MAX_LINE)
         except OSError:
@@ -41,7 +41,7 @@ class TerminalLines:
 
 
 def open_terminal() -> TerminalLines | None:
-    """Open the terminal for reading; None if there is none, or if it belongs to another job of the shell."""
+    """Open the terminal for reading; return None if there is none, or if another job of the shell has it."""
     if os.name != "posix":
         return None
     try:
@@ -74,11 +74,12 @@ class RunContext:
     """The run that providers belong to.
 
     Args:
-        environ, home: where files and settings are.
-        now: seconds since the epoch.
-        warn: takes a line that the user should see.
-        debug: takes a line for ``-v``; never a secret.
-        trace: takes a line for each AWS call; None if nobody reads them.
+        environ: environment variables, which contain settings and paths.
+        home: the user's home directory.
+        now: returns seconds since the epoch.
+        warn: receives lines that the user should see.
+        debug: receives lines for ``-v``; never a secret.
+        trace: receives a line for each AWS call; None if they are not needed.
     """
 
     environ: Mapping[str, str]
@@ -95,11 +96,11 @@ class SignInOptions:
 
     Args:
         device_code: use a device code instead of a browser on this machine.
-        no_browser: print the address and open nothing.
-        browser: command that opens an address; None for RUNAS_BROWSER, BROWSER or the system's.
+        no_browser: print the address instead of opening a browser.
+        browser: command that opens an address; None for RUNAS_BROWSER, BROWSER or the system's default.
         redirect_port: port of the callback; 0 lets the system choose.
         timeout: seconds that a sign-in may take.
-        fresh_browser: use an empty browser profile where the browser is ours.
+        fresh_browser: use an empty browser profile for the separate browser window.
         force: sign in even if there is a valid session.
     """
 
@@ -114,23 +115,24 @@ class SignInOptions:
 
 @dataclass(frozen=True, slots=True)
 class SignInContext:
-    """The world around a sign-in, so that tests can pass their own.
+    """The environment of a sign-in, which tests can replace.
 
     Args:
         cache: the cache directory, for locks.
-        environ: the variables.
-        home: contains ``.aws/sso/cache``.
-        say: takes a line that the user must see, such as the address to open; printed on stderr.
-        debug: takes a line for ``-v``; never a code, a state or a token.
-        options: what the user chose.
+        environ: environment variables.
+        home: the home directory, which contains ``.aws/sso/cache``.
+        say: receives lines that the user must see, such as the address to open; prints them on stderr.
+        debug: receives lines for ``-v``; never a code, a state or a token.
+        options: flags of the user.
         unattended: this run serves another program, so no window may open (RUNAS_LOGIN=always overrides).
-        explicit: the user asked for the sign-in itself (`login`); then a terminal is not required.
-        is_terminal_taken: the user's program has the terminal, so nothing may be asked on it any more.
-        is_attended: a person started the sign-in on a page of ours and waits there; like `explicit`, and may change.
-        terminal: opens the terminal for an address that is pasted; None where nobody can paste one.
-        signed_in: called after each sign-in: what was cached for the user before is to be forgotten.
-        now: seconds since the epoch.
-        clock: monotonic seconds.
+        explicit: the user asked for the sign-in itself (`login`); a terminal is not required in this case.
+        is_terminal_taken: returns True if the user's program has the terminal, so that no prompt may use it any more.
+        is_attended: returns True if a person started the sign-in on our web page and waits there; has the same effect
+            as `explicit`, but may change.
+        terminal: opens the terminal for a pasted address; returns None if nothing can be pasted.
+        signed_in: called after each sign-in, to discard what was cached for the user before.
+        now: returns seconds since the epoch.
+        clock: returns monotonic seconds.
         sleep: waits for seconds.
     """
 

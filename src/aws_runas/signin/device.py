@@ -1,4 +1,4 @@
-"""Polling for a device code as a machine: answers in, the next moment to ask and one outcome out. No call, no clock.
+"""Polling for a device code as a state machine: answers in, next poll time and one outcome out. No calls, no clock.
 
 Source: RFC 8628, section 3.5.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-SLOWER = 5.0  # seconds that the interval grows after each SlowDownException
+SLOWER = 5.0  # seconds by which the interval grows after each SlowDownException
 
 
 class DeviceAnswer(Enum):
@@ -19,7 +19,7 @@ class DeviceAnswer(Enum):
     APPROVED = auto()
     DENIED = auto()
     EXPIRED = auto()
-    FAILED = auto()  # the network, or the service itself; tried again
+    FAILED = auto()  # an error of the network or the service; the poll is repeated
 
 
 class DeviceOutcome(Enum):
@@ -36,12 +36,12 @@ class DevicePolling:
 
     Args:
         now: monotonic seconds.
-        interval: seconds between polls, as the service says.
+        interval: seconds between polls, set by the service.
         lifetime: seconds after which the code has expired.
 
     Attributes:
-        next_poll: when to ask next; the first time at once.
-        outcome: None while the user has not decided.
+        next_poll: when to poll next; the first poll is due at once.
+        outcome: None until the user has decided.
     """
 
     now: float
@@ -56,7 +56,7 @@ class DevicePolling:
         self.deadline = self.now + self.lifetime
 
     def receive_answer(self, answer: DeviceAnswer, now: float) -> None:
-        """Take the answer to a poll."""
+        """Process the answer to a poll."""
         if answer is DeviceAnswer.APPROVED:
             self.outcome = DeviceOutcome.APPROVED
         elif answer is DeviceAnswer.DENIED:

@@ -1,8 +1,8 @@
-"""A browser that is driven over the DevTools protocol, as a machine: bytes in, bytes and one outcome out.
+"""A browser driven over the DevTools protocol, as a state machine: bytes in, bytes and one outcome out.
 
-The browser's pages are its user's own business. Two things are watched: a request that would carry a SAML response to
-AWS, and a navigation to the address of an OIDC client. Either one is held back, answered with a page of ours, and the
-browser is closed. Nothing is sent to AWS.
+The user uses the browser as usual. Two events are intercepted: a request that would send a SAML response to AWS, and a
+navigation to the redirect URI of an OIDC client. Such a request is not sent; the browser gets our page as the response
+and is closed. Nothing is sent to AWS.
 
 Source: Chrome DevTools Protocol, domains Target, Fetch, Page and Browser; messages on the pipe end in a zero byte.
 """
@@ -42,7 +42,7 @@ Object = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class WindowClosed:
-    """The last window was closed, or the browser does not obey."""
+    """The last window was closed, or the browser does not follow the protocol."""
 
     reason: str
 
@@ -55,7 +55,7 @@ class DevTools:
 
     Args:
         start: address that the first page opens.
-        redirect_uri: of an OIDC client; "" to wait for a SAML response.
+        redirect_uri: redirect URI of an OIDC client; "" to wait for a SAML response.
 
     Attributes:
         outcome: None while the user signs in.
@@ -75,12 +75,12 @@ class DevTools:
         self._send("Target.setAutoAttach", auto_attach)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes for the browser, once."""
+        """Return the queued bytes for the browser, and empty the queue."""
         data, self._outgoing = b"".join(self._outgoing), []
         return data
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the browser."""
+        """Process bytes from the browser."""
         self._received += data
         if len(self._received) > MAX_MESSAGE:
             self._end(WindowClosed("it sends endless messages"))
@@ -171,7 +171,7 @@ class DevTools:
         self._send("Fetch.continueRequest", {"requestId": identifier}, session)
 
     def _navigation(self, url: str) -> None:
-        """Take a navigation by script to an address that no request is made for."""
+        """Process a navigation by script to an address for which the browser makes no request."""
         if self._redirect_uri and is_redirect(url, self._redirect_uri):
             self._end(RedirectFound(url))
 
@@ -195,7 +195,7 @@ class DevTools:
 
 
 def is_saml_address(url: str) -> bool:
-    """Return True for an address that AWS takes SAML responses at, in any partition."""
+    """Return True for an address at which AWS accepts SAML responses, in any partition."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -206,7 +206,7 @@ def is_saml_address(url: str) -> bool:
 
 
 def _saml_response(request: Object) -> str:
-    """Return the response in the body of a request; "" for none."""
+    """Return the SAML response in the body of a request; "" if there is none."""
     if request.get("method") != "POST":
         return ""
     body = request.get("postData")

@@ -1,4 +1,4 @@
-"""Drives a form walk over HTTP, and asks for what the pages ask for."""
+"""Drives a form walk over HTTP, and prompts for the values that the pages request."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from aws_runas.signin.form_walk import FormWalk, HttpRequest, HttpResponse, Redi
 from aws_runas.signin.passwords import ATTEMPTS, Passwords
 from aws_runas.signin.person import Person
 
-MAX_NAME = 200  # characters of a label of a page that are shown
-RETRIED = (500, 502, 503, 504)  # statuses of a GET that is sent once more
+MAX_NAME = 200  # maximum characters of a page's label that are shown
+RETRIED = (500, 502, 503, 504)  # statuses after which a GET is repeated once
 
 
 @dataclass(frozen=True, slots=True)
 class FormSettings:
-    """Settings that answer the pages.
+    """Settings that supply the answers for the pages.
 
     Args:
-        passwords: for the password fields.
-        code: gives a one-time code without asking, once; None where there is none.
+        passwords: passwords for the password fields.
+        code: returns a one-time code without a prompt, used once; returns None if there is none.
     """
 
     passwords: Passwords
@@ -43,10 +43,12 @@ def sign_in_by_forms(
     """Sign in with the forms of the pages.
 
     Args:
+        source: the identity provider and its settings.
         start: address of the first page.
-        client: with cookies of its own.
-        debug: told of each page, without query.
-        redirect_uri: of an OIDC client; "" for SAML.
+        client: HTTP client with separate cookies.
+        settings: supply the answers.
+        debug: receives the address of each page, without its query.
+        redirect_uri: redirect URI of an OIDC client; "" for SAML.
 
     Raises:
         CredentialsError: a page cannot be used, or an answer was refused three times.
@@ -65,7 +67,7 @@ def sign_in_by_forms(
 
 
 def _send(client: HttpClient, request: HttpRequest) -> HttpResponse:
-    """Send a request; a page that a server could not make is asked for once more, a form is never sent twice."""
+    """Send a request. A GET is repeated once after a server error; a form is never sent twice."""
 
     def send() -> HttpAnswer:
         return client.send(request.method, request.url, form=request.body, headers={"Accept": "text/html"})
@@ -86,7 +88,7 @@ class _Answers:
         self._codes = 0
 
     def give(self, walk: FormWalk) -> str:
-        """Return the answer to the question of the walk."""
+        """Return the answer to the current question of the walk."""
         if walk.question == "username":
             if not self._user or walk.is_repeated:
                 self._user = self._settings.person.ask(f"User name at {self._source.label}: ")

@@ -1,7 +1,7 @@
-"""Signing in by the forms of a web site, as a machine: pages in, requests and questions out. No socket, no clock.
+"""Sign-in with the forms of a web site, as a state machine: pages in, requests and questions out. No socket, no clock.
 
-It fills in user name, password and one-time code, and posts forms on until one of them has a SAML response, or a
-redirect leads to the address of an OIDC client. It runs no script: a page that needs one is an error.
+It fills in user name, password and one-time code, and submits forms until one contains a SAML response, or a redirect
+leads to the redirect URI of an OIDC client. It does not run scripts: a page that needs them is an error.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 from aws_runas.signin.html_forms import Form, Page, parse_page
 
-MAX_PAGES = 20  # responses in one sign-in, redirects among them
-MAX_REASON = 200  # characters of a page's own words that are shown
+MAX_PAGES = 20  # responses in one sign-in, including redirects
+MAX_REASON = 200  # maximum characters of a page's message that are shown
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -28,7 +28,7 @@ class HttpRequest:
     """The next request.
 
     Args:
-        body: of a form, encoded; None for GET. It may hold the password.
+        body: encoded form, which may contain the password; None for GET.
     """
 
     method: str
@@ -41,8 +41,8 @@ class HttpResponse:
     """A response; redirects are not followed.
 
     Args:
-        location: of a redirect, "" for none.
-        text: of the body.
+        location: target of a redirect, "" for none.
+        text: text of the body.
     """
 
     status: int
@@ -53,11 +53,11 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class SamlFound:
-    """A form has a response for AWS.
+    """A form contains a SAML response for AWS.
 
     Args:
-        encoded: base64.
-        address: where a browser posts it.
+        encoded: the response in base64.
+        address: address to which a browser would post it.
     """
 
     encoded: str = field(repr=False)
@@ -66,7 +66,7 @@ class SamlFound:
 
 @dataclass(frozen=True, slots=True)
 class RedirectFound:
-    """A page led to the client's address."""
+    """A page led to the redirect URI of the client."""
 
     url: str = field(repr=False)
 
@@ -78,14 +78,14 @@ class FormWalk:
 
     Args:
         start: the address that the sign-in begins with.
-        redirect_uri: of an OIDC client; "" for SAML.
+        redirect_uri: redirect URI of an OIDC client; "" for SAML.
 
     Attributes:
-        result: None while it goes on.
-        question: what a person must say; answer with `answer`. None if there is none.
+        result: None until the sign-in has ended.
+        question: question for the user, to answer with `answer`; None if there is none.
         is_repeated: the last answer to this question was refused.
-        reason: the page's own words about a refusal, printable; may be empty.
-        prompt_label: what the page calls the field, printable; may be empty.
+        reason: message of the page about a refusal, printable; may be empty.
+        prompt_label: label of the field on the page, printable; may be empty.
     """
 
     def __init__(self, start: str, redirect_uri: str = "") -> None:
@@ -103,7 +103,7 @@ class FormWalk:
         self.prompt_label = ""
 
     def next_request(self) -> HttpRequest | None:
-        """Return the request to send, once; None if there is none."""
+        """Return the next request to send, only once; None if there is none."""
         request, self._request = self._request, None
         return request
 
@@ -111,7 +111,7 @@ class FormWalk:
         """Answer the question.
 
         Raises:
-            CredentialsError: the form's address is not safe.
+            CredentialsError: the address of the form is not safe.
         """
         if self.question is None or self._form is None:
             return
@@ -120,7 +120,7 @@ class FormWalk:
         self._fill(self._form)
 
     def receive_response(self, response: HttpResponse) -> None:
-        """Take the response to the last request.
+        """Process the response to the last request.
 
         Raises:
             CredentialsError: the page cannot be used; the message names the address.
@@ -152,7 +152,7 @@ class FormWalk:
         self._request = HttpRequest("GET", target)
 
     def _read(self, page: Page, response: HttpResponse) -> None:
-        for kind in (KINDS[1], KINDS[2], KINDS[0]):  # a password field tells the login form from a search box
+        for kind in (KINDS[1], KINDS[2], KINDS[0]):  # a password field distinguishes the login form from a search box
             form = next((form for form in page.forms if _field(form, kind)), None)
             if form is not None:
                 self._form = form
@@ -166,14 +166,14 @@ class FormWalk:
             self._request = HttpRequest("GET", target)
             return
         hidden = [form for form in page.forms if form.inputs and all(each.kind == "hidden" for each in form.inputs)]
-        if len(hidden) == 1:  # a form that script would send on
+        if len(hidden) == 1:  # a form that a script would submit
             self._post(hidden[0], hidden[0].values())
             return
         reason = "it needs scripts" if page.has_script else "it has no form that can be filled in"
         raise unknown_page(response.url, self.reason or reason)
 
     def _fill(self, form: Form) -> None:
-        """Fill in the form as far as the answers go; ask for what is missing."""
+        """Fill in the form with the known answers, and ask for missing ones."""
         values = dict(form.values())
         filled: dict[Question, str] = {}
         for kind in KINDS:
@@ -194,11 +194,14 @@ class FormWalk:
             self._ask("username", filled["username"], repeated=True)
             return
         self._submitted |= filled
-        self._answers.pop("code", None)  # each is good once
+        self._answers.pop("code", None)  # a code is only valid once
         self._post(form, list(values.items()))
 
     def _question_of(self, form: Form, kind: Question) -> Question | None:
-        """A field behind the password, other than those before, takes a second factor, such as a secret question."""
+        """Return the question that a field answers.
+
+        A new field after the password is a second factor, such as a secret question.
+        """
         name = _field(form, kind)
         used = self._submitted.get("password")
         if name is None or used is None:
@@ -232,19 +235,19 @@ def _field(form: Form, kind: Question) -> str | None:
     if kind == "username":
         names = [each.name for each in form.inputs if each.is_text and each.name]
         if form.first(password=True) is None and len(names) != 1:
-            return None  # a search box or a registration, say
+            return None  # for example, a search box or a registration
         return names[0] if names else None
     found = form.first(password=kind == "password", code=kind == "code")
     return found.name if found else None
 
 
 def is_redirect(url: str, redirect_uri: str) -> bool:
-    """Return True if an address is the redirect URI with something added."""
+    """Return True if an address is the redirect URI, possibly with a query or fragment."""
     return url == redirect_uri or url.startswith((f"{redirect_uri}?", f"{redirect_uri}#", f"{redirect_uri}&"))
 
 
 def _check_address(target: str, origin: str) -> None:
-    """Refuse what is no web address, and a step from https down to http.
+    """Refuse an invalid address, and a downgrade from https to http.
 
     Raises:
         CredentialsError: the address is refused.
@@ -264,7 +267,7 @@ def _check_address(target: str, origin: str) -> None:
 def unknown_page(url: str, reason: str) -> CredentialsError:
     """Return the error for a page that this kind of sign-in cannot use."""
     parts = urlsplit(url)
-    place = printable(f"{parts.scheme}://{parts.netloc}{parts.path}")  # the query may hold what belongs in no log
+    place = printable(f"{parts.scheme}://{parts.netloc}{parts.path}")  # the query may contain secrets
     return CredentialsError(
         f"cannot sign in at {place}: {printable(reason)}",
         code="saml-page-unknown",

@@ -1,7 +1,7 @@
-"""Gives an address to the first browser of this user that asks for it on loopback, once.
+"""Redirects the first browser of this user that sends a request on loopback to an address, once.
 
-It takes the place of a private file where the browser cannot read one: in a container of a remote editor, behind an
-add-on, on the other side of WSL. What is in the browser's argv is an address that is good once, for this user.
+It replaces a private file if the browser cannot read one: in a container of a remote editor, behind an add-on, or
+outside of WSL. The browser's argv then only contains an address that works once, for this user.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aws_runas.socket_owner import SocketOwners
 WAIT = 30.0  # seconds for the browser
 HEAD_LIMIT = 16 * 1024  # bytes of a request
 CONNECTIONS = 20
-SEND_TIME = 1.0  # seconds for a reply; it fits into the socket's buffer
+SEND_TIME = 1.0  # seconds for a reply; it fits into the socket buffer
 NAMES = ("127.0.0.1", "localhost", "::1")
 _HEADERS = (
     "Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nContent-Security-Policy: default-src 'none'\r\n"
@@ -32,11 +32,11 @@ class Handover:
     """The listener. Use ``with``.
 
     Args:
-        address: given out once, as a redirect.
-        clock: monotonic seconds.
+        address: target of the redirect, which is sent once.
+        clock: returns monotonic seconds.
 
     Raises:
-        OSError: no port of loopback can be had.
+        OSError: no loopback port is available.
     """
 
     def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,7 +66,7 @@ class Handover:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}{self._path}"
 
     def wait(self, seconds: float = WAIT) -> bool:
-        """Wait until a browser has asked; return False if none has within that time."""
+        """Wait until a browser has requested the address; return False if none has within that time."""
         deadline = self._clock() + seconds
         while (left := deadline - self._clock()) > 0:
             for key, _ in self._selector.select(left):
@@ -87,7 +87,7 @@ class Handover:
             self._selector.register(connection, selectors.EVENT_READ)
 
     def _read(self, connection: socket.socket) -> bool:
-        """Read a part of a request; return True if it was the one, and was answered."""
+        """Read a part of a request; return True if it was the expected request and was answered."""
         buffer = self._buffers[connection]
         try:
             data = connection.recv(HEAD_LIMIT)

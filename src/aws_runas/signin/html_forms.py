@@ -1,4 +1,4 @@
-"""Forms of a web page, read without running it.
+"""Forms of a web page, read without running its scripts.
 
 Source: HTML standard, sections 4.10.18 to 4.10.22, as far as login pages need them.
 """
@@ -19,7 +19,7 @@ class Input:
 
     Args:
         kind: the type attribute, in lower case.
-        label: what a person reads beside it: the placeholder, aria-label, or the text of its label element.
+        label: the text shown next to the field: placeholder, aria-label, or text of its label element.
         element: the id attribute.
     """
 
@@ -32,26 +32,26 @@ class Input:
 
     @property
     def is_password(self) -> bool:
-        """Takes a password."""
+        """True if the field takes a password."""
         return self.kind == "password" and not self.is_code
 
     @property
     def is_code(self) -> bool:
-        """Takes a one-time code."""
+        """True if the field takes a one-time code."""
         name = self.name.lower()
         spelled = name.endswith(("otp", "totp", "passcode", "mfacode", "otpcode"))
         return self.autocomplete == "one-time-code" or (spelled and self.kind in (*_TEXT_TYPES, "password"))
 
     @property
     def is_user_name(self) -> bool:
-        """True if type, name or label say that the field is for a user name."""
+        """True if type, name or label indicate that the field takes a user name."""
         words = f"{self.name} {self.label}".lower()
         named = any(word in words for word in ("user", "login", "mail", "account"))
         return self.kind == "email" or self.autocomplete == "username" or named
 
     @property
     def is_text(self) -> bool:
-        """Takes a line of text."""
+        """True if the field takes a line of text."""
         return self.kind in _TEXT_TYPES and not self.is_code
 
 
@@ -71,7 +71,7 @@ class Form:
     submit: tuple[str, str] | None = None
 
     def find(self, name: str) -> Input | None:
-        """Return the field of a name."""
+        """Return the field with a name."""
         return next((each for each in self.inputs if each.name == name), None)
 
     def first(self, *, password: bool = False, code: bool = False) -> Input | None:
@@ -82,7 +82,7 @@ class Form:
         return None
 
     def values(self) -> list[tuple[str, str]]:
-        """Return what a browser would send."""
+        """Return the names and values that a browser would send."""
         pairs = [(each.name, each.value) for each in self.inputs if each.name and each.kind not in _NO_VALUE]
         return pairs + ([self.submit] if self.submit and self.submit[0] else [])
 
@@ -92,10 +92,10 @@ class Page:
     """A page.
 
     Args:
-        has_script: it runs script, so it may build forms that are not in its text.
-        text: what a person reads, on one line, cut.
+        has_script: the page has scripts, so it may build forms that are not in its HTML.
+        text: visible text, on one line, truncated.
         errors: text of elements that are marked as errors.
-        refresh: address that the page leads to by itself; "" for none.
+        refresh: address that the page redirects to by itself; "" for none.
     """
 
     title: str = ""
@@ -106,7 +106,7 @@ class Page:
     refresh: str = ""
 
 
-MAX_TEXT = 4000  # characters kept of a page's text
+MAX_TEXT = 4000  # maximum characters of a page's text that are kept
 _ERROR_WORDS = ("error", "alert", "invalid", "feedback")
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr")
@@ -117,14 +117,14 @@ def parse_page(content: str, url: str) -> Page:
     """Read a page.
 
     Args:
-        content: HTML; whatever it is, something is returned.
-        url: of the page, for relative addresses.
+        content: HTML; invalid HTML is not an error.
+        url: address of the page, for relative addresses.
     """
     reader = _Reader(url)
     try:
         reader.feed(content)
         reader.close()
-    except (AssertionError, ValueError):  # html.parser gives up on a few odd declarations
+    except (AssertionError, ValueError):  # html.parser fails on a few unusual declarations
         pass
     return reader.page()
 
@@ -135,11 +135,11 @@ class _Reader(HTMLParser):
         self._base = url
         self._page = Page()
         self._form: Form | None = None
-        self._open: list[tuple[str, bool]] = []  # elements, and whether they are marked as errors
+        self._open: list[tuple[str, bool]] = []  # element, and True if it is marked as an error
         self._text: list[str] = []
         self._errors: list[str] = []
         self._title: list[str] = []
-        self._labels: dict[str, list[str]] = {}  # by the id that a label element is for
+        self._labels: dict[str, list[str]] = {}  # by the id in the attribute "for" of a label element
         self._label: list[str] | None = None
 
     def page(self) -> Page:

@@ -1,6 +1,6 @@
-"""ID tokens of OpenID Connect: their claims are read and checked.
+"""ID tokens of OpenID Connect: reads and checks their claims.
 
-A token came from the token endpoint over TLS, so its claims are checked and its signature is not; AWS checks it.
+A token comes from the token endpoint over TLS, so only its claims are checked. AWS checks its signature.
 
 Source: OpenID Connect Core 1.0, sections 2, 3.1.3.7 and 15.6.2.
 """
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 
-CLOCK_SKEW = 60.0  # seconds that the provider's clock may differ
+CLOCK_SKEW = 60.0  # seconds by which the provider's clock may differ
 LATEST_EXPIRY = 253_402_300_000.0  # seconds since the epoch: the last day of the year 9999
-MAX_TEXT = 300  # characters of the provider's own words that are shown
+MAX_TEXT = 300  # maximum characters of the provider's text that are shown
 GOOGLE = (
     "https://accounts.google.com",
     "accounts.google.com",
@@ -32,7 +32,7 @@ class IdToken:
     """A checked ID token.
 
     Args:
-        encoded: as AWS takes it.
+        encoded: the token as it is sent to AWS.
         expires: seconds since the epoch.
     """
 
@@ -47,10 +47,10 @@ def check_id_token(encoded: str, *, issuer: str, client_id: str, nonce: str | No
     """Check the claims of an ID token.
 
     Args:
-        encoded: as the token endpoint gave it.
-        issuer: of the provider's configuration; ``{tenantid}`` in it stands for the tenant of the token.
-        client_id: of our registration.
-        nonce: of the authorization request; None for the device flow and a refresh, which have none.
+        encoded: the token that the token endpoint returned.
+        issuer: issuer in the provider's configuration; ``{tenantid}`` in it is replaced with the token's tenant.
+        client_id: client id of our registration.
+        nonce: nonce of the authorization request; None for the device flow and a refresh, which have none.
         now: seconds since the epoch.
 
     Raises:
@@ -78,10 +78,10 @@ def check_id_token(encoded: str, *, issuer: str, client_id: str, nonce: str | No
 
 
 def read_id_token(encoded: str) -> IdToken:
-    """Read an ID token that was checked before, for messages and its expiry.
+    """Read an ID token that was already checked, for messages and its expiry.
 
     Raises:
-        CredentialsError: it is none.
+        CredentialsError: the text is not an ID token.
     """
     claims = _claims(encoded)
     expires = claims.get("exp")
@@ -118,10 +118,10 @@ def token_invalid(reason: str, hint: str | None = None) -> CredentialsError:
 
 
 def read_object(text: str) -> Claims | None:
-    """Read a JSON object; None if it is none, or has a number or a text that could not be used later."""
+    """Read a JSON object; None if the text is not one, or has a number or a string that could not be used later."""
     try:
         found = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_whole_number)
-        json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is in no address and no request
+        json.dumps(found, ensure_ascii=False).encode()  # fails for an unpaired surrogate, which cannot be sent
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

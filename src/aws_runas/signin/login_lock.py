@@ -1,4 +1,4 @@
-"""One sign-in for many processes: a lock for each session in the cache directory, and a mark for one that failed."""
+"""One sign-in for many processes: a lock for each session in the cache directory, and a mark after a failure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from aws_runas.errors import CredentialsError
 from aws_runas.signin.person import login_needed
 
 PATIENCE = 20.0  # seconds of waiting for another process before the user is told
-FAILURE_TIME = 60.0  # seconds in which nobody tries again what a person refused or did not answer
-# codes of failures that leave a mark; the last two, since a provider locks an account after a few
+FAILURE_TIME = 60.0  # seconds without another attempt after the user refused or did not answer
+# codes of failures that leave a mark; the last two, because providers lock an account after a few failures
 MARKING = frozenset(("login-denied", "login-timeout", "login-state-mismatch", "idp-password-wrong", "idp-code-refused"))
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ class LoginLock:
     """The lock of one session.
 
     Args:
-        directory: the cache directory, made when missing.
-        kind: what the session is of, such as ``sso``; with the name it identifies the session.
-        name: of the session: sso-session, start URL, issuer.
-        say: takes a line for the user.
-        now: seconds since the epoch.
+        directory: the cache directory, created if missing.
+        kind: kind of the session, such as ``sso``; kind and name together identify the session.
+        name: name of the session: sso-session, start URL or issuer.
+        say: receives lines for the user.
+        now: returns seconds since the epoch.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LoginLock:
     ) -> None:
         digest = hashlib.sha256(f"{kind}\n{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
         self._directory = directory
-        self._stem = f"login-{digest}.json"  # the cache sweeps old files of these endings away
+        self._stem = f"login-{digest}.json"  # the cache removes old files with this extension
         self._label = name
         self._say = say
         self._now = now
@@ -46,16 +46,16 @@ class LoginLock:
     def sign_in(
         self, read: Callable[[], T | None], fetch: Callable[[], T], *, command: str, explicit: bool = False
     ) -> T:
-        """Return what is there, or fetch it as the only process that does.
+        """Return the stored value, or fetch it; only one process does so at a time.
 
         Args:
-            read: returns what another process left; None if it cannot be used. Called with and without the lock.
-            fetch: refreshes or signs in, writes the result and returns it. Called with the lock held.
+            read: returns the stored value; None if there is none that can be used. Called with and without the lock.
+            fetch: refreshes or signs in, stores the result and returns it. Called with the lock held.
             command: the command that signs in, for the error.
-            explicit: a person asked for this very sign-in: a failure of a moment ago does not stop it.
+            explicit: the user asked for this sign-in, so a recent failure does not prevent it.
 
         Raises:
-            CredentialsError: ``login-needed`` if another process failed less than a minute ago; else what fetch raises.
+            CredentialsError: another process failed less than a minute ago (``login-needed``), or `fetch` failed.
         """
         found: list[T] = []
 
@@ -76,7 +76,7 @@ class LoginLock:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the lock, for `logout` and whatever else changes the session."""
+        """Hold the lock, for `logout` and other changes of the session."""
         with self._hold(lambda: False):
             yield
 
@@ -107,14 +107,14 @@ class LoginLock:
             stack.enter_context(files.lock(path, timeout=PATIENCE, unless=unless, within=directory))
         except TimeoutError:
             self._say(f"another aws-runas is signing in to {self._label}; waiting for it")
-            # with an end, since only such a wait asks whether it is still needed
+            # with a timeout, since only a wait with a timeout calls `unless`
             stack.enter_context(files.lock(path, timeout=24 * 3600, unless=unless, within=directory))
 
     def _has_failed(self) -> bool:
         with contextlib.suppress(OSError), files.open_private_directory(self._directory, create=False) as directory:
             for name, age in directory.ages(self._now()):
                 if name == self._stem:
-                    return -5.0 < age < FAILURE_TIME  # the clocks of file system and process may differ a little
+                    return -5.0 < age < FAILURE_TIME  # the clocks of file system and process may differ slightly
         return False
 
     def _mark(self) -> None:

@@ -1,4 +1,4 @@
-"""OpenID Connect without I/O: addresses, requests, and what answers mean; discovery, code with PKCE, and refresh.
+"""OpenID Connect without I/O: builds addresses and requests, and reads responses. Discovery, code with PKCE, refresh.
 
 Source: OpenID Connect Core 1.0, sections 3.1.2 and 12; Discovery 1.0, section 4; RFC 6749; RFC 7636.
 """
@@ -30,8 +30,8 @@ class IdentityProvider:
     """Metadata from discovery.
 
     Args:
-        device_endpoint: "" where there is no device flow.
-        auth_methods: ways to send a client secret, in the order in which they are tried.
+        device_endpoint: "" if there is no device flow.
+        auth_methods: methods to send a client secret, in the order in which they are tried.
     """
 
     issuer: str
@@ -56,7 +56,7 @@ class Client:
     auth_method: AuthMethod = BASIC
 
     def authenticate(self) -> dict[str, str]:
-        """Return the parameters that say who asks."""
+        """Return the parameters that identify the client."""
         values = {"client_id": self.client_id}
         return values | ({"client_secret": self.secret} if self.secret and self.auth_method == POST else {})
 
@@ -71,14 +71,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """An answer of the token endpoint."""
+    """A response of the token endpoint."""
 
     id_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
 
 
 def issuer_of(url: str) -> str:
-    """Return the issuer of an address: as it is, or what the Go tool's addresses stand for.
+    """Return the issuer for an address: the address itself, or the issuer that an address of the Go tool refers to.
 
     Args:
         url: ``web_identity_auth_url``.
@@ -93,7 +93,9 @@ def issuer_of(url: str) -> str:
 
 
 def _is_entra(issuer: str) -> bool:
-    """Tell whether offline_access is enough: with prompt=consent, Entra asks each user for what its administrator gave.
+    """Return True for Entra, which needs no prompt=consent for offline_access.
+
+    With prompt=consent, Entra asks every user for consent, even if an administrator has already given it.
 
     Source: Microsoft identity platform, "Scopes and permissions", offline_access.
     """
@@ -109,12 +111,12 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
     """Read a provider's configuration.
 
     Args:
-        status: HTTP status of the answer.
-        text: its body.
-        issuer: that was asked for.
+        status: HTTP status of the response.
+        text: body of the response.
+        issuer: the expected issuer.
 
     Raises:
-        CredentialsError: it is none, or another issuer's.
+        CredentialsError: the response is not a configuration, or belongs to another issuer.
     """
     asked = discovery_address(issuer)
     document = read_object(text) if status == 200 else None
@@ -139,10 +141,10 @@ def read_discovery(status: int, text: str, issuer: str) -> IdentityProvider:
 
 
 def _auth_methods(methods: object) -> tuple[AuthMethod, ...]:
-    """Return the ways to send a secret: a provider may offer both, and accept one of them from each client.
+    """Return the methods to send a secret: a provider may offer both, and accept only one of them from each client.
 
-    The header comes first: it is the default of a registration (RFC 7591, section 2), and where no way is named
-    (Discovery 1.0, section 3).
+    The header comes first: it is the default for registrations (RFC 7591, section 2), and for providers that name no
+    method (Discovery 1.0, section 3).
     """
     if not isinstance(methods, list):
         return (BASIC, POST)
@@ -172,7 +174,7 @@ def is_safe(url: str) -> bool:
 
 
 def is_loopback(redirect_uri: str) -> bool:
-    """Return True if a redirect URI leads to a listener of ours."""
+    """Return True if a redirect URI leads to our own listener."""
     try:
         parts = urlsplit(redirect_uri)
         return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
@@ -193,11 +195,11 @@ def authorization_address(
     """Return the address that the browser opens.
 
     Args:
-        provider: names the authorization endpoint.
-        client: its id and scopes.
-        redirect_uri: of the callback on this machine.
-        state: ties the answer to this question; random.
-        nonce: ties the ID token to this question; random.
+        provider: metadata with the authorization endpoint.
+        client: registration with client id and scopes.
+        redirect_uri: address of the callback on this machine.
+        state: random value that binds the response to this request.
+        nonce: random value that binds the ID token to this request.
         challenge: SHA-256 of the PKCE verifier, see `Pkce.challenge`.
         login_hint: user name to prefill; "" for none.
 
@@ -221,10 +223,10 @@ def authorization_address(
 
 
 def read_redirect(url: str, state: str) -> str:
-    """Return the code of the address that the browser was led to.
+    """Return the code in the address that the browser was redirected to.
 
     Raises:
-        CredentialsError: it has another state, or the provider refused.
+        CredentialsError: the address has another state, or the provider refused.
     """
     import hmac
 
@@ -252,40 +254,40 @@ def denied(error: str, description: str) -> CredentialsError:
 
 
 def code_grant(client: Client, code: str, redirect_uri: str, verifier: str) -> str:
-    """Return the form that trades the code for tokens.
+    """Return the form that exchanges the code for tokens.
 
     Args:
         client: authenticates with its secret, if it has one.
-        code: from the callback; a secret.
-        redirect_uri: as in the authorization request.
-        verifier: of PKCE; a secret.
+        code: code from the callback; a secret.
+        redirect_uri: the same as in the authorization request.
+        verifier: PKCE verifier; a secret.
     """
     values = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
     return urlencode(values | client.authenticate())
 
 
 def refresh_grant(client: Client, refresh_token: str) -> str:
-    """Return the form that trades a refresh token for tokens."""
+    """Return the form that exchanges a refresh token for tokens."""
     values = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": " ".join(client.scopes)}
     return urlencode(values | client.authenticate())
 
 
 def error_of(text: str) -> tuple[str, str]:
-    """Return the error and its description of an answer that is one; both may be empty."""
+    """Return the error code and description of an error response; both may be empty."""
     document = read_object(text) or {}
     return str(document.get("error") or ""), str(document.get("error_description") or "")
 
 
 def is_client_refused(status: int, text: str) -> bool:
-    """Return True if an answer refuses the client itself, not its grant. Source: RFC 6749, 5.2."""
+    """Return True if a response refuses the client itself, not its grant. Source: RFC 6749, 5.2."""
     return status in (400, 401) and error_of(text)[0] in ("invalid_client", "unauthorized_client")
 
 
 def read_tokens(status: int, text: str) -> Tokens:
-    """Read an answer of the token endpoint.
+    """Read a response of the token endpoint.
 
     Raises:
-        CredentialsError: it refuses, or has no ID token.
+        CredentialsError: the response is an error, or has no ID token.
     """
     document = read_object(text)
     if status != 200 or document is None:

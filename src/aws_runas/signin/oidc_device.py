@@ -1,4 +1,4 @@
-"""The device flow of OpenID Connect without I/O: its requests, and what the answers mean.
+"""The device flow of OpenID Connect without I/O: builds requests and reads responses.
 
 Source: RFC 8628; RFC 6749, section 5.2.
 """
@@ -20,7 +20,7 @@ POLL_INTERVAL = 5.0  # seconds, RFC 8628 3.2
 
 
 def device_request(client: Client) -> str:
-    """Return the form that begins a device flow."""
+    """Return the form that starts a device flow."""
     return urlencode({"scope": " ".join(client.scopes)} | client.authenticate())
 
 
@@ -30,10 +30,10 @@ def device_grant(client: Client, device_code: str) -> str:
 
 
 def read_device_code(status: int, text: str) -> DeviceAuthorization:
-    """Read the answer of the device endpoint.
+    """Read the response of the device endpoint.
 
     Raises:
-        CredentialsError: it refuses.
+        CredentialsError: the response is an error.
     """
     document = read_object(text)
     code = document.get("device_code") if document and status == 200 else None
@@ -58,18 +58,18 @@ def _seconds(value: object, default: float) -> float:
     return min(float(value), 3600.0)
 
 
-# Error of the token endpoint -> the answer. Source: RFC 8628, section 3.5.
+# Error of the token endpoint -> answer. Source: RFC 8628, section 3.5.
 _POLL_ANSWERS = {
     "authorization_pending": DeviceAnswer.PENDING,
     "slow_down": DeviceAnswer.SLOW_DOWN,
     "expired_token": DeviceAnswer.EXPIRED,
 }
 TOO_MANY = 429
-PASSING = (408, TOO_MANY)  # statuses of a request that is sent again, besides 500 and above
+PASSING = (408, TOO_MANY)  # statuses after which a request is repeated, in addition to 500 and above
 
 
 class DevicePolling:
-    """Polling of a token endpoint: when to ask it, and what its answers mean.
+    """Polling of a token endpoint: decides when to poll, and reads its responses.
 
     Args:
         code: from `read_device_code`.
@@ -81,7 +81,7 @@ class DevicePolling:
 
     def __init__(self, code: DeviceAuthorization, now: float) -> None:
         self._wait = device.DevicePolling(now, code.interval, code.expires_in)
-        self._wait.next_poll = now + code.interval  # nobody has signed in before
+        self._wait.next_poll = now + code.interval  # no user can have signed in earlier
         self.tokens: Tokens | None = None
 
     def next_timer(self) -> float:
@@ -89,11 +89,11 @@ class DevicePolling:
         return self._wait.next_timer()
 
     def receive_answer(self, status: int, text: str, now: float) -> None:
-        """Take an answer of the token endpoint.
+        """Process a response of the token endpoint.
 
         Args:
-            status: of HTTP.
-            text: the body.
+            status: HTTP status.
+            text: body of the response.
             now: monotonic seconds.
 
         Raises:
@@ -111,7 +111,7 @@ class DevicePolling:
         self._check(error, description)
 
     def receive_failure(self, now: float) -> None:
-        """Take note that the token endpoint could not be reached.
+        """Note that the token endpoint could not be reached.
 
         Args:
             now: monotonic seconds.

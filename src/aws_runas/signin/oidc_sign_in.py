@@ -1,4 +1,4 @@
-"""Drives an OIDC sign-in: the user's own browser and the callback, a driven window, forms, or a device code."""
+"""Runs an OIDC sign-in with the user's browser and the callback, a separate browser window, forms, or a device code."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NONCE_BYTES = 24
 
 
 class RefreshTokens(Protocol):
-    """Store of a refresh token: a keyring, or nothing."""
+    """Store of a refresh token: a keyring, or none."""
 
     def read(self) -> str | None:
-        """Return the token, None for none."""
+        """Return the token, None if there is none."""
 
     def write(self, token: str) -> None:
-        """Keep a token; a keyring that cannot is no error."""
+        """Store a token. It is not an error if the keyring cannot store it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class OidcSignIn:
     """One sign-in.
 
     Args:
-        http: for discovery and tokens.
-        web: makes a client with cookies, for forms.
-        window: makes the driven window.
-        refresh_tokens: used where the scopes have offline_access.
+        http: client for discovery and tokens.
+        web: creates a client with cookies, for forms.
+        window: creates the separate browser window.
+        refresh_tokens: used if the scopes contain offline_access.
     """
 
     source: FederatedSource
@@ -63,22 +63,22 @@ class OidcSignIn:
     command: str
 
     def clients(self, provider: oidc.IdentityProvider) -> list[oidc.Client]:
-        """Return the registration of this application, once for each way to send its secret."""
+        """Return the registration of this application, once for each method to send its secret."""
         methods = provider.auth_methods if self.secret else provider.auth_methods[:1]
         return [oidc.Client(self.source.client_id, self.source.scopes, self.secret, method) for method in methods]
 
     def provider(self) -> oidc.IdentityProvider:
-        """Ask the provider for its configuration.
+        """Get the configuration of the provider.
 
         Raises:
-            CredentialsError: it has none.
+            CredentialsError: the provider has none.
         """
         issuer = self.source.issuer or oidc.issuer_of(self.source.url)
         answer = self.http.send("GET", oidc.discovery_address(issuer), headers={"Accept": "application/json"})
         return oidc.read_discovery(answer.status, answer.text(), issuer)
 
     def refresh(self) -> IdToken | None:
-        """Use the refresh token that is kept; None if there is none, or it is refused."""
+        """Use the stored refresh token; return None if there is none or it is refused."""
         token = self.refresh_tokens.read() if oidc.OFFLINE in self.source.scopes else None
         if token is None:
             return None
@@ -97,7 +97,7 @@ class OidcSignIn:
         """Sign in.
 
         Raises:
-            CredentialsError: it did not work.
+            CredentialsError: the sign-in failed.
         """
         provider = self.provider()
         if self._uses_device(provider):
@@ -118,7 +118,7 @@ class OidcSignIn:
             )
         if wanted or self.source.flow == "browser" or self.source.method == "form" or not provider.device_endpoint:
             return wanted
-        if options.no_browser or options.redirect_port:  # a port is named where it is forwarded, as by ssh -L
+        if options.no_browser or options.redirect_port:  # the user chooses a port if it is forwarded, as by ssh -L
             return False
         return isinstance(find_browser(self.context.environ, options.browser), NoBrowser)
 
@@ -143,7 +143,7 @@ class OidcSignIn:
         return found
 
     def _wait(self, server: CallbackServer) -> Outcome:
-        """Wait for the browser, or for the address that it ended on, pasted on the terminal."""
+        """Wait for the browser, or for its final address to be pasted on the terminal."""
 
         def refuse_line() -> None:
             self.context.say("that is not the address that this sign-in ended on; it begins with the redirect URI")
@@ -156,7 +156,7 @@ class OidcSignIn:
             return server.wait(terminal, refuse_line)
 
     def _by_redirect(self, provider: oidc.IdentityProvider, nonce: str) -> IdToken:
-        """Sign in where nothing listens at the redirect URI: it is read before it is followed."""
+        """Sign in if nothing listens at the redirect URI: the redirect is read instead of followed."""
         pkce = new_pkce()
         redirect_uri = self.source.redirect_uri
         address = self._address(provider, redirect_uri, pkce, nonce)
@@ -216,7 +216,7 @@ class OidcSignIn:
         )
 
     def _send(self, provider: oidc.IdentityProvider, url: str, form: Callable[[oidc.Client], str]) -> HttpAnswer:
-        """Post a form; the client's secret is sent in the next way if the first one is refused."""
+        """Post a form. If the client is refused, send its secret with the next method."""
         first, *others = self.clients(provider)
         answer = self.http.send("POST", url, form=form(first), headers=first.headers())
         for client in others:
@@ -236,7 +236,7 @@ class OidcSignIn:
         return found
 
     def _poll(self, provider: oidc.IdentityProvider, code: DeviceAuthorization) -> oidc.Tokens:
-        """Ask for the tokens until the user has signed in; a network that fails for a moment is no end."""
+        """Poll for the tokens until the user has signed in; temporary network failures are ignored."""
         polling = oidc_device.DevicePolling(code, self.context.clock())
         while polling.tokens is None:
             self.context.sleep(max(0.0, polling.next_timer() - self.context.clock()))
@@ -257,10 +257,10 @@ class OidcSignIn:
 
 
 def client_secret(source: FederatedSource, from_keyring: Callable[[], str | None]) -> str | None:
-    """Return the client secret: of the keyring, of a private file, or as it is written in a private file.
+    """Return the client secret: from the keyring, from a named private file, or from a private file of settings.
 
     Raises:
-        ConfigError: others may read the file it is in.
+        ConfigError: other users may read the file that contains it.
         CredentialsError: the keyring has none.
     """
     setting = source.client_secret

@@ -1,4 +1,4 @@
-"""Passwords of identity providers: where they come from, and the encoding of the Go tool."""
+"""Passwords of identity providers: their sources, and the encoding of the Go tool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from aws_runas.config.profile import Setting
 from aws_runas.errors import CredentialsError
 
-ATTEMPTS = 3  # passwords in all, product rule: providers lock accounts
+ATTEMPTS = 3  # total number of passwords tried; product rule, because providers lock accounts
 BLOCK_SIZE = 16  # bytes, AES
 MAX_COST = 20  # scrypt then needs a gigabyte; the Go tool writes 18
 _ENCODED = re.compile(r"([0-9a-f]{1,2})\$([A-Z2-7]+)\$([A-Za-z0-9+/]+)")
@@ -20,13 +20,14 @@ _ROTATED = str.maketrans(_ALPHABET, _ALPHABET[32:] + _ALPHABET[:32])
 
 
 def decode(text: str, url: str) -> str:
-    """Return a password that may be encoded as the Go tool does it; plain text is returned as it is.
+    """Decode a password that may have the encoding of the Go tool; plain text is returned unchanged.
 
     The encoding is ``COST$SALT$BASE64``: scrypt with N = 2^COST (hexadecimal), r = 8, p = 1, keyed by the address,
-    then AES-CBC. It hides a password from a glance and from nobody else.
+    then AES-CBC. It only obscures a password, and does not protect it.
 
     Args:
-        url: that the password belongs to.
+        text: the password, encoded or plain.
+        url: address that the password belongs to.
     """
     match = _ENCODED.fullmatch(text)
     if match is None:
@@ -58,10 +59,10 @@ class Passwords:
     """The passwords to try, one after another.
 
     Args:
-        url: of the identity provider.
-        configured: of the flag, a variable or the credentials file.
-        stored: returns what the keyring has for a user name; None for nothing.
-        ask: asks a person.
+        url: address of the identity provider.
+        configured: password from the flag, a variable or the credentials file.
+        stored: returns the password of a user name from the keyring; None if there is none.
+        ask: prompts the user.
     """
 
     url: str
@@ -75,11 +76,11 @@ class Passwords:
         """Return the password to try now.
 
         Args:
-            user: name that it belongs to.
-            reason: the provider's words about the last one; may be empty.
+            user: user name that the password belongs to.
+            reason: message of the provider about the last password; may be empty.
 
         Raises:
-            CredentialsError: three were wrong, or nobody can be asked.
+            CredentialsError: three passwords were wrong, or no user can be prompted.
         """
         if self._tried >= ATTEMPTS:
             raise self._wrong(user, reason)

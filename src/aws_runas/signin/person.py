@@ -1,4 +1,4 @@
-"""The person at a sign-in: whether one may be asked, and how to ask for user name, password, code and role."""
+"""The user at a sign-in: decides whether prompts are allowed, and prompts for user name, password, code and role."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _nobody(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Ways to ask; each raises CredentialsError where nobody can be asked.
+    """Functions that prompt the user; each raises CredentialsError if that is not possible.
 
     Args:
-        ask: shows a question and returns the line that was typed, which is visible.
-        ask_secret: the same for a password, which is not.
+        ask: shows a question and returns the typed line, which is visible.
+        ask_secret: the same for a password, which is not visible.
         ask_code: the same for a one-time code.
         choose: shows a title and rows and returns the index of one; None if there is no terminal or nothing was chosen.
     """
@@ -70,9 +70,9 @@ def may_sign_in(
     """Return True if a sign-in may open a window or ask a person now.
 
     Args:
-        environ: the variables.
+        environ: environment variables.
         unattended: this run serves another program (a credential_process, an exec plugin, a helper, a server).
-        terminal: tells whether a terminal can be asked.
+        terminal: returns True if a terminal can be used for prompts.
 
     Raises:
         ConfigError: RUNAS_LOGIN is invalid.
@@ -87,7 +87,7 @@ def login_needed(what: str, command: str) -> CredentialsError:
     """Return the error for a sign-in that may not start here.
 
     Args:
-        what: what needs it, such as ``sso-session corp``.
-        command: the one command that signs in.
+        what: name of the sign-in's target, such as ``sso-session corp``.
+        command: the command that signs in.
     """
     return CredentialsError(f"{what} needs a sign-in", code="login-needed", hint=f"run: {command}")

@@ -1,4 +1,4 @@
-"""Proof Key for Code Exchange (RFC 7636), and the state that ties an answer to its question."""
+"""Proof Key for Code Exchange (RFC 7636), and the state that binds a response to its request."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RandomBytes = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Pkce:
-    """Values of one sign-in. None of them belongs in a log.
+    """Values of one sign-in. Do not log any of them.
 
     Args:
-        verifier: the secret, 64 characters; sent with the code only.
-        state: comes back with the answer; 32 characters.
+        verifier: the secret, 64 characters; only sent together with the code.
+        state: value that the response returns; 32 characters.
     """
 
     verifier: str = field(repr=False)
@@ -33,10 +33,10 @@ class Pkce:
 
 
 def new_pkce(random_bytes: RandomBytes = secrets.token_bytes) -> Pkce:
-    """Make the values of one sign-in.
+    """Create the values of one sign-in.
 
     Args:
-        random_bytes: number of bytes -> random bytes; tests hand in their own.
+        random_bytes: number of bytes -> random bytes; tests pass their own function.
 
     Source: RFC 7636, section 4.
     """

@@ -1,4 +1,4 @@
-"""Contents of a SAML response that help to choose a role. AWS checks the signature; nothing is decided here.
+"""Contents of a SAML response that help to choose a role. AWS checks the signature; nothing is authorized here.
 
 Source: SAML 2.0 core; IAM User Guide, "Configure SAML assertions for the authentication response".
 """
@@ -23,14 +23,14 @@ ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 ATTRIBUTES = "https://aws.amazon.com/SAML/Attributes/"
 STATUS_SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
 MAX_SIZE = 100_000  # characters, AWS: AssumeRoleWithSAML SAMLAssertion
-REDEEMED_WITHIN = 300.0  # seconds, AWS: a response is good for five minutes
+REDEEMED_WITHIN = 300.0  # seconds, AWS: a response is valid for five minutes
 _PAIR = re.compile(r",\s*(?=arn:)")
 DURATION_RANGE = (900, 43200)  # seconds, AWS: the attribute SessionDuration
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedRole:
-    """A role that the assertion offers, and the provider in IAM that vouches for it."""
+    """A role that the assertion offers, and its SAML provider in IAM."""
 
     role_arn: str
     principal_arn: str
@@ -41,11 +41,11 @@ class SamlResponse:
     """A response.
 
     Args:
-        encoded: base64, as AWS takes it; a secret for five minutes.
-        roles: in the order of the assertion.
-        session_duration: seconds, None where the assertion sets none.
-        usable_until: seconds since the epoch after which AWS refuses it.
-        encrypted: the assertion can be read by AWS only; nothing else is known.
+        encoded: base64, as it is sent to AWS; a secret for five minutes.
+        roles: offered roles, in the order of the assertion.
+        session_duration: seconds, None if the assertion sets none.
+        usable_until: seconds since the epoch, after which AWS refuses the response.
+        encrypted: only AWS can read the assertion, so its attributes are not known.
     """
 
     encoded: str
@@ -72,7 +72,7 @@ def read_response(encoded: str, now: float) -> SamlResponse:
         now: seconds since the epoch.
 
     Raises:
-        CredentialsError: it is none, or the identity provider reports that it did not sign the user in.
+        CredentialsError: the text is not a SAML response, or the identity provider did not sign the user in.
     """
     text = "".join(encoded.split())
     root = _parse(text)
@@ -138,7 +138,7 @@ def _read(text: str, assertion: Element, now: float) -> SamlResponse:
 
 
 def _attributes(assertion: Element) -> dict[str, tuple[str, ...]]:
-    """Return the values by name; Keycloak may write an attribute of several values as several attributes."""
+    """Return the values by name. Keycloak may write an attribute with several values as several attributes."""
     found: dict[str, tuple[str, ...]] = {}
     for attribute in assertion.iter(f"{ASSERTION}Attribute"):
         values = ("".join(value.itertext()).strip() for value in attribute.iter(f"{ASSERTION}AttributeValue"))
@@ -150,7 +150,7 @@ def _attributes(assertion: Element) -> dict[str, tuple[str, ...]]:
 
 
 def _roles(values: tuple[str, ...]) -> tuple[OfferedRole, ...]:
-    """Read the pairs. Other values are left out: Entra adds roles of its own application, such as msiam_access.
+    """Read the pairs. Other values are ignored: Entra adds roles of its application, such as msiam_access.
 
     Raises:
         CredentialsError: there are values, but none is a pair.
@@ -162,8 +162,8 @@ def _roles(values: tuple[str, ...]) -> tuple[OfferedRole, ...]:
 
 
 def _role(value: str) -> OfferedRole | None:
-    """Read one pair, the role and the provider in either order; None if it is no pair of ARNs."""
-    parts = [part.strip() for part in _PAIR.split(value.strip())]  # a role's name may have a comma
+    """Read one pair, with role and provider in either order; None if the value is not a pair of ARNs."""
+    parts = [part.strip() for part in _PAIR.split(value.strip())]  # a role name may contain a comma
     roles = [part for part in parts if ":role/" in part]
     providers = [part for part in parts if ":saml-provider/" in part]
     if len(parts) != 2 or len(roles) != 1 or len(providers) != 1:

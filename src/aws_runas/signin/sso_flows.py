@@ -1,4 +1,4 @@
-"""The two ways to sign in to Identity Center: a code in a browser of this machine, and a device code."""
+"""The two ways to sign in to Identity Center: a browser on this machine, and a device code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.sso_oidc import DeviceAuthorization
 
 CALLBACK_PATH = "/oauth/callback"
-REDIRECT_URI = f"http://127.0.0.1{CALLBACK_PATH}"  # as registered: the port is free (RFC 8252, 7.3)
+REDIRECT_URI = f"http://127.0.0.1{CALLBACK_PATH}"  # as registered; the port may differ (RFC 8252, 7.3)
 UNKNOWN_CLIENT = ("InvalidClientException", "UnauthorizedClientException")
 
 
@@ -31,9 +31,12 @@ class SsoFlows:
     """Signs in to one session.
 
     Args:
-        client: of sso-oidc.
-        start_url: of AWS, which the configured one stands for.
-        command: how a person signs in, for errors.
+        session: the sso-session.
+        client: client of sso-oidc.
+        start_url: start URL at AWS, to which the configured one leads.
+        token_files: store of tokens and registrations.
+        context: environment of the sign-in.
+        command: the command that signs in, for errors.
     """
 
     def __init__(
@@ -54,11 +57,11 @@ class SsoFlows:
         self._command = command
 
     def sign_in(self) -> SsoToken:
-        """Sign in the way that fits and return the token.
+        """Sign in with a browser or a device code, and return the token.
 
         Raises:
-            CredentialsError: the user refused, nothing arrived in time, or the service cannot be reached.
-            ConfigError: a setting or a flag makes no sense.
+            CredentialsError: the user refused, no answer arrived in time, or the service cannot be reached.
+            ConfigError: a setting or a flag is invalid.
         """
         browser = self._browser()
         return self._by_device_code(browser) if self.is_by_device(browser) else self._by_browser(browser)
@@ -67,12 +70,12 @@ class SsoFlows:
         """Return True if the sign-in uses a device code.
 
         Args:
-            browser: None where the user wants none opened; a code still works, by pasting the answer.
+            browser: None if the user does not want to open one; the browser flow still works by pasting the answer.
         """
         options = self._context.options
         if options.device_code or self._session.is_legacy or self._session.flow == "device":
             return True
-        # a port for the callback is named where one is forwarded, as by ssh -L: the browser is at its other end
+        # a user chooses a port for the callback if it is forwarded, as by ssh -L, to the machine with the browser
         return isinstance(browser, NoBrowser) and self._session.flow == "auto" and not options.redirect_port
 
     def _browser(self) -> Browser | NoBrowser | None:
@@ -83,7 +86,7 @@ class SsoFlows:
         options = self._context.options
         secrets = new_pkce()
         clock = self._context.clock
-        # bound before anything else: a browser with a warm session is back before this function goes on
+        # bind first: a browser with an active session may return before this function continues
         with CallbackServer(
             secrets.state, path=CALLBACK_PATH, port=options.redirect_port, timeout=options.timeout, clock=clock
         ) as server:
@@ -152,7 +155,7 @@ class SsoFlows:
         except CredentialsError as error:
             if aws_code(error) not in UNKNOWN_CLIENT:
                 raise
-            registration, started = self._start_device()  # the registration that the service forgot is gone by now
+            registration, started = self._start_device()  # the unknown registration was already removed
         label, say = self._session.label, self._context.say
         if isinstance(browser, Browser) and open_address(browser, started.complete_address, self._context.environ):
             say(f"sign in to {label} in the browser ({browser.origin}); if none opens, open this address:")
@@ -198,7 +201,7 @@ class SsoFlows:
         return DeviceAnswer.APPROVED
 
     def _registration(self, flow: str) -> Registration:
-        """Return the cached registration of a flow, or register."""
+        """Return the cached registration of a flow, or register a new client."""
         from aws_runas.aws.sso_oidc import register_client
 
         now = self._context.now()
@@ -219,7 +222,7 @@ class SsoFlows:
         return made
 
     def _start_device(self) -> tuple[Registration, DeviceAuthorization]:
-        """Ask for a device code; a registration that the service does not know is forgotten."""
+        """Request a device code; remove a registration that the service does not know."""
         from aws_runas.aws.sso_oidc import start_device_authorization
 
         registration = self._registration("device")
@@ -261,8 +264,9 @@ def drive(
     """Poll until the user has decided or the code has expired.
 
     Args:
-        poll: asks once.
-        clock: monotonic seconds.
+        polling: state of the polling.
+        poll: makes one request.
+        clock: returns monotonic seconds.
         sleep: waits for seconds.
     """
     while polling.outcome is None:

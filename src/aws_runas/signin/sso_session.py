@@ -1,4 +1,4 @@
-"""The token of an sso-session: from the file, refreshed, or by signing in; one process does it for all."""
+"""The token of an sso-session: read from its file, refreshed, or from a sign-in. One process does this for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_runas.signin.login_lock import LoginLock
 from aws_runas.signin.person import login_needed
 from aws_runas.signin.sso_token import SsoToken, TokenFiles, make_token
 
-# Answers to a refresh after which only a person helps. The first two are documented for a session that has ended.
+# Errors of a refresh after which only a new sign-in helps. The first two are documented for a session that has ended.
 DEAD_REFRESH = (
     "InvalidGrantException",
     "UnauthorizedClientException",
@@ -29,12 +29,13 @@ OidcClient = Callable[[], object]
 
 
 class SsoTokens:
-    """Gives the token of one session.
+    """Provides the token of one session.
 
     Args:
-        oidc: makes the client of sso-oidc when it is first needed, since that loads botocore.
-        context: what the user chose, and the world.
-        command: how a person signs in; the session's own command when empty.
+        session: the sso-session.
+        oidc: creates the client of sso-oidc when it is first needed, since that loads botocore.
+        context: environment of the sign-in.
+        command: the command that signs in; if empty, the result of `login_command`.
     """
 
     def __init__(self, session: SsoSession, oidc: OidcClient, context: SignInContext, command: str = "") -> None:
@@ -52,10 +53,10 @@ class SsoTokens:
             rejected: an access token that the service has just refused.
 
         Raises:
-            CredentialsError: ``login-needed`` where no sign-in may start; else what the sign-in ended with.
+            CredentialsError: no sign-in may start (``login-needed``), or the sign-in failed.
         """
         force = self._context.options.force and not rejected
-        # a token that another process has made since counts as good, except for the one that is forced to be replaced
+        # a newer token of another process is accepted; only the token that `force` replaces is not
         before = self._files.read(self._session)
         replaced = rejected or (before.access_token if force and before else "")
 
@@ -76,7 +77,7 @@ class SsoTokens:
         )
 
     def _is_good(self, token: SsoToken) -> bool:
-        """Return True if a token is used as it is: it is not due, or it is valid and cannot be renewed."""
+        """Return True if a token can be used unchanged: it is not due, or it is valid and cannot be refreshed."""
         now = self._context.now()
         if not token.is_due(now):
             return True
@@ -97,10 +98,10 @@ class SsoTokens:
         return self._sign_in()
 
     def _refresh(self, before: SsoToken, rejected: str) -> SsoToken | None:
-        """Exchange the refresh token; None if that needs a sign-in.
+        """Exchange the refresh token; return None if a sign-in is needed.
 
         Raises:
-            CredentialsError: the service cannot be reached, and the token has ended.
+            CredentialsError: the service cannot be reached, and the token has expired.
         """
         from aws_runas.aws.sso_oidc import create_token
 
@@ -116,7 +117,7 @@ class SsoTokens:
         except CredentialsError as error:
             return self._without_refresh(error, before, rejected, usable)
         expires = self._context.now() + reply.expires_in
-        # RFC 6749, 6: without a new refresh token the old one stays good
+        # RFC 6749, 6: without a new refresh token, the old one remains valid
         refresh_token = reply.refresh_token or before.text("refreshToken")
         token = make_token(self._session, reply.access_token, expires, refresh_token, registration=None, before=before)
         self._keep(token)
@@ -126,7 +127,7 @@ class SsoTokens:
     def _without_refresh(
         self, error: CredentialsError, before: SsoToken, rejected: str, usable: bool
     ) -> SsoToken | None:
-        """Find out what to do after a refresh that failed."""
+        """Return a usable token after a failed refresh; None if a sign-in is needed, or raise the error."""
         self._context.debug(f"the sign-in to {self._session.label} was not refreshed: {error.message}")
         if aws_code(error) in DEAD_REFRESH:
             again = self._files.read(self._session)  # another tool may have refreshed it without our lock
@@ -139,7 +140,7 @@ class SsoTokens:
 
     def _sign_in(self) -> SsoToken:
         from aws_runas.aws.sso_oidc import endpoint_url
-        from aws_runas.signin.sso_flows import SsoFlows  # only here: most runs find a token
+        from aws_runas.signin.sso_flows import SsoFlows  # imported here, because most runs find a token
         from aws_runas.signin.start_url import resolve_start_url
 
         client = self._oidc()
@@ -167,5 +168,5 @@ def login_command(session: SsoSession) -> str:
 
 
 def _is_loopback(url: object) -> bool:
-    """Return True if the service is the sandbox or a stub, which have start URLs of their own."""
+    """Return True if the service is the sandbox or a stub, which have other start URLs."""
     return isinstance(url, str) and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -1,5 +1,6 @@
-"""The files of Identity Center below ``~/.aws/sso/cache``: tokens, shared with the AWS CLI and the SDKs, and
-registrations of our own.
+"""The files of Identity Center below ``~/.aws/sso/cache``.
+
+These are tokens, which are shared with the AWS CLI and the SDKs, and our own registrations.
 
 Source: botocore.utils.SSOTokenLoader and botocore.tokens.
 """
@@ -19,19 +20,19 @@ from aws_runas.aws.credentials import parse_time
 from aws_runas.config.sso import SsoSession
 from aws_runas.errors import CredentialsError
 
-READS = 5  # the AWS CLI truncates a file before it writes it
+READS = 5  # attempts, since the AWS CLI truncates a file before it writes it
 READ_PAUSE = 0.02  # seconds
 MAX_SIZE = 1024 * 1024  # bytes
-RENEWAL = 15 * 60.0  # seconds before its end at which a token is refreshed; botocore's own number
+RENEWAL = 15 * 60.0  # seconds before expiry at which a token is refreshed; the same as in botocore
 
 
 @dataclass(frozen=True, slots=True)
 class SsoToken:
-    """A token, and what refreshes it.
+    """A token, and the values that refresh it.
 
     Args:
         expires: seconds since the epoch.
-        members: every member of the file, also those that we do not know.
+        members: all members of the file, including unknown ones.
     """
 
     access_token: str = field(repr=False)
@@ -39,20 +40,20 @@ class SsoToken:
     members: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def text(self, name: str) -> str:
-        """Return a member that is a text, else ""."""
+        """Return a member if it is a string, else ""."""
         value = self.members.get(name)
         return value if isinstance(value, str) else ""
 
     def is_valid(self, now: float) -> bool:
-        """Return True if the service accepts the token."""
+        """Return True if the token has not expired."""
         return now < self.expires
 
     def is_due(self, now: float) -> bool:
-        """Return True if the token expires so soon that it is refreshed now."""
+        """Return True if the token expires so soon that it should be refreshed now."""
         return self.expires - now < RENEWAL
 
     def is_refreshable(self, now: float) -> bool:
-        """Return True if there is a refresh token, and its registration has not expired."""
+        """Return True if there is a refresh token whose registration has not expired."""
         if not all(self.text(name) for name in ("refreshToken", "clientId", "clientSecret")):
             return False
         try:
@@ -79,7 +80,7 @@ class TokenFiles:
     """Reads and writes the files.
 
     Args:
-        home: the user's home directory; the SDKs have no variable that moves the files.
+        home: the user's home directory; the SDKs have no variable that changes the location of the files.
         sleep: waits for seconds.
     """
 
@@ -92,11 +93,11 @@ class TokenFiles:
         return self.directory / f"{_sha1(session.token_key)}.json"
 
     def read(self, session: SsoSession) -> SsoToken | None:
-        """Return the token of a session, also one that has ended; None where there is none that can be read."""
+        """Return the token of a session, even if it has expired; None if there is no readable token."""
         return self.read_path(self.path(session))
 
     def read_path(self, path: Path) -> SsoToken | None:
-        """Return the token of a file, whoever wrote it; None if it is none."""
+        """Return the token in a file of any tool; None if the file does not contain a token."""
         members = self._read(path)
         token = members.get("accessToken") if members else None
         if not members or not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
@@ -107,7 +108,7 @@ class TokenFiles:
             return None
 
     def all(self) -> list[tuple[Path, SsoToken]]:
-        """Return every token file that names where it is from, also of sessions that are in no config file."""
+        """Return all token files with start URL and region, including those of sessions that are in no config file."""
         try:
             paths = sorted(self.directory.glob("*.json"))
         except OSError:
@@ -119,21 +120,21 @@ class TokenFiles:
         """Replace the token file of a session.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self._write(self.path(session), token.members)
 
     def remove(self, session: SsoSession) -> None:
-        """Remove the token file of a session; a missing one is no error."""
+        """Remove the token file of a session. It is not an error if the file does not exist."""
         self.path(session).unlink(missing_ok=True)
 
     def read_registration(self, session: SsoSession, flow: str, start_url: str, now: float) -> Registration | None:
-        """Return the registration for a flow, if it has 15 minutes left.
+        """Return the registration for a flow, if it is valid for at least 15 more minutes.
 
         Args:
-            session: its region and scopes.
+            session: the session, with region and scopes.
             flow: ``browser`` or ``device``.
-            start_url: of the portal.
+            start_url: address of the portal.
             now: seconds since the epoch.
         """
         members = self._read(self._registration_path(session, flow, start_url)) or {}
@@ -148,16 +149,16 @@ class TokenFiles:
         return Registration(client_id, secret, expires, endpoint if isinstance(endpoint, str) else "")
 
     def write_registration(self, session: SsoSession, flow: str, start_url: str, made: Registration) -> None:
-        """Keep a registration.
+        """Store a registration.
 
         Args:
-            session: its region and scopes.
+            session: the session, with region and scopes.
             flow: ``browser`` or ``device``.
-            start_url: of the portal.
+            start_url: address of the portal.
             made: the new registration.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         members: dict[str, object] = {
             "clientId": made.client_id,
@@ -172,17 +173,17 @@ class TokenFiles:
         self._write(self._registration_path(session, flow, start_url), members)
 
     def remove_registration(self, session: SsoSession, flow: str, start_url: str) -> None:
-        """Forget a registration that the service no longer knows.
+        """Remove a registration that the service no longer knows.
 
         Args:
-            session: its region and scopes.
+            session: the session, with region and scopes.
             flow: ``browser`` or ``device``.
-            start_url: of the portal.
+            start_url: address of the portal.
         """
         self._registration_path(session, flow, start_url).unlink(missing_ok=True)
 
     def _registration_path(self, session: SsoSession, flow: str, start_url: str) -> Path:
-        """Name the file as the AWS CLI does, but with a tool and a flow: nobody else's registration is overwritten."""
+        """Return a path as the AWS CLI does, but derived from tool and flow too, so as not to overwrite other files."""
         values = {
             "flow": flow,
             "region": session.region,
@@ -209,7 +210,7 @@ class TokenFiles:
         return None
 
     def _write(self, path: Path, members: Mapping[str, object]) -> None:
-        # an existing directory keeps its mode: other tools made it
+        # an existing directory keeps its mode, since other tools may have created it
         with files.open_private_directory(self.directory, forbidden=0) as directory:
             directory.write(path.name, json.dumps(members).encode())
 
@@ -223,12 +224,15 @@ def make_token(
     registration: Registration | None,
     before: SsoToken | None = None,
 ) -> SsoToken:
-    """Compose the members of a token file; unknown ones of the token before stay.
+    """Build the members of a token file; unknown members of the previous token are kept.
 
     Args:
+        session: the session of the token.
+        access_token: the new access token.
         expires: seconds since the epoch.
-        refresh_token: "" if there is none.
-        registration: of the client that got the token; None on a refresh, which keeps that of the token before.
+        refresh_token: the new refresh token, "" if there is none.
+        registration: registration of the client that got the token; None on a refresh, which keeps the previous one.
+        before: the previous token.
     """
     members = dict(before.members) if before else {}
     members |= {
@@ -250,20 +254,20 @@ def make_token(
 
 
 def read_time(value: object) -> float:
-    """Read a time of a token file: ISO 8601, or with the ending ``UTC`` of older tools.
+    """Read a time in a token file: ISO 8601, or with the suffix ``UTC`` that older tools write.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a time.
     """
     text = f"{value[:-3].rstrip()}Z" if isinstance(value, str) and value.endswith("UTC") else value
     return parse_time(text).timestamp()
 
 
 def write_time(moment: float) -> str:
-    """Write a time as the SDKs do: UTC, whole seconds, Z.
+    """Format a time as the SDKs do: UTC, whole seconds, Z.
 
     Raises:
-        CredentialsError: the service named a time that is none.
+        CredentialsError: the time from the service is out of range.
     """
     try:
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Start URLs: a company's own address for Identity Center leads to one of AWS's, and to nobody else's."""
+"""Start URLs: resolves a company's custom address for Identity Center, which must redirect to an address of AWS."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def region_in(url: str) -> str:
 
 
 def resolve_start_url(url: str, ask: Ask | None = None) -> str:
-    """Return the address of AWS that a start URL stands for.
+    """Return the address of AWS to which a start URL leads.
 
-    Another host is asked once, with HEAD, or with GET where it does not know HEAD; one redirect is followed.
+    Another host gets one HEAD request, or a GET request if it does not support HEAD. One redirect is followed.
 
     Args:
-        url: as configured.
-        ask: makes one request; the network when None.
+        url: the configured start URL.
+        ask: makes one request; None to use the network.
 
     Raises:
-        ConfigError: it does not lead to AWS.
-        CredentialsError: the host could not be asked.
+        ConfigError: the start URL does not lead to AWS.
+        CredentialsError: the host could not be reached.
     """
     if is_of_aws(url):
         return url
@@ -90,7 +90,7 @@ def resolve_start_url(url: str, ask: Ask | None = None) -> str:
 
 
 def urlsplit_scheme(url: str) -> str:
-    """Return the scheme of an address, "" where it is none."""
+    """Return the scheme of an address, "" for an invalid address."""
     try:
         return urlsplit(url).scheme.lower()
     except ValueError:
