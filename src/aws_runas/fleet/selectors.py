@@ -21,7 +21,7 @@ class Candidate:
     Args:
         instance_id: ``i-...`` or ``mi-...``.
         name: its Name tag, or the computer name of a managed node; "" if unknown.
-        tags: of the EC2 instance.
+        tags: tags of the EC2 instance.
         online: True if its agent is connected.
         platform: ``Linux``, ``Windows``, ``MacOS`` or "".
     """

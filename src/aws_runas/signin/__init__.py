@@ -1,1 +1,1 @@
-"""Signing in: browser, device code, SAML and OIDC as machines without I/O, and what drives them."""
+"""Sign-ins: browser, device code, SAML and OIDC as state machines without I/O, and their drivers."""

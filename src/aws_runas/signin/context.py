@@ -154,11 +154,11 @@ class SignInContext:
 
     @property
     def is_asked_for(self) -> bool:
-        """True if a person asked for the sign-in itself."""
+        """True if the user asked for the sign-in itself."""
         return self.explicit or self.is_attended()
 
     def may_sign_in(self) -> bool:
-        """Return True if a window may open or a person may be asked.
+        """Return True if a window may open or the user may be prompted.
 
         Raises:
             ConfigError: RUNAS_LOGIN is invalid.

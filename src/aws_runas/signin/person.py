@@ -67,7 +67,7 @@ def has_terminal() -> bool:
 def may_sign_in(
     environ: Mapping[str, str], *, unattended: bool = False, terminal: Callable[[], bool] = has_terminal
 ) -> bool:
-    """Return True if a sign-in may open a window or ask a person now.
+    """Return True if a sign-in may open a window or prompt the user now.
 
     Args:
         environ: environment variables.

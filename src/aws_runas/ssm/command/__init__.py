@@ -1,1 +1,1 @@
-"""A program on an instance: the helper that runs it there, and the client that drives the helper."""
+"""Commands on an instance: the helper that runs them there, and the client that controls the helper."""

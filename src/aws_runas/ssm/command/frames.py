@@ -179,7 +179,7 @@ class FrameParser:
         self._frames_only = False  # PythonMissing was seen; its message may come twice, and no plain output follows it
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes and return the events that they complete.
+        """Process bytes and return the events that they complete.
 
         Bytes after the first PythonMissing are kept for the next call, or for `take_rest`.
         """

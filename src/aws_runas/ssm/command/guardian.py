@@ -21,7 +21,7 @@ _IGNORED: Final = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2
 
 
 class Guardian:
-    """Owner of the guardian process. Make it in the main thread, before other threads and before the event loop.
+    """Owner of the guardian process. Create it in the main thread, before other threads and the event loop exist.
 
     Args:
         terminate: ends a session by its id with TerminateSession; all modules that it needs must be loaded already.

@@ -22,7 +22,7 @@ the agent would hold back the last bytes (ADR 0905).
 After the status, it waits for ``q0``. An agent waits only two seconds for acknowledgements after the session's program
 has ended, so a client whose network is down for longer would lose the end of the output (ADR 0906).
 
-With RUNAS_REQUEST in its environment (carrier N, which has no input) the helper takes the request from there.
+If RUNAS_REQUEST is in its environment (carrier N, which has no input), the helper reads the request from there.
 
 It imports built-in modules where it can: json, base64, hashlib and signal together take longer than Python's startup.
 It exits with _exit: there is nothing to flush, and a normal interpreter shutdown takes a third as long as the startup.

@@ -1,1 +1,1 @@
-"""Files to and from an instance."""
+"""Copies of files to and from an instance."""

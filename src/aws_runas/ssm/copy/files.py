@@ -90,7 +90,7 @@ async def wait_for_reply(reply: asyncio.Future[Answer], files: Answering) -> Non
 
 
 class RemoteFiles:
-    """Implements Files on the instance: sends one request after the other, and gets the replies in the same order.
+    """Implements Files on the instance: sends requests without waiting for replies, which arrive in the same order.
 
     Args:
         link: carries the requests. Its owner calls `receive_data` and `fail`.

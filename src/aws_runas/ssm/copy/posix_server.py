@@ -16,7 +16,8 @@ NEEDED: Final = "cat chmod dd find mkdir mktemp mv readlink rm rmdir stat sync t
 
 # U the user's umask, T our directory, Z a program that compresses or "", H prints the SHA-256 of its input or nothing.
 # E error record; X run a command, the first line of its error output becomes the error; K refuse links between root and
-# path; G refuse to replace anything but a regular file; A owner, mode and time; V read the payload; B lock a part file.
+# path; G refuse to replace anything but a regular file; A owner, mode and time; V check and open the payload;
+# B lock a part file.
 # Q stat; W walk; R read; M read one of many; F write one of many; N rename; O, P, C, D part open, write, finish, drop;
 # I hash of a segment; J directory; L link; S remove; a attributes; h hash; i info; Y sync.
 POSIX_SERVER: Final = r"""

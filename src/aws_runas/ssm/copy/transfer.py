@@ -25,7 +25,7 @@ from aws_runas.ssm.copy.plan import (
 )
 from aws_runas.ssm.copy.protocol import CopyError, copy_error
 
-DEPTH: Final = 2  # jobs of one session at a time: one is sent while the other is read or written
+DEPTH: Final = 2  # concurrent jobs of one session: one is sent while the other is read or written
 DAMAGES: Final = 3  # how often a file's content may arrive damaged, as when an agent executes a message twice
 RETRIES: Final = 3  # how many sessions may be lost during one job
 LIST_SIZE: Final = 1000  # directories or links in one request
@@ -444,7 +444,7 @@ def _objects(value: object, count: int) -> list[dict[str, object]]:
     """Return a list of objects from a reply, if it has the expected length.
 
     Raises:
-        SessionError: the reply has another value.
+        SessionError: the value is not such a list.
     """
     if not isinstance(value, list) or len(value) != count or not all(isinstance(item, dict) for item in value):
         raise SessionError("the reply of the instance is damaged", code="helper-failed")
