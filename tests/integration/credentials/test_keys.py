@@ -128,7 +128,7 @@ def test_kept_keys_are_used_from_the_file_and_diagnose_says_so(keys: Keys) -> No
     assert len(json.loads(keys.run("keys", "list", "-O", "json")[0])["keys"]) == 2
     out, _ = keys.run("diagnose", "my-profile-user")
     assert re.search(
-        r"^warn  credentials .*in the keyring too.*; the keys of the credentials file count", out, re.MULTILINE
+        r"^warn  credentials .*in the keyring too.*; the credentials file is used; remove", out, re.MULTILINE
     )
 
 

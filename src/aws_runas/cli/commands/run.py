@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.session import StartedSession
     from aws_runas.cli.session.open import OpenTarget
     from aws_runas.ssm.command.carrier import Carrier, RefusedDocuments, SessionStarter
+    from aws_runas.ssm.command.session import RunOptions
 
 SUMMARY = "Run a command on an instance, with its own streams, signals and exit status"
 USAGE = "run [<profile>] [<user>@]<target> [--] [<command> [<args>...]]"
@@ -202,7 +203,6 @@ def _run(options: Options, env: Environment) -> int:
 
 
 def _run_command(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:
-    from aws_runas.cli.access import logs
     from aws_runas.cli.session.instance import supported_instance
     from aws_runas.cli.session.open import refused_documents
     from aws_runas.ssm.command.carrier import (
@@ -229,23 +229,13 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
         with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
-            from aws_runas.ssm.command.session import CommandSession, RunOptions, run_command
+            from aws_runas.ssm.command.session import CommandSession, run_command
             from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
             from aws_runas.ssm.transport import event_loop
 
             stream = stream_options(options.session, access, env)
             started = starting.result()
-        stdout, stderr = stream_descriptor(env, "stdout"), stream_descriptor(env, "stderr")
-        side = RunOptions(
-            stdin=stream_descriptor(env, "stdin"),
-            stdout=stdout if outputs[0] is None else outputs[0],
-            stderr=stderr if outputs[1] is None else outputs[1],
-            messages=stderr,
-            quiet=options.session.quiet,
-            events=options.events,
-            debug=logs(options.flags.verbose)[0],
-            nonce=nonce,
-        )
+        side = _run_options(options, env, outputs, nonce)
         try:
             return event_loop.run(
                 run_command(
@@ -260,6 +250,23 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
             raise
         finally:
             leave_quickly()
+
+
+def _run_options(options: Options, env: Environment, outputs: list[int | None], nonce: str) -> RunOptions:
+    from aws_runas.cli.access import logs
+    from aws_runas.ssm.command.session import RunOptions
+
+    stdout, stderr = stream_descriptor(env, "stdout"), stream_descriptor(env, "stderr")
+    return RunOptions(
+        stdin=stream_descriptor(env, "stdin"),
+        stdout=stdout if outputs[0] is None else outputs[0],
+        stderr=stderr if outputs[1] is None else outputs[1],
+        messages=stderr,
+        quiet=options.session.quiet,
+        events=options.events,
+        debug=logs(options.flags.verbose)[0],
+        nonce=nonce,
+    )
 
 
 def _run_terminal(options: Options, request: CommandRequest, env: Environment, opened: OpenTarget) -> int:

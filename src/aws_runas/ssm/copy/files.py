@@ -103,7 +103,7 @@ class RemoteFiles:
         self._sending = asyncio.Lock()
         self._error: Exception | None = None
         self.received = 0
-        """Bytes that have come."""
+        """Bytes received so far."""
 
     async def call(self, operation: str, values: dict[str, object] | None = None, payload: bytes = b"") -> Reply:
         """See Files.call."""

@@ -59,7 +59,7 @@ class PosixFiles:
         self._error: Exception | None = None
         self._home = ""
         self.received = 0
-        """Bytes that have come."""
+        """Bytes received so far."""
         self.tools: asyncio.Future[Tools] = asyncio.get_running_loop().create_future()
         """Set when the script runs; its error if it cannot."""
 
