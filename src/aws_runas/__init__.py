@@ -1,3 +1,3 @@
-"""aws-runas: AWS credentials for a program, and SSM sessions. Nothing is imported here: every start pays for it."""
+"""aws-runas: AWS credentials for a program, and SSM sessions. No imports here: every start would pay for them."""
 
 __version__ = "4.0.0"

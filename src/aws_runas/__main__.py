@@ -1,4 +1,4 @@
-"""Start: `aws-runas` and `python -m aws_runas`. Nothing is imported that the usual call does not need."""
+"""Entry point of `aws-runas` and `python -m aws_runas`. Imports only what the usual call needs."""
 
 import _signal  # type: ignore[import-not-found]  # signal itself costs 7 ms: it builds enums
 import os
@@ -15,15 +15,15 @@ def main(words: list[str] | None = None) -> int:
         The exit status of the process.
     """
     words = sys.argv[1:] if words is None else words
-    function = os.environ.pop("AWSRUNAS_FUNCTION", "")  # set by the shell function; no program of ours inherits it
-    # Until the full path handles Ctrl-C, it ends the process at once, as in any program: no traceback of an import.
+    function = os.environ.pop("AWSRUNAS_FUNCTION", "")  # set by the shell function; programs we start do not inherit it
+    # Until the full path handles Ctrl-C, it ends the process at once, without a traceback from an import.
     handler = _signal.getsignal(_signal.SIGINT)
     if handler is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    if os.name == "posix":  # a launcher may hold Ctrl-C back while the interpreter starts (ADR 0606)
+    if os.name == "posix":  # a launcher may block Ctrl-C while the interpreter starts (ADR 0606)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
     try:
-        if words == ["completion", "--profiles"]:  # asked at each press of the completion key
+        if words == ["completion", "--profiles"]:  # runs at each press of the completion key
             from aws_runas.fast.profile_names import print_profile_names
 
             return print_profile_names(os.environ)
@@ -41,7 +41,7 @@ def main(words: list[str] | None = None) -> int:
                 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     except KeyboardInterrupt:  # between two instructions of the lines above
         return 130
-    except Exception as error:  # the last net: what is not in app.main is an import or the cached path
+    except Exception as error:  # last resort: an error outside app.main comes from an import or from the cached path
         sys.stderr.write(f"aws-runas: internal error: {type(error).__name__}; run it again with -v to see more\n")
         if any(word in ("-v", "--verbose") for word in words):
             raise

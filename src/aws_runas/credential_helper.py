@@ -1,6 +1,6 @@
-"""Start of ``docker-credential-aws-runas``, the credential helper of container clients. Nothing expensive is imported.
+"""Entry point of ``docker-credential-aws-runas``, the credential helper for container clients. Cheap imports only.
 
-Source: docker-credential-helpers, the protocol of its README: one word is the action, standard input its argument.
+Source: docker-credential-helpers, the protocol in its README: one word is the action, standard input is its argument.
 """
 
 import _signal  # type: ignore[import-not-found]  # as in __main__
@@ -11,7 +11,7 @@ MAX_ADDRESS = 4096  # bytes
 
 
 def main(words: list[str] | None = None) -> int:
-    """Answer one request of a container client.
+    """Answer one request from a container client.
 
     Args:
         words: without the program's name; sys.argv when None.
@@ -21,7 +21,7 @@ def main(words: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else words
     try:
-        if os.name == "posix":  # the launcher may hold Ctrl-C back while the interpreter starts (ADR 0606)
+        if os.name == "posix":  # the launcher may block Ctrl-C while the interpreter starts (ADR 0606)
             _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGINT,))
         server = ""
         if words == ["get"]:
@@ -34,13 +34,13 @@ def main(words: list[str] | None = None) -> int:
         return credential_helper.main(words, server)
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # the last net: an import, or the cached path
+    except Exception as error:  # last resort: an import or the cached path failed
         sys.stderr.write(f"aws-runas: internal error: {type(error).__name__}\n")
         return 1
 
 
 def _read_address() -> str:
-    """Read one line of standard input; a client may leave it open."""
+    """Read one line from standard input; a client may leave it open."""
     data = b""
     while b"\n" not in data and len(data) < MAX_ADDRESS:
         try:

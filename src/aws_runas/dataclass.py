@@ -13,8 +13,8 @@ else:
         """Make a dataclass as `dataclasses.dataclass` does, with methods that are shared instead of compiled.
 
         The standard decorator writes and compiles the source of up to six methods for each class. Here only
-        ``__init__`` is compiled. A type checker takes this for the standard decorator; that ``frozen`` classes are not
-        changed is checked there alone.
+        ``__init__`` is compiled. A type checker treats this as the standard decorator. Only the type checker rejects
+        changes to ``frozen`` classes.
         """
 
         def decorate(cls: type) -> type:

@@ -1,4 +1,4 @@
-"""The errors that a user can meet.
+"""The errors that a user can see.
 
     AwsRunasError            exit status 1
     +-- UsageError           2    the command line
@@ -10,8 +10,8 @@
     +-- Interrupted          130  Ctrl-C
 
 Each one carries a stable ``code`` in kebab case (``profile-not-found``), always written as a literal where the error is
-raised; every code has a row in docs/reference/errors.md, and a contract test keeps that so. No dataclass and no enum
-here: this module is on the fast path.
+raised; every code has a row in docs/reference/errors.md, which a contract test checks. This module is on the fast
+path, so it has no dataclass and no enum.
 """
 
 
@@ -21,8 +21,8 @@ class AwsRunasError(Exception):
     Args:
         message: one line, lower case, names the offending value; never a secret.
         code: stable name of this error, a literal in kebab case.
-        hint: what the user can do about it, one line, or None where the message says it.
-        details: lines that belong under the message, such as the instances that match.
+        hint: what the user can do about it, one line, or None if the message already tells.
+        details: lines to print below the message, such as the matching instances.
     """
 
     exit_status = 1
@@ -48,7 +48,7 @@ class ConfigError(AwsRunasError):
 
 
 class CredentialsError(AwsRunasError):
-    """There are no credentials: no keys, a refused MFA code, an STS error."""
+    """No credentials are available: no keys, a refused MFA code, an STS error."""
 
     exit_status = 4
 
@@ -77,8 +77,8 @@ class ProgramError(AwsRunasError):
         self.exit_status = exit_status
 
 
-class Interrupted(AwsRunasError):  # noqa: N818 - the word for it, as in KeyboardInterrupt
-    """The user pressed Ctrl-C at one of our own prompts."""
+class Interrupted(AwsRunasError):  # noqa: N818 - the usual name, as in KeyboardInterrupt
+    """The user pressed Ctrl-C at one of our prompts."""
 
     exit_status = 130
 

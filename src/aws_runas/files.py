@@ -1,7 +1,7 @@
 """Private files: directories 0700, files 0600, written whole or not at all, and locks between processes.
 
-Nothing here changes the mode or the owner of what this program did not make. A directory that somebody else can change
-is refused, not repaired: the caller warns, and goes on without it.
+Nothing here changes the mode or owner of files that this program did not create. A directory that another user can
+change is refused, not repaired: the caller warns and continues without it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ UNFINISHED = ".aws-runas-new"  # ending of a file that write_atomic has not rena
 FILE_MODE = 0o600
 OPEN_TO_OTHERS = 0o077  # any access of group and others
 CHANGED_BY_OTHERS = 0o022  # write access of group and others
-READ_SIZE = 16 * 1024 * 1024  # bytes; no file of ours is nearly as large
-LOCK_POLL = 0.05  # seconds, while a wait has an end
+READ_SIZE = 16 * 1024 * 1024  # bytes; our files are much smaller
+LOCK_POLL = 0.05  # seconds, while a wait has a time limit
 MAX_LINKS = 40  # symbolic links on one path, as in Linux
-LEFTOVER_AGE = 60.0  # seconds; a temporary file that is older belongs to a process that was killed
+LEFTOVER_AGE = 60.0  # seconds; an older temporary file belongs to a process that was killed
 ACCESS_LIST = "system.posix_acl_access"  # extended attribute, acl(5)
 
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -36,10 +36,10 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
 class Directory:
-    """A directory held open, so that a path that changes meanwhile leads nowhere else. Close it, or use ``with``.
+    """A directory held open, so that a change of its path has no effect. Close it, or use ``with``.
 
     Args:
-        path: for messages, and for systems without descriptors of directories.
+        path: for messages, and for systems without directory descriptors.
         descriptor: owned by this object; None on Windows.
     """
 
@@ -60,11 +60,11 @@ class Directory:
             self.descriptor = None
 
     def open(self, name: str, flags: int) -> int:
-        """Open a file of the directory, never through a symbolic link.
+        """Open a file in the directory, never through a symbolic link.
 
         Args:
             name: without a slash.
-            flags: of `os.open`; a file that is made has mode 0600.
+            flags: for `os.open`; a new file gets mode 0600.
 
         Raises:
             OSError: it cannot be opened.
@@ -72,7 +72,7 @@ class Directory:
         return os.open(self.at(name), flags | _NOFOLLOW, FILE_MODE, dir_fd=self.descriptor)
 
     def write(self, name: str, content: bytes) -> None:
-        """Replace a file whole, without waiting for the disk.
+        """Replace a whole file, without waiting for the disk.
 
         Raises:
             OSError: nothing was changed.
@@ -88,7 +88,7 @@ class Directory:
             raise
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is gone or cannot be removed is no error."""
+        """Remove a file; ignore a file that is missing or cannot be removed."""
         with contextlib.suppress(OSError):
             os.unlink(self.at(name), dir_fd=self.descriptor)
 
@@ -104,29 +104,29 @@ class Directory:
                     yield entry.name, now - entry.stat(follow_symlinks=False).st_mtime
 
     def remove_leftovers(self, now: float) -> None:
-        """Remove temporary files of `write` whose process was killed."""
+        """Remove temporary files that `write` left when its process was killed."""
         for name, age in self.ages(now):
             if age > LEFTOVER_AGE and _TEMPORARY.fullmatch(name):
                 self.remove(name)
 
     def at(self, name: str) -> str:
-        """Return the name as the functions of `os` need it beside ``dir_fd=descriptor``."""
+        """Return the name that functions of `os` need together with ``dir_fd=descriptor``."""
         return name if self.descriptor is not None else str(self.path / name)
 
 
 def open_private_directory(path: Path, *, create: bool = True, forbidden: int = OPEN_TO_OTHERS) -> Directory:
-    """Open a directory that belongs to this user, each step of the way checked.
+    """Open a directory that belongs to this user, and check each component of the path.
 
-    Missing directories are made with mode 0700. A symbolic link is followed if it belongs to this user or to root.
-    As root, nothing below a directory of another user is opened or made.
+    Missing directories are created with mode 0700. A symbolic link is followed if it belongs to this user or to root.
+    As root, nothing below a directory of another user is opened or created.
 
     Args:
         path: the directory.
-        create: make what is missing.
-        forbidden: permission bits that it must not have.
+        create: create missing directories.
+        forbidden: permission bits that the directory must not have.
 
     Raises:
-        OSError: it is missing, belongs to another user, is open to other users, or cannot be made.
+        OSError: the directory is missing, belongs to another user, is open to other users, or cannot be created.
     """
     if os.name != "posix":
         path.mkdir(parents=True, exist_ok=True) if create else os.stat(path)
@@ -148,7 +148,7 @@ def make_private_directory(path: Path) -> None:
     """Create a directory, and its missing parents, for this user alone.
 
     Raises:
-        OSError: it cannot be made, or other users can change it.
+        OSError: the directory cannot be created, or other users can change it.
     """
     open_private_directory(path, forbidden=CHANGED_BY_OTHERS).close()
 
@@ -189,10 +189,10 @@ def _open_step_by_step(path: Path, create: bool) -> int:
 
 
 def _read_link(name: str, here: int, trusted: set[int], error: OSError) -> str:
-    """Return where a symbolic link leads.
+    """Return the target of a symbolic link.
 
     Raises:
-        OSError: it is no link (then the error that was given), or it belongs to another user.
+        OSError: the path is not a link (the given error is raised), or the link belongs to another user.
     """
     status = os.stat(name, dir_fd=here, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
@@ -203,27 +203,27 @@ def _read_link(name: str, here: int, trusted: set[int], error: OSError) -> str:
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: bool = True) -> None:
-    """Replace a file whole: readers see the old content or the new, never a part.
+    """Replace a whole file: readers see the old content or the new content, never a part.
 
-    A file that exists keeps its owner, group, mode and access list. What is left if the process is killed is removed by
-    `remove_unfinished`.
+    A file that exists keeps its owner, group, mode and access list. If the process is killed, `remove_unfinished`
+    removes the temporary file.
 
     Args:
         path: the file; a symbolic link is followed, so that the link stays.
-        content: everything the file is to hold.
+        content: the complete new content.
         mode: permission bits of a new file.
-        durable: wait for the disk, so that it survives a power cut; what can be made again need not.
+        durable: wait for the disk, so that the file survives a power cut. Not needed for data that can be recreated.
 
     Raises:
         OSError: nothing was changed: the disk is full, the file is not writable, or its owner, its group or its
             access list could not be kept.
     """
-    import tempfile  # it brings random and shutil along, which a start that only reads need not pay for
+    import tempfile  # imports random and shutil, which a start that only reads does not need
 
     path = path.resolve()
     status = path.stat() if path.exists() else None
     if status is not None and not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a plain file", str(path))  # /dev/null, say, which must stay what it is
+        raise OSError(errno.EINVAL, "not a plain file", str(path))  # for example /dev/null, which must not be replaced
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -241,11 +241,11 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
 
 
 def write_hint(error: OSError, otherwise: str) -> str:
-    """Return how to fix a failed write: free some space on a full disk, something else for other reasons.
+    """Return how to fix a failed write: free space if the disk is full, otherwise the given hint.
 
     Args:
-        error: of the write.
-        otherwise: the fix where space is not what is missing.
+        error: raised by the write.
+        otherwise: the fix if the disk is not full.
     """
     return "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else otherwise
 
@@ -254,11 +254,11 @@ def read_plain(path: Path, max_size: int = READ_SIZE) -> bytes:
     """Read a file that belongs to this program or is shared with another one.
 
     Args:
-        path: the file; a pipe in its place would keep us waiting forever.
-        max_size: bytes that are read at most.
+        path: the file; a pipe is refused, because reading it could block forever.
+        max_size: maximum number of bytes to read.
 
     Raises:
-        OSError: it cannot be read, or is no plain file.
+        OSError: the file cannot be read, or is not a plain file.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as stream:
@@ -272,10 +272,10 @@ def read_named(path: Path, max_size: int = READ_SIZE) -> bytes:
 
     Args:
         path: the file.
-        max_size: bytes that it may have.
+        max_size: maximum size in bytes.
 
     Raises:
-        OSError: it cannot be read, or is larger.
+        OSError: the file cannot be read, or is larger.
     """
     with path.open("rb") as stream:
         content = stream.read(max_size + 1)
@@ -285,16 +285,16 @@ def read_named(path: Path, max_size: int = READ_SIZE) -> bytes:
 
 
 def bind_private_socket(path: str) -> socket.socket:
-    """Return a Unix socket that is bound to a path, with mode 0600 from the first moment.
+    """Return a Unix socket bound to a path, with mode 0600 from the start.
 
     Call it from one thread: the mode comes from the umask of the process, which is restored. The caller listens on the
     socket and closes it.
 
     Args:
-        path: where nothing is yet.
+        path: must not exist.
 
     Raises:
-        OSError: the path exists, is too long, or cannot be made; nothing is left open.
+        OSError: the path exists, is too long, or cannot be created; nothing is left open.
     """
     import socket
 
@@ -311,11 +311,11 @@ def bind_private_socket(path: str) -> socket.socket:
 
 
 def remove_unfinished(path: Path, *, min_age: float = 0.0) -> None:
-    """Remove what `write_atomic` left beside a file when it was killed: a copy that may hold keys.
+    """Remove the temporary file that a killed `write_atomic` left next to a file: it may hold keys.
 
     Args:
         path: the file that was written.
-        min_age: seconds; 0 only where a lock keeps other writers away, as they are not told from dead ones.
+        min_age: seconds; 0 only under a lock that excludes other writers, since live and dead writers look the same.
     """
     prefix = f".{os.path.basename(os.path.realpath(path))}."
     directory = os.path.dirname(os.path.realpath(path))
@@ -332,7 +332,7 @@ def _keep_access(descriptor: int, status: os.stat_result, access_list: bytes | N
     """Give a new file the owner, group, mode and access list of the file that it replaces.
 
     Raises:
-        OSError: one of them cannot be kept, and then somebody could read more, or the owner less, than before.
+        OSError: one of them cannot be kept, so that others could read more, or the owner less, than before.
     """
     made = os.fstat(descriptor)
     group_bits = status.st_mode & 0o070
@@ -363,7 +363,7 @@ def _access_list(file: Path | int) -> bytes | None:
         return None
     try:
         return os.getxattr(file, ACCESS_LIST)
-    except OSError:  # there is none, or the file system has none
+    except OSError:  # the file has no access list, or the file system does not support them
         return None
 
 
@@ -375,13 +375,13 @@ def lock(
     unless: Callable[[], bool] | None = None,
     within: Directory | None = None,
 ) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the system drops it when the holder dies.
+    """Hold an exclusive lock between processes; the system releases it when the holder dies.
 
     Args:
-        path: the lock file, made 0600 when missing and left in place.
-        timeout: seconds to wait, negative for as long as it takes.
-        unless: asked while a wait that has an end lasts; where it says True, the block runs without the lock.
-        within: the directory of path, if the caller holds it open.
+        path: the lock file, created with mode 0600 if missing, and left in place.
+        timeout: seconds to wait; negative for no limit.
+        unless: called during a wait with a limit; if it returns True, the block runs without the lock.
+        within: the parent directory of path, if the caller holds it open.
 
     Raises:
         TimeoutError: another process held it for longer than timeout.
@@ -407,10 +407,10 @@ def lock(
 
 
 def _flock(path: Path, directory: int | None, deadline: float | None, unless: Callable[[], bool]) -> int | None:
-    """Open a file and lock it; the lock ends when the descriptor is closed. None: `unless` said True.
+    """Open a file and lock it; the lock ends when the descriptor is closed. Return None if `unless` returned True.
 
-    The system wakes one waiter the moment the lock is free, and says so where a file system has no locks: filelock
-    polls, and would poll forever there.
+    The system wakes one waiter as soon as the lock is free, and fails if the file system has no locks. filelock polls
+    instead, and would poll forever on such a file system.
     """
     import fcntl
 
@@ -418,7 +418,7 @@ def _flock(path: Path, directory: int | None, deadline: float | None, unless: Ca
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _NOFOLLOW, FILE_MODE, dir_fd=directory)
         try:
-            os.utime(descriptor)  # in use: whoever clears old files away sees it
+            os.utime(descriptor)  # marks it as in use for programs that clean up old files
             if deadline is None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             elif not _flock_until(descriptor, deadline, unless):
@@ -429,7 +429,7 @@ def _flock(path: Path, directory: int | None, deadline: float | None, unless: Ca
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # somebody removed the file while we waited: lock the one that is there now
+        os.close(descriptor)  # the file was removed while we waited: lock the new one
 
 
 def _flock_until(descriptor: int, deadline: float, unless: Callable[[], bool]) -> bool:

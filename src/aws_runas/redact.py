@@ -1,8 +1,8 @@
-"""Display of text: no secrets, key ids by their first four characters, and foreign text escaped."""
+"""Display of text: without secrets, key ids by their first four characters, untrusted text escaped."""
 
 
 def key_id(value: str) -> str:
-    """Shorten an access key id to what a log may hold.
+    """Shorten an access key id for logs.
 
     Args:
         value: an access key id such as ``AKIAIOSFODNN7EXAMPLE``.
@@ -14,18 +14,18 @@ def key_id(value: str) -> str:
 
 
 def secret(value: str | None) -> str:
-    """Stand in for a secret in a repr: tells only whether there is one."""
+    """Return a placeholder for a secret in a repr: it shows only whether the secret is set."""
     return "None" if value is None else "'***'"
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Escape the characters of foreign text that could steer a terminal or hide what it says.
+    """Escape the characters of untrusted text that could control a terminal or hide part of the text.
 
-    Names, tags, messages of a service and addresses come from others. Control characters, and the characters that
-    change the direction of writing, become ``\\x1b`` and the like.
+    Names, tags, service messages and addresses come from others. Control characters and bidirectional formatting
+    characters become ``\\x1b`` and the like.
 
     Args:
-        text: from anywhere.
+        text: from any source.
         keep: characters that stay as they are, such as a newline.
     """
     if text.isprintable():

@@ -1,6 +1,6 @@
-"""Search for a newer release on the project's release page, with the order of semantic versioning.
+"""Search for a newer release on the project's release page, in the order of semantic versioning.
 
-The addresses that are the project's own to give are here, and nowhere else.
+The project's own addresses are defined only here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from aws_runas.aws.http import opener_without_redirects
 from aws_runas.errors import AwsRunasError, ConfigError
 
-# A placeholder until the project has a home. Names below .example lead nowhere and belong to nobody (RFC 2606).
+# A placeholder until the project has a home page. Names below .example are reserved and never resolve (RFC 2606).
 PROJECT_HOST = "aws-runas.example"
 PROJECT_URL = f"https://{PROJECT_HOST}"
 MAINTAINERS = f"The aws-runas maintainers <maintainers@{PROJECT_HOST}>"
 RELEASES_URL = f"{PROJECT_URL}/releases/latest"
 DISTRIBUTION = "aws-runas-py"
-TIMEOUT = 5.0  # seconds for everything: name, connection, answer
+TIMEOUT = 5.0  # seconds for name lookup, connection and response together
 _REDIRECTS = 5
-_LONGEST_VERSION = 100  # characters; what is longer is no release of ours
-_MOST = 1 << 20  # bytes read of an answer; an API answer with long release notes stays far below
+_LONGEST_VERSION = 100  # characters; a longer text is not one of our releases
+_MOST = 1 << 20  # bytes read from a response; an API response with long release notes is much smaller
 _VERSION = re.compile(
     r"v?(?P<major>[0-9]{1,9})\.(?P<minor>[0-9]{1,9})(?:\.(?P<patch>[0-9]{1,9}))?"
     r"(?:[-.]?(?P<pre>[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?))?(?:\+[0-9A-Za-z.-]+)?"
@@ -37,11 +37,11 @@ _VERSION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release that the page names.
+    """A release named by the page.
 
     Args:
-        version: as it is tagged, without ``v``.
-        url: where it can be had.
+        version: as tagged, without ``v``.
+        url: where to download it.
     """
 
     version: str
@@ -49,15 +49,15 @@ class Release:
 
 
 def page_address(environ: Mapping[str, str], configured: Callable[[], tuple[str, str] | None]) -> str:
-    """Return the address of the release page: of the environment, of the config file, or the project's.
+    """Return the address of the release page: from the environment, from the config file, or the project's default.
 
     Args:
         environ: ``RUNAS_RELEASES_URL`` names a page, such as a mirror.
-        configured: returns the page that the config file names and where it does; called only if no variable is set.
+        configured: returns the page from the config file and its location there; called only if no variable is set.
 
     Raises:
-        ConfigError: it is no http address.
-        AwsRunasError: nothing names a page, and the project has none yet.
+        ConfigError: the address is not an http address.
+        AwsRunasError: no page is configured, and the project has none yet.
     """
     variable = environ.get("RUNAS_RELEASES_URL")
     url, origin = (variable, "RUNAS_RELEASES_URL") if variable else configured() or (RELEASES_URL, "")
@@ -85,15 +85,15 @@ def _split(url: str) -> urllib.parse.SplitResult | None:
 
 
 def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
-    """Ask which release is the latest.
+    """Return the latest release that the page names.
 
     Args:
-        url: the release page: one that redirects to an address ending in the version, as code hosts have it, or one
-            that answers with JSON: ``tag_name``, or ``info`` with ``name`` and ``version``, as a package index has it.
+        url: the release page. It redirects to an address that ends in the version, as code hosts do, or it answers
+            with JSON: ``tag_name``, or ``info`` with ``name`` and ``version``, as a package index does.
         timeout: seconds.
 
     Raises:
-        AwsRunasError: it could not be found out.
+        AwsRunasError: the latest release could not be found.
     """
     answer: list[Release | str] = []
 
@@ -108,7 +108,7 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
             reason = getattr(error, "reason", None) or error
             answer.append(str(reason) or type(error).__name__)
 
-    # A thread, since looking up a name takes no timeout; it is left behind when it takes longer.
+    # A thread, since a name lookup accepts no timeout; it is abandoned when it takes longer.
     asking = threading.Thread(target=ask, daemon=True, name="release")
     asking.start()
     asking.join(timeout)
@@ -123,16 +123,16 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
 
 
 def is_newer(version: str, than: str) -> bool:
-    """Compare two versions by precedence; build metadata does not count.
+    """Compare two versions by precedence; build metadata is ignored.
 
     Raises:
-        ValueError: one of them is no version.
+        ValueError: one of them is not a version.
     """
     return _precedence(version) > _precedence(than)
 
 
 def is_prerelease(version: str) -> bool:
-    """Return True for a version that is meant for testers: an alpha, a beta or a candidate."""
+    """Return True for a pre-release version: an alpha, a beta or a release candidate."""
     match = _VERSION.fullmatch(version)
     return match is not None and bool(match["pre"])
 
@@ -142,7 +142,7 @@ def _is_version(tag: str) -> bool:
 
 
 def _precedence(version: str) -> tuple[object, ...]:
-    """A key that sorts as semantic versioning 2.0.0, section 11, says; Python's ``1.2.3rc1`` is taken as ``-rc1``."""
+    """Return a sort key by semantic versioning 2.0.0, section 11; Python's ``1.2.3rc1`` is read as ``-rc1``."""
     match = _VERSION.fullmatch(version.strip())
     if match is None:
         raise ValueError(f"{version!r} is not a version")

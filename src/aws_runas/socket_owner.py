@@ -17,15 +17,15 @@ NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
 NO_COOKIE = b"\xff" * 8
-UID_OFFSET = 16 + 64  # of idiag_uid, behind the netlink header
+UID_OFFSET = 16 + 64  # of idiag_uid, after the netlink header
 _LISTEN = "0A"  # state in /proc/net/tcp
 Address = tuple[str, int]  # IP address and port
 
 
 class SocketOwners:
-    """Asks the kernel for the user of a socket, on one netlink socket that stays open.
+    """Asks the kernel for the user of a socket, over one netlink socket that stays open.
 
-    An open socket keeps working when the process runs out of descriptors. Not for several threads at once.
+    An open socket keeps working when the process runs out of descriptors. Not thread-safe.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class SocketOwners:
 
     @property
     def is_known(self) -> bool:
-        """True if this system reports the user of a socket."""
+        """Return True if this system reports the user of a socket."""
         return self._socket is not None
 
     def owner_of(self, peer: Address, local: Address) -> int | None:
@@ -83,7 +83,7 @@ class SocketOwners:
             self._socket = None
 
     def _works(self) -> bool:
-        """Try it on a connection of our own: a kernel without the module finds no socket at all."""
+        """Try it with our own connection: a kernel without the module finds no socket at all."""
         if self._socket is None:
             return False
         try:
@@ -93,7 +93,7 @@ class SocketOwners:
             ):
                 return self.owner_of(sock.getsockname(), sock.getpeername()) == os.geteuid()
         except OSError:
-            return True  # no loopback to try it on; then nobody connects by it either
+            return True  # without loopback there are no connections to check either
 
 
 def _question(peer: Address, local: Address, sequence: int) -> bytes:
@@ -107,14 +107,14 @@ def _question(peer: Address, local: Address, sequence: int) -> bytes:
 
 
 def find_port_owner(port: int, path: str = "") -> str:
-    """Return which process listens on a TCP port or a unix socket (/proc on Linux).
+    """Return the process that listens on a TCP port or a unix socket (/proc on Linux).
 
     Args:
         port: the port; ignored if a path is given.
         path: path of the unix socket.
 
     Returns:
-        ``nginx (pid 1234)``, or "" if the system does not show it: another user's process, another system.
+        ``nginx (pid 1234)``, or "" if the system does not show it: another user's process, or not Linux.
     """
     inodes = _unix_inodes(path) if path else _tcp_inodes(port)
     if not inodes:

@@ -1,4 +1,4 @@
-"""Access of a command: the profile, its credentials, and AWS clients that use them."""
+"""The access that a command has: the profile, its credentials, and AWS clients that use them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.client import Clients
     from aws_runas.aws.direct import DirectSsm
 
-_WITHOUT_REGION = frozenset({"iam", "sts"})  # they answer everywhere, so no region is needed
+_WITHOUT_REGION = frozenset({"iam", "sts"})  # global services, which need no region
 
 Shortcut = Callable[[Credentials], None]
 
@@ -24,22 +24,22 @@ def _no_shortcut(_credentials: Credentials) -> None:
 
 
 class Access:
-    """A profile at work.
+    """A resolved profile with its credentials and clients.
 
     Args:
         profile: as resolved.
-        provider: what the user asked for: the role, or the session token.
-        user_provider: the user's own keys, or the first source of the chain, for IAM.
-        clients: made when first needed.
-        traced: each AWS call is to be shown, so botocore makes them all.
+        provider: gives the credentials that the user asked for: of the role, or the session token.
+        user_provider: gives the user's own keys, or those of the first source in the chain, for IAM.
+        clients: created when first needed.
+        traced: show each AWS call; botocore then makes all of them.
 
     Attributes:
-        shortcut: takes new credentials and leaves them for the next fast start; does nothing if that would be wrong.
+        shortcut: stores new credentials for the next fast start; does nothing if they must not be stored.
         cache_entries: names of the cache entries that hold the chain's credentials.
         offered_roles: asks the identity provider which roles it offers; None if this is not a SAML profile.
-        sign_in: signs in again and returns when that expires, in seconds since the epoch; None if the profile does not
-            sign in with SAML or OIDC.
-        sign_out: forgets the identity provider's answer; None in the same case.
+        sign_in: signs in again and returns the time when the sign-in expires, in seconds since the epoch; None if the
+            profile does not sign in with SAML or OIDC.
+        sign_out: deletes the stored answer of the identity provider; None in the same case.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Access:
         return self.profile.region.value
 
     def client(self, service: str, region: str | None = None, *, fips: bool = False, once: bool = False) -> Any:
-        """Return a botocore client that signs with the credentials of the profile. They are renewed by themselves.
+        """Return a botocore client that signs with the credentials of the profile and renews them automatically.
 
         Args:
             service: botocore's name, for instance ``ec2``.
-            region: another one than the profile's.
+            region: overrides the profile's region.
             fips: use the FIPS endpoint, unless the configuration names an endpoint.
-            once: for calls that must not be repeated when nobody knows whether the first one arrived.
+            once: for calls that must not be repeated if it is unknown whether the first one arrived.
 
         Raises:
             ConfigError: the service needs a region and none is set.
@@ -94,9 +94,9 @@ class Access:
         return self._client(service, region, user=False, fips=fips, once=once)
 
     def session_client(self) -> Any:
-        """Return what makes the session calls of Systems Manager: without botocore where that is possible.
+        """Return a client for the session calls of Systems Manager, without botocore where possible.
 
-        It has start_session, resume_session and terminate_session of a botocore client.
+        It has the methods start_session, resume_session and terminate_session of a botocore client.
         """
         from aws_runas.aws.direct import DirectSsm, ca_bundle, direct_endpoint
 

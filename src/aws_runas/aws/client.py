@@ -1,8 +1,8 @@
-"""The only door to botocore: clients that sign with our own providers.
+"""The only module that makes botocore clients; they sign with our own providers.
 
-botocore's own reading of the environment is not used for region, profile and credentials: those are ours to decide.
-What a profile says of retries, FIPS, dual stack and the like reaches botocore as a profile does. With ``-v -v``, each
-call is reported: service, operation, address, status and time, never a parameter or an answer.
+aws-runas determines region, profile and credentials; botocore does not read them from the environment. The profile's
+settings for retries, FIPS, dual stack and the like are passed to botocore as a profile. With ``-v -v``, each call is
+reported: service, operation, address, status and time, never a parameter or a response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aws_runas.aws.credentials import Credentials
 from aws_runas.config.profile import Profile
 from aws_runas.errors import ConfigError
 
-CONNECT_TIMEOUT = 10  # seconds; botocore's own is 60, too long to look at a dead address
+CONNECT_TIMEOUT = 10  # seconds; botocore's default of 60 is too long for an unreachable address
 READ_TIMEOUT = 30  # seconds
 
 _BLOCKS = frozenset(("api_versions", "s3"))  # settings whose value is an indented block
@@ -36,7 +36,7 @@ Trace = Callable[[str], None]
 
 
 class _Frozen(NamedTuple):
-    """The credentials as botocore's signers read them."""
+    """The credentials in the form that botocore's signers read."""
 
     access_key: str
     secret_key: str
@@ -65,7 +65,7 @@ class ProviderCredentials:
         return _Frozen(found.access_key_id, found.secret_access_key, found.session_token)
 
     def get_deferred_property(self, property_name: str) -> Callable[[], Any]:
-        """Return a function that returns None: botocore asks for the account id, which is not known here."""
+        """Return a function that returns None: botocore asks for the account id, which is unknown here."""
         return lambda: getattr(self.get_frozen_credentials(), property_name)
 
     @property
@@ -86,7 +86,7 @@ class ProviderCredentials:
 
 
 class Session(botocore.session.Session):  # type: ignore[misc]
-    """A botocore session that knows one profile: ours."""
+    """A botocore session that knows only our profile."""
 
     def __init__(self, profile: Profile) -> None:
         self._ours: dict[str, Any] = {
@@ -109,16 +109,16 @@ class Session(botocore.session.Session):  # type: ignore[misc]
 
 
 def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a profile without settings that hold a block, and hold none: botocore fails on them."""
+    """Return a profile without block settings that have no block, because botocore fails on them."""
     return {key: value for key, value in values.items() if key not in _BLOCKS or isinstance(value, dict)}
 
 
 class Clients:
-    """Makes clients, each session and model loaded once.
+    """Makes clients, and loads each session and model once.
 
     Args:
         profile: endpoints and client settings.
-        trace: told of each AWS call, in words without secrets; None for silence.
+        trace: receives a line without secrets for each AWS call; None for no trace.
     """
 
     def __init__(self, profile: Profile, trace: Trace | None = None) -> None:
@@ -132,22 +132,22 @@ class Clients:
     def client(
         self, service: str, region: str, fetch: Callable[[], Credentials], *, fips: bool = False, once: bool = False
     ) -> Any:
-        """Return a client of one service.
+        """Return a client for one service.
 
         Args:
             service: botocore's name.
-            region: asked there.
+            region: of the endpoint.
             fetch: gives the credentials to sign with.
             fips: use the FIPS endpoint, unless the configuration names an endpoint.
-            once: make each call once, whatever the configuration says of retries.
+            once: make each call only once, regardless of the retry settings.
 
         Raises:
-            ConfigError: a setting makes no sense.
+            ConfigError: a setting is invalid.
         """
         with (
             self._lock,
             _setting_up(service, self.profile),
-        ):  # the session hands its credentials to the client that it makes next
+        ):  # the session gives its credentials to the client that it makes next
             self._session._credentials = ProviderCredentials(fetch)
             endpoint = self.profile.endpoint_url(service)
             return self._session.create_client(
@@ -165,10 +165,10 @@ class Clients:
 
 @contextlib.contextmanager
 def _setting_up(service: str, profile: Profile) -> Iterator[None]:
-    """Turn what botocore says of settings into a ConfigError: retry_mode, max_attempts, a region that cannot be."""
+    """Turn botocore's errors about settings into a ConfigError: retry_mode, max_attempts, an impossible region."""
     try:
         yield
-    except Exception as error:  # botocore checks few settings, and fails in many ways on the others
+    except Exception as error:  # botocore checks few settings and fails in many ways on others
         check_settings(profile)
         raise ConfigError(
             f"cannot set up a client for {service}: {' '.join(str(error).split())}",
@@ -178,7 +178,7 @@ def _setting_up(service: str, profile: Profile) -> Iterator[None]:
 
 
 class Loader(botocore.loaders.Loader):  # type: ignore[misc]
-    """Finds services by their folder's name."""
+    """Finds services by folder name."""
 
     def __init__(self, data_path: str | None) -> None:
         paths = [os.path.expandvars(os.path.expanduser(path)) for path in (data_path or "").split(os.pathsep) if path]
@@ -186,7 +186,7 @@ class Loader(botocore.loaders.Loader):  # type: ignore[misc]
         self._names: list[str] | None = None
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """Return every folder of the search paths. Loading one shows whether it has a model of this type.
+        """Return every folder in the search paths. Whether it has a model of this type is found on loading.
 
         Args:
             type_name: for instance ``service-2``; all services have one of each.
@@ -202,10 +202,10 @@ class Loader(botocore.loaders.Loader):  # type: ignore[misc]
 
 
 def attach(session: Any, trace: Callable[[str], None]) -> None:
-    """Have a botocore session report its calls.
+    """Make a botocore session report its calls.
 
     Args:
-        session: whose clients are watched.
+        session: its clients report.
         trace: takes one line.
     """
 

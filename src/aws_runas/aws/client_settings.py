@@ -1,7 +1,7 @@
 """Client settings of a profile and addresses of Systems Manager and STS, without botocore.
 
-Settings are read as botocore reads them. The addresses are a table made from botocore's own; a test compares them for
-every region that botocore knows.
+Settings are read as botocore reads them. The addresses come from a table generated from botocore's data; a test
+compares them for every region that botocore knows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def ssm_endpoint(region: str, *, fips: bool = False, dual_stack: bool = False) -
         dual_stack: use_dualstack_endpoint.
 
     Returns:
-        ``https://HOST``; None for a region that is in no known partition: ask botocore then.
+        ``https://HOST``; None for a region in no known partition: ask botocore then.
 
     Source: botocore, endpoint-rule-set-1.json of ssm, and partitions.json.
     """
@@ -58,8 +58,8 @@ def sts_endpoint(region: str, *, fips: bool = False, dual_stack: bool = False) -
         fips: use_fips_endpoint.
         dual_stack: use_dualstack_endpoint.
 
-    Source: botocore, endpoint-rule-set-1.json of sts, and partitions.json. As there, a region of no known partition is
-    read as one of ``aws``.
+    Source: botocore, endpoint-rule-set-1.json of sts, and partitions.json. As there, a region in no known partition
+    is treated as one of ``aws``.
     """
     if region == "aws-global":
         return "https://sts.amazonaws.com", "us-east-1"
@@ -101,7 +101,7 @@ def _regional(service: str, region: str, *, fips: bool, dual_stack: bool) -> str
     return f"https://{service}{'-fips' if has_own_fips_host else ''}.{region}.{suffix}"
 
 
-# Setting -> its variable, and what AWS SDKs take: words, or None for a whole number of 1 or more.
+# Setting -> its variable, and the values that AWS SDKs accept: words, or None for a positive integer.
 # Source: AWS SDKs and Tools Reference Guide, settings.
 CHECKED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "max_attempts": ("AWS_MAX_ATTEMPTS", None),
@@ -122,10 +122,10 @@ CHECKED: dict[str, tuple[str, tuple[str, ...] | None]] = {
 
 
 def check_settings(profile: Profile) -> None:
-    """Name the setting that botocore stumbled over. Called when it did, so that a good start costs nothing.
+    """Raise an error that names the setting on which botocore failed. Called only after a failure, to keep starts fast.
 
     Raises:
-        ConfigError: a setting of the environment or of the profile has a value that no SDK takes.
+        ConfigError: a setting in the environment or the profile has a value that no SDK accepts.
     """
     own = profile.sections.get(profile.section or "")
     found = settings(profile)
@@ -161,14 +161,14 @@ def settings(profile: Profile) -> dict[str, object]:
 
 
 def is_true(variable: str, setting: object) -> bool:
-    """Return a boolean as botocore reads it: the variable comes before the setting."""
+    """Return a boolean as botocore reads it: the variable has precedence over the setting."""
     return is_aws_true(str(os.environ.get(variable) or setting or ""))
 
 
 def sts_address(profile: Profile) -> tuple[str, str]:
     """Return the address of STS in the profile's region, and the region to sign for.
 
-    It is always a regional one, whatever sts_regional_endpoints says: tokens that others check name it.
+    It is always a regional address, regardless of sts_regional_endpoints, because tokens that others verify contain it.
     """
     region = profile.sts_region
     configured = profile.endpoint_url("sts")

@@ -1,4 +1,4 @@
-"""Credentials as the rest of the program knows them: the values, and their providers."""
+"""Credentials and their providers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Credentials:
         access_key_id: ``AKIA...`` for a user's own keys, ``ASIA...`` for temporary ones.
         secret_access_key: never shown, never logged.
         session_token: None for a user's own keys.
-        expiration: when they end, aware, UTC; None when they do not.
-        issued: when they were made, aware, UTC; None where that is unknown. Life counts from here to expiration.
+        expiration: when they expire, aware, UTC; None if they do not.
+        issued: when they were issued, aware, UTC; None if unknown. Their lifetime is the time from issue to expiration.
     """
 
     access_key_id: str
@@ -34,15 +34,15 @@ class Credentials:
 def checked(
     access_key_id: object, secret_access_key: object, session_token: object, *, expiration: datetime | None, now: float
 ) -> Credentials:
-    """Make credentials of values that somebody else sent: a reply, a process, a metadata server.
+    """Make credentials from received values: from a reply, a process or a metadata server.
 
     Args:
-        access_key_id, secret_access_key, session_token: as they came; the last may be None or empty.
+        access_key_id, secret_access_key, session_token: as received; the last may be None or empty.
         expiration: aware.
         now: seconds since the epoch, becomes ``issued``.
 
     Raises:
-        ValueError: one is missing or cannot be a key; the message names it and holds no value.
+        ValueError: one is missing or cannot be a key; the message names it without its value.
     """
     values = {"access key id": access_key_id, "secret access key": secret_access_key}
     if session_token not in (None, ""):
@@ -62,14 +62,14 @@ def checked(
 
 
 def parse_time(text: object) -> datetime:
-    """Read a time in ISO 8601, in UTC where it names no zone.
+    """Read a time in ISO 8601, in UTC if it has no time zone.
 
     Raises:
-        ValueError: it is none, or none that can be meant.
+        ValueError: the text is not a time, or the time is out of range.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-        if moment is not None and 1970 <= moment.year < 9999:  # a zone cannot move these beyond what datetime holds
+        if moment is not None and 1970 <= moment.year < 9999:  # no time zone moves these out of the range of datetime
             return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
@@ -77,16 +77,16 @@ def parse_time(text: object) -> datetime:
 
 
 class Provider(Protocol):
-    """Gives credentials; asked again, the same ones until they near their end. Safe to call from any thread."""
+    """Gives credentials, the same ones until they are about to expire. Safe to call from any thread."""
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Return credentials that are good for a while yet.
+        """Return credentials that remain valid for a while.
 
         Args:
             refresh: fetch new ones even if the cached ones are valid.
 
         Raises:
-            CredentialsError: they cannot be had.
+            CredentialsError: no credentials are available.
             ConfigError: the profile is incomplete.
         """
         ...

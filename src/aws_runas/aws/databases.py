@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
 READER: Final = "reader"  # the part of a name that selects the reader endpoint
-PROXY_PORTS: Final = {"POSTGRESQL": 5432, "MYSQL": 3306, "SQLSERVER": 1433}  # by engine family; a proxy has no other
+PROXY_PORTS: Final = {"POSTGRESQL": 5432, "MYSQL": 3306, "SQLSERVER": 1433}  # by engine family; proxies use no other
 _NOT_FOUND: Final = {
     "CacheClusterNotFound",
     "DBClusterNotFoundFault",
@@ -30,7 +30,7 @@ class DatabaseEndpoint:
     """The address at which a database accepts connections.
 
     Args:
-        host: name of the endpoint.
+        host: host name of the endpoint.
         port: port of the endpoint.
         vpc_id: VPC of the database, "" if AWS does not show it.
         security_groups: ids of its security groups.
@@ -46,7 +46,7 @@ def find_rds(access: Access, identifier: str, part: str = "") -> DatabaseEndpoin
     """Find an RDS instance, cluster or proxy.
 
     Args:
-        access: whose credentials and region ask.
+        access: its credentials and region are used for the call.
         identifier: of the instance, cluster or proxy.
         part: "" for an instance, a proxy or the writer of a cluster; "reader"; or the name of a custom endpoint.
 
@@ -66,7 +66,7 @@ def find_cache(access: Access, identifier: str, part: str = "") -> DatabaseEndpo
     """Find an ElastiCache replication group, node or serverless cache.
 
     Args:
-        access: whose credentials and region ask.
+        access: its credentials and region are used for the call.
         identifier: of the replication group, cache cluster or serverless cache.
         part: "" for the primary or the only endpoint, or "reader".
 
@@ -204,7 +204,7 @@ def _cache_cluster(access: Access, identifier: str) -> Mapping[str, Any]:
 
 
 def _cache_network(access: Access, member: str) -> tuple[str, tuple[str, ...]]:
-    """Return VPC and security groups of a replication group's member; nothing if they cannot be asked for."""
+    """Return VPC and security groups of a replication group's member; nothing if the call is refused."""
     try:
         return _network_of(access, _cache_cluster(access, member))
     except AwsRunasError:
@@ -235,7 +235,7 @@ def _rds_groups(description: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _rds_vpc(access: Access, subnet_group: str) -> str:
-    """Return the VPC of a subnet group, "" if it cannot be asked for."""
+    """Return the VPC of a subnet group, "" if the call is refused."""
     if not subnet_group:
         return ""
     try:
@@ -247,7 +247,7 @@ def _rds_vpc(access: Access, subnet_group: str) -> str:
 
 
 def _subnet_vpc(access: Access, subnets: list[str]) -> str:
-    """Return the VPC of a subnet, "" if it cannot be asked for."""
+    """Return the VPC of a subnet, "" if the call is refused."""
     if not subnets:
         return ""
     try:

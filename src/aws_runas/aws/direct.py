@@ -1,9 +1,9 @@
-"""Calls without botocore: those around a session (StartSession and four more) here, those of STS in `aws.direct_sts`.
+"""Calls without botocore: StartSession and four related calls here, those of STS in `aws.direct_sts`.
 
-botocore takes most of half a second to import and to make its client. These calls need little of it, so they are made
-over http.client, signed by aws.sigv4. Whatever is unusual is left to botocore: settings that change how a request is
-made, proxies, trouble on the network, throttling and errors of the service, for which botocore has its retries
-(docs/adr/0208, docs/adr/0509).
+botocore takes almost half a second to import and to make its client. These calls need little of it, so they go over
+http.client, signed by aws.sigv4. Unusual cases are left to botocore: settings that change how a request is made,
+proxies, network errors, throttling and service errors, for which botocore has its retries (docs/adr/0208,
+docs/adr/0509).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
 READ_TIMEOUT: Final = 30
 CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
-# With one of these botocore makes the request: they change how.
+# These settings change how a request is made. If one is set, botocore makes the request.
 _SETTINGS: Final = frozenset(
     (
         "api_versions",
@@ -61,7 +61,7 @@ _TRANSIENT: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "Serv
 
 
 def ca_bundle(profile: Profile) -> str | None:
-    """Return the file or directory of trusted certificates that is set, as botocore reads the settings."""
+    """Return the configured file or directory of trusted certificates, as botocore reads the settings."""
     setting = settings(profile).get("ca_bundle")
     return os.environ.get("AWS_CA_BUNDLE") or (str(setting) if setting else os.environ.get("REQUESTS_CA_BUNDLE"))
 
@@ -100,13 +100,13 @@ def _has_system_proxy() -> bool:
 
 
 class DirectClient(ABC):
-    """Sends signed requests to one service and leaves to botocore what it cannot judge. May be used from any thread.
+    """Sends signed requests to one service and leaves unclear results to botocore. Safe to use from any thread.
 
     Args:
         endpoint: ``https://HOST`` or ``http://HOST:PORT``.
         region: to sign for.
-        credentials: returns what to sign with now.
-        fallback: returns the botocore client that makes a call again where this one cannot judge it.
+        credentials: returns the current credentials to sign with.
+        fallback: returns the botocore client that repeats a call whose result is unclear here.
         ca_bundle: file or directory of certificates to trust; None for those that botocore trusts.
     """
 
@@ -134,9 +134,9 @@ class DirectClient(ABC):
         self._context: ssl.SSLContext | None = None
 
     def open_ahead(self) -> None:
-        """Open a connection for the next call unless one is open; a failure is left to that call.
+        """Open a connection for the next call unless one is open. A failure is ignored; the next call reports it.
 
-        The next call then needs one round trip to the service, instead of three or four with TCP and TLS.
+        The next call then needs one round trip to the service, not three or four as with TCP and TLS.
         """
         connection = self._take_idle()
         if connection is None:
@@ -149,22 +149,22 @@ class DirectClient(ABC):
 
     @abstractmethod
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-        """Write a request: its headers, names in lower case, and its body."""
+        """Encode a request: its headers, with names in lower case, and its body."""
 
     @abstractmethod
     def decode(self, data: bytes) -> dict[str, Any] | None:
-        """Read a reply that succeeded; None if it is not one of the service.
+        """Read a successful reply; return None if it is not from the service.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: the reply cannot be read.
         """
 
     @abstractmethod
     def read_error(self, data: bytes) -> tuple[str, str]:
-        """Read code and message of a refusal, "" where there is none.
+        """Read code and message of an error reply, "" where one is missing.
 
         Raises:
-            ValueError: it cannot be read.
+            ValueError: the reply cannot be read.
         """
 
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class DirectClient(ABC):
                 reply = self.decode(data)
             else:
                 code, message = self.read_error(data)
-        except (OSError, HTTPException, ValueError):  # ssl's errors are OSErrors
+        except (OSError, HTTPException, ValueError):  # errors of ssl are OSErrors
             status = 0
         if status == 200 and reply is not None:
             return reply
@@ -191,7 +191,7 @@ class DirectClient(ABC):
         return reply
 
     def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """Send one request; a connection that the service closed while it was idle is replaced."""
+        """Send one request; replace a connection that the service closed while it was idle."""
         connection = self._take_idle()
         if connection is not None:
             try:
@@ -244,7 +244,7 @@ class DirectClient(ABC):
         return connection
 
     def _tls_context(self) -> ssl.SSLContext:
-        """Trust the bundle, or what botocore trusts: certifi's certificates if it is installed, else its own."""
+        """Trust the bundle, or else what botocore trusts: certifi's certificates if installed, else its own."""
         with self._lock:
             if self._context is None:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -262,27 +262,27 @@ class DirectSsm(DirectClient):
     service = "ssm"
 
     def start_session(self, **request: Any) -> dict[str, Any]:
-        """Call StartSession. Raises what a botocore client raises."""
+        """Call StartSession. Raises the errors of a botocore client."""
         return self._call("StartSession", "start_session", request)
 
     def resume_session(self, **request: Any) -> dict[str, Any]:
-        """Call ResumeSession. Raises what a botocore client raises."""
+        """Call ResumeSession. Raises the errors of a botocore client."""
         return self._call("ResumeSession", "resume_session", request)
 
     def terminate_session(self, **request: Any) -> dict[str, Any]:
-        """Call TerminateSession. Raises what a botocore client raises."""
+        """Call TerminateSession. Raises the errors of a botocore client."""
         return self._call("TerminateSession", "terminate_session", request)
 
     def describe_instance_information(self, **request: Any) -> dict[str, Any]:
-        """Call DescribeInstanceInformation and return one page. Raises what a botocore client raises."""
+        """Call DescribeInstanceInformation and return one page. Raises the errors of a botocore client."""
         return self._call("DescribeInstanceInformation", "describe_instance_information", request)
 
     def get_document(self, **request: Any) -> dict[str, Any]:
-        """Call GetDocument. Raises what a botocore client raises."""
+        """Call GetDocument. Raises the errors of a botocore client."""
         return self._call("GetDocument", "get_document", request)
 
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-        """Write a request of the JSON protocol."""
+        """Encode a request in the JSON protocol."""
         headers = {"content-type": CONTENT_TYPE, "x-amz-target": f"AmazonSSM.{operation}"}
         return headers, json.dumps(request).encode()
 
@@ -292,16 +292,16 @@ class DirectSsm(DirectClient):
         return reply if isinstance(reply, dict) else None
 
     def read_error(self, data: bytes) -> tuple[str, str]:
-        """Read a refusal; see the base class."""
+        """Read an error reply; see the base class."""
         reply = self.decode(data) or {}
         code = str(reply.get("__type") or "").rpartition("#")[2].partition(":")[0]
         return code, str(reply.get("message") or reply.get("Message") or "")
 
 
 def _is_alive(connection: HTTPConnection) -> bool:
-    """Return True if nothing waits to be read: neither the end of the connection nor anything that was not asked for.
+    """Return True if nothing is waiting to be read: neither the end of the connection nor unexpected data.
 
-    With TLS, session tickets may wait; reading takes them in.
+    With TLS, session tickets may be waiting; the read consumes them.
     """
     connection.sock.settimeout(0)
     try:

@@ -1,6 +1,6 @@
-"""GetSessionToken and AssumeRole without botocore, as `aws.direct` does it for sessions (docs/adr/0509).
+"""GetSessionToken and AssumeRole without botocore, as in `aws.direct` for sessions (docs/adr/0509).
 
-Source: AWS Security Token Service API reference; its query protocol: a form in, XML out.
+Source: AWS Security Token Service API reference; its query protocol: the request is a form, the reply XML.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIELDS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
 
 
 def is_usual(profile: Profile) -> bool:
-    """Return True if no setting requires botocore: the number of retries, or STS outside the region."""
+    """Return True if no setting requires botocore, such as the number of retries or STS outside the region."""
     own = settings(profile)
     if any(os.environ.get(name) for name in _RETRY_VARIABLES) or _RETRY_SETTINGS & own.keys():
         return False
@@ -38,15 +38,15 @@ class DirectSts(DirectClient):
     service = "sts"
 
     def get_session_token(self, **request: Any) -> dict[str, Any]:
-        """Call GetSessionToken. Raises what a botocore client raises."""
+        """Call GetSessionToken. Raises the errors of a botocore client."""
         return self._call("GetSessionToken", "get_session_token", request)
 
     def assume_role(self, **request: Any) -> dict[str, Any]:
-        """Call AssumeRole. Raises what a botocore client raises."""
+        """Call AssumeRole. Raises the errors of a botocore client."""
         return self._call("AssumeRole", "assume_role", request)
 
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
-        """Write a request of the query protocol."""
+        """Encode a request in the query protocol."""
         pairs = [("Action", operation), ("Version", VERSION), *_flat("", request)]
         body = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs)
         return {"content-type": CONTENT_TYPE}, body.encode()
@@ -59,13 +59,13 @@ class DirectSts(DirectClient):
         return {"Credentials": {**found, "Expiration": parse_time(found["Expiration"])}}
 
     def read_error(self, data: bytes) -> tuple[str, str]:
-        """Read a refusal; see the base class."""
+        """Read an error reply; see the base class."""
         found = dict(_elements(data))
         return found.get("Code", ""), found.get("Message", "")
 
 
 def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
-    """Write a structure as the names of the query protocol: ``Tags.member.1.Key``."""
+    """Flatten a structure to the names of the query protocol: ``Tags.member.1.Key``."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _flat(f"{prefix}.{name}" if prefix else str(name), inner)
@@ -80,7 +80,7 @@ def _elements(data: bytes) -> Iterator[tuple[str, str]]:
     """Yield name and text of each element without a namespace.
 
     Raises:
-        ValueError: it is no XML, or declares a document type, which STS never does.
+        ValueError: the reply is not XML, or declares a document type, which STS never does.
     """
     root = xml_reply.parse(data)
     for element in root.iter():

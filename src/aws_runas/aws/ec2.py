@@ -1,4 +1,4 @@
-"""EC2: instances, the security groups that admit them, and EC2 Instance Connect."""
+"""EC2: instances, security groups that admit them, and EC2 Instance Connect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aws_runas.errors import SessionError, TargetError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-PAGE_SIZE = 1000  # instances, the most that one DescribeInstances answer holds
+PAGE_SIZE = 1000  # instances, the maximum of one DescribeInstances response
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class Instance:
 
 
 def describe_instances(access: Access, filters: Mapping[str, Sequence[str]]) -> list[Instance]:
-    """List the instances that pass every filter, over all pages, sorted by id.
+    """List the instances that match every filter, over all pages, sorted by id.
 
     Args:
-        access: whose credentials and region ask.
+        access: its credentials and region are used for the call.
         filters: names and values of DescribeInstances filters.
 
     Raises:
-        AwsRunasError: the call was refused or did not come through.
+        AwsRunasError: the call was refused or failed.
 
     Source: AWS API reference, ec2 DescribeInstances.
     """
@@ -90,11 +90,11 @@ def push_public_key(access: Access, instance_id: str, user: str, key: str) -> No
 
     Args:
         instance_id: ``i-...``.
-        user: of the instance's system.
+        user: on the instance.
         key: a line as in a .pub file.
 
     Raises:
-        AwsRunasError: it was refused.
+        AwsRunasError: the call was refused.
 
     Source: AWS API reference, ec2-instance-connect SendSSHPublicKey.
     """
@@ -126,17 +126,17 @@ def groups_of_instance(access: Access, instance_id: str) -> tuple[tuple[str, ...
 def admits(
     access: Access, groups: Sequence[str], port: int, from_groups: Sequence[str], *, from_addresses: Sequence[str]
 ) -> bool:
-    """Return True if a rule of the groups admits TCP connections to a port.
+    """Return True if a rule in the groups admits TCP connections to a port.
 
     Args:
-        access: whose credentials and region ask.
-        groups: ids of the groups with the rules.
+        access: its credentials and region are used for the call.
+        groups: ids of the groups whose rules are checked.
         port: destination port.
         from_groups: ids of the source's groups.
         from_addresses: addresses of the source.
 
     Returns:
-        True also if a rule names a prefix list, whose addresses are not looked up.
+        True also if a rule names a prefix list, because its addresses are not looked up.
 
     Raises:
         AwsRunasError: the call was refused or failed.

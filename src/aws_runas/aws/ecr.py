@@ -1,4 +1,4 @@
-"""Authorization tokens of container registries: the password that a container client logs in with."""
+"""Authorization tokens for container registries: the password with which a container client logs in."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class RegistryToken:
 
     Args:
         user: ``AWS``.
-        password: good for every registry of the region that the caller may read.
+        password: valid for every registry in the region that the caller may read.
         endpoint: address of the caller's own registry, with the scheme; "" for the public gallery.
-        expiration: when it ends, aware, UTC.
-        issued: when it was made, aware, UTC.
+        expiration: when the token expires, aware, UTC.
+        issued: when the token was issued, aware, UTC.
     """
 
     user: str
@@ -37,15 +37,15 @@ def registry_token(access: Access, region: str, now: float, *, fips: bool = Fals
     """Ask ECR for a token.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the call.
         region: of the registries.
         now: seconds since the epoch, becomes ``issued``.
         fips: ask the FIPS endpoint.
 
     Raises:
-        CredentialsError: it was refused.
+        CredentialsError: the call was refused.
 
-    Source: Amazon ECR API reference, GetAuthorizationToken. ``registryIds`` is deprecated: one token opens them all.
+    Source: Amazon ECR API reference, GetAuthorizationToken. ``registryIds`` is deprecated: one token is valid for all.
     """
     client = access.client("ecr", region, fips=fips)
     with translate("ecr", "GetAuthorizationToken"):
@@ -57,7 +57,7 @@ def public_registry_token(access: Access, region: str, now: float) -> RegistryTo
     """Ask for a token of the public gallery; see `registry_token`.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the call.
         region: the one that has the public gallery.
         now: seconds since the epoch.
 
@@ -69,7 +69,7 @@ def public_registry_token(access: Access, region: str, now: float) -> RegistryTo
 
 
 def _token(found: Any, endpoint: str, now: float) -> RegistryToken:
-    """Read a reply; what is odd in it raises what `translate` takes for an endpoint that is not AWS."""
+    """Read a reply; a malformed one raises an error that `translate` reports as an endpoint that is not AWS."""
     text = base64.b64decode(reply.text(found, "authorizationToken"), validate=True).decode("ascii")
     user, colon, password = text.partition(":")
     if not colon or not user or not password or not text.isprintable() or " " in text:

@@ -14,7 +14,7 @@ from aws_runas.errors import TargetError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-TASKS_AT_ONCE = 100  # the most that one DescribeTasks takes
+TASKS_AT_ONCE = 100  # the maximum of one DescribeTasks call
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Container:
         cluster: name of the cluster.
         task_arn: of the task.
         name: of the container in the task definition.
-        runtime_id: the container's own id, which SSM's targets hold.
+        runtime_id: id of the container, used in SSM target names.
         address: the task's private address, "" where it has none.
         zone: availability zone.
         agent: status of its ExecuteCommand agent, "" where ExecuteCommand is not enabled.
@@ -41,12 +41,12 @@ class Container:
 
     @property
     def task_id(self) -> str:
-        """Last part of the task's ARN."""
+        """Return the last part of the task's ARN."""
         return self.task_arn.rpartition("/")[2]
 
     @property
     def target(self) -> str:
-        """The name of this container as a target of SSM."""
+        """Return the name of this container as an SSM target."""
         return f"ecs:{self.cluster}_{self.task_id}_{self.runtime_id}"
 
 
@@ -54,7 +54,7 @@ def list_tasks(access: Access, cluster: str, service: str) -> list[str]:
     """List the ARNs of a service's running tasks, over all pages, sorted.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the call.
         cluster: name or ARN.
         service: its name.
 
@@ -72,7 +72,7 @@ def describe_containers(access: Access, cluster: str, tasks: Sequence[str]) -> l
     """List the running containers of tasks, in the order of the tasks.
 
     Args:
-        access: whose credentials and region ask.
+        access: its credentials and region are used for the call.
         cluster: name of the cluster.
         tasks: ARNs or ids.
 
@@ -93,9 +93,9 @@ def execute_command(access: Access, container: Container, command: str) -> Start
     """Start a program in a container and open a session to it.
 
     Args:
-        access: whose credentials and region ask.
-        container: where.
-        command: what is run; ECS only knows interactive sessions.
+        access: its credentials and region are used for the call.
+        container: where the program runs.
+        command: the program to run; ECS only has interactive sessions.
 
     Source: AWS API reference, ecs ExecuteCommand.
     """

@@ -1,7 +1,7 @@
-"""Translation of errors of AWS and the network into AwsRunasError.
+"""Translation of AWS and network errors into AwsRunasError.
 
-`translate` is a context manager around one call. STS and IAM failures become CredentialsError; other services raise
-what their own module makes of it, through ``kind``.
+`translate` is a context manager around one call. STS and IAM failures become CredentialsError; modules of other
+services choose the class with ``kind``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-CLOCK_LIMIT = 300  # seconds; AWS refuses signatures that are further off
+CLOCK_LIMIT = 300  # seconds; AWS refuses signatures with a larger clock difference
 SET_CLOCK = "set the clock; AWS allows five minutes"
-MESSAGE_LENGTH = 600  # characters of AWS's words that are shown
+MESSAGE_LENGTH = 600  # characters of AWS's message that are shown
 
-# urllib3's errors for the address of a proxy; by name, so that it is not imported
+# urllib3's errors for a proxy address; by name, to avoid the import
 _BAD_PROXY = ("InvalidSchema", "ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL")
 _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
@@ -44,20 +44,20 @@ def translate(service: str, operation: str, kind: type[AwsRunasError] = Credenti
     Args:
         service: botocore's name.
         operation: as AWS spells it.
-        kind: the class of errors that are not about credentials or configuration.
+        kind: the class for errors that are not about credentials or configuration.
 
     Raises:
-        AwsRunasError: the call failed; ``aws_code`` of the cause, if AWS answered, is in ``__cause__``.
+        AwsRunasError: the call failed. Its ``__cause__`` is botocore's error, which `aws_code` reads if AWS answered.
     """
     try:
         yield
     except AwsRunasError:
         raise
-    except Exception as error:  # an odd reply makes botocore and our readers fail in many ways
+    except Exception as error:  # a malformed reply makes botocore and our readers fail in many ways
         ours, cause = _translated(service, operation, kind, error)
     else:
         return
-    raise ours from cause  # outside the except block: the original must not hang on as the context
+    raise ours from cause  # outside the except block: the original must not become the context
 
 
 def _translated(
@@ -70,7 +70,7 @@ def _translated(
         return _failed(service, operation, kind, error), error
     answer = error.response.get("Error") or {}
     code, message = str(answer.get("Code", "")), scrub(str(answer.get("Message", "")))
-    # the cause keeps AWS's answer for `aws_code` and the Date header, less what may be secret in its text
+    # the cause keeps AWS's response for `aws_code` and the Date header, without possible secrets in its text
     cause = exceptions.ClientError(error.response | {"Error": {"Code": code, "Message": message}}, operation)
     ours = _answered(service, operation, kind, code, message=message)
     if ours.code == "aws-error":
@@ -79,10 +79,10 @@ def _translated(
 
 
 def date_of_answer(answer: Any) -> datetime | None:
-    """Return the time in the Date header of an answer, None if it has none.
+    """Return the time in the Date header of a response, None if it has none.
 
     Args:
-        answer: botocore's, also that of a ClientError.
+        answer: botocore's response, also that of a ClientError.
     """
     try:
         return email.utils.parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -91,9 +91,9 @@ def date_of_answer(answer: Any) -> datetime | None:
 
 
 def _skewed(call: str, error: ClientError, message: str) -> CredentialsError | None:
-    """Return an error about the clock, if the answer's Date header says that it is wrong.
+    """Return an error about the local clock, if the Date header of the response shows that the clock is wrong.
 
-    Not every service names the clock as the reason: the sign-in service calls a proof of the wrong time invalid.
+    Not every service names the clock as the reason: the sign-in service only calls a proof with the wrong time invalid.
     """
     there = date_of_answer(error.response)
     offset = time.time() - there.timestamp() if there else 0
@@ -106,7 +106,7 @@ def _skewed(call: str, error: ClientError, message: str) -> CredentialsError | N
 
 
 def scrub(message: str) -> str:
-    """Return AWS's text on one line, without the canonical request that some answers quote (it has a token)."""
+    """Return AWS's text on one line, without the canonical request that some responses quote (it contains a token)."""
     for start in ("The Canonical String", "The String-to-Sign"):
         message = message.partition(start)[0]
     return " ".join(message.split())[:MESSAGE_LENGTH]
@@ -142,7 +142,7 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
     if code in ("SignatureDoesNotMatch", "RequestTimeTooSkewed", "InvalidSignatureException"):
         return _signature(call, message, code)
     if code in _DENIED:
-        hint = f"the identity needs the permission {service}:{operation}"  # EC2's own words often do not name it
+        hint = f"the identity needs the permission {service}:{operation}"  # EC2's messages often do not name it
         return kind(f"{call}: access denied: {message}", code="access-denied", hint=hint)
     if code in _THROTTLED:
         return kind(f"{call}: AWS asks to slow down ({code})", code="throttled", hint="try again in a moment")
@@ -150,7 +150,7 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return ConfigError(
             f"{call}: {message}", code="region-disabled", hint="enable STS for the region or choose another region"
         )
-    if code.isdigit() and message.lstrip().startswith("<"):  # a page of some other server, or of a proxy
+    if code.isdigit() and message.lstrip().startswith("<"):  # a page from another server or a proxy
         return _not_aws(call, kind)
     return kind(f"{call}: {message or 'failed'} ({code or 'no code'})", code="aws-error")
 
@@ -193,7 +193,7 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
             code="list-too-long",
             hint="check AWS_ENDPOINT_URL and the proxy",
         )
-    return _not_aws(call, kind)  # not XML or JSON, not UTF-8, or a reply without what it must have
+    return _not_aws(call, kind)  # not XML or JSON, not UTF-8, or a reply without a required field
 
 
 def _not_aws(call: str, kind: type[AwsRunasError]) -> AwsRunasError:
@@ -207,19 +207,19 @@ def _not_aws(call: str, kind: type[AwsRunasError]) -> AwsRunasError:
 def connection_failed(
     call: str, kind: type[AwsRunasError], error: Exception, service: str | None = None
 ) -> AwsRunasError:
-    """Word a connection that failed.
+    """Return an error for a failed connection.
 
     Args:
-        call: what was asked, for people.
+        call: description of the call, for messages.
         kind: the class of the error.
-        error: botocore's HTTPClientError or ConnectionError, of any kind.
-        service: botocore's name, to tell which variable names the endpoint.
+        error: botocore's HTTPClientError or ConnectionError, or a subclass.
+        service: botocore's name, to find the variable that sets the endpoint.
     """
     from botocore import exceptions
 
     url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
     proxy = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
-    # botocore puts http:// before every address that does not begin with http
+    # botocore prepends http:// to every address that does not begin with http
     is_odd = any(type(cause).__name__ in _BAD_PROXY for cause in causes(error))
     has_proxy = any(os.environ.get(name) for name in _PROXY_VARIABLES)
     is_odd = proxy.count("://") > 1 or is_odd or any(_is_unreadable(name) for name in _PROXY_VARIABLES)
@@ -249,7 +249,7 @@ def connection_failed(
 
 
 def _tls_failed(call: str, kind: type[AwsRunasError], error: Exception, where: str) -> AwsRunasError:
-    """Tell apart a bundle that cannot be read, a certificate that is not trusted, and a server without TLS."""
+    """Distinguish an unreadable bundle, an untrusted certificate, and a server without TLS."""
     for cause in causes(error):
         if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno and cause.strerror:
             return _bundle_invalid(call, cause.strerror.lower())
@@ -281,7 +281,7 @@ def _bundle_invalid(call: str, reason: str) -> ConfigError:
 
 
 def _origin_of(url: str) -> str:
-    """Return an address without path and query, which name nothing that the reader could change."""
+    """Return an address without path and query, which the reader cannot change anyway."""
     parts = urllib.parse.urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else url
 
@@ -305,7 +305,7 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
 
 
 def _shown_proxy(error: Exception) -> str:
-    """Return the proxy's address without user and password. botocore's masked one can show part of the password."""
+    """Return the proxy's address without user and password. botocore's masked address can show part of the password."""
     masked = str(getattr(error, "kwargs", {}).get("proxy_url") or "")
     host = masked.rpartition("@")[2].rpartition("//")[2]
     return f"http://{host}" if masked.startswith(("http://", "htt*")) or "@" in masked else masked or "(unnamed)"
@@ -323,7 +323,7 @@ def _proxy_invalid(call: str) -> ConfigError:
 
 
 def _is_unreadable(name: str) -> bool:
-    """Return True if the value of a variable is no address at all, such as ``http://[::1`` or ``http://user:word@``."""
+    """Return True if the value of a variable is not an address, such as ``http://[::1`` or ``http://user:word@``."""
     value = os.environ.get(name, "")
     try:
         return bool(value) and not urllib.parse.urlsplit(value if "://" in value else f"http://{value}").hostname
@@ -332,7 +332,7 @@ def _is_unreadable(name: str) -> bool:
 
 
 def _endpoint_variable(url: str, service: str | None) -> str:
-    """Return the variable that an endpoint comes from, in brackets; "" where none names it."""
+    """Return the variable that sets an endpoint, in parentheses; "" if none does."""
     names = ["AWS_ENDPOINT_URL"]
     if service:
         names.insert(0, f"AWS_ENDPOINT_URL_{service.replace('-', '_').upper()}")
@@ -344,7 +344,7 @@ def _endpoint_variable(url: str, service: str | None) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk to the errors behind an error of botocore: its own, its arguments, and what they were raised from."""
+    """Yield the errors behind a botocore error: the error, its arguments, and their causes."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:
@@ -357,7 +357,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the system's words for a failed connection, else the library's without Python objects."""
+    """Return the system's reason for a failed connection, else the library's reason without Python objects."""
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
             return cause.strerror.lower()

@@ -1,7 +1,7 @@
-"""The federation endpoint of AWS sign-in: credentials become a token that a browser signs in with.
+"""The federation endpoint of AWS sign-in: exchanges credentials for a token with which a browser signs in.
 
-It is no API with a model, so the request is made by hand, over botocore's HTTP: proxies, certificates and time limits
-are those of every other call. Nothing that is raised here holds the query, which is where the keys are after a GET.
+This endpoint has no API model, so the request is made by hand, over botocore's HTTP: proxies, certificates and
+timeouts are those of every other call. No error raised here contains the query, which holds the keys in a GET.
 
 Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console".
 """
@@ -27,22 +27,22 @@ from aws_runas.config.profile import Profile
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 
 CALL = "getSigninToken"
-MESSAGE_LENGTH = 300  # characters of the endpoint's words
+MESSAGE_LENGTH = 300  # characters of the endpoint's message
 NOT_BY_POST = (405, 501)
 _FORM = "application/x-www-form-urlencoded"
 
 
 def get_signin_token(profile: Profile, address: str, credentials: Credentials, duration: int | None) -> str:
-    """Trade temporary credentials for a sign-in token.
+    """Exchange temporary credentials for a sign-in token.
 
     Args:
         profile: gives the certificates to trust.
         address: of the endpoint, without a query.
         credentials: of a role or a federated user.
-        duration: seconds of the console session; None where it may not be asked for.
+        duration: seconds of the console session; None if it must not be requested.
 
     Raises:
-        CredentialsError: the endpoint refused, or does not answer.
+        CredentialsError: the endpoint refused, or did not answer.
     """
     session = {
         "sessionId": credentials.access_key_id,
@@ -66,7 +66,7 @@ def get_signin_token(profile: Profile, address: str, credentials: Credentials, d
 
 
 def _ask(profile: Profile, address: str, query: str) -> tuple[int, bytes]:
-    """Send the form by POST, which keeps the keys out of the logs of proxies, and by GET where that is not taken."""
+    """Send the form by POST, which keeps the keys out of proxy logs, or by GET if POST is not accepted."""
     http = URLLib3Session(
         verify=ca_bundle(profile) or True,
         proxies=get_environ_proxies(address),
@@ -83,13 +83,13 @@ def _ask(profile: Profile, address: str, query: str) -> tuple[int, bytes]:
 
 
 def _failure(address: str, error: Exception) -> AwsRunasError:
-    """Word a request that got no answer, without the query."""
+    """Return an error for a request without a response, without the query."""
     if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
         error.kwargs["endpoint_url"] = address
         worded = connection_failed(CALL, CredentialsError, error)
         worded.message = re.sub(r"\?\S*", "", worded.message)
         return worded
-    if isinstance(error, OSError):  # of the certificates
+    if isinstance(error, OSError):  # about the certificates
         return ConfigError(
             f"{CALL}: the certificates cannot be read: {(error.strerror or str(error)).lower()}",
             code="client-setup-failed",
@@ -131,7 +131,7 @@ def _refusal(status: int, body: bytes, duration: int | None, secrets: dict[str, 
 
 
 def _words(body: bytes, secrets: list[str]) -> str:
-    """Return the text of an error page, without markup and without what was sent."""
+    """Return the text of an error page, without markup and without the request's values."""
     text = body.decode("utf-8", "replace")
     text = re.sub(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", text)
     text = unescape(text)

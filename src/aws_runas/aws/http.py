@@ -20,8 +20,8 @@ from aws_runas.errors import AwsRunasError, CredentialsError
 
 CONNECT_TIMEOUT = 10  # seconds
 READ_TIMEOUT = 60  # seconds; a login page may wait for another service
-BODY_TIMEOUT = 120  # seconds from the first to the last byte of a body, however it dribbles in
-MAX_BODY = 4 * 1024 * 1024  # bytes read of a response
+BODY_TIMEOUT = 120  # seconds from the first to the last byte of a body, however slowly it arrives
+MAX_BODY = 4 * 1024 * 1024  # bytes read from a response
 _URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%~-._"
 
 
@@ -30,7 +30,7 @@ class HttpAnswer:
     """A response.
 
     Args:
-        headers: names in lower case; of repeated ones the last.
+        headers: names in lower case; of repeated headers, the last one.
         body: at most MAX_BODY bytes.
     """
 
@@ -39,7 +39,7 @@ class HttpAnswer:
     body: bytes = field(repr=False)
 
     def text(self) -> str:
-        """Return the body as text, in the charset that it names, otherwise UTF-8."""
+        """Return the body as text, in the charset that the headers name, otherwise UTF-8."""
         message = Message()
         message["content-type"] = self.headers.get("content-type", "")
         charset = str(message.get_content_charset() or "utf-8")
@@ -53,7 +53,7 @@ class HttpClient:
     """Sends requests; keeps connections and cookies.
 
     Args:
-        profile: says which certificates are trusted.
+        profile: names the trusted certificates.
         cookies: filled and sent; None for no cookies.
     """
 
@@ -70,15 +70,15 @@ class HttpClient:
 
         Args:
             form: a body of type application/x-www-form-urlencoded.
-            headers: more of them.
+            headers: additional headers.
 
         Raises:
-            CredentialsError: no connection, or an answer that is not HTTP.
+            CredentialsError: no connection, or a response that is not HTTP.
         """
         from botocore import exceptions
         from botocore.awsrequest import AWSPreparedRequest
 
-        url = quote(url, safe=_URL_CHARACTERS)  # as a browser does it: a page may have spaces in an address
+        url = quote(url, safe=_URL_CHARACTERS)  # as a browser does: a page may have spaces in an address
         sent = {"User-Agent": f"aws-runas/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
@@ -94,9 +94,9 @@ class HttpClient:
             answer = self._session(url).send(AWSPreparedRequest(method, url, sent, body, True))
             content = _read(answer, url)
         except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-            error.kwargs["endpoint_url"] = url.partition("?")[0]  # a query holds state and challenge
+            error.kwargs["endpoint_url"] = url.partition("?")[0]  # the query contains state and challenge
             failure = connection_failed(call, CredentialsError, error)
-        except Exception as error:  # urllib3 and http.client fail in many ways where an answer is odd
+        except Exception as error:  # urllib3 and http.client fail in many ways on a malformed response
             failure = CredentialsError(
                 f"{call}: the answer cannot be read ({type(error).__name__})",
                 code="idp-answer-invalid",
@@ -104,11 +104,11 @@ class HttpClient:
             )
         else:
             return self._answer(answer, content, cookie_request)
-        raise failure  # out here, since the original names the whole address and must not hang on as the context
+        raise failure  # out here, since the original contains the whole address and must not become the context
 
     def _answer(self, answer: Any, content: bytes, request: urllib.request.Request) -> HttpAnswer:
         if self._cookies is not None:
-            # of repeated headers, botocore's own keep only a joined line
+            # botocore's headers join repeated ones in one line
             self._cookies.extract_cookies(_CookieAnswer(answer.raw.headers), request)  # type: ignore[arg-type]
         return HttpAnswer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, content)
 
@@ -146,7 +146,7 @@ def _read(answer: Any, url: str) -> bytes:
     """Read a body, at most MAX_BODY bytes of it.
 
     Raises:
-        ReadTimeoutError: it takes longer than BODY_TIMEOUT.
+        ReadTimeoutError: the body takes longer than BODY_TIMEOUT.
     """
     from botocore.exceptions import ReadTimeoutError
 
@@ -162,7 +162,7 @@ def _read(answer: Any, url: str) -> bytes:
 
 
 def _parts(raw: Any) -> Iterator[bytes]:
-    """Yield what has arrived; version 1 of urllib3 waits until a part is full."""
+    """Yield the bytes that have arrived; version 1 of urllib3 waits until a chunk is full."""
     read1 = getattr(raw, "read1", None)
     if read1 is None:
         yield from raw.stream(64 * 1024, decode_content=True)
@@ -172,7 +172,7 @@ def _parts(raw: Any) -> Iterator[bytes]:
 
 
 def opener_without_redirects() -> urllib.request.OpenerDirector:
-    """Return an opener of the standard library to which redirects are errors, for hosts that nobody signs in to."""
+    """Return an opener of the standard library that treats redirects as errors, for hosts without a sign-in."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),

@@ -1,4 +1,4 @@
-"""IAM: the policies that an identity holds, its MFA devices, its console password and its access keys."""
+"""IAM: the policies of an identity, its MFA devices, its console password and its access keys."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Kind = Literal["user", "group", "role"]
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A holder of policies.
+    """An identity that has policies: a user, group or role.
 
     Args:
-        kind: what it is.
+        kind: kind of identity.
         name: without its path.
     """
 
@@ -37,7 +37,7 @@ class AccessKey:
     """An access key of a user, as IAM describes it.
 
     Args:
-        active: it can sign.
+        active: whether it can sign.
         created: aware, UTC; None if IAM does not say.
     """
 
@@ -63,8 +63,8 @@ class Iam:
     """The calls, one method each; safe to use from several threads at once.
 
     Args:
-        access: its user's own keys ask, since a role rarely may.
-        user: False: ask with what the access gives, such as a session token with MFA.
+        access: the user's own keys sign the calls, since a role rarely has the permission.
+        user: False to sign with the credentials of the access, such as a session token with MFA.
     """
 
     def __init__(self, access: Access, *, user: bool = True) -> None:
@@ -88,7 +88,7 @@ class Iam:
         return self._pages(f"list_attached_{holder.kind}_policies", "AttachedPolicies", "PolicyArn", **_named(holder))
 
     def default_version(self, policy_arn: str) -> str:
-        """Return the version in force of a managed policy. Source: iam GetPolicy."""
+        """Return the default version of a managed policy. Source: iam GetPolicy."""
         with translate("iam", "GetPolicy"):
             return reply.text(
                 reply.mapping(self._call("get_policy", PolicyArn=policy_arn), "Policy"), "DefaultVersionId"
@@ -132,14 +132,14 @@ class Iam:
             return LastUse(date, reply.text(last, "ServiceName", "") if date else "")
 
     def create_access_key(self, user: str) -> Credentials:
-        """Make a second access key. Source: iam CreateAccessKey."""
+        """Create a second access key. Source: iam CreateAccessKey."""
         answer = self._call("create_access_key", UserName=user)
         with translate("iam", "CreateAccessKey"):
             key = reply.mapping(answer, "AccessKey")
             return Credentials(reply.text(key, "AccessKeyId"), reply.text(key, "SecretAccessKey"))
 
     def deactivate_access_key(self, user: str, access_key_id: str) -> None:
-        """Make a key inactive. Source: iam UpdateAccessKey."""
+        """Deactivate a key. Source: iam UpdateAccessKey."""
         self._call("update_access_key", UserName=user, AccessKeyId=access_key_id, Status="Inactive")
 
     def delete_access_key(self, user: str, access_key_id: str) -> None:
@@ -147,7 +147,7 @@ class Iam:
         self._call("delete_access_key", UserName=user, AccessKeyId=access_key_id)
 
     def _pages(self, method: str, key: str, field: str | None = None, **parameters: str) -> list[str]:
-        """Return a list of texts over all pages, or one field of a list of structures."""
+        """Return a list of texts over all pages, or one field from a list of structures."""
         with translate("iam", self._operation(method)):
             found: list[str] = []
             for page in reply.limited(self._client.get_paginator(method).paginate(**parameters)):
@@ -176,7 +176,7 @@ def _named(holder: Holder) -> dict[str, str]:
 
 
 def _document(raw: object) -> Mapping[str, object]:
-    """Botocore decodes documents; what it could not decode is tried once more, and is empty when it is not JSON."""
+    """Return a policy document: botocore decodes most; others are decoded here, and are empty if not JSON."""
     if isinstance(raw, str):
         try:
             raw = json.loads(urllib.parse.unquote(raw))

@@ -1,6 +1,6 @@
-"""Errors in the addresses and variables of container endpoints and instance metadata, in our words.
+"""Our own messages for errors in the addresses and variables of container endpoints and instance metadata.
 
-botocore reads these variables itself; its own texts name neither the variable nor a fix.
+botocore reads these variables itself; its messages name neither the variable nor a fix.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ RELATIVE, FULL = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDEN
 TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 METADATA = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 CONTAINER_HOST = "169.254.170.2"
-CONTAINER_HOSTS = (CONTAINER_HOST, "169.254.170.23", "fd00:ec2::23", "localhost")  # beside loopback, over http
+CONTAINER_HOSTS = (CONTAINER_HOST, "169.254.170.23", "fd00:ec2::23", "localhost")  # besides loopback, over http
 METADATA_HOST = "169.254.169.254"
-ANSWER_LENGTH = 200  # characters of an endpoint's words that are shown
+ANSWER_LENGTH = 200  # characters of an endpoint's message that are shown
 
 
 def check_container_variables(origin: str) -> None:
-    """Check the variables of the container endpoint before it is asked.
+    """Check the variables of the container endpoint before a request.
 
     Args:
         origin: where the profile names this source, for messages.
@@ -75,7 +75,7 @@ def _check_full_address(url: str) -> None:
 
 def _check_token() -> None:
     path, token = os.environ.get(TOKEN_FILE), os.environ.get(TOKEN, "")
-    if path is not None:  # botocore takes the file before the variable
+    if path is not None:  # botocore prefers the file to the variable
         try:
             with open(path, encoding="utf-8") as stream:
                 token = stream.read(65536)
@@ -95,10 +95,10 @@ def _check_token() -> None:
 
 
 def check_metadata_variables(origin: str) -> None:
-    """Check the variables of instance metadata before it is asked.
+    """Check the variables of instance metadata before a request.
 
     Raises:
-        ConfigError: the address is none.
+        ConfigError: the address is invalid.
         CredentialsError: instance metadata is turned off.
     """
     if is_aws_true(os.environ.get("AWS_EC2_METADATA_DISABLED")):
@@ -121,19 +121,19 @@ def check_metadata_variables(origin: str) -> None:
 
 
 def container_address() -> str:
-    """Return the address of the container endpoint with the variable that names it."""
+    """Return the address of the container endpoint with the variable that sets it."""
     relative = os.environ.get(RELATIVE)
     return f"http://{CONTAINER_HOST}{relative} ({RELATIVE})" if relative else f"{os.environ.get(FULL)} ({FULL})"
 
 
 def metadata_address() -> str:
-    """Return the address of instance metadata, with the variable that names it if one does."""
+    """Return the address of instance metadata, with the variable that sets it, if any."""
     url = os.environ.get(METADATA)
     return f"{url} ({METADATA})" if url else f"http://{METADATA_HOST}"
 
 
 def container_answer(text: str) -> str:
-    """Say what a container endpoint did, from the words that botocore has for it.
+    """Return an error for a container endpoint's answer, from botocore's message.
 
     Args:
         text: of botocore's MetadataRetrievalError.

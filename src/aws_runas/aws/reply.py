@@ -1,7 +1,7 @@
-"""Reading replies: a field has the type that AWS documents, otherwise the reply is not from AWS.
+"""Readers of reply fields: a field has the type that AWS documents, otherwise the reply is not from AWS.
 
-Call these within `translate`, which makes `ReplyError` an error of ours. botocore checks the shape of a reply in part
-only: a field may be missing, null, or of another type.
+Call these within `translate`, which turns `ReplyError` into our own error. botocore checks only part of a reply's
+shape: a field may be missing, null, or of another type.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Page = TypeVar("Page")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-MAX_PAGES = 2_000  # of one list; 100,000 managed instances and 200,000 accounts are fewer
+MAX_PAGES = 2_000  # of one list; 100,000 managed instances or 200,000 accounts need fewer
 
 
 class ReplyError(Exception):
@@ -24,11 +24,11 @@ class ReplyError(Exception):
 
 
 class EndlessListError(Exception):
-    """A list had more pages than any list of AWS."""
+    """A list had more pages than any AWS list."""
 
 
 def limited(pages: Iterable[Page]) -> Iterator[Page]:
-    """Yield the pages of a list; a server that always names a next page is told from a long list.
+    """Yield the pages of a list, and stop at a limit in case a server names next pages forever.
 
     Args:
         pages: of one list, as botocore's paginator reads them.
@@ -49,7 +49,7 @@ def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
         default: where the field is missing or null; None if the field must be there.
 
     Raises:
-        ReplyError: it is missing, or no text.
+        ReplyError: the field is missing, or not a text.
     """
     value = reply.get(key)
     if value is None:
@@ -60,13 +60,13 @@ def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
 
 
 def word(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    """Return a text field that is one line, such as an id or a name: it may go into a line of a file.
+    """Return a text field that is one line, such as an id or a name, so that it can be written to one line of a file.
 
     Args:
         default: as for `text`.
 
     Raises:
-        ReplyError: it is missing, no text, or has control characters or blanks around it.
+        ReplyError: the field is missing, not a text, or has control characters or surrounding blanks.
     """
     value = text(reply, key, default)
     if not value.isprintable() or value != value.strip():
@@ -81,7 +81,7 @@ def address(reply: Mapping[str, Any], key: str, default: str | None = None) -> s
         default: as for `text`; "" is returned as it is.
 
     Raises:
-        ReplyError: it is missing, or no such address.
+        ReplyError: the field is missing, or not such an address.
     """
     value = word(reply, key, default)
     try:
@@ -95,13 +95,13 @@ def address(reply: Mapping[str, Any], key: str, default: str | None = None) -> s
 
 
 def next_page(reply: Mapping[str, Any], key: str, before: str = "") -> str:
-    """Return the token of the next page, "" behind the last one.
+    """Return the token of the next page, "" after the last one.
 
     Args:
-        before: the token that asked for this page.
+        before: the token that was sent for this page.
 
     Raises:
-        ReplyError: it is no text, or the same again, so that the pages would not end.
+        ReplyError: the token is not a text, or is the same again, so that the pages would never end.
     """
     token = text(reply, key, "")
     if token and token == before:
@@ -113,12 +113,12 @@ def token_pages(call: Callable[..., Mapping[str, Any]], key: str) -> Iterator[Ma
     """Yield the pages of a call that has no paginator, as many as `limited` allows.
 
     Args:
-        call: takes the token of the page as `key`, nothing for the first one.
+        call: takes the token of the page as `key`, and nothing for the first page.
         key: name of the token, in request and reply.
 
     Raises:
         EndlessListError: there are more than MAX_PAGES.
-        ReplyError: a token is no text, or that of the page itself.
+        ReplyError: a token is not a text, or is that of the page itself.
     """
 
     def walk() -> Iterator[Mapping[str, Any]]:
@@ -134,7 +134,7 @@ def token_pages(call: Callable[..., Mapping[str, Any]], key: str) -> Iterator[Ma
 
 
 def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    """Return a field that is a whole number.
+    """Return a field that is an integer.
 
     Args:
         reply: or a structure in it.
@@ -142,7 +142,7 @@ def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> in
         default: where the field is missing or null; None if the field must be there.
 
     Raises:
-        ReplyError: it is missing, or no whole number.
+        ReplyError: the field is missing, or not an integer.
     """
     value = reply.get(key)
     if value is None:
@@ -156,7 +156,7 @@ def moment(reply: Mapping[str, Any], key: str) -> datetime | None:
     """Return a field that is a time, None where it is missing or null.
 
     Raises:
-        ReplyError: it is no time.
+        ReplyError: the field is not a time.
     """
     value = reply.get(key)
     if value is not None and not isinstance(value, datetime):
@@ -168,7 +168,7 @@ def mapping(reply: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Return a field that is a structure, empty where it is missing or null.
 
     Raises:
-        ReplyError: it is no structure.
+        ReplyError: the field is not a structure.
     """
     value = reply.get(key)
     if value is None:
@@ -182,7 +182,7 @@ def mappings(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     """Return a field that is a list of structures, empty where it is missing or null.
 
     Raises:
-        ReplyError: it is none.
+        ReplyError: the field is not such a list.
     """
     value = reply.get(key)
     if value is None:
@@ -195,10 +195,10 @@ def mappings(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 def listed(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     """Return a field that is a list of structures and must be there.
 
-    Use it where a missing list would be read as "nothing is left", for instance to remove what is not listed.
+    Use it where a missing list would mean "nothing is left", for instance to remove items that are not listed.
 
     Raises:
-        ReplyError: it is missing, or none.
+        ReplyError: the field is missing, or not such a list.
     """
     if reply.get(key) is None:
         raise ReplyError(key)
@@ -209,7 +209,7 @@ def texts(reply: Mapping[str, Any], key: str) -> list[str]:
     """Return a field that is a list of texts, empty where it is missing or null.
 
     Raises:
-        ReplyError: it is none.
+        ReplyError: the field is not such a list.
     """
     value = reply.get(key)
     if value is None:

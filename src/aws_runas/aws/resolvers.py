@@ -22,16 +22,16 @@ from aws_runas.errors import AwsRunasError, CredentialsError
 def fetch(
     profile: Profile, source: ResolverSource, now: float, trace: Callable[[str], None] | None = None
 ) -> Credentials:
-    """Have botocore fetch credentials.
+    """Fetch credentials through botocore.
 
     Args:
-        profile: gives the config files' content and the region.
-        source: which resolver, configured by which profile section.
+        profile: gives the content of the config files and the region.
+        source: names the resolver and the profile section that configures it.
         now: seconds since the epoch, becomes ``issued``.
-        trace: told of each AWS call; None for silence.
+        trace: receives a line for each AWS call; None for no trace.
 
     Raises:
-        CredentialsError: it could not; the message says which source.
+        CredentialsError: the source gave no credentials; the message names the source.
     """
     try:
         return _fetch(profile, source, now, trace)
@@ -52,7 +52,7 @@ def fetch(
         raise _failure(source, " ".join(str(error).split())) from error
     except ValueError as error:
         raise _failure(source, str(error) if type(error) is ValueError else "its answer cannot be read") from error
-    except Exception as error:  # botocore reads replies and files of others, and fails in many ways where they are odd
+    except Exception as error:  # botocore reads replies and foreign files, and fails in many ways if they are malformed
         raise _failure(source, f"its answer cannot be read ({type(error).__name__})") from error
 
 
@@ -98,7 +98,7 @@ _HINT_REFUSED = "check the account, the role and the region in the profile, and 
 
 
 def _container_failure(source: ResolverSource, error: Exception) -> CredentialsError:
-    """Word what botocore's fetcher of container credentials ended with: no connection, or an odd answer."""
+    """Return an error for a failed fetch of container credentials: no connection, or a malformed response."""
     for cause in causes(error):
         if isinstance(cause, (exceptions.HTTPClientError, exceptions.ConnectionError)):
             worded = connection_failed(source.origin, CredentialsError, cause)

@@ -18,16 +18,16 @@ from aws_runas.errors import SessionError, TargetError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-PAGE = 50  # rows, the most that one answer of these calls holds
-UNANSWERED = ("endpoint-timeout", "endpoint-unreachable", "endpoint-not-aws")  # codes of errors without an answer
-ODD_COMMAND_ID: Final = "command-id-invalid"  # code of an answer to SendCommand that cannot be right
+PAGE = 50  # rows, the maximum in one response of these calls
+UNANSWERED = ("endpoint-timeout", "endpoint-unreachable", "endpoint-not-aws")  # codes of errors without a response
+ODD_COMMAND_ID: Final = "command-id-invalid"  # code for an invalid response to SendCommand
 COMMAND_ID: Final = re.compile(r"[0-9A-Za-z-]{36}")
 INVALID_INSTANCE = "InvalidInstanceId"  # code of SendCommand, whose message often lists the instances in [[...]]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeInformation:
-    """An instance as Systems Manager lists it."""
+    """An instance in the list of Systems Manager."""
 
     instance_id: str
     online: bool
@@ -38,7 +38,7 @@ class NodeInformation:
 
 @dataclass(frozen=True, slots=True)
 class InvocationReply:
-    """One row of ListCommandInvocations, or one GetCommandInvocation; see `fleet.model.Invocation`."""
+    """One row of ListCommandInvocations, or the reply of GetCommandInvocation; see `fleet.model.Invocation`."""
 
     instance_id: str
     details: str
@@ -53,7 +53,7 @@ class CommandReply:
     """One row of ListCommands.
 
     Args:
-        instances: ids that it was sent to.
+        instances: ids of the instances that it was sent to.
     """
 
     command_id: str
@@ -61,7 +61,7 @@ class CommandReply:
 
 
 def list_nodes(access: Access) -> list[NodeInformation]:
-    """List every managed instance of the region, all pages, sorted by id.
+    """List every managed instance in the region, over all pages, sorted by id.
 
     Raises:
         AwsRunasError: the call was refused or failed.
@@ -134,10 +134,10 @@ def _group_members(access: Access, group: str) -> set[str]:
 
 
 def _check_query(page: Mapping[str, Any], group: str) -> None:
-    """Refuse a group whose query fails: the service lists no members then, which is not the same as having none."""
+    """Refuse a group whose query fails: the service then lists no members, although the group may have some."""
     for row in reply.mappings(page, "QueryErrors"):
         code, message = reply.text(row, "ErrorCode", ""), reply.text(row, "Message", "")
-        if code != "RESOURCE_TYPE_NOT_SUPPORTED":  # the others are listed
+        if code != "RESOURCE_TYPE_NOT_SUPPORTED":  # supported types are listed anyway
             raise TargetError(
                 f"the members of resource group {group} are not known: {message or code}",
                 code="fleet-group-broken",
@@ -147,14 +147,14 @@ def _check_query(page: Mapping[str, Any], group: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as Run Command takes it.
+    """A command for Run Command.
 
     Args:
         document: its name.
         parameters: of the document.
-        delivery: seconds until an undelivered command is given up, 30 or more.
+        delivery: seconds until the service gives up delivery, 30 or more.
         max_errors: errors after which the service stops delivering.
-        comment: stays with the command at the service; the first 100 characters count.
+        comment: stored with the command by the service; only the first 100 characters.
         output: ``bucket`` and ``prefix``, or ``log_group``; empty for neither.
     """
 
@@ -170,15 +170,15 @@ def send_command(access: Access, instance_ids: Sequence[str], command: Command) 
     """Send a command to at most 50 instances and return its id.
 
     Args:
-        access: whose credentials and region ask.
+        access: its credentials and region are used for the call.
         instance_ids: of the instances.
-        command: what they run.
+        command: the command to run.
 
-    The call is made once: a second one would run the command twice where the first had arrived.
+    The call is made once: a second call could run the command twice.
 
     Raises:
-        SessionError: the service refused; the code is one of `UNANSWERED`, or `ODD_COMMAND_ID`, if nobody knows whether
-            it took the command.
+        SessionError: the service refused; the code is one of `UNANSWERED`, or `ODD_COMMAND_ID`, if it is unknown
+            whether the service accepted the command.
     """
     where = command.output
     extra: dict[str, Any] = {}
@@ -201,7 +201,7 @@ def send_command(access: Access, instance_ids: Sequence[str], command: Command) 
             **extra,
         )
         command_id = reply.text(reply.mapping(answer, "Command"), "CommandId")
-        if not COMMAND_ID.fullmatch(command_id):  # every later call would be refused, by botocore already
+        if not COMMAND_ID.fullmatch(command_id):  # botocore would refuse every later call with it
             raise SessionError(
                 f"ssm SendCommand: the answer names the command {command_id!r}, which is not an id of AWS",
                 code="command-id-invalid",
@@ -211,7 +211,7 @@ def send_command(access: Access, instance_ids: Sequence[str], command: Command) 
 
 
 def list_commands(access: Access, comment: str, since: datetime) -> list[CommandReply]:
-    """Return the commands whose comment is this one, or begins with it and a blank; the newest first.
+    """Return the commands whose comment equals this one, or begins with it and a blank; the newest first.
 
     Args:
         comment: as sent.
@@ -240,7 +240,7 @@ def _command(row: Mapping[str, Any]) -> CommandReply:
 
 
 def list_invocations(access: Access, command_id: str) -> list[InvocationReply]:
-    """Return every invocation of a command with its first 2,500 characters of output, all pages.
+    """Return every invocation of a command with its first 2,500 characters of output, over all pages.
 
     Raises:
         SessionError: the call failed; code ``throttled`` if the service asks to slow down.
@@ -261,7 +261,7 @@ def get_invocation(access: Access, command_id: str, instance_id: str) -> Invocat
     """Return an invocation with at most 24,000 characters of stdout and 8,000 of stderr.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the call.
         command_id: from SendCommand.
         instance_id: one of the command's instances.
 
@@ -302,20 +302,20 @@ def _invocation(row: Mapping[str, Any]) -> InvocationReply:
     )
 
 
-MAX_OUTPUT: Final = 16 * 1024 * 1024  # bytes of a stream; an instance is not trusted to store less
+MAX_OUTPUT: Final = 16 * 1024 * 1024  # bytes of a stream; an instance might store more
 STREAMS: Final = ("stdout", "stderr")
 
 
 def stored_output(
     access: Access, where: Mapping[str, str], command_id: str, instance_id: str
 ) -> tuple[str | None, str | None]:
-    """Return stdout and stderr as the agent stored them; None for what is not there (yet).
+    """Return stdout and stderr as the agent stored them; None for a stream that does not exist (yet).
 
     Args:
-        where: ``bucket`` and ``prefix``, or ``log_group``, as the command was sent.
+        where: ``bucket`` and ``prefix``, or ``log_group``, as sent with the command.
 
     Raises:
-        SessionError: the place may not be read.
+        SessionError: the caller may not read the bucket or log group.
     """
     if "bucket" in where:
         return _from_bucket(access, where["bucket"], where.get("prefix", ""), f"{command_id}/{instance_id}/")
@@ -335,7 +335,7 @@ def _from_bucket(access: Access, bucket: str, prefix: str, folder: str) -> tuple
                     found[name] = (
                         client.get_object(Bucket=bucket, Key=key)["Body"].read(MAX_OUTPUT).decode("utf-8", "replace")
                     )
-    # The agent stores no empty stream: with one of them there, the other one is empty.
+    # The agent does not store empty streams: if only one stream exists, the other one is empty.
     return (found.get("stdout", ""), found.get("stderr", "")) if found else (None, None)
 
 
@@ -353,7 +353,7 @@ def _from_logs(access: Access, group: str, folder: str) -> tuple[str | None, str
 
 
 def _events(client: Any, group: str, name: str) -> str:
-    """Return all messages of a stream; each event is one or more lines without the last line's end."""
+    """Return all messages of a stream; each event is one or more lines without the final newline."""
     parts: list[str] = []
     size = 0
     more: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A started SSM session: the reply of StartSession, without its secrets in any repr."""
+"""A started SSM session: the reply of StartSession, with a repr that hides its secrets."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class StartedSession:
-    """A session that the service has opened for us.
+    """An SSM session that the service has opened.
 
     Args:
         session_id: ``USER-RANDOM``.
-        stream_url: the WebSocket address, to be dialled byte for byte.
-        token: good for one connection; sent in the first frame, never shown.
-        target: what was asked for (``i-...``, ``mi-...``, ``ecs:...``); part of the KMS encryption context.
+        stream_url: the WebSocket address, used unchanged.
+        token: valid for one connection; sent in the first frame, never shown.
+        target: the requested target (``i-...``, ``mi-...``, ``ecs:...``); part of the KMS encryption context.
 
     Source: AWS API reference, ssm StartSession.
     """

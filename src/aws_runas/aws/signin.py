@@ -1,6 +1,6 @@
-"""The sign-in service behind ``aws login``: a refresh token becomes new keys, with a proof of possession (DPoP).
+"""The sign-in service behind ``aws login``: exchanges a refresh token for new keys, with proof of possession (DPoP).
 
-Source: botocore's model ``signin``; RFC 9449; the proof has the members that botocore's own has.
+Source: botocore's model ``signin``; RFC 9449; the proof has the same members as botocore's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 COORDINATE_SIZE = 32  # bytes of x, y, r and s on the curve P-256
 LONGEST_LIFE = 86400  # seconds; the keys of a login live 15 minutes, and no session's keys live more than 12 hours
-_REFUSALS = {  # of the member `error`: reason, and what to do before signing in again
+_REFUSALS = {  # value of the member `error`: reason, and what to do before signing in again
     "TOKEN_EXPIRED": ("the session has ended", ""),
     "USER_CREDENTIALS_CHANGED": ("the user's credentials were changed after the sign-in", ""),
     "AUTHCODE_EXPIRED": ("the sign-in was not completed in time", ""),
@@ -38,11 +38,11 @@ _REFUSALS = {  # of the member `error`: reason, and what to do before signing in
 
 @dataclass(frozen=True, slots=True)
 class RefreshedLogin:
-    """Answer of CreateOAuth2Token.
+    """Reply of CreateOAuth2Token.
 
     Args:
-        expires_in: seconds that the keys live.
-        refresh_token: replaces the one that was sent.
+        expires_in: seconds until the keys expire.
+        refresh_token: replaces the sent one.
     """
 
     access_key_id: str = field(repr=False)
@@ -53,12 +53,12 @@ class RefreshedLogin:
 
 
 def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str, *, again: str) -> RefreshedLogin:
-    """Trade a refresh token for new keys and a new refresh token.
+    """Exchange a refresh token for new keys and a new refresh token.
 
     Args:
-        client: botocore's, for ``signin``; it is not used for anything else.
+        client: botocore's client for ``signin``; not used for anything else.
         client_id, refresh_token: of the login.
-        dpop_key: private key in PEM that the refresh token is bound to.
+        dpop_key: private key in PEM to which the refresh token is bound.
         again: command that signs in again, for messages.
 
     Raises:
@@ -69,7 +69,7 @@ def refresh_login(client: Any, client_id: str, refresh_token: str, dpop_key: str
     def add_proof(request: Any, **_: object) -> None:
         request.headers["DPoP"] = proof(key, "POST", request.url, int(time.time()), identifier=str(uuid.uuid4()))
 
-    # for each attempt, not once for the call as botocore does: a proof is good for one request
+    # for each attempt, not once per call as botocore does: a proof is valid for one request
     client.meta.events.register("request-created.signin.CreateOAuth2Token", add_proof)
     parameters = {"clientId": client_id, "grantType": "refresh_token", "refreshToken": refresh_token}
     with translate("signin", "CreateOAuth2Token"):
@@ -110,7 +110,7 @@ def load_key(pem: str, again: str) -> EllipticCurvePrivateKey:
     """Read the private key of a login.
 
     Raises:
-        CredentialsError: it is none on the curve P-256.
+        CredentialsError: the key is not a private key on the curve P-256.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,6 +1,6 @@
-"""AWS Signature Version 4 without botocore, whose import takes longer than the call that is signed.
+"""AWS Signature Version 4 without botocore, whose import takes longer than the signed call.
 
-Signs requests of an API, and the opening request of a data channel (spec 13.1).
+Signs API requests, and the opening request of a data channel (spec 13.1).
 
 Source: AWS, "Create a signed AWS API request".
 """
@@ -20,11 +20,11 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class Request(NamedTuple):
-    """A request that is to be signed.
+    """A request to sign.
 
     Args:
         method: ``GET``, ``POST``...
-        headers: to be signed, with ``host``; names in lower case.
+        headers: to sign, with ``host``; names in lower case.
         body: of the request.
         path: canonical, percent-encoded; at least ``/``.
         query: canonical: pairs percent-encoded and sorted; may be empty.
@@ -41,7 +41,7 @@ def sign(request: Request, credentials: Credentials, *, service: str, region: st
     """Return the headers that sign a request.
 
     Args:
-        request: what is signed.
+        request: the request to sign.
         credentials: to sign with.
         service: signing name, for instance ``ssm``.
         region: of the service.
@@ -73,7 +73,7 @@ SERVICE = "ssmmessages"
 
 
 def is_signed(url: str) -> bool:
-    """Return True if an address carries its own signature."""
+    """Return True if an address contains its own signature."""
     return any(name.lower().startswith("x-amz-") for name, _ in _pairs(url))
 
 
@@ -81,13 +81,13 @@ def sign_stream_request(url: str, credentials: Credentials, region: str, now: fl
     """Return the headers that sign a GET of this address.
 
     Args:
-        url: ``wss://...``, as it will be dialled.
+        url: ``wss://...``, as it will be opened.
         credentials: to sign with.
         region: of the service.
         now: seconds since the epoch.
 
     Returns:
-        X-Amz-Date, X-Amz-Security-Token where there is one, and Authorization; [] where the address is signed already.
+        X-Amz-Date, X-Amz-Security-Token if there is one, and Authorization; [] if the address is already signed.
     """
     if is_signed(url):
         return []

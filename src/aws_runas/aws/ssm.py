@@ -20,12 +20,12 @@ PREFERENCES: Final = "SSM-SessionManagerRunShell"  # the document that holds the
 
 @dataclass(frozen=True, slots=True)
 class ManagedNode:
-    """An instance as Systems Manager sees it.
+    """An instance in Systems Manager.
 
     Args:
         ping_status: ``Online``, ``ConnectionLost`` or ``Inactive``.
         agent_version: ``3.2.1.0``.
-        last_ping: when the agent last reported, None where that is unknown.
+        last_ping: when the agent last reported, None if unknown.
     """
 
     instance_id: str
@@ -39,7 +39,7 @@ def managed_nodes(access: Access) -> list[ManagedNode]:
     """List every node that Systems Manager knows, over all pages, sorted by id.
 
     Raises:
-        AwsRunasError: the call was refused or did not come through.
+        AwsRunasError: the call was refused or failed.
 
     Source: AWS API reference, ssm DescribeInstanceInformation.
     """
@@ -59,7 +59,7 @@ def managed_nodes(access: Access) -> list[ManagedNode]:
 
 
 def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
-    """Ask what Systems Manager knows of an instance; None where it knows nothing.
+    """Return what Systems Manager knows about an instance, None if it knows nothing.
 
     Source: AWS API reference, ssm DescribeInstanceInformation.
     """
@@ -81,7 +81,7 @@ def managed_node(access: Access, instance_id: str) -> ManagedNode | None:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """Facts that decide how an instance can be reached; "" for unknown ones.
+    """Facts that determine how an instance can be reached; "" for unknown ones.
 
     Args:
         platform: ``Linux``, ``Windows`` or ``MacOS``.
@@ -93,10 +93,10 @@ class InstanceFacts:
 
 
 def ask_instance_facts(access: Access, instance_id: str) -> InstanceFacts:
-    """Ask for platform and agent version, without botocore where that is possible.
+    """Ask for platform and agent version, without botocore where possible.
 
     Raises:
-        AwsRunasError: the call was refused or did not come through.
+        AwsRunasError: the call was refused or failed.
 
     Source: AWS API reference, ssm DescribeInstanceInformation.
     """
@@ -111,10 +111,10 @@ def ask_instance_facts(access: Access, instance_id: str) -> InstanceFacts:
 
 
 def session_logs(access: Access) -> list[str]:
-    """Return where the account keeps the output of shell sessions, in words; empty where it does not.
+    """Return where the account logs the output of shell sessions, as text; empty if it does not log it.
 
     Raises:
-        AwsRunasError: the preferences may not be read, or the call did not come through.
+        AwsRunasError: the caller may not read the preferences, or the call failed.
 
     Source: AWS, "Schema details for the Session Manager preferences document".
     """
@@ -130,10 +130,10 @@ def session_logs(access: Access) -> list[str]:
 
 
 def agent_version(access: Access, instance_id: str) -> str:
-    """Return the version that the agent reported last; "" if it is not known or this identity may not ask.
+    """Return the version that the agent last reported; "" if it is unknown or the identity may not ask.
 
     Args:
-        instance_id: ``i-...`` or ``mi-...``; of tasks nothing is known.
+        instance_id: ``i-...`` or ``mi-...``; nothing is known about tasks.
     """
     if not instance_id.startswith(("i-", "mi-")):
         return ""
@@ -144,12 +144,12 @@ def agent_version(access: Access, instance_id: str) -> str:
     return node.agent_version if node is not None else ""
 
 
-PAGE_SIZE: Final = 200  # sessions, the most that one DescribeSessions answer holds
+PAGE_SIZE: Final = 200  # sessions, the maximum of one DescribeSessions response
 
 
 @dataclass(frozen=True, slots=True)
 class ListedSession:
-    """A session as DescribeSessions shows it.
+    """A session in the reply of DescribeSessions.
 
     Args:
         session_id: ``USER-RANDOM``.
@@ -182,8 +182,8 @@ def list_sessions(
     """Return the sessions of the account and region, over all pages.
 
     Args:
-        access: whose credentials and region ask.
-        history: the sessions of the last 30 days that have ended, instead of the active ones.
+        access: its credentials and region are used for the call.
+        history: list sessions that ended in the last 30 days, instead of the active ones.
         filters: names and values as in the API: InvokedAfter, InvokedBefore, Target, Owner, Status, SessionId,
             AccessType.
 
@@ -203,7 +203,7 @@ def list_sessions(
 
 
 def end_session(access: Access, session_id: str) -> None:
-    """End a session at the service. A session that has ended already is no error.
+    """End a session at the service. A session that has already ended is not an error.
 
     Raises:
         SessionError: the call was refused or failed.
@@ -215,7 +215,7 @@ def end_session(access: Access, session_id: str) -> None:
 
 
 def format_time(moment: datetime) -> str:
-    """Return a time as the filters InvokedAfter and InvokedBefore accept it."""
+    """Return a time in the format of the filters InvokedAfter and InvokedBefore."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -12,12 +12,12 @@ from aws_runas.aws.errors import aws_code, translate
 from aws_runas.aws.reply import ReplyError, listed, mapping, text, token_pages, word
 from aws_runas.errors import CredentialsError
 
-PAGE_SIZE = 100  # the service refuses more
+PAGE_SIZE = 100  # the maximum that the service accepts
 
 
 @dataclass(frozen=True, slots=True)
 class SsoAccount:
-    """An account that the user is assigned to."""
+    """An account to which the user is assigned."""
 
     account_id: str
     name: str
@@ -30,7 +30,7 @@ def get_role_credentials(client: Any, access_token: str, account_id: str, role_n
         now: seconds since the epoch, becomes ``issued``.
 
     Raises:
-        CredentialsError: ``sso-token-dead``, ``sso-role-denied``, or what `translate` makes of it.
+        CredentialsError: ``sso-token-dead``, ``sso-role-denied``, or an error from `translate`.
     """
     with _explained(f"role {role_name} in account {account_id}"), translate("sso", "GetRoleCredentials"):
         reply = client.get_role_credentials(roleName=role_name, accountId=account_id, accessToken=access_token)
@@ -52,7 +52,7 @@ def list_accounts(client: Any, access_token: str, before_call: Callable[[], None
     """Yield every account of the user, page by page.
 
     Args:
-        before_call: called before each page, to keep the service's pace.
+        before_call: called before each page, to respect the service's rate limit.
     """
     with _explained("the accounts"), translate("sso", "ListAccounts"):
         for page in _pages(client.list_accounts, before_call, accessToken=access_token):
@@ -69,7 +69,7 @@ def list_account_roles(
         client: of the portal; it does not sign.
         access_token: of the sign-in; a secret.
         account_id: twelve digits.
-        before_call: called before each request, to keep its pace.
+        before_call: called before each request, to respect its rate limit.
     """
     with _explained(f"the roles of account {account_id}"), translate("sso", "ListAccountRoles"):
         for page in _pages(client.list_account_roles, before_call, accessToken=access_token, accountId=account_id):
@@ -85,13 +85,13 @@ def _pages(call: Callable[..., Any], before_call: Callable[[], None], **paramete
 
 
 def logout(client: Any, access_token: str) -> None:
-    """End the session at the service; one that has ended already is no error.
+    """End the session at the service; a session that has already ended is not an error.
 
     Args:
-        client: botocore's, for ``sso``; it is not used for anything else.
+        client: botocore's client for ``sso``; not used for anything else.
 
     Raises:
-        CredentialsError: the service could not be asked, or what answered is not the service.
+        CredentialsError: the call failed, or the answer is not from the service.
 
     Source: Identity Center Portal API reference, Logout: "HTTP 200 response with an empty HTTP body".
     """
@@ -105,7 +105,7 @@ def logout(client: Any, access_token: str) -> None:
 
 
 def _refuse_body(http_response: Any, **_: object) -> None:
-    """Refuse a page that a proxy or a captive portal answers in place of the service: the session still lives."""
+    """Refuse a page from a proxy or captive portal instead of the service: the session is still active."""
     if http_response.status_code == 200 and http_response.content.strip() not in (b"", b"{}"):
         raise ReplyError("body")
 
@@ -129,7 +129,7 @@ class _explained:  # noqa: N801 - used like a function
                 code="sso-token-dead",
                 hint="sign in again with aws-runas login",
             ) from error.__cause__
-        if code == "ForbiddenException":  # not in the service's model, but what it answers
+        if code == "ForbiddenException":  # not in the service's model, but the service returns it
             raise CredentialsError(
                 f"Identity Center does not give you {self._what}: no access",
                 code="sso-role-denied",

@@ -13,10 +13,10 @@ from aws_runas.errors import CredentialsError
 CLIENT_NAME = "aws-runas"
 CODE_GRANTS = ("authorization_code", "refresh_token")
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-DEFAULT_INTERVAL = 5.0  # seconds between polls where the service names none (RFC 8628, 3.2)
-SHORTEST_INTERVAL = 1.0  # seconds; less would be a flood
+DEFAULT_INTERVAL = 5.0  # seconds between polls if the service names none (RFC 8628, 3.2)
+SHORTEST_INTERVAL = 1.0  # seconds; shorter intervals would flood the service
 DEFAULT_LIFETIME = 600.0  # seconds of a device code
-LONGEST_TOKEN = 10 * 365 * 86400.0  # seconds; a longer life is no answer of AWS
+LONGEST_TOKEN = 10 * 365 * 86400.0  # seconds; AWS never returns a longer lifetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def register_client(
 
 
 def start_device_authorization(client: Any, client_id: str, client_secret: str, start_url: str) -> DeviceAuthorization:
-    """Begin a sign-in with a device code.
+    """Start a sign-in with a device code.
 
     Args:
         client: of the OIDC service; it does not sign.
@@ -113,10 +113,10 @@ def create_token(client: Any, client_id: str, client_secret: str, grant: str, **
 
     Args:
         grant: the grant type.
-        values: the grant's own parameters, as the service names them.
+        values: parameters of the grant, with the service's names.
 
     Raises:
-        CredentialsError: `aws_code` has the service's name of the reason.
+        CredentialsError: the service refused; `aws_code` returns its name for the reason.
     """
     with translate("sso-oidc", "CreateToken"):
         reply = client.create_token(clientId=client_id, clientSecret=client_secret, grantType=grant, **values)
@@ -135,7 +135,7 @@ def endpoint_url(client: Any) -> str:
 
 
 def authorization_endpoint(client: Any) -> str:
-    """Return the address of the authorization page, from where the client would send its calls.
+    """Return the address of the authorization page, derived from the client's endpoint.
 
     Raises:
         CredentialsError: the client has no address.

@@ -1,4 +1,4 @@
-"""STS: the calls that make credentials, and the identity behind credentials."""
+"""STS: the calls that issue credentials, and the identity behind credentials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def get_session_token(
     client: Any, duration: int, mfa_serial: str | None, mfa_code: str | None, *, now: float
 ) -> Credentials:
-    """Trade a user's own keys for temporary ones.
+    """Exchange a user's own keys for temporary ones.
 
     Args:
         client: signs with the user's keys.
@@ -38,7 +38,7 @@ def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str |
 
     Args:
         client: signs with the credentials that may assume it.
-        mfa_serial, mfa_code: given where the caller's own keys sign.
+        mfa_serial, mfa_code: given if the caller's own keys sign.
         now: seconds since the epoch, becomes ``issued``.
     """
     parameters: dict[str, Any] = {
@@ -109,7 +109,7 @@ def get_federation_token(client: Any, name: str, policy: str, duration: int, *, 
     Args:
         client: signs with a user's own keys; session tokens are refused.
         name: of the federated user, 2 to 32 characters.
-        policy: JSON; the session may do what both it and the user's policies allow.
+        policy: JSON; the session may do what both this policy and the user's policies allow.
         duration: seconds.
         now: seconds since the epoch, becomes ``issued``.
     """
@@ -118,7 +118,7 @@ def get_federation_token(client: Any, name: str, policy: str, duration: int, *, 
 
 
 def _credentials(reply: Any, now: float) -> Credentials:
-    """Read a reply; what is missing or odd in it raises what `translate` takes for an endpoint that is not AWS."""
+    """Read a reply; a malformed one raises an error that `translate` reports as an endpoint that is not AWS."""
     found = reply["Credentials"]
     if not found["SessionToken"]:
         raise ValueError("no session token")
@@ -139,7 +139,7 @@ class CallerIdentity:
         account: twelve digits.
         arn: of the user or of the role session.
         user_id: ``AIDA...``, or ``AROA...:session``.
-        date: the time of the answer, None where it has none.
+        date: the time of the response, None if it has none.
     """
 
     account: str
@@ -149,10 +149,10 @@ class CallerIdentity:
 
 
 def caller_identity(access: Access, *, user: bool = False) -> CallerIdentity:
-    """Ask STS who we are.
+    """Ask STS for our identity.
 
     Args:
-        access: whose credentials sign.
+        access: its credentials sign the call.
         user: sign with the user's own keys instead of the role's.
 
     Source: AWS API reference, sts GetCallerIdentity. No policy can deny it.
@@ -165,5 +165,5 @@ def caller_identity(access: Access, *, user: bool = False) -> CallerIdentity:
 
 
 def date_of(error: AwsRunasError) -> datetime | None:
-    """Return the time of the answer behind one of our errors. Refused calls have it too."""
+    """Return the time of the response behind one of our errors. Refused calls have it too."""
     return date_of_answer(getattr(error.__cause__, "response", None) or {})

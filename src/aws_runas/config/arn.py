@@ -4,7 +4,7 @@ from __future__ import annotations
 
 ACCOUNT_DIGITS = 12
 
-_FIRST_REGIONS = {  # of each partition, the region that AWS opened first
+_FIRST_REGIONS = {  # the first region of each partition
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",
     "aws-us-gov": "us-gov-west-1",
@@ -26,7 +26,7 @@ _REGION_PREFIXES = {
 
 
 def looks_like_arn(text: str) -> bool:
-    """Return True if a text is meant as an ARN and not as the name of a profile.
+    """Return True if a text is meant as an ARN, not as a profile name.
 
     Args:
         text: as typed.
@@ -47,7 +47,7 @@ def is_role_arn(text: str) -> bool:
     name = resource.removeprefix("role/")
     return (
         arn == "arn"
-        and partition.split("-", 1)[0] == "aws"  # those to come as well
+        and partition.split("-", 1)[0] == "aws"  # also future partitions
         and service == "iam"
         and not region
         and len(account) == ACCOUNT_DIGITS
@@ -64,7 +64,7 @@ def partition_of(arn: str | None, region: str | None) -> str:
     """Return the partition of an ARN, else of a region, else ``aws``.
 
     Args:
-        arn: of a role or a device, None if there is none.
+        arn: of a role or a device, or None.
         region: None if none is configured.
     """
     if arn and looks_like_arn(arn):
@@ -76,7 +76,7 @@ def partition_of(arn: str | None, region: str | None) -> str:
 
 
 def first_region(partition: str) -> str:
-    """Return the region whose STS a partition uses if none is configured.
+    """Return the region whose STS is used in a partition if no region is configured.
 
     Args:
         partition: such as ``aws-cn``.

@@ -1,7 +1,7 @@
-"""The source_profile chain: from the profile that was named down to the credentials it starts from.
+"""The source_profile chain, from the named profile to its source credentials.
 
-The rules are those of the AWS CLI: keys in a source profile win over its role, a profile may name itself as
-its source when it has keys, everything else that comes back to where it was is a cycle.
+The rules are those of the AWS CLI: keys in a source profile take precedence over its role, and a profile with keys may
+name itself as its source. Any other repetition is a cycle.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _CREDENTIAL_SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The way from a profile to its first credentials.
+    """The chain from a profile to its source credentials.
 
     Args:
-        links: the profiles passed, the named one first.
+        links: the profiles in the chain, the named one first.
         role_count: how many of them, from the first, assume their role.
         source: where the first credentials come from.
-        federated: the sign-in that they come from instead.
+        federated: the sign-in that gives the first credentials instead.
         assuming: with federated, the profiles that assume their role.
     """
 
@@ -50,7 +50,7 @@ class Chain:
 
     @property
     def role_links(self) -> tuple[ProfileSection, ...]:
-        """The profiles that assume their role, the named one first."""
+        """Return the profiles that assume their role, the named one first."""
         return self.assuming if self.federated else self.links[: self.role_count]
 
 
@@ -60,12 +60,12 @@ def follow(
     """Follow a profile to its source.
 
     Args:
-        name: of a profile that exists.
-        url: of a sign-in that a flag, a variable or ``[default]`` names. An explicit one makes every profile a
-            federated one, an inherited one those without credentials of their own.
+        name: of an existing profile.
+        url: of a sign-in that a flag, a variable or ``[default]`` names. An explicit one makes every profile
+            federated, an inherited one only profiles without their own credentials.
 
     Returns:
-        The chain. Where it ends in a sign-in, that is `federated`, and the roles include that profile's own.
+        The chain. If it ends in a sign-in, `federated` is set, and the roles include that profile's role.
 
     Raises:
         ConfigError: a cycle, a source that does not exist, or contradictory settings.
@@ -103,7 +103,7 @@ def follow(
 
 
 def _named_source(section: ProfileSection) -> tuple[str, str]:
-    """Return source_profile and credential_source of a profile, "" for each that is not set."""
+    """Return source_profile and credential_source of a profile, "" for each one that is not set."""
     source_profile, credential_source = section.text("source_profile"), section.text("credential_source")
     if source_profile and credential_source:
         raise ConfigError(
@@ -130,19 +130,19 @@ def _check_source_profile(files: ConfigFiles, section: ProfileSection, source_pr
 
 
 def _federated(files: ConfigFiles, links: list[ProfileSection], url: federation.FederatedUrl | None) -> Chain:
-    """End a chain in a sign-in. A source profile behind it gives settings only."""
+    """End a chain in a sign-in. A source profile beyond it only gives settings."""
     assuming = tuple(link for link in links if link.text("role_arn"))
     more = files.profiles.get(links[-1].text("source_profile") or "")
     behind = () if more is None or more in links else (more,)
-    source = NoSource("the sign-in is not set up", "see the SAML and OIDC settings")  # the caller builds it
+    source = NoSource("the sign-in is not set up", "see the SAML and OIDC settings")  # the caller replaces it
     return Chain((*links, *behind), len(assuming), source, url, assuming)
 
 
 def own_source(section: ProfileSection) -> Source:
-    """Return the credentials that a profile itself has, in the AWS CLI's order of preference.
+    """Return the credentials in a profile itself, in the AWS CLI's order of precedence.
 
-    A keyring comes after keys of the credentials file and before all sources below them: a ``credential_process``
-    beside it, which runs us for other programs, does not run us again.
+    A keyring comes after keys in the credentials file and before all other sources. So a ``credential_process`` in the
+    same profile, which runs aws-runas for other programs, does not run aws-runas again.
 
     Args:
         section: of the profile.
@@ -175,7 +175,7 @@ def environment_keys(environ: Mapping[str, str]) -> KeySource | None:
         environ: the variables.
 
     Raises:
-        ConfigError: the key id is there without its secret.
+        ConfigError: the key id is set without its secret.
     """
     key_id = environ.get("AWS_ACCESS_KEY_ID", "").strip()
     if not key_id:
@@ -193,7 +193,7 @@ def environment_keys(environ: Mapping[str, str]) -> KeySource | None:
 
 
 def environment_source(environ: Mapping[str, str]) -> Source | None:
-    """Return the credentials that the environment gives: keys, a web identity or a container's endpoint.
+    """Return the credentials in the environment: keys, a web identity or a container endpoint.
 
     Args:
         environ: the variables.
@@ -284,7 +284,7 @@ def _web_identity(section: ProfileSection) -> Source:
 
 
 def _content(path: str) -> str:
-    """The token itself, so that a new identity is a new cache entry; it is only ever hashed."""
+    """Return the token itself, so that a new identity gets a new cache entry; the token is only hashed."""
     try:
         return read_named(Path(os.path.expanduser(path))).decode("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Durations as Go writes them: ``90m``, ``1h30m``, ``12h``."""
+"""Durations in Go's notation: ``90m``, ``1h30m``, ``12h``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> int:
         Whole seconds, rounded down.
 
     Raises:
-        ValueError: it is not one; the message says why and can be shown.
+        ValueError: the text is not a duration; the message says why and can be shown.
     """
     rest = text.strip()
     if not rest:
@@ -53,7 +53,7 @@ def parse_age(text: str) -> int:
         Seconds.
 
     Raises:
-        ValueError: it is neither; the message can be shown.
+        ValueError: the text is neither; the message can be shown.
     """
     days = text.strip().removesuffix("d")
     if text.strip().endswith("d") and days.isascii() and days.isdigit() and len(days) < 6:
@@ -62,15 +62,15 @@ def parse_age(text: str) -> int:
 
 
 def check_range(seconds: int, limits: tuple[int, int], what: str) -> None:
-    """Hold a duration against AWS's limits.
+    """Check a duration against AWS's limits.
 
     Args:
         seconds: the duration.
-        limits: smallest and largest, both allowed.
-        what: what it is the duration of, for the message.
+        limits: minimum and maximum, both allowed.
+        what: names the thing that has the duration, for the message.
 
     Raises:
-        ValueError: it is outside of the limits; the message can be shown.
+        ValueError: the duration is outside the limits; the message can be shown.
     """
     low, high = limits
     if not low <= seconds <= high:
@@ -79,7 +79,7 @@ def check_range(seconds: int, limits: tuple[int, int], what: str) -> None:
 
 
 def format_duration(seconds: int) -> str:
-    """Write a duration in the form that `parse_duration` reads: ``1h30m``, ``15m``, ``45s``.
+    """Format a duration for `parse_duration`: ``1h30m``, ``15m``, ``45s``.
 
     Args:
         seconds: of the duration.

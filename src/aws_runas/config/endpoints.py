@@ -1,4 +1,4 @@
-"""Endpoint addresses that the configuration sets, by the AWS SDKs' rules."""
+"""Configured endpoint addresses, by the rules of the AWS SDKs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_runas.fast.names import is_aws_true
 _PREFIX = "AWS_ENDPOINT_URL_"
 
 
-# What aws-runas itself calls; a bad endpoint of another service is no error.
+# The services that aws-runas calls; an invalid endpoint of another service is not an error.
 _CALLED = frozenset(
     (
         "",
@@ -36,22 +36,22 @@ _CALLED = frozenset(
 def endpoint_urls(
     files: ConfigFiles, section: ProfileSection | None, environ: Mapping[str, str]
 ) -> tuple[dict[str, Setting[str]], tuple[str, ...]]:
-    """Collect every endpoint that is configured.
+    """Collect every configured endpoint.
 
-    The order, strongest first: AWS_ENDPOINT_URL_SERVICE, AWS_ENDPOINT_URL, the profile's services section, its
-    endpoint_url. Only the named profile counts, not its sources.
+    The order, highest precedence first: AWS_ENDPOINT_URL_SERVICE, AWS_ENDPOINT_URL, the profile's services section, its
+    endpoint_url. Only the named profile is read, not its sources.
 
     Args:
         files: both config files.
-        section: of the named profile, None if there is none.
+        section: of the named profile, or None.
         environ: the variables.
 
     Returns:
         The endpoints by service id in lower case with underscores, ``""`` for every service; and a warning for each
-        invalid setting that nothing uses.
+        invalid setting that is not used.
 
     Raises:
-        ConfigError: one that is used is not an address.
+        ConfigError: an endpoint that is used is not an address.
     """
     if _ignored(section, environ):
         return {}, ()

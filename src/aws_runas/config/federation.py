@@ -1,7 +1,7 @@
-"""SAML and OIDC settings of a profile: every key, flag and variable of the Go tool, and a few keys of our own.
+"""SAML and OIDC settings of a profile: every key, flag and variable of the Go tool, and a few new keys.
 
-They are inherited from source profiles and ``[default]``. An address on the command line or in the environment counts
-for whatever profile is named; an inherited one only for a profile that has no credentials of its own.
+They are inherited from source profiles and ``[default]``. An address on the command line or in the environment applies
+to any named profile, an inherited one only to a profile without its own credentials.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from aws_runas.config.profile import FederatedSource, FederationKind, Role, Sett
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
-SAML_PROVIDERS = {  # what the user writes -> how the sign-in is done
+SAML_PROVIDERS = {  # configured name -> sign-in method
     "browser": "browser",
     "azuread": "browser",
     "form": "form",
     "keycloak": "form",
     "process": "process",
 }
-OIDC_PROVIDERS = {  # all of the Go tool's: the user's own browser shows whatever page the provider has
+OIDC_PROVIDERS = {  # all of the Go tool's providers: the user's browser shows the provider's own page
     **dict.fromkeys(("browser", "azuread", "okta", "onelogin", "forgerock"), "browser"),
     "form": "form",
     "keycloak": "form",
@@ -44,7 +44,7 @@ _PASSWORDS: dict[FederationKind, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FederatedUrl:
-    """The address that makes a profile a federated one."""
+    """The address that makes a profile federated."""
 
     kind: FederationKind
     setting: Setting[str]
@@ -55,7 +55,7 @@ def own_url(section: ProfileSection) -> FederatedUrl | None:
     """Return the address in a profile's own section.
 
     Raises:
-        ConfigError: SAML and OIDC are both there.
+        ConfigError: SAML and OIDC are both set.
     """
     return _one_of(
         _first(section, "saml_auth_url", "saml_process"), _first(section, "web_identity_auth_url"), explicit=False
@@ -82,7 +82,7 @@ def _one_of(saml: Setting[str] | None, oidc: Setting[str] | None, *, explicit: b
 
 
 def contradiction(saml: Setting[str], oidc: Setting[str]) -> ConfigError:
-    """Return the error for two ways to sign in at once."""
+    """Return the error for a profile with two sign-in methods."""
     return ConfigError(
         f"both SAML ({saml.origin}) and OIDC ({oidc.origin}) are set",
         code="source-contradictory",
@@ -91,11 +91,11 @@ def contradiction(saml: Setting[str], oidc: Setting[str]) -> ConfigError:
 
 
 def check_contradiction(lookup: Lookup, url: FederatedUrl, overrides: Overrides, environ: Mapping[str, str]) -> None:
-    """Refuse SAML and OIDC together, wherever each of them is set.
+    """Refuse SAML and OIDC together, no matter where each one is set.
 
     Args:
         lookup: the settings of the profile.
-        url: the provider's address that was found.
+        url: the provider's address.
         overrides: the flags.
         environ: the variables.
 
@@ -119,10 +119,10 @@ def build(
     """Collect the settings.
 
     Args:
-        lookup: over the profile and its sources.
-        url: what made it federated.
+        lookup: for the profile and its sources.
+        url: the address that makes it federated.
         profile: its name, for messages.
-        role: what is assumed first.
+        role: the role that is assumed first.
 
     Raises:
         ConfigError: a value is unknown or missing.
@@ -153,7 +153,7 @@ def build(
 
 
 def notes(lookup: Lookup, overrides: Overrides) -> list[str]:
-    """Return what there is to say about settings of the Go tool that are read and have no effect."""
+    """Return notes about settings of the Go tool that are accepted but have no effect."""
     variables = ("SAML_ENTITYID", "SAML_ENTITY_ID")
     entity = _Reader(lookup, overrides).first_of(
         ("saml_auth_entityid", "saml_entity_id"), "-I", overrides.signin.saml_entity_id, variables
@@ -167,7 +167,7 @@ def jump_role(lookup: Lookup, overrides: Overrides) -> Setting[str] | None:
     """Return the role that is assumed with the assertion, before the profile's own role.
 
     Raises:
-        ConfigError: it is no role ARN.
+        ConfigError: the value is not a role ARN.
     """
     found = _Reader(lookup, overrides).text(
         "jump_role_arn", "-J", overrides.signin.jump_role, variables=("JUMP_ROLE_ARN",)
@@ -213,7 +213,7 @@ def _with_oidc(source: FederatedSource, files: ConfigFiles, reader: _Reader) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads settings that may have several spellings."""
+    """Reads settings that have several spellings."""
 
     lookup: Lookup
     overrides: Overrides
@@ -237,7 +237,7 @@ class _Reader:
         return self.text(key, "-U", self.overrides.signin.username, ("RUNAS_USERNAME", *own))
 
     def provider(self, kind: FederationKind, *, has_process: bool) -> tuple[str, str]:
-        """Return the provider as named, and how its sign-in is done."""
+        """Return the provider's configured name and its sign-in method."""
         own = {"saml": ("SAML_PROVIDER",), "oidc": ("WEB_PROVIDER", "WEB_IDENTITY_PROVIDER")}[kind]
         key = {"saml": "saml_provider", "oidc": "web_identity_provider"}[kind]
         setting = self.text(key, "-R", self.overrides.signin.provider, ("RUNAS_PROVIDER", *own))
@@ -309,7 +309,7 @@ def _value(setting: Setting[str] | None) -> str | None:
 
 
 def _saml_address(lookup: Lookup, url: FederatedUrl) -> str:
-    """The address, also where ``saml_process`` made the profile a SAML one; "" where there is none."""
+    """Return the address, also if ``saml_process`` makes the profile a SAML profile; "" if none is set."""
     if url.explicit or url.setting.value == _value(lookup.text("saml_auth_url")):
         return url.setting.value
     return _value(lookup.text("saml_auth_url")) or ""
@@ -333,7 +333,7 @@ def _check_url(address: str, url: FederatedUrl) -> None:
 
 
 def _check_redirect(redirect: Setting[str] | None) -> None:
-    """Refuse a redirect URI without a scheme, or with a port that is none; any other is the provider's business."""
+    """Refuse a redirect URI without a scheme or with an invalid port; the provider checks the rest."""
     if redirect is None:
         return
     try:

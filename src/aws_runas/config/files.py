@@ -1,7 +1,7 @@
 """The AWS config and credentials files, read as the AWS CLI reads them.
 
-The grammar is configparser's, because the AWS CLI is built on it: what it accepts we accept. Every damage is an error
-that names the file and the line.
+The grammar is configparser's, because the AWS CLI uses it: all files that it accepts are accepted here. Each syntax
+error names the file and the line.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from aws_runas.errors import ConfigError
 
 Section = dict[str, str | dict[str, str]]
 
-PASSWORD_SECTIONS = ("https://", "http://")  # of the credentials file: the address of an identity provider
-COPY_OF = "# aws-runas: copy of "  # how run/config_copy.py begins a copy
+PASSWORD_SECTIONS = ("https://", "http://")  # in the credentials file: the address of an identity provider
+COPY_OF = "# aws-runas: copy of "  # first words of a copy by run/config_copy.py
 MAX_SIZE = 16 << 20  # bytes of a config file; a device such as /dev/zero never ends
 KEY_NAMES = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_security_token")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """One file, parsed.
+    """A parsed file.
 
     Args:
         path: of the file.
-        exists: False where there is none, which is no error.
-        sections: by their heading, as written between the brackets.
+        exists: False if the file does not exist, which is not an error.
+        sections: by heading, as written between the brackets.
         lines: the line number of each (section, key); of the heading itself with the key "".
     """
 
@@ -46,9 +46,9 @@ class ParsedFile:
 
 @dataclass(frozen=True, slots=True)
 class ProfileSection:
-    """The settings of one profile in both files: the credentials file wins key by key, as in the AWS CLI.
+    """The settings of one profile in both files: for each key, the credentials file has precedence, as in the AWS CLI.
 
-    Access keys are the exception, again as in the AWS CLI: they come whole from one file, never mixed.
+    Access keys are an exception, again as in the AWS CLI: all of them come from one file.
 
     Args:
         keys_shared: the access keys are in the credentials file.
@@ -82,13 +82,13 @@ class ProfileSection:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFiles:
-    """Both files together.
+    """The config file and the credentials file together.
 
     Args:
         config: ``AWS_CONFIG_FILE`` or ``~/.aws/config``.
         credentials: ``AWS_SHARED_CREDENTIALS_FILE`` or ``~/.aws/credentials``.
         profiles: by name.
-        sso_sessions, services: the sections of these kinds, by name.
+        sso_sessions, services: sections of these kinds, by name.
     """
 
     config: ParsedFile
@@ -98,13 +98,13 @@ class ConfigFiles:
     services: dict[str, Section]
 
     def profile_names(self) -> list[str]:
-        """Return every profile of both files, in file order."""
+        """Return every profile in both files, in file order."""
         return list(self.profiles)
 
     def ignored(self) -> dict[tuple[str, str], str]:
-        """Return what is wrong with each section of the config file that has no meaning as its heading is written.
+        """Return what is wrong with each section of the config file whose heading has no meaning.
 
-        The key is kind and name as they were probably meant.
+        The key is the kind and name that were probably meant.
         """
         found = {}
         for heading in self.config.sections:
@@ -114,7 +114,7 @@ class ConfigFiles:
         return found
 
     def wrong_heading(self, name: str) -> str:
-        """Return why a profile is not known although the config file has a section for it, "" if it has none.
+        """Return why a profile is unknown although the config file has a section for it, "" if there is no section.
 
         Args:
             name: of the profile.
@@ -128,7 +128,7 @@ class ConfigFiles:
 
 
 def profile_heading(parsed: ParsedFile, name: str) -> str:
-    """Return the heading of a profile's section in the config file, or the one that it would get.
+    """Return the heading of a profile's section in the config file, or the heading for a new section.
 
     Args:
         parsed: the config file.
@@ -141,14 +141,14 @@ def profile_heading(parsed: ParsedFile, name: str) -> str:
 
 
 def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
-    """Read both files; a missing one is empty.
+    """Read both files; a missing file counts as empty.
 
     Args:
-        environ: may name them.
+        environ: may name the files.
         home: contains ``.aws``.
 
     Raises:
-        ConfigError: one is damaged, unreadable or a directory.
+        ConfigError: a file is damaged, unreadable or a directory.
     """
     config = parse_file(config_path(environ, home))
     credentials = parse_file(credentials_path(environ, home))
@@ -173,8 +173,9 @@ def load_files(environ: Mapping[str, str], home: Path) -> ConfigFiles:
 def config_path(environ: Mapping[str, str], home: Path) -> Path:
     """Return the path of the config file, whether it exists or not.
 
-    A program that we run may have a copy of it (run/config_copy.py), which lacks the sources of its default profile and
-    says in its first line what it is a copy of; called again in there, we go by the original.
+    A program started by aws-runas may have a copy of it (run/config_copy.py), which lacks the sources of its default
+    profile. The first line of the copy names the original. If aws-runas runs inside such a program, it uses the
+    original.
 
     Args:
         environ: the variables.
@@ -189,8 +190,8 @@ def config_path(environ: Mapping[str, str], home: Path) -> Path:
 def credentials_path(environ: Mapping[str, str], home: Path) -> Path:
     """Return the path of the shared credentials file, whether it exists or not.
 
-    A program that we run beside an endpoint has this variable set to the null device, for its SDK's sake; where such a
-    program is a shell in which aws-runas is called again, the variable does not count.
+    A program that aws-runas starts with an endpoint has this variable set to the null device, for its SDK. If
+    aws-runas runs again inside such a program, for example a shell, this value is ignored.
 
     Args:
         environ: the variables.
@@ -205,10 +206,10 @@ def parse_file(path: Path) -> ParsedFile:
     """Parse one file.
 
     Args:
-        path: of the file; a missing file is an empty one.
+        path: of the file; a missing file counts as empty.
 
     Raises:
-        ConfigError: it cannot be read or parsed; the message names file and line.
+        ConfigError: the file cannot be read or parsed; the message names file and line.
     """
     text = _read(path)
     if text is None:
@@ -220,7 +221,7 @@ def parse_file(path: Path) -> ParsedFile:
     except configparser.Error as error:
         damage = _damaged(path, error, text)
     if damage is not None:
-        raise damage  # out here, since configparser's error quotes the line and must not hang on as the context
+        raise damage  # out here, since configparser's error quotes the line and must not become the context
     lines = dict(_line_numbers(text))
     sections: dict[str, Section] = {}
     for heading in parser.sections():
@@ -239,7 +240,7 @@ def _path(environ: Mapping[str, str], variable: str, home: Path, default: Path) 
     text = Template(text).safe_substitute(environ)
     if text == "~" or text.startswith("~/"):
         return home / text[2:]
-    return Path(os.path.expanduser(text))  # a "~" that names no user stays, as in the AWS CLI
+    return Path(os.path.expanduser(text))  # a "~" without a known user stays, as in the AWS CLI
 
 
 def _original(copy: Path) -> Path | None:
@@ -294,7 +295,7 @@ def _read(path: Path) -> str | None:
 
 
 def _damaged(path: Path, error: configparser.Error, text: str) -> ConfigError:
-    """Say what is wrong with a file, and where, without showing what it holds: it may be a secret."""
+    """Return an error that tells what is wrong with a file and where, without its content, which may be secret."""
     line: int | None = getattr(error, "lineno", None)
     if isinstance(error, configparser.DuplicateSectionError):
         what = f"section [{error.section}] occurs twice"
@@ -343,7 +344,7 @@ def _merge(config: ProfileSection | None, credentials: ProfileSection) -> Profil
 
 
 def _line_numbers(text: str) -> Iterator[tuple[tuple[str, str], int]]:
-    """Return the line of each key of each section, as configparser reads it, closely enough for messages."""
+    """Return the line of each key in each section, approximately as configparser reads them, for messages."""
     heading = ""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         stripped = line.strip()

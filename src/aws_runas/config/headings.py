@@ -1,4 +1,4 @@
-"""Headings of the config file, read as the AWS CLI reads them, and what was meant by one that it ignores."""
+"""Headings of the config file, read as the AWS CLI reads them, with corrections for those that it ignores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ KINDS = ("profile", "sso-session", "services")
 
 
 def split_heading(heading: str) -> tuple[str, str]:
-    """Return kind and name of a section; the kind is "" for a section that means nothing to the AWS CLI.
+    """Return kind and name of a section; the kind is "" if the AWS CLI ignores the section.
 
     Args:
         heading: as written between the brackets.
@@ -21,7 +21,7 @@ def split_heading(heading: str) -> tuple[str, str]:
         words = shlex.split(heading)
     except ValueError:
         return "", heading
-    # the AWS CLI looks at the prefix only, then at the number of words
+    # the AWS CLI checks only the prefix, then the number of words
     kind = next(kind for kind in KINDS if heading.startswith(kind))
     return (kind, words[1]) if len(words) == 2 else ("", heading)
 
@@ -31,15 +31,15 @@ def heading_of(kind: str, name: str) -> str:
 
     Args:
         kind: one of `KINDS`.
-        name: of the section; one with blanks gets quotes.
+        name: of the section; a name with blanks is quoted.
     """
     return name if (kind, name) == ("profile", "default") else f"{kind} {shlex.quote(name)}"
 
 
 def intended_heading(heading: str) -> str:
-    """Return the heading that was probably meant, "" for one that is correct or of another program.
+    """Return the heading that was probably meant, "" for a heading that is correct or belongs to another program.
 
-    Names with blanks need quotes, the kinds are in lower case, and ``sso-session`` has a hyphen.
+    Names with blanks need quotes, kinds are in lower case, and ``sso-session`` has a hyphen.
 
     Args:
         heading: as written between the brackets.
@@ -52,13 +52,13 @@ def intended_heading(heading: str) -> str:
 
 
 def broken_heading(text: str, last: int) -> tuple[int, str] | None:
-    """Return the number of the first line that lacks a bracket, and what is wrong, None if there is none.
+    """Return the number of the first line that lacks a bracket and what is wrong with it, or None.
 
-    What is below such a line belongs to no section, or to the one before, so the file's other errors come of it.
+    The lines below it belong to no section or to the previous one, which causes the other errors in the file.
 
     Args:
         text: of the file.
-        last: number of the last line to look at.
+        last: number of the last line to check.
     """
     for number, line in enumerate(text.splitlines()[:last], 1):
         heading = line.rstrip()

@@ -1,10 +1,10 @@
-"""The kind of installation of this program, for hints that name an extra."""
+"""Detection of the installation method, for hints that name an extra."""
 
 from __future__ import annotations
 
 
 def install_command(extra: str, prefix: str, python: str) -> str:
-    """Return the command that adds the packages of an extra.
+    """Return the command that installs the packages of an extra.
 
     Args:
         extra: its name, such as ``sandbox``.
@@ -16,7 +16,7 @@ def install_command(extra: str, prefix: str, python: str) -> str:
     parts = prefix.replace("\\", "/").split("/")
     name = f"'aws-runas-py[{extra}]'"
     if "pipx" in parts:
-        return f"pipx install --force {name}"  # without --force, pipx keeps an installed tool as it is
+        return f"pipx install --force {name}"  # without --force, pipx leaves an installed tool unchanged
     if "uv" in parts and "tools" in parts:
         return f"uv tool install {name}"
     return f"{python} -m pip install {name}"

@@ -1,4 +1,4 @@
-"""One setting after another, each from the first place that has it."""
+"""Lookup of single settings, each from the first place that has it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Lookup:
     Args:
         environ: the variables.
         links: the profile and its source profiles, in order.
-        default: the ``[default]`` section, asked last.
+        default: the ``[default]`` section, searched last.
     """
 
     environ: Mapping[str, str]
@@ -27,7 +27,7 @@ class Lookup:
     default: ProfileSection | None
 
     def places(self) -> list[ProfileSection]:
-        """Return the sections, the strongest first."""
+        """Return the sections, highest precedence first."""
         places = list(self.links)
         if self.default is not None and all(link.name != self.default.name for link in places):
             places.append(self.default)
@@ -36,13 +36,13 @@ class Lookup:
     def text(
         self, key: str, *, flag: str | None = None, flag_name: str = "", variable: str | None = None
     ) -> Setting[str] | None:
-        """Return a text setting, or None if no place has it. Empty values count as absent.
+        """Return a text setting, or None if no place has it. Empty values count as missing.
 
         Args:
             key: of the setting in the files.
             flag: value of the flag, None if it was not given.
             flag_name: of the flag, for the origin.
-            variable: name of the variable that sets it too, None if there is none.
+            variable: name of the variable that also sets it, or None.
         """
         if flag:
             return Setting(flag, f"flag {flag_name}")
@@ -57,7 +57,7 @@ class Lookup:
         return None
 
     def region(self, flag: str | None) -> Setting[str] | None:
-        """Return the region: of the flag, AWS_REGION, AWS_DEFAULT_REGION, or the files.
+        """Return the region: from the flag, AWS_REGION, AWS_DEFAULT_REGION, or the files.
 
         Args:
             flag: value of ``--region``, None if it was not given.
@@ -77,7 +77,7 @@ class Lookup:
         return found
 
     def otp(self, flag: str | None) -> Setting[str] | None:
-        """Return the MFA code that came with the command, by flag or variable.
+        """Return the MFA code from the flag or the variable.
 
         Args:
             flag: value of ``-o``, None if it was not given.
@@ -99,7 +99,7 @@ class Lookup:
 
 
 def asks_for_picker(files: ConfigFiles) -> bool:
-    """Return True if ``[default]`` has ``pick = yes``: a call that names no profile lets the user choose one.
+    """Return True if ``[default]`` has ``pick = yes``: then a call without a profile lets the user choose one.
 
     Args:
         files: both config files.
@@ -121,7 +121,7 @@ def asks_for_picker(files: ConfigFiles) -> bool:
 
 
 def releases_url(files: ConfigFiles) -> tuple[str, str] | None:
-    """Return ``releases_url`` of ``[default]``, the page that ``-u`` asks, and where it is written.
+    """Return ``releases_url`` of ``[default]``, the page that ``-u`` reads, and where it is set.
 
     Args:
         files: both config files.
@@ -132,7 +132,7 @@ def releases_url(files: ConfigFiles) -> tuple[str, str] | None:
 
 
 def parsed(text: Setting[str], key: str) -> Setting[int]:
-    """Read a duration of a file or the environment.
+    """Read a duration from a file or the environment.
 
     Args:
         text: the value and its origin.
@@ -142,7 +142,7 @@ def parsed(text: Setting[str], key: str) -> Setting[int]:
         Seconds, with the same origin.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: the text is not a duration.
     """
     try:
         return Setting(parse_duration(text.value), text.origin)
@@ -157,15 +157,15 @@ def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Settin
 
     Args:
         setting: seconds.
-        limits: lowest and highest seconds.
-        what: the duration is, for the message.
+        limits: minimum and maximum in seconds.
+        what: names the thing that has the duration, for the message.
 
     Returns:
         The setting itself.
 
     Raises:
-        UsageError: it is outside of the limits and came by flag.
-        ConfigError: it is outside of the limits and came from a file or the environment.
+        UsageError: the duration is outside the limits and comes from a flag.
+        ConfigError: the duration is outside the limits and comes from a file or the environment.
     """
     try:
         check_range(setting.value, limits, what)
@@ -175,7 +175,7 @@ def checked(setting: Setting[int], limits: tuple[int, int], what: str) -> Settin
 
 
 def out_of_range(setting: Setting[int], message: str) -> AwsRunasError:
-    """Return the error for a duration that AWS would refuse, of the class that fits its origin.
+    """Return the error for a duration that AWS would refuse; its class depends on the origin.
 
     Args:
         setting: the duration.

@@ -7,7 +7,7 @@ from aws_runas.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SignInFlags:
-    """The flags of the sign-in with SAML or OIDC; None for each that was not given."""
+    """The flags of the sign-in with SAML or OIDC; None for each flag that was not given."""
 
     saml_url: str | None = None
     web_url: str | None = None
@@ -26,12 +26,12 @@ class SignInFlags:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """The flags that affect credentials; None, False or empty for each that was not given.
+    """The flags that affect credentials; None, False or empty for each flag that was not given.
 
     Args:
         session_token_duration, role_duration: seconds.
-        use_session_token: use session token credentials instead of the role's.
-        refresh: use nothing from the cache.
+        use_session_token: use the session token instead of the role.
+        refresh: do not read the cache.
         policy: JSON text, or ``file://`` and a path.
         signin: of the sign-in with SAML or OIDC.
     """

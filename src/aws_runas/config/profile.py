@@ -1,4 +1,4 @@
-"""A profile as resolved: every setting with where it came from."""
+"""A resolved profile: every setting with its origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_runas.dataclass import dataclass
 
 T = TypeVar("T")
 
-DEFAULT_REGION = "us-east-1"  # of STS, where nothing names one
+DEFAULT_REGION = "us-east-1"  # of STS, if no region is set
 
 ResolverKind = Literal[
     "web-identity",
@@ -34,7 +34,7 @@ FederationKind = Literal["saml", "oidc"]
 
 @dataclass(frozen=True, slots=True)
 class Setting(Generic[T]):
-    """A value and where it came from, for people: ``flag -d``, ``[profile x] in ~/.aws/config, line 3``."""
+    """A value and its origin in readable form: ``flag -d``, ``[profile x] in ~/.aws/config, line 3``."""
 
     value: T
     origin: str
@@ -42,10 +42,10 @@ class Setting(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Access keys of a file or of the environment.
+    """Access keys from a file or the environment.
 
     Args:
-        session_token: set when the keys are temporary already.
+        session_token: set if the keys are already temporary.
     """
 
     access_key_id: str
@@ -60,12 +60,12 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class KeyringSource:
-    """A user's own access keys that are in a keyring. Whoever only needs to know the key id opens none.
+    """A user's own access keys in a keyring. Code that only needs the key id does not open the keyring.
 
     Args:
         access_key_id: of ``keyring_key_id``.
         name: of the item, from ``keyring``.
-        profile: has these two lines.
+        profile: the profile with these two settings.
     """
 
     access_key_id: str
@@ -79,12 +79,12 @@ class KeyringSource:
 
 @dataclass(frozen=True, slots=True)
 class ResolverSource:
-    """Credentials that botocore's own resolvers fetch.
+    """Credentials that botocore's resolvers fetch.
 
     Args:
         kind: which resolver.
         profile: the profile that configures it, None for the environment.
-        identity: every setting that decides whose credentials come out, for the cache key.
+        identity: every setting that determines whose credentials are returned, for the cache key.
     """
 
     kind: ResolverKind
@@ -95,7 +95,7 @@ class ResolverSource:
 
 @dataclass(frozen=True, slots=True)
 class NoSource:
-    """There are no credentials; an error once they are asked for.
+    """No credentials; an error is raised when they are requested.
 
     Args:
         message: names the profile.
@@ -108,12 +108,12 @@ class NoSource:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One AssumeRole of the chain.
+    """One AssumeRole call in the chain.
 
     Args:
         arn: of the role.
         profile: whose settings these are, for messages.
-        session_name: as CloudTrail shows it.
+        session_name: the role session name that CloudTrail shows.
         duration: seconds.
         policy: inline session policy, JSON text.
     """
@@ -132,22 +132,22 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class FederatedSource:
-    """Credentials for the word of an identity provider.
+    """Credentials in exchange for the assertion or token of an identity provider.
 
     Args:
         url: where the sign-in starts; "" for a program.
         provider: as configured, in lower case.
         method: "browser", "form" or "process".
         profile: whose settings these are, for messages.
-        role: assumed with the assertion or the ID token; None lets the assertion decide.
+        role: assumed with the assertion or the ID token; None to use the role in the assertion.
         duration: of the credentials, in seconds.
         principal_arn: of the SAML provider in IAM.
         process: prints the SAML response, base64.
         client_id, redirect_uri, scopes, flow, issuer: of OIDC.
         client_secret: the secret, ``keyring`` or ``file://PATH``.
-        client_secret_file: the file that client_secret is written in.
-        password: of the flag, a variable or the credentials file; may be encoded as the Go tool does it.
-        keep_session: cookies of the form login are kept.
+        client_secret_file: the file that contains client_secret.
+        password: from the flag, a variable or the credentials file; may be in the Go tool's encoding.
+        keep_session: keep the cookies of the form login.
     """
 
     kind: FederationKind
@@ -184,13 +184,13 @@ class FederatedSource:
 
     @property
     def login_name(self) -> str:
-        """The user name that the provider asks for; "" where none is set."""
+        """Return the user name for the provider, "" if none is set."""
         chosen = self.federated_username or self.username
         return chosen.value if chosen else ""
 
     @property
     def label(self) -> str:
-        """Name of the sign-in, for people."""
+        """Return the display name of the sign-in."""
         return urlsplit(self.url).hostname or self.origin
 
 
@@ -199,15 +199,15 @@ Source = KeySource | KeyringSource | ResolverSource | FederatedSource | NoSource
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Everything that the user asked for.
+    """The resolved profile with every setting that applies.
 
     Args:
-        name: the profile, ``default`` when nobody named one, or the role ARN.
-        named: False when nobody named one.
+        name: the profile, ``default`` if none was named, or the role ARN.
+        named: False if no profile was named.
         section: name of the profile section that gives the client settings; differs from name for an ARN.
         source: where the first credentials come from.
-        roles: AssumeRole calls in order; empty for a plain user. The last one is what the user asked for.
-        region: None where nothing names one.
+        roles: AssumeRole calls in order; empty for a plain user. The last one is the requested role.
+        region: None if no region is set.
         use_session_token: use the session token instead of the role.
         endpoint_urls: by service id in lower case with underscores, and ``""`` for all.
         unused: what is wrong with settings that have no effect.
@@ -236,20 +236,20 @@ class Profile:
 
     @property
     def role_arn(self) -> str | None:
-        """The role that the user asked for."""
+        """Return the ARN of the requested role."""
         if not self.roles and isinstance(self.source, FederatedSource) and self.source.role:
             return self.source.role.arn
         return self.roles[-1].arn if self.roles else None
 
     @property
     def partition(self) -> str:
-        """``aws``, ``aws-cn``, ``aws-us-gov``..., by the ARNs of the profile."""
+        """Return the partition from the profile's ARNs: ``aws``, ``aws-cn``, ``aws-us-gov``..."""
         arn = self.role_arn or (self.mfa_serial.value if self.mfa_serial else None)
         return partition_of(arn, self.region.value if self.region else None)
 
     @property
     def sts_region(self) -> str:
-        """Region of STS calls: the profile's, else the first one of the partition."""
+        """Return the region for STS calls: the profile's, else the first one of the partition."""
         return self.region.value if self.region else first_region(self.partition)
 
     def endpoint_url(self, service: str) -> str | None:

@@ -1,5 +1,6 @@
-"""From files, flags and environment to a Profile: a flag beats the environment, that beats the profile, that beats its
-source profiles, that beats ``[default]``.
+"""Resolution of files, flags and environment to a Profile.
+
+The order of precedence is flag, environment, profile, source profiles, ``[default]``.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ __all__ = ["Overrides", "Profile", "Setting", "load_files", "resolve"]
 
 
 def resolve(files: ConfigFiles, name: str | None, overrides: Overrides, environ: Mapping[str, str]) -> Profile:
-    """Resolve what the user asked for.
+    """Resolve the requested profile or role.
 
     Args:
         files: from `load_files`.
-        name: a profile, a role ARN, or None when the command line names neither.
+        name: a profile, a role ARN, or None if the command line names neither.
         overrides: the flags.
         environ: the variables.
 
     Returns:
-        The profile. That it has no credentials is not an error yet: see `NoSource`.
+        The profile. Missing credentials are not an error yet: see `NoSource`.
 
     Raises:
         ConfigError: unknown profile, cycle, contradiction, or a value that cannot be parsed.
@@ -52,7 +53,7 @@ def resolve(files: ConfigFiles, name: str | None, overrides: Overrides, environ:
 
 
 def profile_variable(environ: Mapping[str, str]) -> Setting[str] | None:
-    """Return the profile that the environment names, if any."""
+    """Return the profile named in the environment, if any."""
     for variable in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         value = environ.get(variable, "").strip()
         if value:
@@ -128,13 +129,13 @@ class _Chosen:
 
     Args:
         name: profile or role ARN.
-        named: the user named it, rather than the default applying.
+        named: True if the user named it, False for the default.
         source: of the first credentials.
         links: the profile and its source profiles.
         role_links: those of them that have a role to assume.
-        arn: a role that was named by its ARN.
-        url: of the sign-in that the first credentials come from, instead of source.
-        warnings: about how it was chosen.
+        arn: of a role that was named by its ARN.
+        url: of the sign-in that gives the first credentials, instead of source.
+        warnings: about the choice.
     """
 
     name: str
@@ -148,7 +149,7 @@ class _Chosen:
 
 
 def _inherited_url(files: ConfigFiles, overrides: Overrides, environ: Mapping[str, str]) -> FederatedUrl | None:
-    """The sign-in of the command line, the environment, or ``[default]``."""
+    """Return the sign-in address from the command line, the environment, or ``[default]``."""
     default = files.profiles.get("default")
     return federation.explicit_url(overrides, environ) or (federation.own_url(default) if default else None)
 
@@ -203,7 +204,7 @@ def _build(files: ConfigFiles, chosen: _Chosen, overrides: Overrides, environ: M
 def _lifetimes(
     lookup: Lookup, chosen: _Chosen, overrides: Overrides, notes: list[str]
 ) -> tuple[Setting[int], Setting[int]]:
-    """Read how long roles and session tokens live, in seconds."""
+    """Read the lifetimes of roles and session tokens, in seconds."""
     has_role = bool(chosen.arn or chosen.role_links or chosen.url)
     own = None if chosen.arn or not chosen.links else chosen.links[0]
     role = _unless_unused(
@@ -222,7 +223,7 @@ def _lifetimes(
 def _first_role(
     lookup: Lookup, overrides: Overrides, name: str, roles: tuple[Role, ...], *, duration: Setting[int]
 ) -> tuple[Role | None, tuple[Role, ...]]:
-    """Split the role that a sign-in gives (the jump role, else the first one) from the roles assumed with it."""
+    """Split the role of the sign-in (the jump role, else the first one) from the roles assumed with it."""
     jump = federation.jump_role(lookup, overrides)
     if jump is not None:
         session_name = overrides.role_session_name or (roles[0].session_name if roles else "")
@@ -238,7 +239,7 @@ def _first_role(
 
 
 def _at_most_an_hour(duration: Setting[int]) -> Setting[int]:
-    """Cut what was configured for all roles to AWS's limit for chained ones; a flag is refused later."""
+    """Cut the duration configured for all roles to AWS's limit for chained roles; a flag is refused later."""
     if duration.value <= CHAINED_ROLE_LIMIT or duration.origin.startswith("flag "):
         return duration
     return Setting(CHAINED_ROLE_LIMIT, f"{duration.origin}, cut to AWS's limit for chained roles")
@@ -247,7 +248,7 @@ def _at_most_an_hour(duration: Setting[int]) -> Setting[int]:
 def _unless_unused(
     read: Callable[[], Setting[int]], used: bool, default: Setting[int], notes: list[str]
 ) -> Setting[int]:
-    """Read a duration. Where nothing uses it, a value that cannot be read is a note and not an error."""
+    """Read a duration. If it is unused, an invalid value is a note and not an error."""
     try:
         return read()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The AssumeRole calls of a profile, with every parameter settled."""
+"""The AssumeRole calls of a profile, with all parameters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def role_duration(lookup: Lookup, overrides: Overrides, own: ProfileSection | No
     """Return the duration of the role credentials, in seconds.
 
     Args:
-        own: the profile that has the role; its duration_seconds counts, as in the AWS CLI, and no other profile's.
+        own: the profile that has the role; only its duration_seconds applies, as in the AWS CLI.
     """
     if overrides.role_duration is not None:
         return checked(Setting(overrides.role_duration, "flag -a"), ROLE_RANGE, "role duration")
@@ -42,8 +42,8 @@ def build_roles(
     """Return the roles in the order in which they are assumed.
 
     Args:
-        links: the profiles that assume a role, the one that the user named first.
-        arn: a role that the user named by its ARN, assumed last.
+        links: the profiles that assume a role, the named one first.
+        arn: of a role that the user named by its ARN, assumed last.
         duration: of the last role.
     """
     roles = [_role(link, environ) for link in reversed(links)]
@@ -63,7 +63,7 @@ def _role(section: ProfileSection, environ: Mapping[str, str]) -> Role:
             hint=f"correct it in {section.origin('role_arn')}",
         )
     duration = _own_credentials_duration(section) or _own_duration(section) or Setting(ROLE_DEFAULT, "default")
-    if duration.value > CHAINED_ROLE_LIMIT:  # only a stepping stone; the last role's own duration is set by the caller
+    if duration.value > CHAINED_ROLE_LIMIT:  # an intermediate role; the caller sets the duration of the last one
         duration = Setting(CHAINED_ROLE_LIMIT, f"{duration.origin}, cut to AWS's limit for a source")
     return Role(
         arn=arn,
@@ -125,7 +125,7 @@ def _own_credentials_duration(section: ProfileSection) -> Setting[int] | None:
 
 
 def _session_name(section: ProfileSection | None, environ: Mapping[str, str]) -> str:
-    """As configured, else one that names this tool and the user and stays the same, so that the cache holds."""
+    """Return the configured name, else a stable one from tool and user, so that cache entries stay valid."""
     name = section.text("role_session_name") if section else None
     origin = section.origin("role_session_name") if section and name else "AWS_ROLE_SESSION_NAME"
     name = name or environ.get("AWS_ROLE_SESSION_NAME", "").strip()
@@ -133,7 +133,7 @@ def _session_name(section: ProfileSection | None, environ: Mapping[str, str]) ->
 
 
 def default_session_name(environ: Mapping[str, str]) -> str:
-    """Return the session name where no profile names one."""
+    """Return the role session name to use if no profile sets one."""
     user = environ.get("LOGNAME") or environ.get("USER") or environ.get("USERNAME") or ""
     safe = "".join(
         character for character in user if character.isascii() and (character.isalnum() or character in "_+=,.@-")
@@ -145,7 +145,7 @@ def check_name(name: str) -> str:
     """Return what is wrong with a role session name or source identity, "" if AWS accepts it.
 
     Args:
-        name: as configured or given by flag.
+        name: from the configuration or a flag.
 
     Source: AWS API reference, STS AssumeRole.
     """
@@ -155,10 +155,10 @@ def check_name(name: str) -> str:
 
 
 def _checked_name(name: str, what: str, origin: str) -> str:
-    """Return a name that AWS accepts.
+    """Return the name if AWS accepts it.
 
     Raises:
-        ConfigError: it does not; a call would only return AWS's pattern.
+        ConfigError: AWS would not accept it, and its message would only show a pattern.
     """
     problem = check_name(name)
     if problem:
@@ -173,7 +173,7 @@ def _source_identity(section: ProfileSection) -> str | None:
 
 def _tags(section: ProfileSection) -> tuple[tuple[str, str], ...]:
     value = section.values.get("session_tags")
-    if isinstance(value, dict):  # an indented block, a tag a line
+    if isinstance(value, dict):  # an indented block with one tag per line
         return tuple(value.items())
     try:
         return tuple(parse_tag(word) for word in _words(section.text("session_tags")))
@@ -192,10 +192,10 @@ def parse_tag(text: str) -> tuple[str, str]:
         text: one tag.
 
     Returns:
-        Key and value, without blanks around them.
+        Key and value, without surrounding blanks.
 
     Raises:
-        ValueError: it has no ``=`` or no key; the message can be shown.
+        ValueError: the text has no ``=`` or no key; the message can be shown.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -214,7 +214,7 @@ def read_policy(text: str | None, origin: str) -> str | None:
         origin: of the text, for messages.
 
     Raises:
-        UsageError, ConfigError: it is not JSON, or the file cannot be read.
+        UsageError, ConfigError: the text is not JSON, or the file cannot be read.
     """
     if not text:
         return None

@@ -19,10 +19,10 @@ FLOWS: tuple[Flow, ...] = ("auto", "browser", "device")
 
 @dataclass(frozen=True, slots=True)
 class SsoSession:
-    """A session of Identity Center.
+    """The settings of an Identity Center session.
 
     Args:
-        name: of the sso-session; "" for a profile that has the settings itself (legacy).
+        name: of the sso-session; "" for a profile that contains the settings itself (legacy).
         start_url: as configured; it names the token file of a legacy profile.
         region: of Identity Center.
         scopes: of the registration.
@@ -37,23 +37,23 @@ class SsoSession:
 
     @property
     def is_legacy(self) -> bool:
-        """True for a profile without an sso-session: device code, no scopes, no refresh token."""
+        """Return True for a profile without an sso-session: device code, no scopes, no refresh token."""
         return not self.name
 
     @property
     def label(self) -> str:
-        """Name of the session, for people."""
+        """Return the display name of the session."""
         return self.name or self.start_url
 
     @property
     def token_key(self) -> str:
-        """The text whose SHA-1 names the token file."""
+        """Return the text whose SHA-1 names the token file."""
         return self.name or self.start_url
 
 
 @dataclass(frozen=True, slots=True)
 class SsoRole:
-    """A role that Identity Center gives credentials for."""
+    """A role for which Identity Center gives credentials."""
 
     session: SsoSession
     account_id: str
@@ -68,10 +68,10 @@ def sso_role(
     Args:
         section: of the profile.
         sso_sessions: the sections ``[sso-session NAME]``, by name.
-        environ: may name the flow; None for no variables.
+        environ: may set the flow; None for no variables.
 
     Raises:
-        ConfigError: a section or a setting is missing, or two places contradict each other.
+        ConfigError: a section or a setting is missing, or two settings contradict each other.
     """
     name = section.text("sso_session")
     place = f"profile {section.name}"
@@ -105,7 +105,7 @@ def sso_session(
         referrer: the profile that names it.
 
     Raises:
-        ConfigError: it does not exist, or lacks a setting.
+        ConfigError: the section does not exist, or lacks a setting.
     """
     values = sections.get(name)
     if values is None:
@@ -125,7 +125,7 @@ def sso_session(
 
 
 def only_session(files: ConfigFiles, environ: Mapping[str, str]) -> SsoSession | None:
-    """Return the sso-session if the config has exactly one."""
+    """Return the sso-session if the config file has exactly one."""
     names = list(files.sso_sessions)
     return sso_session(files.sso_sessions, names[0], environ) if len(names) == 1 else None
 

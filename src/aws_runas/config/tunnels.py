@@ -1,11 +1,11 @@
-"""Named tunnels: a TOML file of our own, since other SDKs complain about strange sections in the AWS config.
+"""Named tunnels: a separate TOML file, since other SDKs complain about unknown sections in the AWS config file.
 
     [db]
     profile = "my-profile"
     target = "i-deadbeef"
     forwards = ["5432:db.internal:5432", "8888:localhost:9000"]
 
-It is ``aws-runas/tunnels.toml`` beside the AWS config file; RUNAS_TUNNELS_FILE names another.
+The file is ``aws-runas/tunnels.toml`` in the directory of the AWS config file, unless RUNAS_TUNNELS_FILE names another.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from aws_runas.files import read_named
 _KEYS: Final = {"profile", "target", "forwards", "bind", "sessions", "reason", "description", "idle"}
 
 
-_DATABASE: Final = re.compile(r":(?:rds|cache):[^:]+$")  # such a forward finds its bastion itself
+_DATABASE: Final = re.compile(r":(?:rds|cache):[^:]+$")  # such a forward finds its own bastion
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """One entry of the file.
+    """One entry in the file.
 
     Args:
-        profile: name or role ARN, None for the profile of the environment.
+        profile: name or role ARN, None for the profile in the environment.
         target: as on the command line, without a port.
-        forwards: each as the argument of -L.
+        forwards: each as an argument of -L.
         bind: where to listen, None for loopback.
         sessions: "auto" or a number, None for the default.
         idle: seconds without a connection until `tunnels up` closes the session; None keeps it open.
@@ -74,7 +74,7 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
         path: of the file.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, or has an invalid entry; the message names file and entry.
+        ConfigError: the file cannot be read, is not TOML, or has an invalid entry; the message names file and entry.
     """
     import tomllib
 
@@ -100,11 +100,11 @@ def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
 
     Args:
         name: of the tunnel.
-        tunnels: all of the file.
+        tunnels: all tunnels in the file.
         path: of the file, for the message.
 
     Raises:
-        ConfigError: no tunnel has that name; the nearest names are suggested.
+        ConfigError: no tunnel has that name; the message suggests similar names.
     """
     tunnel = tunnels.get(name)
     if tunnel is not None:

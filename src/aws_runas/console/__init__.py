@@ -1,1 +1,1 @@
-"""Addresses that sign in to the AWS console: pure construction, and the rules of who may sign in how."""
+"""Addresses that sign in to the AWS console, built without I/O, and the rules for the methods of sign-in."""

@@ -1,4 +1,4 @@
-"""From what the user typed to an address in the console: a service word, a path, an address or an ARN."""
+"""Conversion of a typed service word, path, address or ARN to an address in the console."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Destination:
 
     Args:
         address: under the partition's console domain.
-        warning: for people; "" for none.
+        warning: for the user; "" for none.
     """
 
     address: str
@@ -27,19 +27,19 @@ class Destination:
 
 
 def is_plainly_destination(word: str) -> bool:
-    """Return True for a service word, a path with a slash, an address, and an ARN that is not a role's."""
+    """Return True for a service word, a path with a slash, an address, or an ARN other than a role ARN."""
     return "/" in word or looks_like_arn(word) or find_service(word) is not None
 
 
 def find_destination(text: str | None, partition: Partition, region: str | None) -> Destination:
-    """Return the address for what the user typed.
+    """Return the console address for the typed text.
 
     Args:
         text: None or "" for the console's home.
-        region: of the profile; None where it has none.
+        region: of the profile, or None.
 
     Raises:
-        UsageError: an address outside the console, or an ARN of a kind that has no page here.
+        UsageError: the address is outside the console, or there is no known page for this kind of ARN.
     """
     if not text:
         return Destination(_page("console/home", partition, region))
@@ -59,7 +59,7 @@ def find_destination(text: str | None, partition: Partition, region: str | None)
 
 
 def _page(path: str, partition: Partition, region: str | None) -> str:
-    """Return the address of a path, with the region in its query unless it has one there."""
+    """Return the address of a path, with the region added to its query unless it has one."""
     front, hash_sign, fragment = path.partition("#")
     front, question_mark, query = front.partition("?")
     names = [pair.partition("=")[0] for pair in query.split("&")]
@@ -107,7 +107,7 @@ def _path_of(service: str, resource: str) -> str | None:
     if service == "ec2" and kind == "instance" and name:
         return f"ec2/home#InstanceDetails:instanceId={quote(name, safe='')}"
     if service == "logs" and kind == "log-group" and name:
-        # the console's own way of escaping in a fragment: escaped twice, with $ for %
+        # the console's escaping in fragments: escaped twice, with $ for %
         group = quote(quote(name.removesuffix(":*"), safe=""), safe="").replace("%", "$")
         return f"cloudwatch/home#logsV2:log-groups/log-group/{group}"
     return None

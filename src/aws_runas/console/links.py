@@ -1,4 +1,4 @@
-"""Addresses of sign-in and console in each partition, as a browser opens them, also in a container tab of Firefox.
+"""Browser addresses of sign-in and console in each partition, also for a container tab in Firefox.
 
 Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console"; AWS's pages of the partitions;
 granted-containers and open-url-in-container, the README of each.
@@ -23,9 +23,9 @@ class Partition:
 
     Args:
         signin: host of the federation endpoint.
-        console: domain of the console; the console itself is there or below it.
-        regional: each region has hosts of its own below these, and services without a region are in `home`.
-        home: region of the services without one.
+        console: domain of the console, which is at this host or below it.
+        regional: each region has its own hosts below these, and services without a region are in `home`.
+        home: region of services without a region.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Partition:
     regional: bool = False
 
     def signin_address(self, region: str | None) -> str:
-        """Return ``https://HOST`` of the sign-in for a region."""
+        """Return ``https://HOST`` of the sign-in page for a region."""
         prefix = f"{region}." if self.regional and region and region != self.home else ""
         return f"https://{prefix}{self.signin}"
 
@@ -60,7 +60,7 @@ def find_partition(name: str) -> Partition:
     """Return the hosts of a partition.
 
     Raises:
-        CredentialsError: it has no public console.
+        CredentialsError: the partition has no public console.
     """
     if name not in PARTITIONS:
         raise CredentialsError(
@@ -72,10 +72,10 @@ def find_partition(name: str) -> Partition:
 
 
 def signin_override(environ: Mapping[str, str]) -> str | None:
-    """Return the sign-in address that RUNAS_SIGNIN_URL names, without a slash at its end.
+    """Return the sign-in address from RUNAS_SIGNIN_URL, without a trailing slash.
 
     Raises:
-        ConfigError: it is no https address, nor http on loopback.
+        ConfigError: the value is neither an https address nor an http address on loopback.
     """
     text = environ.get(VARIABLE, "").strip()
     if not text:
@@ -96,7 +96,7 @@ def signin_override(environ: Mapping[str, str]) -> str | None:
 
 
 ISSUER = "aws-runas"
-LOGOUT_REGION = "us-east-1"  # the only one whose sign-out is known to follow redirect_uri
+LOGOUT_REGION = "us-east-1"  # the only region whose sign-out is known to follow redirect_uri
 
 
 def federation_address(partition: Partition, region: str | None, override: str | None) -> str:
@@ -109,7 +109,7 @@ def federation_address(partition: Partition, region: str | None, override: str |
 
 
 def login_address(federation: str, destination: str, signin_token: str) -> str:
-    """Return the address that signs in and leads to the destination; a secret while the token is good.
+    """Return the address that signs in and opens the destination; a secret while the token is valid.
 
     Args:
         federation: from `federation_address`.
@@ -124,10 +124,10 @@ def with_logout(login: str, partition: Partition, override: str | None) -> str:
     Args:
         login: the address that signs in.
         partition: of the account.
-        override: another sign-in address, for tests and private endpoints; None for AWS's.
+        override: another sign-in address, for tests and private endpoints; None for AWS's address.
 
     Raises:
-        UsageError: it is not known to work in this partition.
+        UsageError: the sign-out is not known to work in this partition.
     """
     if partition.name != "aws":
         raise UsageError(
@@ -140,15 +140,15 @@ def with_logout(login: str, partition: Partition, override: str | None) -> str:
 
 
 def portal_address(settings: Mapping[str, str], origin: str, destination: str | None) -> str:
-    """Return the shortcut of the Identity Center portal; it holds no secret, the browser's own session decides.
+    """Return a shortcut link of the Identity Center portal. It has no secret; access depends on the browser's session.
 
     Args:
         settings: sso_start_url, sso_account_id and sso_role_name.
-        origin: where they are, for messages.
+        origin: where they are set, for messages.
         destination: an address in the console; None for its home.
 
     Raises:
-        ConfigError: one of them is missing, or the start URL is no address for a browser.
+        ConfigError: a setting is missing, or the start URL is not an address for a browser.
     """
     for name in ("sso_start_url", "sso_account_id", "sso_role_name"):
         if not settings.get(name):
@@ -171,7 +171,7 @@ def portal_address(settings: Mapping[str, str], origin: str, destination: str | 
 
 ADD_ONS = ("granted", "open-url")
 ICON = "fingerprint"
-_COLORS = {  # Firefox has these and no others
+_COLORS = {  # the only colors in Firefox
     "blue": (0x37, 0xAD, 0xFF),
     "turquoise": (0x00, 0xC7, 0x9A),
     "green": (0x51, 0xCD, 0x00),
@@ -184,16 +184,16 @@ _COLORS = {  # Firefox has these and no others
 
 
 def container_address(address: str, name: str, color: str | None, add_on: str) -> str:
-    """Return the address that opens another one in a container.
+    """Return an address that opens a page in a container.
 
     Args:
         address: the page.
-        name: of the container; Firefox makes it when it is new.
-        color: six hex digits with or without ``#``, a color of Firefox, or None for one that the name decides.
+        name: of the container; Firefox creates a new one if needed.
+        color: six hex digits with or without ``#``, a color of Firefox, or None to derive one from the name.
         add_on: one of ADD_ONS.
 
     Raises:
-        ConfigError: there is no such add-on.
+        ConfigError: the add-on is unknown.
     """
     if add_on not in ADD_ONS:
         raise ConfigError(
@@ -208,7 +208,7 @@ def container_address(address: str, name: str, color: str | None, add_on: str) -
 
 
 def firefox_color(color: str | None, name: str) -> str:
-    """Return the color of Firefox that is nearest; one that the name decides where there is no color."""
+    """Return the nearest Firefox color, or one derived from the name if no color is given."""
     text = (color or "").removeprefix("#").lower()
     if text in _COLORS:
         return text

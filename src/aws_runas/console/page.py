@@ -1,6 +1,6 @@
-"""The page that leads a browser to an address, so that the address is in no argv, where other users could read it.
+"""A page that redirects the browser to an address, to keep the address out of argv, where other users could read it.
 
-The page is a file of this user alone. A process of its own removes it: ours may have ended by then, and may be killed.
+Only this user can read the page. A separate process removes it, because ours may have ended or been killed by then.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from aws_runas import files
 
-LIFETIME = 30  # seconds; a browser that starts cold on a slow machine needs several
+LIFETIME = 30  # seconds; a cold browser start on a slow machine takes several
 PREFIX = "aws-runas-console-"
 
-# What removes the page: its argv holds the path alone.
+# The program that removes the page: its argv contains only the path.
 _REMOVER = """
 import os, sys, time
 time.sleep(float(sys.argv[2]))
@@ -33,7 +33,7 @@ for remove, path in ((os.unlink, sys.argv[1]), (os.rmdir, os.path.dirname(sys.ar
 
 
 def redirect_page(address: str) -> str:
-    """Return a page that leads to an address; it loads nothing, and tells the next page nothing of itself."""
+    """Return a page that redirects to an address; it loads nothing and sends no referrer."""
     target = html.escape(address, quote=True)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>aws-runas</title>\n'
@@ -45,20 +45,20 @@ def redirect_page(address: str) -> str:
 
 
 def write_page(address: str, environ: Mapping[str, str], lifetime: float = LIFETIME) -> Path:
-    """Write the page into a directory of its own, to be removed after a while.
+    """Write the page to a new directory, which is removed after a while.
 
     Args:
-        address: where it leads.
-        environ: names the directory for files of this login, which the system empties at its end.
-        lifetime: seconds until a process of its own removes it.
+        address: the address to open.
+        environ: names the runtime directory, which the system empties when the user logs out.
+        lifetime: seconds until a separate process removes the page.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the page cannot be written.
     """
     directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base(environ)))
     path = directory / f"{secrets.token_hex(8)}.html"
     try:
-        _start_remover(path, lifetime)  # first: should we be killed, nothing is left
+        _start_remover(path, lifetime)  # before the write: if we are killed, nothing is left
         with files.open_private_directory(directory) as opened:
             opened.write(path.name, redirect_page(address).encode("utf-8", "surrogateescape"))
     except BaseException:
@@ -83,4 +83,4 @@ def _start_remover(path: Path, lifetime: float) -> None:
         start_new_session=True,
         env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},  # Python needs it on Windows
     )
-    threading.Thread(target=process.wait, daemon=True).start()  # nothing else collects its exit status
+    threading.Thread(target=process.wait, daemon=True).start()  # no other code collects its exit status

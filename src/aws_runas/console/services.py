@@ -1,11 +1,11 @@
-"""Service words and the path of their page in the console.
+"""Service words and the paths of their console pages.
 
-The paths are those that the console shows in the browser. AWS redirects old ones, so a page that has moved still opens.
+The paths are those that the console shows in the browser. AWS redirects old paths, so a moved page still opens.
 """
 
 from __future__ import annotations
 
-# Services that have no region: their page is in the partition's home region.
+# Services without a region: their page is in the partition's home region.
 GLOBAL = frozenset(
     (
         "artifact",
@@ -185,6 +185,6 @@ WORDS = tuple(sorted({*PATHS, *ALIASES}))
 
 
 def find_service(word: str) -> tuple[str, bool] | None:
-    """Return the path of a service word and whether it has no region; None for a word that is none."""
+    """Return the path of a service word and whether the service has no region; None for an unknown word."""
     name = ALIASES.get(word.lower(), word.lower())
     return (PATHS[name], name in GLOBAL) if name in PATHS else None

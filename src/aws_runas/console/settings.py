@@ -1,7 +1,7 @@
-"""Settings of a profile's console: its keys, the kind of sign-in, and the limit of the session's duration.
+"""Console settings of a profile: its keys, the sign-in method, and the limit of the session duration.
 
-Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". Users reported what AWS refuses:
-SessionDuration with chained roles and with GetFederationToken, and session tokens altogether.
+Source: AWS IAM User Guide, "Enable custom identity broker access to the AWS console". According to user reports, AWS
+refuses SessionDuration with chained roles and with GetFederationToken, and all session tokens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aws_runas.errors import ConfigError
 
 ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 
-# Browsers that have profiles, and the programs that each may be.
+# Browsers with profiles, and the possible program names of each.
 _CHROMIUM_BROWSERS = {
     "brave": ("brave-browser", "brave"),
     "chrome": ("google-chrome", "google-chrome-stable", "chrome"),
@@ -43,7 +43,7 @@ _MAC_APPLICATIONS = {
 
 
 def find_setting(profile: Profile, key: str) -> Setting[str] | None:
-    """Return a key of the profile, else of its source profile, else of ``[default]``."""
+    """Return a setting from the profile, else from its source profile, else from ``[default]``."""
     for name in (profile.section, profile.source_profile, "default"):
         section = profile.sections.get(name or "")
         text = section.text(key) if section is not None else None
@@ -53,17 +53,17 @@ def find_setting(profile: Profile, key: str) -> Setting[str] | None:
 
 
 def federation_policy(profile: Profile) -> str:
-    """Return the policy of a federated user: ``console_policy``, else one that takes nothing away.
+    """Return the policy of a federated user: ``console_policy``, else one that restricts nothing.
 
     Raises:
-        ConfigError: it is not JSON, or its file cannot be read.
+        ConfigError: the policy is not JSON, or its file cannot be read.
     """
     setting = find_setting(profile, "console_policy")
     return (read_policy(setting.value, setting.origin) if setting else None) or ALLOW_ALL
 
 
 def browser_commands(name: str, profile: str, platform: str) -> list[str]:
-    """Return the command lines that may open a browser with a profile of its own for an AWS profile.
+    """Return command lines that may open a browser with a separate browser profile for an AWS profile.
 
     Args:
         name: value of ``console_browser``.
@@ -71,7 +71,7 @@ def browser_commands(name: str, profile: str, platform: str) -> list[str]:
         platform: as `sys.platform`.
 
     Returns:
-        Candidates, the first that exists counts; the value itself for a browser that is not known by name.
+        Candidates, of which the first existing one is used; the value itself for an unknown browser.
     """
     if name not in _CHROMIUM_BROWSERS:
         return [name]
@@ -82,15 +82,15 @@ def browser_commands(name: str, profile: str, platform: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a name that can be that of a directory."""
+    """Return a name that is valid for a directory."""
     return "".join(letter if letter.isalnum() or letter in "-_.@ " else "-" for letter in text)[:80].strip(". ")
 
 
 def portal_settings(profile: Profile) -> tuple[dict[str, str], str]:
-    """Return the settings of an Identity Center profile, and where they are.
+    """Return the settings of an Identity Center profile, and where they are set.
 
     Raises:
-        ConfigError: it names a session that has no section.
+        ConfigError: the profile names a session without a section.
     """
     source = profile.source
     section = profile.sections[(source.profile if isinstance(source, ResolverSource) else None) or "default"]
@@ -116,21 +116,21 @@ _FEDERATED_SOURCES = frozenset({"web-identity", "environment-web-identity"})
 
 
 def find_way(profile: Profile, *, federation: bool) -> Way:
-    """Return how a profile signs in.
+    """Return the method by which a profile signs in.
 
     Args:
-        federation: not by the portal of Identity Center.
+        federation: do not use the portal of Identity Center.
 
     Returns:
-        "portal": the shortcut of Identity Center. "direct": role credentials that may have a SessionDuration: from
-        AssumeRole with long-term keys, SAML or a web identity. "federated": those of Identity Center, of which that is
-        not known. "chained": role credentials that may not. "user": keys
-        of a user, by GetFederationToken. "unknown": STS knows what they are.
+        "portal": the shortcut link of Identity Center. "direct": role credentials that may have a SessionDuration, from
+        AssumeRole with long-term keys, SAML or a web identity. "federated": role credentials from Identity Center, for
+        which this is unknown. "chained": role credentials that may not have one. "user": keys
+        of a user, with GetFederationToken. "unknown": only STS can tell.
     """
     source = profile.source
     if profile.roles and not profile.use_session_token:
         own_keys = isinstance(source, KeyringSource) or (isinstance(source, KeySource) and source.session_token is None)
-        kept = profile.roles[-1].duration.value <= CHAINED_ROLE_LIMIT  # such a role goes through a session token
+        kept = profile.roles[-1].duration.value <= CHAINED_ROLE_LIMIT  # such a role is assumed with a session token
         return "direct" if own_keys and len(profile.roles) == 1 and not kept else "chained"
     if isinstance(source, KeyringSource):
         return "user"
@@ -149,8 +149,8 @@ def session_duration(way: Way, asked: int | None, credentials: Credentials, now:
     """Return the SessionDuration to send, in seconds; None to send none.
 
     Args:
-        asked: by ``-d``; AWS decides where it is not known to be refused.
-        credentials: that sign in.
+        asked: value of ``-d``; sent unless AWS is known to refuse it.
+        credentials: used for the sign-in.
         now: seconds since the epoch.
     """
     if way == "chained" or way == "user":

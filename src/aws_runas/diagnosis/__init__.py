@@ -1,1 +1,1 @@
-"""Checks of everything that must be right for credentials and sessions: each a function with one verdict."""
+"""Checks of all requirements for credentials and sessions: each is a function that returns one verdict."""

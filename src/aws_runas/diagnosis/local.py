@@ -1,4 +1,4 @@
-"""Checks that ask nobody: the profile, the variables, the region, the credentials, the plugin."""
+"""Checks without network access: the profile, the variables, the region, the credentials, the plugin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
     """Check that the profile exists and is complete.
 
     Args:
-        profile: as resolved, or the error that came instead.
-        files: None where they could not be read.
+        profile: the resolved profile, or the error that was raised.
+        files: None if they could not be read.
     """
     if isinstance(profile, AwsRunasError):
         return fail("profile", profile)
@@ -36,11 +36,11 @@ def check_profile(profile: Profile | AwsRunasError, files: ConfigFiles | None) -
 
 
 def check_variables(environ: Mapping[str, str], profile: Profile | None) -> Finding:
-    """Check for variables that contradict each other or the profile that was named.
+    """Check for variables that contradict each other or the named profile.
 
     Args:
         environ: the variables.
-        profile: None if it did not resolve.
+        profile: None if it could not be resolved.
     """
     key, secret = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
     token = environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN", "")
@@ -81,8 +81,8 @@ def check_region(profile: Profile, *, needed: bool) -> Finding:
     """Check that a region is set.
 
     Args:
-        profile: as resolved.
-        needed: a target was named, so a region is required.
+        profile: the resolved profile.
+        needed: True if a target was named, so that a region is required.
     """
     if profile.region is not None:
         return ok("region", f"{profile.region.value} ({profile.region.origin})")
@@ -98,7 +98,7 @@ def check_credentials(profile: Profile) -> Finding:
     """Check that the profile has a source of credentials.
 
     Args:
-        profile: resolved.
+        profile: the resolved profile.
     """
     source = profile.source
     if isinstance(source, NoSource):

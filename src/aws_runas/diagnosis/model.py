@@ -40,7 +40,7 @@ def ok(check: str, message: str) -> Finding:
 
 
 def warn(check: str, message: str, advice: str) -> Finding:
-    """Return a finding for something that may fail, or may not do what was meant.
+    """Return a finding for something that may fail, or may not have the intended effect.
 
     Args:
         check: its name.
@@ -55,7 +55,7 @@ def fail(check: str, error: AwsRunasError, advice: str = "") -> Finding:
 
     Args:
         check: its name.
-        error: what failed.
+        error: the failure.
         advice: what to do about it, if the error has no hint of its own.
     """
     message = " ".join([error.message, ", ".join(error.details)]).strip()

@@ -1,4 +1,4 @@
-"""Checks that ask AWS: STS, the clock by the time of its answer, the identity, and the age of long-term keys."""
+"""Checks that call AWS: STS, the clock by the time of its response, the identity, and the age of long-term keys."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from aws_runas.errors import AwsRunasError, CredentialsError
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
-CLOCK_WARNING = 180  # seconds; as the original warned
+CLOCK_WARNING = 180  # seconds; as in the original tool
 _SET_CLOCK = "set the clock, for instance by switching on time synchronisation"
 
 
 @dataclass(frozen=True, slots=True)
 class StsAnswer:
-    """Answer of STS to the question who the caller is.
+    """The result of GetCallerIdentity.
 
     Args:
         identity: None if STS refused.
-        error: why, None if STS answered.
-        sent, received: when, seconds since the epoch by this machine's clock.
+        error: the reason, None if STS answered.
+        sent, received: times in seconds since the epoch by this machine's clock.
     """
 
     identity: CallerIdentity | None
@@ -42,12 +42,12 @@ class StsAnswer:
 
     @property
     def answered(self) -> bool:
-        """True if STS was reached; a refusal is an answer."""
+        """Return True if STS was reached; a refusal counts as an answer."""
         return self.identity is not None or (self.error is not None and bool(aws_code(self.error)))
 
     @property
     def date(self) -> datetime | None:
-        """The time at STS."""
+        """Return the time at STS."""
         if self.identity is not None:
             return self.identity.date
         return date_of(self.error) if self.error is not None else None
@@ -57,8 +57,8 @@ def check_source(access: Access, found: Finding) -> Finding:
     """Check that external sources (SSO, a process, a web identity) give credentials.
 
     Args:
-        access: whose first credentials.
-        found: what is known of them without asking; returned where they come.
+        access: its first credentials are checked.
+        found: the finding known without a request; returned if the source gives credentials.
     """
     try:
         access.user_provider.credentials()
@@ -68,10 +68,10 @@ def check_source(access: Access, found: Finding) -> Finding:
 
 
 def ask_sts(access: Access, now: Callable[[], float]) -> StsAnswer:
-    """Ask with the user's own keys, which takes no MFA code.
+    """Ask STS with the user's own keys, which needs no MFA code.
 
     Args:
-        access: whose keys.
+        access: its keys sign the call.
         now: this machine's clock, seconds since the epoch.
     """
     sent = now()
@@ -87,7 +87,7 @@ def check_sts(answer: StsAnswer, endpoint: str) -> Finding:
 
     Args:
         answer: of STS.
-        endpoint: where it was asked, for people.
+        endpoint: the called endpoint, for messages.
     """
     if not answer.answered and answer.error is not None:
         return fail("sts", answer.error)
@@ -95,14 +95,14 @@ def check_sts(answer: StsAnswer, endpoint: str) -> Finding:
 
 
 def check_clock(answer: StsAnswer) -> Finding:
-    """Check by the Date header of the answer that this machine's clock is within what AWS accepts.
+    """Check with the Date header of the response that AWS accepts this machine's clock.
 
     Args:
         answer: of STS.
     """
     if answer.date is None:
         return warn("clock", "the answer of STS has no time to compare with", "compare with a time server: --ntp")
-    # The header has whole seconds, and the answer was under way: no claim is made that is finer than that.
+    # The header has whole seconds, and the response took time: the verdict is not more precise than that.
     there = answer.date.timestamp()
     offset = 0.0
     if answer.received < there:
@@ -113,12 +113,12 @@ def check_clock(answer: StsAnswer) -> Finding:
 
 
 def judge_clock(check: str, offset: float, source: str) -> Finding:
-    """Judge how far off a clock is.
+    """Return a finding for the offset of a clock.
 
     Args:
         check: name of the check.
-        offset: seconds, positive where this machine is ahead.
-        source: what it was compared with.
+        offset: seconds, positive if this machine is ahead.
+        source: the clock that it was compared with.
     """
     side = "ahead of" if offset > 0 else "behind"
     words = f"{abs(offset):.0f} s {side} {source}" if abs(offset) >= 1 else f"in step with {source}"
@@ -130,11 +130,11 @@ def judge_clock(check: str, offset: float, source: str) -> Finding:
 
 
 def check_identity(access: Access, answer: StsAnswer) -> Finding:
-    """Check that AWS accepts the credentials, role included. May ask for an MFA code.
+    """Check that AWS accepts the credentials, including the role. May ask for an MFA code.
 
     Args:
         access: the profile.
-        answer: of STS, an identity or an error.
+        answer: of STS: an identity or an error.
     """
     if answer.error is not None:
         return fail("identity", answer.error)
@@ -149,7 +149,7 @@ def check_identity(access: Access, answer: StsAnswer) -> Finding:
 SERVER = "pool.ntp.org"
 PORT = 123  # RFC 5905
 TIMEOUT = 3.0  # seconds
-_EPOCH = 2_208_988_800  # seconds from 1900, where NTP begins, to 1970
+_EPOCH = 2_208_988_800  # seconds from 1900, the start of NTP time, to 1970
 _ERA = 1 << 32  # seconds; the first ends in 2036
 _PACKET = struct.Struct("!B3x36xII")  # the first octet, and the transmit timestamp
 _CLIENT = 0x23  # no warning, version 4, mode 3 (RFC 5905 7.3)
@@ -159,7 +159,7 @@ def check_ntp(server: str = SERVER) -> Finding:
     """Compare this machine's clock with a time server.
 
     Args:
-        server: name or address, with a port after a colon where it is not the usual one.
+        server: name or address, with a port after a colon if it is not the default port.
     """
     host, colon, port = server.rpartition(":")
     if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
@@ -181,7 +181,7 @@ def _offset(host: str, port: int) -> float:
         query.send(bytes([_CLIENT]) + bytes(47))
         answer = query.recv(512)
         received = time.time()
-    if len(answer) < _PACKET.size or answer[0] & 7 != 4 or answer[1] == 0:  # mode 4: a server; stratum 0: it refuses
+    if len(answer) < _PACKET.size or answer[0] & 7 != 4 or answer[1] == 0:  # mode 4: a server; stratum 0: a refusal
         raise ValueError("not an answer of a time server")
     _, seconds, fraction = _PACKET.unpack_from(answer)
     there: float = seconds - _EPOCH + fraction / _ERA
@@ -199,8 +199,8 @@ def check_key_age(access: Access, user_arn: str, now: float) -> Finding | None:
     """Compare the age of a user's own keys with ``key_max_age``; None for other credentials.
 
     Args:
-        access: whose own keys ask IAM.
-        user_arn: of the caller, as STS tells it.
+        access: the user's own keys sign the calls to IAM.
+        user_arn: of the caller, from STS.
         now: seconds since the epoch.
     """
     source = access.profile.source

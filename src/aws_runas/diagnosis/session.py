@@ -1,4 +1,4 @@
-"""Checks of a target: is it known to Systems Manager, online, new enough, and may we open a session."""
+"""Checks of a target: whether Systems Manager knows it, whether it is online and new enough, and allows sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = "aws-runas diagnose"
 
 
 def ask_node(target: str, access: Access) -> ManagedNode | AwsRunasError | None:
-    """Return what Systems Manager knows of a target: a node, nothing, or the error that it answered.
+    """Return what Systems Manager knows about a target: a node, nothing, or the error of the call.
 
     Args:
         target: instance or task id.
@@ -70,7 +70,7 @@ def check_agent(node: ManagedNode) -> Finding:
 
 
 def check_permission(target: str, access: Access) -> Finding:
-    """Check that a session may be opened: open one and end it at once, because no answer of IAM is as reliable.
+    """Check that a session may be opened: open one and end it at once, which is more reliable than asking IAM.
 
     Args:
         target: instance or task id.
