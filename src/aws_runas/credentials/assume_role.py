@@ -1,4 +1,4 @@
-"""Roles: AssumeRole, signed by a session token, by the role before it in the chain, or by the user's own keys."""
+"""Roles: AssumeRole, signed with a session token, the previous role in the chain, or the user's own keys."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class AssumeRoleProvider:
     """Calls AssumeRole.
 
     Args:
-        source: signs the call.
+        source: gives the credentials that sign the call.
         clients: STS, signed by a provider.
-        role: what is assumed, with every parameter.
-        mfa: codes, only where the user's own keys sign; a session token carries its MFA already.
+        role: the role to assume, with all parameters.
+        mfa: codes, only if the user's own keys sign; a session token already includes MFA.
         now: seconds since the epoch.
     """
 
@@ -46,7 +46,7 @@ class AssumeRoleProvider:
         """Assume the role. Cached source credentials that AWS no longer accepts are fetched again, once.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         keys = self._source.credentials(refresh=refresh)
         try:
@@ -94,11 +94,11 @@ class AssumeRoleProvider:
 
 
 def refused_duration(role: Role, what: str) -> Exception:
-    """Return the error for more than an hour where AWS allows one.
+    """Return the error for a duration over one hour where AWS allows at most one hour.
 
     Args:
-        role: whose duration it is.
-        what: limits it: a chained role, or temporary keys.
+        role: the role with this duration.
+        what: the reason for the limit: a chained role, or temporary keys.
     """
     wanted = format_duration(role.duration.value)
     return out_of_range(
@@ -108,7 +108,7 @@ def refused_duration(role: Role, what: str) -> Exception:
 
 
 class RefusedProvider:
-    """Provider of a role that cannot be assumed as configured; no call is made.
+    """Provider of a role that cannot be assumed with its configuration; it makes no call.
 
     Args:
         error: raised at every request.

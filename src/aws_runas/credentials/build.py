@@ -49,12 +49,12 @@ _CACHED_SOURCES = frozenset({"sso", "web-identity", "environment-web-identity"})
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Ways to ask the user.
+    """Functions that ask the user.
 
     Args:
-        code: asks for an MFA code; raises CredentialsError when nobody can be asked.
-        passphrase: asks for the passphrase of the keyring file, likewise.
-        person: who is asked in a sign-in with SAML or OIDC; None for nobody.
+        code: asks for an MFA code; raises CredentialsError if it cannot ask.
+        passphrase: asks for the passphrase of the keyring file; raises the same error.
+        person: asked during a sign-in with SAML or OIDC; None if nobody can be asked.
     """
 
     code: Prompt
@@ -71,15 +71,15 @@ def open_access(
     files: ConfigFiles | None = None,
     signin: SignInContext | None = None,
 ) -> Access:
-    """Resolve a profile and make its providers; AWS is asked only when credentials are.
+    """Resolve a profile and make its providers; AWS is called only when credentials are requested.
 
     Args:
         name: profile, role ARN, or None.
         overrides: the flags.
-        context: variables, clock, and where lines for people go.
-        prompts: ways to ask the user.
-        files: the config files, if they have been read already.
-        signin: of a sign-in that may start; None if none may.
+        context: variables, clock, and output for messages.
+        prompts: functions that ask the user.
+        files: the config files, if already read.
+        signin: context of a sign-in; None if no sign-in may start.
 
     Raises:
         ConfigError: see `resolve`.
@@ -119,7 +119,7 @@ def _keyring(files: ConfigFiles, context: RunContext, ask_passphrase: Prompt) ->
 
 
 def unattended_sign_in(cache: DiskCache, context: RunContext) -> SignInContext:
-    """Return the context of a run in which no sign-in may start."""
+    """Return the context for a run in which no sign-in may start."""
     return SignInContext(
         cache.directory,
         context.environ,
@@ -144,13 +144,13 @@ def compose(
     """Make the providers of a resolved profile.
 
     Args:
-        profile: as resolved.
-        cache: stores what they return.
-        context: variables, clock, and where lines for people go.
+        profile: the resolved profile.
+        cache: stores their credentials.
+        context: variables, clock, and output for messages.
         prompt: asks for an MFA code.
-        keyring: opens the keyring; called when a key of it is needed.
+        keyring: opens the keyring; called when one of its keys is needed.
         federation: the sign-in with SAML or OIDC, for a profile that has one.
-        signin: of a sign-in that may start; None if none may.
+        signin: context of a sign-in; None if no sign-in may start.
     """
     signin = signin or unattended_sign_in(cache, context)
 
@@ -165,7 +165,7 @@ def compose(
     mfa = _mfa(profile, prompt)
     parts = _Parts(profile, cache, context, clients, sts, mfa, keyring, entries, signin, federation)
     source = parts.source()
-    # a login is read from its file each time: other tools rotate it, and its last five minutes are not used
+    # the login file is read every time: other tools rotate it, and its last five minutes are not used
     user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, context.now)
     provider: Provider = (
         parts.session_token(user) if profile.use_session_token or not profile.roles else parts.roles(user)
@@ -236,7 +236,7 @@ class _Parts:
         return self._cached(inner, source.kind, self._federated_inputs(source))
 
     def saml_provider(self, source: FederatedSource, federation: Federation) -> SamlProvider:
-        """Return the provider that exchanges a SAML response for credentials, and knows the offered roles."""
+        """Return the provider that exchanges a SAML response for credentials, and lists the offered roles."""
         from aws_runas.credentials.saml import SamlProvider
 
         partition = self.profile.partition
@@ -262,7 +262,7 @@ class _Parts:
         try:
             role = sso_role(self.profile.sections[source.profile or ""], self.profile.sso_sessions, self.signin.environ)
         except ConfigError as error:
-            return RefusedProvider(error)  # when credentials are asked for: the profile can be listed
+            return RefusedProvider(error)  # raised when credentials are requested, so that the profile can be listed
         from aws_runas.credentials.sso import SsoProvider
 
         session = role.session
@@ -275,7 +275,7 @@ class _Parts:
         return self._cached(SsoProvider(role, self.clients, self.signin, command), source.kind, inputs)
 
     def session_token(self, user: Provider) -> Provider:
-        """Return the provider of the session token. Keys that are temporary already are used as they are."""
+        """Return the provider of the session token. Keys that are already temporary are used unchanged."""
         source = self.profile.source
         if isinstance(source, KeySource):
             return user if source.session_token else self._session_token(user, source.access_key_id)
@@ -286,7 +286,7 @@ class _Parts:
         return user
 
     def roles(self, user: Provider) -> Provider:
-        """The chain of roles."""
+        """Return the chain of role providers."""
         first, *others = self.profile.roles
         last = self.profile.roles[-1]
         if last.duration.value > CHAINED_ROLE_LIMIT:
@@ -301,7 +301,7 @@ class _Parts:
         provider = self._role(self.session_token(user), first, None, self._source_identity())
         for role in others:
             provider = self._role(provider, role, None, provider.name)
-        # each role's provider asks the one before it: two frames a role, in a chain of any length
+        # each role's provider calls the previous one: two stack frames per role, in a chain of any length
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + 4 * len(others)))
         return provider
 
@@ -313,8 +313,8 @@ class _Parts:
             "mfa": self._mfa_serial(),
             "duration": duration,
             "endpoint": self._endpoint(),
-            # a token is good in every region of its partition: the region is no part of the key, so that the roles of
-            # a user share one token, whatever their regions
+            # a token is valid in every region of its partition: the region is not part of the key, so that the roles of
+            # # a user share one token, regardless of their regions
             "partition": self.profile.partition,
         }
         return self._cached(inner, "session", inputs)
@@ -322,7 +322,7 @@ class _Parts:
     def _role(self, source: Provider, role: Role, mfa: MfaCodes | None, before: object) -> CachedProvider:
         inner = AssumeRoleProvider(source, self.sts, role, mfa, now=self.context.now)
         inputs = {
-            "source": before,  # of the chain, or the entry of the role before
+            "source": before,  # source of the chain, or the entry of the previous role
             "mfa": self._mfa_serial(),
             "role": _role_inputs(role),
             "region": self.profile.sts_region,
@@ -351,7 +351,7 @@ class _Parts:
 
 
 class _RefreshFirst:
-    """Passes the first request on as a refresh, for ``-r``."""
+    """Forwards the first request as a refresh, for ``-r``."""
 
     def __init__(self, inner: Provider) -> None:
         self._inner = inner

@@ -1,7 +1,7 @@
-"""Credentials on disk: one private file per entry, written whole, locked between processes, never fatal.
+"""Credentials on disk: one private file per entry, replaced atomically, locked between processes. Errors are not fatal.
 
-An entry's name is its kind and a hash of every input that changes the answer, so nothing in a directory listing tells
-whose credentials it holds. docs/reference/cache.md describes the format.
+An entry's name consists of its kind and a hash of every input that affects the result, so a directory listing does not
+show whose credentials it contains. docs/reference/cache.md describes the format.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import TypeVar
 from aws_runas import files
 from aws_runas.aws.credentials import Credentials, checked, parse_time
 
-VERSION = 1  # of an entry's content
+VERSION = 1  # of the entry format
 MAX_SIZE = 64 * 1024  # bytes; a session token has a few kilobytes
-KEPT = 3 * 24 * 3600  # seconds after its last change that a file is kept; no credentials live longer than 36 hours
-PATIENCE = 20.0  # seconds of waiting for another process before the user is told: most people type a code sooner
+KEPT = 3 * 24 * 3600  # seconds that a file is kept after its last change; credentials last at most 36 hours
+PATIENCE = 20.0  # seconds to wait for another process before the user is informed: most people type a code in less time
 
 Warn = Callable[[str], None]
 Content = TypeVar("Content")
@@ -34,7 +34,7 @@ class DiskCache:
     """The cache directory.
 
     Args:
-        directory: made when first needed.
+        directory: created when first needed.
         warn: called once with the reason why the cache is not used.
     """
 
@@ -42,23 +42,23 @@ class DiskCache:
         self.directory = directory
         self._warn = warn
         self._told: set[str] = set()
-        self._state: bool | None = None  # None: not looked at yet
+        self._state: bool | None = None  # None: not checked yet
         self._swept = False
 
     def read(self, name: str) -> Credentials | None:
-        """Return the credentials of an entry; None when it is missing, damaged, or not this user's alone."""
+        """Return the credentials in an entry; None if it is missing, damaged, or accessible to other users."""
         return self.load(name, decode)
 
     def load(self, name: str, decoder: Callable[[bytes], Content]) -> Content | None:
-        """Return the content of an entry of any kind; None as for `read`.
+        """Return the content of an entry of any kind; None as in `read`.
 
         Args:
-            decoder: reads the content; raises ValueError for one that is damaged.
+            decoder: reads the content; raises ValueError if it is damaged.
         """
         try:
             with self._open(create=False) as directory:
                 return decoder(read_private(directory, name))
-        except OSError:  # missing, most of the time; what is wrong with the directory shows when something is written
+        except OSError:  # usually missing; problems with the directory are reported on the next write
             return None
         except ValueError as error:
             if name not in self._told:
@@ -67,7 +67,7 @@ class DiskCache:
             return None
 
     def write(self, name: str, credentials: Credentials) -> None:
-        """Write credentials to the cache. If that fails, warn and go on.
+        """Write credentials to the cache. If that fails, warn and continue.
 
         Args:
             name: of the entry.
@@ -76,7 +76,7 @@ class DiskCache:
         self.store(name, encode(credentials))
 
     def store(self, name: str, content: bytes) -> None:
-        """Write an entry of any kind to the cache. If that fails, warn and go on.
+        """Write an entry of any kind to the cache. If that fails, warn and continue.
 
         Args:
             name: of the entry.
@@ -92,7 +92,7 @@ class DiskCache:
             self._disable(f"cannot write to the cache {self.directory}: {_reason(error)}")
 
     def remove(self, name: str) -> None:
-        """Forget an entry; one that is missing or cannot be removed is no error."""
+        """Remove an entry; ignore an entry that is missing or cannot be removed."""
         with contextlib.suppress(OSError), self._open(create=False) as directory:
             directory.remove(name)
 
@@ -100,7 +100,7 @@ class DiskCache:
         """Remove entries, so that their credentials are fetched again.
 
         Args:
-            names: of entries; one that ends in ``-`` stands for every entry of a kind.
+            names: of entries; a name that ends in ``-`` matches every entry of a kind.
 
         Raises:
             OSError: the cache cannot be changed.
@@ -123,19 +123,19 @@ class DiskCache:
         return directory
 
     def _prune(self, directory: files.Directory) -> None:
-        """Remove what nobody can use any more, so that the directory does not grow forever."""
+        """Remove expired files, so that the directory does not grow forever."""
         for name, age in directory.ages(time.time()):
             if age > KEPT and (name.startswith("fast-") or name.endswith((".json", ".json.lock"))):
                 directory.remove(name)
 
     @contextlib.contextmanager
     def lock(self, name: str, unless: Callable[[], bool]) -> Iterator[None]:
-        """Hold an entry while it is fetched; if locks do not work, warn and go on without one.
+        """Hold an entry's lock during a fetch; if locks do not work, warn and continue without one.
 
         Args:
             name: of the entry.
-            unless: asked now and then while another process holds it; where it says True, the lock is not wanted any
-                more. So many that wait need not pass through the lock one after another.
+            unless: called now and then while another process holds the lock; if it returns True, the lock is no longer
+                needed. So many waiting processes do not have to take the lock one after another.
         """
         with contextlib.ExitStack() as stack:
             if self._usable():
@@ -174,9 +174,9 @@ class DiskCache:
 
 
 def cache_directory(environ: Mapping[str, str], config_path: Path, home: Path) -> Path:
-    """Return the cache directory: RUNAS_CACHE_DIR, else ``aws-runas/cache`` beside the config file.
+    """Return the cache directory: RUNAS_CACHE_DIR, else ``aws-runas/cache`` in the directory of the config file.
 
-    A config file that is a device or a pipe has no directory of its own; then the cache is where it would be without
+    If the config file is a device or a pipe, its directory is not used; the cache is then where it would be without
     AWS_CONFIG_FILE.
 
     Args:
@@ -196,14 +196,14 @@ def entry_name(kind: str, inputs: Mapping[str, object]) -> str:
 
     Args:
         kind: ``session``, ``role``, ``sso``...
-        inputs: every value that changes the answer; hashed, so that secrets among them stay secret.
+        inputs: every value that affects the result; hashed, so that secrets among them stay secret.
     """
     text = json.dumps([VERSION, kind, inputs], sort_keys=True, separators=(",", ":"), default=str)
     return f"{kind}-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:40]}.json"
 
 
 def write_values(values: Mapping[str, object]) -> bytes:
-    """Return the content of an entry with any values.
+    """Return the content of an entry for arbitrary values.
 
     Args:
         values: JSON values; a datetime is written as text that `parse_time` reads.
@@ -212,13 +212,13 @@ def write_values(values: Mapping[str, object]) -> bytes:
 
 
 def read_values(content: bytes) -> dict[str, object]:
-    """Return the values of an entry.
+    """Return the values in an entry.
 
     Args:
-        content: as `write_values` wrote it, or anything else.
+        content: from `write_values`, or arbitrary bytes.
 
     Raises:
-        ValueError: it is damaged; the message shows nothing of its content.
+        ValueError: the content is damaged; the message shows none of it.
     """
     try:
         found = json.loads(content)
@@ -250,10 +250,10 @@ def decode(content: bytes) -> Credentials:
     """Read the content of an entry.
 
     Args:
-        content: as `encode` wrote it, or anything else.
+        content: from `encode`, or arbitrary bytes.
 
     Raises:
-        ValueError: it is damaged; the message shows nothing of its content.
+        ValueError: the content is damaged; the message shows none of it.
     """
     found = read_values(content)
     key_id, secret, token = (found.get(key) for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
@@ -271,8 +271,8 @@ def read_private(directory: files.Directory, name: str) -> bytes:
         name: of the file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: other users own it or can read it, it is no plain file, or it is too large.
+        OSError: the file cannot be read.
+        ValueError: other users own or can read the file, it is not a plain file, or it is too large.
     """
     descriptor = directory.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as stream:

@@ -1,4 +1,4 @@
-"""Providers around providers: kept in memory for this process, and on disk for all."""
+"""Caching providers that wrap other providers: in memory for this process, and on disk for all processes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from aws_runas.aws.credentials import Credentials, Provider
 from aws_runas.credentials import processes
 from aws_runas.credentials.cache import DiskCache
 
-RESERVE = 0.1  # of the life, product rule
+RESERVE = 0.1  # of the lifetime, product rule
 CLOCK_TOLERANCE = 300  # seconds; AWS itself accepts five minutes
 
 
 def usable_until(credentials: Credentials) -> float | None:
-    """Return the moment from which new credentials are fetched: a tenth of the lifetime before the end.
+    """Return the time from which new credentials are fetched: a tenth of the lifetime before expiration.
 
     Args:
         credentials: to judge.
 
     Returns:
-        Seconds since the epoch, None for credentials that do not end.
+        Seconds since the epoch, None for credentials that do not expire.
     """
     if credentials.expiration is None:
         return None
@@ -32,7 +32,7 @@ def usable_until(credentials: Credentials) -> float | None:
 
 
 def is_usable(credentials: Credentials, now: float) -> bool:
-    """Return True if credentials may still be given out.
+    """Return True if credentials may still be used.
 
     Args:
         now: seconds since the epoch.
@@ -41,15 +41,15 @@ def is_usable(credentials: Credentials, now: float) -> bool:
     if until is None:
         return True
     if credentials.issued is not None and credentials.issued.timestamp() > now + CLOCK_TOLERANCE:
-        return False  # the clock was set back: their end cannot be trusted
+        return False  # the clock was set back: their expiration cannot be trusted
     return now < until
 
 
 class MemoryProvider:
-    """Keeps what a provider gave until its end is near; many threads ask, one fetches.
+    """Caches a provider's credentials in memory until shortly before expiration; many threads ask, one fetches.
 
     Args:
-        inner: asked when there is nothing good.
+        inner: called if no valid credentials are cached.
         now: seconds since the epoch.
     """
 
@@ -63,7 +63,7 @@ class MemoryProvider:
         """Return the credentials in memory, or those of the inner provider.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         before = self._found
         if not refresh and before is not None and is_usable(before, self._now()):
@@ -77,14 +77,14 @@ class MemoryProvider:
 
 
 class CachedProvider:
-    """Keeps what a provider gave on disk; many processes ask, one fetches.
+    """Caches a provider's credentials on disk; many processes ask, one fetches.
 
     Args:
-        inner: asked when the entry is missing or near its end.
-        cache: where entries lie.
+        inner: called if the entry is missing or about to expire.
+        cache: contains the entries.
         name: of the entry, from `entry_name`.
         now: seconds since the epoch.
-        debug: told what was found.
+        debug: receives a line about the result of the lookup.
     """
 
     def __init__(
@@ -103,10 +103,10 @@ class CachedProvider:
         self._debug = debug
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Return the credentials on disk, or those of the inner provider, fetched under the entry's lock.
+        """Return the credentials on disk, or those of the inner provider, which is called under the entry's lock.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         found, reason = (None, "new ones are asked for") if refresh else self._read()
         self._debug(f"{self.name}: {reason}")
@@ -129,7 +129,7 @@ class CachedProvider:
             return found
 
     def _read(self) -> tuple[Credentials | None, str]:
-        """The entry, if it can be used, and the reason for people."""
+        """Return the entry, if it can be used, and the reason in words."""
         found = self._cache.read(self.name)
         if found is None:
             return None, "no entry in the cache"

@@ -1,7 +1,7 @@
 """Credentials of ``login_session``: read from the cache of ``aws login``, renewed under a lock, and written back.
 
-The cache belongs to the AWS CLI and is read by every SDK, so its format is exact and what we do not know stays in it.
-Nothing of it is copied into our own cache: another tool may rotate the keys at any time.
+The cache belongs to the AWS CLI and every SDK reads it, so its format is exact and unknown members are preserved.
+Nothing from it is copied into our own cache: another tool may rotate the keys at any time.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from aws_runas.config.profile import Profile, ResolverSource
 
 RENEW_BEFORE = timedelta(minutes=5)  # as botocore
-LIFETIME = timedelta(minutes=15)  # of the keys, at the service
-READS = 5  # of a file that does not parse: others write it in place
+LIFETIME = timedelta(minutes=15)  # of the keys, set by the service
+READS = 5  # attempts for a file that does not parse: other tools write it in place
 READ_INTERVAL = 0.02  # seconds
 MAX_SIZE = 1 << 20  # bytes
 VARIABLE = "AWS_LOGIN_CACHE_DIRECTORY"
@@ -39,10 +39,10 @@ VARIABLE = "AWS_LOGIN_CACHE_DIRECTORY"
 
 @dataclass(frozen=True, slots=True)
 class CachedLogin:
-    """The file of one login.
+    """The content of one login file.
 
     Args:
-        values: every member, those that we do not know among them.
+        values: every member, including unknown ones.
         credentials: of its access token.
     """
 
@@ -50,17 +50,17 @@ class CachedLogin:
     credentials: Credentials
 
     def text(self, name: str) -> str:
-        """Return a member that is text, "" where it is missing or another type."""
+        """Return a text member, "" if it is missing or of another type."""
         value = self.values.get(name)
         return value if isinstance(value, str) else ""
 
     def lasts(self, now: float, least: timedelta) -> bool:
-        """Return True if the keys have more than `least` left."""
+        """Return True if the keys are valid for longer than `least`."""
         end = self.credentials.expiration
         return end is not None and end.timestamp() - now > least.total_seconds()
 
     def renewed(self, answer: RefreshedLogin, now: float) -> CachedLogin:
-        """Return the login with the keys and the refresh token of an answer."""
+        """Return the login with the keys and the refresh token of a reply."""
         before = self.values.get("accessToken")
         end = datetime.fromtimestamp(now, UTC).replace(microsecond=0) + timedelta(seconds=answer.expires_in)
         token = {
@@ -74,14 +74,14 @@ class CachedLogin:
 
 
 class ConsoleLoginProvider:
-    """Gives the keys of one login; many processes ask, one renews.
+    """Gives the keys of one login; many processes ask, one renews them.
 
     Args:
-        profile: gives the region of a login that names none.
+        profile: gives the region for a login without one.
         source: of the kind ``login``.
-        cache: of aws-runas, for its lock only.
+        cache: of aws-runas, only for its lock.
         clients: makes the client of the sign-in service.
-        context: clock, where the cache of ``aws login`` is, and where lines for people go.
+        context: clock, location of the cache of ``aws login``, and output for messages.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class ConsoleLoginProvider:
         self._debug = context.debug
 
     def credentials(self, *, refresh: bool = False) -> Credentials:
-        """Return the keys of the file; renew them if less than five minutes are left.
+        """Return the keys in the file; renew them if less than five minutes are left.
 
         Raises:
-            CredentialsError: ``login-needed``, or the service could not be asked.
+            CredentialsError: ``login-needed``, or the call to the service failed.
         """
         login = self._read()
         if not refresh and login.lasts(self._now(), RENEW_BEFORE):
@@ -130,7 +130,7 @@ class ConsoleLoginProvider:
             return self._renew(self._read(), refresh).credentials
 
     def _renew(self, login: CachedLogin, refresh: bool) -> CachedLogin:
-        """Ask the service for new keys and write them back. Call it under the lock."""
+        """Request new keys from the service and write them back. Call it with the lock held."""
         try:
             with files.open_private_directory(self._path.parent, forbidden=files.CHANGED_BY_OTHERS) as directory:
                 renewed = self._ask(login)
@@ -144,7 +144,7 @@ class ConsoleLoginProvider:
             )
         except CredentialsError as error:
             problem = error
-        later = self._read()  # the AWS CLI takes no lock: it may have been faster, and our refresh token is used up
+        later = self._read()  # the AWS CLI takes no lock: it may have renewed first and used our refresh token
         if later.text("refreshToken") != login.text("refreshToken") and later.lasts(self._now(), timedelta(0)):
             return later
         if refresh or problem.code == "login-needed" or not login.lasts(self._now(), timedelta(0)):
@@ -182,10 +182,10 @@ class ConsoleLoginProvider:
             )
 
     def _read(self) -> CachedLogin:
-        """Read the file, again after a moment if it does not parse.
+        """Read the file, and again after a moment if it does not parse.
 
         Raises:
-            CredentialsError: there is none that can be used.
+            CredentialsError: there is no usable file.
         """
         reason = ""
         for attempt in range(READS):
@@ -224,7 +224,7 @@ def parse_login(values: object) -> CachedLogin:
     """Check the members that every login has.
 
     Raises:
-        ValueError: one is missing or cannot be read; the message holds no value.
+        ValueError: a member is missing or cannot be read; the message contains no value.
     """
     token = values.get("accessToken") if isinstance(values, dict) else None
     if not isinstance(values, dict) or not isinstance(token, dict):

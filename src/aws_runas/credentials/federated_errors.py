@@ -1,4 +1,4 @@
-"""Errors of STS about SAML responses and ID tokens, in words that name the value and the rule."""
+"""Errors for STS calls with SAML responses and ID tokens, with messages that name the value and the rule."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aws_runas.errors import CredentialsError
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Values that a call sent, for messages.
+    """Values sent in a call, for messages.
 
     Args:
         what: "SAML response" or "ID token".
-        role_arn: that was asked for.
-        duration: that was asked for, in seconds.
-        facts: lines such as ``audience urn:amazon:webservices``: what trust policies compare.
+        role_arn: the requested role.
+        duration: the requested duration, in seconds.
+        facts: lines such as ``audience urn:amazon:webservices`` with values that trust policies compare.
     """
 
     what: str
@@ -29,10 +29,10 @@ class Sent:
 
 
 def explain(error: CredentialsError, sent: Sent) -> CredentialsError:
-    """Return the error that a person can act on.
+    """Return an error that tells the user what to fix.
 
     Args:
-        error: of `aws.sts`, its cause from AWS.
+        error: from `aws.sts`, with AWS's error as its cause.
     """
     code, message = aws_code(error), aws_message(error)
     facts = tuple(f"sent: {fact}" for fact in sent.facts)

@@ -1,4 +1,4 @@
-"""Puts a SAML or OIDC sign-in together: kept answers, the login lock, the way to sign in, and who is asked."""
+"""Composition of a SAML or OIDC sign-in: stored answers, the login lock, the method, and the person to ask."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aws_runas.signin.form_sign_in import FormSettings
     from aws_runas.store.items import Store
 
-PROCESS_TIMEOUT = 600.0  # seconds: the program may wait for a person
+PROCESS_TIMEOUT = 600.0  # seconds: the program may wait for user input
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Federation:
 
     Args:
         state: directory for browser profiles and cookies.
-        person: who is asked.
-        store: opens the keyring; None where there is none.
+        person: asked during the sign-in.
+        store: opens the keyring; None if there is none.
     """
 
     profile: Profile
@@ -53,13 +53,13 @@ class Federation:
     store: Callable[[], Store] | None = None
 
     def saml(self, renew: bool = False) -> SamlResponse:
-        """Return a SAML response: the one that is kept, or that of a new sign-in.
+        """Return a SAML response: the stored one, or one from a new sign-in.
 
         Args:
-            renew: what is kept is not good enough.
+            renew: ignore the stored response.
 
         Raises:
-            CredentialsError: nobody can sign in, or it did not work.
+            CredentialsError: no sign-in is possible, or it failed.
         """
         return saml_response.read_response(self._answer(self._sign_in_saml, renew), self.context.now())
 
@@ -69,24 +69,24 @@ class Federation:
 
     @property
     def command(self) -> str:
-        """The command that signs in."""
+        """Return the command that signs in."""
         return f"aws-runas login {self.profile.name}"
 
     def kept(self) -> KeptAnswers:
-        """Return the store of the kept answer."""
+        """Return the store of the answer."""
         source = self.source
         process = source.process.value if source.process else ""
         identity = (source.kind, source.url, source.provider, source.login_name, source.client_id, process)
         return KeptAnswers(self.context.cache, (*identity, *source.scopes))
 
     def sign_in(self) -> float:
-        """Sign in again, even if an answer is kept, and return when the new one expires, in seconds since the epoch."""
+        """Sign in again, even if an answer is stored. Return when the new one expires, in seconds since the epoch."""
         if self.source.kind == "saml":
             return self.saml(renew=True).usable_until
         return self.oidc(renew=True).expires
 
     def sign_out(self) -> None:
-        """Forget the answer that is kept, the cookies, and the refresh token in the keyring."""
+        """Delete the stored answer, the cookies, and the refresh token in the keyring."""
         self.kept().remove()
         with (
             contextlib.suppress(OSError),
@@ -112,14 +112,14 @@ class Federation:
             return answer
 
         user = f" as {self.source.login_name}" if self.source.login_name else ""
-        name = f"{self.source.label}{user}"  # for people; an address may have a secret in its query
+        name = f"{self.source.label}{user}"  # for display; an address may have a secret in its query
         with processes.holding(kept.name):
             lock = LoginLock(self.context.cache, kept.name, name, self.context.say, now=self.context.now)
             self.context.debug(f"sign-in to {name}: {kept.name}")
             return lock.sign_in(read, sign_in, command=self.command, explicit=self.context.is_asked_for)
 
     def _require_person(self) -> None:
-        """Go on if somebody can sign in; a program, and a password that was handed to us, need nobody.
+        """Check that a sign-in is possible. A program or a given password needs no user at the terminal.
 
         Raises:
             CredentialsError: ``login-needed``.
@@ -130,7 +130,7 @@ class Federation:
             raise login_needed(source.label, self.command)
 
     def _may_refresh(self) -> bool:
-        """Return True if a refresh token may be kept; then nobody has to be asked."""
+        """Return True if a stored refresh token may be used; then the user need not be asked."""
         return self.source.kind == "oidc" and oidc.OFFLINE in self.source.scopes and not self.context.options.force
 
     def _sign_in_saml(self) -> tuple[str, float]:
@@ -142,7 +142,7 @@ class Federation:
 
     def _by_process(self) -> str:
         command = self.source.process
-        if command is None:  # the configuration is checked before
+        if command is None:  # the configuration has been checked
             raise CredentialsError("there is no saml_process", code="saml-process-failed", hint="add it to the profile")
         try:
             printed = processes.run(f"saml_process of profile {self.profile.name}", command, timeout=PROCESS_TIMEOUT)
@@ -217,7 +217,7 @@ class Federation:
         return FormSettings(passwords, self.person, self._code)
 
     def _code(self) -> str | None:
-        """The one-time code that came with the command, or that a program prints."""
+        """Return the one-time code from the command line, or from a program."""
         if self.profile.otp is not None:
             return self.profile.otp.value
         if self.profile.mfa_process is not None:
@@ -241,7 +241,7 @@ class Federation:
 
     @contextlib.contextmanager
     def _cookies(self) -> Iterator[CookieJar]:
-        """Cookies of the form login; kept in a private file only where the profile says so."""
+        """Hold the cookies of the form login; store them in a private file only if the profile allows it."""
         jar = LWPCookieJar()
         if not self.source.keep_session:
             yield jar
@@ -267,7 +267,7 @@ class Federation:
         return password_name(self.source.url, f"client:{self.source.client_id}")
 
     def _read_item(self, item: str) -> str | None:
-        """Read an item of the keyring. One that cannot be opened has none: the person is asked."""
+        """Read an item from the keyring. If the keyring cannot be opened, return None, so that the user is asked."""
         if self.store is None:
             return None
         from aws_runas.store.items import read_secret
@@ -298,7 +298,7 @@ class Federation:
 
 
 class _KeyringToken:
-    """The refresh token of one client and user, in the keyring or nowhere."""
+    """The refresh token of one client and user, stored only in the keyring."""
 
     def __init__(self, federation: Federation) -> None:
         from aws_runas.store.items import refresh_name

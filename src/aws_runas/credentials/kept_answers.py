@@ -1,6 +1,6 @@
-"""Answers of identity providers on disk, until they end: one sign-in serves all roles and processes of these minutes.
+"""Answers of identity providers on disk until they expire: one sign-in serves all roles and processes in that time.
 
-A file is this user's alone (0600), replaced whole, and removed once it has ended.
+Only this user can read a file (0600). It is replaced atomically, and removed after it expires.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aws_runas import files
 from aws_runas.credentials.cache import read_private
 
 VERSION = 1
-RESERVE = 30.0  # seconds before its end from which an answer is not used: the call takes time, clocks differ
+RESERVE = 30.0  # seconds before expiration in which an answer is not used: the call takes time, clocks differ
 
 
 class KeptAnswers:
@@ -22,7 +22,7 @@ class KeptAnswers:
 
     Args:
         directory: the cache directory.
-        identity: what tells it from others: address, provider, user.
+        identity: values that identify it: address, provider, user.
     """
 
     def __init__(self, directory: Path, identity: tuple[str, ...]) -> None:
@@ -31,7 +31,7 @@ class KeptAnswers:
         self.name = f"assertion-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:40]}.json"
 
     def read(self, now: float) -> str | None:
-        """Return the answer; None if there is none that can be used.
+        """Return the answer, None if there is no usable one.
 
         Args:
             now: seconds since the epoch.
@@ -47,7 +47,7 @@ class KeptAnswers:
         return None
 
     def write(self, answer: str, until: float) -> None:
-        """Keep an answer; where that is not possible, each process signs in for itself.
+        """Store an answer; if that fails, each process signs in for itself.
 
         Args:
             until: seconds since the epoch.
@@ -57,6 +57,6 @@ class KeptAnswers:
             directory.write(self.name, content)
 
     def remove(self) -> None:
-        """Forget the answer."""
+        """Remove the answer."""
         with contextlib.suppress(OSError), files.open_private_directory(self._directory, create=False) as directory:
             directory.remove(self.name)

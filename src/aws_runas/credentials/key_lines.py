@@ -1,4 +1,4 @@
-"""The lines of a profile that say where its access keys are: in a keyring, or in a file."""
+"""The lines of a profile that hold its access keys or name their keyring item."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYRING_LINES = ("keyring", "keyring_key_id")
 
 @dataclass(frozen=True, slots=True)
 class PlainKeys:
-    """Access keys that a file has.
+    """Access keys in a file.
 
     Args:
         path: of the file.
@@ -35,10 +35,10 @@ class PlainKeys:
 
 
 def plain_keys(files: ConfigFiles, name: str) -> PlainKeys | None:
-    """Return the long-term keys that the files have for a profile: of the credentials file, else of the config file.
+    """Return the long-term keys of a profile: from the credentials file, else from the config file.
 
     Raises:
-        ConfigError: a key id without its secret, or the other way round.
+        ConfigError: a key id without its secret, or a secret without its key id.
         CredentialsError: the keys are temporary.
     """
     for parsed, heading in ((files.credentials, name), (files.config, profile_heading(files.config, name))):
@@ -58,7 +58,7 @@ def plain_keys(files: ConfigFiles, name: str) -> PlainKeys | None:
 
 
 def temporary_keys(origin: str) -> CredentialsError:
-    """Return the error for keys that end by themselves and belong in no keyring."""
+    """Return the error for temporary keys, which do not belong in a keyring."""
     return CredentialsError(
         f"{origin} are temporary keys",
         code="keys-temporary",
@@ -67,19 +67,19 @@ def temporary_keys(origin: str) -> CredentialsError:
 
 
 def remove_key_lines(keys: PlainKeys) -> None:
-    """Remove the two lines of keys from their file. No copy of the old content stays.
+    """Remove the two key lines from their file. No copy of the old content is kept.
 
     Raises:
-        ConfigError: the file cannot be written; it stays as it was.
+        ConfigError: the file cannot be written; it is unchanged.
     """
     change_sections(keys.path, {keys.heading: dict.fromkeys(LINES)})
 
 
 def check_section_name(name: str) -> None:
-    """Refuse the name of a profile that cannot be that of a section.
+    """Refuse a profile name that cannot be a section name.
 
     Raises:
-        ConfigError: it has brackets or control characters.
+        ConfigError: the name has brackets or control characters.
     """
     if any(character in "[]" or not character.isprintable() for character in name):
         raise ConfigError(
@@ -90,7 +90,7 @@ def check_section_name(name: str) -> None:
 
 
 def set_keyring_lines(files: ConfigFiles, name: str, values: Mapping[str, str]) -> None:
-    """Write lines of a profile into the config file, and remove the same lines from the credentials file.
+    """Write lines of a profile to the config file, and remove the same lines from the credentials file.
 
     Args:
         files: as read.
@@ -98,7 +98,7 @@ def set_keyring_lines(files: ConfigFiles, name: str, values: Mapping[str, str]) 
         values: ``keyring``, ``keyring_key_id`` and the like.
 
     Raises:
-        ConfigError: the name cannot be that of a section, or the file cannot be written.
+        ConfigError: the name cannot be a section name, or the file cannot be written.
     """
     check_section_name(name)
     change_sections(files.config.path, {profile_heading(files.config, name): values})
@@ -115,7 +115,7 @@ def process_line(name: str) -> str:
 def remove_keyring_lines(files: ConfigFiles, name: str) -> None:
     """Remove ``keyring`` and ``keyring_key_id`` of a profile from both files.
 
-    A `process_line` goes with them: without keys behind it, it would run us in a circle.
+    A `process_line` is removed too: without keys, it would make aws-runas run itself in a loop.
 
     Raises:
         ConfigError: a file cannot be written.
@@ -130,12 +130,12 @@ def remove_keyring_lines(files: ConfigFiles, name: str) -> None:
 
 
 def adopt_key_id(files: ConfigFiles, keyring: str, key_id: str) -> None:
-    """Write the key id of every profile that uses a name of the keyring.
+    """Write the key id to every profile that uses a keyring item.
 
     Args:
         files: as read.
-        keyring: the name.
-        key_id: from now on.
+        keyring: name of the item.
+        key_id: the new key id.
 
     Raises:
         ConfigError: a file cannot be written.
@@ -149,17 +149,17 @@ def adopt_key_id(files: ConfigFiles, keyring: str, key_id: str) -> None:
 
 
 def profiles_of(files: ConfigFiles, keyring: str) -> list[str]:
-    """Return the profiles whose keys are in the keyring under a name."""
+    """Return the profiles whose keys are in the keyring item of this name."""
     return [name for name, section in files.profiles.items() if section.text("keyring") == keyring]
 
 
 def with_keys(files: ConfigFiles, name: str, pair: KeyPair) -> ConfigFiles:
-    """Return the files as if a profile had nothing but these keys, to try them. No file is changed.
+    """Return the files as if a profile had only these keys, to test the keys. No file is changed.
 
     Args:
         files: as read.
         name: of the profile, which need not exist.
-        pair: the keys to try.
+        pair: the keys to test.
     """
     section = files.profiles.get(name) or ProfileSection(name, {}, {})
     sources = {*KEY_NAMES, *KEYRING_LINES, "role_arn", "source_profile", "credential_source", "credential_process"}
@@ -172,7 +172,7 @@ def with_keys(files: ConfigFiles, name: str, pair: KeyPair) -> ConfigFiles:
 
 
 def with_key_id(files: ConfigFiles, old: str, new: str) -> ConfigFiles:
-    """Return the files as if every profile with one key id had another, for the names of cache entries.
+    """Return the files with one key id replaced by another in every profile, for the names of cache entries.
 
     Args:
         files: as read.

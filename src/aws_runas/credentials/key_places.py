@@ -1,4 +1,4 @@
-"""Places of a rotation's keys: old and new side by side until the new ones work, in a keyring or in a file."""
+"""Storage of keys during a rotation: old and new keys side by side until the new ones work, in a keyring or a file."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from aws_runas.store.items import KeyPair, Store, StoredKeys, missing_keys, read
 
 
 class KeyPlace(Protocol):
-    """The place of a profile's keys."""
+    """The storage of a profile's keys."""
 
     @property
     def label(self) -> str:
-        """Name of the place in messages."""
+        """Return the name of the place for messages."""
 
     def in_use(self) -> KeyPair:
         """Return the keys that the profile uses.
 
         Raises:
-            AwsRunasError: they cannot be read.
+            AwsRunasError: the keys cannot be read.
         """
 
     def find(self, key_id: str) -> KeyPair | None:
-        """Return keys that are here, whether they are in use or not.
+        """Return keys that are stored here, in use or not.
 
         Raises:
             AwsRunasError: the place cannot be read.
         """
 
     def keep(self, new: KeyPair) -> None:
-        """Keep new keys beside those in use, read them back and compare.
+        """Store new keys next to those in use, read them back and compare.
 
         Raises:
-            AwsRunasError: they are not kept; those in use are.
+            AwsRunasError: the new keys are not stored; the keys in use are unchanged.
         """
 
     def adopt(self, new: KeyPair) -> None:
-        """Let the profile use keys that are kept here.
+        """Make the profile use keys that are stored here.
 
         Raises:
-            AwsRunasError: it uses the old ones.
+            AwsRunasError: the profile still uses the old keys.
         """
 
     def drop(self, key_id: str) -> None:
-        """Forget keys that are not in use; nothing happens if they are not here.
+        """Delete keys that are not in use; do nothing if they are not here.
 
         Raises:
-            AwsRunasError: they are still here.
+            AwsRunasError: the keys are still here.
         """
 
 
 class KeyringPlace:
-    """Keys in a keyring. The item holds both pairs; ``keyring_key_id`` says which one is in use.
+    """Keys in a keyring. The item holds both pairs; ``keyring_key_id`` selects the one in use.
 
     Args:
         store: the keyring.
@@ -74,16 +74,16 @@ class KeyringPlace:
 
     @property
     def label(self) -> str:
-        """Name of the place in messages."""
+        """Return the name of the place for messages."""
         return f"{self._store.label}, as {self._name}"
 
     def in_use(self) -> KeyPair:
-        """Return the pair whose id the profile has; see `KeyPlace`."""
+        """Return the pair whose id is in the profile; see `KeyPlace`."""
         section = self._load().profiles.get(self._profile)
         return self._stored().pair(section.text("keyring_key_id") if section else None)
 
     def find(self, key_id: str) -> KeyPair | None:
-        """Return a pair of the item; see `KeyPlace`."""
+        """Return a pair from the item; see `KeyPlace`."""
         pair = self._stored().pair(key_id)
         return pair if pair.access_key_id == key_id else None
 
@@ -92,11 +92,11 @@ class KeyringPlace:
         write_keys(self._store, self._name, StoredKeys(new, self.in_use()))
 
     def adopt(self, new: KeyPair) -> None:
-        """Write the key id of every profile that uses the item; see `KeyPlace`."""
+        """Write the key id to every profile that uses the item; see `KeyPlace`."""
         adopt_key_id(self._load(), self._name, new.access_key_id)
 
     def drop(self, key_id: str) -> None:
-        """Store the other pair alone; see `KeyPlace`."""
+        """Store only the other pair; see `KeyPlace`."""
         stored = self._stored()
         if stored.previous is None:
             return
@@ -112,25 +112,25 @@ class KeyringPlace:
 
 
 class FilePlace:
-    """Keys in the credentials or config file. New ones are in a section of their own until they are adopted.
+    """Keys in the credentials or config file. New keys are in a separate section until they are adopted.
 
     Args:
-        keys: as found in the file.
-        profile: whose keys they are.
+        keys: the keys found in the file.
+        profile: the profile that has them.
     """
 
     def __init__(self, keys: PlainKeys, profile: str) -> None:
         self._path: Path = keys.path
         self._heading = keys.heading
-        self._pending = f"{profile}-awsrunas-new"  # in the config file, a heading without "profile" is no profile
+        self._pending = f"{profile}-awsrunas-new"  # in the config file, a heading without "profile" is not a profile
 
     @property
     def label(self) -> str:
-        """Name of the place in messages."""
+        """Return the name of the place for messages."""
         return str(self._path)
 
     def in_use(self) -> KeyPair:
-        """Return the keys of the section; see `KeyPlace`."""
+        """Return the keys in the section; see `KeyPlace`."""
         pair = self._read(self._heading)
         if pair is None:
             raise CredentialsError(
@@ -141,7 +141,7 @@ class FilePlace:
         return pair
 
     def find(self, key_id: str) -> KeyPair | None:
-        """Return the keys of one of the two sections; see `KeyPlace`."""
+        """Return the keys in one of the two sections; see `KeyPlace`."""
         pairs = (self._read(self._heading), self._read(self._pending))
         return next((pair for pair in pairs if pair is not None and pair.access_key_id == key_id), None)
 
@@ -161,7 +161,7 @@ class FilePlace:
             change_sections(self._path, {self._heading: _lines(new), self._pending: None})
 
     def drop(self, key_id: str) -> None:
-        """Remove the section of new keys, if it has this key; see `KeyPlace`."""
+        """Remove the section of new keys, if it contains this key; see `KeyPlace`."""
         pending = self._read(self._pending)
         if pending is not None and pending.access_key_id == key_id:
             change_sections(self._path, {self._pending: None})

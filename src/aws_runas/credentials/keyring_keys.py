@@ -1,4 +1,4 @@
-"""Access keys that are in a keyring: it is opened when a session token is made, and not before."""
+"""Access keys in a keyring, which is opened only when a session token is requested."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class KeyringProvider:
     """A user's own keys from a keyring.
 
     Args:
-        source: names the item, and the key id that the profile has.
-        open_store: chooses the keyring; called with the first request.
+        source: names the item, and the key id in the profile.
+        open_store: chooses the keyring; called at the first request.
     """
 
     def __init__(self, source: KeyringSource, open_store: Callable[[], Store]) -> None:
@@ -26,7 +26,7 @@ class KeyringProvider:
         """Read the keys.
 
         Raises:
-            CredentialsError: the keyring cannot be opened, or it has no such keys.
+            CredentialsError: the keyring cannot be opened, or does not have these keys.
         """
         store = self._open_store()
         stored = read_keys(store, self._source.name)
@@ -44,7 +44,7 @@ class KeyringProvider:
 
 
 def nobody_to_ask(_question: str) -> str:
-    """Stand in for a terminal where a passphrase is needed and nobody can be asked.
+    """Replace the passphrase prompt if the user cannot be asked.
 
     Raises:
         CredentialsError: always.
@@ -57,7 +57,7 @@ def nobody_to_ask(_question: str) -> str:
 
 
 def no_keyring() -> Store:
-    """Stand in for a keyring where a caller has none, such as a test.
+    """Replace the keyring for a caller without one, such as a test.
 
     Raises:
         CredentialsError: always.

@@ -1,4 +1,4 @@
-"""MFA codes: from the command line, from a program, from a person; a wrong one may be given again."""
+"""MFA codes from the command line, a program or the user; a wrong code may be retried."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_runas.config.profile import Setting
 from aws_runas.credentials import processes
 from aws_runas.errors import CredentialsError
 
-ATTEMPTS = 3  # in all, product rule
+ATTEMPTS = 3  # in total, product rule
 MAX_EMPTY_LINES = 10  # in a row; Enter without a code is not an attempt
 CODE_LENGTH = 6  # digits, AWS: TokenCode
 
@@ -22,10 +22,10 @@ class MfaCodes:
     """Gives codes for one device, each at most once.
 
     Args:
-        serial: the device, and where that setting came from.
-        otp: the code that came with the command, used for the first attempt.
-        process: a command that prints a code, used instead of asking.
-        prompt: asks a person; raises when nobody can be asked.
+        serial: the device, and the origin of that setting.
+        otp: the code from the command line, used for the first attempt.
+        process: a command that prints a code, used instead of the prompt.
+        prompt: asks the user; raises an error if it cannot.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class MfaCodes:
         self._prompt = prompt
 
     def attempt(self, call: Callable[[str], Credentials]) -> Credentials:
-        """Make a call with a code; after a wrong one, again with the next.
+        """Make a call with a code; after a wrong code, repeat it with the next one.
 
         Args:
-            call: makes the STS call with the code that it is given.
+            call: makes the STS call with a code.
 
         Raises:
-            CredentialsError: the device or the third code was refused, or there is nobody to ask.
+            CredentialsError: the device or the third code was refused, or the user cannot be asked.
         """
         refused: CredentialsError | None = None
         process = self._process
@@ -54,7 +54,7 @@ class MfaCodes:
                 (code, origin), process = (run(process, self.serial.value), process.origin), None
             else:
                 code, origin = self._ask(refused, left), "the terminal"
-            code = "".join(code.split())  # some apps show a space in its middle
+            code = "".join(code.split())  # some apps show a space in the middle
             if len(code) != CODE_LENGTH or not (code.isascii() and code.isdigit()):
                 refused = _not_a_code(origin)
                 continue
@@ -82,7 +82,7 @@ class MfaCodes:
             raise
 
     def _judge(self, error: CredentialsError) -> CredentialsError:
-        """Tell a wrong code from a wrong device: AWS has one error code for both, and says which in its text."""
+        """Distinguish a wrong code from a wrong device: AWS uses one error code for both, only the text differs."""
         text = aws_message(error).lower()
         if not any(word in text for word in ("multifactorauthentication failed", "serialnumber", "tokencode")):
             return error
@@ -121,8 +121,8 @@ def run(command: Setting[str], device: str) -> str:
         The last word of six digits that it printed.
 
     Raises:
-        ConfigError: the command line cannot be split, or the program runs itself in a circle.
-        CredentialsError: it could not be started, failed, or printed no code.
+        ConfigError: the command line cannot be split, or the program runs itself in a loop.
+        CredentialsError: the program could not be started, failed, or printed no code.
     """
     try:
         printed = processes.run(f"mfa_process of {device}", command, timeout=TIMEOUT)

@@ -1,6 +1,6 @@
-"""Credentials as text: shell assignments, the credential_process document, and when they end. Pure functions.
+"""Credentials as text: shell assignments, the credential_process document, and the expiration. Pure functions.
 
-``env`` is for sh and its relatives; ``fish``, ``powershell`` and ``dotenv`` are quoted by their own rules.
+``env`` is for sh and compatible shells; ``fish``, ``powershell`` and ``dotenv`` have their own quoting rules.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ VARIABLES = (
     "AWS_CREDENTIAL_EXPIRATION",
     "AWSRUNAS_PROFILE",
 )
-OUTRANKING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # some SDKs, such as the one for JavaScript, prefer them to keys
+OUTRANKING = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")  # some SDKs, such as the JavaScript one, prefer them to keys
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+/=:,@%")
-_QUOTES = "'‘’‚‛"  # PowerShell takes each of these for a single quote
+_QUOTES = "'‘’‚‛"  # PowerShell treats each of these as a single quote
 
 
 def check_format(name: str) -> str:
@@ -35,7 +35,7 @@ def check_format(name: str) -> str:
         name: as typed.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: the format does not exist.
     """
     if name.lower() not in FORMATS:
         raise UsageError(
@@ -47,10 +47,10 @@ def check_format(name: str) -> str:
 
 
 def variables(credentials: Credentials, region: str | None, profile: str) -> dict[str, str]:
-    """Return the environment variables that hand credentials to a program.
+    """Return the environment variables that pass credentials to a program.
 
     Args:
-        region: left out where there is none.
+        region: omitted if None.
         profile: becomes AWSRUNAS_PROFILE.
     """
     found = {
@@ -67,7 +67,7 @@ def variables(credentials: Credentials, region: str | None, profile: str) -> dic
 
 
 def render(credentials: Credentials, output: str, *, region: str | None, profile: str) -> str:
-    """Write credentials in one of the formats; the shells' formats also unset the variables that outrank the keys.
+    """Format credentials; the shell formats also unset the variables that have precedence over the keys.
 
     Args:
         output: one of FORMATS.
@@ -84,13 +84,13 @@ def render(credentials: Credentials, output: str, *, region: str | None, profile
 
 
 def render_unset(output: str) -> str:
-    """Write shell commands that remove the credential variables. The region stays, because the user may have set it.
+    """Return shell commands that unset the credential variables. The region stays, as the user may have set it.
 
     Args:
         output: a format.
 
     Raises:
-        UsageError: the format has no way to say so.
+        UsageError: the format has no syntax for it.
     """
     output = check_format(output)
     if output not in _UNSET:
@@ -119,20 +119,20 @@ def process_document(credentials: Credentials) -> str:
 
 
 def iso(moment: datetime) -> str:
-    """Write a time as AWS does: ``2026-11-23T07:44:12Z``.
+    """Format a time as AWS does: ``2026-11-23T07:44:12Z``.
 
     Args:
-        moment: with a zone.
+        moment: with a time zone.
     """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def expiration_text(credentials: Credentials, now: float, zone: tzinfo | None = None) -> str:
-    """Return when credentials end, as local time and in words.
+    """Return when credentials expire, as local time and in words.
 
     Args:
         now: seconds since the epoch.
-        zone: the local one when None.
+        zone: time zone; None for the local one.
     """
     if credentials.expiration is None:
         return "credentials do not expire\n"
@@ -144,10 +144,10 @@ def expiration_text(credentials: Credentials, now: float, zone: tzinfo | None = 
 
 
 def in_words(seconds: float) -> str:
-    """Write a span of time in words: ``1 hour 5 minutes``.
+    """Format a duration in words: ``1 hour 5 minutes``.
 
     Args:
-        seconds: of the span.
+        seconds: the duration.
     """
     seconds = int(seconds)
     if seconds < 60:
@@ -177,13 +177,13 @@ def _powershell(name: str, value: str) -> str:
 
 
 def _dotenv(name: str, value: str) -> str:
-    """Plain where it can be, since Docker's --env-file knows no quotes; else in single quotes.
+    """Return a value unquoted if possible, since Docker's --env-file supports no quotes, else in single quotes.
 
-    Shells and dotenv libraries disagree about quotes and backslashes within single quotes: what one reads as a
-    character ends the quotes for the other, and then runs what follows.
+    Shells and dotenv libraries disagree about quotes and backslashes within single quotes: a character that is literal
+    for one ends the quotes for the other, which could then run the rest as a command.
 
     Raises:
-        UsageError: the value has one of these, or is not one line.
+        UsageError: the value contains one of these characters, or is not one line.
     """
     if all(character in _PLAIN for character in value):
         return f"{name}={value}"

@@ -1,9 +1,9 @@
 """Programs that give credentials or codes: ``credential_process`` and ``mfa_process``.
 
-Such a program may run aws-runas again. So the environment of each one holds a mark that names the programs on the way
-to it. A program that is on the way already is an error that prints the circle; without the mark, one process would
-start the next one until the machine is full. The mark also names the cache entries that are locked on the way, because
-a process that waits for one of them would wait forever.
+Such a program may run aws-runas again. So the environment of each program contains a mark that names its ancestors
+among these programs. If a program is already among them, an error prints the loop; without the mark, each process
+would start another one until the machine is out of resources. The mark also names the cache entries that the ancestors
+have locked, because a process that waits for one of them would wait forever.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from aws_runas.config.profile import Setting
 from aws_runas.errors import ConfigError
 
 MARK = "AWSRUNAS_CREDENTIAL_PROCESSES"
-REPORT_SIZE = 4096  # bytes, PIPE_BUF of Linux: a write of so many is whole
+REPORT_SIZE = 4096  # bytes, PIPE_BUF of Linux: a write of this size is atomic
 
 
-class ProcessFailed(Exception):  # noqa: N818 - each caller makes an error of its own of it
-    """The program gave nothing; the text is the reason."""
+class ProcessFailed(Exception):  # noqa: N818 - each caller converts it to its own error
+    """The program returned nothing usable; the text is the reason."""
 
 
 def run(label: str, command: Setting[str], *, timeout: float | None = None) -> bytes:
-    """Run a program and return what it printed. Its stderr is ours, its stdin is the terminal.
+    """Run a program and return its output. It inherits our stderr, and its stdin is the terminal.
 
     Args:
-        label: the setting and whose it is, such as ``credential_process of profile dev``.
+        label: the setting and its profile, such as ``credential_process of profile dev``.
         command: a command line, split as a shell would, run without a shell.
         timeout: seconds, None for no limit.
 
     Raises:
-        ProcessFailed: it could not be started, failed, or took too long.
-        ConfigError: the command line cannot be split, or the program is on the way to itself.
+        ProcessFailed: the program could not be started, failed, or took too long.
+        ConfigError: the command line cannot be split, or the program is its own ancestor.
     """
-    import subprocess  # it costs 18 ms, and the cache uses this module too
+    import subprocess  # the import takes 18 ms, and the cache uses this module too
 
     words = _split(label, command)
     steps, report = _read_mark()
@@ -53,7 +53,7 @@ def run(label: str, command: Setting[str], *, timeout: float | None = None) -> b
     with _Report() as own_report:
         mark = json.dumps({"steps": [*steps, step], "report": own_report.identity})
         try:
-            # It can ask for a touch or a password on stderr and the terminal; our stdin is the user's program's.
+            # It can ask for a touch or a password on stderr and the terminal; our stdin belongs to the user's program.
             with _terminal() as keys:
                 done = subprocess.run(
                     words,
@@ -68,7 +68,7 @@ def run(label: str, command: Setting[str], *, timeout: float | None = None) -> b
             raise ProcessFailed(f"no answer after {timeout:g} s") from None
         except OSError as error:
             raise ProcessFailed(f"{words[0]}: {(error.strerror or str(error)).lower()}") from None
-        except ValueError as error:  # a NUL in it
+        except ValueError as error:  # the command line contains NUL
             raise ProcessFailed(str(error)) from None
         reported = own_report.read()
     if reported:
@@ -80,13 +80,13 @@ def run(label: str, command: Setting[str], *, timeout: float | None = None) -> b
 
 @contextlib.contextmanager
 def holding(entry: str) -> Iterator[None]:
-    """Declare that this thread locks a cache entry, and fetches what belongs in it.
+    """Declare that this thread holds the lock of a cache entry and fetches its content.
 
     Args:
         entry: its name.
 
     Raises:
-        ConfigError: a process on the way to this one holds it.
+        ConfigError: an ancestor of this process holds the lock.
     """
     steps, report = _read_mark()
     _check([entry in step.entries for step in steps], steps, report)
@@ -98,16 +98,16 @@ def holding(entry: str) -> Iterator[None]:
         _held.entries = before
 
 
-_held = threading.local()  # entries: the names, of the thread's own locks
+_held = threading.local()  # entries: names of the entries that this thread has locked
 
 
 class _Step(NamedTuple):
-    """A program on the way.
+    """An ancestor program.
 
     Args:
-        label: the setting and whose it is.
-        digest: tells its command line from others.
-        entries: the cache entries that its caller holds.
+        label: the setting and its profile.
+        digest: identifies its command line.
+        entries: the cache entries that its caller has locked.
     """
 
     label: str
@@ -116,7 +116,7 @@ class _Step(NamedTuple):
 
 
 def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
-    """Raise the error for a circle that begins at the first step that matches, if one does."""
+    """Raise the error for a loop that begins at the first matching step, if any."""
     if not any(matches):
         return
     circle = steps[matches.index(True) :]
@@ -125,10 +125,10 @@ def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
 
 
 class _Report:
-    """A pipe on which a program, however deep, says that it has found a circle: an exit status alone says too little.
+    """A pipe on which a program at any depth reports that it has found a loop: an exit status is not enough.
 
-    The writing end is inherited. Its identity is in the mark, so that a program that has another file under the same
-    number does not write to it.
+    The writing end is inherited. Its identity is in the mark, so that a program with another file at the same
+    descriptor does not write to it.
     """
 
     def __init__(self) -> None:
@@ -153,19 +153,19 @@ class _Report:
         return [self._writer, status.st_dev, status.st_ino]
 
     def read(self) -> str:
-        """Return what was reported, "" for nothing."""
+        """Return the report, "" if there is none."""
         if self._reader < 0:
             return ""
         os.set_blocking(self._reader, False)
         with contextlib.suppress(BlockingIOError):
-            os.write(self._writer, b"\n")  # so that there is something to read, whoever still holds the pipe
+            os.write(self._writer, b"\n")  # so that the read returns, even if another process still holds the pipe
         with contextlib.suppress(BlockingIOError):
             return os.read(self._reader, REPORT_SIZE).decode("utf-8", "replace").strip()
         return ""
 
 
 def _circle(message: str, report: list[int]) -> ConfigError:
-    """Return the error, and hand its message to the process that started us."""
+    """Return the error, and send its message to the process that started us."""
     with contextlib.suppress(OSError, ValueError, OverflowError):
         descriptor, device, inode = report
         status = os.fstat(descriptor)
@@ -180,7 +180,7 @@ def _circle(message: str, report: list[int]) -> ConfigError:
 
 
 def _read_mark() -> tuple[list[_Step], list[int]]:
-    """Return the programs on the way to this process, and where to report a circle; a damaged mark is none."""
+    """Return the ancestor programs of this process, and where to report a loop; a damaged mark is ignored."""
     text = os.environ.get(MARK)
     if not text:
         return [], []

@@ -1,8 +1,8 @@
-"""``keys rotate``: new access keys for old ones, in steps that can fail and be continued.
+"""``keys rotate``: replaces access keys in steps that can fail and be continued.
 
-At no time are both keys lost, and a new secret is in memory alone only between two calls. What a failure leaves is read
-from AWS again, so that the message says what is there. A journal without secrets lets the next run continue, even if
-this process was killed.
+Both keys are never lost at the same time, and a new secret is only in memory for no longer than the time between two
+calls. After a failure, the state is read from AWS again, so that the message tells the current state. A journal without
+secrets lets the next run continue, even if this process was killed.
 
 Source: identity 3.5; AWS IAM User Guide, "Update access keys".
 """
@@ -38,19 +38,19 @@ STEPS = (
 
 
 class KeyService(Protocol):
-    """The calls of IAM for the keys of one user. Each raises AwsRunasError."""
+    """The IAM calls for the keys of one user. Each raises AwsRunasError."""
 
     def list(self) -> list[AccessKey]:
         """Return the keys, the oldest first."""
 
     def last_use(self, key_id: str) -> LastUse:
-        """Return when a key was used last."""
+        """Return when a key was last used."""
 
     def create(self) -> KeyPair:
-        """Make a key."""
+        """Create a key."""
 
     def deactivate(self, key_id: str) -> None:
-        """Make a key inactive."""
+        """Deactivate a key."""
 
     def delete(self, key_id: str) -> None:
         """Delete a key."""
@@ -58,12 +58,12 @@ class KeyService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyServices:
-    """AWS, asked with the keys that serve at the moment.
+    """AWS services, called with the keys that currently work.
 
     Args:
-        own: IAM, signed with MFA where there is a device.
-        with_keys: IAM as it is asked once the new keys are in use.
-        check: asks STS with keys; raises AwsRunasError.
+        own: IAM, signed with MFA if there is a device.
+        with_keys: IAM, signed with the new keys once they are in use.
+        check: calls STS with keys; raises AwsRunasError.
     """
 
     own: KeyService
@@ -89,8 +89,8 @@ class Settings:
     """Settings of a rotation.
 
     Args:
-        command: continues it, for messages.
-        replace_inactive: delete an inactive key that is in the way.
+        command: the command that continues the rotation, for messages.
+        replace_inactive: delete an inactive key to make room.
         delete: delete the old key at the end; also for `Rotation.finish`.
     """
 
@@ -105,7 +105,7 @@ class Rotated:
 
     Args:
         new_id, old_id: of the keys.
-        deleted: the old key is gone; otherwise it is inactive.
+        deleted: True if the old key is deleted, False if it is inactive.
     """
 
     new_id: str
@@ -115,10 +115,10 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """The state before the new key was made.
+    """The state before the new key was created.
 
     Args:
-        old_id: of the key that is replaced.
+        old_id: of the key to replace.
         known_ids: of all keys at AWS.
     """
 
@@ -127,7 +127,7 @@ class JournalEntry:
 
 
 class Journal:
-    """A private file that says that a rotation has begun. It holds key ids and no secret.
+    """A private file that records a started rotation. It contains key ids and no secrets.
 
     Args:
         path: the file.
@@ -137,7 +137,7 @@ class Journal:
         self._path = path
 
     def read(self) -> JournalEntry | None:
-        """Return the entry, None if no rotation has begun; a damaged file is none."""
+        """Return the entry, None if no rotation has started or the file is damaged."""
         try:
             value = json.loads(files.read_plain(self._path))
             return JournalEntry(str(value["OldKeyId"]), tuple(str(key_id) for key_id in value["KnownKeyIds"]))
@@ -145,10 +145,10 @@ class Journal:
             return None
 
     def write(self, entry: JournalEntry) -> None:
-        """Write the entry; it survives a power cut.
+        """Write the entry so that it survives a power cut.
 
         Raises:
-            CredentialsError: it cannot be written.
+            CredentialsError: the entry cannot be written.
         """
         value = {"Version": 1, "OldKeyId": entry.old_id, "KnownKeyIds": entry.known_ids}
         try:
@@ -168,16 +168,16 @@ class Journal:
 
 
 class Rotation:
-    """One rotation. Call `run` or `finish` once, under a lock for the place.
+    """One rotation. Call `run` or `finish` once, with a lock on the place held.
 
     Args:
-        place: where the keys are kept.
+        place: storage of the keys.
         services: AWS.
-        settings: of the command line.
+        settings: from the command line.
         journal: of the place.
-        drop_sessions: forgets cached entries of a key id.
-        say: takes a line for people.
-        clock: tests pass their own.
+        drop_sessions: removes the cache entries of a key id.
+        say: shows a line to the user.
+        clock: replaced in tests.
     """
 
     def __init__(
@@ -200,13 +200,13 @@ class Rotation:
         self._say = say
         self._settings = settings
         self._step = 0
-        self._has_answer = False  # AWS has answered, so a question does not make anybody type an MFA code
+        self._has_answer = False  # True once AWS has answered, so that another call does not ask for an MFA code
 
     def run(self) -> Rotated:
-        """Rotate, or continue a rotation that was interrupted.
+        """Rotate, or continue an interrupted rotation.
 
         Raises:
-            AwsRunasError: a step failed; the details say what holds now, the hint what to do.
+            AwsRunasError: a step failed; the details tell the current state, the hint tells what to do.
         """
         with self._explained():
             self._step = 1
@@ -217,10 +217,10 @@ class Rotation:
             return self._complete(old_id, new)
 
     def finish(self) -> Rotated | None:
-        """Complete a rotation that was interrupted, and delete the old key. Return None if there is none.
+        """Complete an interrupted rotation, and delete the old key. Return None if there is none.
 
         Raises:
-            AwsRunasError: as for `run`; the other key is active and no rotation has made it so.
+            AwsRunasError: as for `run`, or the other key is active although no rotation activated it.
         """
         with self._explained():
             self._step = 1
@@ -244,9 +244,9 @@ class Rotation:
             return self._complete(old.access_key_id, in_use)
 
     def _pending(self, keys: list[AccessKey], in_use: KeyPair) -> tuple[str, KeyPair] | None:
-        """Return the old key id and the new keys of a rotation that was interrupted.
+        """Return the old key id and the new keys of an interrupted rotation.
 
-        A key that it has made and whose secret is lost is deleted.
+        A key that it created and whose secret is lost is deleted.
         """
         entry = self._journal.read()
         if entry is None:
@@ -267,12 +267,12 @@ class Rotation:
     def _begin(self, in_use: KeyPair) -> tuple[str, KeyPair]:
         keys = self._service.list()
         known = tuple(key.access_key_id for key in keys)
-        self._journal.write(JournalEntry(in_use.access_key_id, known))  # first: a full disk is found before a deletion
+        self._journal.write(JournalEntry(in_use.access_key_id, known))  # first: detects a full disk before a deletion
         if len(keys) >= KEY_LIMIT:
             try:
                 self._make_room(keys, in_use.access_key_id)
             except BaseException:
-                self._journal.remove()  # nothing has begun
+                self._journal.remove()  # nothing has started
                 raise
         self._step = 2
         try:
@@ -293,7 +293,7 @@ class Rotation:
         """Delete an inactive key that is not in use, if ``--replace-inactive`` was given.
 
         Raises:
-            CredentialsError: there is no room for a new key.
+            CredentialsError: the user already has two keys.
         """
         inactive = [key for key in keys if not key.active and key.access_key_id != in_use]
         if not inactive or not self._settings.replace_inactive:
@@ -322,7 +322,7 @@ class Rotation:
         )
 
     def _undo(self, known: tuple[str, ...]) -> None:
-        """Delete a key that was made and cannot be kept; the journal stays if that fails."""
+        """Delete a new key that cannot be stored; the journal stays if that fails."""
         with contextlib.suppress(AwsRunasError):
             for key in self._service.list():
                 if key.access_key_id not in known:
@@ -332,7 +332,7 @@ class Rotation:
             self._journal.remove()
 
     def _complete(self, old_id: str, new: KeyPair) -> Rotated:
-        """Do steps 4 to 7. Each may have been done before."""
+        """Do steps 4 to 7. Each may already have been done."""
         self._step = 4
         self._until_known(lambda: self._services.check(new))
         self._place.adopt(new)
@@ -360,7 +360,7 @@ class Rotation:
         """Repeat a call until AWS knows the new key.
 
         Raises:
-            AwsRunasError: it does not within PATIENCE, or the call fails in another way.
+            AwsRunasError: AWS does not know it within PATIENCE, or the call fails in another way.
         """
         deadline = self._clock.now() + PATIENCE
         delays = iter(DELAYS)
@@ -376,7 +376,7 @@ class Rotation:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Add to an error what holds now, and what continues."""
+        """Add the current state and the command that continues to an error."""
         try:
             yield
         except KeyboardInterrupt:
@@ -397,7 +397,7 @@ class Rotation:
         error.hint = f"{hint}; {error.hint}" if error.hint else hint
 
     def _state(self) -> list[str]:
-        """Return what is where, as it is now: one line for each key."""
+        """Return the current state of each key, one line per key."""
         try:
             in_use = self._place.in_use().access_key_id
         except AwsRunasError as error:
@@ -413,7 +413,7 @@ class Rotation:
         return lines
 
     def _list_now(self) -> list[AccessKey]:
-        """Return the keys at AWS, asked with the new keys if the old ones do not serve any more."""
+        """Return the keys at AWS, with a call by the new keys if the old ones no longer work."""
         try:
             return self._service.list()
         except AwsRunasError:

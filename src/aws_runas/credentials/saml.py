@@ -1,4 +1,4 @@
-"""Credentials for a SAML response: sign in, choose the role, AssumeRoleWithSAML."""
+"""Credentials for a SAML response: sign in, choose the role, call AssumeRoleWithSAML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SignIn = Callable[[bool], SamlResponse]
 
 
 class SamlProvider:
-    """Trades a SAML response for the credentials of a role.
+    """Exchanges a SAML response for the credentials of a role.
 
     Args:
-        sign_in: returns a response; its argument asks for a new one instead of the one that is kept.
-        partition: of the profile, for roles of another one.
+        sign_in: returns a response; its argument requests a new one instead of the stored one.
+        partition: of the profile, for roles in another partition.
         person: chooses among several roles.
         now: seconds since the epoch.
     """
@@ -45,7 +45,7 @@ class SamlProvider:
         self._now = now
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
-        """Assume the role. A kept response that AWS no longer accepts is replaced once."""
+        """Assume the role. A stored response that AWS no longer accepts is replaced once."""
         response = self._sign_in(False)
         try:
             return self._assume(response)
@@ -58,7 +58,7 @@ class SamlProvider:
         """Return the roles that the identity provider offers.
 
         Raises:
-            CredentialsError: nobody can sign in, or the assertion can be read by AWS only.
+            CredentialsError: no sign-in is possible, or only AWS can read the assertion.
         """
         response = self._sign_in(False)
         if response.encrypted:
@@ -100,12 +100,12 @@ def choose_role(source: FederatedSource, response: SamlResponse, person: Person)
     """Return the role to assume.
 
     Args:
-        source: its role, if it names one, must be offered.
-        response: of the identity provider.
+        source: if it names a role, the role must be offered.
+        response: from the identity provider.
         person: chooses among several roles.
 
     Raises:
-        CredentialsError: it is not offered, none is, or several are and nobody can choose.
+        CredentialsError: the role is not offered, no role is offered, or several are and the user cannot be asked.
     """
     wanted = source.role.arn if source.role else None
     if response.encrypted:

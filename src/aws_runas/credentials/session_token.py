@@ -1,4 +1,4 @@
-"""Session tokens: a user's own keys, and an MFA code, traded for temporary ones that serve all roles of the user."""
+"""Session tokens: temporary keys for all roles of a user, in exchange for the user's own keys and an MFA code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SessionTokenProvider:
     Args:
         source: the user's own keys.
         clients: STS, signed by a provider.
-        mfa: codes for the device, None when the user has none.
+        mfa: codes for the device, None if the user has none.
         duration: seconds.
         now: seconds since the epoch.
     """
@@ -33,7 +33,7 @@ class SessionTokenProvider:
         """Fetch a session token. Asks for a code if there is an MFA device.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         keys = self._source.credentials()
         if self._mfa is None:
@@ -48,11 +48,11 @@ class SessionTokenProvider:
 
 
 class SessionOrSource:
-    """For sources that give either kind of keys: temporary ones pass through, own keys become a session token.
+    """Provider for a source of either kind of keys: temporary keys pass through, own keys become a session token.
 
     Args:
         source: for instance a credential_process.
-        session: makes the session token provider for the own keys that came out.
+        session: makes the session token provider for the user's own keys.
     """
 
     def __init__(self, source: Provider, session: Callable[[Credentials], Provider]) -> None:
@@ -63,7 +63,7 @@ class SessionOrSource:
         """Return the source's temporary keys, or a session token for its long-term keys.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         keys = self._source.credentials(refresh=refresh)
         if keys.session_token:

@@ -1,4 +1,4 @@
-"""Sections of the config and credentials files are changed here, every other byte of them left as it is."""
+"""Changes to sections of the config and credentials files, which leave every other byte unchanged."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
     """Add or replace the profile ``NAME-awsrunas``.
 
     Args:
-        path: the shared credentials file, made 0600 when missing; a file that exists keeps its owner, group, mode and
-            access list.
-        name: the profile that the credentials are of.
-        region: written too where there is one.
+        path: the shared credentials file, created with mode 0600 if missing; an existing file keeps its owner, group,
+            mode and access list.
+        name: the profile of the credentials.
+        region: also written, unless None.
 
     Returns:
-        The name of the profile written.
+        The name of the written profile.
 
     Raises:
         ConfigError: the file is damaged, cannot be read or written, or cannot keep its owner, group or access list. It
-            stays as it was.
+            is unchanged.
     """
     heading = name + SUFFIX
     if any(character in "[]" or not character.isprintable() for character in heading):
@@ -52,11 +52,11 @@ def write_profile(path: Path, name: str, credentials: Credentials, region: str |
 
 
 def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] | None]) -> None:
-    """Set or remove keys of sections, or whole sections, all of them or none, under a lock between processes.
+    """Set or remove keys of sections, or whole sections, atomically and under a lock between processes.
 
     Args:
-        path: the config or the credentials file, made 0600 when missing; a file that exists keeps its owner, group,
-            mode and access list. No copy of the old content stays.
+        path: the config or the credentials file, created with mode 0600 if missing; an existing file keeps its owner,
+            group, mode and access list. No copy of the old content is kept.
         sections: heading -> keys and values; None removes a key, or the section. A missing section is added, unless it
             would be empty.
 
@@ -67,7 +67,7 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a plain file")
         with locked(path):
-            known = parse_file(path).sections  # a damaged file is not touched
+            known = parse_file(path).sections  # a damaged file is not changed
             before = text = read_text(path)
             for heading, values in sections.items():
                 if values is None:
@@ -88,10 +88,10 @@ def change_sections(path: Path, sections: Mapping[str, Mapping[str, str | None] 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes of ours from writing a config or credentials file, and remove what a killed one left.
+    """Lock a config or credentials file against other aws-runas processes, and remove leftovers of killed ones.
 
     Raises:
-        OSError: the lock cannot be made.
+        OSError: the lock cannot be created.
     """
     lock = path.parent / "aws-runas" / f"{path.name}.lock"
     files.make_private_directory(lock.parent)
@@ -105,29 +105,29 @@ def with_section(text: str, heading: str, values: Mapping[str, str | None]) -> s
 
     Args:
         text: the file's content.
-        heading: of the section, added at the end when missing.
+        heading: of the section, added at the end if missing.
         values: the keys; None removes one.
 
     Returns:
-        The content with these lines changed and no other.
+        The content with only these lines changed.
 
     Raises:
-        ConfigError: the heading or a value is more than one line, so that it would become other keys or sections.
+        ConfigError: the heading or a value has more than one line, and would become other keys or sections.
     """
     _check_lines(heading, values)
     newline = "\r\n" if "\r\n" in text else "\n"
-    lines = list(io.StringIO(text, newline=""))  # splitlines would also part at form feeds and the like
+    lines = list(io.StringIO(text, newline=""))  # splitlines would also split at form feeds and the like
     parts = list(split_lines(lines))
     body = [f"{key} = {value}{newline}" for key, value in values.items() if value is not None]
     start = next((index for index, (kind, name) in enumerate(parts) if (kind, name) == ("heading", heading)), None)
     if start is None:
-        if lines:  # the last line may lack its end, even where it is blank: ours would begin with its blanks
+        if lines:  # the last line may lack its newline, even if it is blank: our line would begin with its blanks
             lines[-1] = _ended(lines[-1], newline)
             lines += [newline] if lines[-1].strip() else []
         return "".join([*lines, f"[{heading}]{newline}", *body])
     end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
     kept = [index for index in range(start + 1, end) if parts[index][0] == "other" or parts[index][1] not in values]
-    # behind the last key, where no line of the section can become a continuation of ours
+    # after the last key, where no line of the section can become a continuation of ours
     behind = max((index for index in kept if parts[index][0] == "key"), default=start)
     section = [lines[start], *(lines[index] for index in kept if index <= behind)]
     section[-1] = _ended(section[-1], newline)
@@ -161,20 +161,20 @@ def without_section(text: str, heading: str) -> str:
     if start is None:
         return text
     end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
-    if end == len(parts):  # the blank line that was added before it
+    if end == len(parts):  # the blank line that was added before the section
         while start and not lines[start - 1].strip():
             start -= 1
     return "".join([*lines[:start], *lines[end:]])
 
 
 def split_lines(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Say what each line is, by configparser's rules.
+    """Classify each line by configparser's rules.
 
     Args:
-        lines: of a config file, with their ends.
+        lines: of a config file, with their newlines.
 
     Yields:
-        ``heading`` and its name, ``key`` and the key that the line is of, or continues, or ``other``.
+        ``heading`` and its name, ``key`` and the key that the line sets or continues, or ``other``.
     """
     key, indent = "", 0
     for number, line in enumerate(lines):
@@ -200,9 +200,9 @@ def _ended(line: str, newline: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file with its line ends; "" if there is no file."""
+    """Return the text of a file with its original line endings; "" if there is no file."""
     try:
-        with path.open(encoding="utf-8", newline="") as stream:  # newline="" keeps the line ends as they are
+        with path.open(encoding="utf-8", newline="") as stream:  # newline="" keeps the line endings
             return stream.read()
     except FileNotFoundError:
         return ""

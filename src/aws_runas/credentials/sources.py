@@ -16,15 +16,15 @@ from aws_runas.errors import CredentialsError
 
 
 def run_credential_process(profile: Profile, source: ResolverSource, now: float) -> Credentials:
-    """Run the program of a profile and read its answer.
+    """Run the program of a profile and read its output.
 
     Args:
         source: of kind ``process``.
         now: seconds since the epoch, becomes ``issued``.
 
     Raises:
-        ConfigError: the command line cannot be split, or the program runs itself in a circle.
-        CredentialsError: it failed, or its answer holds no credentials that are valid.
+        ConfigError: the command line cannot be split, or the program runs itself in a loop.
+        CredentialsError: the program failed, or its output contains no valid credentials.
     """
     section = profile.sections[source.profile or ""]
     command = Setting(section.text("credential_process") or "", source.origin)
@@ -39,14 +39,14 @@ def run_credential_process(profile: Profile, source: ResolverSource, now: float)
 
 
 def read_document(printed: bytes, now: float) -> Credentials:
-    """Read what the program printed.
+    """Read the output of the program.
 
     Args:
         printed: a JSON document of version 1.
         now: seconds since the epoch, becomes ``issued``.
 
     Raises:
-        ValueError: it is none, or its credentials have expired. The message holds no value of a secret.
+        ValueError: the output is not such a document, or its credentials have expired. The message contains no secret.
     """
     try:
         document = json.loads(printed)
@@ -91,7 +91,7 @@ class ResolverProvider:
 
     Args:
         now: seconds since the epoch.
-        trace: told of each AWS call; None for silence.
+        trace: receives a line for each AWS call; None for no trace.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ResolverProvider:
         """Fetch credentials with botocore's resolver.
 
         Args:
-            refresh: fetch new ones even if kept ones are still good.
+            refresh: fetch new ones even if the cached ones are still valid.
         """
         if self._source.kind == "process":
             return run_credential_process(self._profile, self._source, self._now())
@@ -120,13 +120,13 @@ class ResolverProvider:
 
 
 class MissingProvider:
-    """Says that there are no credentials."""
+    """Provider without credentials; it raises the error about them."""
 
     def __init__(self, source: NoSource) -> None:
         self._source = source
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - nothing to refresh
-        """Raise the error that says what is missing.
+        """Raise the error that names the missing setting.
 
         Args:
             refresh: not used.

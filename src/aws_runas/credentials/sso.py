@@ -1,4 +1,4 @@
-"""Roles of IAM Identity Center: the session's token, exchanged for the credentials of a role."""
+"""Roles of IAM Identity Center: exchange of the sign-in token for the credentials of a role."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class SsoProvider:
     """Calls GetRoleCredentials.
 
     Args:
-        role: which role of which session.
-        clients: made when first needed, since that loads botocore.
+        role: the role and its session.
+        clients: created when first needed, since that loads botocore.
         context: decides whether a sign-in may start.
-        command: how a person signs in.
+        command: the command that signs in.
     """
 
     def __init__(self, role: SsoRole, clients: Callable[[], Clients], context: SignInContext, command: str) -> None:

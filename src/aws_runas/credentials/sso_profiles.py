@@ -1,6 +1,6 @@
-"""Profiles for the roles of Identity Center: their names, their text, and their place in the config file.
+"""Profiles for the roles of Identity Center: names, text, and place in the config file.
 
-Only sections that carry our own key are changed or removed. Every other byte of the file stays as it is.
+Only sections with our marker key are changed or removed. Every other byte of the file is unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MARK = "runas_generated"  # key of a generated section; its value is the sso-ses
 PLACEHOLDERS = ("{account}", "{account_id}", "{role}", "{region}")
 TEMPLATE = "{account}-{role}"
 REGION_TEMPLATE = "{account}-{role}-{region}"
-PLAIN = frozenset("-_.@+=,:/")  # beside letters and digits, what a section name may hold
+PLAIN = frozenset("-_.@+=,:/")  # characters allowed in a section name besides letters and digits
 
 
 @dataclass(frozen=True, slots=True)
 class AssignedRole:
-    """A role to make a profile for."""
+    """A role for which a profile is generated."""
 
     account_name: str
     account_id: str
@@ -43,7 +43,7 @@ class GeneratedProfile:
 
     @property
     def heading(self) -> str:
-        """The section's heading, without brackets."""
+        """Return the section's heading, without brackets."""
         return f"profile {self.name}"
 
     def text(self) -> str:
@@ -53,12 +53,12 @@ class GeneratedProfile:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Result of an update of the config file, done or planned.
+    """Result of an actual or planned update of the config file.
 
     Args:
         content: the new text of the file.
         added, changed, removed: names of profiles.
-        clashes: names that belong to sections which are not ours; they are skipped.
+        clashes: names of existing sections that were not generated; they are skipped.
     """
 
     content: str
@@ -69,10 +69,10 @@ class Update:
 
 
 def check_template(template: str) -> str:
-    """Return a template of names, if it has only known placeholders.
+    """Return a template for names if it has only known placeholders.
 
     Raises:
-        ValueError: it has others; the message can be shown.
+        ValueError: the template has unknown placeholders; the message can be shown.
     """
     rest = template
     for placeholder in PLACEHOLDERS:
@@ -85,12 +85,12 @@ def check_template(template: str) -> str:
 def generate(
     roles: Sequence[AssignedRole], session: str, regions: Sequence[str], template: str | None = None
 ) -> list[GeneratedProfile]:
-    """Make the profiles of roles, in their order.
+    """Generate the profiles of roles, in the order of the roles.
 
     Args:
         session: name of the sso-session.
-        regions: a profile for each; none: profiles without a region.
-        template: of the names; None for the default.
+        regions: one profile for each region; if empty, profiles without a region.
+        template: for the names; None for the default.
     """
     pattern = template or (REGION_TEMPLATE if len(regions) > 1 else TEMPLATE)
     account_names = _account_names(roles)
@@ -108,7 +108,7 @@ def generate(
 
 
 def section_name(text: str) -> str:
-    """Replace what the name of a section cannot hold, or what a shell would read, by ``-``."""
+    """Replace characters that are invalid in a section name or special in a shell with ``-``."""
     return "".join(letter if letter.isalnum() or letter in PLAIN else "-" for letter in text).lstrip("-")
 
 
@@ -120,13 +120,13 @@ def update(
     *,
     assigned: Iterable[AssignedRole] | None = None,
 ) -> Update:
-    """Put generated profiles into the text of a config file.
+    """Merge generated profiles into the text of a config file.
 
     Args:
         text: of the config file.
         config: the same file, parsed, with the credentials file.
         session: name of the sso-session.
-        assigned: every role that is assigned, to remove the sections of all others; None to remove nothing.
+        assigned: every assigned role; sections of all others are removed. None to remove nothing.
     """
     own = {name: section for name, section in config.profiles.items() if section.text(MARK) == session}
     added, changed, clashes = [], [], []
@@ -151,15 +151,15 @@ def update(
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
-    """Change the config file, one process at a time, and keep what it held beside it with the ending ``.bak``.
+    """Change the config file, one process at a time, and keep the old content in a file with the suffix ``.bak``.
 
     Args:
-        path: the file; made when missing.
-        change: returns the new text for the present one, "" if there is no file. Called with the lock held, so what it
-            reads of the file is what it is given; other programs do not know the lock.
+        path: the file; created if missing.
+        change: returns the new text for the current one, "" if there is no file. Called with the lock held, so the
+            file has the given text, unless a program that does not use the lock changes it.
 
     Raises:
-        ConfigError: it cannot be written, or another program has changed it meanwhile.
+        ConfigError: the file cannot be written, or another program has changed it in the meantime.
     """
     try:
         if path.exists() and not path.is_file():
@@ -180,7 +180,7 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
 def _replace(path: Path, before: str, content: str) -> None:
     if path.exists():
         copy = path.with_name(f"{path.name}.bak")
-        copy.unlink(missing_ok=True)  # the mode of an old copy could show others what the file does not
+        copy.unlink(missing_ok=True)  # the mode of an old copy could give others more access than the file's
         files.write_atomic(copy, before.encode())
     if read_text(path) != before:
         raise OSError(errno.EBUSY, "another program has changed it meanwhile")
@@ -188,7 +188,7 @@ def _replace(path: Path, before: str, content: str) -> None:
 
 
 def _account_names(roles: Sequence[AssignedRole]) -> dict[str, str]:
-    """Return a name for each account id; accounts that share one get their id appended."""
+    """Return a name for each account id; if accounts have the same name, their id is appended."""
     names = {role.account_id: section_name(role.account_name) or role.account_id for role in roles}
     count = Counter(names.values())
     return {account: name if count[name] == 1 else f"{name}-{account}" for account, name in names.items()}
@@ -200,14 +200,14 @@ def _values(role: AssignedRole, session: str, region: str) -> dict[str, str]:
 
 
 def _heading(config: ConfigFiles, profile: GeneratedProfile) -> str:
-    """Return the heading of a section as it is written in the file: its words may be quoted."""
+    """Return the heading of a section as written in the file, where its words may be quoted."""
     return next(
         (heading for heading in config.config.sections if _words(heading) == ["profile", profile.name]), profile.heading
     )
 
 
 def _without(text: str, name: str) -> str:
-    """Remove a section: its heading to its last key. Comments behind it, which may belong to the next, stay."""
+    """Remove a section from its heading to its last key. Comments after it stay, as they may belong to the next one."""
     lines = list(io.StringIO(text, newline=""))
     parts = list(split_lines(lines))
     start = next(
@@ -219,7 +219,7 @@ def _without(text: str, name: str) -> str:
     end = next((index for index in range(start + 1, len(parts)) if parts[index][0] == "heading"), len(parts))
     last = max((index for index in range(start, end) if parts[index][0] == "key"), default=start)
     if start and not lines[start - 1].strip():
-        start -= 1  # the blank line that was added with it
+        start -= 1  # the blank line that was added with the section
     elif last + 1 < len(lines) and not lines[last + 1].strip():
         last += 1
     return "".join(lines[:start] + lines[last + 1 :])

@@ -1,4 +1,4 @@
-"""One STS client for all steps of a chain: making one takes longer than the call."""
+"""One STS client for all steps of a chain, because making a client takes longer than a call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class StsClients:
-    """Gives the STS client, signing with the credentials of the step at hand.
+    """Gives the STS client, which signs with the credentials of the current step.
 
     Args:
-        clients: made when first needed, since that loads botocore.
-        region: where STS is asked.
-        direct: the profile whose calls may be made without botocore; None to leave all of them to it.
+        clients: created when first needed, since that loads botocore.
+        region: region of the STS endpoint.
+        direct: the profile whose calls may be made without botocore; None to make all calls with botocore.
     """
 
     def __init__(self, clients: Callable[[], Clients], region: str, direct: Profile | None = None) -> None:
@@ -34,7 +34,7 @@ class StsClients:
         """Return the client. Its next calls in this thread are signed with these credentials.
 
         Args:
-            credentials: that sign.
+            credentials: to sign with.
         """
         self._signing.credentials = credentials
         with self._lock:
@@ -61,7 +61,7 @@ class StsClients:
         """Return the client for calls without a signature.
 
         Args:
-            region: another one than usual, for a role of another partition.
+            region: overrides the usual one, for a role in another partition.
         """
         return self._clients().client("sts", region or self._region, _no_credentials)
 

@@ -1,4 +1,4 @@
-"""Credentials for an ID token of an OpenID provider: sign in, AssumeRoleWithWebIdentity."""
+"""Credentials for an ID token of an OpenID provider: sign in, call AssumeRoleWithWebIdentity."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SignIn = Callable[[bool], IdToken]
 
 
 class WebIdentityProvider:
-    """Trades an ID token for the credentials of a role.
+    """Exchanges an ID token for the credentials of a role.
 
     Args:
-        role: that is assumed.
-        sign_in: returns a token; its argument asks for a new one instead of the one that is kept.
+        role: the role to assume.
+        sign_in: returns a token; its argument requests a new one instead of the stored one.
         now: seconds since the epoch.
     """
 
@@ -34,7 +34,7 @@ class WebIdentityProvider:
         self._now = now
 
     def credentials(self, *, refresh: bool = False) -> Credentials:  # noqa: ARG002 - each call fetches
-        """Assume the role. A kept token that AWS no longer accepts is replaced once."""
+        """Assume the role. A stored token that AWS no longer accepts is replaced once."""
         token = self._sign_in(False)
         try:
             return self._assume(token)
