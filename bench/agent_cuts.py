@@ -1,10 +1,12 @@
-"""How often a cut of the agent doubles a message in silence, for several ways of pacing (protocol 8.11, ADR 0106).
+"""Measures how often a cut of the agent silently duplicates a message, for several pacing policies.
+
+See protocol 8.11 and ADR 0106.
 
     .venv/bin/python -m bench.agent_cuts               in virtual time, against the model of the official agent
     .venv/bin/python -m bench.agent_cuts --sandbox     real processes: a forward, and the sandbox's agent
 
-Each run uploads SIZE bytes, and the agent's connection is cut once on the way. A run is whole, doubled (more bytes came
-out than went in, or others), or loud (the smux session broke).
+Each run uploads SIZE bytes, and the agent's connection is cut once during the upload. A run is whole, doubled (the
+output is longer than the input, or differs from it), or loud (the smux session broke).
 """
 
 from __future__ import annotations
@@ -39,18 +41,18 @@ from aws_runas.ssm.core.smux.session import SmuxSession
 
 SIZE = 300_000  # bytes
 RUNS = 40
-LATE = 0.004  # seconds by which a timer of a busy machine is late at most; one in four is
+LATE = 0.004  # seconds by which a timer on a busy machine is late at most; one in four is late
 TARGET = "i-deadbeef"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A way of pacing.
+    """A pacing policy.
 
     Args:
-        batch: messages that a wake-up waits for.
-        burst: messages that may leave together.
-        spaced: one at a time, with the spacing of the product.
+        batch: messages for which a wake-up waits.
+        burst: messages that may be sent together.
+        spaced: one message at a time, with the product's spacing.
         window: unacknowledged bytes.
         straddles: smux frames straddle messages; False makes each message one frame.
     """
@@ -75,7 +77,7 @@ POLICIES = (
 
 
 class NoSpacing(pacing.DataSpacing):
-    """As many messages as the token bucket lets out."""
+    """Sends as many messages as the token bucket allows."""
 
     def __init__(self, *, paced: bool) -> None:  # noqa: ARG002 - as DataSpacing
         super().__init__(paced=False)
@@ -83,7 +85,7 @@ class NoSpacing(pacing.DataSpacing):
 
 @contextmanager
 def patched(policy: Policy) -> Iterator[None]:
-    """Let channels that are made inside pace so."""
+    """Apply this policy to channels created in the context."""
     ready_at = pacing.Pacer.ready_at
 
     def batched(self: pacing.Pacer, waiting: int) -> float:
@@ -111,11 +113,11 @@ class LateNode(ChannelNode):
 
 
 class LateSmuxNode(SmuxNode, LateNode):
-    """The same, with a forward's streams."""
+    """The same client with a forward's streams."""
 
 
 def simulate(policy: Policy, seed: int) -> str:
-    """Play one upload in virtual time and return what came of it."""
+    """Simulate one upload in virtual time and return the result."""
     upload = random.Random(seed).randbytes(SIZE)
     settings = ChannelSettings(session_type="Port", properties=PROPERTIES, window_bytes=policy.window)
     node: LateNode
@@ -140,14 +142,14 @@ def simulate(policy: Policy, seed: int) -> str:
 
 
 class Sink:
-    """A port of the instance that keeps what one connection brings."""
+    """A port on the instance that keeps the data of one connection."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
 
     def receive(self, into: list[bytes]) -> None:
-        """Accept one connection and read it to its end."""
+        """Accept one connection and read it to the end."""
         connection, _ = self._listening.accept()
         with connection:
             connection.settimeout(30)
@@ -177,7 +179,7 @@ def play_in_sandbox(policy: Policy, runs: int) -> Counter[str]:
 
 
 def upload_once(sandbox: Sandbox, sink: Sink, port: int, dice: random.Random) -> str:
-    """Make one upload, cut the agent on the way, and return what came of it."""
+    """Make one upload, cut the agent during it, and return the result."""
     sent, received = dice.randbytes(SIZE), list[bytes]()
     reader = threading.Thread(target=sink.receive, args=(received,), daemon=True)
     reader.start()
@@ -200,14 +202,14 @@ def upload_once(sandbox: Sandbox, sink: Sink, port: int, dice: random.Random) ->
         except OSError:
             is_reset = True
         cut.join()
-        time.sleep(0.3)  # what is executed twice comes out behind the rest
+        time.sleep(0.3)  # duplicated data arrives after the rest
     reader.join()
     data = b"".join(received)
     return "whole" if data == sent else "loud" if sent.startswith(data) or is_reset else "doubled"
 
 
 def forward(policy: Policy, port: str) -> None:
-    """Be `aws-runas forward` with this policy."""
+    """Run as `aws-runas forward` with this policy."""
     from aws_runas.__main__ import main as cli
 
     one_frame: Callable[[SmuxSession, int], bytes] = SmuxSession.data_to_send

@@ -29,7 +29,7 @@ from bench import official
 from bench.results import Results
 
 MB = 1_000_000
-OFFICIAL_AGENT_RATE = 650.0  # frames a second: its 1 ms sleep, as measured of the real one
+OFFICIAL_AGENT_RATE = 650.0  # frames per second: its 1 ms sleep, as measured on the real agent
 NETWORKS = {
     "0 ms": Faults(),
     "20 ms one way": Faults(delay=0.02),
@@ -47,7 +47,7 @@ class Row:
     Args:
         what: upload, download, echo or beside.
         amount: bytes, or echoes, for ours and for the model.
-        words: more arguments for ours.
+        words: additional arguments for ours.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Row:
     agent_rate: float | None = None
 
 
-# Row of a network without delay -> what the official pair did, and its CPU seconds of a MB.
+# Row of a network without delay -> result of the official pair, and its CPU seconds per MB.
 OFFICIAL = {
     "upload, paced": (official.UPLOAD, official.CPU_UP),
     "download, agent at its official pace": (official.DOWNLOAD, official.CPU_DOWN),
@@ -80,7 +80,7 @@ ROWS = (
 
 @contextmanager
 def far_end() -> Iterator[str]:
-    """What listens behind the agent; yields its port."""
+    """Run the server behind the agent; yield its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.far_end"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -105,7 +105,7 @@ def client(sandbox: Sandbox, *words: str) -> dict[str, Any]:
 
 
 def shown(row: Row, amount: int, results: list[dict[str, Any]]) -> tuple[str, str]:
-    """What a cell says: speed or latency, and CPU per MB."""
+    """Return the text of a cell: speed or latency, and CPU per MB."""
     if any("failed" in result for result in results):
         return "never", ""
     if row.what in ("upload", "download"):
@@ -117,7 +117,7 @@ def shown(row: Row, amount: int, results: list[dict[str, Any]]) -> tuple[str, st
 
 
 def figures(row: Row, amount: int, measured: list[dict[str, Any]]) -> tuple[float, float] | None:
-    """Return speed in MB/s and CPU seconds of a MB, or median latency in ms and 0; None if a run failed."""
+    """Return speed in MB/s and CPU seconds per MB, or median latency in ms and 0; None if a run failed."""
     if any("failed" in result for result in measured):
         return None
     if row.what in ("upload", "download"):
@@ -128,7 +128,7 @@ def figures(row: Row, amount: int, measured: list[dict[str, Any]]) -> tuple[floa
 
 
 def keep(row: Row, network: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
-    """Keep the numbers of a row as data, those of one network: a chart each is enough."""
+    """Store the numbers of a row as data, only for one network: one chart per row is enough."""
     if network != "0 ms":
         return
     pairs = {
@@ -144,14 +144,14 @@ def keep(row: Row, network: str, ours: list[dict[str, Any]], theirs: list[dict[s
 
 
 def streams(runs: int, only: str) -> None:
-    """The table of speeds and latencies."""
+    """Print the table of speeds and latencies."""
     rows = [row for row in ROWS if only in row.name]
     cells = []
     with far_end() as port:
         for rate in dict.fromkeys(row.agent_rate for row in rows):
             for network, faults in NETWORKS.items():
                 with start_sandbox(SandboxOptions(faults=faults, agent_rate=rate)) as sandbox:
-                    client(sandbox, "ours", "upload", port, "1000")  # the first session loads what the others use
+                    client(sandbox, "ours", "upload", port, "1000")  # the first session warms up the sandbox
                     for row in rows:
                         if row.agent_rate == rate and network in row.networks:
                             cells.append(line(row, network, sandbox, port, runs))
@@ -161,7 +161,7 @@ def streams(runs: int, only: str) -> None:
 
 
 def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list[str]:
-    """Measure one row on one network; returns its cells."""
+    """Measure one row on one network and return its cells."""
     ours: list[dict[str, Any]] = []
     theirs: list[dict[str, Any]] = []
     for _ in range(runs):
@@ -176,7 +176,7 @@ def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list
 
 
 def shells(runs: int) -> None:
-    """From the start of the process to the first prompt, from `exit` to its end."""
+    """Measure the time from process start to the first prompt, and from `exit` to process end."""
     starts, ends, bare = [], [], []
     with start_sandbox() as sandbox:
         for _ in range(runs):
@@ -196,7 +196,7 @@ def shells(runs: int) -> None:
 
 
 def one_shell(sandbox: Sandbox) -> tuple[float, float]:
-    """Open a shell on a terminal, and leave it."""
+    """Open a shell on a terminal, and exit from it."""
     here, there = os.openpty()
     begun = time.perf_counter()
     process = subprocess.Popen(

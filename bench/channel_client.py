@@ -1,9 +1,9 @@
-"""One client process of bench.channel: opens a session, does one thing, prints what it took as JSON.
+"""One client process of bench.channel: opens a session, performs one operation, prints its cost as JSON.
 
 python -m bench.channel_client ours|model upload|download|echo|beside PORT AMOUNT [rate=off] [spacing=off]
 
-spacing=off lets data messages leave together, four at a wake-up, as before ADR 0106: what even pacing costs is the
-difference.
+spacing=off sends data messages in batches of four per wake-up, as before ADR 0106; the difference is the cost of even
+pacing.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def unlimited(_self: DataSpacing, _now: float) -> int:
 
 
 def ignore_departures(_self: DataSpacing, _count: int, _now: float) -> None:
-    """Note nothing; replaces DataSpacing.sent."""
+    """Do nothing; replaces DataSpacing.sent."""
 
 
 def pace_batches() -> None:
-    """Let data messages leave together, a batch at a wake-up."""
+    """Send data messages in batches, one batch per wake-up."""
     ready_at = Pacer.ready_at
 
     def ready_for_batch(pacer: Pacer, waiting: int) -> float:
@@ -56,7 +56,7 @@ def pace_batches() -> None:
 
 
 class Ours:
-    """Our client, with the verbs of PluginModel."""
+    """Our client, with the methods of PluginModel."""
 
     def __init__(self, started: StartedSession, api: SsmApi, settings: ChannelSettings) -> None:
         self._started = started
@@ -179,7 +179,7 @@ async def _echoes(client: Ours | PluginModel, until: Callable[[int], Awaitable[N
         if isinstance(client, Ours):
             await client.write(b"x")
         else:
-            client.send(b"x")  # without the sleep, which comes after
+            client.send(b"x")  # without the sleep, which follows it
         await until(number + 1)
         times.append(time.perf_counter() - begun)
         await asyncio.sleep(0.005)
@@ -189,7 +189,7 @@ async def _echoes(client: Ours | PluginModel, until: Callable[[int], Awaitable[N
 async def _echoes_beside(
     client: Ours | PluginModel, until: Callable[[int], Awaitable[None]], amount: int
 ) -> list[float]:
-    """A full upload; ever so often a byte that is answered goes in where the next data would."""
+    """Upload at full speed; at intervals, send a byte that is echoed in place of the next data."""
     await client.write(b"M")
     times: list[float] = []
     frame = b"d" + struct.pack("!I", 4091) + bytes(4091)
@@ -210,7 +210,7 @@ async def _echoes_beside(
             waiting = True
             await client.write(b"e\0\0\0\0")
         await client.write(frame)
-    return times[5:]  # the window finds its size first
+    return times[5:]  # the window needs a few rounds to find its size
 
 
 def _cpu() -> float:

@@ -1,4 +1,4 @@
-"""What a kilobyte costs: our codec and channel beside a plain implementation with struct, json and uuid.
+"""Measures the cost of a kilobyte: our codec and channel compared with a plain version using struct, json and uuid.
 
 Run: .venv/bin/python -m bench.codec
 """
@@ -36,7 +36,7 @@ DOWNLOAD = "the whole channel, download: decode, check, order, acknowledge"
 
 
 def microseconds(work: Callable[[int], None], count: int = MESSAGES) -> float:
-    """Median CPU microseconds of one of `count` pieces of work."""
+    """Return the median CPU microseconds of one of `count` pieces of work."""
     times = []
     for _ in range(REPEATS):
         began = time.process_time()
@@ -109,7 +109,7 @@ def our_frame(count: int) -> None:
 
 
 def make(role: Role) -> Channel:
-    """A channel that has started, unpaced."""
+    """Return a started channel without pacing."""
     settings = ChannelSettings(frame_rate=None, window_bytes=None, handshake=False)
     channel = Channel(
         role,
@@ -124,7 +124,7 @@ def make(role: Role) -> Channel:
 
 
 def upload(count: int) -> None:
-    """The client's half of an upload: cut, encode, store, and take the acknowledgement of each."""
+    """Run the client's half of an upload: split, encode, store, and process the acknowledgement of each message."""
     channel = make(Role.CLIENT)
     channel.receive_message(naive.build("output_stream_data", 0, b"# ", payload_type=1, flags=1), 0.0)
     channel.messages_to_send(1.0)
@@ -148,7 +148,7 @@ def upload(count: int) -> None:
 
 
 def download(count: int) -> None:
-    """The client's half of a download: decode, check, deliver, acknowledge."""
+    """Run the client's half of a download: decode, check, deliver, acknowledge."""
     channel = make(Role.CLIENT)
     frames = [
         naive.build("output_stream_data", n, PAYLOAD, payload_type=1, message_id=uuid.UUID(int=n)) for n in range(count)

@@ -1,4 +1,4 @@
-"""What a press of the completion key costs: `aws-runas completion --profiles` beside a Python that does nothing.
+"""Measures a press of the completion key: `aws-runas completion --profiles` compared with a Python that does nothing.
 
 python -m bench.completion [ROUNDS]
 """
@@ -25,7 +25,7 @@ def timed(words: list[str], environ: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Print the table, and keep its numbers."""
+    """Print the table, and store its numbers."""
     results = Results("completion")
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 21
     program = str(Path(sys.executable).with_name("aws-runas"))

@@ -1,12 +1,12 @@
-"""`cp` beside `forward` and beside scp through `ssh`, in one run: MB/s up and down, text, many files, the first byte.
+"""Compares `cp`, `forward` and scp through `ssh` in one run: MB/s up and down, text, many files, the first byte.
 
     .venv/bin/python -m bench.copy [--quick | --long [SHARE]]
 
-`--long` measures little and judges what is too slow for the tests: 50 MB while connections are cut, and 4 and 8
-sessions. A share such as 0.02 makes all of it smaller, to try the benchmark itself.
+`--long` measures little and checks cases that are too slow for the tests: 50 MB while connections are cut, and 4 and 8
+sessions. A share such as 0.02 reduces all sizes, to test the benchmark itself.
 
-Agents send at the pace of official ones. `forward` is a stream of zeros through as many sessions; `cp`
-sends random data, so its compression does not count. Everything shares this machine's processors.
+Agents send at the pace of official ones. `forward` sends a stream of zeros through the same number of sessions; `cp`
+sends random data, so that its compression has no effect. Everything shares this machine's processors.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from bench.results import Results
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
 MEGABYTE = 1_000_000
 
-# A child's peak memory includes what its parent had when it started it, and this process holds the data. So a small
-# process starts the child.
+# A child's peak memory includes its parent's memory at the time of the start, and this process holds the data. So a
+# small process starts the child.
 MEASURE = """
 import os, subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
@@ -49,7 +49,7 @@ def cp(sandbox: Sandbox, *words: str) -> list[dict[str, float]]:
 
 
 def cp_and_memory(sandbox: Sandbox, *words: str) -> tuple[list[dict[str, float]], float]:
-    """Run cp; return its progress events, and the most MB of memory that it had."""
+    """Run cp; return its progress events, and its peak memory in MB."""
     command = [sys.executable, "-c", MEASURE, *AWS_RUNAS, "cp", "--progress", "json", *words]
     done = subprocess.run(command, env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
@@ -59,7 +59,7 @@ def cp_and_memory(sandbox: Sandbox, *words: str) -> tuple[list[dict[str, float]]
 
 
 def rate(events: list[dict[str, float]]) -> float:
-    """MB/s between the first event with data and the last."""
+    """Return the MB/s between the first and the last event with data."""
     moving = [event for event in events if event["done"]]
     first, last = moving[0], moving[-1]
     seconds = last["seconds"] - first["seconds"]
@@ -69,7 +69,7 @@ def rate(events: list[dict[str, float]]) -> float:
 
 
 def scp(sandbox: Sandbox, folder: Path, source: Path) -> float | None:
-    """MB/s of scp through `aws-runas ssh`, None where sshd is missing."""
+    """Return the MB/s of scp through `aws-runas ssh`, None if sshd is missing."""
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin")
     if sshd is None or shutil.which("scp") is None:
         return None
@@ -107,15 +107,15 @@ def scp(sandbox: Sandbox, folder: Path, source: Path) -> float | None:
 
 
 def peer(sandbox: Sandbox, server: Server, way: str, sessions: int) -> float:
-    """MB/s of a forward of its own: what a forward still holds of an upload would share the session with a download."""
+    """Return the MB/s of a separate forward: a download must not share the session with the rest of an upload."""
     with forward(sandbox, server.port, "--sessions", str(sessions)) as (port, _):
-        time.sleep(1.0)  # the other sessions open
+        time.sleep(1.0)  # until the other sessions are open
         speed = upload(server, port, 4.0, sessions) if way == "up" else download(port, 4.0, sessions)
     return speed / MEGABYTE
 
 
 def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) -> None:
-    """Print the rows. Upward, agents have the official pace alone: the rate would slow their acknowledgements down."""
+    """Print the rows. For uploads, agents have only the official pace: the rate would delay their acknowledgements."""
     cells = []
     server = Server()
     size = (4 if quick else 12) * MEGABYTE
@@ -144,7 +144,7 @@ def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) 
 
 
 def others(results: Results, sandbox: Sandbox, folder: Path, *, share: float) -> None:
-    """Text, many files, a single small file, and memory."""
+    """Measure text, many files, a single small file, and memory."""
     cells = []
     text = folder / "text"
     lines = int(270_000 * share)
@@ -176,13 +176,13 @@ def others(results: Results, sandbox: Sandbox, folder: Path, *, share: float) ->
             cells.append([f"most memory of `cp --rate off`, {mebibytes} MiB {direction}", f"{memory:.0f} MB"])
             there.unlink()
     cells += memory_of_trees(sandbox, folder, int(100_000 * share))
-    if share >= 1:  # progress is reported once a second, too seldom for less
+    if share >= 1:  # progress is reported once per second, too rarely for smaller sizes
         cells += resume(sandbox, folder)
     results.table("Text, many files, memory", ("", ""), cells)
 
 
 def make_tree(top: Path, count: int, size: int) -> None:
-    """Make so many files of so many bytes, in a hundred directories."""
+    """Create files of a given number and size, in a hundred directories."""
     for number in range(count):
         path = top / f"{number % 100}" / f"{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,7 @@ def make_tree(top: Path, count: int, size: int) -> None:
 
 
 def memory_of_trees(sandbox: Sandbox, folder: Path, count: int) -> list[list[str]]:
-    """Rows about a tree of many small files, both ways."""
+    """Return rows about a tree of many small files, in both directions."""
     cells = []
     source, there = folder / "many", folder / "many2"
     make_tree(source, count, 10)
@@ -212,7 +212,7 @@ def same(one: Path, other: Path) -> bool:
 
 
 def cuts(base: dict[str, str], folder: Path, share: float) -> list[list[str]]:
-    """50 MB over both carriers while the service, or the agent, closes connections."""
+    """Copy 50 MB over both carriers while the service or the agent closes connections."""
     cells = []
     source = folder / "fifty"
     source.write_bytes(Random(50).randbytes(int(50 * MEGABYTE * share)))
@@ -256,7 +256,7 @@ def resume(sandbox: Sandbox, folder: Path) -> list[list[str]]:
 
 
 def sessions(sandbox: Sandbox, folder: Path, share: float) -> list[list[str]]:
-    """4 and 8 sessions, paced, beside one."""
+    """Compare 4 and 8 paced sessions with one."""
     cells = []
     for count in (1, 4, 8):
         source = folder / f"data{count}"
@@ -273,7 +273,7 @@ def sessions(sandbox: Sandbox, folder: Path, share: float) -> list[list[str]]:
 
 
 def long(base: dict[str, str], folder: Path, share: float) -> None:
-    """Everything of --long."""
+    """Run all parts of --long."""
     cells = cuts(base, folder, share)
     with start_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
         cells += sessions(sandbox, folder, share)
@@ -281,7 +281,7 @@ def long(base: dict[str, str], folder: Path, share: float) -> None:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
     parser.add_argument(
@@ -293,7 +293,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
-        # Of this process too: instances have the PATH of the sandbox's process, which inherits ours.
+        # For this process too: instances have the PATH of the sandbox's process, which inherits ours.
         base["PATH"] = os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
         if arguments.long:
             long(base | {"HOME": name}, folder, arguments.long)

@@ -1,7 +1,7 @@
-"""What listens behind the agent, in a process of its own.
+"""The server behind the agent, in a separate process.
 
-The first byte says what: U and a length swallows so many bytes and answers one; D and a length sends so many; E echoes;
-M takes frames, `d` and a length to be swallowed, `e` to be answered with one byte.
+The first byte selects the operation: U and a length reads that many bytes and answers with one byte; D and a length
+sends that many bytes; E echoes; M reads frames: `d` and a length with data to discard, `e` to answer with one byte.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CHUNK = 65_536
 
 
 def serve(connection: socket.socket) -> None:
-    """One connection."""
+    """Serve one connection."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with connection, connection.makefile("rb") as stream:
         kind = stream.read(1)
@@ -40,7 +40,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def swallow(read: Callable[[int], bytes], length: int) -> None:
-    """Read so many bytes."""
+    """Read and discard a number of bytes."""
     while length > 0:
         data = read(min(CHUNK, length))
         if not data:
@@ -49,13 +49,13 @@ def swallow(read: Callable[[int], bytes], length: int) -> None:
 
 
 def quietly(connection: socket.socket) -> None:
-    """As serve; a client that leaves is no news."""
+    """Serve one connection; ignore a client that disconnects."""
     with contextlib.suppress(OSError, struct.error):
         serve(connection)
 
 
 def main() -> None:
-    """Listen, say where, serve until standard input ends."""
+    """Listen, print the port, serve until standard input ends."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
     print(listening.getsockname()[1], flush=True)
 

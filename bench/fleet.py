@@ -1,4 +1,4 @@
-"""A fleet of 100 instances beside the same work through the AWS CLI's way (send-command, then one get for each host).
+"""Compares a fleet of 100 instances with the AWS CLI's method (send-command, then one get for each host).
 
 Run: .venv/bin/python -m bench.fleet
 """
@@ -45,12 +45,12 @@ while waiting:
 
 
 def calls(sandbox: Sandbox) -> Counter[str]:
-    """Count the SSM calls since the last time."""
+    """Return the number of SSM calls since the last count."""
     return Counter(str(call["action"]) for call in sandbox.calls if call["service"] == "ssm")
 
 
 def ours(sandbox: Sandbox, command: str) -> tuple[float, int]:
-    """Run the command with fleet; seconds and successes."""
+    """Run the command with fleet; return seconds and successes."""
     arguments = ["fleet", "--on", "tag:Fleet=yes", "--yes", "--max-concurrency", "100", "-O", "jsonl", "my-profile"]
     began = time.monotonic()
     done = subprocess.run(
@@ -65,7 +65,7 @@ def ours(sandbox: Sandbox, command: str) -> tuple[float, int]:
 
 
 def peer(sandbox: Sandbox, command: str) -> float:
-    """Run the command as a script with boto3 would; seconds."""
+    """Run the command as a boto3 script would; return seconds."""
     began = time.monotonic()
     program = [sys.executable, "-m", "aws_runas", "-E", "my-profile", sys.executable, "-c", PEER, command]
     subprocess.run(program, env=sandbox.environ, capture_output=True, check=True)
@@ -73,12 +73,12 @@ def peer(sandbox: Sandbox, command: str) -> float:
 
 
 def shown(seconds: float, counted: Counter[str]) -> str:
-    """Return a cell: how long it took, and with which calls."""
+    """Return a cell: the duration and the calls."""
     return f"{seconds:.1f} s, " + ", ".join(f"{count:,} {name}" for name, count in sorted(counted.items()))
 
 
 def virtual() -> list[str]:
-    """Ten thousand targets in virtual time; returns the row of the table."""
+    """Simulate ten thousand targets in virtual time; return the row of the table."""
     nonce, pair = "feedbeef", Pair("p", "eu-west-1")
     hosts = [Host(pair, f"i-{number:017x}") for number in range(10_000)]
     service = Service(nonce, lambda host: Machine(seconds=1 + int(host.instance_id[2:], 16) % 20))
@@ -89,7 +89,7 @@ def virtual() -> list[str]:
 
 
 def main() -> None:
-    """Print a table, and keep its numbers."""
+    """Print a table, and store its numbers."""
     results = Results("fleet")
     cells = []
     with start_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:

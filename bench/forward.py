@@ -1,9 +1,9 @@
-"""A forward through the sandbox beside a plain TCP connection: speed, echo, short requests, and what more sessions add.
+"""Compares a forward through the sandbox with plain TCP: speed, echo, short requests, and the gain from more sessions.
 
     .venv/bin/python -m bench.forward [--quick]
 
 Everything runs on this machine: client, service, agent and both ends of each connection share its processors. Paced
-rows measure what the pace lets through; unpaced ones what client, service and agent cost together.
+rows measure the throughput of the pacing; unpaced rows measure the combined cost of client, service and agent.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from bench.results import Results
 TARGET = "i-deadbeef"
 CHUNK = 65_536
 SESSIONS = (1, 2, 4, 8)
-AUTO = 0  # stands for --sessions auto
-AGENT_RATE = 650.0  # frames a second: what an official agent sends (spec, measured)
+AUTO = 0  # means --sessions auto
+AGENT_RATE = 650.0  # frames per second of an official agent (spec, measured)
 
 
 class Server:
-    """Answers by the first byte: U swallow, D send forever, E echo, anything else is HTTP."""
+    """Server that acts on the first byte: U discard, D send forever, E echo, anything else HTTP."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -72,7 +72,7 @@ class Server:
 
 @contextmanager
 def forward(sandbox: Sandbox, port: int, *words: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run a forward; yields its local port and its process."""
+    """Run a forward; yield its local port and its process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "aws_runas", "forward", "-q", *words, "my-profile", f"{TARGET}:{port}"],
         env=sandbox.environ,
@@ -90,7 +90,7 @@ def forward(sandbox: Sandbox, port: int, *words: str) -> Iterator[tuple[int, sub
 
 
 def connect(port: int, kind: bytes) -> socket.socket:
-    """Connect to the server, or to the forward before it."""
+    """Connect to the server, or to the forward in front of it."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(kind)
@@ -107,7 +107,7 @@ def pour(connection: socket.socket, stop: threading.Event) -> None:
 
 
 def upload(server: Server, port: int, seconds: float, connections: int = 1) -> float:
-    """Bytes a second that reach the server."""
+    """Return the bytes per second that reach the server."""
     stop = threading.Event()
     opened = [connect(port, b"U") for _ in range(connections)]
     for connection in opened:
@@ -123,7 +123,7 @@ def upload(server: Server, port: int, seconds: float, connections: int = 1) -> f
 
 
 def download(port: int, seconds: float, connections: int = 1) -> float:
-    """Bytes a second that reach the client."""
+    """Return the bytes per second that reach the client."""
     received = [0] * connections
     stop = threading.Event()
 
@@ -148,7 +148,7 @@ def download(port: int, seconds: float, connections: int = 1) -> float:
 
 
 def echo(port: int, count: int) -> tuple[float, float]:
-    """p50 and p99 of a byte there and back, in milliseconds."""
+    """Return p50 and p99 of the round trip of one byte, in milliseconds."""
     times = []
     with connect(port, b"E") as connection:
         for _ in range(count):
@@ -161,7 +161,7 @@ def echo(port: int, count: int) -> tuple[float, float]:
 
 
 def echo_beside_upload(port: int, count: int) -> tuple[float, float]:
-    """The same while another connection of the session uploads as fast as it may."""
+    """Return the same while another connection in the session uploads at full speed."""
     stop = threading.Event()
     with connect(port, b"U") as busy:
         threading.Thread(target=pour, args=(busy, stop), daemon=True).start()
@@ -172,7 +172,7 @@ def echo_beside_upload(port: int, count: int) -> tuple[float, float]:
 
 
 def requests(port: int, count: int = 200) -> float:
-    """Seconds for short HTTP requests, one after the other, each on a connection of its own."""
+    """Return the seconds for short HTTP requests in sequence, each on a new connection."""
     began = time.perf_counter()
     for _ in range(count):
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -184,20 +184,20 @@ def requests(port: int, count: int = 200) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used."""
+    """Return the CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def with_cpu(process: subprocess.Popen[bytes], measure: Callable[[], float], seconds: float) -> tuple[float, float]:
-    """A speed, and CPU seconds of the client per megabyte."""
+    """Return a speed, and CPU seconds of the client per megabyte."""
     before = cpu_seconds(process.pid)
     speed = measure()
     return speed, (cpu_seconds(process.pid) - before) / (speed * (seconds + 1.0) / 1e6)
 
 
 def table(results: Results, sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None:
-    """Plain TCP, the forward as it is by default, and without its pace."""
+    """Measure plain TCP, the default forward, and the forward without pacing."""
     rows: dict[str, list[str]] = {}
 
     def add(name: str, text: str) -> None:
@@ -241,7 +241,7 @@ def table(results: Results, sandbox: Sandbox, server: Server, seconds: float, ec
 
 
 def scaling(results: Results, server: Server, base: dict[str, str], seconds: float) -> None:
-    """The same paced forward with more sessions, two connections for each; down, the agent has a pace too."""
+    """Measure the paced forward with more sessions, two connections each; for downloads, the agent is paced too."""
     speeds: dict[str, list[float]] = {"up": [], "down": []}
     for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
         with (

@@ -1,7 +1,7 @@
-"""How long it takes to find the roles of a user with 20 groups and 200 roles: ours, and the same calls by hand.
+"""Measures the search for the roles of a user with 20 groups and 200 roles: ours, and the same calls in sequence.
 
-By hand they are made one after the other. IAM is moto in a process of its own; a second line adds the round trip of a
-real network to each call.
+"By hand" makes one call after the other. IAM is moto in a separate process; a second row adds the round trip of a real
+network to each call.
 
     python -m bench.identity [ROUNDS]
 """
@@ -46,7 +46,7 @@ def document(numbers: range) -> str:
 
 
 def populate(world: MotoWorld) -> dict[str, str]:
-    """Make the user; half of each group's roles stand in an inline policy, half in an attached one."""
+    """Create the user; half of each group's roles are in an inline policy, half in an attached one."""
     iam = world.client("iam")
     iam.create_user(UserName="ann")
     key = iam.create_access_key(UserName="ann")["AccessKey"]
@@ -65,7 +65,7 @@ def populate(world: MotoWorld) -> dict[str, str]:
 
 
 def by_hand(sts: Any, iam: Any) -> int:
-    """The same calls, one after the other; the number of roles found."""
+    """Make the same calls in sequence; return the number of roles found."""
     user = sts.get_caller_identity()["Arn"].rpartition("/")[2]
     found: set[str] = set()
 
@@ -97,7 +97,7 @@ def timed(work: Callable[[], int]) -> float:
 
 
 def compare(world: MotoWorld, environ: dict[str, str], rounds: int, delay: float) -> tuple[float, float]:
-    """Medians of ours and by hand, in seconds."""
+    """Return the medians of ours and by hand, in seconds."""
     access = world.access(environ=environ)
     sts, iam = access.user_client("sts"), access.user_client("iam")
     if delay:
@@ -111,7 +111,7 @@ def compare(world: MotoWorld, environ: dict[str, str], rounds: int, delay: float
 
 
 def main() -> None:
-    """Print the table, and keep its numbers."""
+    """Print the table, and store its numbers."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     results = Results("identity")
     cells = []

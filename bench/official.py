@@ -1,7 +1,7 @@
-"""What the official client and agent did where both could be run: numbers that nobody can measure again here.
+"""Measured results of the official client and agent, which cannot be measured again here.
 
-session-manager-plugin 1.2.677 and amazon-ssm-agent 3.3 on two cores below load 1, with a relay in place of the service;
-medians of four rounds, through a forward. Only the tables of the benchmarks show them, in a column of their own.
+session-manager-plugin 1.2.677 and amazon-ssm-agent 3.3 on two cores with a load below 1, with a relay in place of the
+service; medians of four rounds, through a forward. Only the benchmark tables show them, in a separate column.
 """
 
 COLUMN = "official pair, measured once"

@@ -1,4 +1,4 @@
-"""Throughput and resends of an upload over paths of different delay, jitter and loss, in virtual time.
+"""Throughput and retransmissions of an upload over paths with different delay, jitter and loss, in virtual time.
 
 Run: .venv/bin/python -m bench.path
 """

@@ -1,7 +1,7 @@
-"""A model of the official plugin's documented policy, in Python: what its clients wait for, whatever the language.
+"""A Python model of the official plugin's documented policy, that is, of its waits, which any language would have.
 
-1,024 bytes and then a sleep of 1 ms; no window and no pace; an acknowledgement for each message at once, none for a
-duplicate; every 100 ms the oldest unacknowledged message alone is looked at, and sent again when it is overdue.
+It sends 1,024 bytes and then sleeps 1 ms. It has no window and no pacing. It acknowledges each message at once, but no
+duplicates. Every 100 ms it checks only the oldest unacknowledged message, and sends it again if it is lost by timeout.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ TICK = 0.1
 
 
 def encode(kind: bytes, number: int, flags: int, payload_type: int, payload: bytes) -> bytes:
-    """One message."""
+    """Encode one message."""
     head = HEAD.pack(116, kind, 1, time.time_ns() // 1_000_000, number, flags)
     return head + os.urandom(16) + sha256(payload).digest() + struct.pack(">II", payload_type, len(payload)) + payload
 
 
 class PluginModel:
-    """One session, with the verbs that bench.channel_client needs."""
+    """One session, with the methods that bench.channel_client needs."""
 
     def __init__(self, started: StartedSession, received: Callable[[bytes], None]) -> None:
         self._started = started
@@ -61,17 +61,17 @@ class PluginModel:
         await self.ready
 
     async def write(self, data: bytes) -> None:
-        """Send, 1,024 bytes at a time, each followed by its sleep."""
+        """Send 1,024 bytes at a time, each followed by a sleep."""
         for start in range(0, len(data), 1024):
             self._send(1, data[start : start + 1024])
             await asyncio.sleep(SLEEP)
 
     def send(self, data: bytes) -> None:
-        """Send one message without the sleep after it."""
+        """Send one message without a sleep after it."""
         self._send(1, data)
 
     async def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self._resender.cancel()
         if self._websocket is not None:
             self._websocket.close(wait=False)

@@ -1,15 +1,15 @@
-"""Downloads through cuts and loss against the model of the official agent, in virtual time: the same on every machine.
+"""Downloads with cuts and loss from the model of the official agent, in virtual time: the same on every machine.
 
     .venv/bin/python -m bench.recovery
 
-500 KB, 20 ms one way. Two clients: ours, and the policy of the official plugin. "Bound" is what the agent alone takes
-for what was lost on the way to us: each transmission that did not arrive costs one tick of its resend loop, 100 ms.
+500 KB, 20 ms one way. Two clients: ours, and the policy of the official plugin. "Bound" is the time that the agent
+alone needs for lost messages: each transmission that did not arrive costs one tick of its resend loop, 100 ms.
 
-Two ways of cutting the client:
+Two kinds of cuts of the client:
 
-- "relay": as the official pair was measured (protocol 14): the line delays data only, keeps what is under way, and
-  loses what arrives while the client is away. Nobody pauses the agent. A reconnect on loopback takes us 4 to 6 ms.
-- "service": a cut loses what is under way, the reconnect takes two round trips, and the service pauses the agent.
+- "relay": as the official pair was measured (protocol 14): the line delays only data, keeps data in flight, and
+  loses data that arrives while the client is away. The agent is not paused. A reconnect on loopback takes 4 to 6 ms.
+- "service": a cut loses data in flight, the reconnect takes two round trips, and the service pauses the agent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.results import Results
 
 SIZE = 500_000  # bytes
 LATENCY = 0.02  # seconds, one way
-PUMP_INTERVAL = 0.0013  # seconds between two messages, as measured of the official agent: 0.77 MB/s
+PUMP_INTERVAL = 0.0013  # seconds between two messages, as measured on the official agent: 0.77 MB/s
 SEEDS = range(15)
 
 
@@ -40,9 +40,9 @@ class Case:
     Args:
         cuts: of the client's connection, spread over 0.5 s.
         away: seconds until the client is back after a cut.
-        drop: share of frames lost, both ways.
+        drop: share of frames lost in both directions.
         is_relay: see above.
-        frame_rate: frames a second of our client.
+        frame_rate: frames per second of our client.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Download:
-    """What one download took.
+    """The result of one download.
 
     Args:
         seconds: until the last byte.
-        lost: data messages that did not arrive, retransmissions included.
+        lost: data messages that did not arrive, including retransmissions.
         resent: messages that the agent sent again.
         first_lost: seconds until the first of them.
     """
@@ -71,7 +71,7 @@ class Download:
 
     @property
     def bound(self) -> float:
-        """Seconds that the agent alone takes: its pump, or one tick of its resend loop for each message lost."""
+        """Return the seconds that the agent alone needs: its pump, or one tick of its resend loop per lost message."""
         return max(SIZE / 1024 * PUMP_INTERVAL, self.first_lost + self.lost * RESEND_INTERVAL) + LATENCY
 
 
@@ -89,14 +89,14 @@ CASES = (
 
 
 def download(seed: int, case: Case, *, plugin: bool = False) -> Download:
-    """Play one download.
+    """Simulate one download.
 
     Args:
         seed: of the world.
-        plugin: the client is the model of the official plugin.
+        plugin: use the model of the official plugin as the client.
 
     Raises:
-        AssertionError: it hangs.
+        AssertionError: the download hangs.
     """
     rng = random.Random(seed)
     settings = ChannelSettings(session_type="Port", properties=PROPERTIES, frame_rate=case.frame_rate)
@@ -133,7 +133,7 @@ def row(case: Case) -> tuple[list[str], float]:
 
 
 def plugin_cell(case: Case) -> str:
-    """Return what the policy of the official plugin takes, and in how many worlds it hangs."""
+    """Return the time for the policy of the official plugin, and the number of worlds in which it hangs."""
     seconds, hanging = [], 0
     for seed in SEEDS:
         try:

@@ -1,7 +1,7 @@
-"""The numbers of a benchmark as data: `make site` draws them, `release.performance_page` writes them into a page.
+"""The numbers of a benchmark as data: `make site` draws them, `release.performance_page` writes them to a page.
 
-A benchmark prints its tables through this module, so what is printed, what is drawn and what stands in
-docs/reference/performance.md are the numbers of one run.
+A benchmark prints its tables through this module, so that the printed tables, the charts and
+docs/reference/performance.md have the numbers of the same run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DIRECTORY = Path(os.environ.get("BENCH_DATA", "build/bench"))
 class Results:
     """Collects the tables of one benchmark and writes them as ``NAME.json``.
 
-    Make it before the benchmark begins: the load of that moment tells whether the machine was idle.
+    Create it before the benchmark starts: the load at that time shows whether the machine was idle.
 
     Args:
         name: of the module in ``bench``.
@@ -44,19 +44,19 @@ class Results:
         self._charts.append({"title": title, "unit": unit, "rows": {name: round(v, 4) for name, v in rows.items()}})
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table of a document, and keep it.
+        """Print a table for a document, and store it.
 
         Args:
-            name: by which the document names it.
-            columns: titles, the first one of the rows' names.
-            rows: cells as they are printed.
+            name: its name in the document.
+            columns: titles, first that of the row names.
+            rows: printed cells.
         """
         cells = [list(row) for row in rows]
         self._tables[name] = {"columns": list(columns), "rows": cells}
         print(f"\n{name}\n\n{markdown(columns, cells)}", flush=True)
 
     def write(self) -> None:
-        """Write the file; each load is that of the minute before."""
+        """Write the file; each load is the average of the preceding minute."""
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         data = {
             "command": " ".join(["python -m", f"bench.{self._name}", *sys.argv[1:]]),

@@ -1,13 +1,12 @@
-"""`run` in numbers: whole commands beside `shell --document`, bytes each way, one byte's echo.
+"""Measures `run`: whole commands compared with `shell --document`, throughput in each direction, echo of one byte.
 
     .venv/bin/python -m bench.run [--quick | --long]
 
-`--long` measures no speed: it judges 64 MiB of bytes that agents damage, both ways and on both output streams, with
-two cuts of either side and an agent that executes messages twice.
+`--long` measures no speed: it verifies 64 MiB of bytes that agents tend to damage, in both directions and on both
+output streams, with two cuts of each side and an agent that executes messages twice.
 
 The agent has the official pace. Instances have no version manager in their PATH: its shims add 65 ms to each start of
-Python. Wall times are medians of interleaved rounds. Everything shares this machine's
-processors.
+Python. Wall times are medians of interleaved rounds. Everything shares this machine's processors.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ from bench.results import Results
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
 TARGET = ("my-profile", "i-deadbeef")
 DOCUMENT = ("--document", "AWS-StartNonInteractiveCommand", "--parameter")
-# What no helper in Python can undercut: the interpreter's start, and the shell that the user's command gets.
+# The minimum for any helper in Python: the start of the interpreter, and the shell for the user's command.
 INTERPRETER = """sh -c 'python3 -I -S -c "" && sh -c true'"""
 MEGABYTE = 1_000_000
 
 
 def wall(sandbox: Sandbox, *words: str) -> float:
-    """Seconds of a whole command."""
+    """Return the seconds of a whole command."""
     began = time.perf_counter()
     subprocess.run([*AWS_RUNAS, *words], env=sandbox.environ, stdin=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
 def start(sandbox: Sandbox, *words: str) -> subprocess.Popen[bytes]:
-    """Start a command on the shell carrier; returns when it runs."""
+    """Start a command on the shell carrier; return when it runs."""
     process = subprocess.Popen(
         [*AWS_RUNAS, "run", "-q", "--via", "shell", *TARGET, *words],
         env=sandbox.environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        bufsize=0,  # a buffer would swallow what communicate() counts
+        bufsize=0,  # a buffer would hide data that communicate() counts
     )
     assert process.stdout is not None
     assert process.stdout.read(1) == b"!"
@@ -57,7 +56,7 @@ def start(sandbox: Sandbox, *words: str) -> subprocess.Popen[bytes]:
 
 
 def up(sandbox: Sandbox, size: int) -> float:
-    """MB/s of standard input."""
+    """Return the MB/s of standard input."""
     process = start(sandbox, "printf '!'; exec wc -c")
     began = time.perf_counter()
     process.communicate(Random(1).randbytes(size))
@@ -65,7 +64,7 @@ def up(sandbox: Sandbox, size: int) -> float:
 
 
 def down(sandbox: Sandbox, size: int) -> float:
-    """MB/s of standard output."""
+    """Return the MB/s of standard output."""
     process = start(sandbox, f"printf '!'; exec head -c {size} /dev/urandom")
     began = time.perf_counter()
     out, _ = process.communicate(b"")
@@ -74,7 +73,7 @@ def down(sandbox: Sandbox, size: int) -> float:
 
 
 def echo(sandbox: Sandbox, count: int) -> float:
-    """p50 of one byte there and back, in milliseconds."""
+    """Return p50 of the round trip of one byte, in milliseconds."""
     process = start(sandbox, "printf '!'; exec cat")
     assert process.stdin is not None
     assert process.stdout is not None
@@ -89,16 +88,16 @@ def echo(sandbox: Sandbox, count: int) -> float:
 
 
 def awkward_bytes(size: int) -> bytes:
-    """Random bytes with NUL, U+FFFD and an end that is no character."""
+    """Return random bytes with NUL, U+FFFD and an incomplete character at the end."""
     random = Random(64)
     pieces = [random.randbytes(4093) + b"\0\xef\xbf\xbd" for _ in range(size // 4097)]
     return b"".join(pieces) + b"\xef\xbf\xbd\xff\xfe\xfd"
 
 
 def long_run(base: dict[str, str], cutter: str, size: int) -> list[str]:
-    """Send bytes up and get them back on both streams while connections are cut; return what was seen."""
+    """Send bytes and read them back on both streams while connections are cut; return the result."""
     data = awkward_bytes(size)
-    seconds = size / MEGABYTE / 3  # unpaced, this lasts longer: both cuts come in the middle
+    seconds = size / MEGABYTE / 3  # without pacing, this takes longer: both cuts happen in the middle
     faults = Faults(close_after=seconds) if cutter == "close_after" else Faults(leave_after=seconds)
     errors = Path(base["HOME"], "errors")
     with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
@@ -132,14 +131,14 @@ def long_run(base: dict[str, str], cutter: str, size: int) -> list[str]:
 
 
 def main() -> None:
-    """Measure."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="fewer and smaller")
     parser.add_argument("--long", type=int, nargs="?", const=64, metavar="MIB", help="judge exactness (default 64 MiB)")
     arguments = parser.parse_args()
     quick = arguments.quick
     base = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "RUNAS_"))}
-    # Of this process too: instances have the PATH of the sandbox's process, which inherits ours.
+    # For this process too: instances have the PATH of the sandbox's process, which inherits ours.
     base["PATH"] = os.environ["PATH"] = os.pathsep.join((os.path.dirname(sys.executable), os.defpath))
     if arguments.long:
         with tempfile.TemporaryDirectory() as home:
@@ -170,7 +169,7 @@ def main() -> None:
             cells = [[name, f"{statistics.median(times):.2f} s"] for name, times in rows.items()]
             size = (3 if quick else 10) * MEGABYTE
             cells.append(["standard output down", f"{down(sandbox, size):.2f} MB/s"])
-            # AGENT_RATE stands for how official agents read a terminal; it would also slow their acknowledgements down.
+            # AGENT_RATE models how official agents read a terminal; it would also delay their acknowledgements.
             with start_sandbox(SandboxOptions(agent_pace="official"), base=base | {"HOME": home}) as unlimited:
                 cells.append(["standard input up", f"{up(unlimited, size):.2f} MB/s"])
             cells.append(["one byte and its echo, p50", f"{echo(sandbox, 50 if quick else 300):.1f} ms"])

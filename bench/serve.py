@@ -36,7 +36,7 @@ CLIENTS = (1, 16, 256)
 
 
 class _Provider:
-    """Credentials of an hour; each call takes a while, as STS does."""
+    """Gives credentials for one hour; each call takes a while, as with STS."""
 
     def __init__(self, delay: float = 0.0, life: float = 3600.0) -> None:
         self.delay, self.life, self.calls = delay, life, 0
@@ -71,12 +71,12 @@ def _serve_endpoint(listener: socket.socket) -> None:
 
 
 def _serve_bare(listener: socket.socket) -> None:
-    """The yardstick: the standard library's threading server with the same body and no check at all."""
+    """Run the baseline: the standard library's threading server with the same body and without any checks."""
     body = b"{" + b"x" * 1100 + b"}"
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = 65536  # one write for head and body, or delayed acknowledgements are what is measured
+        wbufsize = 65536  # one write for head and body, otherwise delayed acknowledgements dominate the result
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
@@ -102,7 +102,7 @@ def _serve_bare(listener: socket.socket) -> None:
 
 
 def _load(port: int, request: bytes, clients: int, total: int) -> tuple[float, float, float]:
-    """Requests a second, median and 99th percentile in milliseconds, of clients that wait for each answer."""
+    """Return requests per second, median and 99th percentile in milliseconds, for clients that wait for each answer."""
     selector = selectors.DefaultSelector()
     begun: dict[socket.socket, float] = {}
     left: dict[socket.socket, int] = {}
@@ -190,7 +190,7 @@ def _measure(rounds: int, total: int) -> dict[str, dict[int, tuple[float, float,
         listener.close()
         servers.append((name, port, request(port), process))
     try:
-        for _ in range(rounds):  # interleaved: a busy machine is busy for all rows
+        for _ in range(rounds):  # interleaved: load from outside affects all rows
             for clients in CLIENTS:
                 for name, port, request_bytes, _ in servers:
                     found[name].setdefault(clients, []).append(_load(port, request_bytes, clients, total))
@@ -209,7 +209,7 @@ def _median(runs: list[tuple[float, float, float]]) -> tuple[float, float, float
 
 
 def _renewals() -> list[tuple[str, int]]:
-    """How many calls of the provider a crowd of 256 costs: at a cold start, and through ends of credentials."""
+    """Count the provider calls for 256 clients: at a cold start, and when credentials expire."""
     cold = _Provider(delay=0.2)
     renewal, done = Renewal(cold), threading.Semaphore(0)
     for _ in range(256):

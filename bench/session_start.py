@@ -1,8 +1,9 @@
-"""How long a session takes to start, and what memory a forward takes: with botocore and without.
+"""Measures the start time of a session and the memory of a forward, with and without botocore.
 
     .venv/bin/python -m bench.session_start [runs]
 
-Both take turns, against one sandbox, with cached credentials. A setting that aws.direct leaves to botocore selects it.
+Both alternate against one sandbox, with cached credentials. A setting that aws.direct leaves to botocore selects
+botocore.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WITH_BOTOCORE = {"AWS_SDK_UA_APP_ID": "bench"}
 
 
 def measure(sandbox: Sandbox, extra: dict[str, str]) -> tuple[float, float, float]:
-    """Return seconds until StartSession, seconds until the port listens, and the resident MB of the process then."""
+    """Return seconds until StartSession, seconds until the port listens, and the resident MB at that time."""
     environ = sandbox.environ | extra
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     calls, begun = len(sandbox.calls), time.time()
@@ -41,7 +42,7 @@ def measure(sandbox: Sandbox, extra: dict[str, str]) -> tuple[float, float, floa
 
 
 def main(runs: int) -> None:
-    """Print medians and the fastest of each."""
+    """Print the median and the minimum of each."""
     results = Results("session_start")
     rows: dict[str, list[tuple[float, float, float]]] = {"botocore": [], "direct": []}
     with start_sandbox() as sandbox:

@@ -24,7 +24,7 @@ from bench.results import Results
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 AWS_RUNAS = str(BIN / "aws-runas")
-PEERS = ROOT / ".bench-venv"  # where the tools lie that ours is measured beside
+PEERS = ROOT / ".bench-venv"  # contains the tools that ours is compared with
 PROFILE = "my-profile"
 SSO_PROFILE = "my-profile-sso"
 LOGIN_PROFILE = "sandbox-login"
@@ -53,7 +53,7 @@ def _nothing() -> None:
 
 
 def _run(command: list[str], environ: dict[str, str], stdin: str = os.devnull) -> float:
-    """Milliseconds from start to end; stdin names a file."""
+    """Return the milliseconds from start to end; stdin names a file."""
     with open(os.devnull, "wb") as null, open(stdin, "rb") as source:
         files = [(os.POSIX_SPAWN_DUP2, null.fileno(), number) for number in (1, 2)]
         files.append((os.POSIX_SPAWN_DUP2, source.fileno(), 0))
@@ -67,10 +67,10 @@ def _run(command: list[str], environ: dict[str, str], stdin: str = os.devnull) -
 
 
 def _run_unattended(command: list[str], environ: dict[str, str]) -> float:
-    """Milliseconds until a command that nobody can be asked for has said so; it has no terminal.
+    """Return the milliseconds until a command without a terminal has reported that a sign-in is needed.
 
     Raises:
-        SystemExit: it ended with neither 0 nor the status of `login-needed`.
+        SystemExit: the command ended with neither 0 nor the status of `login-needed`.
     """
     begun = time.perf_counter()
     pipe = subprocess.PIPE
@@ -82,7 +82,7 @@ def _run_unattended(command: list[str], environ: dict[str, str]) -> float:
 
 
 def _start_of_program(command: list[str], environ: dict[str, str]) -> float:
-    """Milliseconds until the program, which prints the time, has started."""
+    """Return the milliseconds until the program, which prints the time, has started."""
     begun = time.time_ns()
     ran = subprocess.run([*command, "/bin/date", "+%s%N"], env=environ, capture_output=True, check=True)
     return (int(ran.stdout) - begun) / 1e6
@@ -91,7 +91,7 @@ def _start_of_program(command: list[str], environ: dict[str, str]) -> float:
 def _table(
     title: str, rows: Sequence[Row], environ: dict[str, str], rounds: int, measure: Callable[..., float]
 ) -> None:
-    """Measure and print; ratios are to the first row."""
+    """Measure and print; ratios are relative to the first row."""
     times: dict[str, list[float]] = {name: [] for name, _, _ in rows}
     for number in range(rounds + 1):
         for name, command, prepare in rows:
@@ -107,7 +107,7 @@ def _table(
 
 
 def _peers(environ: dict[str, str], sandbox: Sandbox) -> list[Row]:
-    """awsume with a cached session, in a virtual environment of its own, and version 2 of the AWS CLI, where it is."""
+    """Measure awsume with a cached session, in a separate virtual environment, and AWS CLI 2, if installed."""
     awsume = str(PEERS / "bin" / "awsumepy")
     if not os.path.exists(awsume):
         subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
@@ -124,12 +124,12 @@ def _peers(environ: dict[str, str], sandbox: Sandbox) -> list[Row]:
     if aws is None or subprocess.run(keys, env=environ, capture_output=True, check=False).returncode:
         print("\nversion 2 of the AWS CLI is not here: on Debian, apt-get install awscli")
         return rows
-    # with keys in the environment it need not even read a cache
+    # with keys in the environment it does not even need to read a cache
     return [*rows, ("`aws configure export-credentials`", ["/usr/bin/" + keys[0], *keys[1:]], _nothing)]
 
 
 def _tokens(environ: dict[str, str], rounds: int, home: str) -> None:
-    """Tokens of other services with everything cached, beside what the libraries of AWS take for them."""
+    """Measure tokens for other services with everything cached, compared with AWS's libraries."""
     address = os.path.join(home, "address")
     Path(address).write_text(f"{REGISTRY}\n")
     environ = environ | {"AWS_PROFILE": PROFILE}
@@ -153,7 +153,7 @@ def _tokens(environ: dict[str, str], rounds: int, home: str) -> None:
 
 
 def _keyring(environ: dict[str, str], rounds: int, home: str) -> None:
-    """Keys in a keyring, the encrypted file: with a cached session it is not opened, without one it is."""
+    """Measure keys in a keyring, the encrypted file: it is opened only without a cached session."""
     folder = Path(home) / "keyring"
     folder.mkdir()
     variables = environ | {"RUNAS_CACHE_DIR": str(folder / "cache"), "RUNAS_KEYRING": "file"}
@@ -185,7 +185,7 @@ def _keyring(environ: dict[str, str], rounds: int, home: str) -> None:
 
 
 def _single_sign_on(sandbox: Sandbox, rounds: int) -> None:
-    """A profile of Identity Center with everything cached; the token is in the sandbox's own home."""
+    """Measure an Identity Center profile with everything cached; the token is in the sandbox's home."""
     environ = {name: value for name, value in sandbox.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     ours = [AWS_RUNAS, "-E", SSO_PROFILE, "true"]
     for _ in range(2):
@@ -199,7 +199,7 @@ def _single_sign_on(sandbox: Sandbox, rounds: int) -> None:
 
 
 def _unattended(environ: dict[str, str], rounds: int, home: str) -> None:
-    """The answer where a sign-in is needed and nobody is at the terminal: no window, no network; aim 200 ms."""
+    """Measure the error if a sign-in is needed and there is no terminal: no window, no network; goal 200 ms."""
     config = Path(home) / "unattended"
     config.write_text(
         Path(environ["AWS_CONFIG_FILE"]).read_text()
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--no-peers", action="store_true", help="leave awsume and the AWS CLI out")
     options = parser.parse_args()
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start compiles its modules again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every start compiles its modules again
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {options.rounds} interleaved runs")
     with tempfile.TemporaryDirectory() as home, start_sandbox() as sandbox:
         cache = Path(home) / "cache"

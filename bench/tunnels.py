@@ -1,4 +1,4 @@
-"""Ten lazy tunnels that nobody uses, and the first connection through one beside a plain forward.
+"""Measures ten idle lazy tunnels, and the first connection through one compared with a plain forward.
 
 Run: .venv/bin/python -m bench.tunnels [SECONDS of idling, default 300]
 """
@@ -23,14 +23,14 @@ from aws_runas.sandbox.world import Sandbox, start_sandbox
 from bench.results import Results
 
 TUNNELS = 10
-ROUNDS = 7  # of first connections; the median counts
+ROUNDS = 7  # of first connections; the median is used
 PROFILE, TARGET = "my-profile", "i-deadbeef"
 AWS_RUNAS = [sys.executable, "-m", "aws_runas"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now."""
+    """Return ports that are currently free."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -40,7 +40,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def far_end() -> Iterator[int]:
-    """A server of the instance that greets each connection with one byte; its port."""
+    """Run a server on the instance that greets each connection with one byte; return its port."""
     code = (
         "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
         "while True:\n    c, _ = s.accept(); c.sendall(b'x'); c.close()"
@@ -54,7 +54,7 @@ def far_end() -> Iterator[int]:
 
 
 def greeting(port: int) -> float:
-    """Connect and wait for the byte; seconds."""
+    """Connect and wait for the byte; return seconds."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         assert connection.recv(1) == b"x"
@@ -92,7 +92,7 @@ def first_through_tunnel(environ: dict[str, str], port: int) -> float:
 
 
 def first_through_forward(environ: dict[str, str], remote: int) -> tuple[float, float]:
-    """Start a forward; seconds until it listens, and of its first connection after that."""
+    """Start a forward; return seconds until it listens, and seconds of its first connection after that."""
     words = [*AWS_RUNAS, "forward", "-O", "json", PROFILE, f"{TARGET}:{remote}"]
     began = time.monotonic()
     with subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as forward:
@@ -105,10 +105,10 @@ def first_through_forward(environ: dict[str, str], remote: int) -> tuple[float, 
 
 
 def idle(environ: dict[str, str], seconds: float) -> dict[str, float]:
-    """Let ten lazy tunnels idle."""
+    """Keep ten lazy tunnels idle."""
     subprocess.run([*AWS_RUNAS, "tunnels", "up", "--lazy"], env=environ, check=True, capture_output=True)
     pid = holder(Path(environ["XDG_RUNTIME_DIR"]) / "aws-runas" / "tunnels.sock")
-    time.sleep(5)  # imports and the first collections of garbage belong to the start
+    time.sleep(5)  # imports and the first garbage collections are part of the start
     memory, wakeups, cpu = usage(pid)
     time.sleep(seconds)
     later, more_wakeups, more_cpu = usage(pid)
@@ -122,7 +122,7 @@ def idle(environ: dict[str, str], seconds: float) -> dict[str, float]:
 
 
 def measure(sandbox: Sandbox, directory: Path, seconds: float) -> None:
-    """Print and keep the numbers."""
+    """Print and store the numbers."""
     results = Results("tunnels")
     ports = free_ports(TUNNELS)
     file = directory / "tunnels.toml"

@@ -1,1 +1,1 @@
-"""What a release needs beside the package: files to publish, tag, audit; the documentation site, charts, recordings."""
+"""Release tools beside the package: files to publish, tag, audit; the documentation site, charts, recordings."""

@@ -1,9 +1,9 @@
-"""Known problems of what a package bundles: ``python -m release.audit REQUIREMENTS``.
+"""Audit of bundled packages for known problems: ``python -m release.audit REQUIREMENTS``.
 
-Two questions, each to who can answer it. pip-audit asks a database of vulnerabilities, which not every index serves.
-pip asks the index itself, which every index answers: are these releases withdrawn, are their bytes those of the hashes?
+There are two checks. pip-audit queries a database of vulnerabilities, which not every index offers. pip queries the
+index itself, which always works: whether releases are yanked, and whether their bytes match the hashes.
 
-A finding is a failure. What cannot be asked is a warning: a build without a network must be possible.
+A finding is a failure. A check that cannot run is a warning, because builds without a network must be possible.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-TIME_LIMIT = 300.0  # seconds for all of a program
+TIME_LIMIT = 300.0  # seconds for a whole program
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one source said.
+    """The answer of one source.
 
     Args:
-        source: for people.
+        source: its display name.
         found: a line for each finding.
         asked: names of the packages that it knows.
         skipped: a line for each package that it does not know.
@@ -58,14 +58,14 @@ def read_vulnerabilities(report: str) -> Answer | None:
 
 
 def read_releases(report: str, errors: str) -> Answer | None:
-    """Read what pip would install.
+    """Read pip's report of what it would install.
 
     Args:
-        report: of ``pip install --dry-run --report -``.
-        errors: its standard error, which tells why there is no report.
+        report: from ``pip install --dry-run --report -``.
+        errors: its standard error, with the reason if there is no report.
 
     Returns:
-        None if there is no report, and the bytes are not the reason.
+        None if there is no report for a reason other than wrong hashes.
     """
     source = "withdrawn releases and changed files"
     if "DO NOT MATCH THE HASHES" in errors:
@@ -83,7 +83,7 @@ def read_releases(report: str, errors: str) -> Answer | None:
 
 
 def audit(requirements: str) -> int:
-    """Ask, print what was found, and return the exit status."""
+    """Run the checks, print the findings, and return the exit status."""
     python = [sys.executable, "-m"]
     common = ["-r", requirements, "--require-hashes"]
     asked = _run(
@@ -111,7 +111,7 @@ def _tell(question: str, answer: Answer | None, errors: str) -> int:
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a program for at most TIME_LIMIT; one that takes longer has said nothing."""
+    """Run a program for at most TIME_LIMIT; ignore the output of one that takes longer."""
     try:
         return subprocess.run(words, capture_output=True, check=False, timeout=TIME_LIMIT, text=True, errors="replace")
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Bar charts of what ``make bench`` wrote as data (`bench.results`)."""
+"""Bar charts of the data from ``make bench`` (`bench.results`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pygal.style import Style
 
 from release.performance_page import block_ends
 
-WIDTH = 640  # pixels; a phone shows it at 60 %, where the text can still be read
+WIDTH = 640  # pixels; a phone shows it at 60 %, where the text is still readable
 BAR_HEIGHT = 34  # pixels
 LABEL_LENGTH = 34  # characters
-LARGEST_WITH_DIGITS = 999.5  # from here on, three digits would need an exponent
+LARGEST_WITH_DIGITS = 999.5  # larger values with three digits would need an exponent
 FRAME_HEIGHT = 110  # pixels for the title, the axis and the margins
 
 
@@ -37,7 +37,7 @@ class Measured:
 
 
 def read_results(directory: Path) -> list[Measured]:
-    """Read the charts of every benchmark that has written its numbers."""
+    """Read the charts of every benchmark that has stored numbers."""
     found = []
     for path in sorted(directory.glob("*.json")):
         for chart in json.loads(path.read_text(encoding="utf-8"))["charts"]:
@@ -47,14 +47,14 @@ def read_results(directory: Path) -> list[Measured]:
 
 
 def draw_charts(page: str, results: Path, directory: Path) -> str:
-    """Draw each chart into a file of its own, and return the page that shows them.
+    """Draw each chart into a separate file, and return the page that shows them.
 
-    A chart stands below the table of its title, or below the last table of its benchmark.
+    A chart is below the table with its title, or below the last table of its benchmark.
 
     Args:
         page: Markdown with the parts that `performance_page` fills.
         results: directory of the numbers.
-        directory: where the pictures go; the page is beside it.
+        directory: where the images are written; the page is next to it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     shown: dict[int, str] = {}
@@ -73,7 +73,7 @@ def draw_charts(page: str, results: Path, directory: Path) -> str:
 
 
 def _short(name: str) -> str:
-    """Cut a name that would leave no room for its bar; the table has the whole one."""
+    """Shorten a name that would leave no room for its bar; the table has the full name."""
     return textwrap.shorten(name, LABEL_LENGTH, placeholder=" …")
 
 
@@ -85,7 +85,7 @@ def _bars(measured: Measured) -> bytes:
     style = Style(
         background="transparent",
         plot_background="transparent",
-        foreground="#808080",  # readable on white and on black
+        foreground="#808080",  # readable on both white and black
         foreground_strong="#808080",
         foreground_subtle="#808080",
         colors=("#1f7a8c",),
@@ -95,10 +95,10 @@ def _bars(measured: Measured) -> bytes:
     )
     chart = pygal.HorizontalBar(
         style=style,
-        js=[],  # the page loads nothing from elsewhere
+        js=[],  # the page loads nothing from other sites
         title=f"{measured.title} ({measured.unit})",
         show_legend=False,
-        show_x_labels=False,  # each row's name has its value, which the text on a bar would hide on a phone
+        show_x_labels=False,  # each row's name includes its value, because text on a bar would be hidden on a phone
         show_x_guides=False,
         width=WIDTH,
         height=FRAME_HEIGHT + BAR_HEIGHT * len(measured.rows),

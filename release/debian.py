@@ -1,7 +1,7 @@
-"""A Debian package of the program with everything that it imports, made by dpkg-deb.
+"""A Debian package of the program with all of its imports, built with dpkg-deb.
 
-Debian 12 has botocore 1.29 and websockets 10, too old for aws-runas. So the package brings its own in
-/usr/lib/aws-runas, which no other program sees. Compiled modules tie it to an architecture and a version of Python.
+Debian 12 has botocore 1.29 and websockets 10, which are too old for aws-runas. So the package includes its own versions
+in /usr/lib/aws-runas, which no other program uses. Compiled modules tie it to an architecture and a Python version.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ COMPLETIONS = {
     "zsh": "usr/share/zsh/vendor-completions/_aws-runas",
     "fish": "usr/share/fish/vendor_completions.d/aws-runas.fish",
 }
-GZIP_TIME = slice(4, 8)  # of the header; RFC 1952, 2.3
-# The library is private and for one version of Python: nobody else would compile it, and a user cannot.
+GZIP_TIME = slice(4, 8)  # in the header; RFC 1952, 2.3
+# The library is private and for one version of Python: no other package compiles it, and a user has no permission to.
 LINTIAN_OVERRIDES = "aws-runas: package-installs-python-pycache-dir *\n"
 DESCRIPTION = """\
 run programs and open SSM sessions with AWS profiles
@@ -37,9 +37,9 @@ run programs and open SSM sessions with AWS profiles
  a program with them or serves them, and opens shells and forwards to instances
  through AWS Systems Manager.
 """
-# The library is beside the program, wherever the package is unpacked. Where we start another process of ours, we use
-# sys.executable, so it names an interpreter that has the library. -I and -S leave out other packages;
-# a Ctrl-C while those are looked for would print a traceback, as would one before main runs (ADR 0606).
+# The library is next to the program, wherever the package is unpacked. aws-runas starts its other processes with
+# sys.executable, so it must name an interpreter that has the library. -I and -S exclude other packages; a Ctrl-C
+# during the search for those would print a traceback, as would one before main runs (ADR 0606).
 LAUNCHER = """\
 #!/usr/bin/python3 -IS
 import _signal
@@ -62,8 +62,8 @@ def build_package(environment: Path, directory: Path) -> Path:
     """Build the package of an environment.
 
     Args:
-        environment: virtual environment with the program and what it imports, and nothing else.
-        directory: where the package goes.
+        environment: virtual environment with only the program and its imports.
+        directory: where the package is written.
 
     Returns:
         Its path.
@@ -104,31 +104,31 @@ def build_package(environment: Path, directory: Path) -> Path:
     for entry in (tree, *tree.rglob("*")):
         if not entry.is_symlink():
             entry.chmod(0o755 if entry.is_dir() or entry.parent == tree / "usr/bin" else 0o644)
-    # gzip: most of the package is compressed already (botocore's models)
+    # gzip: most of the package is already compressed (botocore's models)
     words = ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(package)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return package
 
 
 def strip_record(text: str) -> str:
-    """Return a list of installed files without those that are left out: they hold the path of the build."""
+    """Return a list of installed files without the omitted ones, which contain the build path."""
     lines = text.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("../") and "/direct_url.json," not in line)
 
 
 def compile_modules(environment: Path, tree: Path, packages: Path) -> None:
-    """Compile the library as it is named once it is installed: neither time nor place of the build is in the files."""
+    """Compile the library with its installed paths: neither time nor place of the build is in the files."""
     words = ["-m", "compileall", "-q", "-s", str(tree), "-p", "/", "--invalidation-mode", "unchecked-hash"]
     subprocess.run(
         [str(environment / "bin" / "python"), "-P", *words, str(packages)],
         check=True,
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONHASHSEED": "0"},  # the order of sets is in the files
+        env=os.environ | {"PYTHONHASHSEED": "0"},  # the files contain the order of sets
     )
 
 
 def tidy_files(packages: Path) -> None:
-    """Remove debug symbols from compiled modules, and the times from compressed files."""
+    """Remove debug symbols from compiled modules, and timestamps from compressed files."""
     for module in packages.rglob("*.so"):
         subprocess.run(["strip", "--strip-unneeded", str(module)], check=True)
     for path in packages.rglob("*.gz"):
@@ -138,7 +138,7 @@ def tidy_files(packages: Path) -> None:
 
 
 def changelog() -> str:
-    """Return the changelog in the form of Debian: one entry, since the releases are described elsewhere."""
+    """Return the changelog in Debian's format: one entry, since the releases are described elsewhere."""
     when = email.utils.format_datetime(datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC))
     return (
         f"{NAME} ({version()}) unstable; urgency=medium\n\n"
@@ -147,7 +147,7 @@ def changelog() -> str:
 
 
 def version() -> str:
-    """Return the version in Debian's order, where a pre-release comes before the release."""
+    """Return the version in Debian's notation, in which a pre-release sorts before the release."""
     text = __version__
     for mark in ("a", "b", "rc", ".dev"):
         text = text.replace(mark, "~" + mark.lstrip("."), 1) if mark in text else text
@@ -155,7 +155,7 @@ def version() -> str:
 
 
 def architecture() -> str:
-    """Return Debian's name of this kind of machine."""
+    """Return Debian's name for this machine's architecture."""
     return _output("dpkg", "--print-architecture").decode().strip()
 
 

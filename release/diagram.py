@@ -1,4 +1,4 @@
-"""The channel's states as a picture: Graphviz draws the transition table, so the page needs no script."""
+"""A diagram of the channel's states: Graphviz draws the transition table, so the page needs no script."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import textwrap
 
 from aws_runas.ssm.core.state import TRANSITIONS
 
-LABEL_WIDTH = 26  # characters of a line of an arrow's text
+LABEL_WIDTH = 26  # characters per line in the label of an arrow
 
 
 class DiagramError(Exception):
@@ -20,7 +20,7 @@ def state_diagram() -> str:
     """Return the diagram as an SVG element in the colour of the text around it.
 
     Raises:
-        DiagramError: there is no ``dot``.
+        DiagramError: ``dot`` is missing or failed.
     """
     dot = shutil.which("dot")
     if dot is None:

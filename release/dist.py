@@ -1,9 +1,9 @@
 """The files of a release: ``python -m release.dist DIRECTORY TOOLS``.
 
-DIRECTORY gets the wheel, the source distribution, a Debian package, a CycloneDX bill of materials, a statement of
-provenance and SHA256SUMS. The same commit gives the same bytes, wherever and whenever it is built.
-TOOLS is a virtual environment with requirements/release.txt. The Debian package and the bill hold what is installed in
-a clean environment: the wheel, and requirements/runtime.txt by its hashes.
+DIRECTORY receives the wheel, the source distribution, a Debian package, a CycloneDX bill of materials, a statement of
+provenance and SHA256SUMS. The same commit gives the same bytes, regardless of where and when it is built.
+TOOLS is a virtual environment with requirements/release.txt. The Debian package and the bill contain the packages in a
+clean environment: the wheel, and requirements/runtime.txt by its hashes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from release.debian import build_package
 
 ROOT = Path(__file__).parents[1]
 SUMS = "SHA256SUMS"
-REPORT = "pip-report.json"  # in the clean environment: what was installed, by which hash
+REPORT = "pip-report.json"  # in the clean environment: the installed packages and their hashes
 
 
 def build(directory: Path, tools: Path) -> Path:
-    """Make every file of the release.
+    """Build every file of the release.
 
     Args:
-        directory: replaced as a whole.
-        tools: virtual environment with the tools of a release.
+        directory: replaced completely.
+        tools: virtual environment with the release tools.
 
     Returns:
-        The clean environment in which the wheel is installed, below ``build``.
+        The clean environment with the installed wheel, below ``build``.
     """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -52,9 +52,9 @@ def build(directory: Path, tools: Path) -> Path:
 
 
 def install(wheel: Path, environment: Path) -> Path:
-    """Install a wheel and the pinned packages that it needs into a new virtual environment, and return that.
+    """Install a wheel and its pinned dependencies in a new virtual environment, and return the environment.
 
-    pip stays outside, so that it is neither in the bill nor in a package.
+    pip is not installed there, so that it is neither in the bill nor in a package.
     """
     shutil.rmtree(environment, ignore_errors=True)
     _run(sys.executable, "-m", "venv", "--without-pip", str(environment))
@@ -72,12 +72,12 @@ def write_bill(environment: Path, path: Path, tools: Path) -> None:
     words = [str(tools / "bin" / "cyclonedx-py"), "environment", "--pyproject", str(ROOT / "pyproject.toml")]
     _run(*words, "--output-reproducible", "--validate", "--output-format", "JSON", "-o", str(path), str(python))
     bill = json.loads(path.read_text(encoding="utf-8"))
-    bill["metadata"]["component"]["version"] = __version__  # pyproject.toml leaves it to the package
+    bill["metadata"]["component"]["version"] = __version__  # pyproject.toml reads it from the package
     path.write_text(json.dumps(bill, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def write_sums(directory: Path) -> None:
-    """Write the SHA-256 of every file, as ``sha256sum -c`` reads them."""
+    """Write the SHA-256 of every file, in the format of ``sha256sum -c``."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(directory.iterdir())
@@ -87,10 +87,10 @@ def write_sums(directory: Path) -> None:
 
 
 def _run(*words: str) -> str:
-    """Run a program in the root of the project and return its output.
+    """Run a program in the project's root directory and return its output.
 
     Raises:
-        SystemExit: it failed; what it said is the message.
+        SystemExit: the program failed; its output is the message.
     """
     with tempfile.TemporaryFile() as errors:
         done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, check=False)

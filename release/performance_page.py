@@ -1,9 +1,10 @@
-"""Fills the tables of docs/reference/performance.md from the numbers that the benchmarks wrote.
+"""Fills the tables of docs/reference/performance.md with the stored numbers of the benchmarks.
 
     .venv/bin/python -m release.performance_page [DATA]
 
 A line ``<!-- bench: NAME -->`` is followed by the conditions of a run, ``<!-- bench: NAME: TABLE -->`` by one of its
-tables; ``<!-- end -->`` ends both. Nobody writes between these lines, so a table never has numbers of two runs.
+tables; ``<!-- end -->`` ends both. Do not edit the text between these lines: a table must not mix the numbers of two
+runs.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ BLOCK = re.compile(r"(<!-- bench: (?P<name>\w+)(?:: (?P<table>.+?))? -->\n)(?P<b
 
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
-    """Return benchmark, table ("" for the conditions) and present text of each filled part of a page."""
+    """Return benchmark, table ("" for the conditions) and current text of each filled part of a page."""
     return [(found["name"], found["table"] or "", found["body"]) for found in BLOCK.finditer(page)]
 
 
 def block_ends(page: str) -> list[tuple[str, str, int]]:
-    """Return benchmark, table ("" for the conditions) and the place behind the end of each filled part of a page."""
+    """Return benchmark, table ("" for the conditions) and the position after each filled part of a page."""
     return [(found["name"], found["table"] or "", found.end() + len(END)) for found in BLOCK.finditer(page)]
 
 
 def filled(page: str, directory: Path) -> str:
-    """Return the page with each part as the data say; a part that was not measured yet stays as it is.
+    """Return the page with each part filled from the data; a part without data is unchanged.
 
     Args:
-        page: its present text.
+        page: its current text.
         directory: of the numbers.
     """
     return BLOCK.sub(
@@ -44,7 +45,7 @@ def filled(page: str, directory: Path) -> str:
 
 
 def measured(name: str, table: str | None, directory: Path) -> str | None:
-    """Return a part of the page as the data say, None if they do not have it.
+    """Return a part of the page from the data, None if the data do not contain it.
 
     Args:
         name: of the benchmark.
@@ -63,10 +64,10 @@ def measured(name: str, table: str | None, directory: Path) -> str | None:
 
 
 def conditions(data: dict[str, object]) -> str:
-    """Return what a reader has to know of a run: its command, the Python, the machine and its load.
+    """Return the conditions of a run: its command, Python version, machine and load.
 
     Args:
-        data: content of a file that `Results.write` wrote.
+        data: content of a file from `Results.write`.
     """
     before = f"{data['load_before']:.1f} before and " if "load_before" in data else ""
     machine = f"Python {data['python']}, {data['cores']} cores, load {before}{data['load']:.1f}"
@@ -74,13 +75,13 @@ def conditions(data: dict[str, object]) -> str:
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table as Markdown, without a line break at its end."""
+    """Return a table as Markdown, without a trailing newline."""
     lines = [f"| {' | '.join(columns)} |".replace("|  |", "| |"), "|---" * len(columns) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def main() -> None:
-    """Fill the page in place, and name what is not measured."""
+    """Fill the page in place, and list the parts without data."""
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
     text = PAGE.read_text(encoding="utf-8")
     for name, table, _ in blocks(text):

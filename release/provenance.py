@@ -1,8 +1,8 @@
-"""Where the files of a release come from: a statement of in-toto with the predicate SLSA Provenance 1.
+"""Provenance of the release files: an in-toto statement with the predicate SLSA Provenance 1.
 
-The statement names each file by its SHA-256, the commit, the lock files, and each package that a release bundles by the
-hash that pip checked. It is a claim without a signature; who makes a release signs SHA256SUMS, which lists it. It holds
-no time and no path, so two builds of one commit on one kind of machine give the same bytes.
+The statement names each file by its SHA-256, the commit, the lock files, and each bundled package by the hash that pip
+checked. It has no signature; the release manager signs SHA256SUMS, which lists it. It contains no time and no path, so
+two builds of one commit on the same kind of machine give the same bytes.
 
 Source: in-toto Attestation Framework, Statement v1; SLSA v1.0, Provenance.
 """
@@ -35,7 +35,7 @@ def digest(path: Path) -> dict[str, str]:
 
 
 def read_packages(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what pip installed as materials.
+    """Return the installed packages as materials.
 
     Args:
         report: of ``pip install --report``.
@@ -52,7 +52,7 @@ def read_packages(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def source() -> dict[str, Any]:
-    """Return the commit as a material; ``uncommitted`` is there if files differ from it."""
+    """Return the commit as a material, with ``uncommitted`` if files differ from it."""
     commit = _git("rev-parse", "HEAD")
     found: dict[str, Any] = {"uri": "git+local", "digest": {"gitCommit": commit}, "name": "source"}
     if _git("status", "--porcelain"):
@@ -65,7 +65,7 @@ def statement(files: Iterable[Path], packages: Iterable[Mapping[str, Any]]) -> d
 
     Args:
         files: of the release, each a subject.
-        packages: materials, as `read_packages` returns them.
+        packages: materials from `read_packages`.
     """
     locks = [{"name": name, "uri": f"file:{name}", "digest": digest(ROOT / name)} for name in LOCK_FILES]
     return {
@@ -89,7 +89,7 @@ def statement(files: Iterable[Path], packages: Iterable[Mapping[str, Any]]) -> d
 
 
 def write(path: Path, files: Iterable[Path], packages: Iterable[Mapping[str, Any]]) -> None:
-    """Write the statement as JSON, keys sorted."""
+    """Write the statement as JSON with sorted keys."""
     text = json.dumps(statement(files, packages), indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""Records what a user sees in a terminal, in the sandbox: ``python -m release.recordings DIRECTORY TERMTOSVG``.
+"""Terminal recordings in the sandbox: ``python -m release.recordings DIRECTORY TERMTOSVG``.
 
-Each scene gives an asciicast and an animated SVG. The first picture already shows the first command, and a reader whose
-browser shows no animations sees the last one.
+Each scene gives an asciicast and an animated SVG. The first frame already shows the first command, and a browser
+without animations shows the last frame.
 
 Source: https://docs.asciinema.org/manual/asciicast/v2/
 """
@@ -24,24 +24,24 @@ from aws_runas.sandbox.world import Sandbox, start_sandbox
 
 COLUMNS = 88
 PROMPT = "$ "
-TYPING = 0.03  # seconds that a key takes in the recording
+TYPING = 0.03  # seconds per key in the recording
 READING = 1.2  # seconds before a line is typed, and before it is sent
 LONGEST_WAIT = 3.0  # seconds for output
-LAST_PICTURE = 4000  # milliseconds before it begins again
+LAST_PICTURE = 4000  # milliseconds before the animation restarts
 ABSENCE = 2.5  # seconds without a network
 DEADLINE = 30  # seconds for each answer
 THEME = "gjm8"
-VIEW = "#screen_view"  # what moves from picture to picture in the SVG
+VIEW = "#screen_view"  # the element that moves from frame to frame in the SVG
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that the terminal showed.
+    """One piece of terminal output.
 
     Args:
         at: seconds since the start of the shell.
-        text: as it came.
-        typed: it is the echo of a key.
+        text: the output.
+        typed: True for the echo of a key.
     """
 
     at: float
@@ -50,7 +50,7 @@ class Event:
 
 
 class Recorder:
-    """A shell on a terminal whose output is kept with its times."""
+    """A shell on a terminal whose output is recorded with its times."""
 
     def __init__(self, environ: dict[str, str], rows: int) -> None:
         self._typing = False
@@ -60,15 +60,15 @@ class Recorder:
             "bash", ["--norc", "--noprofile", "-i"], env=settings, dimensions=(rows, COLUMNS), encoding="utf-8",
             timeout=DEADLINE,
         )  # fmt: skip
-        self._shell.logfile_read = self  # what the terminal shows
+        self._shell.logfile_read = self  # receives the terminal's output
         self._shell.expect_exact(PROMPT)
 
     def write(self, text: str) -> None:
-        """Take what the terminal showed."""
+        """Record terminal output."""
         self.events.append(Event(time.monotonic(), text, typed=self._typing))
 
     def flush(self) -> None:
-        """Do nothing: every write is kept at once."""
+        """Do nothing: every write is recorded at once."""
 
     def type(self, line: str, answer: str = PROMPT) -> None:
         """Type a line, and wait for its answer."""
@@ -85,7 +85,7 @@ class Recorder:
         self._shell.expect_exact(text)
 
     def pause(self, seconds: float) -> None:
-        """Let time pass, while the terminal goes on."""
+        """Wait while the terminal continues."""
         self._shell.expect([pexpect.TIMEOUT], timeout=seconds)
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class Recorder:
 
 
 def credentials(recorder: Recorder, sandbox: Sandbox) -> None:
-    """A program with a role that wants an MFA code, and the next one that asks for nothing."""
+    """Play a program with a role that requires an MFA code, and a second one that asks for nothing."""
     show = "aws sts get-caller-identity --query Arn --output text"
     recorder.type(f"aws-runas my-profile-mfa {show}", "MFA code for arn:aws:iam::123456789012:mfa/sandbox-user: ")
     recorder.type(sandbox.mfa_code())
@@ -102,7 +102,7 @@ def credentials(recorder: Recorder, sandbox: Sandbox) -> None:
 
 
 def shell(recorder: Recorder, sandbox: Sandbox) -> None:
-    """A shell on an instance whose connection is cut while it prints, and the service refuses it for a while."""
+    """Play a shell on an instance whose connection is cut during output and refused by the service for a while."""
     recorder.type("aws-runas shell my-profile i-deadbeef", "# ")
     recorder.type("for i in 1 2 3 4 5 6; do echo line $i; sleep 1; done", "line 3")
     sandbox.set_faults(resume_fails="InternalServerError")
@@ -117,11 +117,11 @@ def shell(recorder: Recorder, sandbox: Sandbox) -> None:
 
 
 Scene = Callable[[Recorder, Sandbox], None]
-SCENES: dict[str, tuple[Scene, int]] = {"credentials": (credentials, 7), "shell": (shell, 15)}  # and its rows
+SCENES: dict[str, tuple[Scene, int]] = {"credentials": (credentials, 7), "shell": (shell, 15)}  # and its number of rows
 
 
 def record(name: str) -> str:
-    """Play a scene in a sandbox of its own and return it as an asciicast."""
+    """Play a scene in a new sandbox and return it as an asciicast."""
     scene, rows = SCENES[name]
     with TemporaryDirectory() as home, start_sandbox() as sandbox:
         recorder = Recorder(sandbox.environ | {"RUNAS_CACHE_DIR": f"{home}/cache"}, rows)
@@ -137,7 +137,7 @@ def record(name: str) -> str:
 def paced(events: Sequence[Event]) -> list[tuple[float, str]]:
     """Return events with the times of the recording.
 
-    The first line is there from the start. Keys come evenly, and a line stands for a moment before it is sent.
+    The first line is visible from the start. Keys have even intervals, and each line is visible before it is sent.
     """
     found = [(0.0, "")]
     at, is_first = 0.0, True
@@ -159,7 +159,7 @@ def paced(events: Sequence[Event]) -> list[tuple[float, str]]:
 
 
 def with_still(svg: str) -> str:
-    """Return an animated SVG that shows its last picture where nothing is animated."""
+    """Return an animated SVG that shows its last frame if animations are not supported."""
     moves = re.findall(r"translateY\(-?\d+px\)", svg)
     still = (
         f"{VIEW} {{transform: {moves[-1]};}} @media (prefers-reduced-motion: reduce) {{{VIEW} {{animation: none;}}}}"
@@ -168,11 +168,11 @@ def with_still(svg: str) -> str:
 
 
 def render(cast: Path, termtosvg: str) -> None:
-    """Draw an asciicast beside it as an animated SVG.
+    """Draw an asciicast as an animated SVG in the same directory.
 
     Args:
         cast: its file.
-        termtosvg: the program that draws.
+        termtosvg: the program that draws it.
     """
     picture = cast.with_suffix(".svg")
     subprocess.run([termtosvg, "render", cast, picture, "-t", THEME, "-D", str(LAST_PICTURE)], check=True)
@@ -184,7 +184,7 @@ def _path(environ: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Write every scene into the directory that is named."""
+    """Write every scene to the named directory."""
     for name in SCENES:
         cast = Path(sys.argv[1]) / f"{name}.cast"
         cast.write_text(record(name), encoding="utf-8")

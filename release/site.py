@@ -1,7 +1,7 @@
 """Builds the documentation site: ``make site`` prepares the pages with this module and renders them with Zensical.
 
-The pages are those of docs/. What is generated lives in the build directory alone: the front page (README), the pages
-of the root, a page for each command, the state diagram as a picture, and the charts.
+The pages are those in docs/. Generated pages are only in the build directory: the front page (README), the pages from
+the root directory, a page for each command, the state diagram as an image, and the charts.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ HOW_TO_GROUPS = {
         "containers",
     ),
     "Sessions": ("targets", "shell", "forward", "tunnels", "ssh", "run", "copy", "fleet", "sessions"),
-}  # fmt: skip - the rest of docs/how-to stands in a group of its own
+}  # fmt: skip - the rest of docs/how-to is in a separate group
 OTHER_GROUP = "Around it"
 FRONT_TITLE = "AWS credentials for a program, and SSM sessions"
 DESCRIPTION_LENGTH = 160  # characters; search engines show about as many
 
 
 def prepare(results: Path) -> None:
-    """Write the sources of the site into the build directory.
+    """Write the sources of the site to the build directory.
 
     Args:
-        results: directory of the numbers that the benchmarks wrote.
+        results: directory with the stored numbers of the benchmarks.
     """
     shutil.rmtree(BUILD, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES)
@@ -74,11 +74,11 @@ def prepare(results: Path) -> None:
 
 
 def front_matter(page: str, title: str = "") -> str:
-    """Return the lines that describe a page to search engines: its first paragraph, in plain text.
+    """Return the lines that describe a page to search engines: its first paragraph as plain text.
 
     Args:
         page: its Markdown.
-        title: instead of its heading.
+        title: replaces its heading.
     """
     without_comments = re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL)
     blocks = (block.strip("\n") for block in re.split(r"\n\s*\n", without_comments))
@@ -91,7 +91,7 @@ def front_matter(page: str, title: str = "") -> str:
 
 
 def _root_page(name: str) -> str:
-    """A page of the root, with links that lead where the page now is."""
+    """Return a page from the root directory, with links adjusted to its new place."""
     text = (ROOT / name).read_text(encoding="utf-8")
     text = text.replace("](docs/", "](").replace('src="docs/', 'src="')
     text = text.replace("](adr/)", "](adr/README.md)").replace("](LICENSE)", "](#)")
@@ -121,7 +121,7 @@ def _draw_states(page: Path) -> None:
 
 
 def _index(directory: Path) -> None:
-    """List the pages of a directory on its first page, if that does not do so itself."""
+    """Add a list of the pages in a directory to its first page, unless the page has one."""
     page = directory / "README.md"
     text = page.read_text(encoding="utf-8")
     rows = [f"- [{_title(path)}]({path.name})" for path in sorted(directory.glob("[0-9]*.md"))]

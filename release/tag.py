@@ -1,4 +1,4 @@
-"""The tag of a release: ``python -m release.tag``. The version is the package's own, and nothing is pushed."""
+"""The tag of a release: ``python -m release.tag``. The version comes from the package, and nothing is pushed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def problem(version: str, changelog: str, status: str, tags: str) -> str:
 
 
 def tag(root: Path, version: str) -> str:
-    """Tag the present commit and return the tag's name.
+    """Tag the current commit and return the tag's name.
 
     Raises:
         SystemExit: the release is not ready; the message says why.

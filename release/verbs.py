@@ -1,4 +1,4 @@
-"""A page and a manual page for each verb, from the program's own tables of commands, flags and examples."""
+"""A page and a manual page for each command, from the program's tables of commands, flags and examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aws_runas.cli.parsing import help as help_pages
 from aws_runas.cli.parsing.manual import manual
 from aws_runas.fast.names import COMMANDS
 
-# Verb -> how-to page, where the name of the page is another one.
+# Command -> how-to page, if the page has another name.
 HOW_TO = {
     "cp": "copy",
     "ecr": "containers",
@@ -26,14 +26,14 @@ HOW_TO = {
 
 
 def write_pages(directory: Path, how_to: Path) -> list[str]:
-    """Write a Markdown page for each verb, and an index of them.
+    """Write a Markdown page for each command, and an index of them.
 
     Args:
-        directory: where the pages go.
-        how_to: the how-to pages, which a verb's page links to if there is one of its name.
+        directory: where the pages are written.
+        how_to: the how-to pages; a command's page links to the one of its name, if it exists.
 
     Returns:
-        The names of the verbs, in the order of the help.
+        The names of the commands, in the order of the help.
     """
     directory.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -48,7 +48,7 @@ def write_pages(directory: Path, how_to: Path) -> list[str]:
 
 
 def write_manuals(directory: Path) -> list[Path]:
-    """Write ``aws-runas.1`` and ``aws-runas-VERB.1`` for each verb, and return the files."""
+    """Write ``aws-runas.1`` and ``aws-runas-COMMAND.1`` for each command, and return the files."""
     directory.mkdir(parents=True, exist_ok=True)
     pages = {"aws-runas.1": manual()} | {
         f"aws-runas-{name}.1": manual(name) for name, _, _ in help_pages.commands() if name != "exec"
@@ -59,7 +59,7 @@ def write_manuals(directory: Path) -> list[Path]:
 
 
 def _pages(how_to: Path) -> Iterator[tuple[str, str, str]]:
-    """Verb, summary and Markdown of each page."""
+    """Return command, summary and Markdown of each page."""
     for name, module, parser in help_pages.commands():
         summary = _sentence(module.SUMMARY)
         parts = [f"# {name}", summary, f"    aws-runas [flags] {help_pages.usage(name, module, parser)}"]

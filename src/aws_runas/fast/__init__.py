@@ -1,1 +1,1 @@
-"""The cached path: what runs when everything is known already."""
+"""The cached path, which runs if everything it needs is cached."""

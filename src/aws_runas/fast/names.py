@@ -1,6 +1,6 @@
-"""Command words and truth values: shared by the cached path and the full path, so it imports nothing."""
+"""Command words and boolean values, shared by the cached path and the full path. No imports."""
 
-# What is typed -> the module of cli/commands. A profile of that name is reached by `aws-runas exec NAME` or `-- NAME`.
+# Command word -> module of cli/commands. For a profile of that name, use `aws-runas exec NAME` or `-- NAME`.
 COMMANDS = {
     "exec": "exec",
     "shell": "shell",
@@ -39,15 +39,15 @@ COMMANDS = {
 TRUE_WORDS = ("1", "true", "yes", "on")  # values of a boolean variable that turn it on, in any case
 FALSE_WORDS = ("", "0", "false", "no", "off")  # values that leave it off; any other value is an error
 SWITCH_VARIABLES = ("RUNAS_VERBOSE", "RUNAS_ENV_CREDENTIALS", "RUNAS_SESSION_CREDENTIALS")
-# The shell function that `init` prints sets this variable to `VERSION:SHELL:NAME` and asks for exports. A line that is
-# no request for exports is declined with a status of its own, and the function runs it again as it was typed.
+# The shell function that `init` prints sets this variable to `VERSION:SHELL:NAME` and asks for exports. A command line
+# that does not request exports is declined with a special exit status, and the function runs it again as typed.
 FUNCTION_VARIABLE = "AWSRUNAS_FUNCTION"
-FUNCTION_VERSION = "1"  # another one for another function; a contract test compares them
+FUNCTION_VERSION = "1"  # changes with the function; a contract test compares them
 FUNCTION_DECLINED = 100  # exit status
 SSM = "ssm"
 SSM_COMMANDS = ("shell", "forward", "fwd", "ssh")  # `ssm shell` and so on, the 3.x spelling
 
-TYPE_CHECKING = False  # typing costs too much on the cached path
+TYPE_CHECKING = False  # importing typing takes too long on the cached path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,7 +63,7 @@ def is_on(environ: "Mapping[str, str]", name: str) -> bool:
 
 
 def is_aws_true(text: "str | None") -> bool:
-    """Return True if a boolean variable or key of AWS's own is on: SDKs take ``true`` in any case, and no other word.
+    """Return True if one of AWS's boolean variables or keys is on: SDKs accept only ``true``, in any case.
 
     Args:
         text: its value, None if it is not set.

@@ -1,6 +1,6 @@
-"""Printing cached credentials fast, as a credential_process is asked to: no json, no shlex, no argparse.
+"""Fast printing of cached credentials, as for a credential_process: without json, shlex and argparse.
 
-Only where every value is so plain that json and sh need no quoting for it; a test holds this against the full path.
+Only for values that need no quoting in JSON and sh; a test compares the output with the full path.
 """
 
 import os
@@ -13,14 +13,14 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 def text(found: dict[str, str], output: str) -> str | None:
-    """Word the credentials.
+    """Format the credentials.
 
     Args:
-        found: from credentials.fast.
+        found: from the shortcut.
         output: the format.
 
     Returns:
-        What the full path would print; None where only that can tell.
+        The output of the full path; None if only the full path can print it.
     """
     keys = {"AccessKeyId": found["key"], "SecretAccessKey": found["secret"], "SessionToken": found["token"]}
     if not all(PLAIN.issuperset(value) and value for value in (*keys.values(), found["profile"], found["expiration"])):
@@ -40,12 +40,12 @@ def text(found: dict[str, str], output: str) -> str | None:
     if found["region"]:
         values["AWS_REGION"] = values["AWS_DEFAULT_REGION"] = found["region"]
     values["AWSRUNAS_PROFILE"] = found["profile"]
-    unset = "unset AWS_PROFILE\nunset AWS_DEFAULT_PROFILE\n"  # some SDKs prefer a profile to the keys
+    unset = "unset AWS_PROFILE\nunset AWS_DEFAULT_PROFILE\n"  # some SDKs prefer a profile to keys
     return unset + "".join([f"export {name}={value}\n" for name, value in values.items()])
 
 
 def write(content: str) -> "NoReturn":
-    """Write to standard output and end.
+    """Write to standard output and exit.
 
     Args:
         content: to write.
@@ -59,5 +59,5 @@ def write(content: str) -> "NoReturn":
         try:
             data = data[os.write(1, data) :]
         except OSError:
-            os._exit(1)  # half is out: no second try
+            os._exit(1)  # part of it is written: no second attempt
     os._exit(0)

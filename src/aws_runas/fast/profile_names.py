@@ -1,15 +1,15 @@
-"""The names of the profiles, for completion: a scan over the headings, since a key press cannot wait for a parser."""
+"""Profile names for completion: a scan of the headings, since a parser is too slow for a key press."""
 
 import os
 
 MAX_SIZE = 16 << 20  # characters, as config.files; a device such as /dev/zero never ends
-TYPE_CHECKING = False  # typing alone would cost a third of the time there is
+TYPE_CHECKING = False  # importing typing would take a third of the available time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def profile_names(environ: "Mapping[str, str]") -> list[str]:
-    """Read the names off both files, in their order, each once; what cannot be read has none.
+    """Return the profile names in both files, in file order, without duplicates; an unreadable file has none.
 
     Args:
         environ: may name the files.
@@ -20,14 +20,14 @@ def profile_names(environ: "Mapping[str, str]") -> list[str]:
         for heading in _headings(os.path.expanduser(os.path.expandvars(path))):
             name = _name(heading) if default == "config" else heading
             if name.startswith(("https://", "http://")):
-                continue  # has the password of an identity provider
+                continue  # holds the password for an identity provider
             if name:
                 found[name] = None
     return list(found)
 
 
 def print_profile_names(environ: "Mapping[str, str]") -> int:
-    """Write the names to standard output, in UTF-8 whatever the locale is, and return the exit status.
+    """Write the names to standard output, in UTF-8 regardless of the locale, and return the exit status.
 
     Args:
         environ: as for `profile_names`.

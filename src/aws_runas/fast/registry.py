@@ -1,4 +1,4 @@
-"""The fast start of the credential helper: the answer to ``get`` while the token of the registry is cached."""
+"""The fast start of the credential helper: answers ``get`` while the registry's token is cached."""
 
 from aws_runas.fast import print as fast_print
 from aws_runas.fast import shortcut
@@ -13,10 +13,10 @@ SWITCH = "AWSRUNAS_NO_FAST"
 
 
 def answer(server: str, environ: "Mapping[str, str]") -> None:
-    """Print user and password and end, if they are cached; return to use the full path.
+    """Print user and password and exit, if they are cached; return to use the full path.
 
     Args:
-        server: address of the registry as the client gave it.
+        server: address of the registry, from the client.
         environ: the variables.
     """
     registry = None if environ.get(SWITCH) else parse_registry(server)
@@ -26,11 +26,11 @@ def answer(server: str, environ: "Mapping[str, str]") -> None:
     try:
         fast_print.write(document(server, found["key"], found["secret"]))
     except OSError:
-        return  # the full path has the words for it
+        return  # the full path prints the error
 
 
 def document(server: str, user: str, password: str) -> str:
-    """Return the answer of ``get``, for values that JSON need not escape.
+    """Return the answer to ``get``, for values that need no escapes in JSON.
 
     Args:
         server: address of the registry.

@@ -1,15 +1,15 @@
-"""The shortcut of the usual call: what the full path found out last time, good as long as nothing has changed.
+"""The shortcut for the usual call: the result of the last full start, valid as long as nothing has changed.
 
-The full path reads config files, resolves the profile and looks its cache entries up; that needs configparser, hashlib,
-json and dataclasses. This module needs ``os`` and ``time`` only. After each full start `write` leaves one private file
-per profile in the cache directory; `read` gives its credentials back when, and only when, every input that could have
-led elsewhere is the same: the program's version, both config files and the epoch file (path, size, inode, times) and
-every variable that has a say. Anything else is None, which means: use the full path. It is never weaker than that: the
-file must be this user's alone, and a tenth of the credentials' life must be left.
+The full path reads config files, resolves the profile and looks up its cache entries; that needs configparser, hashlib,
+json and dataclasses. This module only needs ``os`` and ``time``. After each full start, `write` stores one private file
+per profile in the cache directory. `read` returns its credentials only if every input that affects the result is
+unchanged: the program's version, both config files and the epoch file (path, size, inode, times) and all relevant
+variables. Otherwise it returns None, and the caller uses the full path. The checks are never weaker than there: only
+this user may have access to the file, and a tenth of the credentials' lifetime must be left.
 
 The file, ``fast-r-NAME`` (``fast-s-NAME`` for ``-s``, ``fast-e-HOST`` for a registry), is text: a header that must be
-equal byte by byte to what `header` says of this moment, a line with the name as typed, then ``name value`` lines
-(`FIELDS`, then facts of the caller's own), then ``end``.
+equal byte by byte to the current result of `header`, a line with the name as typed, then ``name value`` lines
+(`FIELDS`, then the caller's own facts), then ``end``.
 """
 
 import os
@@ -17,7 +17,7 @@ import time
 
 from aws_runas import __version__
 
-TYPE_CHECKING = False  # typing itself is too slow to import here; type checkers know this name
+TYPE_CHECKING = False  # typing is too slow to import here; type checkers know this name
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -31,7 +31,7 @@ STS_REGION = "sts-region"  # to sign for
 FIELDS = ("since", "until", "profile", "region", "key", "secret", "token", "expiration")
 MAX_SIZE = 256 * 1024  # bytes
 
-EPOCH = "epoch"  # file of the cache directory; rewritten, it makes every older shortcut invalid
+EPOCH = "epoch"  # file in the cache directory; a rewrite makes every older shortcut invalid
 
 _OTHER_VARIABLES = frozenset(
     (
@@ -50,7 +50,7 @@ _OTHER_VARIABLES = frozenset(
         "USERNAME",
     )
 )
-# With one of these the full path decides; their values are secrets, which have no place in the header.
+# If one of these is set, the full path decides; their values are secrets, which must not be in the header.
 _FULL_WAY = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -60,7 +60,7 @@ _FULL_WAY = (
     "MFA_CODE",
     "RUNAS_VERBOSE",
 )
-# The same for whatever else is named like a secret (AWS_BEARER_TOKEN_BEDROCK), but for addresses and paths.
+# The same for any other name of a secret (AWS_BEARER_TOKEN_BEDROCK), except addresses and paths.
 _LIKE_SECRETS = ("KEY", "PASSPHRASE", "PASSWORD", "SECRET", "TOKEN")
 _OUR_PREFIXES = ("AWS_", "RUNAS_", "SAML_", "WEB_")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.@+=,")  # capitals are escaped: some file systems fold case
@@ -73,13 +73,13 @@ def read(
     """Return the credentials of a profile without resolving it.
 
     Args:
-        name: as typed on the command line, or "" when nothing was.
+        name: as typed on the command line, "" if none was.
         environ: the variables.
         use_session_token: ``-s`` was given.
-        kind: letter of another kind of file, whose name is no profile's.
+        kind: letter of another kind of file, whose name is not a profile.
 
     Returns:
-        A dict of `FIELDS` and the writer's facts, all str; None: use the full path.
+        A dict of `FIELDS` and the writer's facts, all str; None if the full path must be used.
     """
     now = time.time()
     kind = kind or ("s" if use_session_token else "r")
@@ -92,7 +92,7 @@ def read(
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         try:
             status = os.fstat(descriptor)
-            # 0o100600: a plain file, 0600, and nothing else
+            # 0o100600: only a plain file with mode 0600
             if status.st_mode != 0o100600 or status.st_uid != os.geteuid() or status.st_size > MAX_SIZE:
                 return None
             content = os.read(descriptor, MAX_SIZE).decode("utf-8", "surrogateescape")
@@ -112,15 +112,15 @@ def read(
 
 
 def _call(name: str, kind: str) -> str:
-    """Return the line after the header: what was typed, because two names may share a file name.
+    """Return the line after the header: the typed name, because two names may share a file name.
 
-    A file system may fold the case of names, and bytes that are not UTF-8 have no letters of their own there.
+    A file system may fold the case of names, and bytes that are not UTF-8 are not distinct there.
     """
     return "call " + kind + " " + _escape(name) + "\n"
 
 
 def header(environ: "Mapping[str, str]") -> str | None:
-    """Return every input as text; None if only the full path can tell.
+    """Return every input as text; None if only the full path can decide.
 
     Args:
         environ: the variables.
@@ -136,7 +136,7 @@ def header(environ: "Mapping[str, str]") -> str | None:
         return None
     lines = ["aws-runas fast 3 " + __version__]
     for name in sorted(environ):
-        # the sandbox's own variables have no say, and one of them is a secret
+        # the sandbox's own variables are irrelevant, and one of them is a secret
         ours = name.startswith(_OUR_PREFIXES) and not name.startswith("RUNAS_SANDBOX")
         if ours and environ[name] and _is_secret(name):
             return None
@@ -163,7 +163,7 @@ def _is_secret(name: str) -> bool:
 
 
 def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
-    """Return the paths of config and credentials file, or None if a path needs expanding or there is no home.
+    """Return the paths of the config and credentials files, or None if a path needs expansion or there is no home.
 
     Args:
         environ: the variables.
@@ -180,7 +180,7 @@ def config_files(environ: "Mapping[str, str]") -> tuple[str, str] | None:
 
 
 def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
-    """Return the path of a profile's shortcut; None if only the full path can tell.
+    """Return the path of a profile's shortcut; None if only the full path can decide.
 
     Args:
         name: of the profile; "" for the default one.
@@ -202,7 +202,7 @@ def file_path(name: str, environ: "Mapping[str, str]", kind: str) -> str | None:
 
 
 def _cache_directory(files: tuple[str, str], environ: "Mapping[str, str]") -> str | None:
-    """Return the cache directory; None if only the full path can tell."""
+    """Return the cache directory; None if only the full path can decide."""
     directory = environ.get("RUNAS_CACHE_DIR")
     if not directory:
         return files[0].rpartition("/")[0] + "/aws-runas/cache"
@@ -210,9 +210,9 @@ def _cache_directory(files: tuple[str, str], environ: "Mapping[str, str]") -> st
 
 
 def invalidate(directory: "Path") -> None:
-    """Make every shortcut invalid, also one that another process is about to write, and remove those that exist.
+    """Make every shortcut invalid, including one that another process is about to write, and remove existing ones.
 
-    Call it after a change of who the user is: `login`, `logout`, a change of keys or passwords.
+    Call it after a change of the user's identity: `login`, `logout`, a change of keys or passwords.
 
     Args:
         directory: the cache directory; nothing happens if it does not exist.
@@ -229,7 +229,7 @@ def invalidate(directory: "Path") -> None:
     with opened as cache:
         try:
             cache.write(EPOCH, os.urandom(16).hex().encode() + b"\n")
-        finally:  # on a full disk nothing can be written, but this can be removed
+        finally:  # a full disk prevents writes, but not this removal
             for name, _ in list(cache.ages(0.0)):
                 if name.startswith("fast-"):
                     cache.remove(name)
@@ -244,12 +244,12 @@ def write(
     use_session_token: bool = False,
     kind: str = "",
 ) -> None:
-    """Leave the file for next time; silently not, where that is not possible.
+    """Store the file for the next start; do nothing if that is not possible.
 
     Args:
         name, environ, use_session_token, kind: as for `read`.
-        before: `header` as it was before the files were read.
-        fields: `FIELDS` and facts of the caller's own, all str.
+        before: result of `header` from before the files were read.
+        fields: `FIELDS` and the caller's own facts, all str.
     """
     kind = kind or ("s" if use_session_token else "r")
     path = file_path(name, environ, kind)
@@ -257,7 +257,7 @@ def write(
         return
     now = time.time_ns()
     for file in config_files(environ) or ():
-        # a change in the very tick of the clock in which the file was read would not show: leave young files alone
+        # a change within the same clock tick as the read would be invisible: skip files that are too new
         if os.path.exists(file) and now - os.stat(file).st_ctime_ns < 50_000_000:
             return
     lines = [key + " " + _escape(value) for key, value in fields.items()]
@@ -268,7 +268,7 @@ def write(
 
     folder, _, file_name = path.rpartition("/")
     try:
-        with files.open_private_directory(Path(folder), create=False) as directory:  # else the full path has warned
+        with files.open_private_directory(Path(folder), create=False) as directory:  # else, the full path has warned
             directory.write(file_name, content)
     except OSError:
         return

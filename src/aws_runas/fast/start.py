@@ -1,8 +1,8 @@
 """The fast start: ``aws-runas [-E] [-s] [-O FORMAT] [--profile NAME] [profile] [program ...]`` with cached credentials.
 
-It knows the usual call and leaves everything unusual to the full path: other flags, command words, role ARNs,
-credentials that are not cached or near their end. What it imports is held down by a contract test; each module counts,
-because the tool runs in front of other programs (docs/reference/performance.md).
+It handles the usual call and leaves everything else to the full path: other flags, command words, role ARNs,
+credentials that are not cached or about to expire. A contract test limits its imports; each module counts, because
+the tool starts other programs (docs/reference/performance.md).
 """
 
 import os
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     Serve = Callable[[list[str], str | None, int, str], None]
 
 SWITCHES = {"-E": "E", "--env": "E", "-s": "s", "--session": "s", "-Es": "Es", "-sE": "Es"}
-SWITCH = "AWSRUNAS_NO_FAST"  # set: always the full path, so that tests can compare the two
+SWITCH = "AWSRUNAS_NO_FAST"  # if set, always use the full path, so that tests can compare the two
 
 
 class _Call:
-    """A command line, read: profile as typed, program, and what the flags and variables say."""
+    """A parsed command line: the typed profile, the program, and the values of flags and variables."""
 
     name = ""
     program: "list[str]"
@@ -34,14 +34,14 @@ class _Call:
 
 
 def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", function: str = "") -> None:
-    """Run the program and end with its exit status, if this is the usual call; return to use the full path.
+    """Run the program and exit with its exit status, if this is the usual call; return to use the full path.
 
     Args:
         words: the command line without the program's name.
         environ: the variables.
-        serve: command line, role ARN, listening socket and token -> nothing; loads the server of the endpoint and
-            answers the program's requests. It is called once the program has started.
-        function: ``VERSION:SHELL:NAME`` of the shell function that asks for exports, "" if none does.
+        serve: takes command line, role ARN, listening socket and token; loads the server of the endpoint and answers
+            the program's requests. It is called after the program has started.
+        function: ``VERSION:SHELL:NAME`` of the shell function that requests exports, or "".
     """
     if words[:1] == ["token"] and not environ.get(SWITCH):
         from aws_runas.fast import token
@@ -62,7 +62,7 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", functi
     variables = environment.base(environ, found["profile"], found["region"])
     try:
         if not call.name and not _is_program(call.program[0], environ):
-            return  # it may be a profile, and the full path has the words for that
+            return  # it may be a profile, and the full path prints the error
         if not call.in_environment:
             _beside(call.program, variables, found, words, serve)
         from aws_runas.run import program as starting
@@ -70,11 +70,11 @@ def start(words: list[str], environ: "Mapping[str, str]", serve: "Serve", functi
         environment.with_keys(variables, found["key"], found["secret"], found["token"] or None, found["expiration"])
         starting.become(call.program, variables)
     except ProgramError:
-        return  # the full path has the words for it
+        return  # the full path prints the error
 
 
 def _read(words: list[str], environ: "Mapping[str, str]", function: str) -> _Call | None:
-    """Understand the usual call; None where this is another."""
+    """Parse the usual call; return None for any other."""
     if function and not function.startswith((FUNCTION_VERSION + ":bash:", FUNCTION_VERSION + ":zsh:")):
         return None
     call = _Call()
@@ -107,7 +107,7 @@ def _read(words: list[str], environ: "Mapping[str, str]", function: str) -> _Cal
             return None
         if (call.output or function) and len(
             call.program
-        ) == 1:  # the profile, if it is one: then the full path has left its name
+        ) == 1:  # the profile, if it is one: then the full path has stored its name
             call.name = call.program.pop()
     elif call.program:
         call.name = call.program.pop(0)
@@ -132,7 +132,7 @@ def _print(found: dict[str, str], output: str) -> None:
         try:
             fast_print.write(content)
         except OSError:
-            return  # the full path has the words for it
+            return  # the full path prints the error
 
 
 def _beside(

@@ -1,6 +1,6 @@
-"""The fast start of ``token eks`` and ``token rds`` with cached credentials; loaded for these words only.
+"""The fast start of ``token eks`` and ``token rds`` with cached credentials; loaded only for these words.
 
-It makes the token that the full path would make, of the same functions. What it does not know it leaves to that path.
+It makes the same token as the full path, with the same functions, and leaves all other cases to that path.
 """
 
 import time
@@ -14,11 +14,11 @@ TYPE_CHECKING = False  # see run/environment.py
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KINDS = {"eks": 1, "rds": 2}  # positionals after the profile
+KINDS = {"eks": 1, "rds": 2}  # positional arguments after the profile
 
 
 def start(words: list[str], environ: "Mapping[str, str]") -> None:
-    """Print the token and end, if this is the usual call; return to use the full path.
+    """Print the token and exit, if this is the usual call; return to use the full path.
 
     Args:
         words: ``token``, the kind, and its positionals.
@@ -37,7 +37,7 @@ def start(words: list[str], environ: "Mapping[str, str]") -> None:
         if text:
             fast_print.write(text)
     except (UsageError, OSError, ValueError):
-        return  # the full path has the words for it
+        return  # the full path prints the error
 
 
 def _cluster(arguments: list[str], found: dict[str, str], environ: "Mapping[str, str]") -> str:
@@ -59,5 +59,5 @@ def _database(arguments: list[str], found: dict[str, str], _environ: "Mapping[st
     host, port = database.split_host(arguments[0])
     region = database.region_of(host)
     if not region:
-        return ""  # the full path warns of it
+        return ""  # the full path warns about it
     return database.database_token(host, port, arguments[1], region, found=found, now=time.time()) + "\n"
