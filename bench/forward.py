@@ -98,7 +98,7 @@ def connect(port: int, kind: bytes) -> socket.socket:
 
 
 def pour(connection: socket.socket, stop: threading.Event) -> None:
-    """Send until told to stop."""
+    """Send until stopped."""
     try:
         while not stop.is_set():
             connection.sendall(bytes(CHUNK))

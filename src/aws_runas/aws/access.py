@@ -28,7 +28,7 @@ class Access:
 
     Args:
         profile: as resolved.
-        provider: gives the credentials that the user asked for: of the role, or the session token.
+        provider: gives the requested credentials: those of the role, or the session token.
         user_provider: gives the user's own keys, or those of the first source in the chain, for IAM.
         clients: created when first needed.
         traced: show each AWS call; botocore then makes all of them.

@@ -161,7 +161,7 @@ class DirectClient(ABC):
 
     @abstractmethod
     def read_error(self, data: bytes) -> tuple[str, str]:
-        """Read code and message of an error reply, "" where one is missing.
+        """Read code and message of an error reply, "" for a missing one.
 
         Raises:
             ValueError: the reply cannot be read.

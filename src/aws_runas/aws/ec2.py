@@ -24,11 +24,11 @@ class Instance:
 
     Args:
         instance_id: ``i-...``.
-        name: value of its Name tag, "" where it has none.
+        name: value of its Name tag, "" if it has none.
         addresses: every address of every interface in canonical form, the primary private one first.
-        zone: availability zone, such as ``eu-west-1a``; "" where it is unknown.
+        zone: availability zone, such as ``eu-west-1a``; "" if unknown.
         state: ``running``, ``stopped``, ...
-        profile_arn: of its instance profile, "" where it has none.
+        profile_arn: of its instance profile, "" if it has none.
     """
 
     instance_id: str

@@ -26,7 +26,7 @@ class Container:
         task_arn: of the task.
         name: of the container in the task definition.
         runtime_id: id of the container, used in SSM target names.
-        address: the task's private address, "" where it has none.
+        address: the task's private address, "" if it has none.
         zone: availability zone.
         agent: status of its ExecuteCommand agent, "" where ExecuteCommand is not enabled.
     """

@@ -46,7 +46,7 @@ def text(reply: Mapping[str, Any], key: str, default: str | None = None) -> str:
     """Return a text field.
 
     Args:
-        default: where the field is missing or null; None if the field must be there.
+        default: returned if the field is missing or null; None if the field must be there.
 
     Raises:
         ReplyError: the field is missing, or not a text.
@@ -139,7 +139,7 @@ def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> in
     Args:
         reply: or a structure in it.
         key: name of the field.
-        default: where the field is missing or null; None if the field must be there.
+        default: returned if the field is missing or null; None if the field must be there.
 
     Raises:
         ReplyError: the field is missing, or not an integer.
@@ -153,7 +153,7 @@ def number(reply: Mapping[str, Any], key: str, default: int | None = None) -> in
 
 
 def moment(reply: Mapping[str, Any], key: str) -> datetime | None:
-    """Return a field that is a time, None where it is missing or null.
+    """Return a field that is a time, None if it is missing or null.
 
     Raises:
         ReplyError: the field is not a time.
@@ -165,7 +165,7 @@ def moment(reply: Mapping[str, Any], key: str) -> datetime | None:
 
 
 def mapping(reply: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return a field that is a structure, empty where it is missing or null.
+    """Return a field that is a structure, empty if it is missing or null.
 
     Raises:
         ReplyError: the field is not a structure.
@@ -179,7 +179,7 @@ def mapping(reply: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def mappings(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """Return a field that is a list of structures, empty where it is missing or null.
+    """Return a field that is a list of structures, empty if it is missing or null.
 
     Raises:
         ReplyError: the field is not such a list.
@@ -206,7 +206,7 @@ def listed(reply: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 
 def texts(reply: Mapping[str, Any], key: str) -> list[str]:
-    """Return a field that is a list of texts, empty where it is missing or null.
+    """Return a field that is a list of texts, empty if it is missing or null.
 
     Raises:
         ReplyError: the field is not such a list.

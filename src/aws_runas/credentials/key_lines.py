@@ -115,7 +115,7 @@ def process_line(name: str) -> str:
 def remove_keyring_lines(files: ConfigFiles, name: str) -> None:
     """Remove ``keyring`` and ``keyring_key_id`` of a profile from both files.
 
-    A `process_line` is removed too: without keys, it would make aws-runas run itself in a loop.
+    A `process_line` is removed too: without keys, it would make aws-runas run itself in a cycle.
 
     Raises:
         ConfigError: a file cannot be written.

@@ -121,7 +121,7 @@ def run(command: Setting[str], device: str) -> str:
         The last word of six digits that it printed.
 
     Raises:
-        ConfigError: the command line cannot be split, or the program runs itself in a loop.
+        ConfigError: the command line cannot be split, or the program runs itself in a cycle.
         CredentialsError: the program could not be started, failed, or printed no code.
     """
     try:

@@ -1,7 +1,7 @@
 """Programs that give credentials or codes: ``credential_process`` and ``mfa_process``.
 
 Such a program may run aws-runas again. So the environment of each program contains a mark that names its ancestors
-among these programs. If a program is already among them, an error prints the loop; without the mark, each process
+among these programs. If a program is already among them, an error prints the cycle; without the mark, each process
 would start another one until the machine is out of resources. The mark also names the cache entries that the ancestors
 have locked, because a process that waits for one of them would wait forever.
 """
@@ -116,7 +116,7 @@ class _Step(NamedTuple):
 
 
 def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
-    """Raise the error for a loop that begins at the first matching step, if any."""
+    """Raise the error for a cycle that begins at the first matching step, if any."""
     if not any(matches):
         return
     circle = steps[matches.index(True) :]
@@ -125,7 +125,7 @@ def _check(matches: list[bool], steps: list[_Step], report: list[int]) -> None:
 
 
 class _Report:
-    """A pipe on which a program at any depth reports that it has found a loop: an exit status is not enough.
+    """A pipe on which a program at any depth reports that it has found a cycle: an exit status is not enough.
 
     The writing end is inherited. Its identity is in the mark, so that a program with another file at the same
     descriptor does not write to it.
@@ -180,7 +180,7 @@ def _circle(message: str, report: list[int]) -> ConfigError:
 
 
 def _read_mark() -> tuple[list[_Step], list[int]]:
-    """Return the ancestor programs of this process, and where to report a loop; a damaged mark is ignored."""
+    """Return the ancestor programs of this process, and where to report a cycle; a damaged mark is ignored."""
     text = os.environ.get(MARK)
     if not text:
         return [], []

@@ -23,7 +23,7 @@ def run_credential_process(profile: Profile, source: ResolverSource, now: float)
         now: seconds since the epoch, becomes ``issued``.
 
     Raises:
-        ConfigError: the command line cannot be split, or the program runs itself in a loop.
+        ConfigError: the command line cannot be split, or the program runs itself in a cycle.
         CredentialsError: the program failed, or its output contains no valid credentials.
     """
     section = profile.sections[source.profile or ""]

@@ -105,9 +105,7 @@ def _read(words: list[str], environ: "Mapping[str, str]", function: str) -> _Cal
     elif environ.get("AWS_PROFILE", "").strip() or environ.get("AWS_DEFAULT_PROFILE", "").strip():
         if first.startswith("arn:") or call.program[1:2] == ["--"]:
             return None
-        if (call.output or function) and len(
-            call.program
-        ) == 1:  # the profile, if it is one: then the full path has stored its name
+        if (call.output or function) and len(call.program) == 1:  # a profile, if the full path has stored its name
             call.name = call.program.pop()
     elif call.program:
         call.name = call.program.pop(0)
