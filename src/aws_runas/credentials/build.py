@@ -314,7 +314,7 @@ class _Parts:
             "duration": duration,
             "endpoint": self._endpoint(),
             # a token is valid in every region of its partition: the region is not part of the key, so that the roles of
-            # # a user share one token, regardless of their regions
+            # a user share one token, regardless of their regions
             "partition": self.profile.partition,
         }
         return self._cached(inner, "session", inputs)
