@@ -1,10 +1,10 @@
-"""The data channel over loopback, beside a model of the official plugin's policy in the same run.
+"""The data channel over loopback, compared with a model of the policy of the official plugin in the same run.
 
     .venv/bin/python -m bench.channel [--quick]
 
-Every measurement is a client process of its own against the sandbox (service and agent in one process, the far end in
-another): its CPU seconds are the client's alone. Delay and loss are the sandbox's, for each relayed frame. Ours and the
-model take turns; medians of the runs are shown.
+Each measurement is a separate client process against the sandbox (service and agent in one process, the far end in
+another), so its CPU seconds count the client alone. The sandbox delays and drops relayed frames. Our client and the
+model take turns; the tables show medians.
 """
 
 from __future__ import annotations

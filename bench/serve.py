@@ -1,8 +1,8 @@
-"""Load on the credential server: ``.venv/bin/python -m bench.serve``.
+"""Load test of the credential servers: ``.venv/bin/python -m bench.serve``.
 
-Requests per second and the 99th percentile with 1, 16 and 256 clients on connections that are kept open, beside a bare
-http.server that sends the same bytes (aws-vault and aws-sso are Go programs that no package index here has). Server and
-clients share this machine, so the numbers compare rows, not machines. Then: how many renewals a crowd costs.
+Requests per second and the 99th percentile with 1, 16 and 256 keep-alive clients, compared with a bare http.server that
+sends the same bytes (aws-vault and aws-sso are Go programs and not available from the package indexes). Server and
+clients share the machine, so compare rows, not machines. Also: the number of renewals that many clients cause.
 """
 
 from __future__ import annotations

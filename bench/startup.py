@@ -1,7 +1,7 @@
-"""How long aws-runas stands in front of a program: ``.venv/bin/python -m bench.startup``.
+"""Time that aws-runas adds to the start of a program: ``.venv/bin/python -m bench.startup``.
 
-Each row of a table is one command, run to its end; the rows of a table are run in turn, so that a busy machine is busy
-for all of them, and medians are compared. Everything runs in the sandbox: STS answers from loopback.
+Each row of a table is one command, run to its end. The rows take turns, so that other work on the machine affects all of
+them, and medians are compared. Everything runs in the sandbox, so STS answers over loopback.
 """
 
 from __future__ import annotations
