@@ -1,7 +1,7 @@
 """Time that aws-runas adds to the start of a program: ``.venv/bin/python -m bench.startup``.
 
-Each row of a table is one command, run to its end. The rows take turns, so that other work on the machine affects all of
-them, and medians are compared. Everything runs in the sandbox, so STS answers over loopback.
+Each row of a table is one command, run to its end. The rows take turns, so that other work on the machine affects all
+of them, and medians are compared. Everything runs in the sandbox, so STS answers over loopback.
 """
 
 from __future__ import annotations
