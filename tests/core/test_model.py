@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -140,5 +141,5 @@ class Conversation(RuleBasedStateMachine):
         )
 
 
-TestConversation = Conversation.TestCase
+TestConversation = pytest.mark.slow(Conversation.TestCase)
 TestConversation.settings = settings(max_examples=60, stateful_step_count=40, derandomize=True, deadline=None)

@@ -216,6 +216,7 @@ def credentials_or_reason(call: Callable[[], object]) -> None:
 # --- processes and files
 
 
+@pytest.mark.slow
 @MANY
 @given(VALUES)
 @example({"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "Expiration": "0001-01-01T00:00:00+23:59"})
@@ -224,6 +225,7 @@ def test_the_answer_of_a_process_is_credentials_or_a_reason(document: object) ->
     credentials_or_reason(lambda: read_document(json.dumps(document).encode(), NOW))
 
 
+@pytest.mark.slow
 @MANY
 @given(st.binary(max_size=64))
 @example(b"[" * 100_000)
@@ -232,6 +234,7 @@ def test_bytes_of_a_process_are_credentials_or_a_reason(printed: bytes) -> None:
         read_document(printed, NOW)
 
 
+@pytest.mark.slow
 @MANY
 @given(VALUES | MAPPINGS)
 @example({"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": 5, "Issued": 5})
@@ -332,6 +335,7 @@ CALLS: dict[str, Callable[[Access], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(reply=MAPPINGS)
@@ -488,6 +492,7 @@ WHOLE = (
 )
 
 
+@pytest.mark.slow
 @FEW
 @given(st.binary(max_size=40) | st.integers(0, len(WHOLE)).map(lambda end: WHOLE[:end].encode()))
 @example(WHOLE.replace("<Expiration>2099-01-01T00:00:00Z</Expiration>", "").encode())
