@@ -132,15 +132,17 @@ class Receiver:
     def _note_arrival(self, message: Message, now: float) -> None:
         """Note the arrival of a message. One that was created after a cut shows that none from before it is missing."""
         made_at = message.created_date / 1000
-        self._most_offset = min(self._most_offset, now - made_at)
+        offset = now - made_at
+        if offset < self._most_offset:
+            self._most_offset = offset
         is_first = self._last_made == float("-inf")  # cannot be judged as late or not
         is_late = not is_first and now - self._last_at > made_at - self._last_made + RESEND_GAP
         self._resent_in_a_row = self._resent_in_a_row + 1 if is_late else 0
         self._resent_at = now
         self._last_made = made_at
         if self._cut_at is None:
-            if now - made_at < self._clock_offset and not (is_first or is_late):
-                self._clock_offset = now - made_at
+            if offset < self._clock_offset and not (is_first or is_late):
+                self._clock_offset = offset
         elif self._is_settled(now) or self._is_made_after_cut(made_at, now):
             self._cut_at = None
         self._last_at = now
