@@ -100,6 +100,7 @@ class _Invocation:
     stdout: str = ""
     stderr: str = ""
     exit_status: int = NOT_RUN_YET
+    begun: bool = False  # the thread that runs the command also ends the invocation
     process: subprocess.Popen[bytes] | None = None
 
     def finish(self, status: str, details: str) -> None:
@@ -272,6 +273,7 @@ class RunCommand:
         if (instance.platform == "Windows") != (command.document == POWERSHELL_DOCUMENT) or instance.home is None:
             invocation.finish("Failed", "InvalidPlatform")
             return
+        invocation.begun = True
         if command.cancelled:
             invocation.finish("Cancelled", "Cancelled")
             return
@@ -369,10 +371,10 @@ class RunCommand:
         if command is not None:
             command.cancelled = True
             for invocation in command.invocations.values():
-                if invocation.process is None:
-                    invocation.finish("Cancelled", "Cancelled")
-                else:
+                if invocation.process is not None:
                     _kill(invocation.process)
+                elif not invocation.begun:
+                    invocation.finish("Cancelled", "Cancelled")
         return {}
 
     def _list_commands(self, values: Input, key: Key, region: str) -> JsonObject:

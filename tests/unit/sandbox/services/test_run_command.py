@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,6 +196,29 @@ def test_output_of_what_was_cancelled_is_in_the_invocation_alone(service: Servic
     reply = service.call("GetCommandInvocation", CommandId=command_id, InstanceId="i-0")
     assert (reply["StatusDetails"], reply["StandardOutputContent"]) == ("Cancelled", "partial\n")
     assert row["CommandPlugins"][0]["Output"] == ""
+
+
+def test_cancelling_while_the_program_starts_keeps_its_output(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, cancelled, start = tmp_path / "gate", threading.Event(), subprocess.Popen
+
+    def start_slowly(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*args, **options)
+        assert cancelled.wait(DEADLINE)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", start_slowly)
+    command_id = service.send(f"echo partial; touch {gate}; sleep 1000")
+    until = time.monotonic() + DEADLINE
+    while not gate.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    service.call("CancelCommand", CommandId=command_id)
+    cancelled.set()
+    service.rows(command_id)
+    reply = service.call("GetCommandInvocation", CommandId=command_id, InstanceId="i-0")
+    assert (reply["StatusDetails"], reply["StandardOutputContent"]) == ("Cancelled", "partial\n")
 
 
 def test_one_instance_that_has_vanished_spoils_the_whole_call(tmp_path: Path) -> None:
