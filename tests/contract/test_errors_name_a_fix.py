@@ -61,7 +61,7 @@ def test_a_fix_tells_something() -> None:
 
 
 def test_a_fix_is_that_of_its_error() -> None:
-    """Hints of other errors do not match: the way out of one fault is not that of most."""
+    """The pattern of an error matches few hints of other errors; one that matches most would prove nothing."""
     foreign = {}
     for code in FIXES.keys() - {ANY_WORD}:
         for pattern in _patterns(code):
