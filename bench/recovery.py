@@ -30,7 +30,7 @@ from bench.results import Results
 SIZE = 500_000  # bytes
 LATENCY = 0.02  # seconds, one way
 PUMP_INTERVAL = 0.0013  # seconds between two messages, as measured on the official agent: 0.77 MB/s
-SEEDS = range(15)
+SEEDS = range(40)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.events import ChannelClosed, ChannelFailed, Event
 from tests.core.pair import make_channel
-from tests.sim.official_agent import OfficialAgent
+from tests.sim.official_agent import RESEND_INTERVAL, OfficialAgent
 from tests.sim.scenario import PROPERTIES
 from tests.sim.world import ChannelNode, Link, World
 
@@ -65,6 +65,25 @@ def test_acknowledgements_lost_at_a_cut_cost_no_tick_of_the_resend_loop(seed: in
     assert world.run(60, lambda: len(client.received) == 500_000)
     assert world.lost_data > 10
     assert agent.resent <= world.lost_data + 1
+
+
+def test_five_per_cent_loss_costs_a_download_little_more_than_the_agent_s_resend_loop_takes() -> None:
+    """Repetitions that leave late raise the agent's timeout to a second, which each lost resend then costs."""
+    beyond = []
+    for seed in range(15):
+        world, client, _ = meet(seed, down=500_000, latency=0.02, drop=0.05)
+        world.frame_limit = 965
+        began = world.now
+        assert world.run(60, lambda client=client: len(client.received) == 500_000)  # type: ignore[misc]
+        beyond.append(world.now - began - world.lost_data * RESEND_INTERVAL)
+    assert sum(beyond) / len(beyond) < 0.7  # 1.4 if repetitions wait for the bucket of tokens
+
+
+def test_repeated_acknowledgements_of_a_long_download_break_no_frame_limit() -> None:
+    world, client, _ = meet(1, down=3_000_000, latency=0.02, drop=0.05)
+    world.frame_limit = 965
+    assert world.run(120, lambda: len(client.received) == 3_000_000)
+    assert world.most_in_a_second > 940
 
 
 @pytest.mark.slow

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aws_runas.ssm.core.channel import QUEUE_AHEAD, Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import SendingUnblocked
-from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, DataSpacing, Pacer
+from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, RESERVE, RESERVE_RATE, DataSpacing, Pacer
 from tests.core.frames import acknowledgement, output
 from tests.core.naive import build
 from tests.core.pair import make_channel
@@ -241,3 +243,55 @@ def test_agent_that_is_late_keeps_its_pace_by_sending_several_at_once() -> None:
     agent.messages_to_send(NOW)
     agent.send_data(bytes(16 * 1024), NOW + 1)
     assert len(agent.messages_to_send(NOW + 1)) == 16
+
+
+def most_in_a_second(sent: list[tuple[float, int]]) -> int:
+    return max(sum(count for at, count in sent if begin <= at < begin + 1) for begin, _ in sent)
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.3), st.integers(0, 60), st.integers(0, 300)), min_size=1, max_size=80))
+def test_reserve_and_bucket_together_never_exceed_the_frames_of_a_second(
+    steps: list[tuple[float, int, int]],
+) -> None:
+    pacer, now, sent = Pacer(925.0), NOW, []
+    for rest, wanted, repeats in steps:
+        now += rest
+        frames = min(pacer.available(now), wanted)
+        lent = min(pacer.reserve(now), repeats)
+        pacer.spend(frames + lent, from_reserve=lent)
+        sent.append((now, frames + lent))
+    assert most_in_a_second(sent) <= 965
+
+
+def test_reserve_is_used_up_and_comes_back() -> None:
+    pacer = Pacer(925.0)
+    pacer.available(NOW)
+    assert pacer.reserve(NOW) == RESERVE
+    pacer.spend(RESERVE, from_reserve=RESERVE)
+    assert pacer.available(NOW) == BURST  # took no token
+    assert pacer.reserve(NOW) == 0
+    later = NOW + 2
+    pacer.available(later)
+    assert pacer.reserve(later) == 2 * RESERVE_RATE
+
+
+def test_no_reserve_while_the_rate_is_halved() -> None:
+    pacer = Pacer(925.0)
+    pacer.available(NOW)
+    pacer.spend(BURST)
+    pacer.slow_down_if_saturated(NOW)
+    assert pacer.reserve(NOW) == 0
+
+
+def test_bucket_waits_while_the_second_is_full_and_says_until_when() -> None:
+    pacer, now = Pacer(925.0), NOW
+    pacer.available(NOW)
+    pacer.spend(RESERVE, from_reserve=RESERVE)
+    while pacer.available(now):
+        pacer.spend(1)
+        now += 1 / 925
+    assert now < NOW + 1
+    ready = pacer.ready_at(1)
+    assert ready > NOW + 1
+    assert pacer.available(ready - 1 / 64) == 0
+    assert pacer.available(ready) > 0

@@ -446,13 +446,14 @@ class Channel:
         messages = self._opening
         self._opening = []
         budget = self._pacer.available(now)
-        if budget <= 0:
-            return messages
         created_date = self._wall_clock()
+        from_reserve = 0
         if owes:
-            acknowledgements = self._acknowledgements(now, budget, created_date)
-            budget -= len(acknowledgements)
+            acknowledgements, from_reserve = self._acknowledgements(now, budget, created_date)
+            budget -= len(acknowledgements) - from_reserve
             messages += acknowledgements
+        elif budget <= 0:
+            return messages
         if not self._life.ended:
             count = min(budget, self._spacing.allowed(now))
             if count > 0:
@@ -461,15 +462,20 @@ class Channel:
                 messages += data
         else:
             messages += self._sender.last_frames(now, created_date)
-        self._pacer.spend(len(messages))
+        self._pacer.spend(len(messages), from_reserve=from_reserve)
         return messages
 
-    def _acknowledgements(self, now: float, budget: int, created_date: int) -> list[bytes]:
-        """Return the acknowledgements that are due, and leave data its share of the budget."""
-        reserved = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
-        acknowledgements = self._receiver.acknowledgements_to_send(now, budget - reserved, created_date)
-        self._share.acknowledged(len(acknowledgements))
-        return acknowledgements
+    def _acknowledgements(self, now: float, budget: int, created_date: int) -> tuple[list[bytes], int]:
+        """Return the acknowledgements that are due, and how many of them take no token; leave data its share."""
+        share = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
+        frames = self._receiver.acknowledgements_to_send(now, budget - share, created_date)
+        self._share.acknowledged(len(frames))
+        room = budget - share - len(frames)
+        due = self._receiver.repeats_due_at()
+        if due is None or due > now:
+            return frames, 0
+        repeats = self._receiver.repeats_to_send(now, max(room, self._pacer.reserve(now)), created_date)
+        return frames + repeats, max(0, len(repeats) - room)
 
     def messages_written(self, now: float) -> None:
         """Measure the spacing of data messages from now: the write took longer than encoding them, or began late.
@@ -547,6 +553,9 @@ class Channel:
             due = self._receiver.due_at()
             if due is not None:
                 times.append(max(due, self._pacer.ready_at(max(self._receiver.pending_acknowledgements(), 1))))
+            repeat = self._receiver.repeats_due_at()
+            if repeat is not None and self._pacer.reserve(now):
+                times.append(repeat)
             resend = self._sender.next_timer(now)
             if resend is not None:
                 times.append(resend)

@@ -325,7 +325,22 @@ class Receiver:
                 self._recent.append((number, message_id, now))
                 if self._delay and now - self._loss_seen_at <= LOSS_MEMORY:
                     self._repeats.append((number, message_id, now + REPEAT_AFTER))
+        return frames
+
+    def repeats_due_at(self) -> float | None:
+        """Return when the next acknowledgement is repeated, monotonic seconds; None if none is."""
+        return self._repeats[0][2] if self._repeats else None
+
+    def repeats_to_send(self, now: float, most: int, created_date: int) -> list[bytes]:
+        """Return acknowledgements that are repeated now, apart from those of retransmissions.
+
+        Args:
+            now: monotonic seconds.
+            most: maximum number of acknowledgements.
+            created_date: milliseconds since the epoch.
+        """
+        frames: list[bytes] = []
         while self._repeats and len(frames) < most and self._repeats[0][2] <= now:
             number, message_id, _ = self._repeats.popleft()
-            frames.append(encode(number, message_id, created_date))
+            frames.append(self._encoder.encode(number, message_id, created_date))
         return frames

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 MIN_SPACING = 0.0004  # seconds between two data messages; enough for an agent to execute the first (spec 14.5)
 BURST = 40  # frames at once after silence; with 925 per second still below 1,000 in any second (docs/adr/0107)
+RESERVE = 300  # frames beyond the bucket for repeated acknowledgements (docs/adr/0105)
+RESERVE_RATE = 30.0  # frames per second that are added to it
+SLOTS = 64  # parts of a second in which sent frames are counted
 BATCH = 4  # acknowledgements to wait for when more are waiting: fewer wake-ups
 MIN_RATE_SHARE = 1 / 8  # share of the configured rate at which repeated halving stops
 SLOW_DOWN_INTERVAL = 1.0  # seconds; the service may send a pause for every message of one burst
@@ -12,8 +17,38 @@ ACKNOWLEDGEMENTS_PER_DATA = 3  # if both wait for the pacer: about 695 and 230 p
 DATA_CREDIT = 8.0  # maximum data frames of accumulated credit
 
 
+class RecentFrames:
+    """Counts the frames of the last second, rounded up to a slot."""
+
+    def __init__(self) -> None:
+        self._slots: deque[tuple[int, int]] = deque()  # number of the slot, frames in it
+        self.count = 0
+        """Frames in the last second, as of the last `forget`."""
+
+    def add(self, frames: int, now: float) -> None:
+        """Count frames that are sent now."""
+        slot = int(now * SLOTS)
+        self.count += frames
+        if self._slots and self._slots[-1][0] == slot:
+            frames += self._slots.pop()[1]
+        self._slots.append((slot, frames))
+
+    def forget(self, now: float) -> None:
+        """Drop frames that are older than a second."""
+        first = int(now * SLOTS) - SLOTS
+        while self._slots and self._slots[0][0] < first:
+            self.count -= self._slots.popleft()[1]
+
+    def forgets_at(self) -> float:
+        """Return when the oldest frames are dropped."""
+        return (self._slots[0][0] + SLOTS + 1) / SLOTS if self._slots else 0.0
+
+
 class Pacer:
     """A token bucket. Its rate is halved when the service pauses or cuts the channel, and recovers slowly.
+
+    Beside the bucket there is a reserve for repeated acknowledgements, which are needed soon or not at all. It may be
+    used while the last second has room for more frames: no second sees more than the rate and the burst together.
 
     Args:
         rate: frames per second, None for no limit.
@@ -27,6 +62,10 @@ class Pacer:
         self._tokens = float(BURST)
         self._at: float | None = None
         self._slowed_at = float("-inf")
+        self._recent = RecentFrames()
+        self._most = int(self.rate) + BURST  # frames in any second
+        self._reserve = float(RESERVE)
+        self._reserve_used_at = float("-inf")
 
     def available(self, now: float) -> int:
         """Return how many frames may leave now."""
@@ -38,22 +77,53 @@ class Pacer:
             passed = now - self._at
             self._at = now
             self._tokens = min(BURST, self._tokens + passed * self.rate)
+            self._reserve = min(RESERVE, self._reserve + passed * RESERVE_RATE)
             if self.rate < self._configured:
                 self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
         # a timer that fires exactly on time must not find 0.9999999 of a token
-        return int(self._tokens + 1e-3) if self._tokens > 0 else 0
+        tokens = int(self._tokens + 1e-3) if self._tokens > 0 else 0
+        if self._is_reserve_in_use(now):
+            self._recent.forget(now)
+            return max(0, min(tokens, self._most - self._recent.count))
+        return tokens
 
-    def spend(self, frames: int) -> None:
-        """Spend the tokens of frames that are sent. Call it after `available`."""
-        if self._configured is not None:
-            self._tokens -= frames
+    def reserve(self, now: float) -> int:
+        """Return how many repeated acknowledgements may leave now beyond the tokens, which may be used as well.
+
+        Call it after `available`.
+        """
+        if self._configured is None or self.rate < self._configured or self._reserve < 1:
+            return 0
+        self._recent.forget(now)
+        return max(0, min(int(self._reserve), self._most - BURST - self._recent.count))
+
+    def _is_reserve_in_use(self, now: float) -> bool:
+        return now - self._reserve_used_at <= 1.0 + 1 / SLOTS
+
+    def spend(self, frames: int, *, from_reserve: int = 0) -> None:
+        """Spend the tokens of frames that are sent. Call it after `available`.
+
+        Args:
+            frames: number of frames that are sent.
+            from_reserve: how many of them take no token.
+        """
+        if self._configured is None or self._at is None:
+            return
+        self._tokens -= frames - from_reserve
+        self._recent.add(frames, self._at)
+        if from_reserve:
+            self._reserve -= from_reserve
+            self._reserve_used_at = self._at
 
     def ready_at(self, waiting: int) -> float:
         """Return when the next batch of the waiting frames may leave. Call it after `available`."""
         if self._configured is None or self._at is None:
             return 0.0
         missing = min(waiting, BATCH) - self._tokens
-        return self._at + max(0.0, missing / self.rate)
+        ready = self._at + max(0.0, missing / self.rate)
+        if self._recent.count >= self._most and self._is_reserve_in_use(self._at):
+            ready = max(ready, self._recent.forgets_at())
+        return ready
 
     def slow_down_if_saturated(self, now: float) -> None:
         """Halve the rate if data was being sent when the service paused the channel or cut the connection."""
