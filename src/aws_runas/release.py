@@ -14,9 +14,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from aws_runas.aws.http import opener_without_redirects
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError
 
 # A placeholder until the project has a home page. Names below .example are reserved and never resolve (RFC 2606).

@@ -56,6 +56,22 @@ class Empty:
     pass
 
 
+@dataclass(slots=True)
+class Basket:
+    owner: str
+    _owner: str = "nobody"
+    fruits: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.kept.append(self.owner)
+
+
+@dataclass(slots=True)
+class FullBasket(Basket):
+    weight: float = 1.0
+
+
 def test_equality_looks_at_the_class_and_the_compared_fields() -> None:
     assert Key("a", "b") == Key("a", "b", 5)
     assert Key("a", "b") != Key("a", "c")
@@ -102,3 +118,38 @@ def test_functions_of_the_standard_library_work() -> None:
         case Key(name, secret):
             assert (name, secret) == ("a", "b")
     assert not hasattr(Key("a", "b"), "__dict__")
+
+
+def test_each_instance_gets_its_own_default_and_post_init_runs_for_each() -> None:
+    first, second = Basket("a"), Basket("b", fruits=["fig"])
+    first.fruits.append("apple")
+    assert (first, second) == (Basket("a", fruits=["apple"]), Basket("b", "nobody", ["fig"]))
+    assert (first.kept, second.kept) == (["a"], ["b"])
+    assert FullBasket("c", weight=2.0).kept == ["c"]
+    assert FullBasket("c") != Basket("c")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((), {}), ((1, 2, 3), {}), ((1,), {"count": 1}), ((), {"other": 1})],
+    ids=["too few", "too many", "twice", "unknown"],
+)
+def test_wrong_arguments_fail_as_with_the_standard_decorator(arguments: tuple[int, ...], named: dict[str, int]) -> None:
+    """Also the first instance of a class, which is made by a method that takes anything."""
+
+    errors = []
+    for decorate in (dataclass(slots=True), dataclasses.dataclass(slots=True)):
+        namespace = {"__annotations__": {"count": "int", "limit": "int"}, "limit": 9}
+        made: Callable[..., object] = decorate(type("Plain", (), namespace))
+        with pytest.raises(TypeError) as raised:
+            made(*arguments, **named)
+        errors.append(str(raised.value))
+    assert errors[0] == errors[1]
+
+
+def test_fields_that_need_the_standard_decorator_are_refused() -> None:
+    with pytest.raises(TypeError, match="needs the standard decorator"):
+
+        @dataclass
+        class Late:
+            name: str = field(default="", init=False)

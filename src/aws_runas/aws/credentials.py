@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from aws_runas import redact
+from aws_runas.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

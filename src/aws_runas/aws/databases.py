@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, translate
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.aws.reply import limited
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError, TargetError
 
 if TYPE_CHECKING:

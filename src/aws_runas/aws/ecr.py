@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
+from aws_runas.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import translate
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import TargetError
 
 if TYPE_CHECKING:

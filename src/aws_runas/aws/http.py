@@ -7,7 +7,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.message import Message
 from http.cookiejar import CookieJar
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from aws_runas import __version__
 from aws_runas.aws.errors import connection_failed
 from aws_runas.config.profile import Profile
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, CredentialsError
 
 CONNECT_TIMEOUT = 10  # seconds

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from aws_runas.aws import reply
 from aws_runas.aws.credentials import Credentials
 from aws_runas.aws.errors import translate
+from aws_runas.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, translate
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError, TargetError
 
 if TYPE_CHECKING:

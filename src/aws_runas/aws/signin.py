@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from aws_runas.aws.errors import scrub, translate
 from aws_runas.aws.reply import ReplyError, mapping, number, text
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aws_runas.aws.credentials import Credentials, checked
 from aws_runas.aws.errors import aws_code, translate
 from aws_runas.aws.reply import ReplyError, listed, mapping, text, token_pages, word
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 PAGE_SIZE = 100  # the maximum that the service accepts

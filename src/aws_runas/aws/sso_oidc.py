@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from aws_runas.aws.errors import translate
 from aws_runas.aws.reply import ReplyError, address, text, word
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 CLIENT_NAME = "aws-runas"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from aws_runas.aws import reply
 from aws_runas.aws.credentials import Credentials, checked, parse_time
 from aws_runas.aws.errors import date_of_answer, translate
 from aws_runas.config.profile import Role
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.redact import printable
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas import files
@@ -19,6 +18,7 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.config.files import ProfileSection
 from aws_runas.config.lookup import asks_for_picker
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, UsageError
 
 FILE_NAME = "profile-uses"  # in the cache directory

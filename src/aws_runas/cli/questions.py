@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 PROFILE_HELP = "Profile name or role ARN"

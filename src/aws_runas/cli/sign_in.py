@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.credentials.cache import DiskCache
+from aws_runas.dataclass import dataclass
 from aws_runas.fast import shortcut
 from aws_runas.signin.context import SignInContext, SignInOptions
 

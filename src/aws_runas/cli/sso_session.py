@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.access import logs, overrides_of
@@ -14,6 +13,7 @@ from aws_runas.cli.sign_in import Attendance, sign_in_context
 from aws_runas.config.profile import ResolverSource
 from aws_runas.config.resolve import resolve
 from aws_runas.config.sso import SsoSession, only_session, sso_role, sso_session
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, UsageError
 from aws_runas.signin.context import SignInContext, SignInOptions
 from aws_runas.signin.sso_session import SsoTokens

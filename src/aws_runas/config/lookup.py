@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aws_runas.config.durations import SESSION_TOKEN_DEFAULT, SESSION_TOKEN_RANGE, check_range, parse_duration
 from aws_runas.config.files import ConfigFiles, ProfileSection
 from aws_runas.config.profile import Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
 from aws_runas.fast.names import FALSE_WORDS, TRUE_WORDS
 

@@ -14,11 +14,11 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from aws_runas.config.durations import parse_duration
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.files import read_named
 

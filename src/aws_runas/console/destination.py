@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.console.links import Partition
 from aws_runas.console.services import find_service
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 ARN_KINDS = "a role, user, bucket, function, instance or log group"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, CredentialsError, UsageError
 
 VARIABLE = "RUNAS_SIGNIN_URL"

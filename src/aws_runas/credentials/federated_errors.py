@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aws_runas.aws.errors import aws_code, aws_message
 from aws_runas.config.durations import format_duration
 from aws_runas.config.profile import Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, LoadError, LWPCookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from aws_runas.config.profile import FederatedSource, Profile
 from aws_runas.credentials import mfa, processes
 from aws_runas.credentials.cache import read_private
 from aws_runas.credentials.kept_answers import KeptAnswers
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.signin import oidc, saml_response
 from aws_runas.signin.context import SignInContext

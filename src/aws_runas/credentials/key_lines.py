@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from aws_runas.config.files import KEY_NAMES, ConfigFiles, ParsedFile, ProfileSection, profile_heading
 from aws_runas.credentials.shared_file import change_sections
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.fast.names import COMMANDS
 from aws_runas.store.items import KeyPair

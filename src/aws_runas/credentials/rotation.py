@@ -13,13 +13,13 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from aws_runas import files
 from aws_runas.aws.iam import AccessKey, LastUse
 from aws_runas.credentials.key_places import KeyPlace
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, CredentialsError, Interrupted
 from aws_runas.store.items import KeyPair
 

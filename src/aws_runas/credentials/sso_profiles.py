@@ -10,12 +10,12 @@ import io
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas import files
 from aws_runas.config.files import ConfigFiles
 from aws_runas.credentials.shared_file import locked, read_text, split_lines, with_section
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 MARK = "runas_generated"  # key of a generated section; its value is the sso-session

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 
 Verdict = Literal["ok", "warn", "fail"]

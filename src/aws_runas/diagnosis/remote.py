@@ -6,7 +6,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from aws_runas.aws.iam import Iam
 from aws_runas.aws.sts import CallerIdentity, caller_identity, date_of
 from aws_runas.config.durations import parse_age
 from aws_runas.config.profile import KeyringSource, KeySource, Profile, Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.diagnosis.model import Finding, fail, ok, warn
 from aws_runas.errors import AwsRunasError, CredentialsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,6 +13,7 @@ from aws_runas.aws import run_command
 from aws_runas.aws.access import Access
 from aws_runas.aws.errors import aws_code, aws_message
 from aws_runas.aws.run_command import stored_output
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import FINAL_DETAILS, Host, InstancesGoneError, Invocation
 from aws_runas.fleet.wrapper import is_cut, wrap, wrap_powershell

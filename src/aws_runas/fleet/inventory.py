@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aws_runas.aws.access import Access
 from aws_runas.aws.run_command import group_members, list_nodes, list_tags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, Outcome, Pair, State
 from aws_runas.fleet.selectors import INSTANCE_ID, Candidate, Selector

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 
 

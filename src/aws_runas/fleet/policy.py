@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.fleet.model import (
     FINAL_DETAILS,
     STARTED_DETAILS,

@@ -12,11 +12,12 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import IO, Final
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 from aws_runas.fleet.model import Host, Outcome, Pair, State
 

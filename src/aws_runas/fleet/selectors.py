@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,}")

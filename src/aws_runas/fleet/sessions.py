@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.fleet.model import Host, Limits, Outcome, State
 from aws_runas.ssm.command.carrier import (

@@ -17,8 +17,9 @@ import binascii
 import re
 import shlex
 import zlib
-from dataclasses import dataclass
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 PACK_ABOVE: Final = 20_000  # bytes of stdout; below 24,000 characters, the limit of GetCommandInvocation
 PACK_ERRORS_ABOVE: Final = 7_000  # bytes of stderr; below 8,000 characters

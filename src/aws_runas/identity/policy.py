@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
+
+from aws_runas.dataclass import dataclass
 
 Document = Mapping[str, object]
 

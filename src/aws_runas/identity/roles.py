@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.aws.iam import Holder, Iam
 from aws_runas.aws.sts import caller_identity
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.identity.policy import Judged, assumable_roles
 

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from aws_runas.aws import sso
+from aws_runas.dataclass import dataclass
 
 CALLS_PER_SECOND = 18.0  # the service allows 20; calls may arrive slightly closer together than they were sent
 IN_FLIGHT = 8

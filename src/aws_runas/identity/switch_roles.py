@@ -11,8 +11,9 @@ import colorsys
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from aws_runas.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aws_runas.config.files import ProfileSection

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.moto import Moto
 from aws_runas.sandbox.services.policy import account_root
 from aws_runas.sandbox.services.principals import ACCOUNT, ALPHABET, Principal, new_identifier

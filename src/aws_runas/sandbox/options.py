@@ -6,7 +6,9 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from aws_runas.dataclass import dataclass
 
 PUBLICATION_FORMS = ("json", "wrong-digest", "text", "empty")
 SIGNATURE_RULES = ("optional", "required", "refused")

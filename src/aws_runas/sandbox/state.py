@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.options import Faults, SandboxOptions
 
 LOAD_TIMEOUT = 30.0  # seconds that a call waits for moto to load

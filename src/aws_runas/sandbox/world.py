@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, cast
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.sandbox.configuration import HOME, environment, write_shell_files
 from aws_runas.sandbox.control_client import CallRecord, SessionRecord, ask

@@ -6,10 +6,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas.aws.credentials import Credentials
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError
 from aws_runas.serve import api, ecs, guards, imds, replies
 from aws_runas.serve.http import Request, Response

@@ -6,8 +6,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 PATIENCE = 600.0  # seconds that a question waits for its answer

@@ -6,8 +6,8 @@ A guard returns the refusal, or None to let the request pass.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 
+from aws_runas.dataclass import dataclass
 from aws_runas.serve import replies
 from aws_runas.serve.http import Connection, Request, Response
 from aws_runas.socket_owner import SocketOwners

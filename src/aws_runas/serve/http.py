@@ -8,7 +8,9 @@ Source: RFC 9110, RFC 9112.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from aws_runas.dataclass import dataclass
 
 MAX_HEAD = 16 * 1024  # bytes of request line and headers; SDKs send under 1 KiB, a browser under 4
 MAX_HEADERS = 64  # lines

@@ -9,9 +9,9 @@ import base64
 import hmac
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aws_runas.aws.credentials import Credentials
+from aws_runas.dataclass import dataclass
 from aws_runas.serve import replies
 from aws_runas.serve.ecs import account_of
 from aws_runas.serve.http import Request, Response

@@ -10,9 +10,9 @@ import os
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from aws_runas.aws.credentials import Provider
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.serve import replies
 from aws_runas.serve.desk import Desk

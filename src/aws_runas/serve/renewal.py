@@ -6,9 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aws_runas.aws.credentials import Credentials, Provider
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, CredentialsError
 from aws_runas.serve import replies
 from aws_runas.serve.desk import Desk

@@ -13,8 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from aws_runas.dataclass import dataclass
 from aws_runas.serve.http import BadRequest, Connection, Request, RequestReader, Response, render
 
 Answer = Callable[[Response], None]

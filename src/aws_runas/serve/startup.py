@@ -8,10 +8,10 @@ import importlib
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.serve import listeners
 

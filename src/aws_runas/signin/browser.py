@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 
 # Refused, because they would draw on the terminal, and cannot run the pages of an identity provider.

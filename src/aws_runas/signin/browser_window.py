@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas import files
 from aws_runas.config.profile import Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.signin.devtools import DevTools, Outcome, WindowClosed
 

@@ -8,10 +8,11 @@ Other requests are answered and ignored, so that a page that guesses the port ca
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from html import escape
 from urllib.parse import parse_qsl, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 from aws_runas.signin.context import DEFAULT_TIMEOUT

@@ -5,8 +5,9 @@ Source: RFC 8628, section 3.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from aws_runas.dataclass import dataclass
 
 SLOWER = 5.0  # seconds by which the interval grows after each SlowDownException
 

@@ -14,9 +14,9 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.signin.form_walk import RedirectFound, SamlFound, is_redirect
 
 MAX_MESSAGE = 64 * 1024 * 1024  # bytes; a message may hold a posted file

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aws_runas.aws.http import MAX_BODY, HttpAnswer, HttpClient
 from aws_runas.config.profile import FederatedSource
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 from aws_runas.signin.form_walk import FormWalk, HttpRequest, HttpResponse, RedirectFound, SamlFound, unknown_page

@@ -6,10 +6,11 @@ leads to the redirect URI of an OIDC client. It does not run scripts: a page tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 from aws_runas.signin.html_forms import Form, Page, parse_page

@@ -5,9 +5,11 @@ Source: HTML standard, sections 4.10.18 to 4.10.22, as far as login pages need t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from html.parser import HTMLParser
 from urllib.parse import urljoin
+
+from aws_runas.dataclass import dataclass
 
 _TEXT_TYPES = frozenset(("text", "email", "tel", "number", "search", "url", ""))
 _NO_VALUE = frozenset(("submit", "image", "button", "reset", "file"))

@@ -11,8 +11,9 @@ import base64
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 

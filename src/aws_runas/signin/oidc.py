@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.redact import printable
 from aws_runas.signin.id_token import MAX_TEXT, read_object, token_invalid

@@ -7,13 +7,13 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from aws_runas.aws.http import HttpAnswer, HttpClient
 from aws_runas.aws.sso_oidc import DeviceAuthorization
 from aws_runas.config.profile import FederatedSource
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, CredentialsError
 from aws_runas.files import read_named
 from aws_runas.signin import oidc, oidc_device

@@ -6,9 +6,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aws_runas.config.profile import Setting
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 ATTEMPTS = 3  # total number of passwords tried; product rule, because providers lock accounts

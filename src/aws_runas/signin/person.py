@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, CredentialsError
 
 

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from aws_runas.dataclass import dataclass
 
 VERIFIER_BYTES = 48  # 64 characters of base64url
 STATE_BYTES = 24

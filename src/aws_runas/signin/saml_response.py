@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aws_runas.aws import xml_reply
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aws_runas import files
 from aws_runas.aws.credentials import parse_time
 from aws_runas.config.sso import SsoSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 
 READS = 5  # attempts, since the AWS CLI truncates a file before it writes it

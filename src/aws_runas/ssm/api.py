@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.aws import reply
 from aws_runas.aws.errors import aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
 from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
 from aws_runas.ssm.versions import WAITS_AT_THE_END, at_least

@@ -10,10 +10,11 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 
 PROGRAM: Final = "session-manager-plugin"

@@ -10,11 +10,12 @@ import contextlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@=,+-]{1,200}")  # characters of a session id; it becomes a file name
 _START_FIELD: Final = 19  # in /proc/PID/stat, counted after the name: start time in clock ticks since boot

@@ -13,10 +13,11 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError
 from aws_runas.store.items import newer
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.aws.databases import DatabaseEndpoint, find_cache, find_rds, list_caches, list_rds
 from aws_runas.aws.ec2 import describe_instances
 from aws_runas.aws.ssm import managed_node
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, TargetError
 from aws_runas.targets.model import listing
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.aws import ecs
 from aws_runas.aws.ec2 import Instance
 from aws_runas.aws.errors import aws_code
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, TargetError
 from aws_runas.targets.model import matches
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from aws_runas.aws.ec2 import Instance
+from aws_runas.dataclass import dataclass
 
 LISTED = 20  # matches that an error lists
 Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user to choose; None if the user chose nothing

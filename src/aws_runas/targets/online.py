@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.aws.ec2 import Instance, describe_instances
 from aws_runas.aws.ssm import managed_nodes
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, TargetError
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from enum import Enum
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
 from aws_runas.ssm.forward.events import ForwardEvent, Listening, SessionEnded, SessionNotOpened, SessionOpened

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 SUMMARY = "Write a completion script for a shell to stdout"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
@@ -13,6 +13,7 @@ from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
 from aws_runas.cli.questions import PROFILE_HELP
 from aws_runas.config.durations import check_range, parse_duration
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError, UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.cli.environment import Environment
@@ -18,6 +17,7 @@ from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.questions import wants_json
 from aws_runas.cli.session.flags import SessionFlags, add_channel_flags, add_pick_flag, check_picker, read_session_flags
 from aws_runas.config.arn import looks_like_arn
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 from aws_runas.ssm.copy.names import Location, parse_location
 

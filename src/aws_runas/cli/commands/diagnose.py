@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import as_json, wants_json
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.redact import printable
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import PROFILE_VARIABLES, split_profile
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, ProgramError, UsageError
 from aws_runas.fast.names import FUNCTION_DECLINED
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 from aws_runas.cli import shell_function
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 SUMMARY = "Print a shell function that sets the credentials of a profile in the current shell"

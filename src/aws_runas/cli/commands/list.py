@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, as_json, profile_of, wants_json
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 if TYPE_CHECKING:

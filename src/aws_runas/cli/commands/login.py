@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
@@ -16,6 +16,7 @@ from aws_runas.cli.questions import add_profile, as_json, profile_of, wants_json
 from aws_runas.config.lookup import is_region_name
 from aws_runas.config.profile import KeySource, NoSource, ResolverSource
 from aws_runas.config.sso import SsoSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, UsageError
 from aws_runas.signin.context import SignInOptions
 

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from aws_runas import files
@@ -15,6 +14,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, profile_of
 from aws_runas.config.sso import SsoSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, UsageError
 
 SUMMARY = "End the sign-in of a profile, and remove its cached credentials"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
@@ -11,6 +10,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import is_profile_set
 from aws_runas.cli.questions import add_profile, profile_of
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError, UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
@@ -23,6 +23,7 @@ from aws_runas.cli.session.flags import (
 )
 from aws_runas.config.arn import looks_like_arn
 from aws_runas.config.durations import parse_duration
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, UsageError
 from aws_runas.ssm.command.request import CommandRequest, join_words
 from aws_runas.targets.spelling import is_instance_id

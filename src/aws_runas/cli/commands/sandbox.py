@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, UsageError
 
 if TYPE_CHECKING:

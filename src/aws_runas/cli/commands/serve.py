@@ -11,13 +11,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import split_profile
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, UsageError
 from aws_runas.fast.names import is_aws_true
 from aws_runas.signin.context import RunContext

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import STREAMS, Environment, stream_descriptor
@@ -17,6 +17,7 @@ from aws_runas.cli.session.flags import (
     parse_parameters,
     read_session_flags,
 )
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 from aws_runas.ssm.terminal.escape import DEFAULT, parse_escape
 from aws_runas.targets.spelling import is_ecs

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment, stream_descriptor
@@ -15,6 +14,7 @@ from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.parsing.positionals import refuse_program, split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError, TargetError, UsageError
 from aws_runas.redact import printable
 from aws_runas.targets.spelling import split_port

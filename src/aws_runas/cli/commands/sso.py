@@ -6,7 +6,6 @@ import argparse
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import PROFILE_HELP, as_json
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError, UsageError
 from aws_runas.redact import printable
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import CredentialsError, UsageError
 from aws_runas.redact import printable
 

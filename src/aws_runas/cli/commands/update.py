@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 from aws_runas import __version__
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import add_profile, as_json, wants_json
+from aws_runas.dataclass import dataclass
 
 SUMMARY = "Tell whether there is a newer release"
 ACCEPTS = ("credential", "output")

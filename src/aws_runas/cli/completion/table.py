@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass
 
 from aws_runas.cli.parsing.help import commands
 from aws_runas.cli.parsing.parser import build_parser, load
 from aws_runas.console.services import WORDS
+from aws_runas.dataclass import dataclass
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 
 SHELLS = ("bash", "zsh", "fish", "powershell")

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, Protocol, cast
 
 from aws_runas.cli.environment import Environment
@@ -15,6 +14,7 @@ from aws_runas.cli.parsing.flags import CREDENTIAL, FLAGS, OTHER, SIGN_IN, Flag,
 from aws_runas.cli.parsing.scanner import Known, Scanned, scan
 from aws_runas.config.durations import ROLE_RANGE, SESSION_TOKEN_RANGE, check_range, parse_duration
 from aws_runas.config.overrides import SignInFlags
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 from aws_runas.fast.names import COMMANDS, SSM, SSM_COMMANDS
 

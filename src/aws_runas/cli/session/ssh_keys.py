@@ -7,10 +7,10 @@ import binascii
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 ACCEPTED: Final = ("ssh-ed25519", "ssh-rsa")  # by EC2 Instance Connect

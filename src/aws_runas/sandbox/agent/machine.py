@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.options import SandboxOptions
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.moto import Moto

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.control_client import CallRecord
 from aws_runas.sandbox.services.json_input import Input
 from aws_runas.sandbox.services.principals import Key

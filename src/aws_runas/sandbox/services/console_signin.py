@@ -13,10 +13,10 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass
 from html import escape
 from urllib.parse import parse_qsl, urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, json_reply
 from aws_runas.sandbox.services.principals import Key, TemporaryKeys

@@ -7,8 +7,9 @@ AWS-StartPortForwardingSessionToRemoteHost, AWS-StartInteractiveCommand, AWS-Sta
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.json_input import Input, read_texts
 from aws_runas.sandbox.services.session import Plan

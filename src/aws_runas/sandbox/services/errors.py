@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from xml.sax.saxutils import escape
+
+from aws_runas.dataclass import dataclass
 
 
 class ServiceError(Exception):

@@ -14,10 +14,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services import id_tokens, policy, saml_responses
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.json_input import Input, JsonObject

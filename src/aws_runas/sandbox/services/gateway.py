@@ -6,9 +6,10 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services import policy, resource_groups, signature
 from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply, render

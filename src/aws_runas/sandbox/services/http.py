@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.errors import Reply
 from aws_runas.sandbox.services.requests import BODY_LIMIT, HEAD_LIMIT, BadRequest, Request, find_body, find_head
 from aws_runas.socket_owner import SocketOwners

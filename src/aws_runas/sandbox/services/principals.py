@@ -6,7 +6,9 @@ import base64
 import secrets
 import string
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from aws_runas.dataclass import dataclass
 
 ACCOUNT = "123456789012"  # default account of moto
 OTHER_ACCOUNT = "210987654321"

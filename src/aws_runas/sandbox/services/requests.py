@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from aws_runas.dataclass import dataclass
 
 HEAD_LIMIT = 64 * 1024  # bytes; many times the longest session token
 BODY_LIMIT = 8 * 1024 * 1024  # bytes; an AWS API request is at most a few hundred kilobytes

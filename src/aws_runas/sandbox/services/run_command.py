@@ -17,10 +17,11 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.json_input import (
     Input,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.xml_encryption import DecryptionError, Element, decrypt
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Protocol
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services import service_messages
 from aws_runas.sandbox.services.link import Frames, Link, RateMeter
 from aws_runas.sandbox.services.tickets import Tickets

@@ -10,9 +10,9 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_plus
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.errors import ServiceError
 from aws_runas.sandbox.services.requests import Request
 

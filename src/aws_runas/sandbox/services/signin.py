@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, json_reply
 from aws_runas.sandbox.services.json_input import JsonObject

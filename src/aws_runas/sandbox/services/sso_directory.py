@@ -8,10 +8,11 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from aws_runas import files
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.principals import ACCOUNT, OTHER_ACCOUNT
 from aws_runas.sandbox.state import Clock
 

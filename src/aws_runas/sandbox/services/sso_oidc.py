@@ -9,9 +9,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 
+from aws_runas.dataclass import dataclass
 from aws_runas.sandbox.services.calls import Call, CallLog
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.json_input import Input, JsonObject, read_text, read_texts

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.files import Files, LocalFiles
 from aws_runas.ssm.copy.names import base_name, join, refusal

@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
+
+from aws_runas.dataclass import dataclass
 
 MAX_PART: Final = 255  # bytes of a file's name
 MAX_NAME: Final = 4096  # bytes of a path

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.copy.names import Filters, join, link_refusal, refusal
 
 SMALL_FILE: Final = 256 * 1024  # bytes; smaller files travel in batches

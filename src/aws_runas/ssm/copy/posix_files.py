@@ -9,10 +9,10 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import quote
 from aws_runas.ssm.copy.file_server import expand, pack_entries, part_name

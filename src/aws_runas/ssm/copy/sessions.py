@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.command.carrier import SessionStarter, not_allowed
 from aws_runas.ssm.command.guardian import Guardian

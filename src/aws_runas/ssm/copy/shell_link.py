@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 from aws_runas.ssm.command.bootstrap import NEW_ENOUGH, PYTHONS, quote
 from aws_runas.ssm.command.carrier import Carrier

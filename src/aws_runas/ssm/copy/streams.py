@@ -15,9 +15,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Protocol
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.file_server import squeeze
 from aws_runas.ssm.copy.files import Files

@@ -7,10 +7,11 @@ import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.copy.files import Files
 from aws_runas.ssm.copy.plan import (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core import payloads
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 from aws_runas.ssm.core.events import ChannelFailed, DataKeyRequested, SessionStarted

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from struct import Struct
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.errors import RemoteProtocolError
 
 INPUT_STREAM_DATA = "input_stream_data"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from dataclasses import dataclass, field
+from dataclasses import field
 from struct import Struct
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.errors import RemoteProtocolError
 
 OUTPUT = 1

@@ -7,8 +7,9 @@ Imports nothing expensive at run time, because the command-line parser imports t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from aws_runas.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aws_runas.ssm.forward.connection import LocalConnection

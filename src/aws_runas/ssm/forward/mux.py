@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.errors import RemoteProtocolError
 from aws_runas.ssm.core.smux.session import KEEPALIVE_INTERVAL, MAX_STREAMS, Side, SmuxSession
 from aws_runas.ssm.core.smux.stream import StreamDataReceived, StreamFinished, StreamOpened, StreamUnblocked

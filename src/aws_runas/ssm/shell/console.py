@@ -8,9 +8,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 from aws_runas.redact import printable
 from aws_runas.ssm.terminal.escape import Escape, EscapeFilter, help_text

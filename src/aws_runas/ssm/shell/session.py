@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions

@@ -7,9 +7,10 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, cast
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.ssm.transport.address import Proxy, StreamAddress, proxy_for
 from aws_runas.ssm.transport.event_loop import in_thread

@@ -7,9 +7,9 @@ SessionHandler and DataChannel connect a session with its data channel. SessionS
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 from aws_runas.ssm.forward.destination import LocalAddress
 

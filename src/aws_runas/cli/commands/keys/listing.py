@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.questions import as_json
 from aws_runas.credentials.key_lines import plain_keys
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aws_runas.cli.parsing.flags import GlobalFlags
+from aws_runas.dataclass import dataclass
 
 ACTIONS = ("add", "import", "list", "remove", "rotate")
 SOURCES = ("file", "env", "aws-vault")

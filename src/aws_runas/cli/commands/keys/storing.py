@@ -6,8 +6,6 @@ file, and only then removed from their file. At each moment the secret is in at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aws_runas.cli.commands.keys.options import KeysOptions
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.keyring import open_store_for
@@ -24,6 +22,7 @@ from aws_runas.credentials.key_lines import (
     temporary_keys,
     with_keys,
 )
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError
 from aws_runas.store.items import KeyPair, StoredKeys, read_keys, write_keys
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result
 from aws_runas.cli.parsing.flags import GlobalFlags
 from aws_runas.cli.questions import wants_json
+from aws_runas.dataclass import dataclass
 from aws_runas.errors import UsageError
 
 SUMMARY = "Keep named tunnels open in the background, or open them on demand"

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.errors import LocalProtocolError, RemoteProtocolError
 
 VERSION: Final = 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.smux import frame
 
 
