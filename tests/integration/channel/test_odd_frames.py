@@ -28,6 +28,9 @@ from tests.integration.channel.stream_server import channel_closed
 # Frames that break the connection; the session goes on in the next one.
 BROKEN: dict[str, bytes] = {
     "reserved bits": frame(BINARY, b"x", reserved=4),
+    "reserved bits, and the rest never arrives": frame(BINARY, b"x", reserved=4, length=84),
+    "a continuation of nothing that never ends": frame(CONTINUATION, b"x", length=84),
+    "a ping of 200 bytes that never ends": frame(PING, b"x", length=200),
     "an unknown opcode": frame(3, b"x"),
     "an unknown control opcode": frame(11, b""),
     "a masked frame": frame(BINARY, output(1, b"lost"), masked=True),

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import ProtocolError
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -25,6 +26,11 @@ except ImportError:  # a wheel without the extension module
 MAX_MESSAGE: Final = 1024 * 1024  # bytes; agents send at most 1,024, clients of the real service were seen with 32 KiB
 TEXT: Final = 0x81  # FIN and opcode 1, RFC 6455 section 5.2
 BINARY: Final = 0x82
+FIN_BIT: Final = 0x80
+RESERVED_BITS: Final = 0x70  # no extension is offered that gives them a meaning
+OPCODE_BITS: Final = 0x0F
+OPCODES: Final = frozenset(Opcode)
+MASK_BIT: Final = 0x80  # of the second byte; a server never sets it
 _USUAL_START: Final = bytes((BINARY, 126))  # of an unmasked frame; 126: a 16-bit length follows
 _MASKS_AT_ONCE: Final = 1024
 
@@ -70,9 +76,14 @@ def _head(first: int, mask_bit: int, length: int) -> bytes:
 
 
 class FrameSplitter:
-    """Splits received bytes into whole frames (RFC 6455 section 5.2), without validating them."""
+    """Splits received bytes into whole frames (RFC 6455 section 5.2). The library validates those it gets.
 
-    def __init__(self) -> None:
+    Args:
+        is_inside_message: returns True if the last frame of a message in fragments has not arrived.
+    """
+
+    def __init__(self, is_inside_message: Callable[[], bool]) -> None:
+        self._is_inside_message = is_inside_message
         self._rest = bytearray()  # the beginning of a frame
         self._needed = 2  # bytes needed before it can be parsed further
 
@@ -85,13 +96,14 @@ class FrameSplitter:
     def split(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Process received bytes and return the complete frames.
 
-        An incomplete frame longer than MAX_MESSAGE is returned too: its head alone ends the connection.
+        An incomplete frame is returned too if its head alone ends the connection: the rest of it may never arrive.
 
         Args:
             data: received bytes, split anywhere.
 
         Returns:
-            Pairs: the length of the head for a whole, unmasked binary frame, else 0; and the frame as received.
+            Pairs: the length of the head for a whole, unmasked binary frame, -1 for an incomplete frame with an
+            invalid head, else 0; and the frame as received.
         """
         if self._rest:
             self._rest += data
@@ -104,12 +116,25 @@ class FrameSplitter:
             head, length = _read_head(data, position)
             stop = position + head + length
             if stop > end and length <= MAX_MESSAGE:
+                if self._is_invalid(data[position : position + 2]):
+                    yield -1, data[position:]
+                    return
                 self._rest += data[position:]
                 self._needed = head + length
                 return
             is_plain = data[position] == BINARY and data[position + 1] < 0x80 and length <= MAX_MESSAGE
             yield (head if is_plain else 0), data[position:stop]
             position = stop
+
+    def _is_invalid(self, head: bytes) -> bool:
+        """Return True if the first one or two bytes of a frame show that it is invalid."""
+        first, opcode = head[0], head[0] & OPCODE_BITS
+        second = head[1] if len(head) > 1 else 0
+        if first & RESERVED_BITS or second & MASK_BIT or opcode not in OPCODES:
+            return True
+        if opcode >= Opcode.CLOSE:  # a control frame: not in fragments, at most 125 bytes
+            return first < FIN_BIT or second > 125
+        return (opcode == Opcode.CONT) != self._is_inside_message()
 
     def take_rest(self) -> bytes:
         """Return and clear the beginning of an incomplete frame."""
@@ -149,7 +174,8 @@ class Incoming:
     ) -> None:
         self._protocol = protocol
         self._opening = opening
-        self._splitter = FrameSplitter() if isinstance(protocol, ClientProtocol) else None
+        is_client = isinstance(protocol, ClientProtocol)
+        self._splitter = FrameSplitter(lambda: bool(self._fragments)) if is_client else None
         self._end_of_answer = b""  # last received bytes of the response to the opening request
         self._fragments: list[bytes] = []
         self._fragments_are_text = False
@@ -170,8 +196,10 @@ class Incoming:
             messages.append(data[4:])  # usual content of a read while messages arrive one at a time
             return
         for head, frame in self._splitter.split(data):
-            if head and not self._fragments and self._protocol._state is State.OPEN:
+            if head > 0 and not self._fragments and self._protocol._state is State.OPEN:
                 messages.append(frame[head:])
+            elif head < 0:
+                self._refuse(frame)
             else:
                 self._read(frame, messages)
 
@@ -199,6 +227,13 @@ class Incoming:
         self._end_of_answer = (self._end_of_answer + data)[-len(END_OF_HEAD) + 1 :]
         self._read(data, messages)
         return b""
+
+    def _refuse(self, frame: bytes) -> None:
+        """End the connection because of the head of a frame, as the library does once it has the whole frame."""
+        if self._protocol._state is State.OPEN:
+            error = ProtocolError(f"the head of a frame is invalid: {frame[:2].hex()}")
+            self._protocol.fail(CloseCode.PROTOCOL_ERROR, str(error))
+            self._protocol.parser_exc = error
 
     def _read(self, data: bytes, messages: list[bytes | str]) -> None:
         self._protocol.receive_data(data)

@@ -16,6 +16,13 @@ from websockets.uri import WebSocketURI
 
 from aws_runas.ssm.transport.framing import MAX_MESSAGE, Incoming
 
+HEADS = (
+    (b"\x05", b""),
+    (b"\x7d", b""),
+    (b"\x7e", b"\x01\x00"),
+    (b"\x7e\x01\x00", b""),
+    (b"\x85", bytes(4)),
+)  # and what follows
 URI = WebSocketURI(False, "host", 80, "/", "")
 PAYLOADS = st.one_of(st.binary(max_size=200), st.sampled_from([bytes(125), bytes(126), bytes(1144), bytes(70_000)]))
 MESSAGES = st.one_of(
@@ -50,6 +57,11 @@ def taken(incoming: Incoming, pieces: Iterable[bytes]) -> list[bytes | str]:
     for piece in pieces:
         incoming.take(piece, messages)
     return messages
+
+
+def _length(head: bytes) -> int:
+    """Return the length that the second byte of a frame and those after it announce."""
+    return int.from_bytes(head[1:3], "big") if head[0] == 126 else head[0] & 0x7F
 
 
 def pieces_of(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -115,6 +127,22 @@ def test_frame_that_breaks_the_rules_ends_the_connection(wrong: bytes) -> None:
     incoming, protocol, answer = client()
     assert taken(incoming, [answer, wrong, frame(Opcode.BINARY, b"too late")]) == []
     assert protocol.parser_exc is not None
+
+
+@pytest.mark.parametrize("opcode", range(16))
+@pytest.mark.parametrize("is_inside", [False, True], ids=["alone", "inside-a-message"])
+def test_head_that_the_library_refuses_with_its_frame_is_refused_alone(opcode: int, is_inside: bool) -> None:
+    start = frame(Opcode.TEXT, b"first half", fin=False) if is_inside else b""
+    payload = b"\x03\xe8" + b"a" * 254  # begins with a valid code of a close frame
+    for bits in (0x00, 0x10, 0x20, 0x40, 0x80, 0xA0, 0xF0):
+        for head, rest in HEADS:
+            if is_inside and opcode == Opcode.CLOSE and bits == 0x80:
+                continue  # the library refuses a regular close as the end of a message that is incomplete
+            start_of_frame = bytes([bits | opcode]) + head
+            library, ours = client(), client()
+            library[1].receive_data(library[2] + start + start_of_frame + rest + payload[: _length(head + rest)])
+            assert taken(ours[0], [ours[2], start, *(bytes([octet]) for octet in start_of_frame)]) == []
+            assert type(ours[1].parser_exc) is type(library[1].parser_exc), start_of_frame.hex()
 
 
 def test_nothing_is_taken_after_a_close_frame() -> None:
