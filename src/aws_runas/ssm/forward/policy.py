@@ -32,7 +32,8 @@ class PoolSettings:
 
     Args:
         max_sessions: maximum number of open sessions.
-        grow: start with one session and open more when connections wait for a saturated one; False opens all at once.
+        grow: start with one session and open more when connections wait for a saturated one; False opens all at once,
+            and opens missing ones again for a connection that would share a session.
         idle_timeout: seconds, see IDLE_SESSION_TIMEOUT.
         max_wait: seconds, see MAX_CONNECTION_WAIT.
         lazy: open no session before the first connection, and close the last one when idle too.
@@ -177,7 +178,7 @@ class PoolPolicy:
             if best is None:
                 self._open_needed(draft, now)
                 break
-            if self._settings.grow and self._should_wait(draft, best, now - since, now):
+            if self._should_wait(draft, best, now - since, now):
                 hold = True
                 break
             draft.assign_to(best, now)
@@ -202,6 +203,8 @@ class PoolPolicy:
         if waited >= self._settings.max_wait:
             return False
         session = draft.sessions[best]
+        if not self._settings.grow:  # a session that ended must not make two transfers share one
+            return (session.active > 0 or session.interrupted) and self._grow(draft, now)
         if not session.busy:
             return session.active > 0 and now - session.occupied_since < OBSERVE_TIME
         return waited < OBSERVE_TIME or self._grow(draft, now)
@@ -220,7 +223,8 @@ class PoolPolicy:
         room = self._room(draft)
         if now < self._grow_not_before or room <= 0:
             return False
-        draft.to_open = min(room, draft.usable(), max(1, draft.waiting))  # at most twice as many as before
+        at_once = min(draft.usable(), max(1, draft.waiting))  # at most twice as many as before
+        draft.to_open = min(room, at_once) if self._settings.grow else room
         return draft.to_open > 0
 
     def _room(self, draft: _Draft) -> int:
@@ -229,9 +233,7 @@ class PoolPolicy:
         return min(limit - draft.usable(), 2 * limit - len(draft.sessions))
 
     def _idle_sessions(self, sessions: Sequence[SessionState], now: float) -> tuple[int, ...]:
-        if not self._settings.grow and not self._settings.lazy:
-            return ()
-        kept = 0 if self._settings.lazy else 1
+        kept = 0 if self._settings.lazy else self.initial_sessions()
         return tuple(
             index
             for index, session in enumerate(sessions)

@@ -13,6 +13,7 @@ from aws_runas.ssm.forward.policy import (
     NO_SESSION_TIMEOUT,
     OBSERVE_TIME,
     PLACEMENT_TIME,
+    POLL_INTERVAL,
     RETRY_DELAYS,
     Decision,
     PoolPolicy,
@@ -271,6 +272,31 @@ def test_as_many_connections_as_sessions_never_share_one(sessions: list[SessionS
         simulation.connect()
         simulation.now += gap
     assert simulation.placed() == [state.connections + 1 for state in sessions]
+
+
+@given(sessions=st.lists(session_states(), max_size=7), missing=st.integers(1, 8), opening=st.integers(0, 8))
+def test_as_many_connections_as_fixed_sessions_never_share_one_when_some_have_ended(
+    sessions: list[SessionState], missing: int, opening: int
+) -> None:
+    """Sessions end after 20 minutes without input, so a forward that was left alone has fewer than it began with."""
+    empty = [replace(state, connections=0, active=0, recent=0) for state in sessions]
+    count = len(empty) + missing
+    simulation = Simulation(fixed(count), sessions=empty)
+    simulation.opening = [simulation.now + simulation.opening_time] * min(opening, missing)
+    simulation.connect(count)
+    simulation.run(2.5)
+    assert simulation.placed() == [1] * count
+
+
+def test_connection_shares_a_session_if_the_missing_one_cannot_be_opened() -> None:
+    policy = fixed(2)
+    assert policy.decide([ACTIVE], [10.0], 0, 10.0) == Decision(open=1, decide_again_at=10.0 + POLL_INTERVAL)
+    policy.open_failed(1, 10.5)
+    assert policy.decide([ACTIVE], [10.0], 0, 10.5) == Decision(assign=(0,))
+
+
+def test_session_that_replaced_one_of_an_agent_that_is_back_is_closed_when_idle() -> None:
+    assert fixed(2).decide([IDLE, ACTIVE, IDLE], [], 0, 1e6).close == (2,)
 
 
 def test_session_without_connections_is_not_saturated() -> None:
