@@ -65,7 +65,36 @@ class ReconnectPolicy:
         return full * (0.5 + 0.5 * chance())
 
 
+class Backoff:
+    """Counts attempts. A connection that carried data starts the count again, but only so often.
+
+    Otherwise a peer that breaks each connection just after its first message is resumed some 20 times a second.
+
+    Args:
+        now: monotonic seconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.attempt = 0
+        self._restarts = float(MAX_RESTARTS)  # restarts that are left
+        self._counted_at = now
+
+    def connection_proved(self, now: float) -> None:
+        """Note that a connection carries data, or has lasted.
+
+        Args:
+            now: monotonic seconds.
+        """
+        self._restarts = min(MAX_RESTARTS, self._restarts + (now - self._counted_at) / RESTART_INTERVAL)
+        self._counted_at = now
+        if self._restarts >= 1:
+            self._restarts -= 1
+            self.attempt = 0
+
+
 FORBIDDEN = (401, 403)
+MAX_RESTARTS: Final = 10  # connections that may be cut one right after the other without a delay
+RESTART_INTERVAL: Final = 5.0  # seconds until one more may
 WORDS_LIMIT: Final = 120  # characters of a close reason, which may come from an intermediary
 
 
@@ -93,16 +122,16 @@ class Resumer:
         self._dialling = dialling
         self._policy = policy
         self._context: ssl.SSLContext | None = None
-        self._attempt = 0
+        self._backoff = Backoff(asyncio.get_running_loop().time())
         self._failing_since: float | None = None  # since when no connection has proved good
         self._woken = asyncio.Event()
 
     def connection_proved(self) -> None:
-        """Note that the connection carries data, or has lasted: the next loss is a new one, without backoff.
+        """Note that the connection carries data, or has lasted: the next loss is a new one. See Backoff.
 
         A peer that accepts and breaks each connection proves nothing.
         """
-        self._attempt = 0
+        self._backoff.connection_proved(asyncio.get_running_loop().time())
         self._failing_since = None
 
     async def connect_first(self) -> tuple[WebSocket, str]:
@@ -161,9 +190,9 @@ class Resumer:
                 hint="start another session",
             )
         while True:
-            if self._attempt or not was_busy:
-                await self._wait(self._policy.delay(self._attempt, random.random))
-            self._attempt += 1
+            if self._backoff.attempt or not was_busy:
+                await self._wait(self._policy.delay(self._backoff.attempt, random.random))
+            self._backoff.attempt += 1
             try:
                 return await self._resume()
             except SessionGone:
@@ -180,7 +209,7 @@ class Resumer:
 
     def retry_now(self) -> None:
         """Make the next attempt at once: the network may be back."""
-        self._attempt = 0
+        self._backoff.attempt = 0
         self._woken.set()
 
     async def _wait(self, seconds: float) -> None:

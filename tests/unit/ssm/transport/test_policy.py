@@ -11,7 +11,7 @@ from websockets.streams import StreamReader
 
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.framing import frame_encoder
-from aws_runas.ssm.transport.resumer import ReconnectPolicy
+from aws_runas.ssm.transport.resumer import Backoff, ReconnectPolicy
 
 
 def parse(data: bytes, *, mask: bool) -> Frame:
@@ -51,6 +51,33 @@ def test_delays_grow_to_their_limit_and_are_spread() -> None:
     assert latest == sorted(latest)
     assert latest[-1] <= policy.longest_delay
     assert all(early <= late for early, late in zip(earliest, latest, strict=True))
+
+
+def resumes(*, lasting: float, seconds: float) -> list[float]:
+    """Return when connections are resumed of which each carries data and breaks after `lasting` seconds."""
+    backoff, policy, now, opened = Backoff(0.0), ReconnectPolicy(), 0.0, list[float]()
+    while now < seconds:
+        if backoff.attempt:
+            now += policy.delay(backoff.attempt, lambda: 0.5)
+        opened.append(now)
+        backoff.attempt += 1
+        backoff.connection_proved(now)
+        now += lasting
+    return opened
+
+
+def test_connections_that_break_after_their_first_message_are_resumed_once_a_second_in_the_long_run() -> None:
+    opened = resumes(lasting=0.04, seconds=60.0)
+    assert 20 < len(opened) < 90
+    assert sum(at > 30.0 for at in opened) < 40
+
+
+def test_ten_cuts_within_half_a_second_cost_no_delay() -> None:
+    assert resumes(lasting=0.05, seconds=0.49) == pytest.approx([0.05 * number for number in range(10)])
+
+
+def test_connections_that_last_five_seconds_are_always_resumed_at_once() -> None:
+    assert resumes(lasting=5.01, seconds=300.0) == pytest.approx([5.01 * number for number in range(60)])
 
 
 def test_a_call_in_a_thread_gives_its_value_or_its_error() -> None:
