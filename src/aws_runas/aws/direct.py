@@ -30,6 +30,7 @@ from aws_runas.config.profile import Profile
 Service = Literal["ssm", "sts"]
 
 CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
+IDLE_TIMEOUT: Final = 5  # seconds for the reply on a connection that was idle: after a change of network it is dead
 READ_TIMEOUT: Final = 30
 CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
@@ -111,6 +112,7 @@ class DirectClient(ABC):
     """
 
     service: Service
+    repeatable: frozenset[str] = frozenset()  # operations that the service may get twice
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class DirectClient(ABC):
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
         reply, code, message, status = None, "", "", 0
         try:
-            status, data = self._post(*self.encode(operation, request))
+            status, data = self._post(*self.encode(operation, request), may_repeat=operation in self.repeatable)
             if status == 200:
                 reply = self.decode(data)
             else:
@@ -190,10 +192,17 @@ class DirectClient(ABC):
         reply: dict[str, Any] = getattr(self._fallback(), method)(**request)
         return reply
 
-    def _post(self, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """Send one request; replace a connection that the service closed while it was idle."""
+    def _post(self, headers: dict[str, str], body: bytes, *, may_repeat: bool) -> tuple[int, bytes]:
+        """Send one request; replace a connection that ended, or answers too late, after it was idle.
+
+        Args:
+            headers, body: the request.
+            may_repeat: True if the service may get the request twice.
+        """
         connection = self._take_idle()
         if connection is not None:
+            if may_repeat:
+                connection.sock.settimeout(IDLE_TIMEOUT)
             try:
                 return self._exchange(connection, headers, body)
             except (OSError, HTTPException):
@@ -260,6 +269,7 @@ class DirectSsm(DirectClient):
     """The calls around a session, with the methods and replies of a botocore client."""
 
     service = "ssm"
+    repeatable = frozenset(("ResumeSession", "TerminateSession", "DescribeInstanceInformation", "GetDocument"))
 
     def start_session(self, **request: Any) -> dict[str, Any]:
         """Call StartSession. Raises the errors of a botocore client."""

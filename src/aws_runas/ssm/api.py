@@ -129,6 +129,12 @@ class SsmApi:
                 token, url = reply.text(answer, "TokenValue", ""), reply.text(answer, "StreamUrl", "")
         except AwsRunasError as error:
             raise _resume_error(error, session_id) from error.__cause__
+        if not token and _is_foreign(answer):
+            raise ServiceUnavailable(
+                "the reply to ResumeSession is not from AWS",
+                code="service-unavailable",
+                hint="check the network and the proxy",
+            )
         if not token:
             raise SessionGone(f"the session {session_id} has timed out at the service", code="session-gone")
         return token, url
@@ -252,6 +258,12 @@ def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
     if isinstance(error, CredentialsError):
         return error
     return CredentialsRefused(error.message, code="resume-refused", hint=error.hint)
+
+
+def _is_foreign(answer: Mapping[str, object]) -> bool:
+    """Return True if a reply that botocore has read, perhaps HTML of a proxy, has no request id of AWS."""
+    metadata = answer.get("ResponseMetadata")
+    return isinstance(metadata, dict) and not metadata.get("RequestId")
 
 
 def _is_server_trouble(error: AwsRunasError) -> bool:

@@ -294,6 +294,23 @@ def test_connection_opened_ahead_and_closed_by_the_service_is_replaced_before_th
         assert (service.connections, len(service.requests), fallback.calls) == (1, 1, [])
 
 
+def test_connection_that_has_died_while_idle_is_replaced_soon_unless_the_call_may_not_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a change of network nothing arrives on it, and nobody says so."""
+    monkeypatch.setattr("aws_runas.aws.direct.IDLE_TIMEOUT", 0.02)
+    with serving(Service([(200, STARTED)])) as service, socket.create_server(("127.0.0.1", 0)) as silent:
+        client, fallback = direct(service.url)
+        client._host, client._port = silent.getsockname()
+        client.open_ahead()
+        client._host, client._port = "127.0.0.1", int(service.url.rpartition(":")[2])
+        assert client.resume_session(SessionId="me-1")["TokenValue"] == "t"
+        assert (service.connections, len(service.requests), fallback.calls) == (1, 1, [])
+        monkeypatch.setattr("aws_runas.aws.direct.IDLE_TIMEOUT", -1)  # refused by the socket if it were used
+        client.start_session(Target="i-1")
+        assert (service.connections, len(service.requests), fallback.calls) == (1, 2, [])
+
+
 def test_refusal_is_botocores_exception_and_not_asked_again() -> None:
     refusal = json.dumps({"__type": "com.amazon#TargetNotConnected:x", "message": "i-1 is not connected."}).encode()
     with serving(Service([(400, refusal)])) as service:

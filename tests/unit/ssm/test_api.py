@@ -20,7 +20,7 @@ from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
 
 STARTED = {"SessionId": "me-0123", "TokenValue": "the-token", "StreamUrl": "wss://h/x"}
-Answer = tuple[int, dict[str, Any]]
+Answer = tuple[int, dict[str, Any] | str]
 
 
 def error(code: str, message: str = "because", status: int = 400) -> Answer:
@@ -40,7 +40,7 @@ class StandIn:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests.append((self.headers["X-Amz-Target"].partition(".")[2], body))
                 status, answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
-                data = json.dumps(answer).encode()
+                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.1")
                 self.send_header("Content-Length", str(len(data)))
@@ -151,6 +151,8 @@ def test_a_resume_returns_the_new_token_and_address(api: SsmApi, stand_in: Stand
     ("answer", "kind"),
     [
         ((200, {"SessionId": "me-0123"}), SessionGone),
+        ((200, "<html>please sign in</html>"), ServiceUnavailable),
+        ((200, "{"), ServiceUnavailable),
         (error("DoesNotExistException"), SessionGone),
         (error("ValidationException", "Session is already terminated"), SessionGone),
         (error("InternalServerError", status=500), ServiceUnavailable),

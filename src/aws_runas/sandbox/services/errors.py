@@ -57,7 +57,8 @@ def json_reply(value: object, status: int = 200, content_type: str = "applicatio
         status: HTTP status.
         content_type: the content type in the AWS protocol.
     """
-    return Reply(status, json.dumps(value).encode(), {"Content-Type": content_type})
+    headers = {"Content-Type": content_type, "x-amzn-RequestId": str(uuid.uuid4())}
+    return Reply(status, json.dumps(value).encode(), headers)
 
 
 def xml_reply(text: str, status: int = 200) -> Reply:
