@@ -30,6 +30,9 @@ def main(words: list[str] | None = None) -> int:
         from aws_runas.fast import start as fast
 
         fast.start(words, os.environ, _serve, function)  # does not return if it ran the program
+        import gc
+
+        gc.disable()  # until the command runs: it would look at modules only
         from aws_runas.cli import app
 
         try:

@@ -32,6 +32,7 @@ ACCESS_LIST = "system.posix_acl_access"  # extended attribute, acl(5)
 
 _WALK = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
@@ -218,13 +219,13 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
         OSError: nothing was changed: the disk is full, the file is not writable, or its owner, its group or its
             access list could not be kept.
     """
-    import tempfile  # imports random and shutil, which a start that only reads does not need
-
     path = path.resolve()
     status = path.stat() if path.exists() else None
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a plain file", str(path))  # for example /dev/null, which must not be replaced
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    # not by tempfile: its import takes longer than the rest of the start of a session's data channel
+    name = path.with_name(f".{path.name}.{os.urandom(4).hex()}{UNFINISHED}")
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _BINARY, FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             if os.name == "posix":

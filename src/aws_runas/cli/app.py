@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import traceback
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TextIO
@@ -44,6 +43,8 @@ def main(words: Sequence[str], env: Environment | None = None, *, function: str 
 
 def _internal_error(error: Exception, words: Sequence[str]) -> str:
     """Describe an internal error. Its text is left out because it could contain a secret."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
     text = f"aws-runas: internal error: {type(error).__name__}{place}\n"
@@ -69,9 +70,12 @@ def _with_program_hint(error: AwsRunasError, words: Sequence[str], env: Environm
 
 def _program_hint(word: str, env: Environment) -> str:
     """Return how to run the program that has the name of a command, if AWS_PROFILE is set and it exists."""
-    if word in COMMANDS and is_profile_set(env.environ) and shutil.which(word, path=env.environ.get("PATH")):
-        return f"to run the program {word}: aws-runas -- {word} ..."
-    return ""
+    if word not in COMMANDS or not is_profile_set(env.environ):
+        return ""
+    import shutil
+
+    found = shutil.which(word, path=env.environ.get("PATH"))
+    return f"to run the program {word}: aws-runas -- {word} ..." if found else ""
 
 
 def _answer(words: Sequence[str], env: Environment) -> Result:
@@ -161,7 +165,11 @@ def understand(words: Sequence[str], env: Environment) -> object:
 
 def _run(parsed: parser.Parsed, env: Environment) -> Result:
     command = parser.load(parsed.command)
-    return command.run(command.read(parsed.namespace, parsed.flags, env), env)
+    options = command.read(parsed.namespace, parsed.flags, env)
+    if not gc.isenabled():  # __main__ has disabled it
+        gc.freeze()  # what was imported so far is never collected
+        gc.enable()
+    return command.run(options, env)
 
 
 def _with_switches(flags: GlobalFlags, env: Environment) -> GlobalFlags:

@@ -10,7 +10,6 @@ from aws_runas.aws.credentials import Credentials
 from aws_runas.config.files import config_path
 from aws_runas.config.profile import FederatedSource, KeyringSource, KeySource, Profile, ResolverSource
 from aws_runas.credentials.cached import usable_until
-from aws_runas.credentials.console_login import RENEW_BEFORE
 from aws_runas.fast import shortcut as fast
 from aws_runas.run import config_copy
 
@@ -58,6 +57,8 @@ def _last_use(profile: Profile, credentials: Credentials) -> float | None:
     if until is None or credentials.expiration is None or not of_source:
         return until
     if isinstance(source, ResolverSource) and source.kind == "login":
+        from aws_runas.credentials.console_login import RENEW_BEFORE
+
         return min(until, (credentials.expiration - RENEW_BEFORE).timestamp())  # then the full path renews them
     return until
 

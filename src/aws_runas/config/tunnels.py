@@ -10,7 +10,6 @@ The file is ``aws-runas/tunnels.toml`` in the directory of the AWS config file, 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -109,6 +108,8 @@ def find_tunnel(name: str, tunnels: Mapping[str, Tunnel], path: Path) -> Tunnel:
     tunnel = tunnels.get(name)
     if tunnel is not None:
         return tunnel
+    import difflib
+
     near = difflib.get_close_matches(name, tunnels, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "see: aws-runas forward --list"
     raise ConfigError(f"no tunnel {name!r} in {path}", code="tunnel-not-found", hint=hint)

@@ -27,7 +27,6 @@ from aws_runas.config.sso import sso_role
 from aws_runas.credentials.assume_role import AssumeRoleProvider, RefusedProvider, refused_duration
 from aws_runas.credentials.cache import DiskCache, cache_directory, entry_name
 from aws_runas.credentials.cached import CachedProvider, MemoryProvider
-from aws_runas.credentials.console_login import ConsoleLoginProvider
 from aws_runas.credentials.keyring_keys import KeyringProvider, no_keyring, nobody_to_ask
 from aws_runas.credentials.mfa import MfaCodes, Prompt
 from aws_runas.credentials.session_token import SessionOrSource, SessionTokenProvider
@@ -166,7 +165,7 @@ def compose(
     parts = _Parts(profile, cache, context, clients, sts, mfa, keyring, entries, signin, federation)
     source = parts.source()
     # the login file is read every time: other tools rotate it, and its last five minutes are not used
-    user = source if isinstance(source, ConsoleLoginProvider) else MemoryProvider(source, context.now)
+    user = source if _is_console_login(profile) else MemoryProvider(source, context.now)
     provider: Provider = (
         parts.session_token(user) if profile.use_session_token or not profile.roles else parts.roles(user)
     )
@@ -208,6 +207,8 @@ class _Parts:
         if isinstance(source, FederatedSource):
             return self._federated(source)
         if source.kind == "login":
+            from aws_runas.credentials.console_login import ConsoleLoginProvider
+
             return ConsoleLoginProvider(self.profile, source, self.cache, self.clients, context=self.context)
         if source.kind == "sso":
             return self._single_sign_on(source)
@@ -348,6 +349,10 @@ class _Parts:
         if isinstance(source, FederatedSource):
             return [source.kind, self._federated_inputs(source)]
         return [source.kind, source.identity] if isinstance(source, ResolverSource) else ""
+
+
+def _is_console_login(profile: Profile) -> bool:
+    return isinstance(profile.source, ResolverSource) and profile.source.kind == "login"
 
 
 class _RefreshFirst:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from aws_runas.aws.credentials import Credentials
 from aws_runas.config.profile import KeyringSource
 from aws_runas.errors import CredentialsError
-from aws_runas.store.items import Store, missing_keys, read_keys
+
+if TYPE_CHECKING:
+    from aws_runas.store.items import Store
 
 
 class KeyringProvider:
@@ -28,6 +31,8 @@ class KeyringProvider:
         Raises:
             CredentialsError: the keyring cannot be opened, or does not have these keys.
         """
+        from aws_runas.store.items import missing_keys, read_keys
+
         store = self._open_store()
         stored = read_keys(store, self._source.name)
         if stored is None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from aws_runas.aws.ec2 import Instance
 from aws_runas.dataclass import dataclass
 
+if TYPE_CHECKING:
+    from aws_runas.aws.ec2 import Instance
+
+    Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user to choose; None if the user chose nothing
+
 LISTED = 20  # matches that an error lists
-Pick = Callable[[Sequence[Instance]], Instance | None]  # asks the user to choose; None if the user chose nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,11 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{name} {value!r} is not one of {known}", code="usage")
 
 
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter, with which argparse checks each metavar; without a width it would ask the terminal."""
+    return argparse.HelpFormatter(prog, width=80)
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A parsed command line.
@@ -230,6 +235,7 @@ def build_parser(command: str, module: Command) -> Parser:
         add_help=False,
         allow_abbrev=False,
         conflict_handler="resolve",
+        formatter_class=_formatter,
     )
     accepted = (*getattr(module, "ACCEPTS", (CREDENTIAL,)), OTHER)
     if CREDENTIAL in accepted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -119,6 +118,8 @@ def _with(flag: Known, name: str, value: str | None) -> str:
 def _unknown(name: str, known: Mapping[str, Known], *, of: str = "") -> Known:
     if name in LIST_FLAGS:
         raise UsageError(f"unknown flag {name}", code="flag-unknown", hint=f"use: aws-runas {LIST_FLAGS[name]}")
+    import difflib
+
     near = difflib.get_close_matches(name, [each for each in known if each.startswith("--")], n=1)
     where = f" in {of}" if of and of != name else ""
     hint = f"did you mean {near[0]}?" if near else "aws-runas --help lists the flags"

@@ -6,7 +6,6 @@ Ctrl-C, a kill, or a closed window cannot leave one changed.
 
 from __future__ import annotations
 
-import getpass
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -133,6 +132,8 @@ def ask_secret(prompt: str) -> str:
         CredentialsError: there is no terminal; nothing is read from anywhere else.
         Interrupted: Ctrl-C or Ctrl-D.
     """
+    import getpass
+
     if os.name == "posix":
         try:
             os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))

@@ -11,12 +11,17 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from websockets.client import ClientProtocol
-from websockets.exceptions import ProtocolError
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from aws_runas.ssm.transport.websocket_protocol import (
+    ClientProtocol,
+    CloseCode,
+    Frame,
+    Opcode,
+    ProtocolError,
+    Request,
+    Response,
+    ServerProtocol,
+    State,
+)
 
 try:
     from websockets.speedups import apply_mask

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from websockets.exceptions import InvalidHandshake
-
 from aws_runas.aws.session import StartedSession
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
@@ -25,6 +23,7 @@ from aws_runas.ssm.transport.interfaces import (
     SessionService,
 )
 from aws_runas.ssm.transport.websocket import HandshakeRefused, WebSocket, WebSocketOwner
+from aws_runas.ssm.transport.websocket_protocol import InvalidHandshake
 
 # The service ends a session no later than 60 minutes after the last input (spec 13.5); plus a margin of minutes.
 SESSION_MAY_LIVE: Final = 65 * 60.0

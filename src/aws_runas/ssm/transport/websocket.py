@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
-from websockets.http11 import Request, Response
-from websockets.protocol import State
-from websockets.server import ServerProtocol
-from websockets.uri import WebSocketURI
-
 from aws_runas.ssm.transport.address import StreamAddress
 from aws_runas.ssm.transport.framing import MAX_MESSAGE, Incoming, frame_encoder
 from aws_runas.ssm.transport.interfaces import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive, PeerDead
+from aws_runas.ssm.transport.websocket_protocol import (
+    ClientProtocol,
+    InvalidStatus,
+    Request,
+    Response,
+    ServerProtocol,
+    State,
+    WebSocketURI,
+)
 
 __all__ = [
     "PING_INTERVAL",
