@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aws_runas.sandbox.options import Faults, SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
 from bench import official
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 MB = 1_000_000
@@ -48,6 +49,8 @@ class Row:
         what: upload, download, echo or beside.
         amount: bytes, or echoes, for ours and for the model.
         words: additional arguments for ours.
+        networks: names in NETWORKS.
+        agent_rate, agent_pace: options of the sandbox.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Row:
     words: tuple[str, ...] = ()
     networks: tuple[str, ...] = tuple(NETWORKS)
     agent_rate: float | None = None
+    agent_pace: str = "none"
 
 
 # Row of a network without delay -> result of the official pair, and its CPU seconds per MB.
@@ -69,6 +73,14 @@ ROWS = (
     Row("upload, paced", "upload", (2 * MB, MB)),
     Row("upload, paced, messages not spaced", "upload", (2 * MB, MB), ("spacing=off",), ("0 ms",)),
     Row("upload, unpaced", "upload", (20 * MB, MB), ("rate=off",)),
+    Row(
+        "upload, unpaced, agent at its official pace",  # each acknowledgement can wake the client
+        "upload",
+        (20 * MB, MB),
+        ("rate=off",),
+        ("0 ms",),
+        agent_pace="official",
+    ),
     Row("download, agent at its official pace", "download", (2 * MB, 2 * MB), agent_rate=OFFICIAL_AGENT_RATE),
     Row("download, unpaced, agent without pace", "download", (20 * MB, 20 * MB), ("rate=off",), ("0 ms",)),
     Row("1-byte echo, idle session", "echo", (100, 100)),
@@ -148,14 +160,18 @@ def streams(runs: int, only: str) -> None:
     rows = [row for row in ROWS if only in row.name]
     cells = []
     with far_end() as port:
-        for rate in dict.fromkeys(row.agent_rate for row in rows):
+        for rate, pace in dict.fromkeys((row.agent_rate, row.agent_pace) for row in rows):
             for network, faults in NETWORKS.items():
-                with start_sandbox(SandboxOptions(faults=faults, agent_rate=rate)) as sandbox:
+                here = [row for row in rows if (row.agent_rate, row.agent_pace) == (rate, pace)]
+                here = [row for row in here if network in row.networks]
+                if not here:
+                    continue
+                options = SandboxOptions(faults=faults, agent_rate=rate, agent_pace=pace)
+                with start_loaded_sandbox(options) as sandbox:
                     client(sandbox, "ours", "upload", port, "1000")  # the first session warms up the sandbox
-                    for row in rows:
-                        if row.agent_rate == rate and network in row.networks:
-                            cells.append(line(row, network, sandbox, port, runs))
-                            print(*cells[-1], sep=" | ", flush=True)
+                    for row in here:
+                        cells.append(line(row, network, sandbox, port, runs))
+                        print(*cells[-1], sep=" | ", flush=True)
     titles = ("", "network", "ours", "model of the plugin", official.COLUMN)
     RESULTS.table("The data channel", (*titles, "CPU s per MB: ours", "model", "official pair"), cells)
 
@@ -178,7 +194,7 @@ def line(row: Row, network: str, sandbox: Sandbox, port: str, runs: int) -> list
 def shells(runs: int) -> None:
     """Measure the time from process start to the first prompt, and from `exit` to process end."""
     starts, ends, bare = [], [], []
-    with start_sandbox() as sandbox:
+    with start_loaded_sandbox() as sandbox:
         for _ in range(runs):
             begun = time.perf_counter()
             subprocess.run([sys.executable, "-c", "pass"], check=True)

@@ -25,8 +25,9 @@ from pathlib import Path
 from random import Random
 
 from aws_runas.sandbox.options import Faults, SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
 from bench.forward import AGENT_RATE, TARGET, Server, download, forward, upload
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
@@ -120,7 +121,7 @@ def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) 
     server = Server()
     size = (4 if quick else 12) * MEGABYTE
     for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
-        with start_sandbox(SandboxOptions(agent_rate=agent_rate, agent_pace="official"), base=base) as sandbox:
+        with start_loaded_sandbox(SandboxOptions(agent_rate=agent_rate, agent_pace="official"), base=base) as sandbox:
             for sessions in (1, 2) if quick else (1, 2, 4):
                 source = folder / f"data{sessions}"
                 source.write_bytes(Random(sessions).randbytes(size * sessions))
@@ -218,7 +219,7 @@ def cuts(base: dict[str, str], folder: Path, share: float) -> list[list[str]]:
     source.write_bytes(Random(50).randbytes(int(50 * MEGABYTE * share)))
     for via in ("port", "shell"):
         for faults in (Faults(close_after=4.0, new_cell=True), Faults(leave_after=3.0, away=0.5)):
-            with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
+            with start_loaded_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
                 began, there = time.perf_counter(), folder / f"fifty-{via}"
                 words = ("--via", via, "--sessions", "2", "--rate", "4000", "my-profile")
                 cp(sandbox, *words, str(source), f"{TARGET}:{there}")
@@ -275,7 +276,7 @@ def sessions(sandbox: Sandbox, folder: Path, share: float) -> list[list[str]]:
 def long(base: dict[str, str], folder: Path, share: float) -> None:
     """Run all parts of --long."""
     cells = cuts(base, folder, share)
-    with start_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
+    with start_loaded_sandbox(SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official"), base=base) as sandbox:
         cells += sessions(sandbox, folder, share)
     print("\n".join(" | ".join(row) for row in cells), flush=True)
 
@@ -300,7 +301,7 @@ def main() -> None:
             return
         table(results, base | {"HOME": name}, folder, quick=quick)
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
-        with start_sandbox(options, base=base | {"HOME": name}) as sandbox:
+        with start_loaded_sandbox(options, base=base | {"HOME": name}) as sandbox:
             others(results, sandbox, folder, share=0.1 if quick else 1.0)
         results.write()
 

@@ -16,7 +16,8 @@ from tests.sim.fleet_service import Machine, Service, play
 from aws_runas.fleet.model import Host, Limits, Pair
 from aws_runas.fleet.policy import FleetPolicy
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 INSTANCES = 100
@@ -92,7 +93,7 @@ def main() -> None:
     """Print a table, and store its numbers."""
     results = Results("fleet")
     cells = []
-    with start_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:
+    with start_loaded_sandbox(SandboxOptions(instances=INSTANCES)) as sandbox:
         for name, command in (("short output", SHORT), ("20 KB each", LONG)):
             before = calls(sandbox)
             seconds, successes = ours(sandbox, command)

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
 from bench import official
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 TARGET = "i-deadbeef"
@@ -196,37 +197,53 @@ def with_cpu(process: subprocess.Popen[bytes], measure: Callable[[], float], sec
     return speed, (cpu_seconds(process.pid) - before) / (speed * (seconds + 1.0) / 1e6)
 
 
-def table(results: Results, sandbox: Sandbox, server: Server, seconds: float, echoes: int) -> None:
-    """Measure plain TCP, the default forward, and the forward without pacing."""
+def table(results: Results, sandbox: Sandbox, paced: Sandbox, server: Server, seconds: float, echoes: int) -> None:
+    """Measure plain TCP, the default forward, and the forward without pacing.
+
+    Args:
+        results: receives the table.
+        sandbox: its agents have no pace.
+        paced: its agents send at most AGENT_RATE messages a second, for the download of the default forward. Without
+            it, the pace of the client's acknowledgements is measured.
+        server: behind the agents.
+        seconds: for each speed.
+        echoes: for each latency.
+    """
     rows: dict[str, list[str]] = {}
 
     def add(name: str, text: str) -> None:
         rows.setdefault(name, []).append(text)
 
-    def column(port: int, process: subprocess.Popen[bytes] | None) -> None:
+    def column(
+        port: int,
+        process: subprocess.Popen[bytes] | None = None,
+        down_port: int = 0,
+        down_process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
         p50, p99 = echo(port, echoes)
         add("echo of one byte, p50 / p99", f"{p50:.2f} / {p99:.2f} ms")
         add(
             "200 short HTTP requests, a connection each", f"{statistics.median(requests(port) for _ in range(3)):.2f} s"
         )
-        if process is None:
+        if process is None or down_process is None:
             add("upload", f"{upload(server, port, seconds) / 1e6:.0f} MB/s")
             add("download", f"{download(port, seconds) / 1e6:.0f} MB/s")
             add("echo beside an upload, p50 / p99", "-")
             add("client CPU for each MB, up / down", "-")
             return
         up, up_cpu = with_cpu(process, lambda: upload(server, port, seconds), seconds)
-        down, down_cpu = with_cpu(process, lambda: download(port, seconds), seconds)
+        down, down_cpu = with_cpu(down_process, lambda: download(down_port, seconds), seconds)
         add("upload", f"{up / 1e6:.2f} MB/s")
         add("download", f"{down / 1e6:.2f} MB/s")
         p50, p99 = echo_beside_upload(port, echoes // 2)
         add("echo beside an upload, p50 / p99", f"{p50:.1f} / {p99:.1f} ms")
         add("client CPU for each MB, up / down", f"{up_cpu:.3f} / {down_cpu:.3f} s")
 
-    column(server.port, None)
-    for pace in ((), ("--rate", "off")):
-        with forward(sandbox, server.port, "--sessions", "1", *pace) as (port, process):
-            column(port, process)
+    column(server.port)
+    for agent, pace in ((paced, ()), (sandbox, ("--rate", "off"))):
+        words = ("--sessions", "1", *pace)
+        with forward(sandbox, server.port, *words) as up, forward(agent, server.port, *words) as down:
+            column(*up, *down)
     known = {
         "echo of one byte, p50 / p99": official.ECHO,
         "upload": official.UPLOAD,
@@ -246,7 +263,7 @@ def scaling(results: Results, server: Server, base: dict[str, str], seconds: flo
     for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
         with (
             tempfile.TemporaryDirectory() as home,
-            start_sandbox(SandboxOptions(agent_rate=agent_rate), base=base | {"HOME": home}) as sandbox,
+            start_loaded_sandbox(SandboxOptions(agent_rate=agent_rate), base=base | {"HOME": home}) as sandbox,
         ):
             for count in (*SESSIONS, AUTO):
                 with forward(sandbox, server.port, "--sessions", "auto" if count == AUTO else str(count)) as (port, _):
@@ -280,8 +297,13 @@ def main() -> None:
     results = Results("forward")
     server = Server()
     base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RUNAS_"))}
-    with tempfile.TemporaryDirectory() as home, start_sandbox(base=base | {"HOME": home}) as sandbox:
-        table(results, sandbox, server, seconds, echoes)
+    options = SandboxOptions(agent_rate=AGENT_RATE)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        start_loaded_sandbox(base=base | {"HOME": home}) as sandbox,
+        start_loaded_sandbox(options, base=base | {"HOME": home}) as paced,
+    ):
+        table(results, sandbox, paced, server, seconds, echoes)
     scaling(results, server, base, seconds)
     results.write()
 

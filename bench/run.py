@@ -22,8 +22,9 @@ from pathlib import Path
 from random import Random
 
 from aws_runas.sandbox.options import Faults, SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
 from bench.forward import AGENT_RATE
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
@@ -100,7 +101,7 @@ def long_run(base: dict[str, str], cutter: str, size: int) -> list[str]:
     seconds = size / MEGABYTE / 3  # without pacing, this takes longer: both cuts happen in the middle
     faults = Faults(close_after=seconds) if cutter == "close_after" else Faults(leave_after=seconds)
     errors = Path(base["HOME"], "errors")
-    with start_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
+    with start_loaded_sandbox(SandboxOptions(faults=faults), base=base) as sandbox:
         began = time.perf_counter()
         done = subprocess.run(
             [
@@ -149,7 +150,7 @@ def main() -> None:
     results = Results("run")
     with tempfile.TemporaryDirectory() as home:
         options = SandboxOptions(agent_rate=AGENT_RATE, agent_pace="official")
-        with start_sandbox(options, base=base | {"HOME": home}) as sandbox:
+        with start_loaded_sandbox(options, base=base | {"HOME": home}) as sandbox:
             rows: dict[str, list[float]] = {
                 "`shell --document` true": [],
                 "`shell --document`, Python's start alone": [],
@@ -170,7 +171,7 @@ def main() -> None:
             size = (3 if quick else 10) * MEGABYTE
             cells.append(["standard output down", f"{down(sandbox, size):.2f} MB/s"])
             # AGENT_RATE models how official agents read a terminal; it would also delay their acknowledgements.
-            with start_sandbox(SandboxOptions(agent_pace="official"), base=base | {"HOME": home}) as unlimited:
+            with start_loaded_sandbox(SandboxOptions(agent_pace="official"), base=base | {"HOME": home}) as unlimited:
                 cells.append(["standard input up", f"{up(unlimited, size):.2f} MB/s"])
             cells.append(["one byte and its echo, p50", f"{echo(sandbox, 50 if quick else 300):.1f} ms"])
     results.add("A whole command", "s", {name: statistics.median(times) for name, times in rows.items()})

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 COMMAND = [sys.executable, "-m", "aws_runas", "forward", "my-profile", "i-deadbeef:9000"]
@@ -45,7 +46,7 @@ def main(runs: int) -> None:
     """Print the median and the minimum of each."""
     results = Results("session_start")
     rows: dict[str, list[tuple[float, float, float]]] = {"botocore": [], "direct": []}
-    with start_sandbox() as sandbox:
+    with start_loaded_sandbox() as sandbox:
         measure(sandbox, {})  # fetches the credentials
         for _ in range(runs):
             rows["botocore"].append(measure(sandbox, WITH_BOTOCORE))

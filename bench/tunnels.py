@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aws_runas.sandbox.options import SandboxOptions
-from aws_runas.sandbox.world import Sandbox, start_sandbox
+from aws_runas.sandbox.world import Sandbox
+from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 TUNNELS = 10
@@ -155,7 +156,7 @@ def measure(sandbox: Sandbox, directory: Path, seconds: float) -> None:
 def main() -> None:
     """Measure in a sandbox."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
-    with start_sandbox(SandboxOptions()) as sandbox, tempfile.TemporaryDirectory() as directory:
+    with start_loaded_sandbox(SandboxOptions()) as sandbox, tempfile.TemporaryDirectory() as directory:
         measure(sandbox, Path(directory), seconds)
 
 

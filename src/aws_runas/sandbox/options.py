@@ -120,7 +120,7 @@ class SandboxOptions:
         agent_rate: maximum number of frames per second that an agent sends; official agents reach about 650.
         agent_manners: "official": with the quirks of official agents (docs/how-to/sandbox.md); "kind": without them.
         agent_pace: "official": the agent sleeps as official agents do, 1 s before its first read of a terminal and 1 ms
-            after each read.
+            after each read. It also writes each acknowledgement by itself, so that each can wake the client.
         shell_profile: commands of the account's preferences, typed into each shell before the client's input.
         run_as: RunAs user name in the preferences; "" for ssm-user.
         log_group: CloudWatch log group of the preferences.

@@ -65,7 +65,7 @@ class Machine:
 
     @property
     def paced(self) -> bool:
-        """True if the agent sleeps as official agents do."""
+        """True if the agent sleeps as official agents do, and writes each acknowledgement by itself."""
         return self.options.agent_pace == "official"
 
     def environment(self) -> dict[str, str]:

@@ -98,7 +98,7 @@ class AgentSession:
         self._channel = channel
         self._driver = ChannelDriver(channel, self)
         self._link = _Relay(session)
-        one_by_one = machine.official and plan.session_type != "Port"
+        one_by_one = machine.official and (plan.session_type != "Port" or machine.paced)
         self._reader = ChannelReader(self._driver.messages_received, one_by_one=one_by_one)
         self._plugin: Plugin | None = None
         self._decrypting: asyncio.Task[None] | None = None
