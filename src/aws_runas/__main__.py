@@ -32,7 +32,7 @@ def main(words: list[str] | None = None) -> int:
         fast.start(words, os.environ, _serve, function)  # does not return if it ran the program
         import gc
 
-        gc.disable()  # until the command runs: it would look at modules only
+        gc.disable()  # until the command runs: it would only look at modules
         from aws_runas.cli import app
 
         try:
@@ -40,6 +40,7 @@ def main(words: list[str] | None = None) -> int:
                 _signal.signal(_signal.SIGINT, handler)
             return app.main(words, function=function)
         finally:
+            gc.enable()
             if handler is _signal.default_int_handler:
                 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     except KeyboardInterrupt:  # between two instructions of the lines above

@@ -26,6 +26,7 @@ else:
             if options:
                 return dataclasses.dataclass(cls, frozen=frozen, slots=slots, eq=eq, **options)
             own = cls.__dict__
+            cls.__doc__ = cls.__doc__ or cls.__qualname__  # or the standard decorator would format a signature
             made = dataclasses.dataclass(cls, init=False, eq=False, repr=False, slots=slots)
             if any(field.kw_only or not field.init for field in dataclasses.fields(made)):
                 raise TypeError(f"{cls.__qualname__} needs the standard decorator")

@@ -368,6 +368,29 @@ def test_the_help_of_all_commands_needs_no_library() -> None:
     assert set(modules.split()) & {"boto3", "botocore", "keyring", "urllib3", "websockets"} == set()
 
 
+# Slow to import, and no session needs them at its start (docs/adr/0212).
+NOT_AT_THE_START = {
+    "botocore", "difflib", "getpass", "importlib.metadata", "shutil", "tempfile", "zipfile",
+    "aws_runas.aws.ec2", "aws_runas.credentials.console_login", "aws_runas.store.items",
+}  # fmt: skip
+
+
+def test_a_session_starts_without_asyncio_and_runs_without_what_it_does_not_use() -> None:
+    """First what is loaded before StartSession is sent, then what is loaded until the session is open."""
+    code = (
+        "import sys, aws_runas.cli.app, aws_runas.aws.direct, aws_runas.targets.resolve\n"
+        "import aws_runas.cli.commands.forward.run, aws_runas.cli.commands.shell, aws_runas.cli.session.open\n"
+        "print(*sys.modules)\n"
+        "import aws_runas.cli.commands.forward.serving, aws_runas.ssm.shell.session\n"
+        "print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = (set(line.split()) for line in ran.stdout.splitlines())
+    assert before & (NOT_AT_THE_START | {"asyncio", "websockets"}) == set()
+    assert {"asyncio", "websockets"} <= after
+    assert after & NOT_AT_THE_START == set()
+
+
 def test_the_fast_start_imports_these_modules_and_no_other(environ: dict[str, str]) -> None:
     assert _modules(environ, "-E", "p", "true") <= FAST
 

@@ -18,7 +18,6 @@ from aws_runas.config.lookup import asks_for_picker
 from aws_runas.config.overrides import Overrides
 from aws_runas.config.roles import check_name, parse_tag
 from aws_runas.credentials.build import Prompts, open_access
-from aws_runas.credentials.printing import expiration_text
 from aws_runas.errors import UsageError
 from aws_runas.fast import shortcut as fast
 from aws_runas.signin.context import RunContext
@@ -87,6 +86,8 @@ class _Announced:
     def credentials(self, *, refresh: bool = False) -> Credentials:
         found = self._inner.credentials(refresh=refresh)
         if not self._said:
+            from aws_runas.credentials.printing import expiration_text
+
             self._said = True
             self._env.tell(expiration_text(found, self._env.now()))
         return found

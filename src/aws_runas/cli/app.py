@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TextIO
 
-from aws_runas.cli import shell_function
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.output import Result, emit, render_error
 from aws_runas.cli.parsing import parser
@@ -80,6 +79,8 @@ def _program_hint(word: str, env: Environment) -> str:
 
 def _answer(words: Sequence[str], env: Environment) -> Result:
     if env.function:
+        from aws_runas.cli import shell_function
+
         words = shell_function.translate(words)
     parsed = parser.parse(words)
     if env.function:

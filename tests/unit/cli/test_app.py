@@ -308,6 +308,16 @@ def test_an_error_before_the_command_line_is_read_is_one_line_too() -> None:
     assert ran.stderr == "aws-runas: internal error: ZeroDivisionError; run it again with -v to see more\n"
 
 
+def test_garbage_is_collected_while_a_command_runs_and_after_a_usage_error() -> None:
+    script = (
+        "import gc; from aws_runas.__main__ import main; from aws_runas.cli.commands import version\n"
+        "version.run = lambda *_: exit(print(gc.isenabled()))\n"
+        "main(['version', 'unexpected']); print(gc.isenabled()); main(['version'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "True\nTrue\n")
+
+
 @pytest.mark.parametrize("module", ["aws_runas.fast.start", "argparse", "aws_runas.cli.app"])
 def test_ctrl_c_while_modules_are_loaded_prints_nothing(module: str) -> None:
     script = f"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
@@ -110,8 +111,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{name} {value!r} is not one of {known}", code="usage")
 
 
+@functools.cache
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Make a formatter, with which argparse checks each metavar; without a width it would ask the terminal."""
+    """Return the formatter with which argparse checks each metavar; without a width it would ask the terminal."""
     return argparse.HelpFormatter(prog, width=80)
 
 
