@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aws_runas.errors import SessionError
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import wait_for_start
-from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
+from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, run_until_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, end_uncertain
 from aws_runas.ssm.transport.keepalive import AGENT_SILENT_AFTER
@@ -252,8 +252,9 @@ async def _carry(open_channel: OpenChannel, stdin: int, stdout: int, say: Callab
     finally:
         for session in sessions:
             session.stop()
-        for channel in channels:
-            await channel.terminate()
+        with notice_of_slow_end(say):
+            for channel in channels:
+                await channel.terminate()
 
 
 async def _open(

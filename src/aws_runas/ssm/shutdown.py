@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PARENT_INTERVAL: Final = 1.0  # seconds between two checks of the parent
+END_NOTICE_AFTER: Final = 0.5  # seconds that the end may take before the user is notified and may cut it short
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
@@ -70,8 +72,9 @@ async def run_until_signal(
 ) -> T:
     """Run a coroutine; a signal cancels it.
 
-    The coroutine cleans up when it is cancelled. Signals that arrive meanwhile are ignored. If SIGHUP is ignored at
-    the start (nohup), a closed terminal and the end of the parent are ignored too.
+    The coroutine cleans up when it is cancelled. Signals that arrive meanwhile are ignored at first, so that a program
+    that gets both SIGHUP and SIGTERM still ends its session. After END_NOTICE_AFTER, another one cancels the cleanup.
+    If SIGHUP is ignored at the start (nohup), a closed terminal and the end of the parent are ignored too.
 
     Args:
         coroutine: the coroutine; this function owns it.
@@ -92,6 +95,7 @@ async def run_until_signal(
     def end(number: int) -> None:
         received.append(number)
         task.cancel()
+        asyncio.get_running_loop().call_later(END_NOTICE_AFTER, watcher.listen_again)
 
     watcher = ShutdownWatcher(end, interrupt, watch_parent=watch_parent)
     try:
@@ -104,11 +108,28 @@ async def run_until_signal(
         watcher.close()
 
 
+@contextmanager
+def notice_of_slow_end(say: Callable[[str], None]) -> Iterator[None]:
+    """Tell the user why the program does not end, if the block takes longer than END_NOTICE_AFTER.
+
+    Args:
+        say: called with a line for the user.
+    """
+    import asyncio
+
+    text = "ending the session at the service; press Ctrl-C again to exit without waiting"
+    notice = asyncio.get_running_loop().call_later(END_NOTICE_AFTER, say, text)
+    try:
+        yield
+    finally:
+        notice.cancel()
+
+
 class ShutdownWatcher:
     """Watches, inside the event loop, for signals and for the end of the parent process.
 
     Args:
-        leave: called once, with the signal (SIGHUP when the parent has ended).
+        leave: called at the first signal, with the signal (SIGHUP when the parent has ended).
         interrupt: called at each SIGINT; None if SIGINT calls ``leave``.
         watch_parent: treat the end of the parent process as SIGHUP.
     """
@@ -134,8 +155,13 @@ class ShutdownWatcher:
             self._loop.call_soon(self._received, swallowed)
         self._parent = ParentWatcher(lambda: self._received(signal.SIGHUP)) if watch_parent else None
 
+    def listen_again(self) -> None:
+        """Call ``leave`` once more at the next signal."""
+        self._has_left = False
+
     def close(self) -> None:
         """Stop watching."""
+        self._has_left = True
         if self._parent is not None:
             self._parent.close()
         for number in self._installed:

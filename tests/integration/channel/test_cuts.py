@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from websockets.http11 import Request
 
 from aws_runas.errors import CredentialsError, SessionError
 from aws_runas.ssm.core.settings import ChannelSettings
+from aws_runas.ssm.transport import data_channel
 from aws_runas.ssm.transport.dialling import Dialling
 from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
+from aws_runas.ssm.transport.keepalive import PauseTimeout
 from aws_runas.ssm.transport.resumer import ReconnectPolicy
 from tests.integration.channel.client import SWIFT, ListedService, connect, send_all
 from tests.integration.channel.stream_server import (
@@ -427,4 +430,53 @@ def test_end_just_after_a_cut_is_certain_if_the_agent_waits_for_acknowledgements
             assert service.calls[-1] == "waits "
 
     server = StreamServer(play)
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_slow", [False, True], ids=["at-once", "slow"])
+def test_connection_that_is_replaced_because_the_agent_is_away_is_no_loss_unless_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """Users were told of a lost connection that was "resumed after 0.0 s", while it was the agent that was gone."""
+    monkeypatch.setattr(data_channel, "PauseTimeout", partial(PauseTimeout, 0.02))
+    monkeypatch.setattr(data_channel, "RENEWAL_TIMEOUT", 0.01 if is_slow else 60.0)
+    sizes: list[str] = []
+    turns = 0
+
+    async def play(connection: Connection) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            await connection.websocket.send(output(0, b"before "))
+            await connection.until_acknowledged({0})
+            await connection.websocket.send(put_together("pause_publication", 0, b"{}"))
+            await hold(connection)
+            return
+        if not is_slow:  # else the handler sends it, as after each loss
+            sizes.append((await connection.data()).payload.decode())
+        await connection.websocket.send(output(1, b"after"))
+        await connection.until_acknowledged({1})
+        await connection.websocket.send(channel_closed())
+        await hold(connection)
+
+    async def run() -> None:
+        async with StreamServer(play) as server:
+            service = ListedService(resumes=[("token-1", "")])
+            channel, recorder = await connect(server.url(), service)
+            channel.send_size(80, 24)
+            if is_slow:
+                resume, told = service.resume_session, threading.Event()
+
+                def resume_late(session_id: str) -> tuple[str, str]:
+                    assert told.wait(15)
+                    return resume(session_id)
+
+                service.resume_session = resume_late  # type: ignore[method-assign]
+                await recorder.until(lambda: bool(recorder.lost))
+                told.set()
+            await recorder.until(lambda: recorder.ended)
+            assert recorder.output == b"before after"
+            assert (len(recorder.lost), recorder.regained) == ((1, 1) if is_slow else (0, 0))
+            assert is_slow or '"cols":80' in sizes[0]
+
     asyncio.run(run())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox, RunAs
+from tests.integration.forward.support import wait_until
 
 COMMAND = ("shell", "-q", "--document", "AWS-StartNonInteractiveCommand")
 INTERACTIVE = ("shell", "-q", "--document", "AWS-StartInteractiveCommand")
@@ -121,6 +124,37 @@ def test_first_interrupt_ends_a_shell_whose_piped_input_has_no_end(sandbox: Sand
         producer.kill()
         producer.communicate()
         process.kill()
+
+
+@pytest.mark.parametrize("program", ["yes : more", "echo 'seq 30000; exit'"], ids=["running", "ended"])
+def test_first_interrupt_ends_a_shell_whose_output_nobody_reads(sandbox: Sandbox, program: str) -> None:
+    """Output waits for its reader, in a pager for hours, but not once the user leaves."""
+    producer = subprocess.Popen(["sh", "-c", f"exec {program}"], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "shell", "my-profile", "i-deadbeef"],
+        env=sandbox.environ,
+        stdin=producer.stdout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        stdout = process.stdout.fileno()
+        wait_until(lambda: waiting_bytes(stdout) > 4000, "output waits")
+        if program.startswith("echo"):
+            wait_until(lambda: all(session["ended"] for session in sandbox.sessions()), "the session is over")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        producer.kill()
+        producer.communicate()
+        process.kill()
+        process.communicate()
+
+
+def waiting_bytes(descriptor: int) -> int:
+    """Return how many bytes a pipe holds."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_a_reader_that_goes_away_ends_the_session(sandbox: Sandbox) -> None:

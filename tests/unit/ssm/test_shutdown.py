@@ -19,7 +19,7 @@ from aws_runas.ssm.command.session import CommandRun, RunOptions
 from aws_runas.ssm.command.terminal import run_on_terminal
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import ConsoleOptions
-from aws_runas.ssm.shutdown import SignalReceived, raise_at_signals, run_until_signal
+from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, raise_at_signals, run_until_signal
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import SessionService
@@ -62,6 +62,29 @@ def test_signal_cancels_and_waits_for_the_cleanup(number: signal.Signals) -> Non
         asyncio.run(run_until_signal(_until_cancelled(steps, number)))
     assert caught.value.exit_status == 128 + number
     assert steps == ["cleaned up"]
+
+
+def test_end_that_is_slow_is_explained_and_a_second_signal_cuts_it_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "END_NOTICE_AFTER", 0.01)
+    notices: list[str] = []
+
+    def answer(line: str) -> None:
+        notices.append(line)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def until_cancelled() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            with notice_of_slow_end(answer):
+                await asyncio.get_running_loop().create_future()  # a service that does not answer
+
+    with pytest.raises(SignalReceived) as caught:
+        asyncio.run(asyncio.wait_for(run_until_signal(until_cancelled()), 30))
+    assert caught.value.signal_number == signal.SIGTERM
+    assert len(notices) == 1
+    assert "Ctrl-C again" in notices[0]
 
 
 def test_interrupt_goes_to_the_callback() -> None:

@@ -54,6 +54,7 @@ class TerminalCommand:
         self._message_size = message_size
         self.console = Console(console_options, typed=self._typed, congested=self._congested, left=self._left)
         self.status: asyncio.Future[int] = self._loop.create_future()
+        self.left_with = 0  # exit status of a user who left, perhaps after the end and before the last output
         self._bootstrap: Bootstrap | None = None
         self._trailer: SentinelFilter | None = None
         self._messages: list[bytes] = []
@@ -127,10 +128,10 @@ class TerminalCommand:
     def signalled(self, number: int) -> None:
         """Handle a signal that a raw terminal did not turn into a byte."""
         typed = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c"}.get(signal.Signals(number))
-        if typed is not None and self._trailer is not None:
+        if typed is not None and self._trailer is not None and not self.status.done():
             self._typed(typed)
         else:
-            self._set_status(128 + number)
+            self._leave(128 + number)
 
     def _typed(self, data: bytes) -> None:
         if len(self._input) < INPUT_LIMIT or not self.console.is_terminal:
@@ -139,9 +140,9 @@ class TerminalCommand:
 
     def _left(self, how: str) -> None:
         if how == "output":
-            self._set_status(self.console.output_status())
+            self._leave(self.console.output_status())
         else:
-            self._set_status(128 + signal.SIGHUP if how == "terminal" else LEFT_BY_USER)
+            self._leave(128 + signal.SIGHUP if how == "terminal" else LEFT_BY_USER)
 
     def _congested(self, congested: bool) -> None:
         if congested:
@@ -188,6 +189,11 @@ class TerminalCommand:
             else:
                 break
         self.console.hold_input(len(self._input) > INPUT_LIMIT)
+
+    def _leave(self, status: int) -> None:
+        self.console.drop_output_soon()
+        self.left_with = self.left_with or status
+        self._set_status(status)
 
     def _set_status(self, status: int) -> None:
         if not self.status.done():
@@ -241,7 +247,7 @@ async def run_on_terminal(
         command.opened()
         status = await command.status
         await command.console.drained()
-        return status
+        return command.left_with or status
     finally:
         for number in [*numbers, signal.SIGWINCH]:
             loop.remove_signal_handler(number)

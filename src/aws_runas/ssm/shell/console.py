@@ -23,6 +23,7 @@ if sys.platform != "win32":
 OUTPUT_GONE: Final = 141  # exit status when the reader of standard output is gone: 128 + SIGPIPE
 OUTPUT_UNWRITABLE: Final = 1  # exit status when standard output cannot be written: the disk is full, or it is closed
 TYPED_LIMIT: Final = 1024 * 1024  # bytes of input that may wait in the send queue
+LEAVE_TIMEOUT: Final = 0.2  # seconds for the reader of the output after the user has left
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class Console:
     def close(self) -> None:
         """Restore the terminal and drop output that is not written yet."""
         self.give_back()
-        self._output.close()
-        self._errors.close()
+        self._drop_output()
 
     # --- keyboard
 
@@ -172,6 +172,14 @@ class Console:
     async def drained(self) -> None:
         """Wait until all output is written."""
         await asyncio.gather(self._output.drained(), self._errors.drained())
+
+    def drop_output_soon(self) -> None:
+        """Drop the output that its reader does not take within LEAVE_TIMEOUT, because the user has left."""
+        self._loop.call_later(LEAVE_TIMEOUT, self._drop_output)
+
+    def _drop_output(self) -> None:
+        self._output.close()
+        self._errors.close()
 
     def output_status(self) -> int:
         """Return the exit status if standard output can no longer be written; print why, unless its reader is gone."""

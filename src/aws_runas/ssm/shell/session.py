@@ -12,7 +12,7 @@ from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
-from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
+from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService, end_uncertain
@@ -57,6 +57,7 @@ class ShellSession:
         self._silence = SilenceNotice(channel.agent_silent_for, self.console.say)
         self.status: asyncio.Future[int] = self._loop.create_future()
         """The exit status, or the error that ended the session."""
+        self._left_with = 0  # exit status of a user who left, perhaps after the end and before the last output
         self._interactive = True
         self._running = False
         self._input_ended = False
@@ -147,18 +148,18 @@ class ShellSession:
         """Handle a SIGINT (a raw terminal sends a byte instead): send it to the remote program; the third one exits.
 
         While piped input is still being sent, the first one exits: an interrupt would arrive only after the input, and
-        a remote shell would continue with the next line.
+        a remote shell would continue with the next line. After the end of the session, only its output is waited for.
         """
         self._interrupts += 1
         has_piped_input = self._interactive and not self.console.is_terminal and not self._input_ended
-        if not self._running or self._interrupts > 2 or has_piped_input:
+        if not self._running or self._interrupts > 2 or has_piped_input or self.status.done():
             self._leave(LEFT_BY_USER)
         else:
             self._send(INTERRUPT)
 
     def quit_asked(self) -> None:
         """Handle a SIGQUIT like `interrupted`."""
-        if self._running:
+        if self._running and not self.status.done():
             self._send(QUIT)
         else:
             self._leave(128 + signal.SIGQUIT)
@@ -231,8 +232,17 @@ class ShellSession:
             self._leave(LEFT_BY_USER)
 
     def _leave(self, status: int) -> None:
+        self.console.drop_output_soon()
+        self._left_with = self._left_with or status
         if not self.status.done():
             self.status.set_result(status)
+
+    def result(self) -> int:
+        """Return the exit status once `status` is done and the output is written: that of leaving, if the user left."""
+        if self._left_with:
+            self.status.exception()  # mark it as retrieved
+            return self._left_with
+        return self.status.result()
 
     def _still_waiting(self) -> None:
         self._timer = None
@@ -300,11 +310,25 @@ async def _run_session(
         with _Signals(session):
             await asyncio.wait([session.status])
             await session.console.drained()
-            return session.status.result()
+            return session.result()
     finally:
         session.console.give_back()
-        await channel.terminate()
+        await _end(channel, session.console.say)
         session.console.close()
+
+
+async def _end(channel: DataChannel, say: Callable[[str], None]) -> None:
+    """End the session at the service. Interrupts that follow the first one are ignored until the notice is printed."""
+    loop = asyncio.get_running_loop()
+    ending = asyncio.ensure_future(channel.terminate())
+
+    def explain(text: str) -> None:
+        say(text)
+        loop.add_signal_handler(signal.SIGINT, ending.cancel)
+
+    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    with notice_of_slow_end(explain):
+        await asyncio.wait({ending})
 
 
 class _Signals:

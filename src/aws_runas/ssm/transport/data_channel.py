@@ -35,6 +35,7 @@ STEADY_AFTER: Final = 1.0  # seconds that a new connection without data must las
 ADMITTED_AFTER: Final = 5.0  # seconds that a connection without a message must last to count as not refused
 PROVED_AFTER: Final = 10.0  # seconds that a connection without data must last to count as good
 BUSY_WITHIN: Final = 1.0  # seconds since the last data at which a session counts as busy
+RENEWAL_TIMEOUT: Final = 2.0  # seconds that replacing the connection may take until the user is notified
 CHECK_TIMEOUT: Final = 2.0  # seconds for the pong after a suspend or a network change
 PREPARE_INTERVAL: Final = 15.0  # seconds between two checks of the connection for ResumeSession while data arrives
 VERSION_TIMEOUT: Final = 5.0  # seconds that the end of a session waits for the version of the agent
@@ -106,6 +107,8 @@ class SessionChannel:
         self._received_at = float("-inf")  # when a message was last received
         self._data_at = float("-inf")  # when data was last received
         self._reconnecting: asyncio.Task[None] | None = None
+        self._size: tuple[int, int] | None = None  # the last one sent
+        self._is_renewing = False  # the connection is replaced because the agent is away, not because it was lost
         self._lost_at: float | None = None  # loss that the handler was notified of, but not of its end
         self._back_at = 0.0
         self._steady_timer: asyncio.TimerHandle | None = None
@@ -148,6 +151,7 @@ class SessionChannel:
         self._driver.send_message(data)
 
     def send_size(self, columns: int, rows: int) -> None:
+        self._size = (columns, rows)
         self._driver.send_size(columns, rows)
 
     def send_flag(self, flag: int) -> None:
@@ -263,6 +267,12 @@ class SessionChannel:
             self._resumer.connection_proved()
             self._tell_regained()
 
+    def _tell_lost(self, lost_at: float, reason: str) -> None:
+        if self._lost_at is None:
+            self._lost_at = lost_at
+            if self._handler is not None:
+                self._handler.connection_lost(reason)
+
     def _tell_regained(self) -> None:
         if self._lost_at is not None and self._handler is not None and not self.ended.done():
             lost_at, self._lost_at = self._lost_at, None
@@ -335,10 +345,12 @@ class SessionChannel:
     async def _reconnect(self, closed: Closed) -> None:
         """Resume after a loss. A new connection that breaks immediately belongs to the same loss."""
         now = self._loop.time()
-        if self._lost_at is None:
-            self._lost_at = now
-            if self._handler is not None:
-                self._handler.connection_lost(str(closed))
+        notice: asyncio.TimerHandle | None = None
+        if self._is_renewing:
+            notice = self._loop.call_later(RENEWAL_TIMEOUT, self._tell_lost, now, str(closed))
+        else:
+            self._tell_lost(now, str(closed))
+        self._is_renewing = False
         was_busy = self._driver.unacknowledged() > 0 or now - self._data_at < BUSY_WITHIN
         was_admitted = self._is_heard or now - self._connected_at >= ADMITTED_AFTER
         refused = closed if closed.error is None and not was_admitted else None
@@ -349,9 +361,13 @@ class SessionChannel:
             return
         finally:
             self._reconnecting = None
+            if notice is not None:
+                notice.cancel()
         self._back_at = self._loop.time()
         self._steady_timer = self._loop.call_later(STEADY_AFTER, self._tell_regained)
         self._connected(*connection)
+        if self._lost_at is None and self._size is not None:  # the handler, which sends it, was not notified
+            self._driver.send_size(*self._size)  # the agent acknowledges it, which shows that it answers again
 
     def _pause_received(self) -> None:
         self._pause.pause_received(self._loop.time())
@@ -369,6 +385,7 @@ class SessionChannel:
         if action == "ask":
             self._spawn(self._ask_whether_active())
         elif action == "resume" and self._websocket is not None:
+            self._is_renewing = True
             self._websocket.abort(ConnectionError("the agent has been away for too long"))
         self._set_pause_timer()
 

@@ -18,7 +18,7 @@ from aws_runas.ssm.forward.events import Notify
 from aws_runas.ssm.forward.forwarding import Forwarding, ForwardingSettings
 from aws_runas.ssm.forward.multiplexer import FRAME_OVERHEAD, MultiplexerSettings
 from aws_runas.ssm.session_start import started_opener
-from aws_runas.ssm.shutdown import SignalReceived, run_until_signal
+from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, run_until_signal
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
@@ -90,7 +90,8 @@ async def _forward(groups: Sequence[Forwarding], hints: Sequence[UnreachableHint
     finally:
         report.finish()
         closing = [*(group.close() for group in groups), *(hint.close() for hint in hints)]
-        await asyncio.gather(*closing, return_exceptions=True)
+        with notice_of_slow_end(report.message):
+            await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _describe(context: Mapping[str, object]) -> str:
