@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.ssm.shutdown import END_NOTICE_AFTER
 from aws_runas.ssm.transport.interfaces import SessionService
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from aws_runas.ssm.transport.data_channel import StreamOptions
     from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 
-ABANDON_TIMEOUT: Final = 3.0  # seconds that an exit waits for a session that may have been opened
+ABANDON_TIMEOUT: Final = 10.0  # seconds that an exit waits for a session that may have been opened
 START_TIMEOUT: Final = 30.0  # seconds for the agent's handshake; the agent itself gives up after 15 + 15
-CANCEL_TIMEOUT: Final = 5.0  # seconds to get the id of a session that is no longer needed, and to end it
+CANCEL_TIMEOUT: Final = 10.0  # seconds to get the id of a session that is no longer needed, and to end it
 
 
 class SessionApi(Protocol):
@@ -52,11 +53,18 @@ class SessionStart:
     Args:
         start: makes the call.
         terminate: ends the session with this id at the service.
+        say: called with a line for the user if `abandon` takes longer than END_NOTICE_AFTER.
     """
 
-    def __init__(self, start: Callable[[], StartedSession], terminate: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        start: Callable[[], StartedSession],
+        terminate: Callable[[str], None],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._start = start
         self._terminate = terminate
+        self._say = say
         self._started: StartedSession | None = None
         self._error: BaseException | None = None
         self._done = threading.Event()
@@ -81,11 +89,17 @@ class SessionStart:
         return self._started
 
     def abandon(self) -> None:
-        """End the session if it was opened; blocks. Call it if the session is not used; only the first call counts."""
+        """End the session if it was opened; blocks. Call it if the session is not used; only the first call counts.
+
+        No other call can end the session: its id is in the reply to StartSession. A signal ends the wait.
+        """
         if self._is_abandoned:
             return
         self._is_abandoned = True
-        if self._done.wait(ABANDON_TIMEOUT) and self._started is not None:
+        if not self._done.wait(END_NOTICE_AFTER):
+            self._say("ending the session once AWS has opened it; press Ctrl-C again to exit without waiting")
+            self._done.wait(ABANDON_TIMEOUT - END_NOTICE_AFTER)
+        if self._started is not None:
             with suppress(AwsRunasError):
                 self._terminate(self._started.session_id)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from aws_runas.aws.session import StartedSession
@@ -18,6 +20,25 @@ def test_a_block_that_raises_ends_the_session(error: type[BaseException]) -> Non
     with pytest.raises(error), starting.abandoned_on_error():
         raise error
     assert ended == ["session-1"]
+
+
+def test_session_that_opens_late_is_waited_for_with_a_notice_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aws_runas.ssm.session_start.END_NOTICE_AFTER", 0.01)
+    ended: list[str] = []
+    notices: list[str] = []
+    opened = threading.Event()
+
+    def open_late() -> StartedSession:
+        assert opened.wait(30)
+        return OPENED
+
+    def answer(text: str) -> None:
+        notices.append(text)
+        opened.set()
+
+    SessionStart(open_late, ended.append, answer).abandon()
+    assert ended == ["session-1"]
+    assert "Ctrl-C again" in notices[0]
 
 
 def test_a_block_that_ends_well_keeps_the_session() -> None:

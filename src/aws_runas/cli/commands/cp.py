@@ -181,7 +181,7 @@ def _copy(
     line = ProgressLine(env.stderr, "none" if options.session.quiet else options.namespace.progress)
     task = _CopyTask(options, env, opened, guardian, line)
     starter = task.session_starter()
-    starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session)
+    starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session, env.warn)
     with starting.abandoned_on_error():  # the service answers while the other modules are imported
         request = copy_request(options, opened.target)
         sessions = task.sessions(starter, starting, facts.agent_version)

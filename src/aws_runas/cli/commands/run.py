@@ -227,7 +227,7 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
         starter = _starter(options, opened, env, refusals, carrier=carrier, parameters=parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
-        starting = SessionStart(guardian.watched(starter.start), api.terminate_session)
+        starting = SessionStart(guardian.watched(starter.start), api.terminate_session, env.warn)
         with starting.abandoned_on_error():
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import CommandSession, run_command
@@ -286,7 +286,7 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         def start() -> StartedSession:
             return api.start_session(target, options.document, options.parameters, options.session.reason)
 
-    starting = SessionStart(start, api.terminate_session)
+    starting = SessionStart(start, api.terminate_session, env.warn)
     with starting.abandoned_on_error():
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.command.terminal import run_on_terminal

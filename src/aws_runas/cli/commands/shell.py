@@ -142,7 +142,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
     access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the MFA prompt works as usual
     opened.take_terminal()
-    starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session)
+    starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session, env.warn)
     with starting.abandoned_on_error():
         # Loaded while StartSession is under way.
 

@@ -125,7 +125,7 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     api.prepare()  # before the thread starts: otherwise it would import modules while the main thread imports others
     opened.take_terminal()
     starting = SessionStart(
-        lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session
+        lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session, env.warn
     )
     with starting.abandoned_on_error():
         # Loaded while StartSession is under way.

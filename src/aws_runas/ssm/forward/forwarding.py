@@ -152,13 +152,15 @@ class Forwarding:
             pool.retry_now()
 
     async def _start_pools(self) -> None:
-        """Start all pools at once. The first error cancels the others."""
+        """Start all pools at once. The first error cancels the others; a second cancellation cuts their ends short."""
+        starting = [asyncio.ensure_future(pool.start()) for pool in self._pools.values()]
         try:
-            async with asyncio.TaskGroup() as group:
-                for pool in self._pools.values():
-                    group.create_task(pool.start())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            await asyncio.gather(*starting)
+        except BaseException:
+            for task in starting:
+                task.cancel()
+            await asyncio.wait(starting)
+            raise
 
     def _make_acceptor(self, listener: Listener, destination: Destination) -> Callable[[LocalConnection], None]:
         pool = self._pools[destination]

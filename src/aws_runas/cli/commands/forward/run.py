@@ -48,7 +48,7 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     with ExitStack() as leaving:
         taken: set[LocalAddress] = set()
         bound_plans = [_bind(resolved, taken, leaving) for resolved in resolved_plans]
-        first = _start_first(bound_plans[0])
+        first = _start_first(bound_plans[0], env)
         leaving.callback(first.abandon_unused)
         try:
             from aws_runas.cli.commands.forward.serving import serve  # loaded while StartSession is under way
@@ -80,7 +80,7 @@ def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) 
     return replace(resolved, listeners=tuple(listeners))
 
 
-def _start_first(resolved: ResolvedPlan) -> FirstSession:
+def _start_first(resolved: ResolvedPlan, env: Environment) -> FirstSession:
     """Start the session that is needed first: asyncio takes about as long to load as the service takes to answer."""
     destination, api = resolved.destinations()[0], resolved.api
     api.prepare()
@@ -88,7 +88,7 @@ def _start_first(resolved: ResolvedPlan) -> FirstSession:
     def start() -> StartedSession:
         return api.start_session(destination.target, destination.document, destination.parameters, resolved.plan.reason)
 
-    return FirstSession(destination, SessionStart(start, api.terminate_session))
+    return FirstSession(destination, SessionStart(start, api.terminate_session, env.warn))
 
 
 def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:
