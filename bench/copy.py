@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -31,6 +32,7 @@ from bench.loaded import start_loaded_sandbox
 from bench.results import Results
 
 AWS_RUNAS = (sys.executable, "-m", "aws_runas")
+TIMED = (sys.executable, "-m", "bench.timed_copy")
 MEGABYTE = 1_000_000
 
 # A child's peak memory includes its parent's memory at the time of the start, and this process holds the data. So a
@@ -44,29 +46,40 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def cp(sandbox: Sandbox, *words: str) -> list[dict[str, float]]:
-    """Run cp; return its progress events."""
-    return cp_and_memory(sandbox, *words)[0]
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Result of a copy.
+
+    Args:
+        done: bytes of the files.
+        sent: bytes on the wire.
+        seconds: of the command, from its first progress.
+        data_seconds: from the first byte sent to the last one acknowledged.
+        memory: peak in MB.
+    """
+
+    done: int
+    sent: int
+    seconds: float
+    data_seconds: float
+    memory: float
+
+    @property
+    def rate(self) -> float:
+        """MB/s while data was on its way."""
+        return self.done / self.data_seconds / MEGABYTE
 
 
-def cp_and_memory(sandbox: Sandbox, *words: str) -> tuple[list[dict[str, float]], float]:
-    """Run cp; return its progress events, and its peak memory in MB."""
-    command = [sys.executable, "-c", MEASURE, *AWS_RUNAS, "cp", "--progress", "json", *words]
+def cp(sandbox: Sandbox, *words: str) -> Copied:
+    """Run cp."""
+    command = [sys.executable, "-c", MEASURE, *TIMED, "cp", "--progress", "json", *words]
     done = subprocess.run(command, env=sandbox.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr.decode())
-    lines = done.stderr.splitlines()
-    return [json.loads(line) for line in lines if line.startswith(b"{")], int(done.stdout) / 1000
-
-
-def rate(events: list[dict[str, float]]) -> float:
-    """Return the MB/s between the first and the last event with data."""
-    moving = [event for event in events if event["done"]]
-    first, last = moving[0], moving[-1]
-    seconds = last["seconds"] - first["seconds"]
-    if seconds <= 0:
-        return last["done"] / max(last["seconds"], 0.1) / MEGABYTE
-    return (last["done"] - first["done"]) / seconds / MEGABYTE
+    events = [json.loads(line) for line in done.stderr.splitlines() if line.startswith(b"{")]
+    last = {event["event"]: event for event in events}
+    end, data = last["finished"], last["data"]
+    return Copied(end["done"], end["sent"], end["seconds"], data["seconds"], int(done.stdout) / 1000)
 
 
 def scp(sandbox: Sandbox, folder: Path, source: Path) -> float | None:
@@ -116,12 +129,17 @@ def peer(sandbox: Sandbox, server: Server, way: str, sessions: int) -> float:
 
 
 def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) -> None:
-    """Print the rows. For uploads, agents have only the official pace: the rate would delay their acknowledgements."""
+    """Print the rows.
+
+    For uploads, agents have the official pace: a rate would delay their acknowledgements. For downloads they have the
+    rate, because a sleep after each message cannot catch up on a busy machine.
+    """
     cells = []
     server = Server()
     size = (4 if quick else 12) * MEGABYTE
-    for way, agent_rate in (("up", None), ("down", AGENT_RATE)):
-        with start_loaded_sandbox(SandboxOptions(agent_rate=agent_rate, agent_pace="official"), base=base) as sandbox:
+    agents = {"up": SandboxOptions(agent_pace="official"), "down": SandboxOptions(agent_rate=AGENT_RATE)}
+    for way, options in agents.items():
+        with start_loaded_sandbox(options, base=base) as sandbox:
             for sessions in (1, 2) if quick else (1, 2, 4):
                 source = folder / f"data{sessions}"
                 source.write_bytes(Random(sessions).randbytes(size * sessions))
@@ -131,7 +149,7 @@ def table(results: Results, base: dict[str, str], folder: Path, *, quick: bool) 
                     there, here = f"{TARGET}:{source}", f"{TARGET}:{target}"
                     sides = (str(source), here) if way == "up" else (there, str(target))
                     words = ("--via", via, "--no-resume", "--sessions", str(sessions), "my-profile")
-                    row.append(rate(cp(sandbox, *words, *sides)))
+                    row.append(cp(sandbox, *words, *sides).rate)
                     target.unlink()
                 name = f"{way}, {sessions} session{'s' * (sessions > 1)}"
                 cells.append([name, *(f"{speed:.2f}" for speed in row)])
@@ -151,10 +169,9 @@ def others(results: Results, sandbox: Sandbox, folder: Path, *, share: float) ->
     lines = int(270_000 * share)
     line = b"2026-11-27 12:00:%02d host app[%d]: request took %d ms\n"
     text.write_bytes(b"".join(line % (n % 60, n, n % 977) for n in range(lines)))
-    events = cp(sandbox, "--sessions", "1", "my-profile", str(text), f"{TARGET}:{folder}/text2")
-    last = events[-1]
+    copied = cp(sandbox, "--sessions", "1", "my-profile", str(text), f"{TARGET}:{folder}/text2")
     megabytes = text.stat().st_size / MEGABYTE
-    sent = f"{rate(events):.1f} MB/s, {last['sent'] / MEGABYTE:.2f} MB sent, {last['seconds']:.1f} s in all"
+    sent = f"{copied.rate:.1f} MB/s, {copied.sent / MEGABYTE:.2f} MB sent, {copied.seconds:.1f} s in all"
     cells.append([f"text, {megabytes:.1f} MB, 1 session", sent])
     tree = folder / "tree"
     count = int(10_000 * share)
@@ -173,7 +190,7 @@ def others(results: Results, sandbox: Sandbox, folder: Path, *, share: float) ->
             ("up", (str(source), f"{TARGET}:{there}")),
             ("down", (f"{TARGET}:{source}", str(there))),
         ):
-            _, memory = cp_and_memory(sandbox, "--no-resume", "--rate", "off", "my-profile", *sides)
+            memory = cp(sandbox, "--no-resume", "--rate", "off", "my-profile", *sides).memory
             cells.append([f"most memory of `cp --rate off`, {mebibytes} MiB {direction}", f"{memory:.0f} MB"])
             there.unlink()
     cells += memory_of_trees(sandbox, folder, int(100_000 * share))
@@ -196,7 +213,7 @@ def memory_of_trees(sandbox: Sandbox, folder: Path, count: int) -> list[list[str
     source, there = folder / "many", folder / "many2"
     make_tree(source, count, 10)
     for direction, sides in (("up", (str(source), f"{TARGET}:{there}")), ("down", (f"{TARGET}:{source}", str(there)))):
-        _, memory = cp_and_memory(sandbox, "-r", "--rate", "off", "my-profile", *sides)
+        memory = cp(sandbox, "-r", "--rate", "off", "my-profile", *sides).memory
         cells.append([f"most memory of `cp -r`, {count:,} files of 10 bytes {direction}", f"{memory:.0f} MB"])
         shutil.rmtree(there)
     shutil.rmtree(source)
@@ -249,7 +266,7 @@ def resume(sandbox: Sandbox, folder: Path) -> list[list[str]]:
     process.kill()
     process.communicate()
     began = time.perf_counter()
-    again = cp(sandbox, *words[2:])[-1]["sent"] / (mebibytes << 20)
+    again = cp(sandbox, *words[2:]).sent / (mebibytes << 20)
     seconds, exact = time.perf_counter() - began, same(source, there)
     source.unlink()
     there.unlink()
@@ -265,7 +282,7 @@ def sessions(sandbox: Sandbox, folder: Path, share: float) -> list[list[str]]:
         for upload_ in (True, False):
             there = folder / f"there{count}"
             sides = (str(source), f"{TARGET}:{there}") if upload_ else (f"{TARGET}:{source}", str(there))
-            speed = rate(cp(sandbox, "--sessions", str(count), "my-profile", *sides))
+            speed = cp(sandbox, "--sessions", str(count), "my-profile", *sides).rate
             exact = same(source, there)
             name = f"{count} session{'s' * (count > 1)}, {'up' if upload_ else 'down'}"
             cells.append([name, f"{speed:.2f} MB/s, exact {exact}"])
