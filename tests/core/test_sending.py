@@ -287,6 +287,22 @@ def test_no_second_ever_sees_a_thousand_frames() -> None:
     assert times[-1] - times[0] < 3.16  # 900 a second would need 3.18 s
 
 
+def test_echo_of_a_byte_costs_the_client_two_frames() -> None:
+    pair = Pair(PLAIN)
+    pair.send(pair.agent, b"$ ")
+    pair.run(1)
+    frames: list[Frame] = []
+    pair.client.filter = lambda frame: (frames.append(frame), [frame])[1]  # type: ignore[func-returns-value]
+    for _ in range(30):
+        for end in (pair.client, pair.agent):
+            pair.send(end, b"x")
+            pair.run(0.1)
+    pair.run(1)
+    sent = [kind for kind, _, _ in kinds(frames)]
+    assert sent.count("input_stream_data") == sent.count("acknowledge") == 30
+    assert len(sent) == 60
+
+
 def test_acknowledgements_are_first_in_line() -> None:
     channel = started(ChannelSettings(frame_rate=10.0, handshake=False))
     for step in range(150):  # until the tokens of the burst are used up
