@@ -123,7 +123,7 @@ def test_server_that_waits_for_the_end_of_its_input_gets_it_and_the_program_a_re
             with pytest.raises(ConnectionResetError):
                 receive_all(connection)
             wait_until(lambda: bool(received), "the server has read to the end")
-            forward.wait_for_error("connection 1: reset after 0.5 s without an answer")
+            forward.wait_for_error("connection 1: reset after 0.5 s of silence after the end of its input")
         assert received == [bytes_of(3, 100_000)]
 
 

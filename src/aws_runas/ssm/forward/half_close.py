@@ -25,7 +25,7 @@ from aws_runas.dataclass import dataclass
 
 REMOTE_END_TIMEOUT: Final = 2.0  # seconds that a program may still send after the remote end has closed
 
-NO_ANSWER: Final = "no answer after the program ended its sending half"  # reason of a reset
+NO_ANSWER: Final = "silence after the program ended its sending half"  # reason of a reset
 _NETLINK_SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1

@@ -264,7 +264,7 @@ def test_half_closed_connection_without_an_answer_is_reset_and_reported() -> Non
         await world.until(lambda: commands(world)[-1] == frame.FIN)
 
     world = play(story)
-    assert world.owner.over == ["no answer after the program ended its sending half"]
+    assert world.owner.over == ["silence after the program ended its sending half"]
     assert commands(world) == [frame.SYN, frame.PSH, frame.FIN]
 
 

@@ -124,8 +124,8 @@ class ForwardReport:
                 return f"connection {event.connection}: nothing accepts connections at {event.destination}"
             case events.HalfCloseTimedOut():
                 return (
-                    f"connection {event.connection}: reset after {event.seconds:g} s without an answer "
-                    "to the end of its input; --half-close SECONDS waits longer"
+                    f"connection {event.connection}: reset after {event.seconds:g} s of silence after "
+                    "the end of its input; --half-close SECONDS waits longer"
                 )
             case events.AgentSilent():
                 return (
