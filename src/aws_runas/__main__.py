@@ -38,7 +38,9 @@ def main(words: list[str] | None = None) -> int:
         try:
             if handler is _signal.default_int_handler:
                 _signal.signal(_signal.SIGINT, handler)
-            return app.main(words, function=function)
+            status = app.main(words, function=function)
+            app.end_quickly(status)  # returns unless a session has ended
+            return status
         finally:
             gc.enable()
             if handler is _signal.default_int_handler:

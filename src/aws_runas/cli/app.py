@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TextIO
@@ -38,6 +39,24 @@ def main(words: Sequence[str], env: Environment | None = None, *, function: str 
     except Exception as error:
         result = Result(1, stderr=_internal_error(error, words))
     return emit(result, env)
+
+
+def end_quickly(status: int) -> None:
+    """End the process without the teardown of the interpreter, if the command called `leave_quickly`.
+
+    Args:
+        status: the exit status.
+    """
+    if "aws_runas.ssm.shutdown" not in sys.modules:
+        return
+    from aws_runas.ssm.shutdown import end_process
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        return  # one is closed or broken; the interpreter deals with it at its end
+    end_process(status)
 
 
 def _internal_error(error: Exception, words: Sequence[str]) -> str:

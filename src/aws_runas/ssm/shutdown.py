@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,6 +28,7 @@ _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
 # code that runs in an event loop calls `swallowed_signal` when it starts.
 _raised: list[int] = []
+_leaving: list[bool] = []
 
 
 class SignalReceived(AwsRunasError):  # noqa: N818 - not an error
@@ -211,8 +213,23 @@ class ParentWatcher:
 
 
 def leave_quickly() -> None:
-    """Skip the last garbage collection over the modules of botocore, since the process ends now.
+    """Let the process end without the teardown of the interpreter, once the result is written; see `end_process`.
 
-    Measured at the end of a shell: 127 ms without this call, 20 ms with it.
+    Also skip the last garbage collection over the modules of botocore. Measured at the end of a shell: 127 ms without
+    this call, 20 ms with it.
     """
     gc.freeze()
+    _leaving.append(True)
+
+
+def end_process(status: int) -> None:
+    """End the process at once after `leave_quickly`; return otherwise, or while a thread still works.
+
+    The teardown of all modules takes 10 ms (docs/adr/0212). Call it when everything is written.
+
+    Args:
+        status: the exit status.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if _leaving and all(thread.daemon for thread in others):
+        os._exit(status)

@@ -318,6 +318,38 @@ def test_garbage_is_collected_while_a_command_runs_and_after_a_usage_error() -> 
     assert (ran.returncode, ran.stdout) == (0, "True\nTrue\n")
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("shutdown.leave_quickly()", "written\n"),
+        ("pass", "written\ntorn down\n"),
+        ("shutdown.leave_quickly(); threading.Thread(target=go_on.wait).start()", "written\nworked\ntorn down\n"),
+    ],
+    ids=["after a session", "otherwise", "while a thread works"],
+)
+def test_a_session_ends_without_the_teardown_of_the_interpreter(before: str, expected: str) -> None:
+    script = f"""
+import atexit, sys, threading
+from aws_runas.__main__ import main
+from aws_runas.cli.commands import version
+from aws_runas.cli.output import Result
+from aws_runas.ssm import shutdown
+go_on = threading.Event()
+atexit.register(print, "torn down")
+def run(options, env):
+    {before}
+    return Result(3, stdout="written\\n")
+version.run = run
+status = main(["version"])
+if threading.active_count() > 1:
+    print("worked")
+go_on.set()
+sys.exit(status)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (3, expected, "")
+
+
 @pytest.mark.parametrize("module", ["aws_runas.fast.start", "argparse", "aws_runas.cli.app"])
 def test_ctrl_c_while_modules_are_loaded_prints_nothing(module: str) -> None:
     script = f"""
