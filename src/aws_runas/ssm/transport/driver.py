@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
 
 from aws_runas.ssm.core.channel import Channel
 from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
+from aws_runas.ssm.transport.event_loop import SteadyDownload, exact_timers
 
 AHEAD: Final = 0.0025  # seconds for which messages are prepared ahead: two of three paced messages
 SOON: Final = 0.01  # seconds; a timer that would fire too early within this time is moved
 SAME_TIME: Final = 0.001  # seconds that a timer may be early
-CallExactly = Callable[[float, Callable[[], None]], None]
 
 
 class Link(Protocol):
@@ -63,8 +63,8 @@ class ChannelDriver:
         self._owner = owner
         self._link: Link | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._rest_until: Callable[[float], None] | None = getattr(self._loop, "rest_until", None)
-        self._call_exactly: CallExactly | None = getattr(self._loop, "call_exactly", None)
+        self._exact = exact_timers(self._loop)
+        self._download = SteadyDownload()
         self._ahead: deque[Outgoing] = deque()  # messages that are sent without a turn
         self._turn_due = False
         self._in_turn = False
@@ -105,6 +105,12 @@ class ChannelDriver:
         for message in messages:
             receive(message, now)
         self.turn(time_passed=self._take_due_timer(now))
+        exact = self._exact
+        if exact is not None:
+            self._download.messages_received(len(messages), now)
+            rest = self._download.rest(now, exact.data_sent_at)
+            if rest > 0:
+                exact.read_next_at(now + rest)
 
     def writing_resumed(self) -> None:
         """Resume sending, because the connection is writable again."""
@@ -145,13 +151,19 @@ class ChannelDriver:
     def send_data(self, data: bytes, payload_type: int = 1) -> None:
         """Queue stream data; at most ``send_capacity`` bytes."""
         if not self._stopped:
-            self._channel.send_data(data, self._loop.time(), payload_type)
+            now = self._loop.time()
+            self._channel.send_data(data, now, payload_type)
+            if self._exact is not None:
+                self._exact.data_sent_at = now
             self.want_turn()
 
     def send_message(self, data: bytes) -> None:
         """Queue stream data as exactly one message; see Channel.send_message."""
         if not self._stopped:
-            self._channel.send_message(data, self._loop.time())
+            now = self._loop.time()
+            self._channel.send_message(data, now)
+            if self._exact is not None:
+                self._exact.data_sent_at = now
             self.want_turn()
 
     def send_size(self, columns: int, rows: int) -> None:
@@ -246,11 +258,11 @@ class ChannelDriver:
 
     def _make_ahead(self, now: float) -> None:
         """Prepare messages that are due soon, and let the loop send each on time without a turn."""
-        if self._call_exactly is None or self._link is None or self._ahead:
+        if self._exact is None or self._link is None or self._ahead:
             return
         self._ahead.extend(self._channel.messages_ahead(now, now + AHEAD))
         if self._ahead:
-            self._call_exactly(self._ahead[0].sent_at, partial(self._depart, self._ahead))
+            self._exact.call_exactly(self._ahead[0].sent_at, partial(self._depart, self._ahead))
 
     def _depart(self, ahead: deque[Outgoing]) -> None:
         """Send the next message, unless the connection for which it was prepared is lost."""
@@ -259,8 +271,8 @@ class ChannelDriver:
         message = ahead.popleft()
         self._link.send_messages((message.frame,))
         earliest = self._channel.departed(message, self._loop.time())
-        if ahead and self._call_exactly is not None:
-            self._call_exactly(max(ahead[0].sent_at, earliest), partial(self._depart, ahead))
+        if ahead and self._exact is not None:
+            self._exact.call_exactly(max(ahead[0].sent_at, earliest), partial(self._depart, ahead))
 
     def _set_timer(self, now: float) -> None:
         """Set the timer. It is moved only if it must fire earlier; if it fires too early, it is set again.
@@ -271,8 +283,8 @@ class ChannelDriver:
         due = self._channel.next_timer(now)
         if due is None or self._stopped:
             return
-        if self._rest_until is not None and self._channel.next_departure is not None:
-            self._rest_until(self._channel.next_departure)
+        if self._exact is not None and self._channel.next_departure is not None:
+            self._exact.rest_until(self._channel.next_departure)
         self._wake_at(max(due, now), now)
 
     def _wake_at(self, due: float, now: float) -> None:

@@ -14,12 +14,83 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
 MAX_REST: Final = 0.0035  # seconds without reading while messages are sent; the time of three messages
+READ_INTERVAL: Final = 0.005  # seconds between two reads of a steady download; an agent sends three or four messages
+REST_SHARE: Final = 0.05  # of the time since a download began that a rest may take, so that a short one has none
+STEADY_GAP: Final = 0.012  # seconds without a message after which a download is over
+FAST: Final = 3000.0  # messages per second; a faster download needs no rest to be read in batches
 LOOK_INTERVAL: Final = 0.002  # seconds between two polls of the descriptors, if a timer ends the rest early
 FD_SETSIZE: Final = 1024  # descriptors that select(2) can wait for
+
+
+class ExactTimers(Protocol):
+    """What an event loop with exact timers can do beyond others."""
+
+    data_sent_at: float
+    """When a channel of this loop last sent data; loop time."""
+
+    def rest_until(self, when: float) -> None:
+        """Make a timer at this time exact, and read nothing before it, for at most MAX_REST.
+
+        Args:
+            when: loop time.
+        """
+
+    def read_next_at(self, when: float) -> None:
+        """Read nothing before this time. Timers and exact calls before it are not delayed.
+
+        Args:
+            when: loop time, at most READ_INTERVAL from now.
+        """
+
+    def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
+        """Call a function at an exact time, without a loop iteration, which is most of the cost of a paced message.
+
+        Args:
+            when: loop time, at most MAX_REST from now.
+            callback: the function; it must not raise.
+        """
+
+
+def exact_timers(loop: asyncio.AbstractEventLoop) -> ExactTimers | None:
+    """Return the exact timers of a loop, None if it has none."""
+    return cast(ExactTimers, loop) if hasattr(loop, "call_exactly") else None
+
+
+class SteadyDownload:
+    """Decides how long a client may rest after it has read from a channel.
+
+    An agent sends a message about every 1.5 ms. To read each at once costs a wake-up for each, and wake-ups are most of
+    the cost of a download.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._read_at = 0.0
+        self._rate = 0.0
+
+    def messages_received(self, count: int, now: float) -> None:
+        """Note that messages were read together."""
+        gap = now - self._read_at
+        if gap > STEADY_GAP:
+            self._began = now
+        self._rate = count / gap if gap > 0 else FAST
+        self._read_at = now
+
+    def rest(self, now: float, data_sent_at: float) -> float:
+        """Return for how many seconds nothing needs to be read.
+
+        Args:
+            now: loop time.
+            data_sent_at: when data was last sent; somebody may wait for the answer.
+        """
+        if self._rate >= FAST:
+            return 0.0
+        return min(READ_INTERVAL, REST_SHARE * (now - max(self._began, data_sent_at)))
+
 
 if hasattr(selectors, "EpollSelector"):
 
@@ -35,6 +106,9 @@ if hasattr(selectors, "EpollSelector"):
         turn_at = 0.0
         """Time until which nothing needs to be read, and at which a timer must be exact; monotonic seconds."""
 
+        read_at = 0.0
+        """Time before which nothing needs to be read, at most READ_INTERVAL ahead; monotonic seconds."""
+
         _looked_at = 0.0
 
         def __init__(self) -> None:
@@ -46,7 +120,7 @@ if hasattr(selectors, "EpollSelector"):
             """Wait for descriptors; see selectors.BaseSelector.select."""
             now = time.monotonic()
             turn_at = self.turn_at
-            if now >= turn_at and not self.departures:
+            if now >= turn_at and now >= self.read_at and not self.departures:
                 self._looked_at = now
                 return super().select(timeout)
             end = math.inf if timeout is None else now + timeout
@@ -55,9 +129,10 @@ if hasattr(selectors, "EpollSelector"):
             if self.departures:
                 next_departure = self.departures[0][0]
                 turn_at, end = max(turn_at, next_departure), min(end, next_departure)
-            if now < turn_at <= now + MAX_REST:
+            rest_until = max(self.read_at, turn_at) if turn_at <= now + MAX_REST else self.read_at
+            if now < rest_until:
                 if end > now:
-                    time.sleep(min(turn_at, end) - now)
+                    time.sleep(min(rest_until, end) - now)
                     now = time.monotonic()
                 if now - self._looked_at < LOOK_INTERVAL:
                     return []
@@ -80,29 +155,22 @@ if hasattr(selectors, "EpollSelector"):
             return now
 
     class ExactEventLoop(asyncio.SelectorEventLoop):
-        """An event loop on an ExactSelector."""
+        """An event loop on an ExactSelector. Implements ExactTimers."""
 
         def __init__(self) -> None:
             self._exact_selector = ExactSelector()
             self._departures = itertools.count()
+            self.data_sent_at = 0.0
             super().__init__(self._exact_selector)
             setattr(self, "time", time.monotonic)  # noqa: B010 - saves a Python call; several per message
 
         def rest_until(self, when: float) -> None:
-            """Make a timer at this time exact, and read nothing before it, for at most MAX_REST.
-
-            Args:
-                when: loop time.
-            """
             self._exact_selector.turn_at = when
 
-        def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
-            """Call a function at an exact time, without a loop iteration, which is most of the cost of a paced message.
+        def read_next_at(self, when: float) -> None:
+            self._exact_selector.read_at = when
 
-            Args:
-                when: loop time, at most MAX_REST from now.
-                callback: the function; it must not raise.
-            """
+        def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
             heapq.heappush(self._exact_selector.departures, (when, next(self._departures), callback))
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 
 from aws_runas.ssm.transport import event_loop
-from aws_runas.ssm.transport.event_loop import run
+from aws_runas.ssm.transport.event_loop import SteadyDownload, run
 
 exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
 
@@ -105,6 +105,51 @@ def test_messages_leave_at_their_times_while_nothing_is_read(clock: Clock) -> No
         assert selector.select(0.003)
         assert clock.now == pytest.approx(100.0045)
     assert [name for name, _ in left] == ["first", "second", "behind the turn"]
+
+
+@exact
+def test_rest_of_a_download_reads_nothing_and_delays_no_timer(clock: Clock) -> None:
+    selector = event_loop.ExactSelector()
+    left: list[float] = []
+    with readable_pipe(selector):
+        selector._looked_at = 99.999
+        selector.read_at = 100.005
+        assert selector.select(0.0005) == []
+        assert clock.now == pytest.approx(100.0005)
+        selector.departures.append((100.0035, 0, lambda: left.append(clock.now)))
+        assert selector.select(1)
+    assert left == [pytest.approx(100.0035)]
+    assert clock.now == pytest.approx(100.005)
+
+
+def rests(gaps: list[float], data_sent_at: float = 0.0) -> list[float]:
+    download, now, found = SteadyDownload(), 10.0, []
+    for gap in gaps:
+        now += gap
+        download.messages_received(1, now)
+        found.append(download.rest(now, data_sent_at))
+    return found
+
+
+def test_rest_grows_with_the_download_up_to_its_limit() -> None:
+    found = rests([0.0015] * 200)
+    assert found[0] == 0
+    assert found[20] == pytest.approx(0.0015)  # a twentieth of 30 ms
+    assert found[-1] == event_loop.READ_INTERVAL
+
+
+def test_pause_begins_a_new_download() -> None:
+    found = rests([0.0015] * 100 + [0.02] + [0.0015] * 3)
+    assert found[99] > 0.004
+    assert found[100] == 0
+
+
+def test_answer_to_data_just_sent_is_read_at_once() -> None:
+    assert rests([0.0015] * 100, data_sent_at=10.15)[-1] == pytest.approx(0)
+
+
+def test_fast_download_is_read_without_rest() -> None:
+    assert rests([0.0003] * 1000)[-1] == 0
 
 
 @exact
