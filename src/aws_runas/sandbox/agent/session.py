@@ -44,6 +44,9 @@ class _Relay:
     def writable(self) -> bool:
         return self._session.client_writable()
 
+    def send_message(self, message: bytes) -> None:
+        self.send_messages((message,))
+
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         if self.broken:
             return

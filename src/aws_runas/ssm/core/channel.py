@@ -32,7 +32,6 @@ from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
 QUEUE_AHEAD = 4  # messages accepted ahead of the pacer: during an upload, a keystroke waits for these; 4 ms
-REFILL_AT = 2  # messages queued at which the owner is asked for more: a batch costs less than single messages
 DEPARTS_SOON = 0.0035  # seconds: if a message leaves within this time, other timers wait for it
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 AWAY_AFTER_PAUSE = 0.3  # seconds of a pause after which the agent counts as away; a pause just before the end is usual
@@ -299,8 +298,8 @@ class Channel:
         if not self._blocked:
             return False
         size = self._settings.payload_size
-        if self._pacer.limited and self._sender.pending_bytes > REFILL_AT * size:
-            return False
+        if self._pacer.limited and self._sender.pending_bytes:
+            return False  # the owner is asked for a batch, which costs less than single messages
         return self._capacity(now) >= size
 
     # publication
@@ -499,7 +498,7 @@ class Channel:
         ahead: list[Outgoing] = []
         if not (self._connected and self._pacer.limited) or self._life.paused or self._life.ended:
             return ahead
-        if self._receiver.due_at() is not None or not self._sender.has_waiting(now):
+        if self._receiver.due_at() is not None:
             return ahead
         created_date = self._wall_clock()
         while (when := max(now, self._pacer.ready_at(1), self._spacing.ready_at)) <= until:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import field
 from hashlib import sha256
@@ -40,14 +41,19 @@ _TYPE = slice(4, 36)
 _DATE = slice(40, 48)
 
 _ACK_TYPE = b"acknowledge".ljust(32)
-_ACK_START = (_WORD.pack(HEADER_LENGTH) + _ACK_TYPE, _WORD.pack(HEADER_LENGTH) + b"acknowledge".ljust(32, b"\0"))
 _ACK_HEAD = {
     name: b'{"AcknowledgedMessageType":"%b","AcknowledgedMessageId":"' % name.encode()
     for name in (INPUT_STREAM_DATA, OUTPUT_STREAM_DATA)
 }
 _ACK_MIDDLE = b'","AcknowledgedMessageSequenceNumber":'
 _ACK_TAIL = b',"IsSequentialMessage":true}'
-_ACK_SLICES = [(head, len(head), len(head) + 36, len(head) + 36 + len(_ACK_MIDDLE)) for head in _ACK_HEAD.values()]
+_PLAIN_ACK = re.compile(
+    rb"\0\0\0\x74acknowledge(?: {21}|\0{21})"  # header length and type
+    rb".{4}(?!.{4}\0{4}).{80}"  # a date whose lower half is not zero; the other fields
+    rb'({"AcknowledgedMessageType":"(?:in|out)put_stream_data","AcknowledgedMessageId":"[0-9A-Za-z][0-9A-Za-z-]{35}'
+    rb'","AcknowledgedMessageSequenceNumber":(0|[1-9][0-9]{0,17}),"IsSequentialMessage":true})',
+    re.DOTALL,
+)
 _IDS_IN_BATCH = 64
 _VERSION_4 = bytes((octet & 0x0F) | 0x40 for octet in range(256))
 _VARIANT_1 = bytes((octet & 0x3F) | 0x80 for octet in range(256))
@@ -274,25 +280,8 @@ def read_plain_acknowledgement(data: bytes) -> int | None:
 
     Accepts nothing that decode_message and decode_acknowledge would refuse. This is half of the work of an upload.
     """
-    if not data.startswith(_ACK_START) or data[44:48] == b"\0\0\0\0":
+    found = _PLAIN_ACK.fullmatch(data)
+    if found is None:
         return None  # not an acknowledgement, or perhaps without a date: the full decoder decides
-    payload = data[HEADER_LENGTH + 4 :]
-    after_head = after_id = number = 0
-    for head, *ends in _ACK_SLICES:
-        if payload.startswith(head):
-            after_head, after_id, number = ends
-            break
-    if not number:
-        return None
-    digits = payload[number : -len(_ACK_TAIL)]
-    if (
-        payload[after_id:number] != _ACK_MIDDLE
-        or not payload.endswith(_ACK_TAIL)
-        or not digits.isdigit()
-        or len(digits) > 18
-        or (len(digits) > 1 and digits.startswith(b"0"))
-        or not payload[after_head:after_id].replace(b"-", b"").isalnum()
-        or sha256(payload).digest() != data[_DIGEST]
-    ):
-        return None
-    return int(digits)
+    payload, number = found.groups()
+    return int(number) if sha256(payload).digest() == data[_DIGEST] else None

@@ -289,9 +289,10 @@ class Receiver:
             lossless = oldest - self._loss_seen_at > LOSS_MEMORY
             if self._last_at < due and lossless and len(self._pending) <= PATIENT_UP_TO:
                 due += self._patience
-        for again in (self._retransmissions, self._repeats):
-            if again and (due is None or again[0][2] < due):
-                due = again[0][2]
+        if self._retransmissions and (due is None or self._retransmissions[0][2] < due):
+            due = self._retransmissions[0][2]
+        if self._repeats and (due is None or self._repeats[0][2] < due):
+            due = self._repeats[0][2]
         return due
 
     def pending_acknowledgements(self) -> int:

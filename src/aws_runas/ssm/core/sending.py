@@ -105,9 +105,10 @@ class Sender:
         """Return how many bytes of data could be sent now if there were no pacing."""
         flight, size = self.flight, self._payload_size
         messages = self.window.size - flight.count
-        # the lowest may be missing although all later ones are acknowledged, and the peer has to store those
-        storable = MAX_DISTANCE - flight.distance(self._next_number)
-        room = (messages if messages < storable else storable) * size
+        if self._next_number - flight.lowest > MAX_DISTANCE - messages:
+            # the lowest may be missing although all later ones are acknowledged, and the peer has to store those
+            messages = min(messages, MAX_DISTANCE - flight.distance(self._next_number))
+        room = messages * size
         if self._window_bytes is not None and self._window_bytes - flight.bytes < room:
             room = self._window_bytes - flight.bytes
         if room < size:

@@ -19,6 +19,7 @@ from aws_runas.ssm.forward.half_close import (
     is_fully_closed,
 )
 from aws_runas.ssm.forward.multiplexer import MultiplexerOwner, MultiplexerSettings, Saturation
+from aws_runas.ssm.transport.event_loop import exact_timers
 from aws_runas.ssm.transport.interfaces import DataChannel
 
 
@@ -72,6 +73,7 @@ class SmuxMultiplexer:
         self._reading_paused = False
         self._over = False
         self._saturation = Saturation()
+        self._exact = exact_timers(asyncio.get_running_loop())
 
     # Multiplexer
 
@@ -139,6 +141,8 @@ class SmuxMultiplexer:
             connection.reset()
             return
         self._smux.send_data(stream.stream_id, data)
+        if self._exact is not None and len(data) < self._settings.payload_size:
+            self._exact.expect_answer()
         if not self._smux.send_capacity(stream.stream_id):
             connection.pause_reading()
         self._send_soon()

@@ -13,7 +13,7 @@ from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
 from aws_runas.ssm.transport.event_loop import SteadyDownload, exact_timers
 
-AHEAD: Final = 0.0025  # seconds for which messages are prepared ahead: two of three paced messages
+AHEAD: Final = 0.0045  # seconds for which messages are prepared ahead: four of five paced messages
 SOON: Final = 0.01  # seconds; a timer that would fire too early within this time is moved
 SAME_TIME: Final = 0.001  # seconds that a timer may be early
 
@@ -25,6 +25,9 @@ class Link(Protocol):
     def writable(self) -> bool:
         """True if the connection accepts more data; if False, ``ChannelDriver.writing_resumed`` is called later."""
         ...
+
+    def send_message(self, message: bytes) -> None:
+        """Send one message."""
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         """Send messages in one write; str as text frames."""
@@ -104,7 +107,8 @@ class ChannelDriver:
         receive = self._channel.receive_message
         for message in messages:
             receive(message, now)
-        self.turn(time_passed=self._take_due_timer(now))
+        if not self._is_timer_due(now):
+            self.turn()
         exact = self._exact
         if exact is not None:
             self._download.messages_received(len(messages), now)
@@ -153,18 +157,14 @@ class ChannelDriver:
         if not self._stopped:
             now = self._loop.time()
             self._channel.send_data(data, now, payload_type)
-            if self._exact is not None:
-                self._exact.data_sent_at = now
-            self.want_turn()
+            self._data_queued(now)
 
     def send_message(self, data: bytes) -> None:
         """Queue stream data as exactly one message; see Channel.send_message."""
         if not self._stopped:
             now = self._loop.time()
             self._channel.send_message(data, now)
-            if self._exact is not None:
-                self._exact.data_sent_at = now
-            self.want_turn()
+            self._data_queued(now)
 
     def send_size(self, columns: int, rows: int) -> None:
         """Queue the terminal size in characters."""
@@ -207,6 +207,11 @@ class ChannelDriver:
         return self._channel.unacknowledged()
 
     # turns
+
+    def _data_queued(self, now: float) -> None:
+        if self._exact is not None:
+            self._exact.data_sent_at = now
+        self.want_turn()
 
     def want_turn(self) -> None:
         """Schedule a turn at the end of the caller's loop iteration; several calls cause one turn."""
@@ -269,7 +274,7 @@ class ChannelDriver:
         if ahead is not self._ahead or not ahead or self._link is None:
             return
         message = ahead.popleft()
-        self._link.send_messages((message.frame,))
+        self._link.send_message(message.frame)
         earliest = self._channel.departed(message, self._loop.time())
         if ahead and self._exact is not None:
             self._exact.call_exactly(max(ahead[0].sent_at, earliest), partial(self._depart, ahead))
@@ -296,14 +301,13 @@ class ChannelDriver:
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._timer_fired)
 
-    def _take_due_timer(self, now: float) -> bool:
-        """Return True if the timer is due; received messages are then handled in the same turn."""
-        timer = self._timer
-        if timer is None or timer.when() > now or not (self._link is None or self._link.writable):
-            return False
-        timer.cancel()
-        self._timer = None
-        return True
+    def _is_timer_due(self, now: float) -> bool:
+        """Return True if the timer takes a turn in this iteration of the event loop, after all that is read in it.
+
+        What local programs have written then belongs to the messages of that turn.
+        """
+        is_due = self._timer is not None and self._timer.when() <= now
+        return is_due and (self._link is None or self._link.writable)
 
     def _timer_fired(self) -> None:
         self._timer = None

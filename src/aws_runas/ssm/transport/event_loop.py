@@ -17,17 +17,18 @@ from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
-MAX_REST: Final = 0.0035  # seconds without reading while messages are sent; the time of three messages
+MAX_REST: Final = 0.0055  # seconds without reading while messages are sent; the time of five messages
 READ_INTERVAL: Final = 0.005  # seconds between two reads of a steady download; an agent sends three or four messages
 REST_SHARE: Final = 0.05  # of the time since a download began that a rest may take, so that a short one has none
 STEADY_GAP: Final = 0.012  # seconds without a message after which a download is over
 FAST: Final = 3000.0  # messages per second; a faster download needs no rest to be read in batches
 LOOK_INTERVAL: Final = 0.002  # seconds between two polls of the descriptors, if a timer ends the rest early
+ANSWER_WITHIN: Final = 0.05  # seconds after a few bytes, such as a keystroke, in which their answer is read soon
 FD_SETSIZE: Final = 1024  # descriptors that select(2) can wait for
 
 
 class ExactTimers(Protocol):
-    """What an event loop with exact timers can do beyond others."""
+    """Methods of an event loop with exact timers that other loops lack."""
 
     data_sent_at: float
     """When a channel of this loop last sent data; loop time."""
@@ -45,6 +46,9 @@ class ExactTimers(Protocol):
         Args:
             when: loop time, at most READ_INTERVAL from now.
         """
+
+    def expect_answer(self) -> None:
+        """Poll the descriptors every LOOK_INTERVAL for a while, although messages are sent."""
 
     def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
         """Call a function at an exact time, without a loop iteration, which is most of the cost of a paced message.
@@ -109,6 +113,9 @@ if hasattr(selectors, "EpollSelector"):
         read_at = 0.0
         """Time before which nothing needs to be read, at most READ_INTERVAL ahead; monotonic seconds."""
 
+        look_until = 0.0
+        """Time until which the descriptors are polled every LOOK_INTERVAL, although messages are sent."""
+
         _looked_at = 0.0
 
         def __init__(self) -> None:
@@ -145,13 +152,18 @@ if hasattr(selectors, "EpollSelector"):
             return super().select(None if end == math.inf else max(0.0, end - now))
 
         def _send_due(self, now: float, end: float) -> float:
-            """Run the callbacks that are due up to `end`, each on time; return the time afterwards."""
+            """Run the callbacks that are due up to `end`, each on time; return the time afterwards.
+
+            While an answer is expected, run only one of them.
+            """
             while self.departures and self.departures[0][0] <= end:
                 when, _, depart = heapq.heappop(self.departures)
                 if when > now:
                     time.sleep(when - now)
                 depart()
                 now = time.monotonic()
+                if now < self.look_until:
+                    break
             return now
 
     class ExactEventLoop(asyncio.SelectorEventLoop):
@@ -169,6 +181,9 @@ if hasattr(selectors, "EpollSelector"):
 
         def read_next_at(self, when: float) -> None:
             self._exact_selector.read_at = when
+
+        def expect_answer(self) -> None:
+            self._exact_selector.look_until = time.monotonic() + ANSWER_WITHIN
 
         def call_exactly(self, when: float, callback: Callable[[], None]) -> None:
             heapq.heappush(self._exact_selector.departures, (when, next(self._departures), callback))

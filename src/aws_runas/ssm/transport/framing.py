@@ -36,7 +36,8 @@ RESERVED_BITS: Final = 0x70  # no extension is offered that gives them a meaning
 OPCODE_BITS: Final = 0x0F
 OPCODES: Final = frozenset(Opcode)
 MASK_BIT: Final = 0x80  # of the second byte; a server never sets it
-_USUAL_START: Final = bytes((BINARY, 126))  # of an unmasked frame; 126: a 16-bit length follows
+_USUAL_START: Final = BINARY << 8 | 126  # of an unmasked frame; 126: a 16-bit length follows
+_USUAL_HEAD: Final = struct.Struct("!HH").unpack_from
 _MASKS_AT_ONCE: Final = 1024
 
 _SHORT = struct.Struct("!BB").pack
@@ -61,8 +62,12 @@ def frame_encoder(*, masked: bool) -> Callable[[bytes | str], bytes]:
             pool = os.urandom(4 * _MASKS_AT_ONCE)
             masks = iter([pool[i : i + 4] for i in range(0, len(pool), 4)])
             mask = next(masks)
-        first, data = (BINARY, message) if isinstance(message, bytes) else (TEXT, message.encode())
-        return _head(first, 0x80, len(data)) + mask + apply_mask(data, mask)
+        if isinstance(message, bytes):
+            length = len(message)
+            head = _MEDIUM(BINARY, 0xFE, length) if 125 < length < 65536 else _head(BINARY, 0x80, length)
+            return head + mask + apply_mask(message, mask)
+        data = message.encode()
+        return _head(TEXT, 0x80, len(data)) + mask + apply_mask(data, mask)
 
     return encode
 
@@ -92,11 +97,28 @@ class FrameSplitter:
         self._rest = bytearray()  # the beginning of a frame
         self._needed = 2  # bytes needed before it can be parsed further
 
-    def is_one_frame(self, data: bytes) -> bool:
-        """Return True for exactly one whole, unmasked binary frame of the usual length, 126 to 65,535 bytes."""
-        if self._rest or data[:2] != _USUAL_START:
-            return False
-        return int.from_bytes(data[2:4], "big") == len(data) - 4 > 125
+    def split_usual(self, data: bytes, messages: list[bytes | str]) -> bytes:
+        """Extract the unmasked binary frames of the usual length, 126 to 65,535 bytes, that the data begins with.
+
+        Args:
+            data: received bytes, split anywhere.
+            messages: their contents are appended to it.
+
+        Returns:
+            The rest: b"", or data for `split`.
+        """
+        if self._rest:
+            return data
+        position, end = 0, len(data)
+        while position + 4 <= end:
+            start, length = _USUAL_HEAD(data, position)
+            begin = position + 4
+            stop = begin + length
+            if start != _USUAL_START or stop > end or length < 126:
+                break
+            messages.append(data[begin:stop])
+            position = stop
+        return data[position:] if position else data
 
     def split(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Process received bytes and return the complete frames.
@@ -197,9 +219,10 @@ class Incoming:
             return
         if self._protocol._state is State.CONNECTING:
             data = self._take_answer(data, messages)
-        elif self._splitter.is_one_frame(data) and not self._fragments and self._protocol._state is State.OPEN:
-            messages.append(data[4:])  # usual content of a read while messages arrive one at a time
-            return
+        elif not self._fragments and self._protocol._state is State.OPEN:
+            data = self._splitter.split_usual(data, messages)
+            if not data:
+                return
         for head, frame in self._splitter.split(data):
             if head > 0 and not self._fragments and self._protocol._state is State.OPEN:
                 messages.append(frame[head:])

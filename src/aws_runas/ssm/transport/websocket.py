@@ -107,6 +107,13 @@ class WebSocket(asyncio.BufferedProtocol):
             self._flush_due = True
             self._loop.call_soon(self.flush)
 
+    def send_message(self, message: bytes) -> None:
+        """Send one message now, behind those that are queued."""
+        if self._outgoing or self._transport is None:
+            self.send_messages((message,))
+        elif self._protocol._state is State.OPEN:
+            self._transport.write(self._encode(message))
+
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         """Send messages in one write."""
         if self._protocol._state is State.OPEN:

@@ -122,6 +122,26 @@ def test_rest_of_a_download_reads_nothing_and_delays_no_timer(clock: Clock) -> N
     assert clock.now == pytest.approx(100.005)
 
 
+def looks_while_messages_leave(clock: Clock, *, look_until: float) -> int:
+    """Return how often the descriptors are polled while a message leaves every 1.1 ms for 5.5 ms."""
+    selector = event_loop.ExactSelector()
+    looks = 0
+    with readable_pipe(selector):
+        selector._looked_at, selector.look_until = clock.now, look_until
+        end = clock.now + 0.0055
+        selector.departures += [(clock.now + number * 0.0011, number, lambda: None) for number in range(1, 5)]
+        selector.turn_at = end
+        while clock.now < end:
+            looks += bool(selector.select(end - clock.now))
+    return looks
+
+
+@exact
+def test_expected_answer_is_read_while_messages_leave(clock: Clock) -> None:
+    assert looks_while_messages_leave(clock, look_until=0.0) == 1  # with the turn
+    assert looks_while_messages_leave(clock, look_until=clock.now + 0.05) == 2
+
+
 def rests(gaps: list[float], data_sent_at: float = 0.0) -> list[float]:
     download, now, found = SteadyDownload(), 10.0, []
     for gap in gaps:

@@ -49,7 +49,8 @@ class Flight:
         self._probing = Probing()
         self._in_flight: OrderedDict[int, Outgoing] = OrderedDict()  # in the order of their last transmission
         self._lost: OrderedDict[int, Outgoing] = OrderedDict()  # to be resent as soon as the pacer permits
-        self._lowest = 0  # no number below this one is unacknowledged
+        self.lowest = 0
+        """No number below this one is unacknowledged; `distance` raises it."""
         self._unready_number: int | None = None
 
     @property
@@ -59,9 +60,12 @@ class Flight:
 
     def distance(self, next_number: int) -> int:
         """Return the distance from the lowest unacknowledged number to the next: the receiver may store so many."""
-        while self._lowest < next_number and self._lowest not in self._in_flight and self._lowest not in self._lost:
-            self._lowest += 1
-        return next_number - self._lowest
+        lowest = self.lowest
+        if lowest < next_number and lowest not in self._in_flight:
+            while lowest < next_number and lowest not in self._in_flight and lowest not in self._lost:
+                lowest += 1
+            self.lowest = lowest
+        return next_number - lowest
 
     # sending
     def add(self, number: int, frame: bytes, size: int, now: float) -> None:
@@ -175,8 +179,8 @@ class Flight:
         silent = self._probing.is_silent(now)
         count = self._probe_count(silent)
         if silent or self.paused:
-            self.distance(self._lowest + 1)
-            count -= self._lose(self._lowest, now)  # first the message that the receiver needs to continue
+            self.distance(self.lowest + 1)
+            count -= self._lose(self.lowest, now)  # first the message that the receiver needs to continue
         while count > 0 and self._in_flight:
             number, message = next(iter(self._in_flight.items()))
             if now < self._lost_at(message):

@@ -22,6 +22,8 @@ class RecentFrames:
 
     def __init__(self) -> None:
         self._slots: deque[tuple[int, int]] = deque()  # number of the slot, frames in it
+        self._slot = 0
+        self._in_slot = 0  # frames in the newest slot, which is not in _slots yet
         self.count = 0
         """Frames in the last second, as of the last `forget`."""
 
@@ -29,19 +31,26 @@ class RecentFrames:
         """Count frames that are sent now."""
         slot = int(now * SLOTS)
         self.count += frames
-        if self._slots and self._slots[-1][0] == slot:
-            frames += self._slots.pop()[1]
-        self._slots.append((slot, frames))
+        if slot == self._slot:
+            self._in_slot += frames
+            return
+        self._slots.append((self._slot, self._in_slot))
+        self._slot, self._in_slot = slot, frames
+        if len(self._slots) > 2 * SLOTS:
+            self.forget(now)
 
     def forget(self, now: float) -> None:
         """Drop frames that are older than a second."""
         first = int(now * SLOTS) - SLOTS
         while self._slots and self._slots[0][0] < first:
             self.count -= self._slots.popleft()[1]
+        if self._slot < first:
+            self.count = self._in_slot = 0
 
     def forgets_at(self) -> float:
         """Return when the oldest frames are dropped."""
-        return (self._slots[0][0] + SLOTS + 1) / SLOTS if self._slots else 0.0
+        oldest = self._slots[0][0] if self._slots else self._slot
+        return (oldest + SLOTS + 1) / SLOTS
 
 
 class Pacer:
@@ -65,7 +74,7 @@ class Pacer:
         self._recent = RecentFrames()
         self._most = int(self.rate) + BURST  # frames in any second
         self._reserve = float(RESERVE)
-        self._reserve_used_at = float("-inf")
+        self._reserve_in_use_until = float("-inf")
 
     def available(self, now: float) -> int:
         """Return how many frames may leave now."""
@@ -76,13 +85,15 @@ class Pacer:
         elif now > self._at:
             passed = now - self._at
             self._at = now
-            self._tokens = min(BURST, self._tokens + passed * self.rate)
-            self._reserve = min(RESERVE, self._reserve + passed * RESERVE_RATE)
+            tokens = self._tokens + passed * self.rate
+            self._tokens = tokens if tokens < BURST else BURST
+            if self._reserve < RESERVE:
+                self._reserve = min(RESERVE, self._reserve + passed * RESERVE_RATE)
             if self.rate < self._configured:
                 self.rate = min(self._configured, self.rate + passed * self._configured / RATE_RECOVERY_SECONDS)
         # a timer that fires exactly on time must not find 0.9999999 of a token
         tokens = int(self._tokens + 1e-3) if self._tokens > 0 else 0
-        if self._is_reserve_in_use(now):
+        if now < self._reserve_in_use_until:
             self._recent.forget(now)
             return max(0, min(tokens, self._most - self._recent.count))
         return tokens
@@ -97,9 +108,6 @@ class Pacer:
         self._recent.forget(now)
         return max(0, min(int(self._reserve), self._most - BURST - self._recent.count))
 
-    def _is_reserve_in_use(self, now: float) -> bool:
-        return now - self._reserve_used_at <= 1.0 + 1 / SLOTS
-
     def spend(self, frames: int, *, from_reserve: int = 0) -> None:
         """Spend the tokens of frames that are sent. Call it after `available`.
 
@@ -113,15 +121,15 @@ class Pacer:
         self._recent.add(frames, self._at)
         if from_reserve:
             self._reserve -= from_reserve
-            self._reserve_used_at = self._at
+            self._reserve_in_use_until = self._at + 1 + 2 / SLOTS
 
     def ready_at(self, waiting: int) -> float:
         """Return when the next batch of the waiting frames may leave. Call it after `available`."""
         if self._configured is None or self._at is None:
             return 0.0
-        missing = min(waiting, BATCH) - self._tokens
-        ready = self._at + max(0.0, missing / self.rate)
-        if self._recent.count >= self._most and self._is_reserve_in_use(self._at):
+        missing = (waiting if waiting < BATCH else BATCH) - self._tokens
+        ready = self._at + missing / self.rate if missing > 0 else self._at
+        if self._at < self._reserve_in_use_until and self._recent.count >= self._most:
             ready = max(ready, self._recent.forgets_at())
         return ready
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 INITIAL_RTO: Final = 0.2  # seconds before the first sample; same as in the official client and agent
@@ -23,7 +22,9 @@ class RttEstimator:
         self.srtt: float | None = None
         self.rttvar = 0.0
         self.min_rtt = float("inf")
-        self._recent: deque[tuple[float, float]] = deque(maxlen=2)  # (start, min_rtt) of this and the last half window
+        self._least = 0.0  # min_rtt of this half of the window
+        self._least_before = float("inf")  # and of the half before
+        self._half_ends_at = float("-inf")
         self._rto = INITIAL_RTO
         self._backoff = 0
 
@@ -44,15 +45,16 @@ class RttEstimator:
         self._rto = rto if rto > MIN_RTO else MIN_RTO
         if rtt < self.min_rtt:
             self.min_rtt = rtt
-        self._update_min_rtt(rtt, now)
+        if rtt < self._least or now > self._half_ends_at:
+            self._update_min_rtt(rtt, now)
 
     def _update_min_rtt(self, rtt: float, now: float) -> None:
-        recent = self._recent
-        if not recent or now - recent[-1][0] > MIN_RTT_WINDOW / 2:
-            recent.append((now, rtt))
-            self.min_rtt = min(smallest for _, smallest in recent)
-        elif rtt < recent[-1][1]:
-            recent[-1] = (recent[-1][0], rtt)
+        if now > self._half_ends_at:
+            if self._half_ends_at > float("-inf"):
+                self._least_before = self._least
+            self._half_ends_at = now + MIN_RTT_WINDOW / 2
+            self.min_rtt = min(rtt, self._least_before)
+        self._least = rtt
 
     def rto(self, transmissions: int = 1) -> float:
         """Return the seconds after which a message with this many transmissions is lost by timeout.

@@ -9,7 +9,6 @@ header there. Data can look like headers (a file of 0x01 bytes does), so the byt
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import Final
@@ -76,7 +75,7 @@ class MessagePacker:
     def __init__(self, next_frames: Callable[[int], bytes]) -> None:
         self._next_frames = next_frames
         self._rest = bytearray()
-        self._borders: deque[int] = deque()  # ends of frames, counted from the beginning of _rest
+        self._borders: list[int] = []  # ends of frames, counted from the beginning of _rest
         self._begins_inside = False
         self._is_padding = False
         self._is_flushing = False  # only NOP frames are left
@@ -99,7 +98,7 @@ class MessagePacker:
             return b""
         length = min(size, len(self._rest))
         is_last = length == len(self._rest)
-        if self._judge(length, is_last=is_last) is Repetition.NOTICED:
+        if self._is_noticed_at_once(length, is_last=is_last):
             return self._take(length)
         if not is_last:
             return self._take(self._best_of(range(length, max(0, length - CUT_CHOICES), -1)))
@@ -134,6 +133,33 @@ class MessagePacker:
                 best, best_judgement = length, judgement
         return best
 
+    def _is_noticed_at_once(self, length: int, *, is_last: bool) -> bool:
+        """Return True in the usual case of NOTICED: where an agent expects the first header, no version is.
+
+        The frame that the cut leaves open has a whole header, so its end is known, and nothing is simulated.
+
+        Args:
+            length, is_last: see `_judge`.
+        """
+        begin = -HEADER_LENGTH if self._begins_inside else 0
+        end_of_open = 0
+        for border in self._borders:
+            if border > length:
+                end_of_open = border
+                break
+            begin = border
+        if begin == length:  # the cut leaves no frame open
+            if not self._begins_inside:
+                return False
+            end_of_open = length
+        elif length - begin < HEADER_LENGTH or not end_of_open:
+            return False
+        expected_at = end_of_open - length
+        if expected_at in self._borders:
+            return False
+        known, end = (HEADER_LENGTH, length) if is_last else (1, len(self._rest))
+        return expected_at + known <= end and self._rest[expected_at] != VERSION
+
     def _judge(self, length: int, *, is_last: bool = False) -> Repetition:
         """Judge the repetition of a message of this length, starting at the frame that the cut leaves open.
 
@@ -154,24 +180,16 @@ class MessagePacker:
         return judge_repetition(self._rest[begin:length] + rest, borders, 0, known)
 
     def _append(self, frames: bytes) -> None:
-        at = 0
-        end = len(self._rest)
+        at, begin = 0, len(self._rest)
         while at < len(frames):
-            length = HEADER_LENGTH + int.from_bytes(frames[at + 2 : at + 4], "little")
-            at += length
-            end += length
-            self._borders.append(end)
+            at += HEADER_LENGTH + int.from_bytes(frames[at + 2 : at + 4], "little")
+            self._borders.append(begin + at)
         self._rest += frames
         self._is_padding = False
 
     def _take(self, length: int) -> bytes:
         message = bytes(self._rest[:length])
         del self._rest[:length]
-        self._begins_inside = True
-        while self._borders and self._borders[0] <= length:
-            self._begins_inside = self._borders.popleft() != length
-        for _ in range(len(self._borders)):
-            self._borders.append(self._borders.popleft() - length)
-        if not self._rest:
-            self._begins_inside = False
+        self._begins_inside = length not in self._borders
+        self._borders = [border - length for border in self._borders if border > length]
         return message
