@@ -224,8 +224,10 @@ class SessionChannel:
     def connection_closed(self, closed: Closed) -> None:
         if self.ended.done() or self._websocket is None:
             return
-        self._websocket = None
         self._driver.disconnect()
+        if self.ended.done():
+            return
+        self._websocket = None
         self._silence.disconnected(self._loop.time())
         if self._steady_timer is not None:
             self._steady_timer.cancel()

@@ -70,6 +70,7 @@ class ChannelDriver:
         self._download = SteadyDownload()
         self._ahead: deque[Outgoing] = deque()  # messages that are sent without a turn
         self._turn_due = False
+        self._is_turn_owed = False  # the timer takes the turn for messages that have been received
         self._in_turn = False
         self._stopped = False
         self.reading_paused = False
@@ -93,7 +94,12 @@ class ChannelDriver:
         self.turn()
 
     def disconnect(self) -> None:
-        """Note that the connection is gone; the channel keeps its state for the next one."""
+        """Note that the connection is gone; the channel keeps its state for the next one.
+
+        What was received before is delivered first; that may end the session.
+        """
+        if self._is_turn_owed and not self._stopped:
+            self._deliver(self._loop.time())
         self._link = None
         self._ahead = deque()
         if not self._stopped:
@@ -107,7 +113,9 @@ class ChannelDriver:
         receive = self._channel.receive_message
         for message in messages:
             receive(message, now)
-        if not self._is_timer_due(now):
+        if self._is_timer_due(now):
+            self._is_turn_owed = True
+        else:
             self.turn()
         exact = self._exact
         if exact is not None:
@@ -231,13 +239,7 @@ class ChannelDriver:
         now = self._loop.time()
         if time_passed:
             self._channel.handle_timer(now)
-        self._in_turn = True
-        try:
-            events = self._channel.events(now)
-            if events:
-                self._owner.events_received(events)
-        finally:
-            self._in_turn = False
+        self._deliver(now)
         if self._stopped:
             return
         quiet_until = self._channel.quiet_until()
@@ -247,6 +249,16 @@ class ChannelDriver:
             self._make_ahead(now)
             self._set_timer(now)
         self._owner.turn_ended(now)
+
+    def _deliver(self, now: float) -> None:
+        self._is_turn_owed = False
+        self._in_turn = True
+        try:
+            events = self._channel.events(now)
+            if events:
+                self._owner.events_received(events)
+        finally:
+            self._in_turn = False
 
     def _write(self, now: float) -> bool:
         """Write messages that are due; return True if the connection accepts more."""
