@@ -436,7 +436,7 @@ FIXES: dict[str, Fix] = {
     "proxy-failed": "HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     "proxy-invalid": "http://(HOST:PORT|host:port)",
     "proxy-refused": {
-        r"connect: 407\b": "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+        r"(connect:|answers) 407\b": "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
         "": "NO_PROXY, and which hosts the proxy allows",
     },
     "reason-invalid": r"takes 1 to \d+ characters",

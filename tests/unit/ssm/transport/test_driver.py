@@ -78,7 +78,7 @@ def test_data_that_waits_for_the_turn_of_a_due_timer_is_delivered_before_a_loss(
         clock.now += 1.0  # the acknowledgement is overdue
         driver.messages_received([output(1, b"the end"), CLOSED])
         driver.disconnect()
-        return owner.events
+        return list(owner.events)
 
     data, closed = event_loop.run(receive_and_lose())
     assert isinstance(data, DataReceived)
