@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aws_runas.ssm.core.channel import QUEUE_AHEAD, Channel, ChannelSettings, Role
 from aws_runas.ssm.core.events import SendingUnblocked
-from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, RESERVE, RESERVE_RATE, DataSpacing, Pacer
+from aws_runas.ssm.core.recovery.pacing import BURST, LOAN, MIN_SPACING, RESERVE, RESERVE_RATE, DataSpacing, Pacer
 from tests.core.frames import acknowledgement, output
 from tests.core.naive import build
 from tests.core.pair import make_channel
@@ -248,18 +248,46 @@ def most_in_a_second(sent: list[tuple[float, int]]) -> int:
     return max(sum(count for at, count in sent if begin <= at < begin + 1) for begin, _ in sent)
 
 
-@given(st.lists(st.tuples(st.floats(0, 0.3), st.integers(0, 60), st.integers(0, 300)), min_size=1, max_size=80))
-def test_reserve_and_bucket_together_never_exceed_the_frames_of_a_second(
-    steps: list[tuple[float, int, int]],
+STEPS = st.tuples(st.floats(0, 0.3), st.integers(0, 60), st.integers(0, 300), st.integers(0, 120))
+
+
+@given(st.lists(STEPS, min_size=1, max_size=80))
+def test_bucket_reserve_and_loan_together_never_exceed_the_frames_of_a_second(
+    steps: list[tuple[float, int, int, int]],
 ) -> None:
     pacer, now, sent = Pacer(925.0), NOW, []
-    for rest, wanted, repeats in steps:
+    for rest, wanted, repeats, acknowledgements in steps:
         now += rest
         frames = min(pacer.available(now), wanted)
-        lent = min(pacer.reserve(now), repeats)
-        pacer.spend(frames + lent, from_reserve=lent)
-        sent.append((now, frames + lent))
+        lent = min(pacer.loan(now), acknowledgements)
+        from_reserve = min(max(0, pacer.reserve(now) - lent), repeats)
+        pacer.spend(frames + lent + from_reserve, from_reserve=from_reserve, lent=lent)
+        sent.append((now, frames + lent + from_reserve))
     assert most_in_a_second(sent) <= 965
+
+
+def test_loan_is_repaid_before_there_is_another() -> None:
+    pacer = Pacer(925.0)
+    pacer.available(NOW)
+    pacer.spend(LOAN, lent=LOAN)
+    assert pacer.available(NOW) == BURST  # took no token
+    assert pacer.loan(NOW) == 0
+    now, spent = NOW, 0
+    while not pacer.loan(now):
+        now += 0.01
+        tokens = pacer.available(now)
+        pacer.spend(tokens)
+        spent += tokens
+    assert now - NOW == pytest.approx(1.0, abs=0.02)  # not within the same second
+    assert spent == pytest.approx(BURST + 925 - LOAN, abs=15)
+
+
+def test_loan_of_an_idle_channel_is_repaid_by_what_the_bucket_cannot_hold() -> None:
+    pacer = Pacer(925.0)
+    pacer.available(NOW)
+    pacer.spend(50, lent=50)
+    pacer.available(NOW + 2)
+    assert pacer.loan(NOW + 2) == LOAN
 
 
 def test_reserve_is_used_up_and_comes_back() -> None:

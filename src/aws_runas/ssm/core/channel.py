@@ -23,7 +23,7 @@ from aws_runas.ssm.core.events import (
 from aws_runas.ssm.core.handshake import Handshake
 from aws_runas.ssm.core.receiving import Receiver
 from aws_runas.ssm.core.recovery.flight import Outgoing
-from aws_runas.ssm.core.recovery.pacing import MIN_SPACING, DataShare, DataSpacing, Pacer
+from aws_runas.ssm.core.recovery.pacing import BURST, MIN_SPACING, DataShare, DataSpacing, Pacer
 from aws_runas.ssm.core.sending import Sender
 from aws_runas.ssm.core.session_start import SessionStart
 from aws_runas.ssm.core.settings import ChannelSettings, Role
@@ -32,6 +32,7 @@ from aws_runas.ssm.core.state import Lifecycle, State, Trigger
 __all__ = ["Channel", "ChannelSettings", "Role"]
 
 QUEUE_AHEAD = 4  # messages accepted ahead of the pacer: during an upload, a keystroke waits for these; 4 ms
+LOAN_BELOW = BURST // 2  # tokens; in an exchange of short messages, acknowledgements leave on loan if there are fewer
 DEPARTS_SOON = 0.0035  # seconds: if a message leaves within this time, other timers wait for it
 QUEUE_BEFORE_START = 16 * 1024  # bytes accepted before the session has started
 AWAY_AFTER_PAUSE = 0.3  # seconds of a pause after which the agent counts as away; a pause just before the end is usual
@@ -446,10 +447,10 @@ class Channel:
         self._opening = []
         budget = self._pacer.available(now)
         created_date = self._wall_clock()
-        from_reserve = 0
+        from_reserve = lent = 0
         if owes:
-            acknowledgements, from_reserve = self._acknowledgements(now, budget, created_date)
-            budget -= len(acknowledgements) - from_reserve
+            acknowledgements, from_reserve, lent = self._acknowledgements(now, budget, created_date)
+            budget -= len(acknowledgements) - from_reserve - lent
             messages += acknowledgements
         elif budget <= 0:
             return messages
@@ -461,20 +462,28 @@ class Channel:
                 messages += data
         else:
             messages += self._sender.last_frames(now, created_date)
-        self._pacer.spend(len(messages), from_reserve=from_reserve)
+        self._pacer.spend(len(messages), from_reserve=from_reserve, lent=lent)
         return messages
 
-    def _acknowledgements(self, now: float, budget: int, created_date: int) -> tuple[list[bytes], int]:
-        """Return the acknowledgements that are due, and how many of them take no token; leave data its share."""
-        share = self._share.take(min(budget, self._sender.waiting(now))) if self._pacer.limited else 0
-        frames = self._receiver.acknowledgements_to_send(now, budget - share, created_date)
+    def _acknowledgements(self, now: float, budget: int, created_date: int) -> tuple[list[bytes], int, int]:
+        """Return the acknowledgements that are due, and how many of them use the reserve and the loan of the pacer.
+
+        Data is left its share of the budget.
+        """
+        waiting = self._sender.waiting(now) if self._pacer.limited else 0
+        is_exchange = waiting <= 1 and not self._receiver.is_losing(now)
+        share = self._share.take(min(budget, waiting), takes_turns=is_exchange)
+        room = budget - share
+        loan = self._pacer.loan(now) if room < LOAN_BELOW and is_exchange else 0
+        frames = self._receiver.acknowledgements_to_send(now, max(room, loan), created_date)
         self._share.acknowledged(len(frames))
-        room = budget - share - len(frames)
+        lent = min(len(frames), loan)
+        room -= len(frames) - lent
         due = self._receiver.repeats_due_at()
         if due is None or due > now:
-            return frames, 0
-        repeats = self._receiver.repeats_to_send(now, max(room, self._pacer.reserve(now)), created_date)
-        return frames + repeats, max(0, len(repeats) - room)
+            return frames, 0, lent
+        repeats = self._receiver.repeats_to_send(now, max(room, self._pacer.reserve(now) - lent), created_date)
+        return frames + repeats, max(0, len(repeats) - room), lent
 
     def messages_written(self, now: float) -> None:
         """Measure the spacing of data messages from now: the write took longer than encoding them, or began late.

@@ -74,6 +74,10 @@ class Receiver:
         """True if a stored message cannot be delivered because an earlier one is missing."""
         return bool(self._stored)
 
+    def is_losing(self, now: float) -> bool:
+        """Return True while acknowledgements are repeated because messages are being lost."""
+        return now - self._loss_seen_at <= LOSS_MEMORY
+
     def receive(self, message: Message, now: float) -> tuple[Message, ...] | list[Message]:
         """Process a message and return the messages that are next in order, if any.
 
@@ -324,7 +328,7 @@ class Receiver:
                 number, message_id, _ = pending.popleft()
                 frames.append(encode(number, message_id, created_date))
                 self._recent.append((number, message_id, now))
-                if self._delay and now - self._loss_seen_at <= LOSS_MEMORY:
+                if self._delay and self.is_losing(now):
                     self._repeats.append((number, message_id, now + REPEAT_AFTER))
         return frames
 

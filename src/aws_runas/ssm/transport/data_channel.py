@@ -233,6 +233,7 @@ class SessionChannel:
             self._steady_timer.cancel()
         if self._loop.time() - self._connected_at >= PROVED_AFTER:
             self._prove_connection()
+            self._resumer.connection_proved()  # once more: it may have had no restart left when it began
         if self._terminating is None:
             self._reconnecting = self._loop.create_task(self._reconnect(closed))
 

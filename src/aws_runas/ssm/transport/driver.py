@@ -325,3 +325,5 @@ class ChannelDriver:
         self._timer = None
         if self._link is None or self._link.writable:  # otherwise writing_resumed takes the turn
             self.turn(time_passed=True)
+        elif self._is_turn_owed:
+            self._deliver(self._loop.time())

@@ -86,7 +86,7 @@ class Backoff:
         """
         self._restarts = min(MAX_RESTARTS, self._restarts + (now - self._counted_at) / RESTART_INTERVAL)
         self._counted_at = now
-        if self._restarts >= 1:
+        if self.attempt and self._restarts >= 1:
             self._restarts -= 1
             self.attempt = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -31,12 +32,11 @@ class Clock:
 
 
 class Line:
-    """A connection that is always writable."""
-
-    writable = True
+    """A connection to the service."""
 
     def __init__(self) -> None:
         self.sent: list[bytes | str] = []
+        self.writable = True
 
     def send_message(self, message: bytes) -> None:
         self.sent.append(message)
@@ -84,3 +84,22 @@ def test_data_that_waits_for_the_turn_of_a_due_timer_is_delivered_before_a_loss(
     assert isinstance(data, DataReceived)
     assert data.data == b"the end"
     assert isinstance(closed, ChannelClosed)
+
+
+def test_data_is_delivered_although_the_connection_takes_no_more(clock: Clock) -> None:
+    async def receive_while_full() -> list[Event]:
+        owner, line = Owner(), Line()
+        driver = ChannelDriver(make_channel(Role.CLIENT, ChannelSettings()), owner)
+        driver.connect(line, "token")
+        driver.messages_received([output(0, b"$ ")])
+        owner.events.clear()
+        clock.now += 1.0  # the acknowledgement is overdue, so its timer takes the turn
+        driver.messages_received([output(1, b"more")])
+        line.writable = False
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return list(owner.events)
+
+    (data,) = event_loop.run(receive_while_full())
+    assert isinstance(data, DataReceived)
+    assert data.data == b"more"

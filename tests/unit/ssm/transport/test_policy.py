@@ -100,3 +100,14 @@ def test_the_end_of_the_program_does_not_wait_for_a_call_that_hangs() -> None:
     asyncio.run(run())
     assert any(thread.daemon and "wait" in thread.name for thread in threading.enumerate())
     release.set()
+
+
+def test_connection_that_lasted_starts_the_count_again_although_no_restart_was_left_when_it_began() -> None:
+    backoff, now = Backoff(0.0), 0.0
+    for _ in range(40):
+        now += 0.05
+        backoff.attempt += 1
+        backoff.connection_proved(now)
+    assert backoff.attempt > 0
+    backoff.connection_proved(now + 3600)  # it ends after an hour
+    assert backoff.attempt == 0

@@ -8,7 +8,9 @@ MIN_SPACING = 0.0004  # seconds between two data messages; enough for an agent t
 BURST = 40  # frames at once after silence; with 925 per second still below 1,000 in any second (docs/adr/0107)
 RESERVE = 300  # frames beyond the bucket for repeated acknowledgements (docs/adr/0105)
 RESERVE_RATE = 30.0  # frames per second that are added to it
-SLOTS = 64  # parts of a second in which sent frames are counted
+LOAN = 120  # frames beyond the bucket for acknowledgements in an exchange of short messages (docs/adr/0107)
+REPAID = 0.25  # share of the rate that is kept back while a loan is repaid
+SLOTS = 256  # parts of a second in which sent frames are counted
 BATCH = 4  # acknowledgements to wait for when more are waiting: fewer wake-ups
 MIN_RATE_SHARE = 1 / 8  # share of the configured rate at which repeated halving stops
 SLOW_DOWN_INTERVAL = 1.0  # seconds; the service may send a pause for every message of one burst
@@ -74,6 +76,9 @@ class Pacer:
         self._recent = RecentFrames()
         self._most = int(self.rate) + BURST  # frames in any second
         self._reserve = float(RESERVE)
+        self._loan = float(LOAN)  # what is left of it
+        self._is_repaying = False
+        self._next_loan_at = float("-inf")
         self._reserve_in_use_until = float("-inf")
 
     def available(self, now: float) -> int:
@@ -86,7 +91,12 @@ class Pacer:
             passed = now - self._at
             self._at = now
             tokens = self._tokens + passed * self.rate
-            self._tokens = tokens if tokens < BURST else BURST
+            if self._is_repaying:
+                tokens -= self._repay(passed * self.rate * REPAID)
+            if tokens > BURST:
+                self._loan = min(LOAN, self._loan + tokens - BURST)
+                tokens = BURST
+            self._tokens = tokens
             if self._reserve < RESERVE:
                 self._reserve = min(RESERVE, self._reserve + passed * RESERVE_RATE)
             if self.rate < self._configured:
@@ -108,19 +118,41 @@ class Pacer:
         self._recent.forget(now)
         return max(0, min(int(self._reserve), self._most - BURST - self._recent.count))
 
-    def spend(self, frames: int, *, from_reserve: int = 0) -> None:
+    def loan(self, now: float) -> int:
+        """Return how many acknowledgements may leave now on loan, without tokens. Call it after `available`.
+
+        When the loan is used up, it is repaid before there is another: the rate is a quarter lower for half a second.
+        """
+        if self._configured is None or self.rate < self._configured or self._is_repaying:
+            return 0
+        if self._loan == LOAN and now < self._next_loan_at:
+            return 0
+        self._recent.forget(now)
+        return max(0, min(int(self._loan), self._most - BURST - self._recent.count))
+
+    def _repay(self, frames: float) -> float:
+        """Return the tokens that go to the loan."""
+        self._loan = min(self._loan + frames, float(LOAN))
+        self._is_repaying = self._loan < LOAN
+        return frames
+
+    def spend(self, frames: int, *, from_reserve: int = 0, lent: int = 0) -> None:
         """Spend the tokens of frames that are sent. Call it after `available`.
 
         Args:
             frames: number of frames that are sent.
-            from_reserve: how many of them take no token.
+            from_reserve, lent: how many of them take no token.
         """
         if self._configured is None or self._at is None:
             return
-        self._tokens -= frames - from_reserve
+        self._tokens -= frames - from_reserve - lent
         self._recent.add(frames, self._at)
-        if from_reserve:
+        if from_reserve or lent:
             self._reserve -= from_reserve
+            if lent and self._loan == LOAN:
+                self._next_loan_at = self._at + 1 + 2 / SLOTS
+            self._loan -= lent
+            self._is_repaying = self._is_repaying or self._loan < 1
             self._reserve_in_use_until = self._at + 1 + 2 / SLOTS
 
     def ready_at(self, waiting: int) -> float:
@@ -128,7 +160,8 @@ class Pacer:
         if self._configured is None or self._at is None:
             return 0.0
         missing = (waiting if waiting < BATCH else BATCH) - self._tokens
-        ready = self._at + missing / self.rate if missing > 0 else self._at
+        rate = self.rate * (1 - REPAID) if self._is_repaying else self.rate
+        ready = self._at + missing / rate if missing > 0 else self._at
         if self._at < self._reserve_in_use_until and self._recent.count >= self._most:
             ready = max(ready, self._recent.forgets_at())
         return ready
@@ -146,15 +179,27 @@ class DataShare:
 
     def __init__(self) -> None:
         self._credit = 0.0
+        self._is_turn_of_data = False  # an acknowledgement was sent since data had its turn
 
-    def take(self, waiting: int) -> int:
-        """Return how many frames of the budget are reserved for waiting data."""
+    def take(self, waiting: int, *, takes_turns: bool = False) -> int:
+        """Return how many frames of the budget are reserved for waiting data.
+
+        Args:
+            waiting: data messages that wait.
+            takes_turns: a single message takes turns with acknowledgements, as in an exchange of short messages.
+        """
         share = min(int(self._credit), waiting)
         self._credit -= share
+        if not share and waiting and takes_turns and self._is_turn_of_data:
+            share = 1
+        if share:
+            self._is_turn_of_data = False
         return share
 
     def acknowledged(self, count: int) -> None:
         """Count acknowledgements that were sent."""
+        if count:
+            self._is_turn_of_data = True
         self._credit = min(self._credit + count / ACKNOWLEDGEMENTS_PER_DATA, DATA_CREDIT)
 
 
