@@ -7,17 +7,19 @@ SessionStart does both at once, so this module imports them only when a channel 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.shutdown import END_NOTICE_AFTER
 from aws_runas.ssm.transport.interfaces import SessionService
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from aws_runas.aws.session import StartedSession
-    from aws_runas.ssm.transport.data_channel import StreamOptions
+    from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions
     from aws_runas.ssm.transport.interfaces import DataChannel, OpenChannel, SessionHandler
 
 ABANDON_TIMEOUT: Final = 10.0  # seconds that an exit waits for a session that may have been opened
@@ -48,7 +50,13 @@ class StartingService(SessionService, SessionApi, Protocol):
 
 
 class SessionStart:
-    """A call of StartSession that starts at once, in its own thread.
+    """A call of StartSession in its own thread, and the owner of the session until a channel takes it over.
+
+    A signal can raise an exception between any two lines, so the call is made inside the block that ends the session:
+
+        with SessionStart(start, terminate, say) as starting:
+            starting.begin()
+            ...  # connect_started or `hand_over`
 
     Args:
         start: makes the call.
@@ -68,15 +76,29 @@ class SessionStart:
         self._started: StartedSession | None = None
         self._error: BaseException | None = None
         self._done = threading.Event()
+        self._is_calling = False
         self._is_abandoned = False
-        try:
-            threading.Thread(target=self._run, name="start-session", daemon=True).start()
-        except (KeyboardInterrupt, AwsRunasError):  # start waits for the thread, and a signal may arrive meanwhile
+        self._is_handed_over = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_handed_over:
             self.abandon()
-            raise
+
+    def begin(self) -> None:
+        """Make the call. Call it once, inside the ``with`` block."""
+        threading.Thread(target=self._run, name="start-session", daemon=True).start()
+
+    def hand_over(self) -> None:
+        """Leave the end of the session to its channel, which ends it whatever happens from now on."""
+        self._is_handed_over = True
 
     def result(self) -> StartedSession:
-        """Wait for the reply; blocks.
+        """Wait for the reply to the call that `begin` has made; blocks.
 
         Raises:
             AwsRunasError: the call failed.
@@ -96,6 +118,8 @@ class SessionStart:
         if self._is_abandoned:
             return
         self._is_abandoned = True
+        if not self._is_calling:  # a signal arrived before the thread ran
+            return
         if not self._done.wait(END_NOTICE_AFTER):
             self._say("ending the session once AWS has opened it; press Ctrl-C again to exit without waiting")
             self._done.wait(ABANDON_TIMEOUT - END_NOTICE_AFTER)
@@ -103,18 +127,11 @@ class SessionStart:
             with suppress(AwsRunasError):
                 self._terminate(self._started.session_id)
 
-    @contextmanager
-    def abandoned_on_error(self) -> Iterator[None]:
-        """Abandon the session if the block raises, so that no unused session stays open."""
-        try:
-            yield
-        except BaseException:
-            self.abandon()
-            raise
-
     def _run(self) -> None:
+        self._is_calling = True  # before the check, as `abandon` does the opposite: one of them sees the other
         try:
-            self._started = self._start()
+            if not self._is_abandoned:
+                self._started = self._start()
         except BaseException as error:
             self._error = error
         finally:
@@ -147,6 +164,36 @@ def channel_opener(
     return open_channel
 
 
+async def connect_started(
+    starting: SessionStart,
+    make_handler: Callable[[DataChannel], SessionHandler],
+    *,
+    service: SessionService,
+    options: StreamOptions,
+) -> SessionChannel:
+    """Connect a session whose StartSession is already running. Its channel owns it from the call of `make_handler` on.
+
+    Args:
+        starting: the running call.
+        make_handler, service, options: as for `open_data_channel`.
+    """
+    import asyncio
+
+    from aws_runas.ssm.transport.data_channel import open_data_channel
+    from aws_runas.ssm.transport.event_loop import in_thread
+
+    def make(channel: DataChannel) -> SessionHandler:
+        starting.hand_over()
+        return make_handler(channel)
+
+    try:
+        started = await in_thread(starting.result)
+    except asyncio.CancelledError:
+        await in_thread(starting.abandon)
+        raise
+    return await open_data_channel(started, make, service=service, options=options)
+
+
 def started_opener(session_start: SessionStart, service: SessionService, *, options: StreamOptions) -> OpenChannel:
     """Return a function that opens one session whose StartSession is already running.
 
@@ -155,19 +202,10 @@ def started_opener(session_start: SessionStart, service: SessionService, *, opti
         service: the calls that resume and end the session.
         options: options of the data channel.
     """
-    import asyncio
-
-    from aws_runas.ssm.transport.data_channel import open_data_channel
-    from aws_runas.ssm.transport.event_loop import in_thread
 
     async def open_channel(make_handler: Callable[[DataChannel], SessionHandler]) -> str:
-        try:
-            started = await in_thread(session_start.result)
-        except asyncio.CancelledError:
-            await in_thread(session_start.abandon)
-            raise
-        await open_data_channel(started, make_handler, service=service, options=options)
-        return started.session_id
+        channel = await connect_started(session_start, make_handler, service=service, options=options)
+        return channel.started.session_id
 
     return open_channel
 

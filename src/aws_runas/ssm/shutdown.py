@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,8 +27,8 @@ END_NOTICE_AFTER: Final = 0.5  # seconds that the end may take before the user i
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 # Signals that raised SignalReceived. A finalizer or an ``except Exception`` of a library can swallow the exception, so
-# code that runs in an event loop calls `swallowed_signal` when it starts.
-_raised: list[int] = []
+# code that runs in an event loop calls `swallowed_signal` when it starts. Each with its time, in monotonic seconds.
+_raised: list[tuple[int, float]] = []
 _leaving: list[bool] = []
 
 
@@ -47,6 +48,8 @@ class SignalReceived(AwsRunasError):  # noqa: N818 - not an error
 def raise_at_signals() -> None:
     """Let SIGTERM and SIGHUP raise SignalReceived from here on, so that cleanup runs.
 
+    Further signals within END_NOTICE_AFTER do not interrupt the cleanup.
+
     The garbage collector is off until ``event_loop.run``: a finalizer that it calls would swallow the exception, and
     imports take 8 % longer with the collector on.
     """
@@ -57,13 +60,16 @@ def raise_at_signals() -> None:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signature of a signal handler
-    _raised.append(number)
+    now = time.monotonic()
+    if _raised and now < _raised[-1][1] + END_NOTICE_AFTER:
+        return  # SIGTERM after SIGHUP, while the session is ended
+    _raised.append((number, now))
     raise SignalReceived(number)
 
 
 def swallowed_signal() -> int | None:
     """Return the signal whose SignalReceived was swallowed, or None. Call it when an event loop starts."""
-    return _raised[0] if _raised else None
+    return _raised[0][0] if _raised else None
 
 
 async def run_until_signal(
@@ -71,6 +77,7 @@ async def run_until_signal(
     *,
     interrupt: Callable[[], None] | None = None,
     watch_parent: bool = True,
+    keep_handlers: bool = False,
 ) -> T:
     """Run a coroutine; a signal cancels it.
 
@@ -82,6 +89,8 @@ async def run_until_signal(
         coroutine: the coroutine; this function owns it.
         interrupt: called at each SIGINT; None if SIGINT ends the coroutine too.
         watch_parent: treat the end of the parent process as SIGHUP.
+        keep_handlers: leave the signal handlers installed if the coroutine returns; the caller then installs its own,
+            and no signal meets the default action in between.
 
     Returns:
         The result of the coroutine.
@@ -100,14 +109,17 @@ async def run_until_signal(
         asyncio.get_running_loop().call_later(END_NOTICE_AFTER, watcher.listen_again)
 
     watcher = ShutdownWatcher(end, interrupt, watch_parent=watch_parent)
+    keeps_handlers = False
     try:
-        return await task
+        result = await task
+        keeps_handlers = keep_handlers
+        return result
     except asyncio.CancelledError:
         if not received:
             raise
         raise SignalReceived(received[0]) from None
     finally:
-        watcher.close()
+        watcher.close(keeps_handlers=keeps_handlers)
 
 
 @contextmanager
@@ -161,12 +173,16 @@ class ShutdownWatcher:
         """Call ``leave`` once more at the next signal."""
         self._has_left = False
 
-    def close(self) -> None:
-        """Stop watching."""
+    def close(self, *, keeps_handlers: bool = False) -> None:
+        """Stop watching.
+
+        Args:
+            keeps_handlers: leave the handlers installed, which then ignore the signals.
+        """
         self._has_left = True
         if self._parent is not None:
             self._parent.close()
-        for number in self._installed:
+        for number in () if keeps_handlers else self._installed:
             self._loop.remove_signal_handler(number)
         self._installed.clear()
 

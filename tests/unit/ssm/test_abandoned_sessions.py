@@ -17,7 +17,8 @@ OPENED = StartedSession("session-1", "wss://stream.example", "token", "i-deadbee
 def test_a_block_that_raises_ends_the_session(error: type[BaseException]) -> None:
     ended: list[str] = []
     starting = SessionStart(lambda: OPENED, ended.append)
-    with pytest.raises(error), starting.abandoned_on_error():
+    starting.begin()
+    with pytest.raises(error), starting:
         raise error
     assert ended == ["session-1"]
 
@@ -36,17 +37,27 @@ def test_session_that_opens_late_is_waited_for_with_a_notice_and_ended(monkeypat
         notices.append(text)
         opened.set()
 
-    SessionStart(open_late, ended.append, answer).abandon()
+    with SessionStart(open_late, ended.append, answer) as starting:
+        starting.begin()
     assert ended == ["session-1"]
     assert "Ctrl-C again" in notices[0]
 
 
-def test_a_block_that_ends_well_keeps_the_session() -> None:
+def test_a_session_that_was_handed_over_is_kept() -> None:
     ended: list[str] = []
-    starting = SessionStart(lambda: OPENED, ended.append)
-    with starting.abandoned_on_error():
+    with SessionStart(lambda: OPENED, ended.append) as starting:
+        starting.begin()
         assert starting.result() is OPENED
+        starting.hand_over()
     assert ended == []
+
+
+def test_a_session_that_nobody_took_over_is_ended() -> None:
+    ended: list[str] = []
+    with SessionStart(lambda: OPENED, ended.append) as starting:
+        starting.begin()
+    starting.abandon()
+    assert ended == ["session-1"]
 
 
 def test_a_session_that_was_not_opened_is_not_ended() -> None:
@@ -54,5 +65,6 @@ def test_a_session_that_was_not_opened_is_not_ended() -> None:
         raise SessionError("refused", code="session-refused")
 
     starting = SessionStart(refuse, lambda _: pytest.fail("ended"))
-    with pytest.raises(SessionError), starting.abandoned_on_error():
+    starting.begin()
+    with pytest.raises(SessionError), starting:
         starting.result()

@@ -179,6 +179,26 @@ def test_signal_whose_exception_was_swallowed_still_ends_the_program() -> None:
 
 
 @pytest.mark.usefixtures("signals_raise")
+def test_second_signal_right_after_the_first_does_not_keep_a_session_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A terminal sends SIGHUP, and a supervisor SIGTERM, while the session is ended before the event loop runs."""
+    monkeypatch.setattr(shutdown, "END_NOTICE_AFTER", 60.0)
+    ended: list[str] = []
+
+    def terminate(session_id: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        ended.append(session_id)
+
+    starting = SessionStart(lambda: StartedSession("me-1", "ws://127.0.0.1:9/", "token", "i-deadbeef"), terminate)
+    starting.begin()
+    with pytest.raises(SignalReceived) as caught, starting:
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert caught.value.exit_status == 128 + signal.SIGHUP
+    assert ended == ["me-1"]
+
+
+@pytest.mark.usefixtures("signals_raise")
 def test_signal_that_a_library_swallowed_ends_a_command_all_the_same() -> None:
     async def leaving(null: int) -> int:
         run = CommandRun(RunOptions(null, null, null), CommandRequest("true"))
@@ -200,8 +220,7 @@ def test_signal_that_a_library_swallowed_ends_a_command_on_a_terminal_and_its_se
     ended: list[str] = []
     started = StartedSession("me-1", "ws://127.0.0.1:9/", "token", "i-deadbeef")
 
-    async def run(null: int) -> int:
-        starting = SessionStart(lambda: started, ended.append)
+    async def run(starting: SessionStart, null: int) -> int:
         async with asyncio.timeout(30):
             return await run_on_terminal(
                 starting,
@@ -213,7 +232,9 @@ def test_signal_that_a_library_swallowed_ends_a_command_on_a_terminal_and_its_se
 
     with contextlib.suppress(Exception):  # as a library does
         os.kill(os.getpid(), signal.SIGTERM)
-    with open(os.devnull, "r+b") as null, pytest.raises(SignalReceived) as caught:
-        event_loop.run(run(null.fileno()))
+    starting = SessionStart(lambda: started, ended.append)
+    starting.begin()
+    with open(os.devnull, "r+b") as null, pytest.raises(SignalReceived) as caught, starting:
+        event_loop.run(run(starting, null.fileno()))
     assert caught.value.exit_status == 128 + signal.SIGTERM
     assert ended == ["me-1"]

@@ -181,11 +181,10 @@ def _copy(
     line = ProgressLine(env.stderr, "none" if options.session.quiet else options.namespace.progress)
     task = _CopyTask(options, env, opened, guardian, line)
     starter = task.session_starter()
-    starting = SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session, env.warn)
-    with starting.abandoned_on_error():  # the service answers while the other modules are imported
+    with SessionStart(guardian.watched(starter.open_session), opened.api.terminate_session, env.warn) as starting:
+        starting.begin()  # the service answers while the other modules are imported
         request = copy_request(options, opened.target)
-        sessions = task.sessions(starter, starting, facts.agent_version)
-    return task.run(request, sessions, streams)
+        return task.run(request, task.sessions(starter, starting, facts.agent_version), streams)
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,30 +227,27 @@ def _run_command(options: Options, request: CommandRequest, env: Environment, op
         carrier = carrier_for_agent(carrier, options.via, facts.agent_version)
         starter = _starter(options, opened, env, refusals, carrier=carrier, parameters=parameters)
         outputs = [_open_output(name) for name in (options.stdout, options.stderr)]
-        starting = SessionStart(guardian.watched(starter.start), api.terminate_session, env.warn)
-        with starting.abandoned_on_error():
+        with SessionStart(guardian.watched(starter.start), api.terminate_session, env.warn) as starting:
+            starting.begin()
             from aws_runas.cli.session.flags import stream_options
             from aws_runas.ssm.command.session import CommandSession, run_command
-            from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
+            from aws_runas.ssm.shutdown import leave_quickly
             from aws_runas.ssm.transport import event_loop
 
             stream = stream_options(options.session, access, env)
             started = starting.result()
-        side = _run_options(options, env, outputs, nonce)
-        try:
-            return event_loop.run(
-                run_command(
-                    CommandSession(started, starter.carrier, api, guardian, stream),
-                    paced if starter.carrier is Carrier.DOCUMENT else request,
-                    side,
-                    guardian.watched(starter.open_session),
+            side = _run_options(options, env, outputs, nonce)
+            try:
+                return event_loop.run(
+                    run_command(
+                        CommandSession(started, starter.carrier, api, guardian, stream, starting.hand_over),
+                        paced if starter.carrier is Carrier.DOCUMENT else request,
+                        side,
+                        guardian.watched(starter.open_session),
+                    )
                 )
-            )
-        except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
-            starting.abandon()
-            raise
-        finally:
-            leave_quickly()
+            finally:
+                leave_quickly()
 
 
 def _run_options(options: Options, env: Environment, outputs: list[int | None], nonce: str) -> RunOptions:
@@ -286,28 +283,25 @@ def _run_terminal(options: Options, request: CommandRequest, env: Environment, o
         def start() -> StartedSession:
             return api.start_session(target, options.document, options.parameters, options.session.reason)
 
-    starting = SessionStart(start, api.terminate_session, env.warn)
-    with starting.abandoned_on_error():
+    with SessionStart(start, api.terminate_session, env.warn) as starting:
+        starting.begin()
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.command.terminal import run_on_terminal
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
-        from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
+        from aws_runas.ssm.shutdown import leave_quickly
         from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
         descriptors = [stream_descriptor(env, name) for name in STREAMS]
         console = ConsoleOptions(options.session.quiet, b"~", *descriptors)
-    try:
-        if options.document is not None:
-            shell = ShellOptions(console, runs_shell=False)
-            return event_loop.run(run_shell(starting, api, target=target, options=shell, stream=stream))
-        return event_loop.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
-    except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
-        starting.abandon()
-        raise
-    finally:
-        leave_quickly()
+        try:
+            if options.document is not None:
+                shell = ShellOptions(console, runs_shell=False)
+                return event_loop.run(run_shell(starting, api, target=target, options=shell, stream=stream))
+            return event_loop.run(run_on_terminal(starting, api, request=request, console=console, stream=stream))
+        finally:
+            leave_quickly()
 
 
 def _starter(

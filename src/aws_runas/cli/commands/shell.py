@@ -142,36 +142,32 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget, prompt: 
     access, target, api = opened.access, opened.target, opened.api
     api.prepare()  # here, where Ctrl-C at the MFA prompt works as usual
     opened.take_terminal()
-    starting = SessionStart(lambda: _start(options, access, api, target), api.terminate_session, env.warn)
-    with starting.abandoned_on_error():
+    with SessionStart(lambda: _start(options, access, api, target), api.terminate_session, env.warn) as starting:
+        starting.begin()
         # Loaded while StartSession is under way.
-
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.ssm.shell.console import ConsoleOptions
         from aws_runas.ssm.shell.session import ShellOptions, run_shell
-        from aws_runas.ssm.shutdown import SignalReceived, leave_quickly
+        from aws_runas.ssm.shutdown import leave_quickly
         from aws_runas.ssm.transport import event_loop
 
         stream = stream_options(options.session, access, env)
         console = ConsoleOptions(
             options.session.quiet, options.escape, *(stream_descriptor(env, name) for name in STREAMS)
         )
-    try:
-        return event_loop.run(
-            run_shell(
-                starting,
-                api,
-                target=target if options.target in ("", target) else f"{options.target} ({target})",
-                options=ShellOptions(console, runs_shell=options.document is None),
-                stream=stream,
-                opened=prompt.opened,
+        try:
+            return event_loop.run(
+                run_shell(
+                    starting,
+                    api,
+                    target=target if options.target in ("", target) else f"{options.target} ({target})",
+                    options=ShellOptions(console, runs_shell=options.document is None),
+                    stream=stream,
+                    opened=prompt.opened,
+                )
             )
-        )
-    except (KeyboardInterrupt, SignalReceived):  # before the event loop took over the session
-        starting.abandon()
-        raise
-    finally:
-        leave_quickly()
+        finally:
+            leave_quickly()
 
 
 def _start(options: Options, access: Access, api: SsmApi, target: str) -> StartedSession:

@@ -21,6 +21,7 @@ from aws_runas.targets.spelling import split_port
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
+    from aws_runas.aws.session import StartedSession
     from aws_runas.cli.session.open import OpenTarget
 
 SUMMARY = "Connect stdin and stdout to sshd on an instance, as an ssh ProxyCommand"
@@ -124,10 +125,12 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
     parameters = {"portNumber": [str(options.port)]}
     api.prepare()  # before the thread starts: otherwise it would import modules while the main thread imports others
     opened.take_terminal()
-    starting = SessionStart(
-        lambda: api.start_session(target, DOCUMENT, parameters, options.session.reason), api.terminate_session, env.warn
-    )
-    with starting.abandoned_on_error():
+
+    def start() -> StartedSession:
+        return api.start_session(target, DOCUMENT, parameters, options.session.reason)
+
+    with SessionStart(start, api.terminate_session, env.warn) as starting:
+        starting.begin()
         # Loaded while StartSession is under way.
         from aws_runas.cli.session.flags import stream_options
         from aws_runas.cli.session.instance import check_agent_version
@@ -136,16 +139,13 @@ def _run_native(options: Options, env: Environment, opened: OpenTarget) -> int:
         from aws_runas.ssm.transport import event_loop
 
         open_channel = started_opener(starting, api, options=stream_options(options.session, access, env))
-    try:
         stdin, stdout = stream_descriptor(env, "stdin"), stream_descriptor(env, "stdout")
-        return event_loop.run(run_ssh(open_channel, stdin=stdin, stdout=stdout, say=_notices(options, env)))
-    except SessionError as error:
-        check_agent_version(error, access, target)
-        _check_port(error, options.port, target)
-        raise
-    except BaseException:  # a signal before the event loop took over the session
-        starting.abandon()
-        raise
+        try:
+            return event_loop.run(run_ssh(open_channel, stdin=stdin, stdout=stdout, say=_notices(options, env)))
+        except SessionError as error:
+            check_agent_version(error, access, target)
+            _check_port(error, options.port, target)
+            raise
 
 
 def _notices(options: Options, env: Environment) -> Callable[[str], None]:

@@ -287,6 +287,7 @@ class CommandSession:
         service: makes the calls that resume and end the session.
         guardian: already watches the session.
         stream: options of the data channel.
+        hand_over: called when the channel owns the session.
     """
 
     started: StartedSession
@@ -294,6 +295,7 @@ class CommandSession:
     service: SessionService
     guardian: Guardian
     stream: StreamOptions
+    hand_over: Callable[[], None] = lambda: None
 
 
 async def run_command(
@@ -336,10 +338,15 @@ async def run_command(
 async def _attempt(run: CommandRun, session: CommandSession) -> int:
     run.session_id = session.started.session_id
     settings = replace(session.stream.settings, assume_started_after=ASSUME_STARTED)
+
+    def attach(channel: DataChannel) -> CommandLink:
+        session.hand_over()
+        return run.attach(channel, settings.payload_size)
+
     opening = asyncio.ensure_future(
         open_data_channel(
             session.started,
-            lambda channel: run.attach(channel, settings.payload_size),
+            attach,
             service=session.service,
             options=replace(session.stream, settings=settings),
         )

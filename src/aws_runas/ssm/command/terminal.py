@@ -21,11 +21,10 @@ from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.command.shell_helper import SentinelFilter
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.session_start import SessionStart
+from aws_runas.ssm.session_start import SessionStart, connect_started
 from aws_runas.ssm.shell.console import Console, ConsoleOptions
-from aws_runas.ssm.shutdown import SignalReceived, swallowed_signal
-from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.shutdown import run_until_signal
+from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 END_OF_TRANSMISSION: Final = b"\x04"
@@ -221,12 +220,9 @@ async def run_on_terminal(
         The exit status.
 
     Raises:
+        SignalReceived: a signal arrived before the channel was open.
         AwsRunasError: the session could not be opened, or ended before the command's status arrived.
     """
-    with starting.abandoned_on_error():
-        _raise_swallowed()
-        started = await in_thread(starting.result)
-        _raise_swallowed()
     settings = replace(stream.settings, assume_started_after=ASSUME_STARTED)
     commands: list[TerminalCommand] = []
 
@@ -234,15 +230,14 @@ async def run_on_terminal(
         commands.append(TerminalCommand(channel, console, request, settings.payload_size))
         return commands[0]
 
-    channel = await open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
+    opening = connect_started(starting, make, service=service, options=replace(stream, settings=settings))
+    channel = await run_until_signal(opening, watch_parent=False, keep_handlers=True)
     command = commands[0]
     loop = asyncio.get_running_loop()
     numbers = [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP]
     for number in numbers:
         loop.add_signal_handler(number, command.signalled, int(number))
     loop.add_signal_handler(signal.SIGWINCH, command.resized)
-    if (swallowed := swallowed_signal()) is not None:
-        command.signalled(swallowed)
     try:
         command.opened()
         status = await command.status
@@ -257,9 +252,3 @@ async def run_on_terminal(
                 await asyncio.shield(channel.ended)
         await channel.terminate()
         command.console.close()
-
-
-def _raise_swallowed() -> None:
-    """Raise an earlier signal that a library has swallowed, if there is one; the event loop does not know about it."""
-    if (number := swallowed_signal()) is not None:
-        raise SignalReceived(number)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import field, replace
 from typing import Final
 
-from aws_runas.aws.session import StartedSession
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.ssm.command.carrier import SessionStarter, not_allowed
@@ -19,8 +18,8 @@ from aws_runas.ssm.copy.port_link import PortLink
 from aws_runas.ssm.copy.posix_files import PosixFiles
 from aws_runas.ssm.copy.protocol import Reply
 from aws_runas.ssm.copy.shell_link import ServerOptions, ShellLink
-from aws_runas.ssm.session_start import SessionStart, wait_for_start
-from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
+from aws_runas.ssm.session_start import SessionStart, connect_started, wait_for_start
+from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
 from aws_runas.ssm.versions import PORT_SESSIONS, is_older
@@ -138,25 +137,24 @@ class CopySessions:
         too_old = is_older(self.agent_version, PORT_SESSIONS)
         return too_old or self.starter.refusals.is_refused(PORT_DOCUMENT)
 
-    async def _start_session(
+    def _start_session(
         self, document: str | None = None, parameters: dict[str, list[str]] | None = None
-    ) -> StartedSession:
+    ) -> SessionStart:
         if self.first is not None and document is None:
             starting, self.first = self.first, None
-        else:
-            start = self.guardian.watched(lambda: self.starter.open_session(document, parameters))
-            starting = SessionStart(start, self.service.terminate_session)
-        try:
-            return await in_thread(starting.result)
-        except asyncio.CancelledError:
-            await in_thread(starting.abandon)  # the service may be opening the session right now
-            raise
+            return starting
+        start = self.guardian.watched(lambda: self.starter.open_session(document, parameters))
+        starting = SessionStart(start, self.service.terminate_session)
+        starting.begin()
+        return starting
 
-    async def _connect(self, started: StartedSession, make: Callable[[DataChannel], SessionHandler]) -> None:
+    async def _connect(self, starting: SessionStart, make: Callable[[DataChannel], SessionHandler]) -> str:
+        """Connect a session and return its id."""
         settings = replace(self.stream.settings, assume_started_after=ASSUME_STARTED)
         options = replace(self.stream, settings=settings)
-        channel = await open_data_channel(started, make, service=self.service, options=options)
-        self._channels.append((started.session_id, channel))
+        channel = await connect_started(starting, make, service=self.service, options=options)
+        self._channels.append((channel.started.session_id, channel))
+        return channel.started.session_id
 
     async def _open_shell(self) -> Files:
         links: list[ShellLink] = []
@@ -169,7 +167,6 @@ class CopySessions:
             return await self._open_shell_once(links)
 
     async def _open_shell_once(self, links: list[ShellLink]) -> Files:
-        started = await self._start_session()
         size = self.stream.settings.payload_size
 
         def make(channel: DataChannel) -> SessionHandler:
@@ -178,22 +175,21 @@ class CopySessions:
             links.append(ShellLink(channel, options, say=self.say, debug=self.debug))
             return links[-1].link
 
-        await self._connect(started, make)
+        session_id = await self._connect(self._start_session(), make)
         links[-1].link.opened()
-        self.debug(f"shell session {started.session_id}")
+        self.debug(f"shell session {session_id}")
         return await links[-1].files
 
     async def _open_port(self, port: int) -> Files:
         parameters = {"portNumber": [str(port)], "localPortNumber": ["0"]}
-        started = await self._start_session(PORT_DOCUMENT, parameters)
         links: list[PortLink] = []
 
         def make(channel: DataChannel) -> SessionHandler:
             links.append(PortLink(channel, self._token, self.say))
             return links[0]
 
-        await self._connect(started, make)
+        session_id = await self._connect(self._start_session(PORT_DOCUMENT, parameters), make)
         await wait_for_start(links[0].started)
         self.carrier = "port"
-        self.debug(f"port session {started.session_id}")
+        self.debug(f"port session {session_id}")
         return links[0].files

@@ -10,11 +10,10 @@ from typing import Final
 
 from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.events import SessionStarted
-from aws_runas.ssm.session_start import SessionStart
+from aws_runas.ssm.session_start import SessionStart, connect_started
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
 from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, run_until_signal
-from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
-from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService, end_uncertain
 from aws_runas.ssm.transport.outbox import Outbox
 from aws_runas.ssm.transport.silence_notice import SilenceNotice
@@ -290,22 +289,17 @@ async def _run_session(
     stream: StreamOptions,
     opened: Callable[[ShellSession], None],
 ) -> int:
-    try:
-        started = await in_thread(starting.result)
-    except asyncio.CancelledError:
-        await in_thread(starting.abandon)
-        raise
     settings = replace(stream.settings, assume_started_after=SILENT_COMMAND)
     sessions: list[ShellSession] = []
 
     def make(channel: DataChannel) -> ShellSession:
-        sessions.append(ShellSession(channel, options, started.target))
+        sessions.append(ShellSession(channel, options, starting.result().target))
         return sessions[0]
 
-    channel = await open_data_channel(started, make, service=service, options=replace(stream, settings=settings))
+    channel = await connect_started(starting, make, service=service, options=replace(stream, settings=settings))
     session = sessions[0]
     opened(session)
-    session.console.say(f"session {started.session_id} on {target}")
+    session.console.say(f"session {channel.started.session_id} on {target}")
     try:
         with _Signals(session):
             await asyncio.wait([session.status])

@@ -129,8 +129,8 @@ class SessionChannel:
 
     async def open(self, make_handler: Callable[[DataChannel], SessionHandler]) -> None:
         """Open the first connection; see open_data_channel."""
-        self._handler = make_handler(self)
         try:
+            self._handler = make_handler(self)
             self._connected(*await self._resumer.connect_first())
         except BaseException:
             self._finish()

@@ -207,8 +207,11 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     """
     gc.freeze()  # imported modules are never collected
     gc.enable()  # raise_at_signals has disabled it
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(coroutine)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(coroutine)
+    finally:
+        coroutine.close()  # without a warning if a signal arrived before it ran
 
 
 P = ParamSpec("P")

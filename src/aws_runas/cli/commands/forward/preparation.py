@@ -88,7 +88,7 @@ class FirstSession:
 
     Args:
         destination: destination of the session.
-        starting: the running call.
+        starting: the call; the caller has entered it.
     """
 
     def __init__(self, destination: Destination, starting: SessionStart) -> None:
@@ -96,14 +96,9 @@ class FirstSession:
         self._starting: SessionStart | None = starting
 
     def take(self) -> SessionStart | None:
-        """Return the call the first time, then None. The caller that gets it owns the session."""
+        """Return the call the first time, then None."""
         starting, self._starting = self._starting, None
         return starting
-
-    def abandon_unused(self) -> None:
-        """End the session at the service unless `take` has returned it; blocks."""
-        if (starting := self.take()) is not None:
-            starting.abandon()
 
 
 def resolve_plan(plan: Plan, options: ForwardOptions, env: Environment) -> ResolvedPlan:

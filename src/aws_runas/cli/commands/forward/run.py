@@ -48,12 +48,12 @@ def run_forwards(options: ForwardOptions, plans: Sequence[Plan], env: Environmen
     with ExitStack() as leaving:
         taken: set[LocalAddress] = set()
         bound_plans = [_bind(resolved, taken, leaving) for resolved in resolved_plans]
-        first = _start_first(bound_plans[0], env)
-        leaving.callback(first.abandon_unused)
+        starting = leaving.enter_context(_first_start(bound_plans[0], env))
+        starting.begin()
         try:
             from aws_runas.cli.commands.forward.serving import serve  # loaded while StartSession is under way
 
-            return serve(options, bound_plans, env, first)
+            return serve(options, bound_plans, env, FirstSession(bound_plans[0].destinations()[0], starting))
         except SessionError as error:
             from aws_runas.cli.session.instance import check_agent_version
 
@@ -80,15 +80,15 @@ def _bind(resolved: ResolvedPlan, taken: set[LocalAddress], leaving: ExitStack) 
     return replace(resolved, listeners=tuple(listeners))
 
 
-def _start_first(resolved: ResolvedPlan, env: Environment) -> FirstSession:
-    """Start the session that is needed first: asyncio takes about as long to load as the service takes to answer."""
+def _first_start(resolved: ResolvedPlan, env: Environment) -> SessionStart:
+    """Return the start of the session that is needed first. It takes about as long as asyncio takes to load."""
     destination, api = resolved.destinations()[0], resolved.api
     api.prepare()
 
     def start() -> StartedSession:
         return api.start_session(destination.target, destination.document, destination.parameters, resolved.plan.reason)
 
-    return FirstSession(destination, SessionStart(start, api.terminate_session, env.warn))
+    return SessionStart(start, api.terminate_session, env.warn)
 
 
 def run_with_plugin(options: ForwardOptions, plans: Sequence[Plan], env: Environment) -> int:

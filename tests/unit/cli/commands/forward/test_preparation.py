@@ -11,7 +11,6 @@ import pytest
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.cli.commands.forward.preparation import FirstSession
-from aws_runas.errors import SessionError
 from aws_runas.ssm.forward.destination import Destination, LocalAddress
 from aws_runas.ssm.forward.listener import bind
 from aws_runas.ssm.session_start import SessionStart
@@ -23,10 +22,6 @@ def started() -> StartedSession:
     return StartedSession("session-1", "wss://127.0.0.1/stream", "token", "i-1")
 
 
-def failed() -> StartedSession:
-    raise SessionError("refused", code="session-failed")
-
-
 def test_nothing_slow_is_loaded_before_the_session_is_started() -> None:
     code = (
         "import sys, aws_runas.cli.commands.forward.run; print({'asyncio', 'websockets', 'botocore'} & {*sys.modules})"
@@ -35,29 +30,11 @@ def test_nothing_slow_is_loaded_before_the_session_is_started() -> None:
     assert result.stdout == "set()\n"
 
 
-def test_a_first_session_that_nobody_took_is_ended() -> None:
-    ended: list[str] = []
-    first = FirstSession(DESTINATION, SessionStart(started, ended.append))
-    first.abandon_unused()
-    first.abandon_unused()
-    assert ended == ["session-1"]
-
-
-def test_a_first_session_that_was_taken_belongs_to_the_taker() -> None:
-    ended: list[str] = []
-    first = FirstSession(DESTINATION, SessionStart(started, ended.append))
-    taken = first.take()
-    first.abandon_unused()
-    assert taken is not None
-    assert taken.result().session_id == "session-1"
+def test_a_first_session_is_taken_once() -> None:
+    starting = SessionStart(started, lambda _: pytest.fail("ended"))
+    first = FirstSession(DESTINATION, starting)
+    assert first.take() is starting
     assert first.take() is None
-    assert ended == []
-
-
-def test_a_first_session_that_failed_leaves_nothing_to_end() -> None:
-    ended: list[str] = []
-    FirstSession(DESTINATION, SessionStart(failed, ended.append)).abandon_unused()
-    assert ended == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="unix sockets")
