@@ -280,8 +280,8 @@ def read_plain_acknowledgement(data: bytes) -> int | None:
 
     Accepts nothing that decode_message and decode_acknowledge would refuse. This is half of the work of an upload.
     """
-    found = _PLAIN_ACK.fullmatch(data)
-    if found is None:
+    match = _PLAIN_ACK.fullmatch(data)
+    if match is None:
         return None  # not an acknowledgement, or perhaps without a date: the full decoder decides
-    payload, number = found.groups()
+    payload, number = match.groups()
     return int(number) if sha256(payload).digest() == data[_DIGEST] else None

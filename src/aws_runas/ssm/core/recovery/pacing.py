@@ -74,7 +74,7 @@ class Pacer:
         self._at: float | None = None
         self._slowed_at = float("-inf")
         self._recent = RecentFrames()
-        self._most = int(self.rate) + BURST  # frames in any second
+        self._limit = int(self.rate) + BURST  # frames in any second
         self._reserve = float(RESERVE)
         self._loan = float(LOAN)  # what is left of it
         self._is_repaying = False
@@ -105,7 +105,7 @@ class Pacer:
         tokens = int(self._tokens + 1e-3) if self._tokens > 0 else 0
         if now < self._reserve_in_use_until:
             self._recent.forget(now)
-            return max(0, min(tokens, self._most - self._recent.count))
+            return max(0, min(tokens, self._limit - self._recent.count))
         return tokens
 
     def reserve(self, now: float) -> int:
@@ -116,7 +116,7 @@ class Pacer:
         if self._configured is None or self.rate < self._configured or self._reserve < 1:
             return 0
         self._recent.forget(now)
-        return max(0, min(int(self._reserve), self._most - BURST - self._recent.count))
+        return max(0, min(int(self._reserve), self._limit - BURST - self._recent.count))
 
     def loan(self, now: float) -> int:
         """Return how many acknowledgements may leave now on loan, without tokens. Call it after `available`.
@@ -128,7 +128,7 @@ class Pacer:
         if self._loan == LOAN and now < self._next_loan_at:
             return 0
         self._recent.forget(now)
-        return max(0, min(int(self._loan), self._most - BURST - self._recent.count))
+        return max(0, min(int(self._loan), self._limit - BURST - self._recent.count))
 
     def _repay(self, frames: float) -> float:
         """Return the tokens that go to the loan."""
@@ -162,7 +162,7 @@ class Pacer:
         missing = (waiting if waiting < BATCH else BATCH) - self._tokens
         rate = self.rate * (1 - REPAID) if self._is_repaying else self.rate
         ready = self._at + missing / rate if missing > 0 else self._at
-        if self._at < self._reserve_in_use_until and self._recent.count >= self._most:
+        if self._at < self._reserve_in_use_until and self._recent.count >= self._limit:
             ready = max(ready, self._recent.forgets_at())
         return ready
 
