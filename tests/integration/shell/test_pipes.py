@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 
 import pytest
 
@@ -149,6 +150,33 @@ def test_first_interrupt_ends_a_shell_whose_output_nobody_reads(sandbox: Sandbox
     finally:
         producer.kill()
         producer.communicate()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+@pytest.mark.parametrize("command", ["yes", "echo begun; sleep 600"], ids=["unread", "silent"])
+def test_signals_end_a_command_on_a_terminal(sandbox: Sandbox, command: str, number: int) -> None:
+    """The command gets the first interrupt; the second one ends the session although nobody reads its output."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aws_runas", "run", "-q", "-t", "my-profile", "i-deadbeef", command],
+        env=sandbox.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stdout = process.stdout.fileno()
+        wait_until(lambda: waiting_bytes(stdout) > (4000 if command == "yes" else 4), "output waits")
+        for _ in range(1 if number == signal.SIGTERM else 2):
+            process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+        assert process.wait(30) == 128 + number
+        assert process.stderr.read() == b""
+    finally:
         process.kill()
         process.communicate()
 

@@ -29,6 +29,7 @@ from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
 END_OF_TRANSMISSION: Final = b"\x04"
 LEFT_BY_USER: Final = 130  # exit status
+SECOND_INTERRUPT: Final = 10.0  # seconds after an interrupt within which another one ends the session
 INPUT_LIMIT: Final = 64 * 1024  # bytes of input that wait for the channel
 
 
@@ -57,6 +58,7 @@ class TerminalCommand:
         self._bootstrap: Bootstrap | None = None
         self._trailer: SentinelFilter | None = None
         self._messages: list[bytes] = []
+        self._interrupted_at = float("-inf")
         self._input = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -110,6 +112,8 @@ class TerminalCommand:
     def session_ended(self, error: Exception | None, output: str) -> None:  # noqa: ARG002 - the error has it
         if self._timer is not None:
             self._timer.cancel()
+        if error is None and self._loop.time() - self._interrupted_at <= SECOND_INTERRUPT:
+            self._set_status(LEFT_BY_USER)  # the shell left together with the command, before the trailer
         if not self.status.done():
             missing = SessionError(
                 "the session was ended from outside while the command ran",
@@ -125,9 +129,16 @@ class TerminalCommand:
         self._channel.send_size(*self.console.window_size())
 
     def signalled(self, number: int) -> None:
-        """Handle a signal that a raw terminal did not turn into a byte."""
+        """Handle a signal that a raw terminal did not turn into a byte.
+
+        The command gets a first SIGINT or SIGQUIT. The next one does not wait for it: if nobody reads the output, the
+        command's end cannot arrive.
+        """
         typed = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c"}.get(signal.Signals(number))
-        if typed is not None and self._trailer is not None and not self.status.done():
+        now = self._loop.time()
+        is_first = now - self._interrupted_at > SECOND_INTERRUPT
+        if typed is not None and self._trailer is not None and is_first and not self.status.done():
+            self._interrupted_at = now
             self._typed(typed)
         else:
             self._leave(128 + number)
