@@ -24,7 +24,7 @@ from aws_runas.fast import shortcut as fast
 SOURCE = Path(__file__).parents[2] / "src" / "aws_runas"
 MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in sorted(SOURCE.rglob("*.py"))}
 
-COMMON = ("dataclass", "errors", "files", "redact")
+COMMON = ("dataclass", "errors", "files", "notices", "redact")
 VALUES = ("aws.credentials", "aws.session", "fast.names")  # they import no room; everybody may import them
 SESSIONS = (
     "ssm.shell",
@@ -41,6 +41,7 @@ LIGHT_TOKENS = ("tokens.presign", "tokens.cluster", "tokens.database", "tokens.r
 ALLOWED: dict[str, tuple[str, ...]] = {
     "dataclass": (),
     "errors": (),
+    "notices": (),
     "redact": (),
     "files": (),
     "release": ("aws",),
@@ -79,7 +80,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "__main__": ("fast", "cli"),
     "credential_helper": ("fast", "cli"),
 }  # fmt: skip
-LEAVES = ("errors", "redact", "aws.credentials", "aws.session", "fast.names")
+LEAVES = ("errors", "notices", "redact", "aws.credentials", "aws.session", "fast.names")
 BOTOCORE = ("aws.", "ssm.api", "sandbox.")
 PRINTING = ("cli.", "fast.print", "sandbox.", "__main__", "credential_helper")
 

@@ -15,6 +15,7 @@ import pytest
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import MakeSandbox, RunAs
 from tests.integration.forward.support import wait_until
+from tests.unit.test_notices import fill
 
 COMMAND = ("shell", "-q", "--document", "AWS-StartNonInteractiveCommand")
 INTERACTIVE = ("shell", "-q", "--document", "AWS-StartInteractiveCommand")
@@ -179,6 +180,30 @@ def test_signals_end_a_command_on_a_terminal(sandbox: Sandbox, command: str, num
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("shell", "my-profile", "i-deadbeef"), ("run", "--events", "my-profile", "i-deadbeef", "true")],
+    ids=["shell", "run"],
+)
+def test_a_session_ends_although_nobody_reads_its_notices(sandbox: Sandbox, words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    try:
+        fill(writer)
+        process = subprocess.run(
+            [sys.executable, "-m", "aws_runas", *words],
+            env=sandbox.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=writer,
+            timeout=60,
+            check=False,
+        )
+        assert process.returncode == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def waiting_bytes(descriptor: int) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aws_runas.cli.environment import Environment, stream_descriptor
@@ -16,6 +14,7 @@ from aws_runas.cli.parsing.positionals import refuse_program, split_profile
 from aws_runas.cli.session.flags import SessionFlags, add_session_flags, check_picker, read_session_flags
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError, TargetError, UsageError
+from aws_runas.notices import write_notice
 from aws_runas.redact import printable
 from aws_runas.targets.spelling import split_port
 
@@ -156,8 +155,7 @@ def _notices(options: Options, env: Environment) -> Callable[[str], None]:
         if options.session.quiet:
             return
         start, end = ("\r\n", "\r\n") if _is_raw(descriptor) else ("", "\n")
-        with suppress(OSError):
-            os.write(descriptor, f"{start}aws-runas: {printable(line)}{end}".encode("utf-8", "replace"))
+        write_notice(descriptor, f"{start}aws-runas: {printable(line)}{end}")
 
     return say
 

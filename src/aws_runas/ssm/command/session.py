@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import os
 import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import field, replace
 from typing import Final
 
 from aws_runas.aws.session import StartedSession
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, SessionError
+from aws_runas.notices import write_notice
 from aws_runas.redact import printable
 from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
@@ -273,8 +272,7 @@ class CommandRun:
             self._write(json.dumps({"event": name, **values}) + "\n")
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):
-            os.write(self._options.messages, text.encode("utf-8", "replace"))
+        write_notice(self._options.messages, text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import field
 from typing import Final
 
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import SessionError
+from aws_runas.notices import write_notice
 from aws_runas.redact import printable
 from aws_runas.ssm.terminal.escape import Escape, EscapeFilter, help_text
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
@@ -202,8 +203,7 @@ class Console:
         start, end = ("\r\n", "\r\n") if self._terminal.is_raw else ("", "\n")
         shown = [printable(line) for line in text.split("\n")]  # the text may come from the service or the agent
         lines = end.join(f"aws-runas: {line}" if i == 0 else line for i, line in enumerate(shown))
-        with suppress(OSError):
-            os.write(self._options.stderr, (start + lines + end).encode("utf-8", "replace"))
+        write_notice(self._options.stderr, start + lines + end)
 
 
 def windows_refusal() -> SessionError:

@@ -20,6 +20,7 @@ from aws_runas.cli.environment import Environment
 from aws_runas.cli.terminal.progress import ProgressLine
 from aws_runas.ssm.copy.transfer import Progress
 from aws_runas.ssm.forward.forwarding import Totals
+from tests.unit.test_notices import fill
 
 END = b"\0"
 
@@ -122,6 +123,7 @@ from pathlib import Path
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
 from aws_runas.ssm.forward.forwarding import Totals
+from tests.unit.test_notices import fill
 env = Environment(environ={}, home=Path("/nonexistent"))
 report = ForwardReport(env, as_json=False, event_lines=False, quiet=False, verbose=False)
 report.status(Totals(1, 0, 0, 1, 0))
@@ -137,3 +139,17 @@ print("END")
     child.expect("END")
     assert "1 connection " in str(child.before)
     assert "2222" not in str(child.before)
+
+
+def test_message_that_nobody_reads_does_not_stop_a_forward() -> None:
+    reader, writer = os.pipe()
+    fill(writer)
+    stderr = os.fdopen(writer, "w", encoding="utf-8")
+    env = Environment(stderr=stderr, environ={}, home=Path("/nonexistent"))
+    report = ForwardReport(env, as_json=False, event_lines=False, quiet=False, verbose=False)
+    report.message("session 1 is over")
+    assert set(os.read(reader, 1 << 20)) == {ord("x")}
+    report.message("no new session")
+    assert os.read(reader, 100) == b"aws-runas: no new session\n"
+    stderr.close()
+    os.close(reader)
