@@ -171,11 +171,10 @@ def test_a_refused_document_is_replaced_once_and_remembered(make_sandbox: MakeSa
 # The service ends a session after 20 minutes without input, and its clock runs 200 times as fast here. Our own clock
 # does not, so the interval of 5 minutes between two Size messages is made as much shorter.
 SPEED = 200
-FASTER = f"""import sys
+FASTER = f"""import functools, sys
 from aws_runas.ssm.command import link
 from aws_runas.__main__ import main
-link.LinkOptions.__init__.__defaults__ = tuple(
-    value / {SPEED} if value == link.SIZE_INTERVAL else value for value in link.LinkOptions.__init__.__defaults__)
+link.LinkOptions = functools.partial(link.LinkOptions, size_interval=link.SIZE_INTERVAL / {SPEED})
 sys.exit(main())
 """
 
