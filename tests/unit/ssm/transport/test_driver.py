@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import pytest
-
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.events import ChannelClosed, DataReceived, Event
 from aws_runas.ssm.transport import event_loop
@@ -14,21 +12,9 @@ from aws_runas.ssm.transport.driver import ChannelDriver
 from tests.core.frames import output
 from tests.core.naive import build
 from tests.core.pair import make_channel
+from tests.unit.ssm.transport.conftest import Clock
 
 CLOSED = build("channel_closed", 0, b'{"Output":""}', header_length=112)
-
-
-class Clock:
-    """Passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Line:
@@ -59,13 +45,6 @@ class Owner:
 
     def turn_ended(self, now: float) -> None:
         pass
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(event_loop, "time", clock)
-    return clock
 
 
 def test_data_that_waits_for_the_turn_of_a_due_timer_is_delivered_before_a_loss(clock: Clock) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.event_loop import SteadyDownload, run
+from tests.unit.ssm.transport.conftest import Clock
 
 exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
 
@@ -42,26 +43,6 @@ def test_timer_of_a_paced_message_is_not_rounded_up_to_a_millisecond(seconds: fl
     # epoll_wait ends at whole milliseconds; one good wait of many shows that it was not used.
     rounded = math.ceil(seconds * 1000) / 1000
     assert seconds <= run(shortest()) < rounded
-
-
-class Clock:
-    """Passes when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(event_loop, "time", clock)
-    return clock
 
 
 @contextmanager
