@@ -93,8 +93,10 @@ def _make_private(folder: str) -> None:
     Raises:
         PermissionError: another user owns the directory or its parent, or others have permissions for it.
     """
-    if not os.path.isdir(folder):
+    try:  # noqa: SIM105 - contextlib would be one more import of the cached path
         os.mkdir(folder, 0o700)
+    except FileExistsError:  # by an earlier start, or by one at the same moment
+        pass
     status = os.lstat(folder)
     around = os.stat(os.path.dirname(folder))
     if status.st_mode & 0o170077 != 0o040000 or {status.st_uid, around.st_uid} - {os.geteuid(), 0}:

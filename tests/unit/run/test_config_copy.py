@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -104,6 +105,23 @@ def test_a_copy_is_in_a_private_directory_beside_the_file(tmp_path: Path) -> Non
     assert copy is not None
     assert Path(copy).parent == tmp_path / "home" / "aws-runas" / "run"
     assert [stat.S_IMODE(path.stat().st_mode) for path in Path(copy).parents[:2]] == [0o700, 0o700]
+    config_copy.remove(copy)
+
+
+def test_a_start_at_the_same_moment_may_make_the_directories_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def late(path: str, mode: int) -> None:
+        mkdir(path, mode)  # the other process
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    path = _with_source(tmp_path)
+    copy = config_copy.make(path)
+    assert copy is not None
+    assert Path(copy).parent == tmp_path / "aws-runas" / "run"
     config_copy.remove(copy)
 
 
