@@ -17,7 +17,9 @@ NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST = 1
 NO_COOKIE = b"\xff" * 8
-UID_OFFSET = 16 + 64  # of idiag_uid, after the netlink header
+STATE_OFFSET = 16 + 1  # of idiag_state, after the netlink header
+UID_OFFSET = 16 + 64  # of idiag_uid, followed by idiag_inode
+TCP_LISTEN = 10
 _LISTEN = "0A"  # state in /proc/net/tcp
 Address = tuple[str, int]  # IP address and port
 
@@ -51,7 +53,7 @@ class SocketOwners:
             local: our end.
 
         Returns:
-            None if the kernel finds no such socket.
+            None if the kernel finds no such socket, or its process has closed it.
         """
         if self._socket is None:
             return None
@@ -65,9 +67,12 @@ class SocketOwners:
                     break
         except (OSError, ValueError, struct.error):
             return None
-        if kind != SOCK_DIAG_BY_FAMILY or len(answer) < UID_OFFSET + 4:
+        if kind != SOCK_DIAG_BY_FAMILY or len(answer) < UID_OFFSET + 8:
             return None
-        return int(struct.unpack_from("=I", answer, UID_OFFSET)[0])
+        owner, inode = struct.unpack_from("=II", answer, UID_OFFSET)
+        # A client that has closed its end has no inode, and is shown as root's. Instead of a connection that does not
+        # exist, the kernel shows a socket that listens on the client's port.
+        return int(owner) if inode and answer[STATE_OFFSET] != TCP_LISTEN else None
 
     def is_own(self, peer: Address, local: Address) -> bool:
         """Return True if a connection comes from this process's user or root.

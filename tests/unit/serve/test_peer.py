@@ -42,6 +42,23 @@ def test_a_connection_that_is_not_there_is_nobodys(users: guards.Users) -> None:
     assert not users.is_neighbour(Request("GET", "/", connection=connection))
 
 
+def test_a_socket_that_listens_is_no_connection(users: guards.Users) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection("127.0.0.1", listener.getsockname()[1], "127.0.0.1", 2)
+        assert users.user_of(connection) is None
+
+
+def test_a_client_that_has_closed_its_end_is_not_root(users: guards.Users) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as sock:
+            connection = Connection(*sock.getsockname(), *sock.getpeername())
+            accepted = listener.accept()[0]
+        with accepted:
+            assert accepted.recv(1) == b""  # its end has arrived
+            assert users.user_of(connection) is None
+            assert not users.is_neighbour(Request("GET", "/", connection=connection))
+
+
 def test_using_up_the_descriptors_does_not_turn_the_question_off(users: guards.Users) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
         connection = Connection(*sock.getsockname(), *sock.getpeername())
