@@ -258,8 +258,11 @@ def write(
     now = time.time_ns()
     for file in config_files(environ) or ():
         # a change within the same clock tick as the read would be invisible: skip files that are too new
-        if os.path.exists(file) and now - os.stat(file).st_ctime_ns < 50_000_000:
-            return
+        try:
+            if now - os.stat(file).st_ctime_ns < 50_000_000:
+                return
+        except FileNotFoundError:  # not there, or removed meanwhile
+            continue
     lines = [key + " " + _escape(value) for key, value in fields.items()]
     content = (before + _call(name, kind) + "\n".join(lines) + "\nend\n").encode("utf-8", "surrogateescape")
     from pathlib import Path

@@ -235,6 +235,29 @@ def test_a_file_changed_in_this_very_moment_is_not_trusted(home: Home, monkeypat
     assert not home.file().exists()
 
 
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_a_file_that_another_process_removes_meanwhile_leaves_no_valid_shortcut(
+    home: Home, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    before = fast.header(home.environ)
+    credentials = str(home.path / ".aws" / "credentials")
+    seen = 0
+    look = os.stat
+
+    def late(path: str, **values: object) -> os.stat_result:
+        nonlocal seen
+        status = look(path, **values)  # type: ignore[arg-type]
+        if path == credentials:
+            seen += 1
+            if seen == looks:
+                os.unlink(path)  # the other process, right after this look
+        return status
+
+    monkeypatch.setattr(os, "stat", late)
+    fast.write("role", home.environ, before, {"key": "k"})
+    assert home.read() is None
+
+
 def test_a_source_that_files_and_variables_do_not_settle_leaves_no_shortcut(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     home = Home(

@@ -62,13 +62,20 @@ def uninstall(names: Sequence[str], env: Environment) -> Result:
     """Remove the files that `install` wrote."""
     lines, errors = [], []
     for name in names:
-        removed = [path for path in _paths(name, env) if path.exists()]
-        for path in removed:
-            path.unlink()
-            lines.append(f"removed {path}\n")
+        removed = [path for path in _paths(name, env) if _remove(path)]
+        lines += [f"removed {path}\n" for path in removed]
         if not removed:
             errors.append(f"aws-runas: tunnel {name} is not installed\n")
     return Result(3 if errors else 0, "".join(lines), "".join(errors))
+
+
+def _remove(path: Path) -> bool:
+    """Remove a file, and return False if there is none."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _paths(name: str, env: Environment) -> list[Path]:
