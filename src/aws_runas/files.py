@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import socket
     from pathlib import Path
 
 DIRECTORY_MODE = 0o700
@@ -220,7 +219,9 @@ def write_atomic(path: Path, content: bytes, *, mode: int = FILE_MODE, durable: 
             access list could not be kept.
     """
     path = path.resolve()
-    status = path.stat() if path.exists() else None
+    status = None
+    with contextlib.suppress(FileNotFoundError):  # not after a check: another process may remove the file meanwhile
+        status = path.stat()
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a plain file", str(path))  # for example /dev/null, which must not be replaced
     # not by tempfile: its import takes longer than the rest of the start of a session's data channel
@@ -283,32 +284,6 @@ def read_named(path: Path, max_size: int = READ_SIZE) -> bytes:
     if len(content) > max_size:
         raise OSError(errno.EFBIG, f"it is larger than {max_size >> 20} MiB")
     return content
-
-
-def bind_private_socket(path: str) -> socket.socket:
-    """Return a Unix socket bound to a path, with mode 0600 from the start.
-
-    Call it from one thread: the mode comes from the umask of the process, which is restored. The caller listens on the
-    socket and closes it.
-
-    Args:
-        path: must not exist.
-
-    Raises:
-        OSError: the path exists, is too long, or cannot be created; nothing is left open.
-    """
-    import socket
-
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o777 & ~FILE_MODE)
-    try:
-        listener.bind(path)
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(mask)
-    return listener
 
 
 def remove_unfinished(path: Path, *, min_age: float = 0.0) -> None:
@@ -405,6 +380,28 @@ def lock(
             yield
     except filelock.Timeout as error:
         raise TimeoutError(str(path)) from error
+
+
+@contextlib.contextmanager
+def directory_lock(path: str, timeout: float) -> Iterator[None]:
+    """Hold an exclusive lock on a directory itself, where a lock file would be left in a place of the user's.
+
+    The block runs without the lock if the directory cannot be read or locked, or another process holds the lock for
+    too long: any user may lock /tmp.
+
+    Args:
+        path: the directory, "" for the current one.
+        timeout: seconds to wait.
+    """
+    descriptor = -1
+    try:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            _flock_until(descriptor, time.monotonic() + timeout, lambda: False)
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _flock(path: Path, directory: int | None, deadline: float | None, unless: Callable[[], bool]) -> int | None:

@@ -24,7 +24,7 @@ from aws_runas.fast import shortcut as fast
 SOURCE = Path(__file__).parents[2] / "src" / "aws_runas"
 MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in sorted(SOURCE.rglob("*.py"))}
 
-COMMON = ("dataclass", "errors", "files", "notices", "redact")
+COMMON = ("dataclass", "errors", "files", "notices", "redact", "unix_socket")
 VALUES = ("aws.credentials", "aws.session", "fast.names")  # they import no room; everybody may import them
 SESSIONS = (
     "ssm.shell",
@@ -44,6 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "notices": (),
     "redact": (),
     "files": (),
+    "unix_socket": (),
     "release": ("aws",),
     "socket_owner": (),
     "fast": ("run", *LIGHT_TOKENS),

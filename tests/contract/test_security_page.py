@@ -27,7 +27,6 @@ def test_every_guard_has_an_attack_in_the_tests() -> None:
 # A listener, a file that is written, a process that is started: the row of the threat model that it belongs to.
 LISTENERS = {
     "cli/commands/forward/run.py": "place of a forward's listener",
-    "files.py": "opens or closes tunnels",
     "run/endpoint_mode.py": "address that a program was given",
     "sandbox/services/http.py": "uses the sandbox",
     "serve/listeners.py": "Another machine or container",
@@ -40,6 +39,7 @@ LISTENERS = {
     "ssm/forward/forwarding.py": "place of a forward's listener",
     "ssm/forward/listener.py": "place of a forward's listener",
     "tunnels/control.py": "opens or closes tunnels",
+    "unix_socket.py": "opens or closes tunnels",
     "sandbox/demo.py": "uses the sandbox",
     "sandbox/host.py": "uses the sandbox",
 }

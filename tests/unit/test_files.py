@@ -373,27 +373,6 @@ def test_no_file_of_ours_is_read_in_a_way_that_waits() -> None:
     assert {name for name in found if not name.startswith("sandbox/")} <= allowed
 
 
-def test_a_socket_is_private_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        with files.bind_private_socket(str(tmp_path / "s")):
-            assert stat.S_IMODE((tmp_path / "s").lstat().st_mode) == 0o600
-        assert os.umask(0) == 0
-    finally:
-        os.umask(before)
-
-
-def test_a_path_that_exists_is_bound_by_nobody_and_the_umask_stays(tmp_path: Path) -> None:
-    (tmp_path / "s").touch()
-    before = os.umask(0o022)
-    try:
-        with pytest.raises(OSError, match="in use"):
-            files.bind_private_socket(str(tmp_path / "s"))
-        assert os.umask(0) == 0o022
-    finally:
-        os.umask(before)
-
-
 def test_a_named_file_may_be_a_pipe_and_is_not_read_for_ever(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"12345678")
     assert files.read_named(tmp_path / "plain", 8) == b"12345678"
@@ -413,3 +392,23 @@ def test_a_named_file_may_be_a_pipe_and_is_not_read_for_ever(tmp_path: Path) -> 
 )
 def test_a_full_disk_is_not_fixed_by_permissions(number: int, hint: str) -> None:
     assert files.write_hint(OSError(number, "no"), "chmod") == hint
+
+
+def test_a_file_that_another_process_removes_meanwhile_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`logout` beside a refresh, for example: each look may be the last that sees the file."""
+    stat_ = Path.stat
+
+    def late(path: Path, **values: bool) -> os.stat_result:
+        try:
+            return stat_(path, **values)
+        finally:
+            if path == tmp_path / "file":
+                path.unlink(missing_ok=True)
+
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(Path, "stat", late)
+    files.write_atomic(tmp_path / "file", b"new")
+    monkeypatch.undo()
+    assert (tmp_path / "file").read_bytes() == b"new"

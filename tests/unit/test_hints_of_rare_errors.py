@@ -42,6 +42,7 @@ from aws_runas.ssm.command import failures
 from aws_runas.ssm.copy.copying import _broken
 from aws_runas.ssm.copy.protocol import copy_error
 from aws_runas.ssm.forward import listener
+from aws_runas.ssm.forward.destination import LocalAddress
 from aws_runas.ssm.shell.console import windows_refusal
 from aws_runas.ssm.transport import resumer
 from aws_runas.ssm.transport.interfaces import HandshakeRefused
@@ -223,7 +224,7 @@ def test_the_sandbox_names_its_extra(monkeypatch: pytest.MonkeyPatch, env: Envir
 
 def test_a_file_in_place_of_a_socket_is_kept(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("")
-    error = error_of(lambda: listener._remove_stale_socket(str(tmp_path / "s")))
+    error = error_of(lambda: listener.bind(LocalAddress(path=str(tmp_path / "s"))))
     assert (error.code, error.hint) == ("socket-path-taken", "name another path, or remove it")
 
 

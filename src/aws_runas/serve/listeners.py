@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
-import stat
 
-from aws_runas import files
+from aws_runas import unix_socket
 from aws_runas.errors import AwsRunasError, SessionError
 from aws_runas.socket_owner import find_port_owner
+from aws_runas.unix_socket import UnixListener
 
 ECS_PORT = 12319  # A, W, S: the 1st, 23rd and 19th letter; the port of the original program
 
@@ -49,8 +48,8 @@ def address(host: str, port: int) -> socket.socket:
     return _bind(host, port)
 
 
-def unix(path: str) -> socket.socket:
-    """Bind a unix socket that only this user may open. The socket of a dead server is replaced.
+def unix(path: str) -> UnixListener:
+    """Listen on a unix socket that only this user may open. The socket of a dead server is replaced.
 
     Args:
         path: the socket.
@@ -58,25 +57,10 @@ def unix(path: str) -> socket.socket:
     Raises:
         AwsRunasError: the path is another file, a process listens on it, or the socket cannot be created.
     """
-    with contextlib.suppress(OSError):
-        if stat.S_ISSOCK(os.lstat(path).st_mode) and not _answers(path):
-            os.unlink(path)
     try:
-        return files.bind_private_socket(path)
+        return unix_socket.listen(path)
     except OSError as error:
         raise _refused(path, error) from error
-
-
-def _answers(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return False
-        except OSError:
-            return True
-    return True
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -58,6 +58,7 @@ class Server:
         handler: see Handler.
         limits: for clients.
         clock: monotonic seconds.
+        before_close: called at the end, while the listeners are open.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Server:
         *,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        before_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._listeners = list(listeners)
+        self._before_close = before_close
         self._handler = handler
         self._limits = limits or Limits()
         self._clock = clock
@@ -104,6 +107,7 @@ class Server:
                     self._sweep(now)
                     next_sweep = now + SWEEP_EVERY
         finally:
+            self._before_close()
             self._close_all()
 
     def stop(self) -> None:

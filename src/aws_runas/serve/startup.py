@@ -17,6 +17,7 @@ from aws_runas.serve import listeners
 
 if TYPE_CHECKING:
     from aws_runas.serve.privileges import User
+    from aws_runas.unix_socket import UnixListener
 
 DESCRIPTORS = 8192  # requested limit of open files: more connections than any known client opens
 
@@ -50,11 +51,13 @@ class Started:
     Args:
         listeners: bound; the caller closes them.
         environ, home: the environment variables and home directory of the user that the process now runs as.
+        unix: the unix socket, one of the listeners; the caller removes its file while it is open.
     """
 
     listeners: list[socket.socket]
     environ: Mapping[str, str]
     home: Path
+    unix: UnixListener | None = None
 
 
 def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
@@ -93,10 +96,11 @@ def start(where: Where, environ: Mapping[str, str], home: Path) -> Started:
         own = {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
         os.environ.update(own)  # child processes and botocore must see the user's variables, not root's
         environ, home = {**environ, **own}, user.home
-    if where.socket is not None:
-        bound.append(listeners.unix(where.socket))
+    unix = listeners.unix(where.socket) if where.socket is not None else None
+    if unix is not None:
+        bound.append(unix.socket)
     _raise_descriptors()
-    return Started(bound, environ, home)
+    return Started(bound, environ, home, unix)
 
 
 def _owner_of_configuration(environ: Mapping[str, str], home: Path) -> User | None:

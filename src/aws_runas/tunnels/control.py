@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -12,8 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from aws_runas import files
+from aws_runas import files, unix_socket
 from aws_runas.errors import ConfigError, SessionError
+from aws_runas.unix_socket import UnixListener
 
 Reply = dict[str, object]
 Handler = Callable[[Mapping[str, object]], Awaitable[Reply]]
@@ -34,6 +36,7 @@ class ControlServer:
         self._path = path
         self._handler = handler
         self._server: asyncio.Server | None = None
+        self._unix: UnixListener | None = None
 
     async def start(self) -> None:
         """Bind the socket.
@@ -43,18 +46,15 @@ class ControlServer:
         """
         try:
             files.make_private_directory(self._path.parent)
-            with files.lock(self._path.with_suffix(".bind")):  # concurrent starts would remove each other's socket
-                if is_running(self._path):
-                    raise ConfigError(
-                        f"another process answers on {self._path}",
-                        code="tunnels-running",
-                        hint="see: aws-runas tunnels status; to end it: aws-runas tunnels down",
-                    )
-                self._path.unlink(missing_ok=True)
-                listening = files.bind_private_socket(str(self._path))
-                listening.listen()
-            self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=MAX_LINE)
+            self._unix = unix_socket.listen(str(self._path))
+            self._server = await asyncio.start_unix_server(self._serve, sock=self._unix.socket, limit=MAX_LINE)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"another process answers on {self._path}",
+                    code="tunnels-running",
+                    hint="see: aws-runas tunnels status; to end it: aws-runas tunnels down",
+                ) from error
             raise ConfigError(
                 f"cannot listen on {self._path}: {error.strerror or error}",
                 code="tunnels-socket",
@@ -62,10 +62,11 @@ class ControlServer:
             ) from error
 
     async def close(self) -> None:
-        """Stop listening and remove the socket."""
+        """Remove the socket and stop listening. Idempotent."""
+        if self._unix is not None:
+            self._unix.remove_file()
         if self._server is not None:
             self._server.close()
-            self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import os
 import resource
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from aws_runas import unix_socket
 from aws_runas.serve.http import Request, Response
 from aws_runas.serve.server import Answer, Limits, Server
 from tests.support.serving import DEADLINE, eventually, fetch, raw, running
@@ -273,3 +277,23 @@ def _misbehave(random: Random, port: int, sockets: list[socket.socket]) -> None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
             sockets.remove(sock)
+
+
+def test_a_server_gives_back_its_path_while_it_still_listens(tmp_path: Path) -> None:
+    """Later, another server could have taken the file for that of a dead one, and would lose its own."""
+    path = str(tmp_path / "s")
+    unix = unix_socket.listen(path)
+    refused: list[int | None] = []
+
+    def give_back() -> None:
+        try:
+            unix_socket.listen(path)
+        except OSError as error:
+            refused.append(error.errno)
+        unix.remove_file()
+
+    server = Server([unix.socket], _hello, before_close=give_back)
+    server.stop()
+    server.serve_forever()
+    assert refused == [errno.EADDRINUSE]
+    assert not os.path.lexists(path)

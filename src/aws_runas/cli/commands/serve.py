@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import secrets
 import shlex
 import signal
@@ -147,6 +146,8 @@ def run(options: Options, env: Environment) -> Result:
         env, listeners = replace(env, environ=started.environ, home=started.home), started.listeners
         for listener in listeners:
             stack.callback(listener.close)
+        remove_file = started.unix.remove_file if started.unix else lambda: None
+        stack.callback(remove_file)
         users = guards.Users()
         stack.callback(users.close)
         profiles = Profiles(_catalogue(options, env), options.profile, now=env.now, notice=_notice(env))
@@ -156,12 +157,10 @@ def run(options: Options, env: Environment) -> Result:
             log=_log(env) if options.flags.verbose else None,
             now=env.now,
         )
-        server = Server(listeners, app.handle)
+        server = Server(listeners, app.handle, before_close=remove_file)
         ended = stack.enter_context(_until_signal(server))
         _fetch_first(profiles)
         _announce(options, env, listeners, token, profiles=profiles)
-        if options.socket is not None:
-            stack.callback(_unlink, options.socket)
         server.serve_forever()
         return Result(128 + ended[0] if ended else 0)
 
@@ -302,8 +301,3 @@ def _until_signal(server: Server) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)

@@ -13,10 +13,11 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from aws_runas import files
+from aws_runas import unix_socket
 from aws_runas.errors import SessionError
 from aws_runas.socket_owner import find_port_owner
 from aws_runas.ssm.forward.destination import LocalAddress
+from aws_runas.unix_socket import UnixListener
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,20 +31,18 @@ COMPLAIN_INTERVAL: Final = 30.0  # seconds
 
 
 class Listener:
-    """Sockets bound to one address. They accept nothing before `start`.
+    """Sockets bound to one address. They accept nothing before `start`; clients of a unix socket wait until then.
 
     Args:
         address: the address, with the port that the system picked.
         sockets: bound sockets; the listener closes them.
-        identity: device and inode of the unix socket file, so that only our own file is removed.
+        unix: the socket with its file, if this process made it.
     """
 
-    def __init__(
-        self, address: LocalAddress, sockets: list[socket.socket], identity: tuple[int, int] | None = None
-    ) -> None:
+    def __init__(self, address: LocalAddress, sockets: list[socket.socket], unix: UnixListener | None = None) -> None:
         self.address = address
         self._sockets = sockets
-        self._identity = identity
+        self._unix = unix
         self._tasks: set[asyncio.Task[object]] = set()
         self._complained_at = float("-inf")
         self._closed = False
@@ -101,14 +100,10 @@ class Listener:
 
         For a listener that was not started; use `close` for a started one.
         """
+        if self._unix is not None:
+            self._unix.remove_file()
         for bound in self._sockets:
             bound.close()
-        identity, self._identity = self._identity, None
-        if identity is not None:
-            with contextlib.suppress(OSError):
-                status = os.lstat(self.address.path)
-                if (status.st_dev, status.st_ino) == identity:
-                    os.unlink(self.address.path)
 
     # Not asyncio.Server: when file descriptors run out, it logs an error a thousand times a second.
     def _watch(self, listening: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
@@ -182,36 +177,19 @@ def _tcp_socket(family: int) -> socket.socket:
 
 
 def _bind_path(address: LocalAddress) -> Listener:
-    path = address.path
-    _remove_stale_socket(path)
+    with contextlib.suppress(OSError):
+        if not stat.S_ISSOCK(os.lstat(address.path).st_mode):
+            raise SessionError(
+                f"{address.path} exists and is not a socket",
+                code="socket-path-taken",
+                hint="name another path, or remove it",
+            )
     try:
-        created = files.bind_private_socket(path)
+        unix = unix_socket.listen(address.path)
     except OSError as error:
         raise _bind_error(address, error) from error
-    created.setblocking(False)
-    status = os.lstat(path)
-    return Listener(address, [created], (status.st_dev, status.st_ino))
-
-
-def _remove_stale_socket(path: str) -> None:
-    """Remove the socket of a dead process. Keep any other file, and a socket on which a process listens."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SessionError(
-                f"{path} exists and is not a socket", code="socket-path-taken", hint="name another path, or remove it"
-            )
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise _bind_error(LocalAddress(path=path), error) from error
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        except OSError:
-            pass  # bind reports the reason
+    unix.socket.setblocking(False)
+    return Listener(address, [unix.socket], unix)
 
 
 def _bind_error(address: LocalAddress, error: OSError) -> SessionError:

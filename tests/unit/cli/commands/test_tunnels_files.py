@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from aws_runas import unix_socket
+from aws_runas.cli.commands.tunnels import client
 from aws_runas.cli.commands.tunnels.client import new_log
 from aws_runas.cli.commands.tunnels.install import install, uninstall
 from aws_runas.cli.environment import Environment
 from aws_runas.errors import ConfigError, SessionError
+from aws_runas.tunnels.control import ask
 
 ENTRY = 'profile = "p"\ntarget = "web"\nforwards = ["15432:localhost:5432"]\n'
 
@@ -66,3 +69,43 @@ def test_a_name_that_no_service_can_have_writes_and_removes_nothing(tmp_path: Pa
             "tunnels-name-invalid", "rename it: letters, digits, dots, - and _",
         )  # fmt: skip
     assert not (tmp_path / "config").exists()
+
+
+def test_a_unit_that_another_process_removes_meanwhile_is_not_removed_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = tmp_path / "config" / "systemd" / "user"
+    units.mkdir(parents=True)
+    for kind in ("service", "socket"):
+        (units / f"aws-runas-tunnel-db.{kind}").touch()
+    unlink = Path.unlink
+
+    def late(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".socket":
+            unlink(path)  # the other process
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    monkeypatch.setattr("sys.platform", "linux")
+    removed = uninstall(["db"], environment(tmp_path))
+    assert (removed.status, removed.stdout) == (0, f"removed {units}/aws-runas-tunnel-db.service\n")
+
+
+def test_a_process_that_ends_while_it_is_asked_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tunnels down` beside `tunnels up`: the second command starts a new process instead of failing."""
+    path = str(tmp_path / "s")
+    ending = unix_socket.listen(path)
+
+    def end(*_: object) -> dict[str, object]:
+        ending.remove_file()
+        ending.socket.close()
+        return ask(tmp_path / "s", {})
+
+    monkeypatch.setattr(client, "ask", end)
+    assert client._ask_running(tmp_path / "s", {"command": "up"}) is None
+    assert client._ask_running(tmp_path / "s", {"command": "up"}) is None
+    ending = unix_socket.listen(path)
+    monkeypatch.setattr(client, "ask", lambda *_: ask(tmp_path / "s", {}, 0.1))
+    with pytest.raises(SessionError, match="does not answer"):
+        client._ask_running(tmp_path / "s", {"command": "up"})
+    ending.socket.close()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,12 +56,11 @@ def up(names: Sequence[str], env: Environment, flags: GlobalFlags, *, lazy: bool
     chosen = [tunnel.name for tunnel in tunnels]
     outdated: object = []
     with files.lock(path.with_suffix(".lock")):  # if two start at once, the second uses the process of the first
-        if is_running(path):
-            ask(path, {"command": "status"}, STATUS_TIMEOUT)  # fails within seconds if the process is suspended
-            reply = ask(path, {"command": "up", "names": chosen, "lazy": lazy}, START_TIMEOUT)
-            rows, outdated = _rows(reply), reply.get("outdated")
-        else:
+        reply = _ask_running(path, {"command": "up", "names": chosen, "lazy": lazy})
+        if reply is None:
             rows = _start_process(path, chosen, env, lazy=lazy)
+        else:
+            rows, outdated = _rows(reply), reply.get("outdated")
     rows = [row for row in rows if row["name"] in chosen]
     failed = [row for row in rows if row["state"] == "failed"]
     errors = "".join(f"aws-runas: tunnel {row['name']}: {row['error']}\n" for row in failed)
@@ -136,6 +135,23 @@ def login(names: Sequence[str], env: Environment, flags: GlobalFlags) -> Result:
     for path in _control_sockets(env):
         ask(path, {"command": "retry"})
     return Result()
+
+
+def _ask_running(path: Path, request: Mapping[str, object]) -> dict[str, object] | None:
+    """Ask the process that holds the tunnels; return None if there is none, or if it ends meanwhile.
+
+    Raises:
+        SessionError: the process does not answer.
+    """
+    if not is_running(path):
+        return None
+    try:
+        ask(path, {"command": "status"}, STATUS_TIMEOUT)  # fails within seconds if the process is suspended
+        return ask(path, request, START_TIMEOUT)
+    except SessionError:
+        if is_running(path):
+            raise
+        return None
 
 
 def _start_process(path: Path, names: list[str], env: Environment, *, lazy: bool) -> list[Row]:
