@@ -197,6 +197,7 @@ FIXES: dict[str, Fix] = {
     },
     "endpoint-timeout": "network and proxy",
     "endpoint-unreachable": {
+        "without an answer": "network and proxy",
         "sso_start_url": "the address, the network and the proxy",
         "TLS": "http:// instead of https://",
         "cannot resolve .*AWS_ENDPOINT_URL": r"is the name in AWS_ENDPOINT_URL\w* right\?",

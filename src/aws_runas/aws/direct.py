@@ -3,7 +3,7 @@
 botocore takes almost half a second to import and to make its client. These calls need little of it, so they go over
 http.client, signed by aws.sigv4. Unusual cases are left to botocore: settings that change how a request is made,
 proxies, network errors, throttling and service errors, for which botocore has its retries (docs/adr/0208,
-docs/adr/0509).
+docs/adr/0509). A call that must arrive once only is never repeated after its request was sent (docs/adr/0215).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Final, Literal
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from aws_runas import __version__
@@ -28,9 +29,11 @@ from aws_runas.aws.sigv4 import Request, sign
 from aws_runas.config.profile import Profile
 
 Service = Literal["ssm", "sts"]
+T = TypeVar("T")
 
 CONNECT_TIMEOUT: Final = 10  # seconds, as aws.client
 IDLE_TIMEOUT: Final = 5  # seconds for the reply on a connection that was idle: after a change of network it is dead
+MAX_IDLE: Final = 4  # connections that are kept for the next calls
 READ_TIMEOUT: Final = 30
 CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
@@ -59,6 +62,10 @@ _VARIABLES: Final = frozenset(
     )
 )
 _TRANSIENT: Final = ("Throttl", "TooManyRequests", "RequestLimitExceeded", "ServiceUnavailable", "InternalServerError")
+
+
+class AnswerLostError(Exception):
+    """A request was sent, and its whole answer did not arrive. The cause says why."""
 
 
 def ca_bundle(profile: Profile) -> str | None:
@@ -112,7 +119,6 @@ class DirectClient(ABC):
     """
 
     service: Service
-    repeatable: frozenset[str] = frozenset()  # operations that the service may get twice
 
     def __init__(
         self,
@@ -146,8 +152,11 @@ class DirectClient(ABC):
                 connection = self._connect()
             except OSError:
                 return
-        with self._lock:
-            self._idle.append(connection)
+        self._keep(connection)
+
+    @abstractmethod
+    def may_repeat(self, operation: str, request: dict[str, Any]) -> bool:
+        """Return True if the service may get a request twice."""
 
     @abstractmethod
     def encode(self, operation: str, request: dict[str, Any]) -> tuple[dict[str, str], bytes]:
@@ -170,43 +179,59 @@ class DirectClient(ABC):
         """
 
     def _call(self, operation: str, method: str, request: dict[str, Any]) -> dict[str, Any]:
-        reply, code, message, status = None, "", "", 0
+        may_repeat = self.may_repeat(operation, request)
         try:
-            status, data = self._post(*self.encode(operation, request), may_repeat=operation in self.repeatable)
-            if status == 200:
-                reply = self.decode(data)
-            else:
-                code, message = self.read_error(data)
-        except (OSError, HTTPException, ValueError):  # errors of ssl are OSErrors
-            status = 0
-        if status == 200 and reply is not None:
-            return reply
-        if status in (0, 200, 429) or status >= 500 or not code or code.startswith(_TRANSIENT):
+            status, data, request_id = self._post(*self.encode(operation, request), may_repeat=may_repeat)
+        except (OSError, HTTPException):  # errors of ssl are OSErrors
+            return self._repeat(method, request)
+        except AnswerLostError as error:
+            if may_repeat:
+                return self._repeat(method, request)
+            raise self._lost_answer(error.__cause__) from error
+        metadata = {"HTTPStatusCode": status, "HTTPHeaders": {}, "RequestId": request_id}
+        if status == 200:
+            reply = _read(self.decode, data)
+            if reply is not None:
+                return {**reply, "ResponseMetadata": metadata}
+            if not may_repeat:
+                raise ValueError("the reply is not from the service")
+            return self._repeat(method, request)
+        code, message = _read(self.read_error, data) or ("", "")
+        if status == 429 or status >= 500 or not code or code.startswith(_TRANSIENT):
             return self._repeat(method, request)
         from botocore.exceptions import ClientError
 
-        metadata = {"HTTPStatusCode": status, "HTTPHeaders": {}}
         raise ClientError({"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}, operation)
+
+    def _lost_answer(self, cause: BaseException | None) -> Exception:
+        """Return botocore's error for a call that was sent and perhaps executed."""
+        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+        kind = ReadTimeoutError if isinstance(cause, TimeoutError) else ConnectionClosedError
+        lost: Exception = kind(endpoint_url=f"http{'s' * self._secure}://{self._netloc}", error=cause)
+        return lost
 
     def _repeat(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = getattr(self._fallback(), method)(**request)
         return reply
 
-    def _post(self, headers: dict[str, str], body: bytes, *, may_repeat: bool) -> tuple[int, bytes]:
+    def _post(self, headers: dict[str, str], body: bytes, *, may_repeat: bool) -> tuple[int, bytes, str]:
         """Send one request; replace a connection that ended, or answers too late, after it was idle.
 
         Args:
             headers, body: the request.
-            may_repeat: True if the service may get the request twice.
+            may_repeat: True if the service may get the request twice. Otherwise it is sent on a new connection: whether
+                it arrived on one that the service closed at the same moment could not be known.
+
+        Raises:
+            OSError, HTTPException: the request was not sent.
+            AnswerLostError: it was sent.
         """
-        connection = self._take_idle()
+        connection = self._take_idle() if may_repeat else None
         if connection is not None:
-            if may_repeat:
-                connection.sock.settimeout(IDLE_TIMEOUT)
-            try:
+            connection.sock.settimeout(IDLE_TIMEOUT)
+            with suppress(OSError, HTTPException, AnswerLostError):
                 return self._exchange(connection, headers, body)
-            except (OSError, HTTPException):
-                connection.close()
         return self._exchange(self._connect(), headers, body)
 
     def _take_idle(self) -> HTTPConnection | None:
@@ -218,7 +243,14 @@ class DirectClient(ABC):
                 return connection
             connection.close()
 
-    def _exchange(self, connection: HTTPConnection, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    def _keep(self, connection: HTTPConnection) -> None:
+        with self._lock:
+            if len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _exchange(self, connection: HTTPConnection, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
         headers = {"host": self._netloc, **headers}
         signature = sign(
             Request("POST", headers, body),
@@ -228,18 +260,17 @@ class DirectClient(ABC):
             timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
         )
         try:
+            # if this fails, the service has at most a part of the request, which it does not execute
             connection.request("POST", "/", body, headers | signature | {"user-agent": f"aws-runas/{__version__}"})
-            response = connection.getresponse()
-            data = response.read()
+            response, data = _read_answer(connection)
         except BaseException:
             connection.close()
             raise
         if response.will_close:
             connection.close()
         else:
-            with self._lock:
-                self._idle.append(connection)
-        return response.status, data
+            self._keep(connection)
+        return response.status, data, response.headers.get("x-amzn-RequestId", "")
 
     def _connect(self) -> HTTPConnection:
         if self._secure:
@@ -269,7 +300,10 @@ class DirectSsm(DirectClient):
     """The calls around a session, with the methods and replies of a botocore client."""
 
     service = "ssm"
-    repeatable = frozenset(("ResumeSession", "TerminateSession", "DescribeInstanceInformation", "GetDocument"))
+
+    def may_repeat(self, operation: str, request: dict[str, Any]) -> bool:  # noqa: ARG002 - the operation decides
+        """Return False for StartSession: each call opens a session."""
+        return operation != "StartSession"
 
     def start_session(self, **request: Any) -> dict[str, Any]:
         """Call StartSession. Raises the errors of a botocore client."""
@@ -306,6 +340,22 @@ class DirectSsm(DirectClient):
         reply = self.decode(data) or {}
         code = str(reply.get("__type") or "").rpartition("#")[2].partition(":")[0]
         return code, str(reply.get("message") or reply.get("Message") or "")
+
+
+def _read_answer(connection: HTTPConnection) -> tuple[HTTPResponse, bytes]:
+    try:
+        response = connection.getresponse()
+        return response, response.read()
+    except (OSError, HTTPException) as error:
+        raise AnswerLostError from error
+
+
+def _read(reader: Callable[[bytes], T], data: bytes) -> T | None:
+    """Read a reply; return None if it cannot be read."""
+    try:
+        return reader(data)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_alive(connection: HTTPConnection) -> bool:

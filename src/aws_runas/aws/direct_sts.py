@@ -37,6 +37,10 @@ class DirectSts(DirectClient):
 
     service = "sts"
 
+    def may_repeat(self, operation: str, request: dict[str, Any]) -> bool:  # noqa: ARG002 - the code decides
+        """Return False with an MFA code, which the service accepts once."""
+        return "TokenCode" not in request
+
     def get_session_token(self, **request: Any) -> dict[str, Any]:
         """Call GetSessionToken. Raises the errors of a botocore client."""
         return self._call("GetSessionToken", "get_session_token", request)

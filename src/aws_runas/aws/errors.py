@@ -16,6 +16,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from datetime import datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.reply import MAX_PAGES, EndlessListError
@@ -118,6 +119,13 @@ def aws_code(error: AwsRunasError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def answer_was_lost(error: AwsRunasError) -> bool:
+    """Return True if the request behind one of our errors was sent, and perhaps executed, but not answered."""
+    from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+    return isinstance(error.__cause__, (ConnectionClosedError, ReadTimeoutError))
+
+
 def aws_message(error: AwsRunasError) -> str:
     """Return AWS's message of the error behind one of ours."""
     response = getattr(error.__cause__, "response", None) or {}
@@ -150,8 +158,8 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return ConfigError(
             f"{call}: {message}", code="region-disabled", hint="enable STS for the region or choose another region"
         )
-    if code.isdigit() and message.lstrip().startswith("<"):  # a page from another server or a proxy
-        return _not_aws(call, kind)
+    if code.isdigit() and (not message or message.lstrip().startswith("<")):  # a page, or nothing: a proxy, a portal
+        return _not_aws(f"{call}: HTTP status {code}", kind)
     return kind(f"{call}: {message or 'failed'} ({code or 'no code'})", code="aws-error")
 
 
@@ -231,6 +239,12 @@ def connection_failed(
     where = _origin_of(url) + variable
     if isinstance(error, exceptions.SSLError):
         return _tls_failed(call, kind, error, where)
+    if isinstance(error, exceptions.ConnectionClosedError):
+        return kind(
+            f"{call}: {where} ended the connection without an answer: {_reason(error)}",
+            code="endpoint-unreachable",
+            hint="check network and proxy, and try again",
+        )
     if isinstance(error, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)):
         return kind(f"{call}: {where} does not answer in time", code="endpoint-timeout", hint="check network and proxy")
     if any(isinstance(cause, socket.gaierror) for cause in causes(error)):
@@ -361,6 +375,8 @@ def _reason(error: Exception) -> str:
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
             return cause.strerror.lower()
+        if isinstance(cause, HTTPException):
+            return " ".join(str(cause).split())
     inner = getattr(error, "kwargs", {}).get("error", error)
     text = re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?", "", str(inner))
     return " ".join(text.split())

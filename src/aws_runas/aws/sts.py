@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws import reply
 from aws_runas.aws.credentials import Credentials, checked, parse_time
-from aws_runas.aws.errors import date_of_answer, translate
+from aws_runas.aws.errors import answer_was_lost, date_of_answer, translate
 from aws_runas.config.profile import Role
 from aws_runas.dataclass import dataclass
-from aws_runas.errors import AwsRunasError
+from aws_runas.errors import AwsRunasError, CredentialsError
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
@@ -29,8 +31,19 @@ def get_session_token(
     parameters: dict[str, Any] = {"DurationSeconds": duration}
     if mfa_serial and mfa_code:
         parameters |= {"SerialNumber": mfa_serial, "TokenCode": mfa_code}
-    with translate("sts", "GetSessionToken"):
+    with _spending(mfa_code), translate("sts", "GetSessionToken"):
         return _credentials(client.get_session_token(**parameters), now)
+
+
+@contextmanager
+def _spending(mfa_code: str | None) -> Iterator[None]:
+    """Tell the user that a code may be used up, if the answer to the call was lost."""
+    try:
+        yield
+    except CredentialsError as error:
+        if mfa_code and answer_was_lost(error):
+            error.hint = "check network and proxy, and wait for the next MFA code: this one may be used up"
+        raise
 
 
 def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str | None, *, now: float) -> Credentials:
@@ -60,7 +73,7 @@ def assume_role(client: Any, role: Role, mfa_serial: str | None, mfa_code: str |
         parameters["PolicyArns"] = [{"arn": arn} for arn in role.policy_arns]
     if mfa_serial and mfa_code:
         parameters |= {"SerialNumber": mfa_serial, "TokenCode": mfa_code}
-    with translate("sts", "AssumeRole"):
+    with _spending(mfa_code), translate("sts", "AssumeRole"):
         return _credentials(client.assume_role(**parameters), now)
 
 

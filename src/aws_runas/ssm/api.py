@@ -11,20 +11,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aws_runas.aws import reply
-from aws_runas.aws.errors import aws_code, aws_message, translate
+from aws_runas.aws.errors import answer_was_lost, aws_code, aws_message, translate
 from aws_runas.aws.session import StartedSession
 from aws_runas.dataclass import dataclass
 from aws_runas.errors import AwsRunasError, CredentialsError, SessionError, TargetError
-from aws_runas.ssm.transport.interfaces import CredentialsRefused, ServiceUnavailable, SessionGone
+from aws_runas.ssm.transport.interfaces import AnsweredByAnother, CredentialsRefused, ServiceUnavailable, SessionGone
 from aws_runas.ssm.versions import WAITS_AT_THE_END, at_least
 
 if TYPE_CHECKING:
     from aws_runas.aws.access import Access
 
 # Codes of aws.errors: the service did not answer, or was too busy.
-_UNREACHABLE: Final = frozenset(
-    ("endpoint-unreachable", "endpoint-timeout", "proxy-failed", "certificate-untrusted", "throttled")
-)
+_UNREACHABLE: Final = frozenset(("endpoint-unreachable", "endpoint-timeout", "proxy-failed", "throttled"))
+# Codes of aws.errors: something else answered, for instance the login page of a network.
+_ANOTHER: Final = frozenset(("endpoint-not-aws", "certificate-untrusted", "proxy-refused"))
+NETWORK_LOGIN_REQUIRED: Final = 511  # HTTP status, RFC 6585
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class SsmApi:
                 answer = self._access.session_client().start_session(**request)
                 session_id = reply.text(answer, "SessionId", "")
                 url, token = reply.text(answer, "StreamUrl", ""), reply.text(answer, "TokenValue", "")
+                if not (session_id and url and token):
+                    _check_origin(answer)
         except AwsRunasError as error:
             if aws_code(error) == "TargetNotConnected":
                 raise self._not_connected(target) from error.__cause__
@@ -127,14 +130,10 @@ class SsmApi:
             with translate("ssm", "ResumeSession", SessionError):
                 answer = self._access.session_client().resume_session(SessionId=session_id)
                 token, url = reply.text(answer, "TokenValue", ""), reply.text(answer, "StreamUrl", "")
+                if not token:
+                    _check_origin(answer, session_id)
         except AwsRunasError as error:
             raise _resume_error(error, session_id) from error.__cause__
-        if not token and _is_foreign(answer):
-            raise ServiceUnavailable(
-                "the reply to ResumeSession is not from AWS",
-                code="service-unavailable",
-                hint="check the network and the proxy",
-            )
         if not token:
             raise SessionGone(f"the session {session_id} has timed out at the service", code="session-gone")
         return token, url
@@ -149,7 +148,8 @@ class SsmApi:
         """See transport.interfaces.SessionService."""
         try:
             with translate("ssm", "TerminateSession", SessionError):
-                self._access.session_client().terminate_session(SessionId=session_id)
+                answer = self._access.session_client().terminate_session(SessionId=session_id)
+                _check_origin(answer, session_id)
         except AwsRunasError as error:
             if aws_code(error) != "DoesNotExistException":
                 raise
@@ -190,7 +190,11 @@ class SsmApi:
         """See transport.interfaces.SessionService."""
         from aws_runas.aws.sigv4 import sign_stream_request
 
-        return sign_stream_request(url, self._access.provider.credentials(), self._access.region(), time.time())
+        try:
+            credentials = self._access.provider.credentials()
+        except CredentialsError as error:
+            raise _try_later(error) or error from error
+        return sign_stream_request(url, credentials, self._access.region(), time.time())
 
     def data_key(self, kms_key_id: str, encryption_context: dict[str, str]) -> tuple[bytes, bytes]:
         """See transport.interfaces.SessionService."""
@@ -205,9 +209,7 @@ class SsmApi:
         try:
             self._access.provider.credentials(refresh=True)
         except CredentialsError as error:
-            if error.code in _UNREACHABLE:
-                raise ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint) from error
-            raise
+            raise _try_later(error) or error from error
 
     def _not_connected(self, target: str) -> TargetError:
         hint = None
@@ -231,6 +233,8 @@ def _start_error(error: AwsRunasError, target: str, document: str | None) -> Aws
             code="session-denied",
             hint="the identity needs ssm:StartSession on the instance and on the document",
         )
+    if answer_was_lost(error):
+        error.hint = "check network and proxy; a session that AWS may have opened ends by itself"
     if code in ("InvalidDocument", "InvalidDocumentVersion", "InvalidDocumentContent"):
         return SessionError(
             f"the session document {document or 'SSM-SessionManagerRunShell'} cannot be used: {words or code}",
@@ -244,11 +248,13 @@ def _start_error(error: AwsRunasError, target: str, document: str | None) -> Aws
 
 def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
     """Classify an error of ResumeSession: session gone, service unavailable, or credentials refused."""
-    words = aws_message(error).lower()
-    if aws_code(error) == "DoesNotExistException" or "terminated" in words or "timed out" in words:
+    words, code = aws_message(error).lower(), aws_code(error)
+    is_from_aws = not code.isdigit()  # botocore takes the HTTP status for the code of an answer without one
+    if is_from_aws and (code == "DoesNotExistException" or "terminated" in words or "timed out" in words):
         return SessionGone(f"the session {session_id} no longer exists", code="session-gone")
-    if error.code in _UNREACHABLE or _is_server_trouble(error):
-        return ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint)
+    later = _try_later(error)
+    if later is not None:
+        return later
     if error.code == "access-denied":
         return CredentialsRefused(
             f"not permitted to resume the session {session_id}",
@@ -260,16 +266,31 @@ def _resume_error(error: AwsRunasError, session_id: str) -> AwsRunasError:
     return CredentialsRefused(error.message, code="resume-refused", hint=error.hint)
 
 
-def _is_foreign(answer: Mapping[str, object]) -> bool:
-    """Return True if a reply that botocore has read, perhaps HTML of a proxy, has no request id of AWS."""
-    metadata = answer.get("ResponseMetadata")
-    return isinstance(metadata, dict) and not metadata.get("RequestId")
+def _try_later(error: AwsRunasError) -> ServiceUnavailable | None:
+    """Return the error for a call that may succeed later, None if the answer is final."""
+    code, status = aws_code(error), _http_status(error)
+    if error.code in _ANOTHER or status == NETWORK_LOGIN_REQUIRED or (code.isdigit() and status < 500):
+        return AnsweredByAnother(error.message, code="service-unavailable", hint=error.hint)
+    if error.code in _UNREACHABLE or status >= 500:
+        return ServiceUnavailable(error.message, code="service-unavailable", hint=error.hint)
+    return None
 
 
-def _is_server_trouble(error: AwsRunasError) -> bool:
-    """Return True if AWS answered with a 5xx status."""
+def _check_origin(answer: Mapping[str, object], session_id: str = "") -> None:
+    """Check that a reply is from AWS: it has a request id, or names the session. A login page of a network does not.
+
+    Raises:
+        ReplyError: it is not.
+    """
+    has_request_id = bool(reply.mapping(answer, "ResponseMetadata").get("RequestId"))
+    if not has_request_id and (not session_id or answer.get("SessionId") != session_id):
+        raise reply.ReplyError("RequestId")
+
+
+def _http_status(error: AwsRunasError) -> int:
+    """Return the HTTP status of AWS's answer, 0 if there was none."""
     response = getattr(error.__cause__, "response", None) or {}
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 KEY_LENGTH: Final = 64  # bytes: 32 for each direction, from the agent first

@@ -106,6 +106,8 @@ class SshSession:
 
     def connection_lost(self, reason: str) -> None:
         self._connected.clear()
+        if self._loss_notice is not None:
+            self._loss_notice.cancel()
         # The hourly reconnect takes less. A line in the middle of the output of ssh must be worth the disturbance.
         self._loss_notice = self._loop.call_later(AGENT_SILENT_AFTER, self._tell_loss, reason)
 

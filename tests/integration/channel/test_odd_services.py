@@ -11,6 +11,7 @@ from aws_runas.errors import AwsRunasError
 from aws_runas.redact import printable
 from aws_runas.sandbox.world import Sandbox
 from aws_runas.ssm.transport.dialling import Dialling
+from aws_runas.ssm.transport.interfaces import AnsweredByAnother
 from aws_runas.ssm.transport.resumer import ReconnectPolicy
 from tests.integration.channel.client import ListedService, connect
 from tests.integration.channel.odd_service import (
@@ -130,7 +131,27 @@ def test_session_goes_on_when_such_an_answer_to_a_resume_is_followed_by_a_good_o
             await recorder.until(lambda: recorder.ended)
             assert (recorder.output, recorder.error) == (b"before after", None)
             assert len(service.peers) == 4
-            assert (len(recorder.lost), recorder.regained) == (1, 1)
+            assert (len(recorder.lost), recorder.regained) == (1 + (name not in ("401", "403 with a body")), 1)
+
+    asyncio.run(run())
+
+
+def test_answer_of_another_to_a_resume_is_told_once_and_the_session_goes_on() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.accept()
+        await peer.send(frame(BINARY, output(0, b"before ")))
+        await peer.until_acknowledged(0)
+        peer.reset()
+
+    async def run() -> None:
+        page = AnsweredByAnother("the answer is not from AWS", code="service-unavailable")
+        async with OddService(first, rest(1, b"after")) as service:
+            calls = ListedService(resumes=[page, page, page, page, ("token-1", "")])
+            _, recorder = await connect(service.url, calls)
+            await recorder.until(lambda: recorder.ended)
+            assert (recorder.output, recorder.error) == (b"before after", None)
+            assert recorder.lost[1:] == ["the answer is not from AWS"]
+            assert (len(service.peers), recorder.regained) == (2, 1)
 
     asyncio.run(run())
 

@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 
 from aws_runas.aws.direct import direct_endpoint
 from aws_runas.aws.direct_sts import DirectSts, is_usual
+from aws_runas.aws.sts import assume_role
+from aws_runas.config.profile import Role, Setting
 from aws_runas.credentials.sts_clients import StsClients
-from tests.unit.aws.test_direct import KEYS, Service, profile_with, serving
+from aws_runas.errors import CredentialsError
+from tests.unit.aws.test_direct import KEYS, Breaking, Service, profile_with, serving
 
 MODEL = botocore.session.Session().get_service_model("sts")
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=20)
@@ -125,6 +128,19 @@ def test_what_is_odd_is_left_to_botocore(answer: tuple[int, bytes]) -> None:
         client, fallback = direct(service.url)
         assert client.assume_role(RoleArn="r") == {"Credentials": "by-botocore"}
     assert fallback.calls == [{"RoleArn": "r"}]
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n<"])
+def test_code_is_sent_once_even_if_the_answer_is_lost_and_the_user_is_told_to_wait_for_the_next(answer: bytes) -> None:
+    service = Breaking(answer, end=b"TokenCode=123456")
+    client, fallback = direct(service.url)
+    role = Role("arn:aws:iam::123456789012:role/R", "p", "me", Setting(3600, "default"))
+    with pytest.raises(CredentialsError) as caught:
+        assume_role(client, role, "arn:aws:iam::123456789012:mfa/me", "123456", now=0)
+    assert (service.requests, fallback.calls) == (1, [])
+    assert "without an answer" in caught.value.message
+    assert "next MFA code" in (caught.value.hint or "")
+    service.close()
 
 
 @pytest.mark.parametrize(

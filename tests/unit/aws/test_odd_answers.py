@@ -471,8 +471,9 @@ def test_a_filled_reply_with_one_odd_field_is_understood_or_an_error(profile: Pr
 
 
 def test_a_reply_of_starting_a_session_without_its_id_is_an_error(profile: Profile) -> None:
+    answer = {"StreamUrl": "wss://x", "TokenValue": "t", "ResponseMetadata": {"RequestId": "1"}}
     with pytest.raises(SessionError) as caught:
-        SsmApi(Asked(profile, {"StreamUrl": "wss://x", "TokenValue": "t"})).start_session("i-0123456789abcdef0")
+        SsmApi(Asked(profile, answer)).start_session("i-0123456789abcdef0")
     assert caught.value.code == "session-without-stream"
 
 

@@ -14,6 +14,7 @@ from aws_runas.cli.session.flags import SessionFlags, check_picker
 from aws_runas.cli.sign_in import Attendance
 from aws_runas.cli.terminal.prompt import ask_on_terminal
 from aws_runas.dataclass import dataclass
+from aws_runas.errors import AwsRunasError
 from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.records import SessionRecord, SessionRecords, identify_process
 
@@ -52,11 +53,20 @@ class RecordingApi(SsmApi):
         access: credentials, region and clients of the profile.
         why_offline: see SsmApi.
         records: where the records are kept.
+        warn: called with a line for the user, from any thread.
     """
 
-    def __init__(self, access: Access, why_offline: Callable[[str], str] | None, records: SessionRecords) -> None:
+    def __init__(
+        self,
+        access: Access,
+        why_offline: Callable[[str], str] | None,
+        records: SessionRecords,
+        warn: Callable[[str], None],
+    ) -> None:
         super().__init__(access, why_offline)
         self._records = records
+        self._warn = warn
+        self._is_told = False
 
     def start_session_raw(
         self,
@@ -82,8 +92,14 @@ class RecordingApi(SsmApi):
         return request, started
 
     def terminate_session(self, session_id: str) -> None:
-        """See SsmApi."""
-        super().terminate_session(session_id)
+        """See SsmApi. If something other than AWS answers, the user is told once, and the record stays."""
+        try:
+            super().terminate_session(session_id)
+        except AwsRunasError as error:
+            if error.code == "endpoint-not-aws" and not self._is_told:
+                self._is_told = True
+                self._warn(f"{session_id} may still be open: {error.message}; end it with: sessions end --orphans")
+            raise
         self._records.remove(session_id)
 
 
@@ -169,4 +185,4 @@ def session_api(access: Access, env: Environment | None = None) -> SsmApi:
 
     if env is None:
         return SsmApi(access, why_offline)
-    return RecordingApi(access, why_offline, session_records(env))
+    return RecordingApi(access, why_offline, session_records(env), env.warn)

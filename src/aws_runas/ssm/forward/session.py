@@ -207,7 +207,8 @@ class ForwardSession:
             self._multiplexer.writable()
 
     def connection_lost(self, reason: str) -> None:
-        self._connection_lost_at = self._clock()
+        if self._connection_lost_at is None:
+            self._connection_lost_at = self._clock()
         self._notify(ConnectionLost(self.session_id, reason))
 
     def connection_regained(self, seconds: float) -> None:

@@ -99,7 +99,7 @@ class SessionChannel:
             wall_clock=lambda: time.time_ns() // 1_000_000,
         )
         self._driver = ChannelDriver(channel, self)
-        self._resumer = Resumer(started, self, service, options.dialling, options.policy)
+        self._resumer = Resumer(started, self, service, options.dialling, options.policy, self._tell_obstacle)
         self._websocket: WebSocket | None = None
         self._connected_at = 0.0
         self._is_proved = False  # a message from the agent has arrived on the connection
@@ -275,6 +275,13 @@ class SessionChannel:
             self._lost_at = lost_at
             if self._handler is not None:
                 self._handler.connection_lost(reason)
+
+    def _tell_obstacle(self, reason: str) -> None:
+        """Notify the user of a loss that will last until something else than AWS stops answering."""
+        if self._lost_at is None:
+            self._lost_at = self._loop.time()
+        if self._handler is not None:
+            self._handler.connection_lost(reason)
 
     def _tell_regained(self) -> None:
         if self._lost_at is not None and self._handler is not None and not self.ended.done():

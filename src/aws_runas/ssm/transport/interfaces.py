@@ -38,7 +38,10 @@ class SessionHandler(Protocol):
         """Resume sending: `DataChannel.send_capacity` is above 0 again."""
 
     def connection_lost(self, reason: str) -> None:
-        """Note that the connection is gone and is being resumed. Data is kept."""
+        """Note that the connection is gone and is being resumed. Data is kept.
+
+        Called a second time if something other than AWS answers the attempts, with what it answers as the reason.
+        """
 
     def connection_regained(self, seconds: float) -> None:
         """Note that the connection was resumed.
@@ -130,6 +133,10 @@ class SessionGone(SessionError):  # noqa: N818 - says what happened
 
 class ServiceUnavailable(SessionError):  # noqa: N818 - says what happened
     """AWS did not answer or was too busy. The same call may succeed later."""
+
+
+class AnsweredByAnother(ServiceUnavailable):
+    """Something other than AWS answered: the login page of a network, a proxy. The user may have to do something."""
 
 
 class CredentialsRefused(SessionError):  # noqa: N818 - says what happened

@@ -16,6 +16,7 @@ from aws_runas.ssm.transport.address import StreamAddress, parse_stream_url
 from aws_runas.ssm.transport.dialling import Dialling, ProxyRefused, open_transport, open_websocket, tls_context
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import (
+    AnsweredByAnother,
     Closed,
     CredentialsRefused,
     ServiceUnavailable,
@@ -103,6 +104,7 @@ class Resumer:
     Args:
         started: the first token and URL.
         owner: owner of each WebSocket.
+        answered_by_another: called once for each loss if something other than AWS answers, with what it answers.
     """
 
     def __init__(
@@ -112,7 +114,10 @@ class Resumer:
         service: SessionService,
         dialling: Dialling,
         policy: ReconnectPolicy,
+        answered_by_another: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._answered_by_another = answered_by_another
+        self._is_told = False
         self._session_id = started.session_id
         self._token = started.token
         self._url = started.stream_url
@@ -132,6 +137,7 @@ class Resumer:
         """
         self._backoff.connection_proved(asyncio.get_running_loop().time())
         self._failing_since = None
+        self._is_told = False
 
     async def connect_first(self) -> tuple[WebSocket, str]:
         """Open the first connection.
@@ -201,10 +207,18 @@ class Resumer:
                 last = loop.time() - failing_since > self._policy.give_up_after
                 if last or refusals >= self._policy.refusals:
                     raise _readable(error, self._url) from error
+                self._tell(error)
                 await self._renew()
             except (OSError, InvalidHandshake, ProxyRefused, ServiceUnavailable) as error:
                 if loop.time() - failing_since > self._policy.give_up_after:
                     raise _readable(error, self._url) from error
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Tell the owner once what answers the attempts, if it is not AWS."""
+        if not self._is_told and _is_foreign(error):
+            self._is_told = True
+            self._answered_by_another(_readable(error, self._url).message)
 
     def retry_now(self) -> None:
         """Make the next attempt at once: the network may be back."""
@@ -287,6 +301,12 @@ def _close_unused(opening: asyncio.Future[asyncio.Transport]) -> None:
     """Close a connection that was opened for a URL that is no longer used."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().abort()
+
+
+def _is_foreign(error: Exception) -> bool:
+    """Return True if the error is an answer that AWS does not give."""
+    foreign = (AnsweredByAnother, InvalidHandshake, ProxyRefused, ssl.SSLCertVerificationError)
+    return isinstance(error, foreign) or (isinstance(error, HandshakeRefused) and error.status not in FORBIDDEN)
 
 
 def _is_forbidden(error: Exception) -> bool:
