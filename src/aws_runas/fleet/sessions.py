@@ -29,6 +29,7 @@ from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
 from aws_runas.ssm.command.session import ASSUME_STARTED
 from aws_runas.ssm.session_start import SessionApi
+from aws_runas.ssm.shutdown import END_NOTICE_AFTER, end_session
 from aws_runas.ssm.transport.data_channel import StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
@@ -198,7 +199,7 @@ class SessionFleet:
         finally:
             for task in (*tasks, left, everything):
                 task.cancel()
-            await asyncio.gather(*tasks, left, everything, return_exceptions=True)
+            await end_session(asyncio.gather(*tasks, left, everything, return_exceptions=True), self._callbacks.say)
 
     def interrupt(self) -> None:
         """End running commands with HUP and start no more; on the second call, stop at once."""
@@ -208,7 +209,13 @@ class SessionFleet:
         self.interrupted = True
         for link in self._links:
             link.end_command()
-        asyncio.get_running_loop().call_later(CANCEL_GRACE, self._left.set)
+        loop = asyncio.get_running_loop()
+        loop.call_later(CANCEL_GRACE, self._left.set)
+        loop.call_later(END_NOTICE_AFTER, self._explain_slow_end)
+
+    def _explain_slow_end(self) -> None:
+        if self._running and not self._left.is_set():
+            self._callbacks.say("ending the commands and their sessions; press Ctrl-C again to exit without waiting")
 
     async def _run_host(self, host: Host) -> None:
         began = asyncio.get_running_loop().time()

@@ -55,7 +55,7 @@ class Faults:
         delay: seconds by which each relayed frame is delayed.
         seed: the seed for the random numbers of the probabilities.
         end_after: seconds after which the service ends the session, with end_output as the reason.
-        start_slow, sts_slow: seconds by which StartSession, or every STS call, is delayed.
+        start_slow, end_slow, sts_slow: seconds by which StartSession, TerminateSession, or every STS call, is delayed.
         start_fails, resume_fails: error code that StartSession, or ResumeSession, returns.
         signin_fails: the error that the sign-in service returns, for instance TOKEN_EXPIRED or server_error.
         federation_get_only: the console's federation endpoint refuses POST.
@@ -86,6 +86,7 @@ class Faults:
     end_after: float | None = None
     end_output: str = ""
     start_slow: float = 0.0
+    end_slow: float = 0.0
     sts_slow: float = 0.0
     start_fails: str = ""
     resume_fails: str = ""

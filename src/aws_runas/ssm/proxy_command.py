@@ -231,7 +231,7 @@ async def run_ssh(open_channel: OpenChannel, *, stdin: int, stdout: int, say: Ca
     """
     try:
         # With ControlPersist and with -f, ssh changes the parent of its ProxyCommand.
-        await run_until_signal(_carry(open_channel, stdin, stdout, say), watch_parent=False)
+        await run_until_signal(_carry(open_channel, stdin, stdout, say), watch_parent=False, say=say)
     except SignalReceived as ended:
         return ended.exit_status
     return 0

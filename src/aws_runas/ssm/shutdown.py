@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -30,6 +30,8 @@ _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") 
 # code that runs in an event loop calls `swallowed_signal` when it starts. Each with its time, in monotonic seconds.
 _raised: list[tuple[int, float]] = []
 _leaving: list[bool] = []
+_notices: list[asyncio.TimerHandle] = []  # the notice of `run_until_signal`, once it has received a signal
+SLOW_END: Final = "ending the session at the service; press Ctrl-C again to exit without waiting"
 
 
 class SignalReceived(AwsRunasError):  # noqa: N818 - not an error
@@ -78,6 +80,7 @@ async def run_until_signal(
     interrupt: Callable[[], None] | None = None,
     watch_parent: bool = True,
     keep_handlers: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> T:
     """Run a coroutine; a signal cancels it.
 
@@ -91,6 +94,7 @@ async def run_until_signal(
         watch_parent: treat the end of the parent process as SIGHUP.
         keep_handlers: leave the signal handlers installed if the coroutine returns; the caller then installs its own,
             and no signal meets the default action in between.
+        say: called with a line for the user if the cleanup after a signal takes long; see `notice_of_slow_end`.
 
     Returns:
         The result of the coroutine.
@@ -107,6 +111,8 @@ async def run_until_signal(
         received.append(number)
         task.cancel()
         asyncio.get_running_loop().call_later(END_NOTICE_AFTER, watcher.listen_again)
+        if say is not None and not _notices:
+            _notices.append(asyncio.get_running_loop().call_later(END_NOTICE_AFTER, say, SLOW_END))
 
     watcher = ShutdownWatcher(end, interrupt, watch_parent=watch_parent)
     keeps_handlers = False
@@ -120,23 +126,59 @@ async def run_until_signal(
         raise SignalReceived(received[0]) from None
     finally:
         watcher.close(keeps_handlers=keeps_handlers)
+        for notice in _notices:
+            notice.cancel()
+        _notices.clear()
 
 
 @contextmanager
 def notice_of_slow_end(say: Callable[[str], None]) -> Iterator[None]:
     """Tell the user why the program does not end, if the block takes longer than END_NOTICE_AFTER.
 
+    It does nothing if `run_until_signal` has received a signal and tells it.
+
     Args:
         say: called with a line for the user.
     """
     import asyncio
 
-    text = "ending the session at the service; press Ctrl-C again to exit without waiting"
-    notice = asyncio.get_running_loop().call_later(END_NOTICE_AFTER, say, text)
+    notice = None if _notices else asyncio.get_running_loop().call_later(END_NOTICE_AFTER, say, SLOW_END)
     try:
         yield
     finally:
-        notice.cancel()
+        if notice is not None:
+            notice.cancel()
+
+
+async def end_session(
+    ending: Awaitable[object], say: Callable[[str], None], signals: Iterable[int] = (signal.SIGINT,)
+) -> None:
+    """Wait for the end of a session at the service.
+
+    The signals are ignored until the user is notified; the next one ends the wait.
+
+    Args:
+        ending: ends the session; it is cancelled if a signal ends the wait.
+        say: called with a line for the user.
+        signals: get a handler, which stays installed.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(ending)
+
+    def handle(callback: Callable[[], object]) -> None:
+        for number in signals:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                loop.add_signal_handler(number, callback)
+
+    def explain(text: str) -> None:
+        say(text)
+        handle(task.cancel)
+
+    handle(lambda: None)
+    with notice_of_slow_end(explain):
+        await asyncio.wait({task})
 
 
 class ShutdownWatcher:

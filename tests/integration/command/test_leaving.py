@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -64,3 +65,38 @@ def test_a_signal_while_cp_opens_another_session_leaves_none(make_sandbox: MakeS
 
     _leave(sandbox, ["cp", "my-profile", str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"], signal.SIGINT, first_is_open)
     wait_until(lambda: not _left(sandbox), "a session is left")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "run --via shell", "run -t", "cp", "fleet", "shell", "ssh", "forward"])
+def test_end_that_aws_does_not_answer_is_explained_and_cut_short_by_the_next_signal(
+    make_sandbox: MakeSandbox, tmp_path: Path, command: str
+) -> None:
+    sandbox = make_sandbox(end_slow=SLOW)
+    (tmp_path / "f").write_bytes(Random(1).randbytes(3 << 20))
+    words = {
+        "cp": ["my-profile", str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"],
+        "fleet": ["--via", "sessions", "--on", "i-deadbeef", "-O", "text", "my-profile", "--", "sleep 600"],
+        "shell": ["my-profile", "i-deadbeef"],
+        "ssh": ["my-profile", "i-deadbeef:22"],
+        "forward": ["my-profile", "i-deadbeef:22"],
+    }
+    process = subprocess.Popen(
+        [*AWS_RUNAS, *command.split(), *words.get(command, ["my-profile", "i-deadbeef", "sleep 600"])],
+        env=sandbox.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    errors = b""
+    assert process.stderr is not None
+    try:
+        wait_until(lambda: any(session["client_connected"] for session in sandbox.sessions()), "no session is open")
+        process.send_signal(signal.SIGINT if command == "fleet" else signal.SIGTERM)
+        while b"Ctrl-C again" not in errors:
+            data = os.read(process.stderr.fileno(), 65536)
+            assert data, errors
+            errors += data
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    finally:
+        process.kill()
+        errors += process.communicate()[1]
+    assert b"Traceback" not in errors

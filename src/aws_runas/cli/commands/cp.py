@@ -267,7 +267,8 @@ class _CopyTask:
         from aws_runas.ssm.transport import event_loop
 
         async def copy() -> CopyResult:
-            return await run_until_signal(Copying(request, sessions, self.line.show, self.say, *streams).run())
+            copying = Copying(request, sessions, self.line.show, self.say, *streams)
+            return await run_until_signal(copying.run(), say=self.say)
 
         try:
             result = event_loop.run(copy())

@@ -49,6 +49,7 @@ FAULTS = (
     ("end-after", "time", "TIME", "The service ends each session after TIME"),
     ("end-output", "text", "TEXT", "Reason that the service gives for the end"),
     ("start-slow", "time", "TIME", "StartSession takes TIME"),
+    ("end-slow", "time", "TIME", "TerminateSession takes TIME"),
     ("start-fails", "text", "CODE", "StartSession answers this error"),
     ("resume-fails", "text", "CODE", "ResumeSession answers this error"),
     ("signin-fails", "text", "CODE", "The sign-in service of aws login answers this error, such as TOKEN_EXPIRED"),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from aws_runas.sandbox.instances import Instances
+from aws_runas.sandbox.options import Faults
 from aws_runas.sandbox.services import documents
 from aws_runas.sandbox.services.errors import Reply, ServiceError, json_reply
 from aws_runas.sandbox.services.json_input import (
@@ -35,7 +36,7 @@ from aws_runas.sandbox.state import SandboxState
 
 FAILURES = {"InternalServerError": 500, "ThrottlingException": 400, "AccessDeniedException": 400}
 Authorize = Callable[..., None]
-DELAY_STEP = 0.02  # seconds between two checks of start_slow
+DELAY_STEP = 0.02  # seconds between two checks of start_slow and end_slow
 MAX_DESCRIBED = 200  # sessions in one answer of DescribeSessions
 DOCUMENT_CHECK = "ssm:SessionDocumentAccessCheck"
 
@@ -94,14 +95,14 @@ class SsmService:
 
     # --- sessions
 
-    def _delay_start(self) -> None:
-        """Wait for the time in start_slow; a change of this fault also applies to waiting calls."""
+    def _delay(self, seconds: Callable[[Faults], float]) -> None:
+        """Wait for the time that a fault names; a change of the fault also applies to waiting calls."""
         begun = time.monotonic()
-        while time.monotonic() < begun + self._state.faults.start_slow:
+        while time.monotonic() < begun + seconds(self._state.faults):
             time.sleep(DELAY_STEP)
 
     def _start_session(self, values: Input, key: Key) -> dict[str, str]:
-        self._delay_start()
+        self._delay(lambda faults: faults.start_slow)
         faults = self._state.faults
         if faults.start_fails:
             status = FAILURES.get(faults.start_fails, 400)
@@ -217,6 +218,7 @@ class SsmService:
         return asyncio.run_coroutine_threadsafe(resume(), self._loop).result()
 
     def _terminate_session(self, values: Input, key: Key) -> dict[str, str]:
+        self._delay(lambda faults: faults.end_slow)
         session = self.find(require_text(values, "SessionId", 1, 96))
         self._authorize("ssm:TerminateSession", key, self._session_arn(session))
         self._loop.call_soon_threadsafe(session.end, "")

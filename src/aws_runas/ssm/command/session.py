@@ -21,7 +21,7 @@ from aws_runas.ssm.command.carrier import Carrier
 from aws_runas.ssm.command.guardian import Guardian
 from aws_runas.ssm.command.link import CommandLink, LinkOptions
 from aws_runas.ssm.command.request import CommandRequest
-from aws_runas.ssm.shutdown import ParentWatcher, swallowed_signal
+from aws_runas.ssm.shutdown import ParentWatcher, end_session, swallowed_signal
 from aws_runas.ssm.terminal.streams import InputStream, OutputStream
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from aws_runas.ssm.transport.event_loop import in_thread
@@ -83,7 +83,7 @@ class CommandRun:
         self._errors = OutputStream(options.stderr, lambda full: self._congested(1, full), self._errors_gone)
         self._full = [False, False]
         self._interrupts: deque[float] = deque(maxlen=INTERRUPTS[0])
-        self._signals: list[int] = []
+        self.forwarded: list[int] = []  # signals
         self._last_signal = 0
         self._parent: ParentWatcher | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -149,18 +149,24 @@ class CommandRun:
 
     def watch_signals(self) -> None:
         """Forward signals to the command, and watch for the end of the parent process."""
-        for name in FORWARDED:
-            number = getattr(signal, name)
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._loop.add_signal_handler(number, self._signalled, int(number))
-                self._signals.append(int(number))
+        self.forwarded = [
+            int(getattr(signal, name))
+            for name in FORWARDED
+            if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN
+        ]
+        self.catch_signals()
         self._parent = ParentWatcher(self._parent_gone)
         if (swallowed := swallowed_signal()) is not None:
             self._leave(128 + swallowed)
 
+    def catch_signals(self) -> None:
+        """Forward signals to the command from now on."""
+        for number in self.forwarded:
+            self._loop.add_signal_handler(number, self._signalled, number)
+
     def close(self) -> None:
         """Restore signals and descriptors, and drop unwritten output."""
-        for number in self._signals:
+        for number in self.forwarded:
             self._loop.remove_signal_handler(number)
         if self._parent is not None:
             self._parent.close()
@@ -328,6 +334,7 @@ async def run_command(
             if start_again is None or not run.may_start_again():
                 raise
             run.say(f"the helper did not start ({error.message}); trying again in a second session")
+            run.catch_signals()  # the end of the first session has taken them
             return await _attempt(run, replace(session, started=await in_thread(start_again)))
     finally:
         run.close()
@@ -356,8 +363,9 @@ async def _attempt(run: CommandRun, session: CommandSession) -> int:
             return run.leaving.result()
         return await _follow(run, opening.result())
     finally:
-        opening.cancel()
-        await asyncio.wait({opening})
+        if not opening.done():
+            opening.cancel()
+            await end_session(asyncio.wait({opening}), run.say, run.forwarded)
         session.guardian.release(session.started.session_id)
 
 
@@ -378,6 +386,6 @@ async def _follow(run: CommandRun, channel: SessionChannel) -> int:
         await asyncio.wait({channel.ended}, timeout=CLOSE_WAIT)
         return run.leaving.result() if run.leaving.done() else status
     finally:
-        await channel.terminate()
+        await end_session(channel.terminate(), run.say, run.forwarded)
         if link.status.done() and not link.status.cancelled():
             link.status.exception()  # mark it as retrieved

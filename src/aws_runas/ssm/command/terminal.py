@@ -23,7 +23,7 @@ from aws_runas.ssm.command.shell_helper import SentinelFilter
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart, connect_started
 from aws_runas.ssm.shell.console import Console, ConsoleOptions
-from aws_runas.ssm.shutdown import run_until_signal
+from aws_runas.ssm.shutdown import end_session, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService
 
@@ -255,11 +255,11 @@ async def run_on_terminal(
         await command.console.drained()
         return command.left_with or status
     finally:
-        for number in [*numbers, signal.SIGWINCH]:
-            loop.remove_signal_handler(number)
         command.console.give_back()
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5):
                 await asyncio.shield(channel.ended)
-        await channel.terminate()
+        await end_session(channel.terminate(), command.console.say, numbers)
+        for number in [*numbers, signal.SIGWINCH]:
+            loop.remove_signal_handler(number)
         command.console.close()

@@ -19,6 +19,7 @@ from aws_runas.ssm.copy.posix_files import PosixFiles
 from aws_runas.ssm.copy.protocol import Reply
 from aws_runas.ssm.copy.shell_link import ServerOptions, ShellLink
 from aws_runas.ssm.session_start import SessionStart, connect_started, wait_for_start
+from aws_runas.ssm.shutdown import notice_of_slow_end
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions
 from aws_runas.ssm.transport.event_loop import in_thread
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionHandler, SessionService
@@ -128,7 +129,8 @@ class CopySessions:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
         ending = [channel.terminate() for _, channel in self._channels]
-        await asyncio.gather(*ending, return_exceptions=True)
+        with notice_of_slow_end(self.say):  # signals are handled by run_until_signal
+            await asyncio.gather(*ending, return_exceptions=True)
         for session_id, _ in self._channels:
             self.guardian.release(session_id)
         self._channels.clear()
@@ -144,7 +146,7 @@ class CopySessions:
             starting, self.first = self.first, None
             return starting
         start = self.guardian.watched(lambda: self.starter.open_session(document, parameters))
-        starting = SessionStart(start, self.service.terminate_session)
+        starting = SessionStart(start, self.service.terminate_session, self.say)
         starting.begin()
         return starting
 

@@ -12,7 +12,7 @@ from aws_runas.dataclass import dataclass
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.session_start import SessionStart, connect_started
 from aws_runas.ssm.shell.console import TYPED_LIMIT, Console, ConsoleOptions
-from aws_runas.ssm.shutdown import SignalReceived, notice_of_slow_end, run_until_signal
+from aws_runas.ssm.shutdown import SignalReceived, end_session, run_until_signal
 from aws_runas.ssm.transport.data_channel import StreamOptions
 from aws_runas.ssm.transport.interfaces import DataChannel, SessionService, end_uncertain
 from aws_runas.ssm.transport.outbox import Outbox
@@ -307,22 +307,8 @@ async def _run_session(
             return session.result()
     finally:
         session.console.give_back()
-        await _end(channel, session.console.say)
+        await end_session(channel.terminate(), session.console.say)
         session.console.close()
-
-
-async def _end(channel: DataChannel, say: Callable[[str], None]) -> None:
-    """End the session at the service. Interrupts that follow the first one are ignored until the notice is printed."""
-    loop = asyncio.get_running_loop()
-    ending = asyncio.ensure_future(channel.terminate())
-
-    def explain(text: str) -> None:
-        say(text)
-        loop.add_signal_handler(signal.SIGINT, ending.cancel)
-
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
-    with notice_of_slow_end(explain):
-        await asyncio.wait({ending})
 
 
 class _Signals:

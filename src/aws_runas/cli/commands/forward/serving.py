@@ -73,7 +73,7 @@ async def _serve(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: report.message(_describe(context)))
     hints = [UnreachableHints(one.databases, one.target, one.access, report.message) for one in resolved_plans]
     try:
-        await run_until_signal(_forward(make_groups(hints), hints, report))
+        await run_until_signal(_forward(make_groups(hints), hints, report), say=report.message)
     except SignalReceived as received:
         return received.exit_status
     raise AssertionError("forwards end at signals only")
