@@ -49,10 +49,14 @@ class RecentFrames:
         if self._slot < first:
             self.count = self._in_slot = 0
 
-    def forgets_at(self) -> float:
-        """Return when the oldest frames are dropped."""
-        oldest = self._slots[0][0] if self._slots else self._slot
-        return (oldest + SLOTS + 1) / SLOTS
+    def room_at(self, limit: int) -> float:
+        """Return when less than `limit` frames are in the last second, if no more are sent."""
+        left = self.count
+        for slot, frames in self._slots:
+            left -= frames
+            if left < limit:
+                return (slot + SLOTS + 1) / SLOTS
+        return (self._slot + SLOTS + 1) / SLOTS
 
 
 class Pacer:
@@ -163,7 +167,7 @@ class Pacer:
         rate = self.rate * (1 - REPAID) if self._is_repaying else self.rate
         ready = self._at + missing / rate if missing > 0 else self._at
         if self._at < self._reserve_in_use_until and self._recent.count >= self._limit:
-            ready = max(ready, self._recent.forgets_at())
+            ready = max(ready, self._recent.room_at(self._limit))
         return ready
 
     def slow_down_if_saturated(self, now: float) -> None:
