@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 ADDRESS = "169.254.169.254"
@@ -26,6 +27,9 @@ RTM_NEWADDR, RTM_DELADDR = 20, 21
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 RT_SCOPE_HOST = 254
+CLAIM = f"\0aws-runas {ADDRESS}"  # abstract name, unix(7): a keeper holds it until the address is removed
+CLAIM_TIMEOUT = 2.0  # seconds; a keeper needs much less, but any user may take the name
+CLAIM_POLL = 0.01  # seconds
 
 
 def add_address(address: str = ADDRESS) -> bool:
@@ -82,15 +86,18 @@ def _change_address(kind: int, flags: int, address: str) -> None:
         raise OSError(-code, os.strerror(-code), address)
 
 
-def keep(remove: Callable[[], None] = remove_address) -> None:
+def keep(claim: socket.socket | None = None, remove: Callable[[], None] = remove_address) -> None:
     """Have the address removed after this process ends. Call it while there is only one thread and few files are open.
 
     Args:
+        claim: held until the address is removed.
         remove: removes the address; called in a separate process.
     """
     read_end, write_end = os.pipe()
     if os.fork():
         os.close(read_end)
+        if claim is not None:
+            claim.close()
         os.set_inheritable(write_end, False)  # open as long as this process lives; not inherited by programs
         return
     status = 0
@@ -98,7 +105,7 @@ def keep(remove: Callable[[], None] = remove_address) -> None:
         os.setsid()  # so that Ctrl-C only reaches the server
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
-        _close_all_but(read_end)
+        _close_all_but(read_end, *([claim.fileno()] if claim is not None else []))
         os.chdir("/")
         while os.read(read_end, 1):
             pass
@@ -109,10 +116,13 @@ def keep(remove: Callable[[], None] = remove_address) -> None:
         os._exit(status)
 
 
-def _close_all_but(kept: int) -> None:
+def _close_all_but(*kept: int) -> None:
     limit = os.sysconf("SC_OPEN_MAX")
-    os.closerange(0, kept)
-    os.closerange(kept + 1, min(limit, 65536) if limit > 0 else 65536)
+    start = 0
+    for descriptor in sorted(kept):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, min(limit, 65536) if limit > 0 else 65536)
 
 
 def bind() -> socket.socket:
@@ -121,7 +131,24 @@ def bind() -> socket.socket:
     Raises:
         OSError: this is not permitted, or the port is in use.
     """
-    added = add_address()
+    with contextlib.ExitStack() as stack:
+        claim = _claim()
+        if claim is not None:
+            stack.callback(claim.close)
+        added = add_address()
+        try:
+            listener = _bind()
+        except OSError:
+            if added:
+                with contextlib.suppress(OSError):
+                    remove_address()
+            raise
+        if added:
+            keep(claim)
+        return listener
+
+
+def _bind() -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -129,10 +156,34 @@ def bind() -> socket.socket:
         listener.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)  # packets do not leave this machine
     except OSError:
         listener.close()
-        if added:
-            with contextlib.suppress(OSError):
-                remove_address()
         raise
-    if added:
-        keep()
     return listener
+
+
+def _claim() -> socket.socket | None:
+    """Return the claim on the address. The keeper of a server that has just ended first removes the address.
+
+    Returns:
+        None if the system has no abstract names, or if somebody else holds the claim for too long.
+
+    Raises:
+        OSError: the server of that keeper still runs, so the port is in use.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    deadline = time.monotonic() + CLAIM_TIMEOUT
+    while True:
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(CLAIM)
+            return claim
+        except OSError:
+            claim.close()
+        try:
+            _bind().close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(CLAIM_POLL)

@@ -160,6 +160,38 @@ def test_what_is_answered_there_does_not_leave_the_machine(namespace: Namespace)
     assert namespace.run(sys.executable, "-c", code).strip() == "1"
 
 
+def test_a_server_waits_until_the_address_of_the_one_before_it_is_gone(namespace: Namespace) -> None:
+    """Otherwise the keeper of the first server removes the address of the second."""
+    code = (
+        "import threading; from aws_runas.serve import loopback\n"
+        "claim, waits, bound = loopback._claim(), threading.Event(), []\n"
+        "loopback.add_address()\n"
+        "loopback.CLAIM_TIMEOUT, loopback.keep, loopback.time.sleep = 60, lambda claim: None, lambda _: waits.set()\n"
+        "second = threading.Thread(target=lambda: bound.append(loopback.bind()))\n"
+        "second.start()\n"
+        "print(waits.wait(60))\n"
+        "loopback.remove_address()  # as the keeper of the first\n"
+        "claim.close()\n"
+        "second.join(60)\n"
+        "print(bound[0].getsockname()[0], loopback.add_address())"
+    )
+    assert namespace.run(sys.executable, "-c", code).splitlines() == ["True", "169.254.169.254 False"]
+
+
+def test_a_second_server_is_refused_at_once(namespace: Namespace) -> None:
+    code = (
+        "from aws_runas.serve import loopback\n"
+        "with loopback.bind() as listener:\n"
+        "    listener.listen()\n"
+        "    loopback.CLAIM_TIMEOUT = 60\n"
+        "    try:\n"
+        "        loopback.bind()\n"
+        "    except OSError as error:\n"
+        "        print(error.strerror)"
+    )
+    assert namespace.run(sys.executable, "-c", code).strip() == "Address already in use"
+
+
 def test_botocore_finds_it_without_being_told(namespace: Namespace, environ: dict[str, str]) -> None:
     with _serve(namespace, environ, "--no-v1"):
         code = (
