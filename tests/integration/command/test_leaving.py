@@ -55,7 +55,7 @@ def test_a_signal_while_the_first_session_is_being_opened_leaves_none(
 
 def test_a_signal_while_cp_opens_another_session_leaves_none(make_sandbox: MakeSandbox, tmp_path: Path) -> None:
     sandbox = make_sandbox()
-    (tmp_path / "f").write_bytes(Random(1).randbytes(3 << 20))
+    (tmp_path / "f").write_bytes(Random(1).randbytes(12 << 20))
 
     def first_is_open() -> bool:
         if not any(session["client_connected"] for session in sandbox.sessions()):
@@ -63,7 +63,9 @@ def test_a_signal_while_cp_opens_another_session_leaves_none(make_sandbox: MakeS
         sandbox.set_faults(start_slow=SLOW)
         return True
 
-    _leave(sandbox, ["cp", "my-profile", str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"], signal.SIGINT, first_is_open)
+    slowly = ("--rate", "40", "--payload-size", "32768")  # on one session, the copy takes nine seconds
+    words = ["cp", *slowly, "my-profile", str(tmp_path / "f"), f"i-deadbeef:{tmp_path}/g"]
+    _leave(sandbox, words, signal.SIGINT, first_is_open)
     wait_until(lambda: not _left(sandbox), "a session is left")
 
 

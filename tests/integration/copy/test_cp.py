@@ -140,6 +140,11 @@ def test_text_is_compressed_and_random_data_is_not(sandbox: Sandbox, tmp_path: P
     assert sent["data"] == 500_000
 
 
+# A busy machine may do much of an upload between the sight of its first segment and the signal that ends it: at this
+# rate, the other segments take seconds. A download is as slow as the agent.
+SLOWLY = ("--rate", "40", "--payload-size", "32768")
+
+
 def _segments(folder: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) - 1 for path in folder.glob(".*.part.json"))
 
@@ -154,8 +159,8 @@ def test_after_a_kill_the_next_copy_resumes_and_nothing_is_left(sandbox: Sandbox
     sides = (str(tmp_path / "f"), f"web:{there}/f") if upload else (f"web:{tmp_path}/f", f"{there}/f")
     words = ("--sessions", "1", "-O", "json", "my-profile", *sides)
     process = subprocess.Popen(
-        [*AWS_RUNAS, "cp", *words], env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
+        [*AWS_RUNAS, "cp", *(SLOWLY if upload else ()), *words], env=sandbox.environ, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     until = time.monotonic() + 60
     while _segments(there) < 3 and time.monotonic() < until:
@@ -195,7 +200,7 @@ def test_an_interrupt_keeps_the_unfinished_file(sandbox: Sandbox, tmp_path: Path
     there = tmp_path / "there"
     there.mkdir()
     process = subprocess.Popen(
-        [*AWS_RUNAS, "cp", "my-profile", str(tmp_path / "f"), f"web:{there}/f"],
+        [*AWS_RUNAS, "cp", *SLOWLY, "my-profile", str(tmp_path / "f"), f"web:{there}/f"],
         env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
