@@ -53,6 +53,12 @@ class _Relay:
         # The opening message is a text frame, which this service does not need.
         self._session.from_agent([message for message in messages if isinstance(message, bytes)])
 
+    def send_spaced(self, messages: Sequence[bytes], seconds: float) -> bool:  # noqa: ARG002 - no network in between
+        return False
+
+    def stop_spacing(self) -> None:
+        """Do nothing: nothing was spaced."""
+
     def pause_reading(self) -> None:
         if self._session.client is not None:
             self._session.client.pause_reading()

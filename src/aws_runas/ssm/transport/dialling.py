@@ -14,6 +14,7 @@ from aws_runas.dataclass import dataclass
 from aws_runas.errors import ConfigError
 from aws_runas.ssm.transport.address import Proxy, StreamAddress, proxy_for
 from aws_runas.ssm.transport.event_loop import in_thread
+from aws_runas.ssm.transport.kernel_pacing import paced
 from aws_runas.ssm.transport.websocket import (
     PING_INTERVAL,
     PONG_TIMEOUT,
@@ -175,15 +176,29 @@ async def _connect(
         is_last = number == len(addresses) - 1
         try:
             async with asyncio.timeout(None if is_last else ADDRESS_TIMEOUT):
-                return await loop.create_connection(
-                    make, ip, port, ssl=tls, server_hostname=host if tls is not None else None
-                )
+                if tls is None:
+                    transport, protocol = await loop.create_connection(make, ip, port)
+                    return paced(transport), protocol
+                transport, _ = await loop.create_connection(asyncio.Protocol, ip, port)
+                protocol = make()
+                secured = await _start_tls(paced(transport), protocol, tls, host)
+                protocol.connection_made(secured)
+                return secured, protocol
         except ssl.SSLError:
             raise
         except OSError:  # includes TimeoutError
             if is_last:
                 raise
     raise OSError(f"{host} has no address")
+
+
+async def _start_tls(
+    transport: asyncio.Transport, protocol: asyncio.Protocol, tls: ssl.SSLContext, host: str
+) -> asyncio.Transport:
+    secured = await asyncio.get_running_loop().start_tls(transport, protocol, tls, server_hostname=host)
+    if secured is None:
+        raise ConnectionError("the connection ended during the TLS handshake")
+    return secured
 
 
 async def _through(
@@ -197,11 +212,7 @@ async def _through(
         await tunnel.answered
         if tls is None:
             return transport
-        loop = asyncio.get_running_loop()
-        upgraded = await loop.start_tls(transport, asyncio.Protocol(), tls, server_hostname=address.host)
-        if upgraded is None:
-            raise ConnectionError("the connection ended during the TLS handshake")
-        return upgraded
+        return await _start_tls(transport, asyncio.Protocol(), tls, address.host)
     except BaseException:
         transport.abort()
         raise

@@ -11,9 +11,14 @@ from typing import Final, Protocol
 from aws_runas.ssm.core.channel import Channel
 from aws_runas.ssm.core.events import Event
 from aws_runas.ssm.core.recovery.flight import Outgoing
+from aws_runas.ssm.core.recovery.pacing import MIN_SPACING
 from aws_runas.ssm.transport.event_loop import SteadyDownload, exact_timers
 
 AHEAD: Final = 0.0045  # seconds for which messages are prepared ahead: four of five paced messages
+KERNEL_SPACING: Final = 2 * MIN_SPACING  # minimum seconds between messages that the kernel spaces; it may halve them
+KERNEL_SHARE: Final = 0.9  # of the time between messages; a slower kernel would be behind for the whole upload
+FULL_SHARE: Final = 0.75  # of the longest of several messages that each must have, except the last
+SPACED_FOR: Final = 0.05  # seconds for which the kernel spaces what is sent after such messages
 SOON: Final = 0.01  # seconds; a timer that would fire too early within this time is moved
 SAME_TIME: Final = 0.001  # seconds that a timer may be early
 
@@ -31,6 +36,13 @@ class Link(Protocol):
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         """Send messages in one write; str as text frames."""
+
+    def send_spaced(self, messages: Sequence[bytes], seconds: float) -> bool:
+        """Send messages of about the same size that leave some time apart; return False if that is not possible."""
+        ...
+
+    def stop_spacing(self) -> None:
+        """Undo send_spaced for what is sent from now on."""
 
     def pause_reading(self) -> None:
         """Stop reading for now."""
@@ -69,6 +81,8 @@ class ChannelDriver:
         self._exact = exact_timers(self._loop)
         self._download = SteadyDownload()
         self._ahead: deque[Outgoing] = deque()  # messages that are sent without a turn
+        self._written = 0  # bytes of the message that the last turn sent last
+        self._spaced_until = 0.0  # time until which the kernel spaces messages
         self._turn_due = False
         self._is_turn_owed = False  # the timer takes the turn for messages that have been received
         self._in_turn = False
@@ -268,7 +282,9 @@ class ChannelDriver:
         if not link.writable:
             return False
         messages = self._channel.messages_to_send(now)
+        self._written = 0
         if messages:
+            self._written = len(messages[-1])
             link.send_messages(messages)
             self._channel.messages_written(self._loop.time())
         return link.writable
@@ -277,9 +293,31 @@ class ChannelDriver:
         """Prepare messages that are due soon, and let the loop send each on time without a turn."""
         if self._exact is None or self._link is None or self._ahead:
             return
-        self._ahead.extend(self._channel.messages_ahead(now, now + AHEAD))
-        if self._ahead:
-            self._exact.call_exactly(self._ahead[0].sent_at, partial(self._depart, self._ahead))
+        ahead = self._channel.messages_ahead(now, now + AHEAD)
+        if not ahead:
+            if self._spaced_until and now > self._spaced_until:
+                self._spaced_until = 0.0
+                self._link.stop_spacing()
+        elif not self._send_spaced(self._link, ahead, now):
+            self._ahead.extend(ahead)
+            self._exact.call_exactly(ahead[0].sent_at, partial(self._depart, self._ahead))
+
+    def _send_spaced(self, link: Link, ahead: list[Outgoing], now: float) -> bool:
+        """Write the prepared messages at once, and let the kernel space them; return False if it cannot.
+
+        It spaces them by their size, so all but the last must have about the same.
+        """
+        frames = [message.frame for message in ahead]
+        full = FULL_SHARE * max(map(len, frames))
+        if any(size < full for size in (self._written, *map(len, frames[:-1]))):
+            return False
+        self._spaced_until = now + SPACED_FOR
+        spacing = KERNEL_SHARE * (ahead[-1].sent_at - now) / len(ahead)
+        if not link.send_spaced(frames, max(spacing, KERNEL_SPACING)):
+            return False
+        for message in ahead:
+            self._channel.departed(message, message.sent_at)
+        return True
 
     def _depart(self, ahead: deque[Outgoing]) -> None:
         """Send the next message, unless the connection for which it was prepared is lost."""

@@ -138,10 +138,13 @@ if hasattr(selectors, "EpollSelector"):
                 turn_at, end = max(turn_at, next_departure), min(end, next_departure)
             rest_until = max(self.read_at, turn_at) if turn_at <= now + MAX_REST else self.read_at
             if now < rest_until:
-                if end > now:
-                    time.sleep(min(rest_until, end) - now)
+                wake_at = min(rest_until, end)
+                if now < self.look_until:
+                    wake_at = min(wake_at, self._looked_at + LOOK_INTERVAL)
+                if wake_at > now:
+                    time.sleep(wake_at - now)
                     now = time.monotonic()
-                if now - self._looked_at < LOOK_INTERVAL:
+                if now < self._looked_at + LOOK_INTERVAL:
                     return []
                 end = now
             elif now < min(turn_at, end) and end < now + MAX_EXACT_WAIT and self.fileno() < FD_SETSIZE:

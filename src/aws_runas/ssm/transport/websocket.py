@@ -17,6 +17,7 @@ from aws_runas.ssm.transport.address import StreamAddress
 from aws_runas.ssm.transport.framing import MAX_MESSAGE, Incoming, frame_encoder
 from aws_runas.ssm.transport.interfaces import Closed, HandshakeRefused, PeerSilent, WebSocketOwner
 from aws_runas.ssm.transport.keepalive import PING_INTERVAL, PONG_TIMEOUT, KeepAlive, PeerDead
+from aws_runas.ssm.transport.kernel_pacing import PacedTransport, pacing_of
 from aws_runas.ssm.transport.websocket_protocol import (
     ClientProtocol,
     InvalidStatus,
@@ -75,6 +76,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._keepalive_timer: asyncio.TimerHandle | None = None
         self._encode = frame_encoder(masked=isinstance(protocol, ClientProtocol))
         self._transport: asyncio.Transport | None = None
+        self._pacing: PacedTransport | None = None
         self._outgoing: list[bytes] = []
         self._flush_due = False
         self._buffer = memoryview(bytearray(READ_SIZE))  # a view, because TLS in asyncio writes to slices of it
@@ -119,6 +121,30 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._protocol._state is State.OPEN:
             self._outgoing += map(self._encode, messages)
         self.flush()
+
+    def send_spaced(self, messages: Sequence[bytes], seconds: float) -> bool:
+        """Send messages that the kernel spaces, behind those that were sent before.
+
+        Args:
+            messages: messages of about the same size.
+            seconds: time between two messages; see PacedTransport.space.
+
+        Returns:
+            False if the kernel does not space them; nothing is sent then.
+        """
+        transport, pacing = self._transport, self._pacing
+        if transport is None or pacing is None or self._outgoing or self._protocol._state is not State.OPEN:
+            return False
+        if not pacing.space(len(messages[0]), seconds):
+            return False
+        for message in messages:
+            transport.write(self._encode(message))
+        return True
+
+    def stop_spacing(self) -> None:
+        """Undo send_spaced for what is sent from now on."""
+        if self._pacing is not None:
+            self._pacing.stop_spacing()
 
     def flush(self) -> None:
         """Write the queued messages in one call of the transport."""
@@ -197,6 +223,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._pacing = pacing_of(transport)
         if isinstance(self._protocol, ClientProtocol):
             request = self._protocol.connect()
             for name, value in self._headers:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from aws_runas.ssm.transport import event_loop
+
+exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
 
 
 class Clock:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.events import ChannelClosed, DataReceived, Event
+from aws_runas.ssm.core.recovery.pacing import MIN_SPACING
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.driver import ChannelDriver
 from tests.core.frames import output
 from tests.core.naive import build
 from tests.core.pair import make_channel
-from tests.unit.ssm.transport.conftest import Clock
+from tests.unit.ssm.transport.conftest import Clock, exact
 
 CLOSED = build("channel_closed", 0, b'{"Output":""}', header_length=112)
 
@@ -20,15 +21,28 @@ CLOSED = build("channel_closed", 0, b'{"Output":""}', header_length=112)
 class Line:
     """A connection to the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, spaces: bool = False) -> None:
         self.sent: list[bytes | str] = []
+        self.spaced: list[int] = []  # numbers of messages that were sent together
+        self.unspaced = 0  # how often spacing was stopped
         self.writable = True
+        self._spaces = spaces
 
     def send_message(self, message: bytes) -> None:
         self.sent.append(message)
 
     def send_messages(self, messages: Sequence[bytes | str]) -> None:
         self.sent += messages
+
+    def send_spaced(self, messages: Sequence[bytes], seconds: float) -> bool:
+        assert seconds >= 2 * MIN_SPACING
+        if self._spaces:
+            self.spaced.append(len(messages))
+            self.sent += messages
+        return self._spaces
+
+    def stop_spacing(self) -> None:
+        self.unspaced += 1
 
     def pause_reading(self) -> None:
         raise AssertionError("nothing is paused here")
@@ -82,3 +96,61 @@ def test_data_is_delivered_although_the_connection_takes_no_more(clock: Clock) -
     (data,) = event_loop.run(receive_while_full())
     assert isinstance(data, DataReceived)
     assert data.data == b"more"
+
+
+FULL = 1024  # bytes of payload
+HEADER = 120  # bytes before it
+TURN = 0.0055  # seconds; five messages
+
+
+async def upload(line: Line, clock: Clock, sizes: Sequence[int]) -> list[bytes]:
+    """Send payloads of these sizes as fast as the channel takes them; return the payloads that left."""
+    driver = ChannelDriver(make_channel(Role.CLIENT, ChannelSettings()), Owner())
+    driver.connect(line, "token")
+    driver.messages_received([output(0, b"$ ")])
+    clock.now += 0.02
+    driver.turn(time_passed=True)
+    line.sent.clear()
+    payloads = [bytes([number]) * size for number, size in enumerate(sizes)]
+    while payloads:
+        while payloads and driver.send_capacity() >= FULL:
+            driver.send_message(payloads.pop(0))
+        driver.turn(time_passed=True)
+        clock.now += TURN
+        await asyncio.sleep(0)  # messages leave that were prepared, and that nobody else spaces
+    for _ in range(20):
+        clock.now += TURN
+        driver.turn(time_passed=True)
+        await asyncio.sleep(0)
+    return [message[HEADER:] for message in line.sent if isinstance(message, bytes)]
+
+
+def payloads_of(sizes: Sequence[int]) -> list[bytes]:
+    return [bytes([number]) * size for number, size in enumerate(sizes)]
+
+
+@exact
+def test_messages_prepared_ahead_are_written_at_once_if_somebody_spaces_them(clock: Clock) -> None:
+    line, sizes = Line(spaces=True), [FULL] * 25 + [10]
+    assert event_loop.run(upload(line, clock, sizes))[: len(sizes)] == payloads_of(sizes)
+    assert sum(line.spaced) > 16
+    assert max(line.spaced) == 4  # with the one that left in the turn, those of five messages' time
+    assert line.unspaced == 1
+
+
+@exact
+def test_messages_prepared_ahead_leave_one_by_one_if_nobody_spaces_them(clock: Clock) -> None:
+    line, sizes = Line(), [FULL] * 25
+    assert event_loop.run(upload(line, clock, sizes))[: len(sizes)] == payloads_of(sizes)
+    assert line.spaced == []
+
+
+@exact
+def test_short_messages_are_not_spaced_by_their_size(clock: Clock) -> None:
+    line, sizes = Line(spaces=True), [10] * 25
+    sent = event_loop.run(upload(line, clock, sizes))
+    assert sent[: len(sizes)] == payloads_of(sizes)
+    mixed = Line(spaces=True)
+    sizes = [FULL, 10, FULL, FULL, FULL] * 5
+    assert event_loop.run(upload(mixed, clock, sizes))[: len(sizes)] == payloads_of(sizes)
+    assert mixed.spaced == []

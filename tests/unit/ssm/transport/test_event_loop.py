@@ -16,9 +16,7 @@ import pytest
 
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.event_loop import SteadyDownload, run
-from tests.unit.ssm.transport.conftest import Clock
-
-exact = pytest.mark.skipif(sys.platform != "linux", reason="the exact event loop is that of Linux")
+from tests.unit.ssm.transport.conftest import Clock, exact
 
 
 def departures_expected(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
@@ -103,14 +101,15 @@ def test_rest_of_a_download_reads_nothing_and_delays_no_timer(clock: Clock) -> N
     assert clock.now == pytest.approx(100.005)
 
 
-def looks_while_messages_leave(clock: Clock, *, look_until: float) -> int:
-    """Return how often the descriptors are polled while a message leaves every 1.1 ms for 5.5 ms."""
+def looks_while_messages_leave(clock: Clock, *, look_until: float, one_by_one: bool) -> int:
+    """Return how often the descriptors are polled in 5.5 ms, with or without a message to send every 1.1 ms."""
     selector = event_loop.ExactSelector()
     looks = 0
     with readable_pipe(selector):
         selector._looked_at, selector.look_until = clock.now, look_until
         end = clock.now + 0.0055
-        selector.departures += [(clock.now + number * 0.0011, number, lambda: None) for number in range(1, 5)]
+        if one_by_one:
+            selector.departures += [(clock.now + number * 0.0011, number, lambda: None) for number in range(1, 5)]
         selector.turn_at = end
         while clock.now < end:
             looks += bool(selector.select(end - clock.now))
@@ -118,9 +117,10 @@ def looks_while_messages_leave(clock: Clock, *, look_until: float) -> int:
 
 
 @exact
-def test_expected_answer_is_read_while_messages_leave(clock: Clock) -> None:
-    assert looks_while_messages_leave(clock, look_until=0.0) == 1  # with the turn
-    assert looks_while_messages_leave(clock, look_until=clock.now + 0.05) == 2
+@pytest.mark.parametrize("one_by_one", [True, False], ids=["by the loop", "by the kernel"])
+def test_expected_answer_is_read_while_messages_leave(clock: Clock, one_by_one: bool) -> None:
+    assert looks_while_messages_leave(clock, look_until=0.0, one_by_one=one_by_one) == 1  # with the turn
+    assert looks_while_messages_leave(clock, look_until=clock.now + 0.05, one_by_one=one_by_one) == 2
 
 
 def rests(gaps: list[float], data_sent_at: float = 0.0) -> list[float]:
