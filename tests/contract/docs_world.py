@@ -29,6 +29,7 @@ import pexpect
 from aws_runas.sandbox.world import Sandbox, start_sandbox
 from aws_runas.serve.listeners import ECS_PORT
 from tests.contract.docs_blocks import Block
+from tests.support.ports import free_port
 
 ROLE = "arn:aws:iam::123456789012:role/my-role"
 TIMEOUT = 120  # seconds for one block
@@ -170,20 +171,13 @@ def end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        return port
-
-
 def on_free_ports(block: Block) -> Block:
     """Return the block with free ports in place of the page's, so that two runs of the tests do not meet."""
     text = "\n".join(block.lines)
     if re.search(r"aws-runas (?:serve|srv) ecs\b(?!.* (?:-p|--socket) )", text):
         text = re.sub(r"aws-runas (serve|srv) ecs\b", rf"aws-runas \1 ecs -p {ECS_PORT}", text)
     for port in set(re.findall(r"(?:-p |-L |127\.0\.0\.1:)(\d{4,5})\b", text)):
-        text = re.sub(rf"(?<!\d){port}(?!\d)", str(_free_port()), text)
+        text = re.sub(rf"(?<!\d){port}(?!\d)", str(free_port()), text)
     return replace(block, lines=tuple(text.split("\n")))
 
 
@@ -224,7 +218,7 @@ def make_world(sandbox: Sandbox, folder: Path) -> Iterator[World]:
     assert address is not None, text
     config.write_text(text + PROFILES.format(role=ROLE, user=found[1], start_url=address[1]))
     credentials.write_text(keys + keys.replace(f"[{found[1]}]", "[me]"))
-    (folder / "tunnels.toml").write_text(TUNNELS.format(db=_free_port(), cache=_free_port()))
+    (folder / "tunnels.toml").write_text(TUNNELS.format(db=free_port(), cache=free_port()))
     (folder / "db").mkdir()
     (folder / "fix.sh").write_text("echo fixed\n")
     (folder / "motd").write_text("welcome\n")

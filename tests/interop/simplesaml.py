@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import time
 import urllib.request
@@ -19,6 +18,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from tests.support import requires, saml
+from tests.support.ports import free_port
 
 ROOT = Path("/usr/share/simplesamlphp")
 CODE = "246810"  # accepted by the page for the one-time code
@@ -143,8 +143,7 @@ def running(folder: Path, name: str = "idp") -> Iterator[SimpleSaml]:
     php = requires.program("php", package="php-cli")
     if not ROOT.exists():
         requires.missing("needs SimpleSAMLphp (apt-get install simplesamlphp)")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     _write(folder, url, name)
     log = folder / "server.log"

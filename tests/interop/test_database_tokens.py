@@ -18,9 +18,10 @@ from tests.integration.conftest import RunAs
 from tests.integration.forward.support import PROFILE, forwarding
 from tests.integration.forward.test_databases import create_database
 from tests.interop.test_databases_by_name import folder, make_certificate, own_sandbox
-from tests.interop.test_forwarded_programs import client, free_port, running
+from tests.interop.test_forwarded_programs import client, running
 from tests.support import rds_iam, requires
 from tests.support.bind_server import bind_server
+from tests.support.ports import free_port
 
 __all__ = ["folder", "own_sandbox"]
 

@@ -18,8 +18,9 @@ from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import PROFILE, forwarding
 from tests.integration.forward.test_databases import client as aws_client
 from tests.integration.forward.test_databases import create_database
-from tests.interop.test_forwarded_programs import client, free_port, running
+from tests.interop.test_forwarded_programs import client, running
 from tests.support import requires
+from tests.support.ports import free_port
 
 
 @pytest.fixture

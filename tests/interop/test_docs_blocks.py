@@ -23,13 +23,14 @@ from tests.interop.federated import HEADLESS
 from tests.interop.simplesaml import ROLES
 from tests.interop.test_database_tokens import postgresql
 from tests.interop.test_databases_by_name import folder, own_sandbox
-from tests.interop.test_forwarded_programs import client, free_port
+from tests.interop.test_forwarded_programs import client
 from tests.interop.test_oidc import BROWSER
 from tests.interop.test_oidc import running_provider as oidc_provider
 from tests.interop.test_programs_over_run import fetch_through_sshuttle
 from tests.interop.test_saml import running_provider as saml_provider
 from tests.support import rds_iam, requires
 from tests.support.bind_server import bind_server
+from tests.support.ports import free_port
 
 __all__ = ["folder", "own_sandbox"]
 

@@ -20,14 +20,9 @@ import pytest
 from aws_runas.sandbox.world import Sandbox
 from tests.integration.forward.support import DEADLINE, PROFILE, TARGET, forwarding, wait_until
 from tests.support import requires
+from tests.support.ports import free_port
 
 UNPACED = ("--rate", "off")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -16,8 +16,9 @@ import pytest
 from aws_runas.sandbox.fixtures import MFA_SERIAL
 from tests.integration.conftest import MakeSandbox
 from tests.integration.forward.support import DEADLINE, TARGET
-from tests.integration.tunnels.test_tunnels import World, free_port
+from tests.integration.tunnels.test_tunnels import World
 from tests.support import requires
+from tests.support.ports import free_port
 
 NAME = "org.freedesktop.Notifications"
 BUS = jeepney.DBusAddress("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")

@@ -26,8 +26,9 @@ from aws_runas.sandbox.world import Sandbox
 from tests.integration.conftest import AWS_RUNAS
 from tests.integration.forward.test_databases import client as aws_client
 from tests.interop.test_databases_by_name import make_certificate
-from tests.interop.test_forwarded_programs import free_port, running
+from tests.interop.test_forwarded_programs import running
 from tests.support import requires
+from tests.support.ports import free_port
 
 PROFILE = "my-profile"
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

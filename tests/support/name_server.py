@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import dns.query
 import pytest
 
 from tests.support import requires
+from tests.support.ports import free_port
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def dnsmasq(records: Sequence[str]) -> Iterator[str]:
     """
     program = requires.program("dnsmasq", package="dnsmasq-base")
     for _ in range(5):
-        port = _free_port()
+        port = free_port()
         words = [program, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv", "--no-hosts"]
         words += [f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", f"--user={getpass.getuser()}"]
         process = subprocess.Popen(
@@ -40,13 +40,6 @@ def dnsmasq(records: Sequence[str]) -> Iterator[str]:
             process.terminate()
             process.wait(10)
     pytest.fail("dnsmasq did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        return port
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> bool:

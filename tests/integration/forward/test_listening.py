@@ -25,6 +25,7 @@ from tests.integration.forward.support import (
     receive_exactly,
     serving,
 )
+from tests.support.ports import free_port
 
 
 def failure(sandbox: Sandbox, *words: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -39,12 +40,6 @@ def failure(sandbox: Sandbox, *words: str, environ: dict[str, str] | None = None
         start_new_session=True,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(connection: socket.socket) -> bool:

@@ -23,6 +23,7 @@ from aws_runas.sandbox.world import Sandbox
 from tests.integration.forward.support import DEADLINE, TARGET, echo, receive_exactly, serving, wait_until
 from tests.integration.forward.test_staying_up import active_sessions
 from tests.support import requires
+from tests.support.ports import free_port
 
 PROXY = f"{shlex.quote(sys.executable)} -m aws_runas ssh --rate off my-profile %r@%h:%p"
 
@@ -54,9 +55,7 @@ def sshd(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd's privilege separation wants it
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
@@ -165,10 +164,8 @@ def test_rsync(sshd: Sshd, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["-L", "-D"])
 def test_ssh_forwards_ports_itself(sshd: Sshd, mode: str) -> None:
-    with serving(echo) as server, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with serving(echo) as server:
+        port = free_port()
         spec = f"{port}:127.0.0.1:{server.port}" if mode == "-L" else str(port)
         child = subprocess.Popen(
             ["ssh", "-F", str(sshd.config), "-N", mode, spec, TARGET],

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
+from tests.support.ports import free_port
 from tests.support.serving import Command, eventually, fetch
 
 TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
@@ -41,7 +42,7 @@ def test_ecs_prints_the_two_variables_of_a_client_as_shell_lines(words: list[str
 
 
 def test_the_flags_of_the_original_start_the_same_servers(sandbox: Sandbox) -> None:
-    port = _free_port()
+    port = free_port()
     with Command(["--ecs", "-p", str(port), "my-profile"], sandbox.environ) as server:
         assert server.variables[URI] == f"http://127.0.0.1:{port}/credentials"
     with Command(["--ec2", "-p", str(port), "my-profile"], sandbox.environ) as server:
@@ -247,8 +248,3 @@ def test_a_reader_of_the_variables_may_close_its_end(sandbox: Sandbox) -> None:
     finally:
         os.killpg(shell.pid, signal.SIGKILL)
         shell.communicate(timeout=20)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])

@@ -35,13 +35,7 @@ from tests.integration.forward.support import (
     serving,
     wait_until,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support.ports import free_port
 
 
 class World:
