@@ -180,16 +180,23 @@ def test_what_cannot_be_resumed_ends_the_session(error: SessionError, code: str,
 
 
 def test_giving_up_comes_after_the_longest_life_of_a_session() -> None:
+    policy = ReconnectPolicy(first_delay=0.01, longest_delay=0.02, give_up_after=3600)
+
+    class Busy(ListedService):
+        def resume_session(self, session_id: str) -> tuple[str, str]:
+            if self.calls.count("resume") == 3:  # a time that a busy machine cannot fill with less
+                object.__setattr__(policy, "give_up_after", 0.0)
+            return super().resume_session(session_id)
+
     async def run() -> None:
         async with StreamServer(cut_first(reset)) as server:
-            service = ListedService(resumes=[BUSY])
-            policy = ReconnectPolicy(first_delay=0.01, longest_delay=0.02, give_up_after=0.2)
+            service = Busy(resumes=[BUSY])
             channel, recorder = await connect(server.url(), service, policy=policy)
             await recorder.until(lambda: recorder.started is not None)
             channel.write(b"x")
             await recorder.until(lambda: recorder.ended)
         assert isinstance(recorder.error, ServiceUnavailable)
-        assert service.calls.count("resume") > 3
+        assert service.calls.count("resume") in (4, 5)
 
     asyncio.run(run())
 
@@ -255,7 +262,7 @@ def test_leaving_while_the_connection_is_lost_ends_the_session_at_once() -> None
             await recorder.until(lambda: recorder.started is not None)
             channel.write(b"x")
             await recorder.until(lambda: bool(recorder.lost))
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 await asyncio.gather(channel.terminate(), channel.terminate())
         assert recorder.ended
         assert recorder.error is None
