@@ -34,6 +34,11 @@ class AwsRunasError(Exception):
         self.hint = hint
         self.details = details
 
+    @property
+    def summary(self) -> str:
+        """The message and its details on one line, for tables and status lines."""
+        return f"{self.message} {'; '.join(self.details)}".rstrip()
+
 
 class UsageError(AwsRunasError):
     """The command line cannot be understood."""

@@ -94,7 +94,7 @@ class TunnelProcess:
                 case command:
                     return {"error": f"no such command: {command}", "code": "usage"}
         except AwsRunasError as error:
-            return {"error": error.message, "code": error.code, "hint": error.hint}
+            return {"error": error.summary, "code": error.code, "hint": error.hint}
         outdated = [name for name in listed if request.get("command") == "up" and self._is_outdated(name)]
         return {"tunnels": [status.as_dict() for status in self.statuses()], "outdated": outdated}
 

@@ -149,11 +149,12 @@ class Tunnel:
             self._failed = False
         except AwsRunasError as error:
             self._failed = True
+            self._sessions.clear()  # a port may turn out to be taken after the session was opened; it is ended by now
             self._may_pass = error.code not in NEEDS_USER and not isinstance(error, ConfigError)
             delay = START_DELAYS[min(self._start_failures, len(START_DELAYS) - 1)]
             self._start_at = asyncio.get_running_loop().time() + delay
             self._start_failures += 1
-            self._error, self._error_code = error.message, error.code
+            self._error, self._error_code = error.summary, error.code
         self._update()
 
     def start_again(self, *, now: bool = False) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError
+from aws_runas.errors import AwsRunasError, ConfigError, CredentialsError, SessionError, TargetError
 from aws_runas.ssm.forward.destination import Destination, Forward, LocalAddress
+from aws_runas.ssm.forward.events import Notify, SessionOpened
+from aws_runas.ssm.forward.forwarding import Totals
 from aws_runas.ssm.forward.policy import PoolSettings
 from aws_runas.ssm.transport.interfaces import OpenChannel
+from aws_runas.tunnels import tunnel as tunnels
 from aws_runas.tunnels.process import TunnelProcess
-from aws_runas.tunnels.tunnel import TunnelPlan, lazy_settings
+from aws_runas.tunnels.tunnel import Tunnel, TunnelPlan, lazy_settings
 from tests.support.quick_loop import QuickLoop
 
 UNREACHABLE = SessionError("cannot resolve ssm.us-east-1.amazonaws.com", code="endpoint-unreachable")
@@ -133,6 +136,54 @@ def test_a_port_that_becomes_free_is_listened_on(tmp_path: Path) -> None:
             assert world.state() == "listening"
 
         world.run(free)
+
+
+class TakenMeanwhile:
+    """A forwarding whose port is taken by another tunnel while its session is opened."""
+
+    def __init__(
+        self, _forwards: object, _open_channel: object, notify: Notify, *_: object, **_options: object
+    ) -> None:
+        self._notify = notify
+
+    async def start(self) -> None:
+        self._notify(SessionOpened("s-1", "3.3.0.0", 1))
+        raise SessionError("127.0.0.1:5432 is in use already", code="port-taken")
+
+    def is_opening(self) -> bool:
+        return False
+
+    def totals(self) -> Totals:
+        return Totals(0, 0, 0, 0, 0)
+
+
+def test_a_tunnel_whose_port_is_taken_at_the_last_moment_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tunnels, "Forwarding", TakenMeanwhile)
+    forward = Forward(LocalAddress("127.0.0.1", 5432), Destination("i-deadbeef", 22, ""))
+    shown: list[tuple[str, str]] = []
+
+    async def start() -> None:
+        tunnel = Tunnel(TunnelPlan("t", (forward,), lambda _: None, PoolSettings()), lambda: None)  # type: ignore[arg-type,return-value]
+        await tunnel.start()
+        status = tunnel.status()
+        shown.append((status.state, status.error))
+        assert not status.sessions
+
+    asyncio.run(start())
+    assert shown == [("failed", "127.0.0.1:5432 is in use already")]
+
+
+def test_the_error_of_a_tunnel_lists_what_was_tried(tmp_path: Path) -> None:
+    unknown = TargetError(
+        "no instance matches 'x'; tried:", code="target-not-found", details=("tag: none", "DNS: none")
+    )
+    world = World(tmp_path, unknown)
+
+    async def wait() -> None:
+        await asyncio.sleep(1)
+        assert world.process.statuses()[0].error == "no instance matches 'x'; tried: tag: none; DNS: none"
+
+    world.run(wait)
 
 
 def test_closing_ends_an_attempt_that_is_under_way(tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ class Pool:
         usable = sum(not session.state(now).unresponsive for session in self._sessions)
         delay = self._policy.open_failed(usable, now)
         needed = bool(self._waiting) and not usable
-        self._notify(SessionNotOpened(error.message, delay if needed else None, error.code))
+        self._notify(SessionNotOpened(error.summary, delay if needed else None, error.code))
         while error.code in HOPELESS and self._waiting and not usable:
             self._refuse(self._waiting.popleft())
 
