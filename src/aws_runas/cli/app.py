@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +18,14 @@ from aws_runas.cli.parsing.positionals import is_profile_set, split_profile
 from aws_runas.errors import AwsRunasError, ConfigError, Interrupted, UsageError
 from aws_runas.fast.names import COMMANDS, FUNCTION_DECLINED, bad_switch, is_on
 from aws_runas.redact import printable
+
+# how to fix what the system refuses to any program, wherever it happens
+SHORTAGES = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+    errno.ENFILE: "close other programs: all of them together have too many open files",
+    errno.ENOMEM: "close other programs, or raise the limit of memory: ulimit -v",
+    errno.EAGAIN: "close other programs, or raise the limit of processes: ulimit -u",
+}
 
 
 def main(words: Sequence[str], env: Environment | None = None, *, function: str = "") -> int:
@@ -61,6 +71,9 @@ def end_quickly(status: int) -> None:
 
 def _internal_error(error: Exception, words: Sequence[str]) -> str:
     """Describe an internal error. Its text is left out because it could contain a secret."""
+    if isinstance(error, OSError) and error.errno in SHORTAGES and not _is_verbose(words):
+        reason = os.strerror(error.errno).lower()
+        return f"aws-runas: the system refuses: {reason}\naws-runas: {SHORTAGES[error.errno]}\n"
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)

@@ -285,6 +285,18 @@ def test_secrets_on_a_terminal_come_with_a_note_that_quiet_turns_off(home: Path)
     assert run(home, environ=KEYS)[2] == ""
 
 
+@pytest.mark.parametrize("number", sorted(app.SHORTAGES))
+def test_a_limit_of_the_system_is_no_internal_error(home: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(parser, "parse", fail)
+    status, stdout, stderr = run(home, "version")
+    reason = os.strerror(number).lower()
+    assert (status, stdout) == (1, "")
+    assert stderr == f"aws-runas: the system refuses: {reason}\naws-runas: {app.SHORTAGES[number]}\n"
+
+
 def test_an_internal_error_is_one_line_and_v_shows_more(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> object:
         raise KeyError("some-secret")
