@@ -89,7 +89,10 @@ def read_tunnels(path: Path) -> dict[str, Tunnel]:
         ) from None
     try:
         parsed = tomllib.loads(content.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path} is not TOML: line {line} is not UTF-8 text", code="tunnels-invalid") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}", code="tunnels-invalid") from None
     return {name: _tunnel(name, entry, path) for name, entry in parsed.items()}
 

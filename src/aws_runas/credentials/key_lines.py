@@ -80,9 +80,9 @@ def check_section_name(name: str) -> None:
     """Refuse a profile name that cannot be a section name.
 
     Raises:
-        ConfigError: the name has brackets or control characters.
+        ConfigError: the name has brackets or control characters, or spaces at an end, which a value cannot have.
     """
-    if any(character in "[]" or not character.isprintable() for character in name):
+    if name != name.strip() or any(character in "[]" or not character.isprintable() for character in name):
         raise ConfigError(
             f"{name!r} cannot be the name of a section",
             code="section-name-invalid",

@@ -44,7 +44,7 @@ def test_everything_that_an_entry_may_hold(tmp_path: Path) -> None:
         ("[db]\ntarget = 't'\nforwards = ['1:h:2']\nsessions = true", "sessions"),
         ("[db]\ntarget = 't'\nforwards = ['1:h:2']\nprofile = 3", "profile that is not a string"),
         ("[db\n", "not TOML"),
-        ("\udcff", "not TOML"),
+        ("\n\udcff", "is not TOML: line 2 is not UTF-8 text"),
     ],
 )
 def test_damage_is_named_with_the_file(tmp_path: Path, content: str, words: str) -> None:

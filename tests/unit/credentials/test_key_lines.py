@@ -144,3 +144,12 @@ def test_cache_entries_of_another_key_are_named_by_its_id(files: Files) -> None:
 )
 def test_a_section_is_removed_with_its_lines(text: str, expected: str) -> None:
     assert without_section(text, "b") == expected
+
+
+@pytest.mark.parametrize("name", [" u", "u ", "u\n", "[u]"])
+def test_a_name_that_a_file_does_not_give_back_is_refused(files: Files, name: str) -> None:
+    files.config.write_text("")
+    with pytest.raises(ConfigError) as caught:
+        set_keyring_lines(files.load(), name, LINES)
+    assert (caught.value.code, caught.value.hint) == ("section-name-invalid", "give the profile a plainer name")
+    assert files.config.read_text() == ""
