@@ -31,11 +31,17 @@ MESSAGE_LENGTH = 600  # characters of AWS's message that are shown
 
 # urllib3's errors for a proxy address; by name, to avoid the import
 _BAD_PROXY = ("InvalidSchema", "ProxySchemeUnknown", "ProxySchemeUnsupported", "LocationParseError", "InvalidURL")
+# what went wrong, by the name of the error of urllib3 or http.client, to avoid the imports
+_REASONS = {
+    "RemoteDisconnected": "",  # the message says it already
+    "IncompleteRead": "the answer ended too early",
+    "LocationParseError": "the answer leads to an invalid address",
+}
 _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _BAD_KEY = ("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "AuthFailure")
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "ForbiddenException")
-_THROTTLED = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
+_THROTTLED = ("429", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
 
 
 @contextlib.contextmanager
@@ -158,7 +164,7 @@ def _answered(service: str, operation: str, kind: type[AwsRunasError], code: str
         return ConfigError(
             f"{call}: {message}", code="region-disabled", hint="enable STS for the region or choose another region"
         )
-    if code.isdigit() and (not message or message.lstrip().startswith("<")):  # a page, or nothing: a proxy, a portal
+    if code.isdigit() and (code < "500" or not message or message.lstrip().startswith("<")):  # a proxy, a portal
         return _not_aws(f"{call}: HTTP status {code}", kind)
     return kind(f"{call}: {message or 'failed'} ({code or 'no code'})", code="aws-error")
 
@@ -191,7 +197,7 @@ def _failed(service: str, operation: str, kind: type[AwsRunasError], error: Exce
         return kind(f"{call}: {' '.join(str(error).split())}", code="aws-error")
     if isinstance(error, OSError):
         return ConfigError(
-            f"{call}: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
+            f"{call}: {(error.strerror or str(error)).lower()}: {error.filename or ''}".rstrip(": "),
             code="client-setup-failed",
             hint="check AWS_CA_BUNDLE and ca_bundle",
         )
@@ -213,7 +219,7 @@ def _not_aws(call: str, kind: type[AwsRunasError]) -> AwsRunasError:
 
 
 def connection_failed(
-    call: str, kind: type[AwsRunasError], error: Exception, service: str | None = None
+    call: str, kind: type[AwsRunasError], error: Exception, service: str | None = None, *, source: str = "the region"
 ) -> AwsRunasError:
     """Return an error for a failed connection.
 
@@ -222,6 +228,7 @@ def connection_failed(
         kind: the class of the error.
         error: botocore's HTTPClientError or ConnectionError, or a subclass.
         service: botocore's name, to find the variable that sets the endpoint.
+        source: the setting that the address comes from if no variable sets it, for the hint.
     """
     from botocore import exceptions
 
@@ -240,8 +247,9 @@ def connection_failed(
     if isinstance(error, exceptions.SSLError):
         return _tls_failed(call, kind, error, where)
     if isinstance(error, exceptions.ConnectionClosedError):
+        reason = reason_of(error)
         return kind(
-            f"{call}: {where} ended the connection without an answer: {_reason(error)}",
+            f"{call}: {where} ended the connection without an answer{f': {reason}' if reason else ''}",
             code="endpoint-unreachable",
             hint="check network and proxy, and try again",
         )
@@ -253,12 +261,12 @@ def connection_failed(
         return kind(
             f"{call}: cannot resolve {host}{variable}",
             code="endpoint-unreachable",
-            hint=named if variable else "is this machine online, and is the region right?",
+            hint=named if variable else f"is this machine online, and is {source} right?",
         )
     return kind(
-        f"{call}: cannot reach {where or 'the endpoint'}: {_reason(error)}",
+        f"{call}: cannot reach {where or 'the endpoint'}: {reason_of(error)}",
         code="endpoint-unreachable",
-        hint=None if variable else "check the network and the region",
+        hint=None if variable else f"check the network and {source}",
     )
 
 
@@ -272,7 +280,7 @@ def _tls_failed(call: str, kind: type[AwsRunasError], error: Exception, where: s
         return _bundle_invalid(call, "it holds no certificate")
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
         return kind(
-            f"{call}: the certificate of {where} is not trusted: {_reason(error)}",
+            f"{call}: the certificate of {where} is not trusted: {reason_of(error)}",
             code="certificate-untrusted",
             hint="name your own authority's certificates in AWS_CA_BUNDLE",
         )
@@ -308,7 +316,7 @@ def _proxy_failed(call: str, kind: type[AwsRunasError], error: Exception) -> Aws
         return _proxy_invalid(call)
     if answer is None:
         return kind(
-            f"{call}: the proxy {proxy} does not answer: {_reason(error)}",
+            f"{call}: the proxy {proxy} does not answer: {reason_of(error)}",
             code="proxy-failed",
             hint="check HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
         )
@@ -370,11 +378,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             waiting += [cause.__cause__, cause.__context__]
 
 
-def _reason(error: Exception) -> str:
-    """Return the system's reason for a failed connection, else the library's reason without Python objects."""
+def reason_of(error: Exception) -> str:
+    """Return the reason for a failed connection: the system's, ours, else the library's without Python objects.
+
+    Args:
+        error: an error of botocore, urllib3 or the standard library.
+    """
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
             return cause.strerror.lower()
+        if (ours := _REASONS.get(type(cause).__name__)) is not None:
+            return ours
         if isinstance(cause, HTTPException):
             return " ".join(str(cause).split())
     inner = getattr(error, "kwargs", {}).get("error", error)

@@ -96,7 +96,7 @@ class HttpClient:
             content = _read(answer, url)
         except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
             error.kwargs["endpoint_url"] = url.partition("?")[0]  # the query contains state and challenge
-            failure = connection_failed(call, CredentialsError, error)
+            failure = connection_failed(call, CredentialsError, error, source="the address in the profile")
         except Exception as error:  # urllib3 and http.client fail in many ways on a malformed response
             failure = CredentialsError(
                 f"{call}: the answer cannot be read ({type(error).__name__})",

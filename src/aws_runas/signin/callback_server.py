@@ -202,7 +202,8 @@ def _listen(hostname: str, port: int) -> list[socket.socket]:
     try:
         first = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)  # Python's text of the error repeats the address as a tuple
+        reason = os.strerror(number) if number else str(error)
         raise ConfigError(
             f"cannot listen on 127.0.0.1:{port} for the sign-in: {reason.lower()}",
             code="redirect-port-unavailable",

@@ -92,6 +92,7 @@ class FormWalk:
     def __init__(self, start: str, redirect_uri: str = "") -> None:
         self._redirect_uri = redirect_uri
         self._request: HttpRequest | None = HttpRequest("GET", start)
+        self._address = start  # of the page whose form is filled in
         self._pages = 0
         self._form: Form | None = None
         self._answers: dict[Question, str] = {}
@@ -132,6 +133,7 @@ class FormWalk:
         if response.status in _REDIRECTS and response.location:
             self._follow(response)
             return
+        self._address = response.url
         page = parse_page(response.text, response.url)
         self.reason = printable("; ".join(page.errors))[:MAX_REASON]
         found = next((form for form in page.forms if form.find("SAMLResponse")), None)
@@ -223,7 +225,7 @@ class FormWalk:
         self.prompt_label = printable(field_found.label if field_found else "")
 
     def _post(self, form: Form, values: list[tuple[str, str]]) -> None:
-        _check_address(form.action, form.action)
+        _check_address(form.action, self._address)
         if form.method == "get":
             separator = "&" if urlsplit(form.action).query else "?"
             self._request = HttpRequest("GET", form.action + separator + urlencode(values))
@@ -262,6 +264,8 @@ def _check_address(target: str, origin: str) -> None:
         return
     if parts.scheme == "http" and host in LOOPBACK and (before.scheme == "http" or host):
         return
+    if not target:
+        raise unknown_page(origin, "it leads to an invalid address")
     raise unknown_page(origin, f"it leads to {printable(target)[:MAX_REASON]}, which is not https")
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
+from aws_runas.aws.errors import reason_of
 from aws_runas.aws.http import opener_without_redirects
 from aws_runas.errors import ConfigError, CredentialsError
 
@@ -114,9 +115,8 @@ def _ask(method: str, url: str) -> tuple[int, str]:
         with error:
             return error.code, error.headers.get("Location") or ""
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
         raise CredentialsError(
-            f"cannot ask {url} (sso_start_url) where it leads: {reason}",
+            f"cannot ask {url} (sso_start_url) where it leads: {reason_of(error) or 'no answer'}",
             code="endpoint-unreachable",
             hint="check the address, the network and the proxy",
         ) from None

@@ -56,7 +56,7 @@ class ControlServer:
                     hint="see: aws-runas tunnels status; to end it: aws-runas tunnels down",
                 ) from error
             raise ConfigError(
-                f"cannot listen on {self._path}: {error.strerror or error}",
+                f"cannot listen on {self._path}: {(error.strerror or str(error)).lower()}",
                 code="tunnels-socket",
                 hint="XDG_RUNTIME_DIR names the directory; the path may have about 100 characters",
             ) from error

@@ -229,7 +229,7 @@ def test_a_full_disk_is_said_and_ends_the_command(sandbox: Sandbox, via: str, st
     )  # fmt: skip
     assert done.returncode == 1
     if stream == "output":
-        assert b"standard output cannot be written: No space left on device\n" in done.stderr
+        assert b"standard output cannot be written: no space left on device\n" in done.stderr
 
 
 def test_a_command_that_looks_like_an_option_and_an_empty_one(sandbox: Sandbox) -> None:

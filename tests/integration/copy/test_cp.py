@@ -274,7 +274,7 @@ def _in_shell(sandbox: Sandbox, redirected: str, tmp_path: Path) -> subprocess.C
 @pytest.mark.parametrize(
     ("redirected", "status", "text"),
     [
-        ("web:/etc/passwd - > /dev/full", 1, b"standard output cannot be written: No space left on device"),
+        ("web:/etc/passwd - > /dev/full", 1, b"standard output cannot be written: no space left on device"),
         ("web:/etc/passwd - >&-", 2, b"stdout is closed"),
         ("- web:{folder}/new <&-", 2, b"stdin is closed"),
         ("- web:{folder}/new 0> /dev/null", 1, b"standard input cannot be read"),

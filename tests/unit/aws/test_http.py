@@ -28,7 +28,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/garbage"):
             self.wfile.write(b"\x00\xff not http\r\n\r\n")
             return
-        self.send_response(302 if self.path == "/redirect" else 200)
+        if self.path == "/nothing":
+            return
+        self.send_response(302 if self.path in ("/redirect", "/nowhere") else 200)
+        if self.path == "/nowhere":
+            self.send_header("Location", "http://[::1/")
         if self.path == "/redirect":
             self.send_header("Location", "/elsewhere")
         if self.path == "/cookies":
@@ -155,6 +159,23 @@ def test_what_is_no_answer_is_an_error_with_a_code(client: HttpClient, plain: st
         client.send("GET", "http://127.0.0.1:1/x?state=canary")
     assert (caught.value.code, "canary" in caught.value.message) == ("endpoint-unreachable", False)
     assert "canary" not in repr(caught.value.__cause__) + repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/nothing", "{} ended the connection without an answer"),
+        ("/garbage", "{} ended the connection without an answer: \x00\xff not http"),
+        ("/nowhere", "cannot reach {}: the answer leads to an invalid address"),
+    ],
+)
+def test_a_failed_connection_is_explained_without_the_words_of_a_library(
+    client: HttpClient, plain: str, path: str, reason: str
+) -> None:
+    with pytest.raises(CredentialsError) as caught:
+        client.send("GET", plain + path)
+    assert caught.value.message == f"sign-in at 127.0.0.1: {reason.format(plain)}"
+    assert (caught.value.hint or "").startswith("check ")
 
 
 def test_a_certificate_must_be_trusted(

@@ -70,7 +70,7 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
             CallbackServer("s", port=port)
     assert caught.value.code == "redirect-port-unavailable"
     assert caught.value.hint == "choose another port with --redirect-port, or none"
-    assert str(port) in caught.value.message
+    assert caught.value.message == f"cannot listen on 127.0.0.1:{port} for the sign-in: address already in use"
 
 
 def test_localhost_listens_on_both_loopback_addresses() -> None:

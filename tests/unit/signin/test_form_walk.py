@@ -200,3 +200,21 @@ def test_any_page_is_read(text: str) -> None:
     walk.next_request()
     with contextlib.suppress(CredentialsError):
         walk.receive_response(page(text))
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("http://[::1/", "it leads to an invalid address"),
+        ("javascript:alert(1)", "it leads to javascript:alert(1), which is not https"),
+    ],
+)
+def test_the_page_of_a_form_that_leads_astray_is_named(action: str, reason: str) -> None:
+    walk = FormWalk("https://idp.example/login")
+    walk.next_request()
+    form = f'<form action="{action}" method=post><input name=user><input type=password name=p></form>'
+    walk.receive_response(HttpResponse(200, "https://idp.example/login", "", form))
+    walk.answer("bob")
+    with pytest.raises(CredentialsError) as caught:
+        walk.answer("secret")
+    assert caught.value.message == f"cannot sign in at https://idp.example/login: {reason}"

@@ -234,7 +234,7 @@ class CommandRun:
         how: int | AwsRunasError = OUTPUT_GONE
         if error is not None and error.errno != errno.EPIPE:
             how = AwsRunasError(
-                f"standard {name} cannot be written: {error.strerror}",
+                f"standard {name} cannot be written: {(error.strerror or str(error)).lower()}",
                 code="output-unwritable",
                 hint="redirect it to a file that can be written"
                 if error.errno == errno.EBADF

@@ -285,7 +285,9 @@ def _read_block(descriptor: int) -> bytes:
             parts.append(data)
             size += len(data)
     except OSError as error:
-        raise copy_error("copy-failed", f"standard input cannot be read: {error.strerror}") from error
+        raise copy_error(
+            "copy-failed", f"standard input cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from error
     return b"".join(parts)
 
 
@@ -299,7 +301,7 @@ def _write_block(descriptor: int, data: bytes) -> None:
         if error.errno == errno.EPIPE:
             raise SignalReceived(signal.SIGPIPE) from error
         raise AwsRunasError(
-            f"standard output cannot be written: {error.strerror}",
+            f"standard output cannot be written: {(error.strerror or str(error)).lower()}",
             code="output-unwritable",
             hint="free some space, or redirect it to another file",
         ) from error

@@ -209,7 +209,7 @@ def _bind_error(address: LocalAddress, error: OSError) -> SessionError:
             if address.path
             else "ports below 1024 need root: choose another with -p",
         )
-    reason = error.strerror or str(error)
+    reason = (error.strerror or str(error)).lower()
     return SessionError(
         f"cannot listen on {address}: {reason}",
         code="address-unusable",

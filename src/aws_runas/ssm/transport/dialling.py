@@ -66,7 +66,7 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_bundle)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            f"cannot use the certificates in {ca_bundle}: {error.strerror or error}",
+            f"cannot use the certificates in {ca_bundle}: {(error.strerror or str(error)).lower()}",
             code="ca-bundle-invalid",
             hint="AWS_CA_BUNDLE (or ca_bundle of the profile) has to name a PEM file",
         ) from None

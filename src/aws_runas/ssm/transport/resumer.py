@@ -352,7 +352,7 @@ def _readable(error: Exception, url: str) -> AwsRunasError:
         return SessionError(
             f"{host} did not answer in time", code="stream-unreachable", hint="check the network and the proxy"
         )
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
     return SessionError(
         f"cannot connect to {host}: {text}",
         code="stream-unreachable",

@@ -61,7 +61,7 @@ def test_a_full_disk_behind_stdout_is_said_once_and_makes_a_failure() -> None:
     for number in range(3):
         made.report.outcome(Outcome(host(number), State.SUCCESS))
     assert made.stderr.getvalue() == (
-        "aws-runas: cannot write to standard output: No space left on device; results are missing there\n"
+        "aws-runas: cannot write to standard output: no space left on device; results are missing there\n"
     )
     assert made.status() == 1
 

@@ -125,7 +125,7 @@ class _Recorder:
     def _warn(self, error: OSError) -> None:
         if not self._warned:
             self._warned = True
-            self._report.message(f"warning: the run cannot be recorded: {error.strerror or error}")
+            self._report.message(f"warning: the run cannot be recorded: {(error.strerror or str(error)).lower()}")
 
 
 async def _run(make_fleet: Callable[[], SessionFleet]) -> bool:

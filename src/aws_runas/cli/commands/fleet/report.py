@@ -158,7 +158,9 @@ class FleetReport:
     def _failed_to_write(self, where: str, error: OSError) -> None:
         """Report once that results are missing. The run continues, because the hosts do."""
         if not self._unwritten:
-            self.message(f"cannot write to {where}: {error.strerror or error}; results are missing there")
+            self.message(
+                f"cannot write to {where}: {(error.strerror or str(error)).lower()}; results are missing there"
+            )
         self._unwritten = True
 
     def _error(self, text: str) -> None:

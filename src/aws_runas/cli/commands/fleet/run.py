@@ -103,7 +103,7 @@ def _run(run: FleetRun) -> Result:
         try:
             run.records.write(record)
         except OSError as error:
-            say_once(f"warning: the run cannot be recorded: {error.strerror or error}")
+            say_once(f"warning: the run cannot be recorded: {(error.strerror or str(error)).lower()}")
 
     def command_sent(send: Send, command_id: str) -> None:
         record.sent(send.pair, command_id, {host.instance_id: host.name for host in send.hosts})

@@ -211,7 +211,7 @@ def new_log(path: Path) -> int:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, files.FILE_MODE)
     except OSError as error:
         raise SessionError(
-            f"cannot write {path}: {error.strerror or error}",
+            f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="tunnels-log-unwritable",
             hint="XDG_RUNTIME_DIR names the directory; make room there, and remove what has the log's name",
         ) from error

@@ -103,7 +103,7 @@ def _write(path: Path, content: bytes) -> None:
         files.write_atomic(path, content)
     except OSError as error:
         raise ConfigError(
-            f"cannot write {path}: {error.strerror or error}",
+            f"cannot write {path}: {(error.strerror or str(error)).lower()}",
             code="tunnels-unit-unwritable",
             hint="correct the owner or the mode of the directory",
         ) from error

@@ -51,7 +51,7 @@ def check_directory(path: Path) -> None:
         files.make_private_directory(path)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot hold the control socket: {error.strerror or error}",
+            f"{path} cannot hold the control socket: {(error.strerror or str(error)).lower()}",
             code="tunnels-directory",
             hint="XDG_RUNTIME_DIR names the directory; it must be your own",
         ) from error
