@@ -100,6 +100,8 @@ def latest(url: str, *, timeout: float = TIMEOUT) -> Release:
     def ask() -> None:
         try:
             answer.append(_ask(url, time.monotonic() + timeout))
+        except http.client.RemoteDisconnected:
+            answer.append("the connection ended without an answer")
         except http.client.HTTPException as error:  # some of them repeat what the server sent, line breaks included
             answer.append(f"the answer is not HTTP: {type(error).__name__}")
         except RecursionError:

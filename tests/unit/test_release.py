@@ -127,8 +127,9 @@ def test_what_tells_no_release_is_an_error_that_says_why(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"X: a\r\n" * 200 + b"\r\n",
+        b"",
     ],
-    ids=["ssh", "garbage", "chunk", "long", "many"],
+    ids=["ssh", "garbage", "chunk", "long", "many", "nothing"],
 )
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_is_no_http_is_an_error_without_a_traceback(answer: bytes) -> None:
@@ -142,7 +143,7 @@ def test_what_is_no_http_is_an_error_without_a_traceback(answer: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(AwsRunasError, match="is not HTTP: ") as raised:
+        with pytest.raises(AwsRunasError, match="is not HTTP: " if answer else "ended without an answer") as raised:
             latest(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=60)
         thread.join()
     assert raised.value.code == "update-unknown"

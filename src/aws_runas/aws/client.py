@@ -107,6 +107,12 @@ class Session(botocore.session.Session):  # type: ignore[misc]
     def full_config(self) -> dict[str, Any]:
         return self._ours
 
+    def get_auth_token(self, **_kwargs: Any) -> None:
+        """Return None, because every call is signed.
+
+        botocore would look for a token of the profile's sso-session before our provider can say what is wrong with it.
+        """
+
 
 def _usable(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a profile without block settings that have no block, because botocore fails on them."""
