@@ -63,6 +63,7 @@ def _run(home: Path, *words: str, **environ: str) -> tuple[int, str]:
         (["fleet", "list", "x"], 2, "unexpected argument 'x'", "aws-runas fleet list"),
         (["fleet", "--on", "all", "prof", "uptime"], 2, "'uptime' is not behind --", "[profile] -- command"),
         (["sessions", "lst", "prof"], 2, "'lst' is neither an action", "list, show or end"),
+        (["sessions", "list", "nobody"], 3, "profile nobody does not exist", ""),
         (["sessions", "end", "prof", "", ""], 2, "a session id is empty", "sessions list"),
         (["cp", "prof", "", "web:x"], 2, "an empty argument names no file", "write ."),
         (["cp", "-O", "env", "prof", "f", "web:x"], 2, "-O env is a format for credentials", "-O json"),

@@ -37,6 +37,7 @@ class SessionsOptions:
 
     Args:
         action: one of ACTIONS.
+        is_named: the action was typed; otherwise a word that is no profile may be meant as one.
         profile: None if none was given.
         sessions: session ids.
         mine, everyone, orphans: whose sessions.
@@ -49,6 +50,7 @@ class SessionsOptions:
 
     action: str
     flags: GlobalFlags
+    is_named: bool = True
     profile: str | None = None
     sessions: tuple[str, ...] = ()
     mine: bool = False
@@ -91,6 +93,7 @@ def read(namespace: argparse.Namespace, flags: GlobalFlags, env: Environment) ->
     options = SessionsOptions(
         action,
         flags,
+        is_named=namespace.action == action,
         mine=namespace.mine,
         everyone=namespace.all,
         orphans=namespace.orphans,
@@ -149,7 +152,7 @@ def _split_arguments(options: SessionsOptions, env: Environment) -> SessionsOpti
     is_unknown = (
         options.flags.profile is None and profile is not None and profile not in (*env.profile_names(), "default")
     )
-    if options.action == "list" and is_unknown and not looks_like_arn(profile or ""):
+    if not options.is_named and is_unknown and not looks_like_arn(profile or ""):
         raise UsageError(
             f"{profile!r} is neither an action of sessions nor a profile", code="usage", hint=f"use {_known_actions()}"
         )

@@ -168,6 +168,11 @@ def exec_version(text: str | None) -> tuple[str, str]:
         document = None
     asked = document.get("apiVersion") if isinstance(document, dict) else None
     group, _, version = str(asked).partition("/")
+    if text and not isinstance(document, dict):
+        return cluster.DEFAULT_VERSION, (
+            "aws-runas: warning: KUBERNETES_EXEC_INFO is not a JSON object; "
+            f"answering {cluster.GROUP}{cluster.DEFAULT_VERSION}\n"
+        )
     if f"{group}/" != cluster.GROUP or version not in cluster.VERSIONS:
         shown = printable(str(asked)) if asked else "no version"
         return cluster.DEFAULT_VERSION, (

@@ -8,7 +8,7 @@ import pytest
 
 from aws_runas.cli import app
 from aws_runas.cli.commands import token
-from aws_runas.cli.commands.token import Options
+from aws_runas.cli.commands.token import Options, exec_version
 from aws_runas.cli.environment import Environment
 from aws_runas.errors import CredentialsError, UsageError
 
@@ -50,3 +50,10 @@ def test_the_number_of_words_tells_the_profile(tmp_path: Path) -> None:
     assert _read(tmp_path, "rds", "db.example.com", "jane.doe").profile is None
     assert _read(tmp_path, "rds", "prof", "db.example.com", "jane.doe").profile == "prof"
     assert _read(tmp_path, "eks", "cluster").arguments == ("cluster",)
+
+
+@pytest.mark.parametrize("text", ["nope", "[]", "[" * 100_000])
+def test_exec_info_that_is_not_an_object_is_named(text: str) -> None:
+    version, note = exec_version(text)
+    assert version == "v1beta1"
+    assert note.startswith("aws-runas: warning: KUBERNETES_EXEC_INFO is not a JSON object; answering ")
