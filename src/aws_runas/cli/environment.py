@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal, TextIO, cast
 
 from aws_runas import files
 from aws_runas.dataclass import dataclass
+from aws_runas.notices import LossyWriter
 from aws_runas.redact import printable
 
 if TYPE_CHECKING:
@@ -30,17 +31,16 @@ class _Closed(io.BytesIO):
 
 
 class _PatientStderr(io.FileIO):
-    """Wrapper for stderr that ignores write errors. A full disk or a closed pipe does not stop the program."""
+    """Wrapper for stderr that no write stops: not a full disk, not a closed pipe, and during a session no full one."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self._writer = LossyWriter(descriptor)
 
     def write(self, data: ReadableBuffer, /) -> int:
-        left = memoryview(data).cast("B")
-        size = len(left)
-        try:
-            while left:
-                left = left[super().write(left) or len(left) :]
-        except OSError:
-            pass
-        return size
+        written = bytes(data)
+        self._writer.write(written)
+        return len(written)
 
 
 def _stderr() -> TextIO:
@@ -49,7 +49,7 @@ def _stderr() -> TextIO:
         return io.StringIO()
     if stream is not sys.__stderr__ or not isinstance(stream, io.TextIOWrapper):
         return stream
-    raw = cast("BinaryIO", _PatientStderr(stream.fileno(), "wb", closefd=False))
+    raw = cast("BinaryIO", _PatientStderr(stream.fileno()))
     return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)
 
 

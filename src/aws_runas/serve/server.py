@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from aws_runas.dataclass import dataclass
+from aws_runas.notices import never_wait
 from aws_runas.serve.http import BadRequest, Connection, Request, RequestReader, Response, render
 
 Answer = Callable[[Response], None]
@@ -91,6 +92,7 @@ class Server:
 
     def serve_forever(self) -> None:
         """Serve in this thread until `stop` is called; everything is closed on return."""
+        never_wait()
         self._thread = threading.get_ident()
         next_sweep = self._clock() + SWEEP_EVERY
         try:

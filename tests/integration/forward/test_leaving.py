@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from aws_runas.sandbox.world import Sandbox
-from tests.integration.conftest import MakeSandbox
+from tests.integration.conftest import AWS_RUNAS, MakeSandbox
 from tests.integration.forward.support import PROFILE, TARGET, echo, forwarding, serving, wait_until
 from tests.integration.forward.test_listening import answers
 from tests.integration.forward.test_staying_up import active_sessions
+from tests.unit.test_notices import fill
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -123,3 +126,29 @@ def test_ssh_that_is_hung_up_while_its_session_is_being_opened_leaves_none(make_
     sandbox = make_sandbox(start_slow=60)
     assert end_while_opening(sandbox, "ssh", signal.SIGHUP) == 129
     assert active_sessions(sandbox) == []
+
+
+@pytest.mark.slow
+def test_log_that_nobody_reads_stops_neither_the_traffic_nor_the_end(sandbox: Sandbox) -> None:
+    """With -v each connection is two lines, and each call to AWS another two with -v -v."""
+    reader, writer = os.pipe()
+    with serving(echo) as server:
+        process = subprocess.Popen(
+            [*AWS_RUNAS, "forward", "-v", "-v", "--sessions", "2", "my-profile", f"i-deadbeef:{server.port}"],
+            env=sandbox.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writer,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            port = int(re.search(rb":(\d+) ->", process.stdout.readline()).group(1))  # type: ignore[union-attr]
+            fill(writer)
+            for number in range(60):
+                with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                    connection.sendall(b"%d" % number)
+                    assert connection.recv(10) == b"%d" % number
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(writer)
+            os.close(reader)

@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar, cast
 
+from aws_runas.notices import never_wait
+
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
 MAX_REST: Final = 0.0055  # seconds without reading while messages are sent; the time of five messages
 READ_INTERVAL: Final = 0.005  # seconds between two reads of a steady download; an agent sends three or four messages
@@ -208,6 +210,7 @@ def run(coroutine: Coroutine[object, object, T]) -> T:
     Returns:
         The result of the coroutine.
     """
+    never_wait()
     gc.freeze()  # imported modules are never collected
     gc.enable()  # raise_at_signals has disabled it
     try:

@@ -6,11 +6,10 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Final, TextIO, assert_never
+from typing import Final, assert_never
 
 from aws_runas.cli.environment import Environment
 from aws_runas.cli.terminal.status_line import StatusLine
-from aws_runas.notices import accepts_notice
 from aws_runas.redact import printable
 from aws_runas.ssm.forward import events
 from aws_runas.ssm.forward.forwarding import Totals
@@ -60,7 +59,6 @@ class ForwardReport:
         self._quiet = quiet
         self._verbose = verbose
         self._has_status = not quiet and not verbose and env.stderr.isatty()
-        self._has_descriptor = _has_descriptor(env.stderr)
         self._status_line = StatusLine(env.stderr)
         self._told_unwritable = False
         self._last: tuple[float, Totals] | None = None
@@ -192,19 +190,10 @@ class ForwardReport:
         if not text:
             return
         try:
-            if self._has_descriptor and not accepts_notice(self._env.stderr.fileno()):
-                return
             self._env.stderr.write(text)
             self._env.stderr.flush()
         except (OSError, ValueError):  # the reader is gone
             self._has_status = False
-
-
-def _has_descriptor(stream: TextIO) -> bool:
-    try:
-        return stream.fileno() >= 0
-    except (OSError, ValueError):
-        return False
 
 
 def _count(number: int, noun: str) -> str:

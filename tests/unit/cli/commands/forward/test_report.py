@@ -14,6 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from aws_runas import notices
 from aws_runas.cli.commands.fleet.report import FleetReport
 from aws_runas.cli.commands.forward.report import ForwardReport
 from aws_runas.cli.environment import Environment
@@ -141,15 +142,24 @@ print("END")
     assert "2222" not in str(child.before)
 
 
-def test_message_that_nobody_reads_does_not_stop_a_forward() -> None:
+def test_message_that_nobody_reads_does_not_stop_a_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of -v go the same way."""
+    monkeypatch.setattr(notices, "_never_waits", [])
     reader, writer = os.pipe()
     fill(writer)
-    stderr = os.fdopen(writer, "w", encoding="utf-8")
-    env = Environment(stderr=stderr, environ={}, home=Path("/nonexistent"))
-    report = ForwardReport(env, as_json=False, event_lines=False, quiet=False, verbose=False)
-    report.message("session 1 is over")
-    assert set(os.read(reader, 1 << 20)) == {ord("x")}
-    report.message("no new session")
-    assert os.read(reader, 100) == b"aws-runas: no new session\n"
-    stderr.close()
+    with open(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        env = Environment(environ={}, home=Path("/nonexistent"))
+        report = ForwardReport(env, as_json=False, event_lines=False, quiet=False, verbose=True)
+        notices.never_wait()
+        report.message("session 1 is over")
+        env.tell("aws-runas: an error at the end\n")
+        assert set(os.read(reader, 1 << 20)) == {ord("x")}
+        report.message("no new session")
+        assert os.read(reader, 200).decode().splitlines() == [
+            "",
+            "aws-runas: 2 lines were dropped here: nobody read standard error",
+            "aws-runas: no new session",
+        ]
     os.close(reader)
