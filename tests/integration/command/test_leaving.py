@@ -92,6 +92,8 @@ def test_end_that_aws_does_not_answer_is_explained_and_cut_short_by_the_next_sig
     try:
         wait_until(lambda: any(session["client_connected"] for session in sandbox.sessions()), "no session is open")
         process.send_signal(signal.SIGINT if command == "fleet" else signal.SIGTERM)
+        if command == "shell":
+            process.send_signal(signal.SIGQUIT)  # perhaps during the end
         while b"Ctrl-C again" not in errors:
             data = os.read(process.stderr.fileno(), 65536)
             assert data, errors

@@ -146,7 +146,7 @@ def test_parent_is_not_watched_where_it_may_change(monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def signals_raise(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(shutdown, "_raised", [])
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     raise_at_signals()
     yield
     gc.enable()
@@ -176,6 +176,20 @@ def test_signal_whose_exception_was_swallowed_still_ends_the_program() -> None:
         asyncio.run(run_until_signal(_until_cancelled(steps)))
     assert caught.value.exit_status == 143
     assert steps == ["cleaned up"]
+
+
+@pytest.mark.usefixtures("signals_raise")
+def test_second_interrupt_right_after_the_first_does_not_keep_a_session_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutdown, "END_NOTICE_AFTER", 1e9)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # neither raises
+    signal.raise_signal(signal.SIGTERM)
+    monkeypatch.setattr(shutdown, "END_NOTICE_AFTER", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.usefixtures("signals_raise")

@@ -307,7 +307,7 @@ async def _run_session(
             return session.result()
     finally:
         session.console.give_back()
-        await end_session(channel.terminate(), session.console.say)
+        await end_session(channel.terminate(), session.console.say, (signal.SIGINT, signal.SIGQUIT))
         session.console.close()
 
 

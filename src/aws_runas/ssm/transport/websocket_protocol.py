@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -23,20 +24,24 @@ class _Metadata(ModuleType):
         return getattr(importlib.import_module(_METADATA), name)
 
 
+_lock = threading.Lock()
+
+
 def _remove(stand_in: ModuleType) -> None:
-    if sys.modules.get(_METADATA) is stand_in:
-        del sys.modules[_METADATA]
-        del importlib.__dict__["metadata"]
+    """Let the next import load the module. The attribute of importlib stays: another thread may be about to use it."""
+    with _lock:
+        if sys.modules.get(_METADATA) is stand_in:
+            del sys.modules[_METADATA]
 
 
 @contextmanager
 def _without_metadata() -> Iterator[None]:
     """Keep imports from loading importlib.metadata, unless they use it or it is loaded already."""
     stand_in = _Metadata(_METADATA)
+    importlib.__dict__.setdefault("metadata", stand_in)  # the import system sets it for modules that it loads itself
     if sys.modules.setdefault(_METADATA, stand_in) is not stand_in:
         yield
         return
-    importlib.__dict__["metadata"] = stand_in  # the import system sets it for modules that it loads itself
     try:
         yield
     finally:
