@@ -80,6 +80,7 @@ class ChannelDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._exact = exact_timers(self._loop)
         self._download = SteadyDownload()
+        self._read_at = 0.0  # when a steady download is read next
         self._ahead: deque[Outgoing] = deque()  # messages that are sent without a turn
         self._written = 0  # bytes of the message that the last turn sent last
         self._spaced_until = 0.0  # time until which the kernel spaces messages
@@ -127,16 +128,17 @@ class ChannelDriver:
         receive = self._channel.receive_message
         for message in messages:
             receive(message, now)
-        if self._is_timer_due(now):
-            self._is_turn_owed = True
-        else:
-            self.turn()
         exact = self._exact
         if exact is not None:
             self._download.messages_received(len(messages), now)
             rest = self._download.rest(now, exact.data_sent_at)
             if rest > 0:
-                exact.read_next_at(now + rest)
+                self._read_at = now + rest
+                exact.read_next_at(self._read_at)
+        if self._is_timer_due(now):
+            self._is_turn_owed = True
+        else:
+            self.turn()
 
     def writing_resumed(self) -> None:
         """Resume sending, because the connection is writable again."""
@@ -257,10 +259,15 @@ class ChannelDriver:
         if self._stopped:
             return
         quiet_until = self._channel.quiet_until()
+        is_writable = True
+        if quiet_until is None or quiet_until <= now:
+            is_writable = self._write(now)
+            if is_writable:
+                self._make_ahead(now)
+                quiet_until = self._channel.quiet_until()
         if quiet_until is not None and quiet_until > now:
-            self._wake_at(quiet_until, now)
-        elif self._write(now):
-            self._make_ahead(now)
+            self._wake_at(max(quiet_until, self._read_at), now)  # acknowledgements leave with the next read
+        elif is_writable:
             self._set_timer(now)
         self._owner.turn_ended(now)
 

@@ -20,9 +20,9 @@ from aws_runas.notices import never_wait
 
 MAX_EXACT_WAIT: Final = 0.05  # seconds; a longer wait may be a millisecond late
 MAX_REST: Final = 0.0055  # seconds without reading while messages are sent; the time of five messages
-READ_INTERVAL: Final = 0.005  # seconds between two reads of a steady download; an agent sends three or four messages
+READ_INTERVAL: Final = 0.01  # seconds between two reads of a steady download; an agent sends seven or eight messages
 REST_SHARE: Final = 0.05  # of the time since a download began that a rest may take, so that a short one has none
-STEADY_GAP: Final = 0.012  # seconds without a message after which a download is over
+STEADY_GAP: Final = 0.012  # seconds beyond the rest without a message, after which a download is over
 FAST: Final = 3000.0  # messages per second; a faster download needs no rest to be read in batches
 LOOK_INTERVAL: Final = 0.002  # seconds between two polls of the descriptors, if a timer ends the rest early
 ANSWER_WITHIN: Final = 0.05  # seconds after a few bytes, such as a keystroke, in which their answer is read soon
@@ -76,12 +76,13 @@ class SteadyDownload:
     def __init__(self) -> None:
         self._began = 0.0
         self._read_at = 0.0
+        self._rest = 0.0
         self._rate = 0.0
 
     def messages_received(self, count: int, now: float) -> None:
         """Note that messages were read together."""
         gap = now - self._read_at
-        if gap > STEADY_GAP:
+        if gap - self._rest > STEADY_GAP:
             self._began = now
         self._rate = count / gap if gap > 0 else FAST
         self._read_at = now
@@ -93,9 +94,9 @@ class SteadyDownload:
             now: loop time.
             data_sent_at: when data was last sent; somebody may wait for the answer.
         """
-        if self._rate >= FAST:
-            return 0.0
-        return min(READ_INTERVAL, REST_SHARE * (now - max(self._began, data_sent_at)))
+        lasts = now - max(self._began, data_sent_at)
+        self._rest = min(READ_INTERVAL, REST_SHARE * lasts) if self._rate < FAST else 0.0
+        return self._rest
 
 
 if hasattr(selectors, "EpollSelector"):

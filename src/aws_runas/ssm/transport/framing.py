@@ -219,8 +219,8 @@ class Incoming:
             return
         if self._protocol._state is State.CONNECTING:
             data = self._take_answer(data, messages)
-        elif not self._fragments and self._protocol._state is State.OPEN:
-            data = self._splitter.split_usual(data, messages)
+        else:
+            data = self.take_usual(data, messages)
             if not data:
                 return
         for head, frame in self._splitter.split(data):
@@ -230,6 +230,19 @@ class Incoming:
                 self._refuse(frame)
             else:
                 self._read(frame, messages)
+
+    def take_usual(self, data: bytes, messages: list[bytes | str]) -> bytes:
+        """Process the frames of the usual length that the data begins with; there are at most a few hundred in a read.
+
+        Args:
+            data, messages: see `take`.
+
+        Returns:
+            The rest, for `take`.
+        """
+        if self._splitter is None or self._fragments or self._protocol._state is not State.OPEN:
+            return data
+        return self._splitter.split_usual(data, messages)
 
     def end(self, messages: list[bytes | str]) -> None:
         """Handle the end of the stream; the library gets the beginning of an incomplete frame.

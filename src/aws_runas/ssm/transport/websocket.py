@@ -297,6 +297,7 @@ class WebSocket(asyncio.BufferedProtocol):
         A read of 256 KiB can hold 40,000 pings, which take seconds: signals and timers must not wait for them.
         """
         messages: list[bytes | str] = []
+        data = self._incoming.take_usual(data, messages)
         end = self._loop.time() + MAX_TURN
         position = 0
         while position < len(data) and (not position or self._loop.time() < end):

@@ -10,6 +10,7 @@ from aws_runas.ssm.core.events import ChannelClosed, DataReceived, Event
 from aws_runas.ssm.core.recovery.pacing import MIN_SPACING
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.driver import ChannelDriver
+from aws_runas.ssm.transport.event_loop import READ_INTERVAL
 from tests.core.frames import output
 from tests.core.naive import build
 from tests.core.pair import make_channel
@@ -154,3 +155,33 @@ def test_short_messages_are_not_spaced_by_their_size(clock: Clock) -> None:
     sizes = [FULL, 10, FULL, FULL, FULL] * 5
     assert event_loop.run(upload(mixed, clock, sizes))[: len(sizes)] == payloads_of(sizes)
     assert mixed.spaced == []
+
+
+@exact
+def test_acknowledgements_of_a_steady_download_leave_with_the_next_read(clock: Clock) -> None:
+    async def download(line: Line) -> list[int]:
+        driver = ChannelDriver(make_channel(Role.CLIENT, ChannelSettings()), Owner())
+        driver.connect(line, "token")
+        number = 0
+        while number < 200:  # one message each 1.5 ms
+            driver.messages_received([output(number, b"data")])
+            number += 1
+            clock.now += 0.0015
+            await asyncio.sleep(0)
+        sent = []
+        for _ in range(8):
+            driver.messages_received([output(number + ahead, b"data") for ahead in range(7)])
+            number += 7
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the turn of the timer that was due
+            before = len(line.sent)
+            clock.now += READ_INTERVAL * 0.9  # more than acknowledgements are held back otherwise
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            sent.append(len(line.sent) - before)
+            clock.now += READ_INTERVAL * 0.1 + 1e-6
+        return sent[2:]  # the first two follow messages that were read one by one
+
+    line = Line()
+    assert event_loop.run(download(line)) == [0] * 6
+    assert len(line.sent) >= 200 + 7 * 7

@@ -145,6 +145,11 @@ def test_pause_begins_a_new_download() -> None:
     assert found[100] == 0
 
 
+def test_late_read_does_not_end_a_download() -> None:
+    late = event_loop.READ_INTERVAL + 0.011
+    assert rests([0.0015] * 200 + [late])[-1] == event_loop.READ_INTERVAL
+
+
 def test_answer_to_data_just_sent_is_read_at_once() -> None:
     assert rests([0.0015] * 100, data_sent_at=10.15)[-1] == pytest.approx(0)
 
