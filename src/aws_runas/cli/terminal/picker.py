@@ -282,7 +282,10 @@ def _raw(descriptor: int) -> Iterator[None]:
         tty.setraw(descriptor, termios.TCSADRAIN)
         yield
     finally:
+        # a background process, such as one below `timeout`, would be stopped here and never end
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

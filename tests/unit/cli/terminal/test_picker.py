@@ -178,6 +178,32 @@ def test_the_terminal_is_as_before_when_a_signal_ends_the_picker(tmp_path: Path,
     assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
 
 
+BACKGROUND = """
+import os, signal, sys
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.execv(sys.executable, [sys.executable, sys.argv[1]])
+assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+os.kill(pid, signal.SIGTERM)
+os.kill(pid, signal.SIGCONT)
+status = os.waitpid(pid, os.WUNTRACED)[1]
+if os.WIFSTOPPED(status):
+    os.kill(pid, signal.SIGKILL)
+print("STOPPED" if os.WIFSTOPPED(status) else f"STATUS {os.WEXITSTATUS(status)}")
+"""
+
+
+def test_signal_ends_a_picker_in_the_background_as_below_timeout(script: Path) -> None:
+    environ = {"TERM": "xterm", "PATH": os.environ["PATH"]}
+    child = pexpect.spawn(
+        sys.executable, ["-c", BACKGROUND, str(script)], env=environ, encoding="utf-8", timeout=60, dimensions=(24, 80)
+    )
+    assert child.expect(["STATUS 143", "STOPPED"]) == 0
+    child.expect(pexpect.EOF)
+    child.close()
+
+
 def test_a_terminal_without_a_cursor_gets_numbers(script: Path) -> None:
     child = started(script, TERM="dumb")
     child.sendline("9")
