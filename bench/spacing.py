@@ -1,6 +1,6 @@
 """Measures how far apart the messages of a paced upload leave, spaced by the kernel and by the event loop.
 
-See ADR 0215. A relay stands between `forward` and the sandbox, and notes when it reads what. With the rights of root,
+See ADR 0216. A relay stands between `forward` and the sandbox, and notes when it reads what. With the rights of root,
 it has priority, so that it is seldom late itself.
 
     .venv/bin/python -m bench.spacing

@@ -1,4 +1,4 @@
-"""Messages that are written together and sent one at a time by the kernel (docs/adr/0215).
+"""Messages that are written together and sent one at a time by the kernel (docs/adr/0216).
 
 A wake-up for each message is most of the cost of a paced upload. Linux can space the segments of a connection:
 SO_MAX_PACING_RATE limits their rate, and MSG_EOR keeps it from joining two messages in one segment.
