@@ -29,9 +29,10 @@ def test_signal_ends_the_session_at_the_service_and_removes_the_socket(
         before = set(active_sessions(sandbox))
         words = ("-p", str(path), "-L", f"0:localhost:{server.port}", PROFILE, f"{TARGET}:{server.port}")
         with forwarding(sandbox, *words, lines=2) as forward:
-            assert not set(active_sessions(sandbox)) <= before
+            opened = set(active_sessions(sandbox)) - before
+            assert opened
             assert forward.stop(number) == 128 + number
-            assert set(active_sessions(sandbox)) <= before
+            assert not opened & set(active_sessions(sandbox))  # a program that another test has killed may open some
             assert not path.exists()
             assert "Traceback" not in forward.errors
 
