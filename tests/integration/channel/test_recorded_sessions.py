@@ -147,7 +147,7 @@ async def play_recording(recording: Recording) -> None:
         channel, recorder = await connect(server.url(), service, session_id=session_id, target=target)
         typing = asyncio.ensure_future(user())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 await done.wait()
             if any(take_apart(data).kind == "channel_closed" for _, data in recording.steps):
                 await recorder.until(lambda: recorder.ended)

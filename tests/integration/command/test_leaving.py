@@ -33,7 +33,7 @@ def _leave(sandbox: Sandbox, words: list[str], number: int, when: Callable[[], b
     output, errors = process.communicate(timeout=30)
     # Interrupted before the event loop runs, it ends by the signal itself: 130 for a shell too.
     assert process.returncode in (128 + number, -number), errors
-    assert (output, errors.count(b"Traceback")) == (b"", 0)
+    assert (output, errors.count(b"Traceback")) == (b"", 0), errors
     return errors
 
 
