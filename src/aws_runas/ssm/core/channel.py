@@ -295,7 +295,14 @@ class Channel:
         return events
 
     def _may_unblock(self, now: float) -> bool:
-        """Return True if the owner waits to send more and must be notified that it may."""
+        """Return True if the owner waits to send more and must be notified that it may.
+
+        With pacing, that is when the next message may leave, so that as little as possible is queued before a keystroke.
+        """
+        return self._has_room(now) and (not self._pacer.limited or self._spacing.allowed(now) > 0)
+
+    def _has_room(self, now: float) -> bool:
+        """Return True if the owner waits to send more and there is room for it."""
         if not self._blocked:
             return False
         size = self._settings.payload_size
@@ -551,7 +558,7 @@ class Channel:
             return None
         times: list[float] = []
         if self._connected:
-            if self._opening or self._sender.has_waiting(now) or self._may_unblock(now):
+            if self._opening or self._sender.has_waiting(now) or self._has_room(now):
                 self.next_departure = departure = max(self._pacer.ready_at(1), self._spacing.next_departure(now))
                 if departure - now < DEPARTS_SOON:
                     return departure

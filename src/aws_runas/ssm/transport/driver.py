@@ -300,11 +300,12 @@ class ChannelDriver:
         """Prepare messages that are due soon, and let the loop send each on time without a turn."""
         if self._exact is None or self._link is None or self._ahead:
             return
+        if not self._written:
+            return  # the next message leaves soon, and begins the next batch
         ahead = self._channel.messages_ahead(now, now + AHEAD)
         if not ahead:
-            if self._spaced_until and now > self._spaced_until:
-                self._spaced_until = 0.0
-                self._link.stop_spacing()
+            if now > self._spaced_until:
+                self._stop_spacing(self._link)
         elif not self._send_spaced(self._link, ahead, now):
             self._ahead.extend(ahead)
             self._exact.call_exactly(ahead[0].sent_at, partial(self._depart, self._ahead))
@@ -312,19 +313,28 @@ class ChannelDriver:
     def _send_spaced(self, link: Link, ahead: list[Outgoing], now: float) -> bool:
         """Write the prepared messages at once, and let the kernel space them; return False if it cannot.
 
-        It spaces them by their size, so all but the last must have about the same.
+        It spaces them by their size, so all but the last must have about the same. A client that is late catches up
+        with a shorter spacing; at the kernel, messages would wait for each other then, and all others behind them.
         """
+        spacing = (ahead[-1].sent_at - now) / len(ahead)
+        if spacing < KERNEL_SPACING:
+            self._stop_spacing(link)
+            return False
         frames = [message.frame for message in ahead]
         full = FULL_SHARE * max(map(len, frames))
         if any(size < full for size in (self._written, *map(len, frames[:-1]))):
             return False
         self._spaced_until = now + SPACED_FOR
-        spacing = KERNEL_SHARE * (ahead[-1].sent_at - now) / len(ahead)
-        if not link.send_spaced(frames, max(spacing, KERNEL_SPACING)):
+        if not link.send_spaced(frames, max(KERNEL_SHARE * spacing, KERNEL_SPACING)):
             return False
         for message in ahead:
             self._channel.departed(message, message.sent_at)
         return True
+
+    def _stop_spacing(self, link: Link) -> None:
+        if self._spaced_until:
+            self._spaced_until = 0.0
+            link.stop_spacing()
 
     def _depart(self, ahead: deque[Outgoing]) -> None:
         """Send the next message, unless the connection for which it was prepared is lost."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from aws_runas.ssm.core.channel import ChannelSettings, Role
 from aws_runas.ssm.core.events import ChannelClosed, DataReceived, Event
+from aws_runas.ssm.core.recovery import pacing
 from aws_runas.ssm.core.recovery.pacing import MIN_SPACING
 from aws_runas.ssm.transport import event_loop
 from aws_runas.ssm.transport.driver import ChannelDriver
@@ -101,7 +104,13 @@ def test_data_is_delivered_although_the_connection_takes_no_more(clock: Clock) -
 
 FULL = 1024  # bytes of payload
 HEADER = 120  # bytes before it
-TURN = 0.0055  # seconds; five messages
+STEP = 0.0005  # seconds
+
+
+@pytest.fixture
+def small_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client that is late catch up with few messages, so that it is soon on time again."""
+    monkeypatch.setattr(pacing, "BURST", 5)
 
 
 async def upload(line: Line, clock: Clock, sizes: Sequence[int]) -> list[bytes]:
@@ -117,10 +126,12 @@ async def upload(line: Line, clock: Clock, sizes: Sequence[int]) -> list[bytes]:
         while payloads and driver.send_capacity() >= FULL:
             driver.send_message(payloads.pop(0))
         driver.turn(time_passed=True)
-        clock.now += TURN
+        clock.now += STEP
         await asyncio.sleep(0)  # messages leave that were prepared, and that nobody else spaces
-    for _ in range(20):
-        clock.now += TURN
+    for step in range(200):
+        if step == 150:
+            driver.send_message(b"later")
+        clock.now += STEP
         driver.turn(time_passed=True)
         await asyncio.sleep(0)
     return [message[HEADER:] for message in line.sent if isinstance(message, bytes)]
@@ -131,8 +142,9 @@ def payloads_of(sizes: Sequence[int]) -> list[bytes]:
 
 
 @exact
+@pytest.mark.usefixtures("small_burst")
 def test_messages_prepared_ahead_are_written_at_once_if_somebody_spaces_them(clock: Clock) -> None:
-    line, sizes = Line(spaces=True), [FULL] * 25 + [10]
+    line, sizes = Line(spaces=True), [FULL] * 40 + [10]
     assert event_loop.run(upload(line, clock, sizes))[: len(sizes)] == payloads_of(sizes)
     assert sum(line.spaced) > 16
     assert max(line.spaced) == 4  # with the one that left in the turn, those of five messages' time
@@ -140,6 +152,7 @@ def test_messages_prepared_ahead_are_written_at_once_if_somebody_spaces_them(clo
 
 
 @exact
+@pytest.mark.usefixtures("small_burst")
 def test_messages_prepared_ahead_leave_one_by_one_if_nobody_spaces_them(clock: Clock) -> None:
     line, sizes = Line(), [FULL] * 25
     assert event_loop.run(upload(line, clock, sizes))[: len(sizes)] == payloads_of(sizes)
@@ -147,6 +160,7 @@ def test_messages_prepared_ahead_leave_one_by_one_if_nobody_spaces_them(clock: C
 
 
 @exact
+@pytest.mark.usefixtures("small_burst")
 def test_short_messages_are_not_spaced_by_their_size(clock: Clock) -> None:
     line, sizes = Line(spaces=True), [10] * 25
     sent = event_loop.run(upload(line, clock, sizes))
@@ -155,6 +169,31 @@ def test_short_messages_are_not_spaced_by_their_size(clock: Clock) -> None:
     sizes = [FULL, 10, FULL, FULL, FULL] * 5
     assert event_loop.run(upload(mixed, clock, sizes))[: len(sizes)] == payloads_of(sizes)
     assert mixed.spaced == []
+
+
+@exact
+@pytest.mark.usefixtures("small_burst")
+def test_late_client_catches_up_without_messages_that_wait_at_the_kernel(clock: Clock) -> None:
+    async def catch_up(line: Line) -> None:
+        driver = ChannelDriver(make_channel(Role.CLIENT, ChannelSettings()), Owner())
+        driver.connect(line, "token")
+        driver.messages_received([output(0, b"$ ")])
+        for number in range(160):
+            clock.now += 0.02 if number == 100 else STEP
+            while driver.send_capacity() >= FULL:
+                driver.send_message(bytes(FULL))
+            driver.turn(time_passed=True)
+            await asyncio.sleep(0)
+            if number in (99, 100, 159):
+                seen.append((len(line.spaced), line.unspaced))
+
+    line, seen = Line(spaces=True), list[tuple[int, int]]()
+    event_loop.run(catch_up(line))
+    on_time, late, on_time_again = seen
+    assert on_time[0] > 2
+    assert on_time[1] == 0
+    assert late == (on_time[0], 1)
+    assert on_time_again[0] > late[0]
 
 
 @exact
