@@ -26,7 +26,7 @@ from aws_runas.ssm.api import SsmApi
 from aws_runas.ssm.core.events import SessionStarted
 from aws_runas.ssm.core.recovery.pacing import BATCH, DataSpacing, Pacer
 from aws_runas.ssm.core.settings import ChannelSettings
-from aws_runas.ssm.transport import event_loop
+from aws_runas.ssm.transport import event_loop, kernel_pacing
 from aws_runas.ssm.transport.data_channel import SessionChannel, StreamOptions, open_data_channel
 from bench.plugin_model import PluginModel
 
@@ -53,6 +53,7 @@ def pace_batches() -> None:
     setattr(Pacer, "ready_at", ready_for_batch)  # noqa: B010 - mypy refuses the plain form
     setattr(DataSpacing, "allowed", unlimited)  # noqa: B010
     setattr(DataSpacing, "sent", ignore_departures)  # noqa: B010
+    setattr(kernel_pacing, "is_supported", lambda: False)  # noqa: B010
 
 
 class Ours:

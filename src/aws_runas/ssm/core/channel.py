@@ -297,7 +297,7 @@ class Channel:
     def _may_unblock(self, now: float) -> bool:
         """Return True if the owner waits to send more and must be notified that it may.
 
-        With pacing, that is when the next message may leave, so that as little as possible is queued before a keystroke.
+        With pacing, that is when the next message may leave, so that little is queued before a keystroke.
         """
         return self._has_room(now) and (not self._pacer.limited or self._spacing.allowed(now) > 0)
 
