@@ -16,7 +16,6 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from datetime import datetime
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from aws_runas.aws.reply import MAX_PAGES, EndlessListError
@@ -384,6 +383,8 @@ def reason_of(error: Exception) -> str:
     Args:
         error: an error of botocore, urllib3 or the standard library.
     """
+    from http.client import HTTPException
+
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, ssl.SSLError):
             return cause.strerror.lower()
